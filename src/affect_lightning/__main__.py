@@ -1,0 +1,6 @@
+"""`python -m affect_lightning` is the same program as `affect-lightning`."""
+
+from affect_lightning.command_line.program import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

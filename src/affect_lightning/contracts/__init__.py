@@ -1,0 +1,25 @@
+"""Contracts: what each part must provide, and the typed batches that pass between parts. Imports torch only."""
+
+from affect_lightning.contracts.clips import ClipBatch, ClipRecord
+from affect_lightning.contracts.cues import CueDescriber
+from affect_lightning.contracts.encoders import AudioEncoder, VideoEncoder
+from affect_lightning.contracts.faces import FaceBox, FaceDetector
+from affect_lightning.contracts.features import FeatureSequence
+from affect_lightning.contracts.fusion import PreFusion
+from affect_lightning.contracts.labels import LabelExtractor, Sentiment
+from affect_lightning.contracts.language import LanguageModel
+
+__all__ = [
+    "AudioEncoder",
+    "ClipBatch",
+    "ClipRecord",
+    "CueDescriber",
+    "FaceBox",
+    "FaceDetector",
+    "FeatureSequence",
+    "LabelExtractor",
+    "LanguageModel",
+    "PreFusion",
+    "Sentiment",
+    "VideoEncoder",
+]

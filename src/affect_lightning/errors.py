@@ -1,0 +1,32 @@
+"""Errors that a user can act on.
+
+Everything here is raised with a message of one paragraph that says what was received, what was expected and what to
+do. The command line prints that paragraph and exits with code 2; a traceback is kept for defects of ours. The module
+imports the standard library only, so that every other module may use it.
+"""
+
+from __future__ import annotations
+
+
+class AffectLightningError(Exception):
+    """Base of every error of this package that the user can mend. Exit code 2 on the command line."""
+
+
+class ConfigurationError(AffectLightningError):
+    """An option, a configuration file or a combination of options is wrong."""
+
+
+class DataError(AffectLightningError):
+    """A folder, file, column or clip is missing, empty or unreadable."""
+
+
+class CheckpointError(AffectLightningError):
+    """A checkpoint or exported folder is missing, foreign or does not fit the configuration."""
+
+
+class ContractError(AffectLightningError):
+    """A part returned something else than its contract promises."""
+
+
+class PluginError(AffectLightningError):
+    """A plugin is unknown, offered twice, cannot be imported or does not fulfil its contract."""

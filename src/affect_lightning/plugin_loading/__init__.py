@@ -1,0 +1,28 @@
+"""Plugin loading: names of installed plugins to checked parts. Imports contracts, and those only when a part is built."""
+
+from affect_lightning.plugin_loading.building import (
+    PluginChoice,
+    PluginOption,
+    build_part,
+    load_plugin_class,
+    plugin_options,
+    resolve_choice,
+    split_choice,
+)
+from affect_lightning.plugin_loading.groups import GROUPS, PluginGroup
+from affect_lightning.plugin_loading.listing import PluginListing, find_plugin, list_plugins
+
+__all__ = [
+    "GROUPS",
+    "PluginChoice",
+    "PluginGroup",
+    "PluginListing",
+    "PluginOption",
+    "build_part",
+    "find_plugin",
+    "list_plugins",
+    "load_plugin_class",
+    "plugin_options",
+    "resolve_choice",
+    "split_choice",
+]

@@ -1,0 +1,186 @@
+"""From a plugin's name and plain options to a checked part.
+
+A choice is written as a name (`"qformer"`) or as a mapping with the name and options
+(`{"name": "qformer", "num_queries": 16}`), in YAML, on the command line and in Python alike. `resolve_choice` checks it
+and fills in the defaults before anything heavy happens; `build_part` makes the part. Only the chosen plugin is
+imported. `listing.py` beside this file finds names without importing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from affect_lightning.errors import PluginError
+from affect_lightning.plugin_loading.groups import PluginGroup
+from affect_lightning.plugin_loading.listing import PluginListing, find_group, find_plugin
+
+PluginChoice = str | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PluginOption:
+    """One option of a plugin, as its constructor declares it.
+
+    Attributes:
+        name: Of the option.
+        type: As text.
+        default: As text; `required` when there is none.
+        help: From the constructor's or the class's docstring.
+    """
+
+    name: str
+    type: str
+    default: str
+    help: str
+
+
+def split_choice(choice: PluginChoice) -> tuple[str, dict[str, Any]]:
+    """Split a choice into name and options.
+
+    Raises:
+        PluginError: It is neither a name nor a mapping with a `name`.
+    """
+    if isinstance(choice, str):
+        return choice, {}
+    if isinstance(choice, Mapping) and isinstance(choice.get("name"), str):
+        return choice["name"], {key: value for key, value in choice.items() if key != "name"}
+    raise PluginError(
+        f"A plugin is chosen by its name, or by a mapping with `name` and options such as "
+        f"{{name: qformer, num_queries: 16}}; got {choice!r}."
+    )
+
+
+def load_plugin_class(group: str, name: str) -> type:
+    """Import the plugin's class and check that it fulfils its contract's form.
+
+    Raises:
+        PluginError: Unknown or ambiguous name, failing import (with the plugin's own error), not a class, not a
+            subclass of the contract, or abstract methods left open.
+    """
+    listing, contract_group = find_plugin(group, name), find_group(group)
+    module_name, _, attribute = listing.target.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+        found = getattr(module, attribute)
+    except Exception as error:
+        raise PluginError(
+            f"{_who(listing)} cannot be imported from {listing.target}: {type(error).__name__}: {error}. "
+            f"Mend or reinstall {listing.distribution}, or choose another {contract_group.part}."
+        ) from error
+    contract = contract_group.contract_class()
+    if not inspect.isclass(found) or not issubclass(found, contract):
+        raise PluginError(
+            f"{_who(listing)} does not fulfil its contract: expected a subclass of "
+            f"affect_lightning.contracts.{contract_group.contract}, found {found!r}."
+        )
+    missing = sorted(getattr(found, "__abstractmethods__", ()))
+    if missing:
+        raise PluginError(
+            f"{_who(listing)} does not fulfil its contract: {contract_group.contract} also expects "
+            f"{', '.join(missing)}, which {found.__name__} lacks."
+        )
+    return found
+
+
+def _who(listing: PluginListing) -> str:
+    return f"The {find_group(listing.group).part} {listing.name!r} of {listing.distribution} {listing.version}"
+
+
+def plugin_options(group: str, name: str) -> list[PluginOption]:
+    """The plugin's options with type, default and help; imports the plugin."""
+    from jsonargparse._parameter_resolvers import get_signature_parameters
+
+    supplied = find_group(group).supplied
+    parameters = get_signature_parameters(load_plugin_class(group, name), None)
+    return [
+        PluginOption(
+            name=parameter.name,
+            type=_type_text(parameter.annotation),
+            default="required" if parameter.default is inspect.Parameter.empty else repr(parameter.default),
+            help=" ".join((parameter.doc or "").split()),
+        )
+        for parameter in parameters
+        if parameter.name not in supplied
+    ]
+
+
+def _type_text(annotation: Any) -> str:
+    return annotation.__name__ if inspect.isclass(annotation) else str(annotation).replace("typing.", "")
+
+
+def resolve_choice(group: str, choice: PluginChoice) -> dict[str, Any]:
+    """Check a choice and fill in the defaults; nothing is built.
+
+    Args:
+        group: Short name, such as `pre_fusions`.
+        choice: Name, or mapping with name and options.
+
+    Returns:
+        `{"name": ..., option: value, ...}` with every option of the plugin: plain values that can be stored.
+
+    Raises:
+        PluginError: See `load_plugin_class`; also an unknown option or a value of the wrong type.
+    """
+    from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+    name, options = split_choice(choice)
+    plugin_class, contract_group = load_plugin_class(group, name), find_group(group)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(plugin_class, skip=set(contract_group.supplied))
+    known = {option.name: option for option in plugin_options(group, name)}
+    _refuse_unknown_options(contract_group, name, options, list(known))
+    try:
+        resolved = parser.parse_object(Namespace(**options))
+    except (ArgumentError, TypeError, ValueError, KeyError) as error:
+        raise PluginError(_wrong_value(contract_group, name, options, known, error)) from error
+    values = resolved.as_dict()
+    return {"name": name, **{key: values[key] for key in known}}
+
+
+def _refuse_unknown_options(group: PluginGroup, name: str, options: Mapping[str, Any], known: list[str]) -> None:
+    for option in options:
+        if option not in known:
+            from difflib import get_close_matches
+
+            near = get_close_matches(str(option), known, n=1)
+            raise PluginError(
+                f"The {group.part} {name!r} has no option {option!r}."
+                f"{f' Did you mean {near[0]!r}?' if near else ''} "
+                f"Its options: {', '.join(known) if known else 'none'}. `affect-lightning plugins {name}` explains them."
+            )
+
+
+def _wrong_value(
+    group: PluginGroup, name: str, options: Mapping[str, Any], known: Mapping[str, PluginOption], error: Exception
+) -> str:
+    named = [option for option in options if f'"{option}"' in str(error) or f"'{option}'" in str(error)]
+    about = known[named[0]] if named else None
+    detail = (
+        f"option {about.name!r} expects {about.type}, got {options[about.name]!r}"
+        if about
+        else " ".join(str(error).split())
+    )
+    return f"The {group.part} {name!r} cannot be built: {detail}. `affect-lightning plugins {name}` explains its options."
+
+
+def build_part(group: str, choice: PluginChoice, **supplied: Any) -> Any:
+    """Build the chosen part.
+
+    Args:
+        group: Short name, such as `pre_fusions`.
+        choice: Name, or mapping with name and options; checked by `resolve_choice` first.
+        supplied: What the core gives to every member of the group, such as `stream_widths`.
+
+    Returns:
+        An instance of the group's contract.
+
+    Raises:
+        PluginError: The choice does not fit.
+    """
+    resolved = resolve_choice(group, choice)
+    plugin_class = load_plugin_class(group, resolved.pop("name"))
+    return plugin_class(**supplied, **resolved)

@@ -1,0 +1,135 @@
+"""Names of installed plugins, without importing any of them.
+
+Reads entry points and, for the line of help, the source text of the module that an entry point names. Standard
+library only. `building.py` imports and checks the one plugin that is asked for.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib.util
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from affect_lightning.errors import PluginError
+from affect_lightning.plugin_loading.groups import GROUPS, PluginGroup
+
+
+@dataclass(frozen=True)
+class PluginListing:
+    """One installed plugin, known by name only.
+
+    Attributes:
+        group: Short name of its group, such as `pre_fusions`.
+        name: The name that users write.
+        distribution: The installed distribution that offers it.
+        version: Of that distribution.
+        target: `module:Class`.
+    """
+
+    group: str
+    name: str
+    distribution: str
+    version: str
+    target: str
+
+    def summary(self) -> str:
+        """First line of the class's docstring, read from its source without importing; empty if it has none."""
+        module, _, attribute = self.target.partition(":")
+        path = _module_path(module)
+        if path is None:
+            return ""
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+        except (OSError, SyntaxError, ValueError):
+            return ""
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and node.name == attribute:
+                return (ast.get_docstring(node) or "").strip().split("\n", 1)[0]
+        return ""
+
+
+def _module_path(module: str) -> Path | None:
+    """File of a module, found from its top-level package so that no package code runs."""
+    top, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    if not rest:
+        return Path(spec.origin) if spec.origin else None
+    for folder in spec.submodule_search_locations or []:
+        base = Path(folder).joinpath(*rest)
+        for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+def find_group(name: str) -> PluginGroup:
+    """The group of that short name.
+
+    Raises:
+        PluginError: There is no such group; the message names them all.
+    """
+    if name not in GROUPS:
+        raise PluginError(f"There is no plugin group {name!r}. The groups are {', '.join(GROUPS)}.")
+    return GROUPS[name]
+
+
+def list_plugins(group: str | None = None) -> list[PluginListing]:
+    """Every installed plugin, of one group or of all, sorted by group and name. Imports none of them."""
+    chosen = [find_group(group)] if group else list(GROUPS.values())
+    listings = [
+        _listing(item.name, point) for item in chosen for point in entry_points(group=item.entry_point_group)
+    ]
+    order = {name: position for position, name in enumerate(GROUPS)}
+    return sorted(set(listings), key=lambda listing: (order[listing.group], listing.name, listing.distribution))
+
+
+def _listing(group: str, point: EntryPoint) -> PluginListing:
+    distribution = point.dist
+    return PluginListing(
+        group=group,
+        name=point.name,
+        distribution=distribution.metadata["Name"] if distribution else "unknown",
+        version=distribution.version if distribution else "unknown",
+        target=point.value,
+    )
+
+
+def find_plugin(group: str, name: str) -> PluginListing:
+    """The one plugin of that group and name.
+
+    Raises:
+        PluginError: The name is unknown (the message lists the known ones and the nearest), or two distributions
+            offer it (the message names both).
+    """
+    known = list_plugins(group)
+    matches = [listing for listing in known if listing.name == name]
+    part = find_group(group).part
+    if not matches:
+        raise PluginError(_unknown_name(part, name, [listing.name for listing in known]))
+    if len(matches) > 1:
+        owners = " and ".join(f"{listing.distribution} {listing.version} ({listing.target})" for listing in matches)
+        raise PluginError(
+            f"The {part} {name!r} is offered by {owners}. Uninstall one of the distributions, or rename the entry "
+            f"point in one of them."
+        )
+    return matches[0]
+
+
+def _unknown_name(part: str, name: str, known: Iterable[str]) -> str:
+    names = sorted(set(known))
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    listed = ", ".join(names) if names else "none"
+    return (
+        f"There is no {part} plugin {name!r}.{hint} Installed: {listed}. "
+        f"`affect-lightning plugins` shows them all; a plugin of your own needs an entry point in an installed package."
+    )
