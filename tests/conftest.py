@@ -32,3 +32,13 @@ def reference() -> Path:
 def repository() -> Path:
     """Root of the repository."""
     return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small sandbox corpus: 8 training clips and 2 clips in each of the nine test sets."""
+    from affect_lightning.sandbox.generation import generate_sandbox
+
+    folder = tmp_path_factory.mktemp("sandbox") / "corpus"
+    generate_sandbox(folder, clips=8, test_clips=2, seed=0, workers=1)
+    return folder
