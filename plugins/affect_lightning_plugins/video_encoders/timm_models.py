@@ -97,7 +97,7 @@ def _create_network(model: str, pretrained: bool, image_size: int | None) -> Any
     if not timm.is_model(model):
         from difflib import get_close_matches
 
-        near = get_close_matches(model.split(".")[0], timm.list_models(), n=1)
+        near = get_close_matches(model.split(".", maxsplit=1)[0], timm.list_models(), n=1)
         raise ConfigurationError(
             f"timm {timm.__version__} knows no model {model!r}.{f' Did you mean {near[0]!r}?' if near else ''} "
             f"`python -c 'import timm; print(timm.list_models())'` lists them all."
