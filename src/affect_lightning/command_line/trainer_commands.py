@@ -67,7 +67,7 @@ class AffectCLI(LightningCLI):
             seed_everything_default=0,
             parser_class=AffectParser,
             parser_kwargs={"prog": "affect-lightning", "default_env": False},
-            trainer_defaults={"callbacks": []},
+            trainer_defaults={"callbacks": [TrainingMonitor()]},
         )
 
     @staticmethod
@@ -110,12 +110,6 @@ class AffectCLI(LightningCLI):
         if section.trainer.precision is None:
             section.trainer.precision = fitting_precision(str(section.trainer.accelerator))
         _place_results_beside_checkpoint(section)
-
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """The trainer with our monitor in front."""
-        trainer = super().instantiate_trainer(**kwargs)
-        trainer.callbacks.insert(0, TrainingMonitor())
-        return trainer
 
 
 def _plugin_choices(config: Namespace) -> dict[str, Any]:
