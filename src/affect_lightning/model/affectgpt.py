@@ -78,16 +78,13 @@ class AffectGPT(nn.Module):
             if name in configuration.inputs
         }
         self.branches = nn.ModuleDict(branches)
-        projected = {name: branch.output_width for name, branch in branches.items()}
+        projected = {name: int(branch.output_width) for name, branch in branches.items()}  # type: ignore[arg-type]
         if pre_fusion is not None and pre_fusion.output_tokens:
             projected = {_FUSED: pre_fusion.output_width, **projected}
         scale = configuration.projector_init_scale
         size = scale * embedding_size(language_model) if scale and projected else None
         self.projectors = nn.ModuleDict(
-            {
-                name: build_projector(int(width), language_model.embedding_width, size)
-                for name, width in projected.items()
-            }
+            {name: build_projector(width, language_model.embedding_width, size) for name, width in projected.items()}
         )
         for encoder in (video_encoder, audio_encoder):
             if encoder is not None:

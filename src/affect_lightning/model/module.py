@@ -80,6 +80,7 @@ class AffectGPTModule(LightningModule):
             ConfigurationError: An option is out of range.
             PluginError: A plugin or one of its options is wrong.
         """
+        arguments = {name: value for name, value in locals().items() if name not in {"self", "__class__"}}
         super().__init__()
         _check_training_options(learning_rate, projector_learning_rate, warmup_steps, warmup_start)
         self.configuration = ModelConfiguration.resolve(
@@ -94,8 +95,7 @@ class AffectGPTModule(LightningModule):
             feature_norm=feature_norm,
             projector_init_scale=projector_init_scale,
         )
-        self.save_hyperparameters()
-        self.hparams.update(self.configuration.as_dict())
+        self.save_hyperparameters({**arguments, **self.configuration.as_dict()})  # resolved, so that it reloads alike
         self.strict_loading = False  # frozen weights are in no checkpoint; load_state_dict checks the rest itself
         self.network: AffectGPT | None = None
         self._batch_names: list[str] = []
@@ -191,7 +191,9 @@ class AffectGPTModule(LightningModule):
         loss = self.built_network(batch)
         self.log("val/loss", loss, prog_bar=True, batch_size=len(batch), sync_dist=True)
 
-    def test_step(self, batch: ClipBatch, batch_index: int, dataloader_idx: int = 0) -> list[dict[str, Any]]:
+    def test_step(  # type: ignore[override]  # Lightning passes any output on to callbacks
+        self, batch: ClipBatch, batch_index: int, dataloader_idx: int = 0
+    ) -> list[dict[str, Any]]:
         """Responses of a batch with the truth beside them, one row a clip."""
         return self.predict_step(batch, batch_index, dataloader_idx)
 
