@@ -32,6 +32,9 @@ from affect_lightning.model.monitoring import TrainingMonitor
 from affect_lightning.plugin_loading import resolve_choice
 from affect_lightning.unibench.callback import BenchmarkCallback
 
+# What `model.inputs: null` and `model.fused_streams: null` mean (paper, Section 5 and Eq. 3).
+DEFAULT_INPUTS = ("multi", "audio", "face", "text")
+DEFAULT_FUSED_STREAMS = ("audio", "face")
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
 
@@ -81,7 +84,8 @@ class AffectCLI(LightningCLI):
         parser.add_lightning_class_args(BenchmarkCallback, "benchmark")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.set_defaults({"checkpoint.save_last": True, "checkpoint.auto_insert_metric_name": False})
-        parser.link_arguments("model.inputs", "data.inputs")
+        parser.link_arguments("model.inputs", "data.inputs", compute_fn=_default_inputs)
+        parser.link_arguments("model.fused_streams", "data.fused_streams", compute_fn=_default_fused_streams)
         for action in parser._actions:
             group = PLUGIN_OPTIONS.get(str(action.dest))
             if group is not None:
@@ -110,6 +114,14 @@ class AffectCLI(LightningCLI):
         if section.trainer.precision is None:
             section.trainer.precision = fitting_precision(str(section.trainer.accelerator))
         _place_results_beside_checkpoint(section)
+
+
+def _default_inputs(inputs: list[str] | None) -> list[str]:
+    return list(DEFAULT_INPUTS) if inputs is None else inputs
+
+
+def _default_fused_streams(streams: list[str] | None) -> list[str]:
+    return list(DEFAULT_FUSED_STREAMS) if streams is None else streams
 
 
 def _plugin_choices(config: Namespace) -> dict[str, Any]:
