@@ -21,11 +21,12 @@ def load_causal_model(source: str, **options: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             source, trust_remote_code=False, output_loading_info=True, **options
         )
     except (OSError, ValueError, KeyError) as error:
         raise ConfigurationError(_unreadable("model", source, error)) from error
+    model, report = loaded
     problems = {
         "missing": report["missing_keys"],
         "surplus": report["unexpected_keys"],

@@ -53,14 +53,14 @@ class TinyLM(AdaptedCausalLM):
         """
         tokenizer = byte_tokenizer()
         super().__init__(
-            _random_model(architecture, tokenizer, hidden_width, num_layers, num_heads, seed),
+            _random_model(architecture, tokenizer, width=hidden_width, layers=num_layers, heads=num_heads, seed=seed),
             tokenizer,
             LoraOptions(lora_rank, lora_alpha, lora_dropout, SEVEN_PROJECTIONS),
             system_prompt=system_prompt,
         )
 
 
-def _random_model(architecture: str, tokenizer: Any, width: int, layers: int, heads: int, seed: int) -> Any:
+def _random_model(architecture: str, tokenizer: Any, *, width: int, layers: int, heads: int, seed: int) -> Any:
     """The real class with random weights; the caller's random state is left as it was."""
     from transformers import AutoConfig, AutoModelForCausalLM
 

@@ -164,7 +164,9 @@ def _wrong_value(
         if about
         else " ".join(str(error).split())
     )
-    return f"The {group.part} {name!r} cannot be built: {detail}. `affect-lightning plugins {name}` explains its options."
+    return (
+        f"The {group.part} {name!r} cannot be built: {detail}. `affect-lightning plugins {name}` explains its options."
+    )
 
 
 def build_part(group: str, choice: PluginChoice, **supplied: Any) -> Any:

@@ -85,9 +85,7 @@ def find_group(name: str) -> PluginGroup:
 def list_plugins(group: str | None = None) -> list[PluginListing]:
     """Every installed plugin, of one group or of all, sorted by group and name. Imports none of them."""
     chosen = [find_group(group)] if group else list(GROUPS.values())
-    listings = [
-        _listing(item.name, point) for item in chosen for point in entry_points(group=item.entry_point_group)
-    ]
+    listings = [_listing(item.name, point) for item in chosen for point in entry_points(group=item.entry_point_group)]
     order = {name: position for position, name in enumerate(GROUPS)}
     return sorted(set(listings), key=lambda listing: (order[listing.group], listing.name, listing.distribution))
 
