@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
-
-from affect_lightning.contracts import AudioEncoder, VideoEncoder
-from affect_lightning.errors import ConfigurationError, ContractError
-from affect_lightning.plugin_loading import build_part
 from affect_lightning_plugins.audio_encoders.pitch import yin_pitch
 from affect_lightning_plugins.audio_encoders.prosody import SAMPLE_RATE, mel_filters
 from affect_lightning_plugins.audio_encoders.window_statistics import STATISTICS, masked_moments, masked_quantiles
 from affect_lightning_plugins.audio_encoders.windows import window_positions
 from affect_lightning_plugins.video_encoders.efficientnet_lite0 import CARRIER, carried_weights, timm_name
+from torch import Tensor
+
+from affect_lightning.contracts import AudioEncoder, VideoEncoder
+from affect_lightning.errors import ConfigurationError, ContractError
+from affect_lightning.plugin_loading import build_part
 
 EFFICIENTNET = {"name": "efficientnet-lite0", "image_size": 64}
 GRID = {**EFFICIENTNET, "feature_layers": [2, 3], "pool_grid": 2}
@@ -284,10 +284,10 @@ def test_missing_efficientnet_package_names_the_remedy(monkeypatch: pytest.Monke
 
 
 def test_efficientnet_errors(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="needs image_size >= 32 .* got 16"):
+    with pytest.raises(ConfigurationError, match=r"needs image_size >= 32 .* got 16"):
         build_part("video_encoders", {"name": "efficientnet-lite0", "image_size": 16})
     torch.save({"_fc.weight": torch.zeros(2, 2)}, tmp_path / "wrong.pth")
-    with pytest.raises(ConfigurationError, match="does not fit EfficientNet: it lacks 294 of 296 weights, such as conv_"):
+    with pytest.raises(ConfigurationError, match="it lacks 294 of 296 weights, such as conv_"):
         build_part("video_encoders", {"name": "efficientnet-lite0", "weights": str(tmp_path / "wrong.pth")})
 
 

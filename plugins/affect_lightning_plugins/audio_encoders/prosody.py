@@ -1,9 +1,9 @@
 """Audio encoder `prosody`: how something is said, measured by signal processing; no weights.
 
-It stands in for the paper's Chinese HuBERT-Large (Appendix B) where there is neither a GPU nor a hub, and it cuts a clip
-as the paper does: 8 windows of 2 seconds spread evenly. A pretrained voice encoder that pip alone could install was
-looked for: the speaker network in `resemblyzer` is trained to tell voices apart whatever the tone, so it discards what
-emotion needs, and its package asks for a compiler.
+It stands in for the paper's Chinese HuBERT-Large (Appendix B) where there is neither a GPU nor a hub, and it cuts a
+clip as the paper does: 8 windows of 2 seconds spread evenly. A pretrained voice encoder that pip alone could install
+was looked for: the speaker network in `resemblyzer` is trained to tell voices apart whatever the tone, so it discards
+what emotion needs, and its package asks for a compiler.
 Neighbours: `windows.py` (the cut), `pitch.py` (YIN), `window_statistics.py` (frames to tokens).
 Legend: B clips, S audio samples, F analysis frames, N windows, M mel bands, D feature width.
 """
@@ -104,7 +104,8 @@ class ProsodyAudioEncoder(AudioEncoder):
         margin = (PITCH_FRAME - MEL_FRAME) // 2
         middle = frames[..., margin : margin + MEL_FRAME]  # both analyses look at the same moment
         window = torch.hann_window(MEL_FRAME, device=heard.device)
-        power = torch.view_as_real(torch.fft.rfft(middle * window)).square().sum(dim=-1) / window.square().sum()  # [B, F, bins]
+        spectrum = torch.view_as_real(torch.fft.rfft(middle * window))  # [B, F, bins, 2]
+        power = spectrum.square().sum(dim=-1) / window.square().sum()
         mel = power @ mel_filters(self.bands, MEL_FRAME // 2 + 1, SAMPLE_RATE).to(power)
         energy = middle.square().mean(dim=-1)
         pitch, aperiodicity = self._pitch(frames, counts)
