@@ -7,8 +7,7 @@ A table and nothing else, after the paper's Table 11 (the nine sets of MER-UniBe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Literal
 
 from affect_lightning.sandbox.emotions import EmotionName
@@ -45,7 +44,7 @@ class CorpusSpecification:
     metric: Metric
     prior: Mapping[EmotionName, float]
     corpus_key: str = ""
-    label_names: Mapping[EmotionName, str | int] = MappingProxyType({})
+    label_names: Mapping[EmotionName, str | int] = field(default_factory=dict)
     sentiment_limit: float = 0.0
     sentiment_step: float = 0.0
 
@@ -57,7 +56,7 @@ def _even_prior(*names: EmotionName) -> dict[EmotionName, float]:
     return prior
 
 
-# Joy and surprise weigh as much as the four negative emotions nearly do: a guess at one sign gains nothing (our choice).
+# About as many positive as negative clips, so that guessing one sign gains nothing (our choice).
 _SENTIMENT_PRIOR: dict[EmotionName, float] = {
     "joy": 0.25,
     "surprise": 0.25,

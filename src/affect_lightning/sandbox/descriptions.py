@@ -37,7 +37,7 @@ _FACE_CUES: dict[FaceCode, tuple[str, ...]] = {
         "the eyes open {degree} and the mouth gapes",
     ),
     "rest": (
-        "the face stays still, with brows and lips at rest",
+        "the face stays still, with level brows and closed lips",
         "the face hardly moves and the brows stay level",
         "no facial muscle stands out and the lips are loose",
     ),
@@ -45,12 +45,12 @@ _FACE_CUES: dict[FaceCode, tuple[str, ...]] = {
 _VOICE_CUES: dict[VoiceCode, tuple[str, ...]] = {
     "energetic": (
         "the voice is {degree} loud, fast and high",
-        "the speech is {degree} raised, quick and forceful",
+        "the speech is {degree} brisk, high and ringing",
         "the voice is {degree} louder and faster",
     ),
     "thin": (
         "the voice is {degree} thin, high and quick",
-        "the speech is {degree} hurried, high and soft",
+        "the speech is {degree} rapid, high and faint",
         "the voice is {degree} higher and softer",
     ),
     "low": (
@@ -66,7 +66,7 @@ _VOICE_CUES: dict[VoiceCode, tuple[str, ...]] = {
 }
 _TOPIC_CUES: dict[Topic, tuple[str, ...]] = {
     "prospect": (
-        "the words concern an outcome that is still awaited",
+        "the words are about an outcome still awaited",
         "the sentence is about something not yet decided",
         "the subtitle speaks of a decision still to come",
     ),
@@ -101,8 +101,8 @@ _DEVIATING: dict[Agreement, tuple[str, ...]] = {
         "The tone is put on, and the speaker is {labels}.",
     ),
     "irony": (
-        "The words are ironic, and the speaker feels {labels}.",
-        "The words alone mislead: the speaker is {labels}.",
+        "The words are not literal: the speaker feels {labels}.",
+        "The words give little away: the speaker is {labels}.",
     ),
 }
 _DEVIANT: dict[Agreement, Modality] = {"mask": "face", "controlled voice": "voice", "irony": "topic"}

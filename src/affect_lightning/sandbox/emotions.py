@@ -16,8 +16,9 @@ from affect_lightning.sandbox.script import FaceCode, Topic, VoiceCode
 EmotionName = Literal["joy", "sadness", "anger", "disgust", "surprise", "fear", "neutral"]
 Agreement = Literal["congruent", "mask", "irony", "controlled voice"]
 
-INCONGRUENT_SHARE = 0.25
-"""Share of the clips of every emotion but neutral in which one modality deviates (our choice: a quarter)."""
+INCONGRUENT_SHARE = 0.25 / 0.9
+"""Share of the clips of every emotion but neutral in which one modality deviates: a quarter of all clips where a tenth
+is neutral (our choice)."""
 CONFLICT_SHARE = 0.6
 """Share of the incongruent clips whose deviating modality shows another feeling instead of none (our choice)."""
 INTENSITY_RANGE = (0.4, 1.0)
@@ -187,9 +188,7 @@ def intensity_band(intensity: float) -> int:
 
 def label_words() -> tuple[str, ...]:
     """Every label word of the sandbox, once, in the order of emotions and bands."""
-    return tuple(
-        dict.fromkeys(word for emotion in EMOTIONS.values() for band in emotion.words for word in band)
-    )
+    return tuple(dict.fromkeys(word for emotion in EMOTIONS.values() for band in emotion.words for word in band))
 
 
 def showings(name: EmotionName) -> tuple[Showing, ...]:

@@ -53,7 +53,7 @@ def draw_sentence(topic: Topic, split: Split, random: Random) -> Sentence:
     """
     while True:
         template = random.choice(TEMPLATES[topic])
-        fillers = {}
+        fillers: dict[str, Pair] = {}
         for slot in _slots(template):
             unused = [pair for pair in SLOTS[_kind(slot)] if pair not in fillers.values()]
             fillers[slot] = random.choice(unused)

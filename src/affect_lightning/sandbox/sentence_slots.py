@@ -141,6 +141,10 @@ SLOTS: dict[str, tuple[Pair, ...]] = {
         during the meeting | 开会的时候
         over lunch | 吃午饭的时候
         at midnight | 半夜
+        yesterday evening | 昨天傍晚
+        right after breakfast | 刚吃完早饭
+        around three | 三点左右
+        before sunrise | 天亮之前
     """),
     "arrival": _pairs("""
         the call came | 电话来了
@@ -155,6 +159,10 @@ SLOTS: dict[str, tuple[Pair, ...]] = {
         the taxi pulled up | 出租车停在了门前
         the snow started | 下起了雪
         the lights changed | 灯光变了
+        the lift moved | 电梯动了
+        the curtain fell | 幕布落下了
+        the bell rang | 钟声响了
+        a car stopped outside | 外面停下一辆车
     """),
     "activity": _pairs("""
         talking | 聊天
@@ -166,6 +174,9 @@ SLOTS: dict[str, tuple[Pair, ...]] = {
         walking home | 走路回家
         washing up | 洗碗
         waiting in line | 排队
+        moving the sofa | 搬沙发
+        cooking dinner | 做晚饭
+        rehearsing | 排练
     """),
     "spot": _pairs("""
         at the door | 门口
@@ -325,7 +336,7 @@ TEMPLATES: dict[Topic, tuple[Pair, ...]] = {
         apparently {person} {did} {thing} {manner}. | 听说{person}{manner}把{thing}{did}了。
         {person1} says that {person2} {did} {thing}. | {person1}说{person2}把{thing}{did}了。
         look here, {person} {did} {thing} {manner}. | 你看，{person}{manner}把{thing}{did}了。
-        nobody else was there, {person} alone {did} {thing}. | 没有别人在场，是{person}一个人把{thing}{did}的。
+        it must have been {person} who {did} {thing}. | 一定是{person}把{thing}{did}的。
     """),
     "event": _pairs("""
         {arrival} {past}, out of nowhere. | {past}，{arrival}，毫无预兆。
