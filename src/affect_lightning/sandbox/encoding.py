@@ -57,6 +57,7 @@ def encode_mp4(
         if waveform is not None:
             audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
             audio.bit_rate = 64000
+            audio.options = {"aac_coder": "fast"}
             _encode_audio(container, audio, waveform)
         for picture, time in zip(pictures, times, strict=True):
             planes = cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420)

@@ -38,12 +38,15 @@ Point = tuple[float, float]
 #: Half height and half width of the patch that holds one eye, canvas pixels.
 _EYE_PATCH = (34, 40)
 #: How far the jaw drops at AU26 = 1, and how far speech opens the mouth, canvas pixels. Our choice.
-_JAW_DROP, _SPEECH_DROP = 46.0, 17.0
+_JAW_DROP, _SPEECH_DROP = 30.0, 16.0
+#: The head's lowest pixel hangs at most this much lower when the jaw drops, canvas pixels.
+_STRETCH_MARGIN = 40
+_MOUTH_ANGLES = np.linspace(0.0, np.pi, 13)
 
 
 def jaw_drop(units: ActionUnits) -> float:
     """How far the chin hangs lower than at rest, canvas pixels."""
-    return _JAW_DROP * 0.55 * units.au26 + 3.0 * units.speech
+    return _JAW_DROP * 0.9 * units.au26 + 3.0 * units.speech
 
 
 class FaceArtist:
@@ -51,13 +54,20 @@ class FaceArtist:
 
     Args:
         identity: Whose head.
+
+    Attributes:
+        identity: As given.
+        measures: Where its parts lie.
+        extent: x0, y0, x1, y1 in canvas pixels; the head is transparent outside.
     """
 
     def __init__(self, identity: Identity) -> None:
         self.identity = identity
         self.measures = measure_face(identity)
         self._layer = head_layer(identity)
-        self._line = shade(identity.skin, 0.42)
+        left, top, width, height = cv2.boundingRect(np.ascontiguousarray(self._layer[..., 3]))
+        lowest = min(CANVAS_HEIGHT, top + height + _STRETCH_MARGIN)
+        self.extent = (max(0, left - 2), max(0, top - 2), min(CANVAS_WIDTH, left + width + 2), lowest)
         cheek_width = self.measures.half_width * 0.58
         self._cheeks = [
             (side, soft_mask(ellipse_points((24.0, 24.0), 14.0, 10.0), 5.0, (48, 48)), CENTRE_X + side * cheek_width)
@@ -90,13 +100,13 @@ class FaceArtist:
         canvas = self._layer.copy()
         if drop < 0.25:
             return canvas
+        left, _, right, bottom = self.extent
         top = int(JAW_HINGE)
-        rows = CANVAS_HEIGHT - top
         factor = 1.0 + drop / (self.measures.chin - JAW_HINGE)
         stretch = np.array([[1.0, 0.0, 0.0], [0.0, factor, 0.0]])
-        canvas[top:] = cv2.warpAffine(
-            canvas[top:], stretch, (CANVAS_WIDTH, rows), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
+        size = (right - left, bottom - top)
+        source = self._layer[top:bottom, left:right]
+        canvas[top:bottom, left:right] = cv2.warpAffine(source, stretch, size, borderMode=cv2.BORDER_REPLICATE)
         return canvas
 
     def _draw_cheeks(self, canvas: np.ndarray, units: ActionUnits) -> None:
@@ -115,12 +125,13 @@ class FaceArtist:
         measures, skin = self.measures, self.identity.skin
         depth = min(1.0, max(units.au12, 0.8 * units.au15, units.au9))
         smile = units.au12
+        fold = shade(self.identity.hair_colour, 0.8) if self.identity.beard == "full" else shade(skin, 1.0 - 0.4 * depth)
         for side in (-1.0, 1.0):
             if depth > 0.08:
                 start = (CENTRE_X + side * (measures.nose_half_width + 5.0), measures.nose_tip - 4.0)
                 through = (CENTRE_X + side * (measures.mouth_half_width + 11.0 + 9.0 * smile), MOUTH_LINE - 24.0)
                 end = (CENTRE_X + side * (measures.mouth_half_width + 14.0 + 12.0 * smile), MOUTH_LINE + 2.0)
-                stroke(canvas, curve(start, through, end), shade(skin, 1.0 - 0.4 * depth), 3)
+                stroke(canvas, curve(start, through, end), fold, 3)
             if units.au6 > 0.1:
                 colour = shade(skin, 1.0 - 0.42 * min(1.0, units.au6))
                 eye = CENTRE_X + side * measures.eye_offset
@@ -135,12 +146,11 @@ class FaceArtist:
     def _draw_forehead(self, canvas: np.ndarray, units: ActionUnits) -> None:
         """Wrinkles: across the whole forehead when the whole brow rises, in its middle when only the inner end does."""
         skin, raised = self.identity.skin, max(units.au1, units.au2)
-        if self.identity.hair_style == "bangs":
-            raised = 0.0
-        if raised > 0.1:
-            half = 20.0 + 28.0 * units.au2
+        covered = self.identity.hair_style in ("bangs", "side_part", "bob")
+        if raised > 0.1 and not covered:
+            half = 20.0 + 24.0 * units.au2
             bend = 4.0 if units.au2 > units.au4 else -5.0
-            for height in (BROW_LINE - 27.0, BROW_LINE - 38.0):
+            for height in (BROW_LINE - 25.0, BROW_LINE - 33.0):
                 ends = ((CENTRE_X - half, height), (CENTRE_X, height - bend), (CENTRE_X + half, height))
                 stroke(canvas, curve(*ends), shade(skin, 1.0 - 0.38 * min(1.0, raised)), 2)
         if units.au4 > 0.1:
@@ -171,8 +181,8 @@ class FaceArtist:
         """The upper and the lower lid's edges of one eye, [13, 2] each, from its inner to its outer corner."""
         half, middle = self.measures.eye_half_width, CENTRE_X + side * self.measures.eye_offset
         scale = half / 24.0
-        lift = (12.0 + 9.0 * units.au5 * share - 3.0 * units.au7 - 2.5 * units.au6) * scale
-        sink = (8.0 + 3.0 * units.au5 * share - 2.0 * units.au7 - 6.5 * min(1.0, units.au6)) * scale
+        lift = (12.0 + 4.5 * units.au5 * share - 3.0 * units.au7 - 2.5 * units.au6) * scale
+        sink = (8.0 + 2.0 * units.au5 * share - 2.0 * units.au7 - 6.5 * min(1.0, units.au6)) * scale
         droop = min(1.0, units.au1 * units.au4 * 1.4) * 5.0
         lift -= 0.5 * droop
         closed = units.au45
@@ -209,7 +219,7 @@ class FaceArtist:
         """White, iris, pupil and glint; the upper lid's shadow on them."""
         fill(patch, opening, (232, 236, 240))
         x, y = middle
-        radius = 11.5 * self.measures.eye_half_width / 24.0
+        radius = 13.0 * self.measures.eye_half_width / 24.0
         iris = self.identity.eye_colour
         disc(patch, (x, y - 1.0), radius, shade(iris, 0.45))
         disc(patch, (x, y - 1.0), radius - 1.8, iris)
@@ -222,10 +232,10 @@ class FaceArtist:
         jaw = _JAW_DROP * min(1.15, units.au26)
         talk = _SPEECH_DROP * units.speech * (1.0 - 0.45 * min(1.0, units.au26))
         gap = jaw * 0.85 + talk
-        half = measures.mouth_half_width * (1.0 + 0.42 * units.au12 - 0.16 * units.au26 + 0.05 * units.au15)
+        half = measures.mouth_half_width * (1.0 + 0.42 * units.au12 + 0.12 * units.au26 + 0.05 * units.au15)
         half -= 4.0 * units.speech * (1.0 - min(1.0, units.au12))
-        middle = MOUTH_LINE + 3.0 * units.au12 - 4.0 * units.au15 - 2.0 * units.au26
-        corner = MOUTH_LINE - 17.0 * units.au12 + 15.0 * units.au15 + 0.42 * gap
+        middle = MOUTH_LINE + 3.0 * units.au12 - 4.0 * units.au15 - 6.0 * units.au26
+        corner = MOUTH_LINE - 4.0 * units.au26 - 17.0 * units.au12 + 15.0 * units.au15 + 0.42 * gap
         teeth = 9.0 * min(1.0, max(0.0, units.au12 - 0.2) * 1.4)
         share = units.asymmetry * (units.au12 + units.au15) * 16.0
         return {
@@ -235,6 +245,7 @@ class FaceArtist:
             "lower": middle + 0.88 * gap + 0.9 * teeth,
             "gap": gap + teeth,
             "half": half,
+            "roundness": min(1.0, gap / 24.0) * (1.0 - min(1.0, units.au12)),
         }
 
     def _draw_mouth(self, canvas: np.ndarray, units: ActionUnits) -> None:
@@ -251,8 +262,10 @@ class FaceArtist:
                 curve((CENTRE_X + peak, bow), (0.55 * right[0] + 0.45 * (CENTRE_X + peak), 0.4 * right[1] + 0.6 * bow + 1.0), right),
             ]
         )
-        outer_lower = curve(right, (CENTRE_X, lower_y + 1.25 * lip), left)
-        inner_upper, inner_lower = curve(left, (CENTRE_X, upper_y), right), curve(right, (CENTRE_X, lower_y), left)
+        outer_lower = _mouth_edge(right, lower_y + 1.25 * lip, left, shape["roundness"])
+        roundness = shape["roundness"]
+        inner_upper = _mouth_edge(left, upper_y, right, roundness)
+        inner_lower = _mouth_edge(right, lower_y, left, roundness)
         fill(canvas, np.concatenate([outer_upper, outer_lower]), lips)
         gloss = curve((CENTRE_X - 13.0, lower_y + 0.7 * lip), (CENTRE_X, lower_y + 0.85 * lip), (CENTRE_X + 13.0, lower_y + 0.7 * lip))
         stroke(canvas, gloss, mix(lips, (245, 245, 255), 0.35), 3)
@@ -279,7 +292,7 @@ class FaceArtist:
         if gap > 12.0:
             tongue = ellipse_points((CENTRE_X - left, shape["lower"] - top + 2.0), half * 0.6, 0.34 * gap, 24)
             fill(inside, tongue, (92, 84, 190))
-        depth = min(9.0, 0.55 * gap)
+        depth = min(12.0, 0.55 * gap)
         teeth = np.concatenate([inner_upper[1:-1] - (0, 2), inner_upper[1:-1][::-1] + (0, depth)]) - corner
         fill(inside, teeth, (228, 236, 240))
         _paste(patch, inside, mask)
@@ -300,6 +313,26 @@ class FaceArtist:
         gap = measures.eye_offset - half_width
         bridge = curve((CENTRE_X - gap, EYE_LINE), (CENTRE_X, EYE_LINE - 5.0), (CENTRE_X + gap, EYE_LINE))
         stroke(canvas, bridge, colour, 3)
+
+
+def _mouth_edge(start: Point, middle_y: float, end: Point, roundness: float) -> np.ndarray:
+    """The edge of a lip between the corners: a parabola, or up to half an ellipse where the mouth is opened round.
+
+    Args:
+        start: One corner.
+        middle_y: Height of the edge in the middle.
+        end: The other corner.
+        roundness: 0 for the parabola, 1 for the ellipse.
+
+    Returns:
+        [13, 2] points.
+    """
+    across = -np.cos(_MOUTH_ANGLES)
+    bulge = np.maximum(1.0 - across**2, 0.0) ** (1.0 - 0.5 * roundness)
+    share = 0.5 + 0.5 * across
+    x = start[0] + (end[0] - start[0]) * share
+    straight = start[1] + (end[1] - start[1]) * share
+    return np.stack([x, straight + (middle_y - 0.5 * (start[1] + end[1])) * bulge], axis=1)
 
 
 def _paste(patch: np.ndarray, inside: np.ndarray, mask: np.ndarray) -> None:

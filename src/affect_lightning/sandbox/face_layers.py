@@ -33,7 +33,7 @@ from affect_lightning.sandbox.face_drawing import (
 from affect_lightning.sandbox.identities import Identity
 
 #: Styles with hair behind the neck, and how far down it reaches in canvas pixels.
-BACK_HAIR_END = {"long": 392.0, "bob": 304.0, "bangs": 352.0, "curly": 270.0}
+BACK_HAIR_END = {"long": 392.0, "bob": 304.0, "bangs": 352.0, "curly": 258.0}
 
 
 def face_outline(identity: Identity, grow: float = 0.0) -> np.ndarray:
@@ -90,8 +90,10 @@ def _draw_ear(layer: np.ndarray, identity: Identity, measures: FaceMeasures, sid
 
 def _blend(layer: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int], strength: float) -> None:
     """Tint the layer's opaque part towards a colour, in place."""
-    weight = (mask * strength)[..., None] * (layer[..., 3:] > 250)
-    layer[..., :3] = np.clip(layer[..., :3] * (1.0 - weight) + np.array(colour, np.float32) * weight, 0, 255)
+    left, top, width, height = cv2.boundingRect((mask > 0.002).astype(np.uint8))
+    region = layer[top : top + height, left : left + width]
+    weight = (mask[top : top + height, left : left + width] * np.float32(strength))[..., None] * (region[..., 3:] > 250)
+    region[..., :3] = region[..., :3] * (1.0 - weight) + np.array(colour, np.float32) * weight
 
 
 def _shade_skin(layer: np.ndarray, identity: Identity, measures: FaceMeasures, outline: np.ndarray) -> None:
@@ -252,6 +254,11 @@ def _draw_side_hair(layer: np.ndarray, identity: Identity, measures: FaceMeasure
     end = min(BACK_HAIR_END[style], 300.0)
     grow = 18.0 if style == "curly" else 12.0
     fill(layer, np.concatenate([_skull_arc(measures, grow, 16.0, 0.0), _lock(measures, grow, end)]), colour)
+    if style == "curly":
+        for step in range(7):
+            for side in (-1.0, 1.0):
+                x = CENTRE_X + side * (measures.half_width + 12.0 - 3.5 * max(0, step - 3))
+                disc(layer, (x, EYE_LINE + 15.0 * step), 15.0, shade(colour, 0.9 + 0.1 * (step % 3)))
 
 
 def _lock(measures: FaceMeasures, grow: float, end: float) -> np.ndarray:

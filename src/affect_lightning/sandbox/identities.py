@@ -158,7 +158,7 @@ def _make_identity(index: int) -> Identity:
     )
     return Identity(
         skin=skin,
-        hair_colour=HAIR_COLOURS[(index * 3 + rank) % len(HAIR_COLOURS)],
+        hair_colour=HAIR_COLOURS[(index * 2 + rank) % len(HAIR_COLOURS)],
         hair_style=hair_style,
         eye_colour=EYE_COLOURS[int(generator.integers(len(EYE_COLOURS)))],
         cloth=CLOTH_COLOURS[(index + rank * 3) % len(CLOTH_COLOURS)],

@@ -184,7 +184,8 @@ def _draw_pictures(
     for frame in shown:
         picture = still.copy()
         for actor in actors:
-            paste_head(picture, actor.artist.draw(actor.units[frame]), actor.placement.transforms[frame])
+            head = actor.artist.draw(actor.units[frame])
+            paste_head(picture, head, actor.placement.transforms[frame], actor.artist.extent)
         yield cv2.multiply(picture, light, scale=1 / 128)
 
 

@@ -178,30 +178,34 @@ def draw_light(generator: np.random.Generator) -> np.ndarray:
         uint8 [PICTURE_HEIGHT, PICTURE_WIDTH, 3]; 128 leaves a pixel as it is.
     """
     angle, strength = generator.uniform(0.0, 2.0 * np.pi), generator.uniform(0.05, 0.28)
-    level, tint = generator.uniform(0.85, 1.08), generator.uniform(0.96, 1.04, 3)
+    level, warmth = generator.uniform(0.85, 1.08), generator.uniform(-0.05, 0.05)
+    tint = np.array([1.0 - warmth, 1.0, 1.0 + warmth])
     y, x = np.mgrid[0:PICTURE_HEIGHT, 0:PICTURE_WIDTH].astype(np.float32)
     slope = np.cos(angle) * (x / PICTURE_WIDTH - 0.5) + np.sin(angle) * (y / PICTURE_HEIGHT - 0.5)
     light = (level * (1.0 + strength * 2.0 * slope))[..., None] * tint
     return np.clip(light * 128.0, 0, 255).astype(np.uint8)
 
 
-def paste_head(picture: np.ndarray, head: np.ndarray, transform: np.ndarray) -> None:
+def paste_head(
+    picture: np.ndarray, head: np.ndarray, transform: np.ndarray, extent: tuple[int, int, int, int]
+) -> None:
     """Scale a head to its place and lay it over the picture, in place.
 
     Args:
         picture: uint8 [height, width, 3].
         head: uint8 canvas [height, width, 4], colours multiplied by alpha.
         transform: [2, 3] from canvas to picture pixels.
+        extent: x0, y0, x1, y1 of the canvas outside of which the head is transparent.
     """
-    corners = np.array([(0, 0), (head.shape[1], 0), (0, head.shape[0]), (head.shape[1], head.shape[0])], np.float64)
+    x0, y0, x1, y1 = extent
+    corners = np.array([(x0, y0), (x1, y0), (x0, y1), (x1, y1)], np.float64)
     placed = corners @ transform[:, :2].T + transform[:, 2]
     left, top = np.maximum(np.floor(placed.min(axis=0)).astype(int), 0)
     right, bottom = np.minimum(np.ceil(placed.max(axis=0)).astype(int), (picture.shape[1], picture.shape[0]))
     local = transform.copy()
-    local[:, 2] -= (left, top)
-    size = (int(right - left), int(bottom - top))
-    warped = cv2.warpAffine(head, local, size, flags=cv2.INTER_LINEAR)
+    local[:, 2] += transform[:, :2] @ (x0, y0) - (left, top)
+    warped = cv2.warpAffine(head[y0:y1, x0:x1], local, (int(right - left), int(bottom - top)), flags=cv2.INTER_LINEAR)
     region = picture[top:bottom, left:right]
-    see_through = cv2.bitwise_not(warped[..., 3])
+    see_through = cv2.bitwise_not(cv2.extractChannel(warped, 3))
     behind = cv2.multiply(region, cv2.merge([see_through] * 3), scale=1 / 255)
-    region[:] = cv2.add(behind, warped[..., :3])
+    region[:] = cv2.add(behind, cv2.cvtColor(warped, cv2.COLOR_BGRA2BGR))
