@@ -22,7 +22,7 @@ TEST_PEOPLE = range(24, 32)
 
 @pytest.fixture(scope="module")
 def training() -> list[AuthoredClip]:
-    return author_training(3000, seed=5, identities=TRAINING_PEOPLE)
+    return author_training(2000, seed=5, identities=TRAINING_PEOPLE)
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +72,17 @@ def test_label_words_are_many_and_each_names_one_emotion() -> None:
     assert len(label_words()) >= 42
     owners = Counter(word for emotion in EMOTIONS.values() for word in {w for band in emotion.words for w in band})
     assert set(owners.values()) == {1}
+
+
+def test_label_words_stand_in_their_emotions_sector_of_the_built_in_wheels() -> None:
+    taxonomy = pytest.importorskip("affect_lightning.metrics.taxonomy").Taxonomy.builtin()
+    for name, emotion in EMOTIONS.items():
+        own = [taxonomy.sector(name, wheel) for wheel in range(1, 6)]
+        for band in emotion.words:
+            for word in band:
+                sectors = [taxonomy.sector(word, wheel) for wheel in range(1, 6)]
+                differing = sum(sector != expected for sector, expected in zip(sectors, own, strict=True))
+                assert differing <= (1 if word == band[0] else 2), (word, sectors, own)
 
 
 # --- sentences

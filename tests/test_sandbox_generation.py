@@ -9,6 +9,7 @@ import ast
 import csv
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -48,10 +49,17 @@ def failing_performer(script: ClipScript, video_path: Path, audio_path: Path) ->
     return fake_performer(script, video_path, audio_path)
 
 
-@pytest.fixture(autouse=True)
-def people(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def people() -> Iterator[None]:
     stub = SimpleNamespace(TRAINING_IDENTITIES=TRAINING_PEOPLE, TEST_IDENTITIES=TEST_PEOPLE)
-    monkeypatch.setitem(sys.modules, "affect_lightning.sandbox.identities", stub)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "affect_lightning.sandbox.identities", stub)
+        yield
+
+
+@pytest.fixture(scope="module")
+def corpus(people: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return generate(tmp_path_factory.mktemp("sandbox"), test_clips=20).root
 
 
 def generate(out: Path, **options: object) -> GeneratedCorpus:
@@ -82,9 +90,8 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_training_layout(tmp_path: Path) -> None:
-    generate(tmp_path)
-    folder = tmp_path / "mer-caption-plus"
+def test_training_layout(corpus: Path) -> None:
+    folder = corpus / "mer-caption-plus"
     subtitles = read_csv(folder / "subtitle_chieng.csv")
     labels = read_csv(folder / "track2_train_mercaptionplus.csv")
     reasons = read_csv(folder / "track3_train_mercaptionplus.csv")
@@ -98,17 +105,16 @@ def test_training_layout(tmp_path: Path) -> None:
     assert len(names) == 12
     assert set(ast.literal_eval(labels[0]["openset"])) <= set(label_words())
     for name in names:
-        assert all(path.exists() for path in media_paths(tmp_path, "mer-caption-plus", name))
-    truth = [json.loads(line) for line in (tmp_path / "clip_truth.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert len(truth) == 12 + 9 * 4
+        assert all(path.exists() for path in media_paths(corpus, "mer-caption-plus", name))
+    truth = [json.loads(line) for line in (corpus / "clip_truth.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(truth) == 12 + 9 * 20
     assert truth[0]["face_boxes"] == [[1.0, 2.0, 30.0, 40.0]]
 
 
 @pytest.mark.parametrize("key", [key for key, item in TEST_CORPORA.items() if item.corpus_key])
-def test_layout_of_sets_with_pickled_labels(tmp_path: Path, key: str) -> None:
-    generate(tmp_path, test_clips=20)
+def test_layout_of_sets_with_pickled_labels(corpus: Path, key: str) -> None:
     specification = TEST_CORPORA[key]
-    folder = tmp_path / specification.folder
+    folder = corpus / specification.folder
     with np.load(folder / specification.label_file, allow_pickle=True) as archive:
         assert archive.files == [specification.corpus_key]
         array = archive[specification.corpus_key]
@@ -119,8 +125,8 @@ def test_layout_of_sets_with_pickled_labels(tmp_path: Path, key: str) -> None:
     scored = [name for name in labels if key != "iemocap" or name.startswith("Ses05")]
     assert len(scored) == 20
     assert len(labels) - len(scored) == (6 if key == "iemocap" else 0)
-    assert all(path.exists() for name in scored for path in media_paths(tmp_path, key, name))
-    assert not any(media_paths(tmp_path, key, name)[0].exists() for name in set(labels) - set(scored))
+    assert all(path.exists() for name in scored for path in media_paths(corpus, key, name))
+    assert not any(media_paths(corpus, key, name)[0].exists() for name in set(labels) - set(scored))
     if specification.metric == "waf":
         values = [labels[name]["val"] for name in scored]
         assert max(map(abs, values)) <= specification.sentiment_limit
@@ -131,13 +137,12 @@ def test_layout_of_sets_with_pickled_labels(tmp_path: Path, key: str) -> None:
         assert {labels[name]["emo"] for name in scored} <= set(specification.label_names.values())
 
 
-def test_layout_of_sets_with_csv_labels(tmp_path: Path) -> None:
-    generate(tmp_path, test_clips=20)
-    semi = read_csv(tmp_path / "mer2024-dataset-process" / "reference-semi.csv")
+def test_layout_of_sets_with_csv_labels(corpus: Path) -> None:
+    semi = read_csv(corpus / "mer2024-dataset-process" / "reference-semi.csv")
     assert {row["discrete"] for row in semi} <= {"worried", "happy", "neutral", "angry", "surprise", "sad"}
-    openset = read_csv(tmp_path / "ovmerdplus-process" / "ovlabel.csv")
+    openset = read_csv(corpus / "ovmerdplus-process" / "ovlabel.csv")
     assert all(1 <= len(ast.literal_eval(row["openset"])) <= 4 for row in openset)
-    assert (tmp_path / "iemocap-process" / "subvideo-tgt").is_dir()
+    assert (corpus / "iemocap-process" / "subvideo-tgt").is_dir()
 
 
 def test_a_finished_corpus_is_left_alone_and_another_one_refused(

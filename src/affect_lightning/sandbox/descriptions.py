@@ -32,9 +32,9 @@ _FACE_CUES: dict[FaceCode, tuple[str, ...]] = {
         "a smile {degree} lifts the cheeks and mouth corners",
     ),
     "wide": (
-        "the eyes are {degree} widened and the mouth stands open",
+        "the eyes are {degree} widened and the lips stand apart",
         "the upper lids are {degree} raised and the jaw drops",
-        "the eyes open {degree} and the mouth gapes",
+        "the eyes grow {degree} round and the mouth gapes",
     ),
     "rest": (
         "the face stays still, with level brows and closed lips",
@@ -51,16 +51,16 @@ _VOICE_CUES: dict[VoiceCode, tuple[str, ...]] = {
     "thin": (
         "the voice is {degree} thin, high and quick",
         "the speech is {degree} rapid, high and faint",
-        "the voice is {degree} higher and softer",
+        "the voice is {degree} higher and fainter",
     ),
     "low": (
-        "the voice is {degree} low, slow and soft",
-        "the speech is {degree} slow, deep and quiet",
+        "the voice is {degree} low, slow and hushed",
+        "the speech is {degree} slow, deep and muted",
         "the voice is {degree} lower and slower",
     ),
     "plain": (
-        "the voice keeps an ordinary pitch and pace",
-        "the speech is even and of ordinary loudness",
+        "the voice keeps its usual pitch and pace",
+        "the speech is even and of average loudness",
         "the voice is level and of usual speed",
     ),
 }
@@ -78,18 +78,18 @@ _TOPIC_CUES: dict[Topic, tuple[str, ...]] = {
     "event": (
         "the words report something that happened suddenly",
         "the sentence is about a sudden turn of events",
-        "the subtitle tells of something that came without warning",
+        "the subtitle tells of something that came unannounced",
     ),
     "routine": (
-        "the words state an ordinary everyday fact",
-        "the sentence is about a matter of routine",
-        "the subtitle merely gives everyday information",
+        "the words state a fact of daily life",
+        "the sentence is about where or when things are",
+        "the subtitle merely tells how things are arranged",
     ),
 }
 _AGREEING = (
     "Together these cues suggest that the speaker feels {labels}.",
-    "All cues agree: the speaker seems {labels}.",
-    "Face, voice and words agree: the speaker is {labels}.",
+    "All cues fit together: the speaker seems {labels}.",
+    "Face, voice and words match: the speaker is {labels}.",
 )
 _DEVIATING: dict[Agreement, tuple[str, ...]] = {
     "mask": (

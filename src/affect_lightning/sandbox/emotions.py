@@ -76,7 +76,8 @@ class Showing:
         return self.face, self.voice, self.topic
 
 
-# Words were chosen to fall into their emotion's inner sector on the wheels on which that emotion has one.
+# Each word falls into its emotion's inner sector on most wheels on which the emotion has one, and its valence in the
+# built-in vocabulary of `metrics` does not contradict the emotion's; hence no `calm`, which the wheels count as joy.
 EMOTIONS: dict[EmotionName, Emotion] = {
     item.name: item
     for item in (
@@ -101,7 +102,7 @@ EMOTIONS: dict[EmotionName, Emotion] = {
             words=(
                 ("unhappy", "downcast", "melancholy"),
                 ("sad", "sorrowful", "gloomy"),
-                ("miserable", "despondent", "desolate"),
+                ("miserable", "despondent", "depressed"),
             ),
         ),
         Emotion(
@@ -112,7 +113,7 @@ EMOTIONS: dict[EmotionName, Emotion] = {
             valence=-1,
             words=(
                 ("annoyed", "irritated", "bothered"),
-                ("angry", "mad", "resentful"),
+                ("angry", "mad", "exasperated"),
                 ("furious", "enraged", "infuriated"),
             ),
         ),
@@ -124,8 +125,8 @@ EMOTIONS: dict[EmotionName, Emotion] = {
             valence=-1,
             words=(
                 ("repulsed", "queasy", "repelled"),
-                ("disgusted", "appalled", "averse"),
-                ("revolted", "sickened", "nauseated"),
+                ("disgusted", "appalled", "sickened"),
+                ("revolted", "nauseated"),
             ),
         ),
         Emotion(
@@ -135,8 +136,8 @@ EMOTIONS: dict[EmotionName, Emotion] = {
             topic="event",
             valence=1,
             words=(
-                ("startled", "awed"),
-                ("surprised", "amazed", "awestruck"),
+                ("surprised", "startled", "awed"),
+                ("amazed", "awestruck"),
                 ("astounded", "flabbergasted", "dumbfounded"),
             ),
         ),
@@ -158,7 +159,7 @@ EMOTIONS: dict[EmotionName, Emotion] = {
             voice="plain",
             topic="routine",
             valence=0,
-            words=(("neutral", "unmoved"), ("neutral", "unmoved"), ("neutral", "unmoved")),
+            words=(("neutral", "even-tempered"),) * 3,
         ),
     )
 }

@@ -66,7 +66,7 @@ SLOTS: dict[str, tuple[Pair, ...]] = {
     """),
     "prize": _pairs("""
         the place | 那个名额
-        the flat | 那套公寓
+        the apartment | 那套公寓
         the scholarship | 那笔奖学金
         the contract | 那份合同
         the lead role | 那个主角
@@ -267,7 +267,7 @@ SLOTS: dict[str, tuple[Pair, ...]] = {
         next to the stove | 炉子旁边
         in the basement | 地下室里
         above the fridge | 冰箱上面
-        in the blue cupboard | 蓝色的柜子里
+        in the green cupboard | 绿色的柜子里
         beside the scanner | 扫描仪旁边
     """),
     "room": _pairs("""
@@ -317,7 +317,7 @@ TEMPLATES: dict[Topic, tuple[Pair, ...]] = {
         {decider} will decide {future} about {prize}. | 关于{prize}，{decider}{future}会做决定。
         any moment now {decider} will call about {prize}. | {decider}随时会为{prize}的事打电话来。
         nobody knows yet what {decider} will decide {future}. | 还没人知道{decider}{future}会怎么决定。
-        {person} will open the letter from {decider} {future}. | {person}{future}会打开{decider}寄来的信。
+        {person} will get the letter from {decider} {future}. | {person}{future}会收到{decider}寄来的信。
         soon {decider} will say yes or no to {person}. | 很快{decider}就会答复{person}行还是不行。
         if {decider} agrees, {person} starts {future}. | 如果{decider}同意，{person}{future}就开始。
         the final list for {prize} goes up {future}. | {prize}的最终名单{future}贴出来。
@@ -347,7 +347,7 @@ TEMPLATES: dict[Topic, tuple[Pair, ...]] = {
         we were {activity} when suddenly {arrival}. | 我们正在{activity}，突然{arrival}。
         in the middle of {activity}, {arrival}. | {activity}到一半，{arrival}。
         {person} was {activity} when all at once {arrival}. | {person}正在{activity}，忽然之间{arrival}。
-        out of the blue {person} appeared {spot} {past}. | {past}{person}突然出现在{spot}。
+        out of thin air {person} appeared {spot} {past}. | {past}{person}突然出现在{spot}。
         just like that, {person} was standing {spot}. | 就这么一下，{person}站在了{spot}。
         nobody expected it, but {arrival} {past}. | 谁都没料到，{past}{arrival}。
         all at once {arrival} and {person} stood up. | 一瞬间{arrival}，{person}站了起来。
