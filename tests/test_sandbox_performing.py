@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from affect_lightning.errors import DataError
+from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.sandbox.action_units import ActionUnits, apex_envelope, blink_track, perform_face_code
 from affect_lightning.sandbox.face_features import FaceArtist, jaw_drop
 from affect_lightning.sandbox.identities import IDENTITIES, TEST_IDENTITIES, TRAINING_IDENTITIES
@@ -155,6 +155,17 @@ def test_unspeakable_sentence_and_unknown_identity_are_errors(tmp_path):
         perform_in(tmp_path, replace(SCRIPT, sentence_english=" "))
     with pytest.raises(DataError, match=r"identity 999\. Expected 0 to"):
         perform_in(tmp_path, replace(SCRIPT, identity=999))
+
+
+def test_broken_synthesiser_is_an_error_with_a_remedy(monkeypatch):
+    with pytest.raises(ConfigurationError, match="no voice 'en-xx"):
+        synthesise("We left at noon.", "en-xx+m1", 190, 50, 50)
+    monkeypatch.setattr("espeakng_loader.get_data_path", lambda: "/nowhere")
+    with pytest.raises(ConfigurationError, match="did not start with the data in /nowhere"):
+        synthesise("We left at noon.", "en-us+m1", 190, 50, 50)
+    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'affect-lightning\[sandbox\]'"):
+        synthesise("We left at noon.", "en-us+m1", 190, 50, 50)
 
 
 def test_truncated_clip_cannot_be_opened(tmp_path):
