@@ -60,7 +60,7 @@ def encode_mp4(
             audio.options = {"aac_coder": "fast"}
             _encode_audio(container, audio, waveform)
         for picture, time in zip(pictures, times, strict=True):
-            planes = cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420)
+            planes = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420), np.uint8)
             frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
             frame.pts, frame.time_base = int(time), _MILLISECOND
             container.mux(video.encode(frame))

@@ -1,8 +1,8 @@
 """Measures of a drawn face and the brushes that all its parts use.
 
-A head is drawn on a canvas about twice as large as it appears in the picture, and is scaled down when it is placed, which
-smooths its edges. `face_layers.py` draws what does not move within the head, `face_features.py` what does; the looks come
-from `identities.py`.
+A head is drawn on a canvas about twice as large as it appears in the picture and is scaled down when it is placed,
+which smooths its edges. The paper's face stream (section 3.3) sees crops of such heads. `face_layers.py` draws what
+does not move within the head, `face_features.py` what does; the looks come from `identities.py`.
 """
 
 from __future__ import annotations

@@ -20,7 +20,6 @@ from affect_lightning.sandbox.face_drawing import (
     EYE_LINE,
     JAW_HINGE,
     MOUTH_LINE,
-    FaceMeasures,
     curve,
     disc,
     ellipse_points,
@@ -32,7 +31,7 @@ from affect_lightning.sandbox.face_drawing import (
     stroke,
 )
 from affect_lightning.sandbox.face_layers import head_layer
-from affect_lightning.sandbox.identities import Colour, Identity
+from affect_lightning.sandbox.identities import Identity
 
 Point = tuple[float, float]
 #: Half height and half width of the patch that holds one eye, canvas pixels.
@@ -125,7 +124,9 @@ class FaceArtist:
         measures, skin = self.measures, self.identity.skin
         depth = min(1.0, max(units.au12, 0.8 * units.au15, units.au9))
         smile = units.au12
-        fold = shade(self.identity.hair_colour, 0.8) if self.identity.beard == "full" else shade(skin, 1.0 - 0.4 * depth)
+        fold = (
+            shade(self.identity.hair_colour, 0.8) if self.identity.beard == "full" else shade(skin, 1.0 - 0.4 * depth)
+        )
         for side in (-1.0, 1.0):
             if depth > 0.08:
                 start = (CENTRE_X + side * (measures.nose_half_width + 5.0), measures.nose_tip - 4.0)
@@ -257,9 +258,17 @@ class FaceArtist:
         peak = 0.28 * shape["half"]
         outer_upper = np.concatenate(
             [
-                curve(left, (0.55 * left[0] + 0.45 * (CENTRE_X - peak), 0.4 * left[1] + 0.6 * bow + 1.0), (CENTRE_X - peak, bow)),
+                curve(
+                    left,
+                    (0.55 * left[0] + 0.45 * (CENTRE_X - peak), 0.4 * left[1] + 0.6 * bow + 1.0),
+                    (CENTRE_X - peak, bow),
+                ),
                 np.array([(CENTRE_X, bow + 2.5)]),
-                curve((CENTRE_X + peak, bow), (0.55 * right[0] + 0.45 * (CENTRE_X + peak), 0.4 * right[1] + 0.6 * bow + 1.0), right),
+                curve(
+                    (CENTRE_X + peak, bow),
+                    (0.55 * right[0] + 0.45 * (CENTRE_X + peak), 0.4 * right[1] + 0.6 * bow + 1.0),
+                    right,
+                ),
             ]
         )
         outer_lower = _mouth_edge(right, lower_y + 1.25 * lip, left, shape["roundness"])
@@ -267,7 +276,11 @@ class FaceArtist:
         inner_upper = _mouth_edge(left, upper_y, right, roundness)
         inner_lower = _mouth_edge(right, lower_y, left, roundness)
         fill(canvas, np.concatenate([outer_upper, outer_lower]), lips)
-        gloss = curve((CENTRE_X - 13.0, lower_y + 0.7 * lip), (CENTRE_X, lower_y + 0.85 * lip), (CENTRE_X + 13.0, lower_y + 0.7 * lip))
+        gloss = curve(
+            (CENTRE_X - 13.0, lower_y + 0.7 * lip),
+            (CENTRE_X, lower_y + 0.85 * lip),
+            (CENTRE_X + 13.0, lower_y + 0.7 * lip),
+        )
         stroke(canvas, gloss, mix(lips, (245, 245, 255), 0.35), 3)
         if shape["gap"] > 2.0:
             self._draw_inside(canvas, inner_upper, inner_lower, shape)
@@ -293,7 +306,8 @@ class FaceArtist:
             tongue = ellipse_points((CENTRE_X - left, shape["lower"] - top + 2.0), half * 0.6, 0.34 * gap, 24)
             fill(inside, tongue, (92, 84, 190))
         depth = min(12.0, 0.55 * gap)
-        teeth = np.concatenate([inner_upper[1:-1] - (0, 2), inner_upper[1:-1][::-1] + (0, depth)]) - corner
+        teeth = np.concatenate([inner_upper[1:-1], inner_upper[1:-1][::-1]]) - corner
+        teeth[:, 1] += np.repeat((-2.0, depth), len(teeth) // 2)
         fill(inside, teeth, (228, 236, 240))
         _paste(patch, inside, mask)
 
@@ -305,10 +319,12 @@ class FaceArtist:
             middle = (CENTRE_X + side * measures.eye_offset, EYE_LINE + 2.0)
             points = ellipse_points(middle, half_width, half_height + 4.0, 32)
             if self.identity.glasses == "square":
-                points = np.clip(points, np.array(middle) - (half_width, 20.0), np.array(middle) + (half_width, 20.0))
+                points[:, 1] = np.clip(points[:, 1], middle[1] - 20.0, middle[1] + 20.0)
             stroke(canvas, points, colour, 3, closed=True)
             hinge = CENTRE_X + side * (measures.eye_offset + half_width)
-            temple = np.array([(hinge, EYE_LINE - 4.0), (CENTRE_X + side * (measures.half_width + 4.0), EYE_LINE + 2.0)])
+            temple = np.array(
+                [(hinge, EYE_LINE - 4.0), (CENTRE_X + side * (measures.half_width + 4.0), EYE_LINE + 2.0)]
+            )
             stroke(canvas, temple, colour, 3)
         gap = measures.eye_offset - half_width
         bridge = curve((CENTRE_X - gap, EYE_LINE), (CENTRE_X, EYE_LINE - 5.0), (CENTRE_X + gap, EYE_LINE))

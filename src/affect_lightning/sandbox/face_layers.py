@@ -159,8 +159,14 @@ def _draw_beard(layer: np.ndarray, identity: Identity, measures: FaceMeasures, o
     top = measures.nose_tip + 10.0
     whiskers = np.concatenate(
         [
-            curve((CENTRE_X - half * 0.95, MOUTH_LINE - 5.0), (CENTRE_X, top), (CENTRE_X + half * 0.95, MOUTH_LINE - 5.0)),
-            curve((CENTRE_X + half * 0.8, MOUTH_LINE - 6.0), (CENTRE_X, top + 9.0), (CENTRE_X - half * 0.8, MOUTH_LINE - 6.0)),
+            curve(
+                (CENTRE_X - half * 0.95, MOUTH_LINE - 5.0), (CENTRE_X, top), (CENTRE_X + half * 0.95, MOUTH_LINE - 5.0)
+            ),
+            curve(
+                (CENTRE_X + half * 0.8, MOUTH_LINE - 6.0),
+                (CENTRE_X, top + 9.0),
+                (CENTRE_X - half * 0.8, MOUTH_LINE - 6.0),
+            ),
         ]
     )
     _blend(layer, soft_mask(whiskers, 1.5), identity.hair_colour, max(strength, 0.9 * (strength == 0.0)))

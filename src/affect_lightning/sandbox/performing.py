@@ -42,7 +42,6 @@ _FRAME_MILLISECONDS = 1000 // FRAMES_PER_SECOND
 _TRUNCATED_SHARE = 0.6
 #: A rotated clip is stored as a phone's sensor sees it, turned clockwise; players turn it back counter-clockwise.
 _ROTATION = 90
-_FAULTS_WITHOUT_FACE: tuple[Fault | None, ...] = ("no_face",)
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,18 @@ class _Actor:
 def perform(script: ClipScript, video_path: Path, audio_path: Path) -> ClipMeasure:
     """Draw, speak and write one clip.
 
-    The faults `wrong_description` and `empty_description` concern the annotation: such clips are performed like any
-    other. Every other fault is really planted (see `docs/architecture.md`).
+    The planted faults:
+
+    - `truncated`: the MP4 is cut after 60% of its bytes and cannot be opened; the WAV is whole.
+    - `no_audio`: the MP4 has no audio track and no WAV is written.
+    - `no_face`: background only. `two_faces`: a second person beside the speaker, silent, lips barely moving.
+    - `one_frame`: the MP4 holds one picture, with the whole sound.
+    - `rotated`: pictures are stored turned by 90 degrees clockwise with a display matrix that turns them back, as
+      phones do; PyAV gives the stored pictures and tells the angle as `VideoFrame.rotation`.
+    - `variable_frame_rate`: about 30% of the pictures are left out and the others come up to 19 ms late.
+    - `silent`: audio track and WAV hold digital silence; the lips move.
+    - `unseen_voice`: somebody else's voice; the visible person's lips do not move with it.
+    - `wrong_description`, `empty_description`: faults of the annotation; performed like any other clip.
 
     Args:
         script: What to perform.
@@ -155,7 +164,7 @@ def _frame_times(fault: Fault | None, frames: int, generator: np.random.Generato
 def _cast(script: ClipScript, identity: Identity, opening: np.ndarray, generator: np.random.Generator) -> list[_Actor]:
     """The people in the picture, the speaker last; nobody for the fault `no_face`."""
     frames = len(opening)
-    if script.fault in _FAULTS_WITHOUT_FACE:
+    if script.fault == "no_face":
         return []
     if script.fault != "two_faces":
         placement = place_head(frames, generator)
@@ -195,8 +204,5 @@ def _true_boxes(identity: Identity, actors: list[_Actor], shown: list[int]) -> n
         return None
     speaker = actors[-1]
     return np.stack(
-        [
-            face_box(identity, speaker.placement.transforms[frame], jaw_drop(speaker.units[frame]))
-            for frame in shown
-        ]
+        [face_box(identity, speaker.placement.transforms[frame], jaw_drop(speaker.units[frame])) for frame in shown]
     ).astype(np.float32)

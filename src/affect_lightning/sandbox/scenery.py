@@ -67,10 +67,7 @@ def place_head(
     degrees = tilt + 4.0 * sway_angle
     scales = scale * (1.0 + 0.02 * sway_scale)
     transforms = np.stack(
-        [
-            _similarity(scales[t], degrees[t], x + 5.0 * sway_x[t], y + 2.5 * sway_y[t])
-            for t in range(frames)
-        ]
+        [_similarity(scales[t], degrees[t], x + 5.0 * sway_x[t], y + 2.5 * sway_y[t]) for t in range(frames)]
     )
     return Placement(transforms=transforms, rest=_similarity(scale, 0.0, x, y))
 
@@ -144,7 +141,9 @@ def draw_body(picture: np.ndarray, identity: Identity, placement: Placement) -> 
     if hair is not None:
         fill(picture, place(hair), shade(identity.hair_colour, 0.75))
     neck_half = 46.0 * identity.jaw_width / 0.78
-    neck = np.array([(-neck_half, 250.0), (neck_half, 250.0), (neck_half + 6.0, chin + 76.0), (-neck_half - 6.0, chin + 76.0)])
+    neck = np.array(
+        [(-neck_half, 250.0), (neck_half, 250.0), (neck_half + 6.0, chin + 76.0), (-neck_half - 6.0, chin + 76.0)]
+    )
     neck[:, 0] += CENTRE_X
     fill(picture, place(neck), shade(identity.skin, 0.82))
     _shade_neck(picture, place(neck), place(ellipse_points((CENTRE_X, chin - 4.0), neck_half + 6.0, 22.0)), identity)
@@ -186,9 +185,7 @@ def draw_light(generator: np.random.Generator) -> np.ndarray:
     return np.clip(light * 128.0, 0, 255).astype(np.uint8)
 
 
-def paste_head(
-    picture: np.ndarray, head: np.ndarray, transform: np.ndarray, extent: tuple[int, int, int, int]
-) -> None:
+def paste_head(picture: np.ndarray, head: np.ndarray, transform: np.ndarray, extent: tuple[int, int, int, int]) -> None:
     """Scale a head to its place and lay it over the picture, in place.
 
     Args:

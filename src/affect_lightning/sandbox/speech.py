@@ -58,8 +58,8 @@ class VoiceManner:
 MANNERS: dict[VoiceCode, VoiceManner] = {
     "plain": VoiceManner(0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
     "energetic": VoiceManner(22.0, 48.0, 0.30, 8.0, 1.5, 0.0),
-    "thin": VoiceManner(34.0, -42.0, 0.22, -8.0, 1.0, 450.0),
-    "low": VoiceManner(-26.0, -22.0, -0.28, -7.0, -4.0, 0.0),
+    "thin": VoiceManner(34.0, -42.0, 0.22, -9.0, 1.5, 450.0),
+    "low": VoiceManner(-26.0, -22.0, -0.28, -6.0, -4.5, 0.0),
 }
 #: Level of the plain voice and of the room's noise, dB below full scale (root mean square). Our choice.
 PLAIN_LEVEL = -27.0
@@ -201,7 +201,7 @@ def speak(
         sentence: English.
         voice: Of the speaker.
         code: Manner of speaking.
-        intensity: 0.4 to 1; the manner is applied with strength 0.4 + 0.6 * intensity (our choice).
+        intensity: 0.4 to 1; the manner is applied with strength 0.5 + 0.5 * intensity (our choice).
         generator: Source of the small differences between two performances.
 
     Returns:
@@ -211,7 +211,7 @@ def speak(
         ConfigurationError: espeak-ng is missing or broken.
         DataError: Nothing can be spoken, or the sentence is too long for a clip.
     """
-    manner, strength = MANNERS[code], 0.4 + 0.6 * intensity
+    manner, strength = MANNERS[code], 0.5 + 0.5 * intensity
     pitch = int(np.clip(round(voice.pitch + strength * manner.pitch + generator.uniform(-2.0, 2.0)), 0, 99))
     pitch_range = int(np.clip(round(50 + strength * manner.pitch_range + generator.uniform(-3.0, 3.0)), 0, 99))
     level = PLAIN_LEVEL + strength * manner.level + generator.uniform(-0.7, 0.7)
