@@ -16,7 +16,7 @@ from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS, METRIC_
 from affect_lightning.unibench.examples import Example
 from affect_lightning.unibench.loss_curves import draw_curves
 from affect_lightning.unibench.provenance import provenance_lines
-from affect_lightning.unibench.report_markdown import details_of, mean_text, percent
+from affect_lightning.unibench.report_markdown import BOUND_NOTE, details_of, mean_text, percent
 from affect_lightning.unibench.report_rows import Report, ReportRow
 
 _CHIPS = {True: ("hit", "hit"), False: ("miss", "miss"), None: ("unscored", "not scored")}
@@ -62,7 +62,7 @@ def _score_section(report: Report) -> str:
     ]
     note = "The mean is that of the primary scores of the sets of MER-UniBench."
     if report.bounds:
-        note += " Rows in italics are no models: they are the best scores possible, computed by the corpus's generator."
+        note += " " + BOUND_NOTE
     return (
         '<div class="scroll"><table>\n'
         f'<thead><tr><th>model</th>{"".join(heads)}<th class="mean">mean</th></tr></thead>\n'
