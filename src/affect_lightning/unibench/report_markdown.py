@@ -46,7 +46,7 @@ def details_of(score: SetScore) -> list[tuple[str, str]]:
         *((name, percent(value)) for name, value in score.secondary.items()),
         ("clips", f"{score.clips:,}{official}"),
         ("scored clips", scored),
-        ("responses without a known emotion", str(score.unparsable)),
+        ("responses without a label", str(score.unparsable)),
         ("labels per response", f"{score.labels_per_response:.2f}"),
     ]
 
