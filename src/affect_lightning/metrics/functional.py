@@ -266,9 +266,7 @@ def clip_sentiments(predictions: Sequence[str | None], truths: Sequence[float] |
     if wrong:
         raise DataError(f"The true sentiment of clip {wrong[0]} is not a number (NaN); expected a value such as -1.5.")
     predicted = [str(prediction).strip().lower() == "positive" for prediction in predictions]
-    return ClipSentiments(
-        truth=values > 0, predicted=torch.tensor(predicted, dtype=torch.bool), scored=values != 0
-    )
+    return ClipSentiments(truth=values > 0, predicted=torch.tensor(predicted, dtype=torch.bool), scored=values != 0)
 
 
 def sentiment_waf(predictions: Sequence[str | None], truths: Sequence[float] | Tensor) -> float:

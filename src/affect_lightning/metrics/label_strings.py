@@ -1,7 +1,7 @@
 """Label lists as texts.
 
-Label files and saved outputs write emotion words as `"['a', 'b']"` or `"[a, b]"`. The rule (PAPER.md, "Metric", item 6):
-strip the outer brackets, split at quotes and commas. The functional metrics and the readers of label files use it.
+Label files and saved outputs write emotion words as `"['a', 'b']"` or `"[a, b]"`. The rule (PAPER.md, "Metric", item
+6): strip the outer brackets, split at quotes and commas. The functional metrics and the readers of label files use it.
 """
 
 from __future__ import annotations
@@ -35,10 +35,7 @@ def parse_labels(labels: LabelList) -> tuple[str, ...]:
     """
     if labels is None:
         return ()
-    words: Iterable[object]
     if isinstance(labels, str):
-        words = _SEPARATORS.split(labels.strip().removeprefix("[").removesuffix("]"))
-    else:
-        words = labels
-    stripped = (str(word).strip() for word in words if word is not None)
+        labels = _SEPARATORS.split(labels.strip().removeprefix("[").removesuffix("]"))
+    stripped = (str(word).strip() for word in labels if word is not None)
     return tuple(word for word in stripped if word)

@@ -1,4 +1,4 @@
-"""Bounds: the best scores that any model could reach from a part of the modalities, as reference rows of a report.
+"""Bounds: the best scores that a model could reach from a part of the modalities, as reference rows of a report.
 
 The sandbox's generator computes them and writes them into corpus.json, because it knows what each modality tells. Real
 corpora have no such file, and reports then have no such rows.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from affect_lightning.errors import DataError
 from affect_lightning.unibench.report_rows import ReferenceRow
@@ -17,9 +18,13 @@ CORPUS_FILE = "corpus.json"
 
 
 def read_bounds(path: Path | str) -> list[ReferenceRow]:
-    """The bounds of a corpus.json, one row a subset of the modalities.
+    """The bounds of a corpus.json, one row a subset of the modalities, in the order of the file.
 
-    The file holds `{"bounds": {SUBSET: {SET: percent, ..., "mean": percent}}}`, subsets such as `face+voice`.
+    Args:
+        path: A file with `{"bounds": {"scores": {SET or "mean": {SUBSET: fraction}}}}`, subsets such as `face+voice`.
+
+    Returns:
+        Rows with scores in percent.
 
     Raises:
         DataError: The file is unreadable, or its bounds have another form.
@@ -28,15 +33,25 @@ def read_bounds(path: Path | str) -> list[ReferenceRow]:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}. Make the corpus again.") from error
+    scores = _scores_of(content)
+    if scores is None:
+        raise DataError(
+            f"{path} has no table `bounds.scores` of fractions by set and subset of the modalities. Make the corpus "
+            f"again with `affect-lightning sandbox`."
+        )
+    subsets = sorted({subset for row in scores.values() for subset in row}, key=lambda subset: subset.count("+"))
+    rows = []
+    for subset in subsets:
+        by_set = {key: 100.0 * float(row[subset]) for key, row in scores.items() if subset in row}
+        mean = by_set.pop("mean", None)
+        rows.append(ReferenceRow(f"bound: {subset.replace('+', ' + ')}", by_set, mean))
+    return rows
+
+
+def _scores_of(content: Any) -> Mapping[str, Mapping[str, float]] | None:
     bounds = content.get("bounds") if isinstance(content, dict) else None
-    if not isinstance(bounds, Mapping):
-        raise DataError(f"{path} has no table `bounds`. Make the corpus again with `affect-lightning sandbox`.")
-    return [_row(subset, scores, path) for subset, scores in bounds.items()]
-
-
-def _row(subset: str, scores: object, path: Path | str) -> ReferenceRow:
-    if not isinstance(scores, Mapping) or not all(isinstance(score, (int, float)) for score in scores.values()):
-        raise DataError(f"{path}: the bound of {subset} must be a table of percentages by set, found {scores!r}.")
-    by_set = {key: float(score) for key, score in scores.items() if key != "mean"}
-    mean = scores.get("mean")
-    return ReferenceRow(f"best possible from {subset}", by_set, None if mean is None else float(mean))
+    scores = bounds.get("scores") if isinstance(bounds, dict) else None
+    if not isinstance(scores, dict) or not all(isinstance(row, dict) for row in scores.values()):
+        return None
+    numbers = [value for row in scores.values() for value in row.values()]
+    return scores if all(isinstance(value, (int, float)) for value in numbers) else None

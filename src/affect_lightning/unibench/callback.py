@@ -170,7 +170,7 @@ class BenchmarkCallback(Callback):
     def _corpus_file(self, trainer: Trainer) -> Path | None:
         if self.corpus_file is not None:
             return Path(self.corpus_file)
-        root = getattr(getattr(trainer, "datamodule", None), "root", None)
+        root = getattr(getattr(trainer, "datamodule", None), "benchmark_root", None)
         found = Path(root) / CORPUS_FILE if root else None
         return found if found is not None and found.is_file() else None
 
@@ -219,9 +219,9 @@ def _gather(part: Any) -> list[Any]:
 
 
 def _quarantined(trainer: Trainer) -> list[dict[str, str]]:
-    """Clips that this process's data module could not read, if it counts them."""
-    quarantine = getattr(getattr(trainer, "datamodule", None), "quarantine", None)
-    clips = getattr(quarantine, "clips", ())
+    """Test clips that this process's data module could not read, if it counts them."""
+    quarantines = getattr(getattr(trainer, "datamodule", None), "quarantines", {})
+    clips = quarantines["test"].clips if "test" in quarantines else ()
     return [{key: str(value) for key, value in vars(clip).items()} for clip in clips]
 
 

@@ -16,7 +16,7 @@ from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS, METRIC_
 from affect_lightning.unibench.examples import Example
 from affect_lightning.unibench.loss_curves import draw_curves
 from affect_lightning.unibench.provenance import provenance_lines
-from affect_lightning.unibench.report_markdown import details_of, mean_text, percent
+from affect_lightning.unibench.report_markdown import BOUND_NOTE, details_of, mean_text, percent
 from affect_lightning.unibench.report_rows import Report, ReportRow
 
 _CHIPS = {True: ("hit", "hit"), False: ("miss", "miss"), None: ("unscored", "not scored")}
@@ -37,7 +37,9 @@ def render_html(report: Report) -> str:
     return template.substitute(
         title=_text(report.title),
         css=(files("affect_lightning.unibench") / "report_page.css").read_text(encoding="utf-8"),
-        lead=f"{len(report.set_keys())} sets, {clips:,} clips, {_plural(len(report.rows), 'run')}. Scores in percent.",
+        lead=", ".join(
+            (_plural(len(report.set_keys()), "set"), _plural(clips, "clip"), _plural(len(report.rows), "run"))
+        ),
         navigation="".join(f'<a href="#{anchor}">{heading}</a>' for anchor, heading, _ in shown),
         sections="\n".join(
             f'<section id="{anchor}">\n<h2>{heading}</h2>\n{body}\n</section>' for anchor, heading, body in shown
@@ -60,9 +62,9 @@ def _score_section(report: Report) -> str:
         + f'<td class="mean">{percent(bound.mean)}</td></tr>'
         for index, bound in enumerate(report.bounds)
     ]
-    note = "The mean is that of the primary scores of the sets of MER-UniBench."
+    note = "Scores in percent. The mean is that of the primary scores of the sets of MER-UniBench."
     if report.bounds:
-        note += " Rows in italics are no models: they are the best scores possible, computed by the corpus's generator."
+        note += " " + BOUND_NOTE
     return (
         '<div class="scroll"><table>\n'
         f'<thead><tr><th>model</th>{"".join(heads)}<th class="mean">mean</th></tr></thead>\n'
@@ -169,7 +171,7 @@ def _provenance_block(row: ReportRow) -> str:
 
 
 def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _text(text: str) -> str:

@@ -13,6 +13,11 @@ from affect_lightning.unibench.provenance import provenance_lines
 from affect_lightning.unibench.report_rows import Report, ReportRow
 from affect_lightning.unibench.scoring import SetScore
 
+BOUND_NOTE = (
+    "Rows in italics are no models but bounds, computed by the generator of the corpus: the best expected score of a "
+    "response that names one emotion and relies on those modalities only."
+)
+
 
 def percent(value: float | None) -> str:
     """A score with two decimals, or a dash where there is none.
@@ -41,7 +46,7 @@ def details_of(score: SetScore) -> list[tuple[str, str]]:
         *((name, percent(value)) for name, value in score.secondary.items()),
         ("clips", f"{score.clips:,}{official}"),
         ("scored clips", scored),
-        ("responses without a known emotion", str(score.unparsable)),
+        ("responses without a label", str(score.unparsable)),
         ("labels per response", f"{score.labels_per_response:.2f}"),
     ]
 
@@ -51,7 +56,7 @@ def render_markdown(report: Report) -> str:
     parts = [f"# {_cell(report.title)}", "", *_score_table(report), ""]
     parts += ["Scores in percent. The mean is that of the sets' primary scores.", ""]
     if report.bounds:
-        parts += ["Rows in italics are bounds computed by the generator of the corpus, not models.", ""]
+        parts += [BOUND_NOTE, ""]
     for row in report.rows:
         parts += [f"## {_cell(row.name)}", "", *_detail_table(row), ""]
         parts += [f"- {_cell(term)}: {_cell(value)}" for term, value in provenance_lines(row.provenance)]

@@ -1,8 +1,8 @@
 """Derives `forms.tsv` and `words.tsv` from `lexicon.tsv`: `python -m affect_lightning.metrics.builtin.build`.
 
 English morphology by rule: adjectives get their adverb, their noun in -ness and short ones their degrees; nouns their
-plural; verbs their inflections and the adverbs of their participles. A rule also makes forms that nobody writes; they do
-no harm, for nobody writes them. A test checks that the tables in the repository are what this script makes.
+plural; verbs their inflections and the adverbs of their participles. A rule also makes forms that nobody writes, which
+do no harm. A test checks that the tables in the repository are what this script makes.
 """
 
 from __future__ import annotations
