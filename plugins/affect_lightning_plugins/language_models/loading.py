@@ -61,5 +61,5 @@ def _unreadable(part: str, source: str, error: Exception) -> str:
     reason = " ".join(str(error).split())[:300].rstrip(".")
     return (
         f"The {part} of the language model {source!r} cannot be read: {reason}. Give a folder with config.json, "
-        f"weights and tokenizer, or a hub name with network access; models that need code of their own are not supported."
+        f"weights and tokenizer, or a hub name with network access; models with code of their own are not supported."
     )
