@@ -18,13 +18,14 @@ def load_causal_model(source: str, **options: Any) -> Any:
         ConfigurationError: The source cannot be read, or its weights do not fill the model exactly; the message lists
             the keys.
     """
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoModelForCausalLM
 
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             source, trust_remote_code=False, output_loading_info=True, **options
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, StrictDataclassError) as error:
         raise ConfigurationError(_unreadable("model", source, error)) from error
     model, report = loaded
     problems = {
@@ -47,17 +48,18 @@ def load_tokenizer(source: str, **options: Any) -> Any:
     Raises:
         ConfigurationError: The source cannot be read.
     """
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoTokenizer
 
     try:
         return AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, StrictDataclassError) as error:
         raise ConfigurationError(_unreadable("tokenizer", source, error)) from error
 
 
 def _unreadable(part: str, source: str, error: Exception) -> str:
-    reason = " ".join(str(error).split())[:300]
+    reason = " ".join(str(error).split())[:300].rstrip(".")
     return (
-        f"The {part} of the language model {source!r} cannot be read: {reason} Give a folder with config.json, weights "
-        f"and tokenizer, or a hub name with network access; models that need code of their own are not supported."
+        f"The {part} of the language model {source!r} cannot be read: {reason}. Give a folder with config.json, "
+        f"weights and tokenizer, or a hub name with network access; models with code of their own are not supported."
     )

@@ -7,6 +7,7 @@ suits the device (`precision: null`), and results that land beside the checkpoin
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,8 @@ def run(words: Sequence[str]) -> int:
         return 0
     if checkpoint_missing := _missing_checkpoint(rest):
         raise ConfigurationError(checkpoint_missing)
+    # The words come from program.py, which got them from the command line: there is no mistake to warn of.
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
     torch.set_float32_matmul_precision("high")
     AffectCLI(rest, overrides)
     sys.stdout.flush()

@@ -11,7 +11,7 @@ import difflib
 import importlib.util
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points
 from pathlib import Path
 
 from affect_lightning.errors import PluginError
@@ -91,14 +91,26 @@ def list_plugins(group: str | None = None) -> list[PluginListing]:
 
 
 def _listing(group: str, point: EntryPoint) -> PluginListing:
-    distribution = point.dist
+    distribution, version = _owner(point)
     return PluginListing(
         group=group,
         name=point.name,
-        distribution=distribution.metadata["Name"] if distribution else "unknown",
-        version=distribution.version if distribution else "unknown",
-        target=point.value,
+        distribution=distribution,
+        version=version,
+        target=point.value.partition("[")[0].strip(),  # without extras, which pip deals with
     )
+
+
+def _owner(point: EntryPoint) -> tuple[str, str]:
+    """Name and version of the distribution that offers the entry point, also where its metadata is damaged."""
+    nobody = "a distribution without metadata", ""
+    if point.dist is None:
+        return nobody
+    try:
+        metadata = point.dist.metadata
+    except (PackageNotFoundError, TypeError):  # no METADATA file; what happens then depends on Python's version
+        return nobody
+    return (metadata["Name"], metadata["Version"]) if "Name" in metadata and "Version" in metadata else nobody
 
 
 def find_plugin(group: str, name: str) -> PluginListing:
