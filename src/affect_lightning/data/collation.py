@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from affect_lightning.contracts import ClipBatch
 from affect_lightning.data.dataset import ClipSample, FailedSample
@@ -55,8 +56,11 @@ class ClipCollator:
     def __call__(self, items: Sequence[ClipSample | BadClip | FailedSample]) -> CollatedBatch:
         """Collate a batch; the order of the clips is kept."""
         samples = [item for item in items if isinstance(item, ClipSample)]
+        batch = collate(samples, self.sample_rate) if samples else None
+        if batch is not None and get_worker_info() is not None:
+            _share(batch)
         return CollatedBatch(
-            batch=collate(samples, self.sample_rate) if samples else None,
+            batch=batch,
             bad_clips=[item for item in items if isinstance(item, BadClip)],
             error=next((item.error for item in items if isinstance(item, FailedSample)), None),
             frames=sum(int(sample.frame_mask.sum()) for sample in samples if sample.frame_mask is not None),
@@ -81,6 +85,17 @@ def collate(samples: Sequence[ClipSample], sample_rate: int) -> ClipBatch:
         sample_rate=sample_rate,
         valid=torch.tensor([sample.valid for sample in samples]),
     )
+
+
+def _share(batch: ClipBatch) -> None:
+    """Move the tensors to shared memory in the worker's main thread.
+
+    The queue's own thread would do it later; a worker that is ended in the middle of that copying aborts with
+    "terminate called without an active exception".
+    """
+    for value in vars(batch).values():
+        if isinstance(value, Tensor):
+            value.share_memory_()
 
 
 def _pictures(clips: list[np.ndarray]) -> Tensor | None:

@@ -150,17 +150,26 @@ class ClipLoader:
         self._given_out = 0
         self._last: ClipBatch | None = None
         self._pending = _Pending()
-        self._fetcher: DataLoader[Any] = DataLoader(
-            dataset,  # type: ignore[arg-type]
+        self._dataset, self._workers, self._worker_start, self._pin_memory = dataset, workers, worker_start, pin_memory
+        self._fetcher = self._make_fetcher()
+
+    def _make_fetcher(self) -> DataLoader[Any]:
+        """The loader of torch; its workers start with the first pass and stay."""
+        return DataLoader(
+            self._dataset,  # type: ignore[arg-type]
             batch_sampler=self._pending,  # type: ignore[arg-type]
-            collate_fn=ClipCollator(dataset.options.sample_rate),
-            num_workers=workers,
-            multiprocessing_context=worker_start if workers else None,
-            persistent_workers=workers > 0,
-            worker_init_fn=_start_worker if workers else None,
-            pin_memory=pin_memory,
+            collate_fn=ClipCollator(self._dataset.options.sample_rate),
+            num_workers=self._workers,
+            multiprocessing_context=self._worker_start if self._workers else None,
+            persistent_workers=self._workers > 0,
+            worker_init_fn=_start_worker if self._workers else None,
+            pin_memory=self._pin_memory,
             generator=torch.Generator(),  # otherwise each pass would draw from the global one
         )
+
+    def close(self) -> None:
+        """End the worker processes; another pass starts new ones. Counts and position stay."""
+        self._fetcher = self._make_fetcher()
 
     def __len__(self) -> int:
         return len(self.plan)

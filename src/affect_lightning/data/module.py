@@ -28,6 +28,12 @@ from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.plugin_loading import PluginChoice, build_part, resolve_choice
 from affect_lightning.prompting import check_inputs
 
+_SPLITS = {
+    "fit": ("train", "validation"),
+    "validate": ("validation",),
+    "test": ("test",),
+    "predict": ("predict",),
+}
 OWN_CORPUS = "own"  # `ClipRecord.corpus` of the clips given to predict
 
 
@@ -168,7 +174,14 @@ class ClipDataModule(LightningDataModule):
             if not self.predict_clips:
                 raise ConfigurationError("predict needs a clip: set data.predict_video to a video file.")
             self.records["predict"] = self.predict_clips
-        self._loaders = {}
+        for split in _SPLITS[stage]:
+            self._loaders.pop(split, None)
+
+    def teardown(self, stage: str) -> None:
+        """End the worker processes of the stage; counts stay."""
+        for split in _SPLITS[stage]:
+            if split in self._loaders:
+                self._loaders[split].close()
 
     def _read_training(self) -> tuple[list[ClipRecord], list[ClipRecord]]:
         if self.train_root is None:
