@@ -26,6 +26,13 @@ _SOURCES = (
     "chinese_words.tsv",
 )
 
+NEUTRAL_WEIGHT = 0.75  # our choice, tuned on the saved outputs of reference/affectgpt_outputs
+_NEUTRAL_WORDS = frozenset(
+    "neutral neutrality objective objectivity impartial unbiased matter-of-fact informative even-tempered factual descriptive"
+    .split()
+)
+_NEGATING = frozenset({"not", "no", "lack", "lacking", "without", "un", "non"})
+
 
 class RulesLabelExtractor(LabelExtractor):
     """Rules and a vocabulary of emotion words; English and Chinese; needs no model."""
@@ -35,7 +42,7 @@ class RulesLabelExtractor(LabelExtractor):
         return [_labels_of(response) for response in responses]
 
     def sentiment(self, labels: Sequence[Sequence[str]]) -> list[Sentiment]:
-        """Majority of the words' valences; of as many positive as negative words, the first decides; see the contract."""
+        """Sign of each list's summed valences; a list without valence is neutral; see the contract."""
         return [_sentiment_of(words) for words in labels]
 
     def identity(self) -> str:
@@ -50,24 +57,30 @@ def _labels_of(response: str) -> list[str]:
 
 
 def _sentiment_of(words: Sequence[str]) -> Sentiment:
-    signs = [sign for word in words if (sign := valence_of(word))]
-    balance = sum(signs) or (signs[0] if signs else 0)
-    return "positive" if balance > 0 else "negative" if balance < 0 else "neutral"
+    """Sign of the summed valences, which words of neutrality must be outweighed by; of a balance, the last word's."""
+    valences = [valence_of(word) for word in words]
+    balance = sum(valences)
+    reserve = NEUTRAL_WEIGHT * sum(word.strip().lower() in _NEUTRAL_WORDS for word in words)
+    if balance == 0 and not reserve:
+        balance = next((valence for valence in reversed(valences) if valence), 0)
+    if abs(balance) <= reserve:
+        return "neutral"
+    return "positive" if balance > 0 else "negative"
 
 
-def valence_of(label: str) -> int:
-    """Valence of a label: +1, -1 or 0; of a phrase outside the vocabulary, that of its last known word, minus if negated.
+def valence_of(label: str) -> float:
+    """Valence of a label, from -1 (negative) to 1; of an unknown phrase, that of its last known word, minus if negated.
 
     Examples:
         >>> valence_of("joyful"), valence_of("not happy"), valence_of("neutral")
-        (1, -1, 0)
+        (1.0, -1.0, 0.0)
     """
     valences, text = builtin_valences(), label.strip().lower()
     if text in valences:
         return valences[text]
     words = text.replace("-", " ").split()
-    sign = -1 if words and words[0] in ("not", "no", "lack", "lacking", "without", "un", "non") else 1
-    return sign * next((valences[word] for word in reversed(words) if valences.get(word)), 0)
+    sign = -1 if words and words[0] in _NEGATING else 1
+    return sign * next((valences[word] for word in reversed(words) if valences.get(word)), 0.0)
 
 
 @lru_cache(maxsize=1)
