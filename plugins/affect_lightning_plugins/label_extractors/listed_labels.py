@@ -30,6 +30,12 @@ _LEADING = re.compile(
     r"that of|emotion of|more|so)\s+)+"
 )
 _NOTHING = frozenset({"none", "unknown", "n/a", "null", "nothing", "unclear"})
+# Ways and acts of speaking: not what is felt, and what an LLM leaves out of a list about as often as not.
+_SPEECH_ACTS = frozenset(
+    "acknowledgment acknowledgement advice advisory contrast descriptive emphasis evaluation evaluative exaggerated "
+    "exaggeration explanation explanatory importance important ironic irony jest mockery opposition recognition sarcasm "
+    "self-mockery suggestion".split()
+)
 _WORDS = re.compile(r"[a-z]+(?:['’ -][a-z]+)*")
 
 
@@ -63,4 +69,4 @@ def _items(text: str, strict: bool) -> list[str] | None:
             labels.append(label)
     if strict and not known:
         return None
-    return [label for label in labels if label not in _NOTHING]
+    return [label for label in labels if label not in _NOTHING and label not in _SPEECH_ACTS]
