@@ -14,7 +14,9 @@ from importlib import resources
 from affect_lightning_plugins.label_extractors.english_mentions import Mention
 
 _DIRECT = re.compile(r"(?:不|没|无|非|未|别)(?:太|很|怎么|那么|够|会|要|必|用)?$")
-_REACHING = re.compile(r"(?:没有|毫无|无法|并非|并不|不是|不再|不觉得|不感到|是否|缺乏|而非|而不是|无明显)[^，。；！？但却]{0,14}$")
+_REACHING = re.compile(
+    r"(?:没有|毫无|无法|并非|并不|不是|不再|不觉得|不感到|是否|缺乏|而非|而不是|无明显)[^，。；！？但却]{0,14}$"
+)
 _OTHERS = re.compile(r"(?:对方|别人|他人|其他人|另一[^，。；]{1,6}|旁人|观众)的[^，。；的]{0,3}$")
 _OF_A_THING = re.compile(r"^的?(?:氛围|气氛|环境|场面|局面|话题|音乐|事情|事件|问题|背景)")
 

@@ -1,4 +1,4 @@
-"""Responses that simply list emotion words: `[happy, calm]`, lines, bullets, or "The emotional state is happy, calm."
+"""Responses that simply list emotion words: `[happy, calm]`, lines, bullets, "The emotional state is happy, calm".
 
 The trained model answers its second question so (paper, section 2; PAPER.md), and its words are taken as they stand,
 also those outside any vocabulary. Neighbour: `evidence.py` for prose.
@@ -10,31 +10,27 @@ import re
 
 from affect_lightning.metrics.builtin import builtin_valences
 from affect_lightning_plugins.label_extractors.chinese_mentions import chinese_labels
-from affect_lightning_plugins.label_extractors.english_mentions import is_negated
+from affect_lightning_plugins.label_extractors.english_mentions import is_negated, word_group
 
 MAX_ITEM_WORDS = 3  # our choice: a longer item is a clause, not a label
 MAX_LABEL_CHARACTERS = 40  # our choice: no emotion word is longer
 
 _BRACKETED = re.compile(r"^\W*[\[(（【]([^\[\]()（）]*)[\])）】]\W*$")
 _STATED = re.compile(
-    r"^(?:(?:in|based|overall|so|therefore)\b[^.,!?]{0,60},\s*)?[^.,!?。]{0,60}?\b(?:emotional states?|emotional conditions?|emotions?|emotional labels?|labels?|moods?|feelings?|"
+    r"^(?:(?:in|based|overall|so|therefore)\b[^.,!?]{0,60},\s*)?[^.,!?。]{0,60}?"
+    r"\b(?:emotional states?|emotional conditions?|emotions?|emotional labels?|labels?|moods?|feelings?|"
     r"(?:person|character|speaker|individual|man|woman|he|she|they)(?: in the (?:video|clip))?)\b[^.!?:,]{0,30}?"
     r"(?:\b(?:is|are|was|were|include|includes|feels?|seems?|appears?)|:)\s*:?\s*(.+)$",
     re.IGNORECASE | re.DOTALL,
 )
-_CHINESE_STATED = re.compile(r"^[^。！？]{0,30}?(?:情绪|情感|状态|心情|标签)[^。！？，、]{0,8}?(?:是|为|：|:|包括|有)(.+)$", re.DOTALL)
+_CHINESE_STATED = re.compile(
+    r"^[^。！？]{0,30}?(?:情绪|情感|状态|心情|标签)[^。！？，、]{0,8}?(?:是|为|：|:|包括|有)(.+)$", re.DOTALL
+)
 _SEPARATOR = re.compile(r"[,;，、；/|\n]+|\b(?:and|or|as well as|with)\b|(?:以及|和|与)")
 _LEADING = re.compile(
     r"^(?:[-*•\d.)\s]+|(?:a|an|the|both|also|likely|probably|possibly|maybe|perhaps|very|quite|rather|slightly|somewhat|"
     r"mostly|mainly|generally|extremely|really|feeling|being|a bit|a little|a sense of|sense of|a feeling of|one of|"
     r"that of|emotion of|more|so)\s+)+"
-)
-_NOTHING = frozenset({"none", "unknown", "n/a", "null", "nothing", "unclear"})
-# Ways and acts of speaking: not what is felt, and what an LLM leaves out of a list about as often as not.
-_SPEECH_ACTS = frozenset(
-    "acknowledgment acknowledgement advice advisory contrast descriptive emphasis evaluation evaluative exaggerated "
-    "exaggeration explanation explanatory importance important ironic irony jest mockery opposition recognition sarcasm "
-    "self-mockery suggestion".split()
 )
 _WORDS = re.compile(r"[a-z]+(?:['’ -][a-z]+)*")
 
@@ -69,4 +65,5 @@ def _items(text: str, strict: bool) -> list[str] | None:
             labels.append(label)
     if strict and not known:
         return None
-    return [label for label in labels if label not in _NOTHING and label not in _SPEECH_ACTS]
+    left_out = word_group("nothing") | word_group("speech_act")
+    return [label for label in labels if label not in left_out]

@@ -14,6 +14,7 @@ from importlib import resources
 from affect_lightning.contracts import LabelExtractor
 from affect_lightning.contracts.labels import Sentiment
 from affect_lightning.metrics.builtin import builtin_valences
+from affect_lightning_plugins.label_extractors.english_mentions import word_group
 from affect_lightning_plugins.label_extractors.evidence import concluded_words
 from affect_lightning_plugins.label_extractors.listed_labels import listed_labels
 
@@ -22,15 +23,12 @@ _SOURCES = (
     "listed_labels.py",
     "evidence.py",
     "english_mentions.py",
+    "english_words.tsv",
     "chinese_mentions.py",
     "chinese_words.tsv",
 )
 
 NEUTRAL_WEIGHT = 0.75  # our choice, tuned on the saved outputs of reference/affectgpt_outputs
-_NEUTRAL_WORDS = frozenset(
-    "neutral neutrality objective objectivity impartial unbiased matter-of-fact informative even-tempered factual descriptive"
-    .split()
-)
 _NEGATING = frozenset({"not", "no", "lack", "lacking", "without", "un", "non"})
 
 
@@ -58,9 +56,10 @@ def _labels_of(response: str) -> list[str]:
 
 def _sentiment_of(words: Sequence[str]) -> Sentiment:
     """Sign of the summed valences, which words of neutrality must be outweighed by; of a balance, the last word's."""
+    neutral = word_group("neutral")
     valences = [valence_of(word) for word in words]
     balance = sum(valences)
-    reserve = NEUTRAL_WEIGHT * sum(word.strip().lower() in _NEUTRAL_WORDS for word in words)
+    reserve = NEUTRAL_WEIGHT * sum(word.strip().lower() in neutral for word in words)
     if balance == 0 and not reserve:
         balance = next((valence for valence in reversed(valences) if valence), 0)
     if abs(balance) <= reserve:
@@ -69,7 +68,9 @@ def _sentiment_of(words: Sequence[str]) -> Sentiment:
 
 
 def valence_of(label: str) -> float:
-    """Valence of a label, from -1 (negative) to 1; of an unknown phrase, that of its last known word, minus if negated.
+    """Valence of a label, from -1.5 (negative) to 1; an unknown phrase has that of its last known word.
+
+    A leading negation turns the sign of such a phrase.
 
     Examples:
         >>> valence_of("joyful"), valence_of("not happy"), valence_of("neutral")

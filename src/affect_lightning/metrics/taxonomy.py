@@ -34,8 +34,8 @@ class Taxonomy:
         forms: Word form to its base words.
         synonyms: Base word to its wheel words.
         wheels: The wheels.
-        ranked: Whether the order of a base word's wheel words is a ranking of ours. Otherwise all wheel words of a label
-            are sorted alphabetically, as the official metric does.
+        ranked: Whether the order of a base word's wheel words is a ranking of ours. Otherwise all wheel words of a
+            label are sorted alphabetically, as the official metric does.
 
     Raises:
         DataError: A table is empty or a wheel has too many sectors.

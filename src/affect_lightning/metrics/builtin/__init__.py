@@ -29,7 +29,7 @@ def read_builtin_tables() -> BuiltinTables:
 
 @lru_cache(maxsize=1)
 def builtin_valences() -> dict[str, float]:
-    """Every word form of the built-in vocabulary, on a wheel or not, with its valence: -1 negative to 1 positive."""
+    """Every word form of the built-in vocabulary, on a wheel or not, with its valence: -1.5 negative to 1 positive."""
     valence_of_base = {base: float(valence) for base, valence, _ in _rows("words.tsv")}
     return {form: valence_of_base[bases.split(", ")[0]] for form, bases in _rows("forms.tsv")}
 
