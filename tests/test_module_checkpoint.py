@@ -24,7 +24,6 @@ TRAINING = {
     "warmup_steps": 1,
     "warmup_start": 1e-3,
     "feature_norm": "standard",
-    "max_new_tokens": 8,
 }
 
 
