@@ -48,6 +48,7 @@ def quietly(call, *arguments, **options):
     """Lightning advises more loader workers and warns of a validation loop that is missing; neither matters here."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=PossibleUserWarning)
+        warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
         # Lightning 2.6 asks torch 2.15 for tree leaves in the old way.
         warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
         return call(*arguments, **options)
