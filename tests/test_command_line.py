@@ -15,7 +15,9 @@ from affect_lightning.errors import ConfigurationError, PluginError
 
 
 def program(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "affect_lightning", *words], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "affect_lightning", *words], capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.parametrize("words", [("--help",), ("--version",), ("plugins",), ("plugins", "--json")])

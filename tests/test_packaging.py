@@ -46,7 +46,9 @@ def test_wheel_lists_the_same_plugins_and_fits(repository: Path, tmp_path: Path,
     place = checked(python, "-c", "import affect_lightning; print(affect_lightning.__file__)", cwd=tmp_path)
     assert place.startswith(str(environment))
     here = plugin_names(checked(sys.executable, "-m", "affect_lightning", "plugins", "--json"), "affect-lightning")
-    there = plugin_names(checked(python, "-m", "affect_lightning", "plugins", "--json", cwd=tmp_path), "affect-lightning")
+    there = plugin_names(
+        checked(python, "-m", "affect_lightning", "plugins", "--json", cwd=tmp_path), "affect-lightning"
+    )
     assert there == here
     assert len(there) > 10
 
@@ -75,7 +77,9 @@ def test_third_party_fusion_trains_by_name(repository: Path, tmp_path: Path, cor
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     listing = checked(sys.executable, "-m", "affect_lightning", "plugins", "--json", env=environment)
     assert plugin_names(listing, "third-party-fusion") == {("pre_fusions", "gated-sum")}
-    explained = checked(sys.executable, "-m", "affect_lightning", "fit", "--model.pre_fusion.help", "gated-sum", env=environment)
+    explained = checked(
+        sys.executable, "-m", "affect_lightning", "fit", "--model.pre_fusion.help", "gated-sum", env=environment
+    )
     assert "gate_bias" in explained
     checked(
         *(sys.executable, "-m", "affect_lightning", "fit", "--config", repository / "tests" / "tiny.yaml"),

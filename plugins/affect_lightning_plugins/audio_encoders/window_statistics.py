@@ -76,12 +76,12 @@ def window_statistics(measures: FrameMeasures, positions: Tensor, inside: Tensor
     Returns:
         [B, N, D]; pitch statistics are 0, that is typical, in a window without any voiced frame.
     """
-    mel = _gather(measures.mel, positions)  # [B, N, L, M]
     loudness = _gather(measures.decibels, positions)
     octaves = _gather(measures.octaves, positions)
     voiced = _gather(measures.voiced, positions) & inside
     aperiodicity = _gather(measures.aperiodicity, positions)
-    mel_mean, mel_deviation = masked_moments(mel.movedim(-1, 2), inside[:, :, None])  # [B, N, M]
+    mel_mean, mel_deviation = _band_moments(measures.mel, positions, inside)  # [B, N, M]
+    change = torch.nn.functional.pad((measures.mel[:, 1:] - measures.mel[:, :-1]).abs().mean(dim=-1), (1, 0))
     heard = inside[..., 1:] & inside[..., :-1]
     seconds = inside.sum(dim=-1).clamp(min=1) * step
     values = [
@@ -90,13 +90,13 @@ def window_statistics(measures: FrameMeasures, positions: Tensor, inside: Tensor
         masked_moments(aperiodicity, inside)[0],
         ((voiced[..., 1:] & ~voiced[..., :-1]).sum(dim=-1)) / seconds,
         *_loudness_statistics(loudness, inside, seconds),
-        masked_moments((mel[..., 1:, :] - mel[..., :-1, :]).abs().mean(dim=-1), heard)[0],
+        masked_moments(_gather(change, positions)[..., 1:], heard)[0],
         _tilt(mel_mean),
     ]
-    typical = torch.tensor([row[1:] for row in STATISTICS], device=mel.device)
+    typical = torch.tensor([row[1:] for row in STATISTICS], device=mel_mean.device)
     vector = (torch.stack(values, dim=-1) - typical[:, 0]) / typical[:, 1]
     unvoiced = ~voiced.any(dim=-1)
-    pitched = torch.tensor([row[0].startswith("pitch") for row in STATISTICS], device=mel.device)
+    pitched = torch.tensor([row[0].startswith("pitch") for row in STATISTICS], device=mel_mean.device)
     vector = vector.masked_fill(unvoiced[..., None] & pitched, 0.0)
     bands = ((mel_mean - MEL_MEAN) / MEL_MEAN_SCALE, (mel_deviation - MEL_DEVIATION) / MEL_DEVIATION_SCALE)
     return torch.cat([*bands, vector], dim=-1)
@@ -106,6 +106,17 @@ def _gather(values: Tensor, positions: Tensor) -> Tensor:
     """Values [B, F, ...] at positions [B, N, L] -> [B, N, L, ...]."""
     clips = torch.arange(len(values), device=values.device)[:, None, None]
     return values[clips, positions]
+
+
+def _band_moments(mel: Tensor, positions: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of every band in every window [B, N, M], without copying the windows out."""
+    weights = torch.zeros(*positions.shape[:2], mel.shape[1], device=mel.device)
+    weights.scatter_add_(2, positions, inside.to(weights.dtype))  # [B, N, F]
+    count = weights.sum(dim=-1, keepdim=True).clamp(min=1.0)
+    mean = weights @ mel / count
+    # About a fixed centre, so that the difference of squares keeps its digits.
+    squares = weights @ (mel - MEL_MEAN).square() / count
+    return mean, (squares - (mean - MEL_MEAN).square()).clamp(min=0.0).sqrt()
 
 
 def _pitch_statistics(octaves: Tensor, voiced: Tensor) -> list[Tensor]:

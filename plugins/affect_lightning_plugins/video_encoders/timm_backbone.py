@@ -36,6 +36,9 @@ class TimmBackbone(nn.Module):
         ConfigurationError: A layer does not exist, or the options exclude each other.
     """
 
+    feature_width: int
+    network: Any  # timm's methods are not part of nn.Module
+
     def __init__(
         self,
         network: nn.Module,
@@ -52,7 +55,7 @@ class TimmBackbone(nn.Module):
         if projected and feature_layers:
             raise ConfigurationError("projected and feature_layers exclude each other: give one of the two.")
         # Twice as fast on CPUs for convolutions, and without effect on the numbers that matter.
-        self.network: Any = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.pool_grid = pool_grid
         self.feature_layers = self._checked_layers(feature_layers) if feature_layers else None
         if self.feature_layers:

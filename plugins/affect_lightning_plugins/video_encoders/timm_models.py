@@ -48,6 +48,7 @@ class TimmVideoEncoder(VideoEncoder):
     def __init__(
         self,
         model: str,
+        *,
         weights: str | None = None,
         pretrained: bool = False,
         random: bool = False,
@@ -97,20 +98,21 @@ def _create_network(model: str, pretrained: bool, image_size: int | None) -> Any
     if not timm.is_model(model):
         from difflib import get_close_matches
 
-        near = get_close_matches(model.split(".")[0], timm.list_models(), n=1)
+        near = get_close_matches(model.split(".", maxsplit=1)[0], timm.list_models(), n=1)
         raise ConfigurationError(
             f"timm {timm.__version__} knows no model {model!r}.{f' Did you mean {near[0]!r}?' if near else ''} "
             f"`python -c 'import timm; print(timm.list_models())'` lists them all."
         )
     settings = timm.get_pretrained_cfg(model)
     # Transformers fix their grid of positions when they are built, so they must hear the size; convolutions need not.
-    sized = {} if image_size is None or settings is None or not settings.fixed_input_size else {"img_size": image_size}
+    must_hear = image_size is not None and settings is not None and settings.fixed_input_size
+    sized: dict[str, Any] = {"img_size": image_size} if must_hear else {}
     try:
         return timm.create_model(model, pretrained=pretrained, **sized)
     except (RuntimeError, TypeError, OSError, ValueError) as error:
         raise ConfigurationError(
-            f"timm cannot build {model!r} (pretrained={pretrained}, image_size={image_size}): {error}. Check the name's "
-            f"tag and the size; without a network connection give the weights as a local file: `weights: FILE`."
+            f"timm cannot build {model!r} (pretrained={pretrained}, image_size={image_size}): {error}. Check the "
+            f"name's tag and the size; without a network connection give the weights as a local file: `weights: FILE`."
         ) from error
 
 
@@ -181,8 +183,8 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) 
         if names:
             raise ConfigurationError(
                 f"The weights file {path} does not fit {type(network).__name__}: it {what} {len(names)} of "
-                f"{len(wanted)} weights, such as {', '.join(names[:3])}. Give the file that belongs to this model, with "
-                f"timm's names."
+                f"{len(wanted)} weights, such as {', '.join(names[:3])}. Give the file that belongs to this model, "
+                f"with timm's names."
             )
     network.load_state_dict(dict(tensors), strict=False)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import time
 from collections.abc import Sequence
@@ -61,7 +60,7 @@ def run(arguments: Sequence[str]) -> int:
     _do("test", *plan.trainer_words(trained), "--ckpt_path", str(runs / trained / "checkpoints" / "last.ckpt"))
     report = plan.out / "report"
     _do("report", str(runs / untrained), str(runs / trained), "--out", str(report))
-    print(f"\nScores in percent\n{_score_table(runs / untrained, runs / trained)}")
+    print(f"\nScores in percent\n{_score_table(report)}")
     print(f"\nReport:      {(report / 'report.html').resolve()}")
     print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(runs))}")
     print(f"Time:        {(time.monotonic() - started) / 60:.1f} minutes")
@@ -101,6 +100,19 @@ def _do(*words: str) -> None:
         raise AffectLightningError(f"The demo stopped: `affect-lightning {words[0]}` ended with exit code {code}.")
 
 
-def _score_table(*runs: Path) -> str:
-    reports = [json.loads((run / "report.json").read_text(encoding="utf-8")) for run in runs]
-    return format_table(("set",), [(json.dumps(report)[:0],) for report in reports])
+def _score_table(report_folder: Path) -> str:
+    """Sets down, runs across, and below them the best that any single modality allows."""
+    from affect_lightning.unibench.report_markdown import percent
+    from affect_lightning.unibench.reports import read_report
+
+    report = read_report(report_folder)
+    keys = report.set_keys()
+    rows = [
+        (key, report.set_scores(key)[0].metric, *(percent(row.scores.sets[key].score) for row in report.rows))
+        for key in keys
+    ]
+    rows.append(("mean", "", *(percent(row.scores.mean) for row in report.rows)))
+    header = ("set", "metric", *(row.name for row in report.rows))
+    table = format_table(header, rows, right=range(2, len(header)))
+    bounds = [f"  {bound.name}: {bound.mean:.2f}" for bound in report.bounds if bound.mean is not None]
+    return "\n".join([table, "", "Best mean that a response naming one emotion can reach:", *bounds]) if bounds else table

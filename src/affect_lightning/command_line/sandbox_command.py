@@ -15,7 +15,9 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--test-clips", type=int, default=20, help="clips in each of the nine test sets (default: 20)")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same corpus (default: 0)")
     parser.add_argument("--workers", type=int, default=None, help="processes (default: one a core)")
-    parser.add_argument("--faults", type=float, default=0.0, help="share of training clips with a planted fault (default: 0)")
+    parser.add_argument(
+        "--faults", type=float, default=0.0, help="share of training clips with a planted fault (default: 0)"
+    )
     options = parser.parse_args(arguments)
 
     from affect_lightning.sandbox.generation import generate_sandbox

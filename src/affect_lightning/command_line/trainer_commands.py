@@ -7,6 +7,7 @@ suits the device (`precision: null`), and results that land beside the checkpoin
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ from affect_lightning.model.monitoring import TrainingMonitor
 from affect_lightning.plugin_loading import resolve_choice
 from affect_lightning.unibench.callback import BenchmarkCallback
 
+# What `model.inputs: null` and `model.fused_streams: null` mean (paper, Section 5 and Eq. 3).
+DEFAULT_INPUTS = ("multi", "audio", "face", "text")
+DEFAULT_FUSED_STREAMS = ("audio", "face")
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
 
@@ -67,7 +71,7 @@ class AffectCLI(LightningCLI):
             seed_everything_default=0,
             parser_class=AffectParser,
             parser_kwargs={"prog": "affect-lightning", "default_env": False},
-            trainer_defaults={"callbacks": []},
+            trainer_defaults={"callbacks": [TrainingMonitor()]},
         )
 
     @staticmethod
@@ -81,7 +85,8 @@ class AffectCLI(LightningCLI):
         parser.add_lightning_class_args(BenchmarkCallback, "benchmark")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.set_defaults({"checkpoint.save_last": True, "checkpoint.auto_insert_metric_name": False})
-        parser.link_arguments("model.inputs", "data.inputs")
+        parser.link_arguments("model.inputs", "data.inputs", compute_fn=_default_inputs)
+        parser.link_arguments("model.fused_streams", "data.fused_streams", compute_fn=_default_fused_streams)
         for action in parser._actions:
             group = PLUGIN_OPTIONS.get(str(action.dest))
             if group is not None:
@@ -111,11 +116,13 @@ class AffectCLI(LightningCLI):
             section.trainer.precision = fitting_precision(str(section.trainer.accelerator))
         _place_results_beside_checkpoint(section)
 
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """The trainer with our monitor in front."""
-        trainer = super().instantiate_trainer(**kwargs)
-        trainer.callbacks.insert(0, TrainingMonitor())
-        return trainer
+
+def _default_inputs(inputs: list[str] | None) -> list[str]:
+    return list(DEFAULT_INPUTS) if inputs is None else inputs
+
+
+def _default_fused_streams(streams: list[str] | None) -> list[str]:
+    return list(DEFAULT_FUSED_STREAMS) if streams is None else streams
 
 
 def _plugin_choices(config: Namespace) -> dict[str, Any]:
@@ -172,6 +179,8 @@ def run(words: Sequence[str]) -> int:
         return 0
     if checkpoint_missing := _missing_checkpoint(rest):
         raise ConfigurationError(checkpoint_missing)
+    # The words come from program.py, which got them from the command line: there is no mistake to warn of.
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
     torch.set_float32_matmul_precision("high")
     AffectCLI(rest, overrides)
     sys.stdout.flush()

@@ -40,7 +40,14 @@ class BoxCache:
             detector: Its identity.
         """
         status = source.stat()
-        parts = [LAYOUT, str(source.resolve()), str(status.st_size), str(status.st_mtime_ns), str(frame_count), detector]
+        parts = [
+            LAYOUT,
+            str(source.resolve()),
+            str(status.st_size),
+            str(status.st_mtime_ns),
+            str(frame_count),
+            detector,
+        ]
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
     def read(self, key: str, frame_count: int) -> list[list[FaceBox]] | None:

@@ -52,8 +52,9 @@ class _Track:
 def choose_speaker(boxes: Sequence[Sequence[FaceBox]], height: int, width: int) -> list[FaceBox | None]:
     """Follow every face over time and keep the one that is large, central and lasting: the speaker.
 
-    A track weighs the sum, over its frames, of score x side of the face x how central it is (1 in the middle of the
-    picture, 1/2 at a corner). Our rule; MER-Caption's clips show their speaker large and near the middle.
+    A track weighs the sum, over its frames, of the face's side x how central it is (1 in the middle of the picture, 1/2
+    at a corner). Our rule; MER-Caption's clips show their speaker large and near the middle. The detector's score says
+    how typical a face looks, not who speaks, and is left out.
 
     Args:
         boxes: The detector's boxes, T lists.
@@ -112,7 +113,7 @@ def _step(before: FaceBox, after: FaceBox) -> float | None:
 def _weight(box: FaceBox, height: int, width: int) -> float:
     x, y = _centre(box)
     from_middle = float(np.hypot(x / width - 0.5, y / height - 0.5)) / float(np.hypot(0.5, 0.5))
-    return box.score * _side(box) * (1.0 - 0.5 * min(from_middle, 1.0))
+    return _side(box) * (1.0 - 0.5 * min(from_middle, 1.0))
 
 
 def fill_gaps(chosen: Sequence[FaceBox | None]) -> list[FaceBox | None]:

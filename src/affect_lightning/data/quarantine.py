@@ -147,7 +147,8 @@ class Quarantine:
     def _too_many(self, clip_count: int) -> str:
         named = self.clips[:NAMED_CLIPS]
         return (
-            f"{len(self)} of {clip_count} clips cannot be read, more than max_bad_share = {self.max_bad_share:g} allows. "
-            f"The first {len(named)}: " + " ".join(f"[{position}] {clip}" for position, clip in enumerate(named, 1)) + " "
-            f"Mend the data, or raise max_bad_share if the loss is acceptable."
+            f"{len(self)} of {clip_count} clips cannot be read, more than max_bad_share = {self.max_bad_share:g} "
+            f"allows. The first {len(named)}: "
+            + " ".join(f"[{position}] {clip}" for position, clip in enumerate(named, 1))
+            + " Mend the data, or raise max_bad_share if the loss is acceptable."
         )
