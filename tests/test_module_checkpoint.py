@@ -24,6 +24,7 @@ TRAINING = {
     "warmup_steps": 1,
     "warmup_start": 1e-3,
     "feature_norm": "standard",
+    "total_steps": 20,
 }
 
 
