@@ -21,6 +21,9 @@ from affect_lightning.data.quarantine import UnreadableClipError
 MAX_PIXELS = 8192 * 4352  # our choice: an 8K picture; a header that announces more is broken or hostile
 MAX_PACKET_BYTES = 512 * 2**20  # our choice: a clip lasts seconds; more compressed data than this is no clip
 COMPLETE_SHARE = 0.9  # our choice: a file with a smaller share of the frames or sound that it announces is truncated
+_OPTIONS = {"protocol_whitelist": "file"}  # a playlist in disguise must not reach the network
+# FFmpeg otherwise looks through a WAV for hidden surround sound, and reads it in crumbs: ten times slower to open.
+_WAV_OPTIONS = {**_OPTIONS, "max_probe_packets": "1", "max_size": "65536"}
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def _open(path: Path | None, stage: str) -> Iterator[Any]:
         if not path.is_file():
             what = "it is no regular file" if path.exists() else "the file does not exist"
             raise UnreadableClipError(path, stage, f"{what}.")
-        options = {"protocol_whitelist": "file"}  # a playlist in disguise must not reach the network
+        options = _WAV_OPTIONS if path.suffix.lower() == ".wav" else _OPTIONS
         with av.open(str(path), metadata_errors="replace", options=options) as container:
             yield container
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
@@ -259,7 +262,7 @@ class _Converter:
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: Any) -> np.ndarray:
-        picture = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
+        picture = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
         quarter_turns = round(frame.rotation / 90) % 4  # the display matrix, counter-clockwise as in np.rot90
         return np.ascontiguousarray(np.rot90(picture, quarter_turns)) if quarter_turns else picture
 
@@ -268,15 +271,16 @@ def _decode_sound(stream: Any, packets: list[Any], sample_rate: int, origin: flo
     """Mono waveform [S] that starts with the clip and ends where the track says, encoder padding removed."""
     import av
 
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=sample_rate)
+    # The channels are averaged here: FFmpeg's own way to mono makes equal channels 1.4 times louder, past full scale.
+    resampler = av.AudioResampler(format="fltp", rate=sample_rate)
     pieces: list[np.ndarray] = []
     begin: float | None = None
     for packet in [*packets, None]:
         for frame in stream.codec_context.decode(packet):
             if begin is None:
                 begin = frame.time if frame.time is not None else origin
-            pieces += [piece.to_ndarray()[0] for piece in resampler.resample(frame)]
-    pieces += [piece.to_ndarray()[0] for piece in resampler.resample(None)]
+            pieces += [piece.to_ndarray().mean(axis=0) for piece in resampler.resample(frame)]
+    pieces += [piece.to_ndarray().mean(axis=0) for piece in resampler.resample(None)]
     waveform = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.float32)
     if len(waveform) == 0:
         raise UnreadableClipError(path, "audio", "its sound has no samples.")

@@ -104,16 +104,6 @@ class _Pending:
         return len(self.batches)
 
 
-class _EpochSetter:
-    """Lightning tells `loader.sampler` which epoch begins."""
-
-    def __init__(self, loader: ClipLoader) -> None:
-        self._loader = loader
-
-    def set_epoch(self, epoch: int) -> None:
-        self._loader.set_epoch(epoch)
-
-
 def _start_worker(worker: int) -> None:
     """One thread a worker: the workers are the parallelism."""
     import cv2
@@ -124,9 +114,13 @@ def _start_worker(worker: int) -> None:
 class ClipLoader:
     """Batches of clips, in an order that can be resumed at any batch.
 
-    `__len__` is the length of a whole epoch, also after a resume. A batch that loses all its clips is counted; where
-    the number of steps matters (in training, and with several processes) the batch before it is handed out once more
-    with `valid` False, elsewhere it is left out.
+    A shuffled loader is a stream: a pass that was left early (`limit_train_batches`, `max_steps`, a restored state) is
+    taken up where it stopped and runs on into the next epoch, so every clip is read equally often; the paper's 5000
+    steps an "epoch" are such a limit. `__len__` is the length of a whole epoch. A loader that does not shuffle starts
+    anew each time.
+
+    A batch that loses all its clips is counted. Where the number of steps matters (in training, and with several
+    processes) the batch before it is handed out once more with `valid` False, elsewhere it is left out.
 
     Args:
         dataset: The clips.
@@ -153,9 +147,7 @@ class ClipLoader:
         self.quarantine = quarantine
         self.counts = LoadingCounts()
         self.epoch = 0
-        self.sampler = _EpochSetter(self)
         self._given_out = 0
-        self._start = 0
         self._last: ClipBatch | None = None
         self._pending = _Pending()
         self._fetcher: DataLoader[Any] = DataLoader(
@@ -173,20 +165,19 @@ class ClipLoader:
     def __len__(self) -> int:
         return len(self.plan)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Begin an epoch; the one that a restored state is in goes on where it was."""
-        if epoch != self.epoch:
-            self.epoch, self._start, self._given_out = epoch, 0, 0
-
     def __iter__(self) -> Iterator[ClipBatch]:
-        self._given_out, self._start = self._start, 0
-        self._pending.batches = self.plan.batches(self.epoch)[self._given_out :]
+        """As many batches as an epoch has: shuffled ones from where the last pass stopped, others from the start."""
+        if not self.plan.shuffle:
+            self.epoch, self._given_out = 0, 0
+        rest, following = self.plan.batches(self.epoch)[self._given_out :], self.plan.batches(self.epoch + 1)
+        self._pending.batches = rest + following[: self._given_out]
         for collated in self._fetcher:
             self._given_out += 1
+            if self._given_out == len(self.plan):
+                self.epoch, self._given_out = self.epoch + 1, 0
             batch = self._admit(collated)
             if batch is not None:
                 yield batch
-        self.epoch, self._given_out = self.epoch + 1, 0
 
     def _admit(self, collated: CollatedBatch) -> ClipBatch | None:
         """Count, and hand over the batch or its stand-in."""
@@ -224,20 +215,19 @@ class ClipLoader:
         A state of another set, batch size, seed or number of processes cannot be continued exactly: its epoch starts
         again, with a warning.
         """
-        self.epoch, self._start = state["epoch"], state["batches"]
+        self.epoch, self._given_out = state["epoch"], state["batches"]
         changed = [
             f"{name} {state['plan'].get(name)} -> {value}"
             for name, value in self._plan_options().items()
             if state["plan"].get(name) != value
         ]
         if changed:
-            self._start = 0
+            self._given_out = 0
             warnings.warn(
                 f"The order of the clips cannot be continued exactly ({'; '.join(changed)}): epoch {self.epoch} starts "
                 f"again at its first clip.",
                 stacklevel=2,
             )
-        self._given_out = self._start
 
     def _plan_options(self) -> dict[str, Any]:
         """What the order depends on; the rank is left out, because one state serves all ranks."""

@@ -268,7 +268,10 @@ class ClipDataModule(LightningDataModule):
     def counts(self) -> dict[str, dict[str, int]]:
         """By split: clips, frames, frames_without_face, lost_batches and quarantined, in this process so far."""
         met: dict[str, LoadingCounts] = {split: loader.counts for split, loader in self._loaders.items()}
-        return {split: {**asdict(counts), "quarantined": len(self.quarantines[split])} for split, counts in met.items()}
+        return {
+            split: {**asdict(counts), "quarantined": len(self.quarantines[split].clips)}
+            for split, counts in met.items()
+        }
 
     def resolved_face_detector(self) -> dict[str, object]:
         """The face detector's name and all its options, as plain values."""

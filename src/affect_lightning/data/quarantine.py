@@ -98,9 +98,6 @@ class Quarantine:
         """The bad clips so far, in the order in which they were met."""
         return list(self._clips.values())
 
-    def __len__(self) -> int:
-        return len(self._clips)
-
     def counts_by_stage(self) -> dict[str, int]:
         """Number of bad clips by stage."""
         counts: dict[str, int] = {}
@@ -147,7 +144,7 @@ class Quarantine:
     def _too_many(self, clip_count: int) -> str:
         named = self.clips[:NAMED_CLIPS]
         return (
-            f"{len(self)} of {clip_count} clips cannot be read, more than max_bad_share = {self.max_bad_share:g} "
+            f"{len(self._clips)} of {clip_count} clips cannot be read, more than max_bad_share = {self.max_bad_share:g} "
             f"allows. The first {len(named)}: "
             + " ".join(f"[{position}] {clip}" for position, clip in enumerate(named, 1))
             + " Mend the data, or raise max_bad_share if the loss is acceptable."
