@@ -1,1 +1,1 @@
-"""Placeholder docstring; see docs/architecture.md."""
+"""The `affect-lightning` program. `program.py` is its entry; each command stands in a file of its own."""

@@ -1,1 +1,51 @@
-"""Placeholder docstring; see docs/architecture.md."""
+"""Data: clips in, batches out (paper, Section 2 and Appendix B).
+
+The way of a clip: `readers/` list it, `decoding.py` opens it, `faces.py` crops the speaker's face (boxes kept by
+`box_cache.py`), `questions.py` asks, `dataset.py` and `collation.py` make samples and batches in worker processes,
+`loading.py` hands them out in an order that resumes exactly, `quarantine.py` counts what cannot be read, `module.py`
+is the LightningDataModule. Importing this package imports none of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from affect_lightning.data.decoding import DecodedClip, decode_clip
+    from affect_lightning.data.faces import FaceCropper, choose_speaker
+    from affect_lightning.data.loading import BatchPlan, ClipLoader
+    from affect_lightning.data.module import ClipDataModule
+    from affect_lightning.data.quarantine import BadClip, Quarantine, UnreadableClipError
+
+_HOMES = {
+    "BadClip": "quarantine",
+    "BatchPlan": "loading",
+    "ClipDataModule": "module",
+    "ClipLoader": "loading",
+    "DecodedClip": "decoding",
+    "FaceCropper": "faces",
+    "Quarantine": "quarantine",
+    "UnreadableClipError": "quarantine",
+    "choose_speaker": "faces",
+    "decode_clip": "decoding",
+}
+
+__all__ = [
+    "BadClip",
+    "BatchPlan",
+    "ClipDataModule",
+    "ClipLoader",
+    "DecodedClip",
+    "FaceCropper",
+    "Quarantine",
+    "UnreadableClipError",
+    "choose_speaker",
+    "decode_clip",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,4 +1,7 @@
-"""Plugin loading: names of installed plugins to checked parts. Imports contracts, and those only when a part is built."""
+"""Plugin loading: names of installed plugins to checked parts.
+
+Imports contracts, and those only when a part is built.
+"""
 
 from affect_lightning.plugin_loading.building import (
     PluginChoice,

@@ -12,7 +12,9 @@ import importlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from operator import attrgetter
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from affect_lightning.errors import PluginError
 from affect_lightning.plugin_loading.groups import PluginGroup
@@ -59,13 +61,13 @@ def load_plugin_class(group: str, name: str) -> type:
 
     Raises:
         PluginError: Unknown or ambiguous name, failing import (with the plugin's own error), not a class, not a
-            subclass of the contract, or abstract methods left open.
+            subclass of the contract, abstract methods left open, or a constructor that the core cannot call.
     """
     listing, contract_group = find_plugin(group, name), find_group(group)
     module_name, _, attribute = listing.target.partition(":")
     try:
         module = importlib.import_module(module_name)
-        found = getattr(module, attribute)
+        found = attrgetter(attribute)(module)
     except Exception as error:
         raise PluginError(
             f"{_who(listing)} cannot be imported from {listing.target}: {type(error).__name__}: {error}. "
@@ -83,7 +85,25 @@ def load_plugin_class(group: str, name: str) -> type:
             f"{_who(listing)} does not fulfil its contract: {contract_group.contract} also expects "
             f"{', '.join(missing)}, which {found.__name__} lacks."
         )
+    _check_constructor(listing, contract_group, found)
     return found
+
+
+def _check_constructor(listing: PluginListing, group: PluginGroup, plugin_class: type) -> None:
+    """Refuse a constructor that cannot take what the core supplies, or whose option hides the plugin's name."""
+    parameters = inspect.signature(plugin_class).parameters
+    takes_all = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+    lacking = [name for name in group.supplied if name not in parameters and not takes_all]
+    if lacking:
+        raise PluginError(
+            f"{_who(listing)} does not fulfil its contract: the constructor of every {group.part} takes "
+            f"{', '.join(lacking)}, that of {plugin_class.__name__} does not."
+        )
+    if "name" in parameters:
+        raise PluginError(
+            f"{_who(listing)} has an option called `name`, which is the key that chooses the plugin. Rename the "
+            f"parameter of {plugin_class.__name__}."
+        )
 
 
 def _who(listing: PluginListing) -> str:
@@ -109,6 +129,8 @@ def plugin_options(group: str, name: str) -> list[PluginOption]:
 
 
 def _type_text(annotation: Any) -> str:
+    if annotation is inspect.Parameter.empty:
+        return "anything"
     return annotation.__name__ if inspect.isclass(annotation) else str(annotation).replace("typing.", "")
 
 
@@ -130,10 +152,11 @@ def resolve_choice(group: str, choice: PluginChoice) -> dict[str, Any]:
     name, options = split_choice(choice)
     plugin_class, contract_group = load_plugin_class(group, name), find_group(group)
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(plugin_class, skip=set(contract_group.supplied))
+    parser.add_class_arguments(plugin_class, skip=set(contract_group.supplied), fail_untyped=False)
     known = {option.name: option for option in plugin_options(group, name)}
     _refuse_unknown_options(contract_group, name, options, list(known))
     try:
+        _refuse_empty_options(plugin_class, options)
         resolved = parser.parse_object(Namespace(**options))
     except (ArgumentError, TypeError, ValueError, KeyError) as error:
         raise PluginError(_wrong_value(contract_group, name, options, known, error)) from error
@@ -150,8 +173,25 @@ def _refuse_unknown_options(group: PluginGroup, name: str, options: Mapping[str,
             raise PluginError(
                 f"The {group.part} {name!r} has no option {option!r}."
                 f"{f' Did you mean {near[0]!r}?' if near else ''} "
-                f"Its options: {', '.join(known) if known else 'none'}. `affect-lightning plugins {name}` explains them."
+                f"Its options: {', '.join(known) if known else 'none'}. `affect-lightning plugins {name}` explains "
+                f"them."
             )
+
+
+def _refuse_empty_options(plugin_class: type, options: Mapping[str, Any]) -> None:
+    """Refuse None for an option whose type has no None; jsonargparse takes it as "not given"."""
+    from jsonargparse._parameter_resolvers import get_signature_parameters
+
+    for parameter in get_signature_parameters(plugin_class, None):
+        given_none = parameter.name in options and options[parameter.name] is None
+        if given_none and parameter.default is not None and not _takes_none(parameter.annotation):
+            raise ValueError(f"'{parameter.name}' is None")
+
+
+def _takes_none(annotation: Any) -> bool:
+    if get_origin(annotation) in (Union, UnionType):
+        return type(None) in get_args(annotation)
+    return annotation in (Any, None, type(None), object, inspect.Parameter.empty)
 
 
 def _wrong_value(
@@ -164,7 +204,8 @@ def _wrong_value(
         if about
         else " ".join(str(error).split())
     )
-    return f"The {group.part} {name!r} cannot be built: {detail}. `affect-lightning plugins {name}` explains its options."
+    remedy = f"`affect-lightning plugins {name}` explains its options."
+    return f"The {group.part} {name!r} cannot be built: {detail}. {remedy}"
 
 
 def build_part(group: str, choice: PluginChoice, **supplied: Any) -> Any:
@@ -179,8 +220,16 @@ def build_part(group: str, choice: PluginChoice, **supplied: Any) -> Any:
         An instance of the group's contract.
 
     Raises:
-        PluginError: The choice does not fit.
+        PluginError: The choice does not fit, or the part lacks an attribute that its contract names.
     """
     resolved = resolve_choice(group, choice)
-    plugin_class = load_plugin_class(group, resolved.pop("name"))
-    return plugin_class(**supplied, **resolved)
+    name = resolved.pop("name")
+    part = load_plugin_class(group, name)(**supplied, **resolved)
+    contract = find_group(group).contract_class()
+    lacking = [attribute for attribute in inspect.get_annotations(contract) if not hasattr(part, attribute)]
+    if lacking:
+        raise PluginError(
+            f"{_who(find_plugin(group, name))} does not fulfil its contract: {contract.__name__} also expects the "
+            f"attributes {', '.join(lacking)}, which {type(part).__name__} does not set in its constructor."
+        )
+    return part

@@ -11,7 +11,7 @@ import difflib
 import importlib.util
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points
 from pathlib import Path
 
 from affect_lightning.errors import PluginError
@@ -85,22 +85,32 @@ def find_group(name: str) -> PluginGroup:
 def list_plugins(group: str | None = None) -> list[PluginListing]:
     """Every installed plugin, of one group or of all, sorted by group and name. Imports none of them."""
     chosen = [find_group(group)] if group else list(GROUPS.values())
-    listings = [
-        _listing(item.name, point) for item in chosen for point in entry_points(group=item.entry_point_group)
-    ]
+    listings = [_listing(item.name, point) for item in chosen for point in entry_points(group=item.entry_point_group)]
     order = {name: position for position, name in enumerate(GROUPS)}
     return sorted(set(listings), key=lambda listing: (order[listing.group], listing.name, listing.distribution))
 
 
 def _listing(group: str, point: EntryPoint) -> PluginListing:
-    distribution = point.dist
+    distribution, version = _owner(point)
     return PluginListing(
         group=group,
         name=point.name,
-        distribution=distribution.metadata["Name"] if distribution else "unknown",
-        version=distribution.version if distribution else "unknown",
-        target=point.value,
+        distribution=distribution,
+        version=version,
+        target=point.value.partition("[")[0].strip(),  # without extras, which pip deals with
     )
+
+
+def _owner(point: EntryPoint) -> tuple[str, str]:
+    """Name and version of the distribution that offers the entry point, also where its metadata is damaged."""
+    nobody = "a distribution without metadata", ""
+    if point.dist is None:
+        return nobody
+    try:
+        metadata = point.dist.metadata
+    except (PackageNotFoundError, TypeError):  # no METADATA file; what happens then depends on Python's version
+        return nobody
+    return (metadata["Name"], metadata["Version"]) if "Name" in metadata and "Version" in metadata else nobody
 
 
 def find_plugin(group: str, name: str) -> PluginListing:

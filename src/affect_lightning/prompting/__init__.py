@@ -1,1 +1,25 @@
-"""Placeholder docstring; see docs/architecture.md."""
+"""Prompting: the two questions, the wanted responses and the prompt with its placeholders (paper, Sections 3.1, 5).
+
+`questions.py` holds what is asked and answered; `user_text.py` puts the streams, the subtitle and the question in
+order. `data` asks and answers with it, `model` fills the placeholders. Imports the standard library only.
+"""
+
+from affect_lightning.prompting.questions import QUESTION_KINDS, question_text, response_text
+from affect_lightning.prompting.user_text import (
+    PLACEHOLDERS,
+    STREAMS,
+    assemble_user_text,
+    check_inputs,
+    count_placeholders,
+)
+
+__all__ = [
+    "PLACEHOLDERS",
+    "QUESTION_KINDS",
+    "STREAMS",
+    "assemble_user_text",
+    "check_inputs",
+    "count_placeholders",
+    "question_text",
+    "response_text",
+]

@@ -1,0 +1,167 @@
+"""Audio encoder `prosody`: how something is said, measured by signal processing; no weights.
+
+It stands in for the paper's Chinese HuBERT-Large (Appendix B) where there is neither a GPU nor a hub, and it cuts a
+clip as the paper does: 8 windows of 2 seconds spread evenly. A pretrained voice encoder that pip alone could install
+was looked for: the speaker network in `resemblyzer` is trained to tell voices apart whatever the tone, so it discards
+what emotion needs, and its package asks for a compiler.
+Neighbours: `windows.py` (the cut), `pitch.py` (YIN), `window_statistics.py` (frames to tokens).
+Legend: B clips, S audio samples, F analysis frames, N windows, M mel bands, D feature width.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from affect_lightning.contracts import AudioEncoder, FeatureSequence
+from affect_lightning.errors import ConfigurationError
+from affect_lightning_plugins.audio_encoders.pitch import yin_pitch
+from affect_lightning_plugins.audio_encoders.window_statistics import FrameMeasures, statistics_width, window_statistics
+from affect_lightning_plugins.audio_encoders.windows import check_waveform, window_positions
+
+SAMPLE_RATE = 16_000  # paper, Appendix B
+HOP = 160  # 10 ms, the usual step of speech recognisers
+PITCH_FRAME = 1024  # 64 ms: more than two periods of the lowest pitch
+MEL_FRAME = 512  # 32 ms
+SMALLEST_POWER = 1e-10  # -100 dB of full scale
+
+
+class ProsodyAudioEncoder(AudioEncoder):
+    """Pitch, loudness, tempo and timbre (log-mel) in windows of the clip; computed in torch, no weights.
+
+    Tokens are statistics of each window, roughly standardised by fixed constants.
+
+    Args:
+        windows: Tokens a clip, N; 8 as in the paper (Appendix B).
+        window_seconds: Length of a window; 2 seconds as in the paper (Appendix B).
+        bands: Mel bands from 50 to 7600 Hz; 40 is our choice, as in classical speech recognisers.
+        lowest_pitch: In Hz; 60 is our choice, below deep male voices.
+        highest_pitch: In Hz; 600 is our choice, above excited female voices.
+
+    Raises:
+        ConfigurationError: An option is out of range.
+    """
+
+    def __init__(
+        self,
+        windows: int = 8,
+        window_seconds: float = 2.0,
+        bands: int = 40,
+        lowest_pitch: float = 60.0,
+        highest_pitch: float = 600.0,
+    ) -> None:
+        super().__init__()
+        if windows < 1 or window_seconds < 0.1 or not 4 <= bands <= 80:
+            raise ConfigurationError(
+                f"prosody needs windows >= 1, window_seconds >= 0.1 and 4 <= bands <= 80; got {windows}, "
+                f"{window_seconds} and {bands}."
+            )
+        if not 40 <= lowest_pitch < highest_pitch <= 1000:
+            raise ConfigurationError(
+                f"prosody needs 40 <= lowest_pitch < highest_pitch <= 1000 Hz; got {lowest_pitch} and {highest_pitch}."
+            )
+        self.windows = windows
+        self.window_frames = round(window_seconds * SAMPLE_RATE / HOP)
+        self.bands = bands
+        self.lowest_pitch = lowest_pitch
+        self.highest_pitch = highest_pitch
+        self.sample_rate = SAMPLE_RATE
+        self.feature_width = statistics_width(bands)
+
+    @torch.no_grad()
+    def forward(self, waveform: Tensor, lengths: Tensor) -> FeatureSequence:
+        """Measure every window; see `AudioEncoder.forward`.
+
+        Returns:
+            Tokens [B, windows, D], float32 whatever the waveform's type; all real, or none for a clip of length 0.
+        """
+        check_waveform(waveform, lengths)
+        with torch.autocast(waveform.device.type, enabled=False):
+            measures, counts = self.measure(waveform.float(), lengths)
+            positions, inside = window_positions(counts, self.windows, self.window_frames)
+            tokens = window_statistics(measures, positions, inside, HOP / SAMPLE_RATE)
+        mask = (lengths > 0)[:, None].expand(-1, self.windows)
+        return FeatureSequence(tokens.masked_fill(~mask.unsqueeze(-1), 0.0), mask.clone())
+
+    def measure(self, waveform: Tensor, lengths: Tensor) -> tuple[FrameMeasures, Tensor]:
+        """Measure every 10 ms of sound.
+
+        Args:
+            waveform: float32 [B, S] at 16 kHz; samples beyond a clip's length are not heard.
+            lengths: Real samples a clip [B], int64.
+
+        Returns:
+            The measures of all F frames, and the real frames a clip [B]: those that lie inside the clip, at least 1.
+        """
+        longest = max(int(lengths.max()) if lengths.numel() else 0, PITCH_FRAME)
+        heard = functional.pad(waveform, (0, max(longest - waveform.shape[1], 0)))[:, :longest]
+        heard = heard.masked_fill(torch.arange(longest, device=heard.device) >= lengths[:, None], 0.0)
+        counts = (lengths - PITCH_FRAME).clamp(min=0) // HOP + 1
+        frames = heard.unfold(1, PITCH_FRAME, HOP)  # [B, F, PITCH_FRAME]
+        margin = (PITCH_FRAME - MEL_FRAME) // 2
+        middle = frames[..., margin : margin + MEL_FRAME]  # both analyses look at the same moment
+        window = torch.hann_window(MEL_FRAME, device=heard.device)
+        spectrum = torch.view_as_real(torch.fft.rfft(middle * window))  # [B, F, bins, 2]
+        power = spectrum.square().sum(dim=-1) / window.square().sum()
+        mel = power @ mel_filters(self.bands, MEL_FRAME // 2 + 1, SAMPLE_RATE).to(power)
+        energy = middle.square().mean(dim=-1)
+        pitch, aperiodicity = self._pitch(frames, counts)
+        decibels = 10.0 * energy.clamp(min=SMALLEST_POWER).log10()
+        measures = FrameMeasures(
+            mel=mel.clamp(min=SMALLEST_POWER).log(),
+            decibels=decibels,
+            octaves=(pitch / self.lowest_pitch).log2(),
+            # -55 dB: our choice, below the softest speech and above the noise of usual recordings.
+            voiced=(aperiodicity < 0.3) & (decibels > -55.0),
+            aperiodicity=aperiodicity,
+        )
+        return measures, counts
+
+    def _pitch(self, frames: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """Pitch [B, F] in Hz and aperiodicity [B, F], measured in every second frame and repeated: half the cost.
+
+        Each pitch is the median of three neighbours, which mends single octave errors; `counts` [B] real frames a clip
+        keep neighbours from beyond the clip out of it.
+        """
+        batch, count, _ = frames.shape
+        every_second = frames[:, ::2]
+        pitch, aperiodicity = yin_pitch(
+            every_second.reshape(-1, PITCH_FRAME), SAMPLE_RATE, self.lowest_pitch, self.highest_pitch
+        )
+        pitch, aperiodicity = pitch.view(batch, -1), aperiodicity.view(batch, -1)
+        here = torch.arange(pitch.shape[1], device=pitch.device).expand_as(pitch)
+        after = torch.minimum(here + 1, (counts[:, None] - 1) // 2)
+        neighbours = [pitch.gather(1, (here - 1).clamp(min=0)), pitch, pitch.gather(1, after)]
+        median = torch.stack(neighbours).median(dim=0).values
+        return median.repeat_interleave(2, 1)[:, :count], aperiodicity.repeat_interleave(2, 1)[:, :count]
+
+
+def mel_filters(bands: int, bins: int, sample_rate: int) -> Tensor:
+    """Triangular filters that are equally wide on the mel scale.
+
+    Args:
+        bands: Mel bands M, from 50 Hz to 7600 Hz (our choice: the band of wide-band telephony).
+        bins: Bins of the spectrum, from 0 Hz to half the sample rate.
+        sample_rate: In Hz.
+
+    Returns:
+        [bins, M], float32; each filter sums to 1, so that a band holds a mean power.
+    """
+
+    def mel(hertz: float) -> float:
+        return 2595.0 * math.log10(1.0 + hertz / 700.0)
+
+    edges = torch.linspace(mel(50.0), mel(7600.0), bands + 2, dtype=torch.float64)
+    edges = 700.0 * (10.0 ** (edges / 2595.0) - 1.0)
+    hertz = torch.linspace(0.0, sample_rate / 2.0, bins, dtype=torch.float64)[:, None]
+    rising = (hertz - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - hertz) / (edges[2:] - edges[1:-1])
+    filters = torch.minimum(rising, falling).clamp(min=0.0)
+    # Low bands may fall between two bins: they take the nearest one.
+    nearest = (hertz - edges[1:-1]).abs().argmin(dim=0)
+    empty = filters.sum(dim=0) <= 0
+    filters[nearest[empty], empty.nonzero().squeeze(1)] = 1.0
+    return (filters / filters.sum(dim=0)).float()

@@ -1,0 +1,173 @@
+"""AdaptedCausalLM: the language model contract on a Hugging Face causal model with LoRA (paper, Section 3.1, Eq. 1-2).
+
+The base is frozen, the adapter trains. The three plugins beside this file (`causal_lm.py`, `smollm2.py`, `tiny.py`)
+only differ in where the model and its tokenizer come from. `adapters.py` has LoRA, `decoding.py` the generation.
+Legend: B clips, L text tokens, E embedding width, R supervised positions of the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from affect_lightning.contracts import LanguageModel
+from affect_lightning.errors import ConfigurationError, ContractError
+from affect_lightning_plugins.language_models.adapters import LoraOptions, attach_lora, load_adapter, save_adapter
+from affect_lightning_plugins.language_models.decoding import DecodingOptions, decode_responses
+
+_IGNORED = -100
+# Configuration entries by which a model changes its logits after the head; the loss here would miss them.
+_LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
+
+
+class AdaptedCausalLM(LanguageModel):
+    """A frozen causal model with a LoRA adapter. Plugins derive from it and bring model and tokenizer."""
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        lora: LoraOptions,
+        *,
+        system_prompt: str | None = None,
+        chat_template: str | None = None,
+    ) -> None:
+        """Attach the adapter.
+
+        Args:
+            model: A transformers causal language model.
+            tokenizer: Its tokenizer.
+            lora: Size of the adapter.
+            system_prompt: Text of the system turn; None leaves it to the chat template.
+            chat_template: Jinja text that replaces the tokenizer's chat template; None keeps that.
+
+        Raises:
+            ConfigurationError: No chat template, no end token, a head that the loss cannot reproduce, or wrong
+                LoRA options.
+        """
+        super().__init__()
+        changed = [name for name in _LOGIT_CHANGES if getattr(model.config, name, None) not in {None, 1.0}]
+        if changed:
+            raise ConfigurationError(
+                f"{type(model).__name__} changes its logits after the head ({', '.join(changed)}), which the loss on "
+                f"response positions does not reproduce. Choose a model without it, such as Qwen, Llama or SmolLM."
+            )
+        self.tokenizer = _checked_tokenizer(tokenizer, chat_template)
+        self.system_prompt = system_prompt
+        self.embedding_width = int(model.get_input_embeddings().weight.shape[1])
+        self.lora = lora
+        self.network = attach_lora(model, lora)
+        self.end_ids = _end_ids(model, tokenizer)
+
+    @property
+    def causal_model(self) -> Any:
+        """The transformers model; its linear layers are the adapted ones."""
+        return self.network.get_base_model() if self.lora.rank else self.network
+
+    def render_prompt(self, user_text: str) -> str:
+        """See `LanguageModel.render_prompt`."""
+        turns = [{"role": "user", "content": user_text}]
+        if self.system_prompt is not None:
+            turns.insert(0, {"role": "system", "content": self.system_prompt})
+        return self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+
+    def text_ids(self, text: str) -> list[int]:
+        """See `LanguageModel.text_ids`."""
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def response_ids(self, response: str) -> list[int]:
+        """See `LanguageModel.response_ids`."""
+        return [*self.text_ids(response), self.tokenizer.eos_token_id]
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """See `LanguageModel.embed`."""
+        return self.causal_model.get_input_embeddings()(ids)
+
+    def loss(self, inputs_embeds: Tensor, attention_mask: Tensor, labels: Tensor) -> Tensor:
+        """See `LanguageModel.loss`. Only the R supervised positions pass the head: no [B, L, V] logits exist.
+
+        Raises:
+            ContractError: Nothing is supervised.
+        """
+        targets = labels[:, 1:]
+        supervised = targets != _IGNORED  # [B, L - 1]
+        if not bool(supervised.any()):
+            raise ContractError("The batch has no response to learn: every label is -100.")
+        mask = attention_mask.long()
+        hidden = self.causal_model.base_model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=mask,
+            position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0),
+            use_cache=False,
+        ).last_hidden_state
+        logits = self.causal_model.get_output_embeddings()(hidden[:, :-1][supervised])  # [R, V]
+        return nn.functional.cross_entropy(logits.float(), targets[supervised])
+
+    def generate(
+        self,
+        inputs_embeds: Tensor,
+        attention_mask: Tensor,
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+    ) -> list[str]:
+        """See `LanguageModel.generate`; adapter dropout is off whatever the mode."""
+        options = DecodingOptions(max_new_tokens, temperature, top_p, seed)
+        was_training = self.training
+        self.eval()
+        try:
+            responses = decode_responses(self.causal_model, inputs_embeds, attention_mask, self.end_ids, options)
+        finally:
+            self.train(was_training)
+        return [self.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in responses]
+
+    def shardable_blocks(self) -> Sequence[nn.Module]:
+        """See `LanguageModel.shardable_blocks`."""
+        return list(self.causal_model.base_model.layers)
+
+    def save_adapter(self, folder: str) -> None:
+        """See `LanguageModel.save_adapter`."""
+        if self.lora.rank:
+            save_adapter(self.network, folder)
+
+    def load_adapter(self, folder: str) -> None:
+        """See `LanguageModel.load_adapter`.
+
+        Raises:
+            CheckpointError: The folder has no adapter, or one that does not fit.
+        """
+        if self.lora.rank:
+            load_adapter(self.network, folder)
+
+
+def _checked_tokenizer(tokenizer: Any, chat_template: str | None) -> Any:
+    """The tokenizer with template, end and padding tokens in place."""
+    if chat_template is not None:
+        tokenizer.chat_template = chat_template
+    if not tokenizer.chat_template:
+        raise ConfigurationError(
+            "The tokenizer has no chat template. Choose an instruction-tuned model, or give its Jinja text as "
+            "language_model.chat_template."
+        )
+    if tokenizer.eos_token_id is None:
+        raise ConfigurationError("The tokenizer has no end token (eos_token), so no response would ever end.")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    """End tokens of the tokenizer and of the model's generation settings (Qwen and Llama 3 have several)."""
+    configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    more = configured if isinstance(configured, list | tuple) else [configured]
+    return frozenset({tokenizer.eos_token_id, *(token for token in more if token is not None)})
+
+
+def default_dtype() -> str:
+    """Number type for a frozen base where none was asked for: bfloat16 on a GPU that has it, else float32 (ours)."""
+    return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float32"

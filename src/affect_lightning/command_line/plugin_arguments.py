@@ -1,0 +1,149 @@
+"""Plugin options on the command line: `--model.pre_fusion qformer --model.pre_fusion.num_queries 16`.
+
+jsonargparse sees one option for each plugin choice, `--model.pre_fusion`, that takes a name or a mapping. The words
+for one choice are gathered here, laid over what the YAML files say, and handed on as one mapping, so that naming
+another plugin drops the options of the former one, and an option alone keeps the plugin that the YAML chose.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from affect_lightning.command_line.plugins_command import describe_plugin
+from affect_lightning.errors import ConfigurationError, PluginError
+from affect_lightning.plugin_loading import GROUPS, PluginChoice, find_plugin, split_choice
+
+# Where LightningCLI options choose a plugin, and from which group.
+PLUGIN_OPTIONS: dict[str, str] = {
+    "model.video_encoder": "video_encoders",
+    "model.audio_encoder": "audio_encoders",
+    "model.pre_fusion": "pre_fusions",
+    "model.language_model": "language_models",
+    "data.face_detector": "face_detectors",
+    "benchmark.label_extractor": "label_extractors",
+}
+
+
+@dataclass
+class ChoiceOverride:
+    """What the command line says about one plugin choice.
+
+    Attributes:
+        name: Plugin named on the command line, or None.
+        options: Options given one by one.
+    """
+
+    name: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def over(self, configured: PluginChoice | None) -> dict[str, Any]:
+        """Lay this over the configured choice."""
+        name, options = split_choice(configured) if configured is not None else ("", {})
+        if self.name is not None and self.name != name:
+            name, options = self.name, {}
+        return {"name": name, **options, **self.options}
+
+
+@dataclass(frozen=True)
+class HelpRequest:
+    """`--model.pre_fusion.help qformer`: the option and the plugin to explain."""
+
+    option: str
+    name: str | None
+
+
+def take_plugin_words(words: Sequence[str]) -> tuple[list[str], dict[str, ChoiceOverride], HelpRequest | None]:
+    """Take the words about plugin choices out of a command line.
+
+    Args:
+        words: The command line without the program's name.
+
+    Returns:
+        The other words, the overrides by option, and a request for a plugin's help if there is one.
+
+    Raises:
+        ConfigurationError: A word that needs a value stands last.
+    """
+    kept: list[str] = []
+    overrides: dict[str, ChoiceOverride] = {}
+    asked: HelpRequest | None = None
+    position = 0
+    while position < len(words):
+        word = words[position]
+        option, key, value, used = _match(words, position)
+        position += used
+        if option is None:
+            kept.append(word)
+        elif key == "help":
+            asked = HelpRequest(option, value)
+        elif value is None:
+            raise ConfigurationError(f"{word} needs a value. `--{option}.help NAME` explains a plugin's options.")
+        else:
+            _record(overrides.setdefault(option, ChoiceOverride()), key, value)
+    return kept, overrides, asked
+
+
+def _match(words: Sequence[str], position: int) -> tuple[str | None, str, str | None, int]:
+    """Option, key below it, value and the number of words used; the option is None for a word of others."""
+    word, _, joined = words[position].partition("=")
+    has_joined = "=" in words[position]
+    for option in PLUGIN_OPTIONS:
+        if word == f"--{option}" or word.startswith(f"--{option}."):
+            key = word[len(option) + 3 :]
+            if has_joined:
+                return option, key, joined, 1
+            following = words[position + 1] if position + 1 < len(words) else None
+            if following is None or (following.startswith("--") and key == "help"):
+                return option, key, None, 1
+            return option, key, following, 2
+    return None, "", None, 1
+
+
+def _record(override: ChoiceOverride, key: str, value: str) -> None:
+    parsed = yaml.safe_load(value)
+    if key and key != "name":
+        override.options[key] = parsed
+        return
+    name, options = split_choice(parsed if isinstance(parsed, Mapping) else value)
+    override.name = name
+    override.options = dict(options)
+
+
+def plugin_help(request: HelpRequest) -> str:
+    """Text for a help request: one plugin, or the names of its group."""
+    group = PLUGIN_OPTIONS[request.option]
+    if request.name is None:
+        return f"--{request.option} takes one of: {', '.join(installed_names(group))}. Add a name to see its options."
+    return f"{describe_plugin(find_plugin(group, request.name))}\n\nSet one with --{request.option}.OPTION VALUE."
+
+
+def installed_names(group: str) -> list[str]:
+    """Names of the installed plugins of a group, without importing any."""
+    from affect_lightning.plugin_loading import list_plugins
+
+    return sorted({listing.name for listing in list_plugins(group)})
+
+
+def override_words(overrides: Mapping[str, ChoiceOverride], configured: Mapping[str, Any]) -> list[str]:
+    """The overrides as words that jsonargparse takes, one mapping a choice.
+
+    Args:
+        overrides: By option, from `take_plugin_words`.
+        configured: What YAML and defaults say, by option.
+
+    Raises:
+        PluginError: Options are given, but neither the command line nor the configuration names a plugin.
+    """
+    words = []
+    for option, override in overrides.items():
+        choice = override.over(configured.get(option))
+        if not choice["name"]:
+            part = GROUPS[PLUGIN_OPTIONS[option]].part
+            raise PluginError(f"Options for the {part} were given, but no {part}: add `--{option} NAME`.")
+        words.append(f"--{option}={json.dumps(choice)}")
+    return words

@@ -1,0 +1,95 @@
+"""Entry of the `affect-lightning` program: finds the command and turns the user's mistakes into exit code 2.
+
+Commands that need a Trainer (fit, validate, test, predict) go to `trainer_commands.py`, a LightningCLI; the others
+stand in modules of their own. Every command is imported only when it is asked for, so that `--help`, `--version` and
+`plugins` answer without torch or Lightning.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from affect_lightning import __version__
+from affect_lightning.errors import AffectLightningError
+
+USER_MISTAKE = 2
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of the program.
+
+    Attributes:
+        summary: One line for `--help`.
+        module: Module under `affect_lightning.command_line` that holds it.
+        trains: Whether it goes to LightningCLI with its own parser.
+    """
+
+    summary: str
+    module: str
+    trains: bool = False
+
+
+COMMANDS: dict[str, Command] = {
+    "demo": Command("Generate a corpus, train, test and report: the whole way on a laptop.", "demo_command"),
+    "fit": Command("Train AffectGPT (LightningCLI; `fit --help` shows all options).", "trainer_commands", True),
+    "validate": Command("Validation loss of a checkpoint.", "trainer_commands", True),
+    "test": Command("Responses, scores and report on MER-UniBench sets.", "trainer_commands", True),
+    "predict": Command("Responses to clips of your own.", "trainer_commands", True),
+    "plugins": Command("List the installed plugins, or explain one.", "plugins_command"),
+    "sandbox": Command("Generate the sandbox corpus in the official folder layouts.", "sandbox_command"),
+    "export": Command("Turn a checkpoint into a peft adapter, projectors.safetensors and a config.", "export_command"),
+    "report": Command("Compare finished runs in one report.", "report_command"),
+}
+
+
+def _overall_parser() -> argparse.ArgumentParser:
+    width = max(map(len, COMMANDS))
+    lines = "\n".join(f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="affect-lightning",
+        usage="affect-lightning [--version] [--help] COMMAND ...",
+        description="AffectGPT, MER-Caption and MER-UniBench in PyTorch Lightning.",
+        epilog=f"commands:\n{lines}\n\n`affect-lightning COMMAND --help` explains a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"affect-lightning {__version__}")
+    parser.add_argument("command", metavar="COMMAND", choices=list(COMMANDS), help="see below")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: Words of the command line without the program's name; those of the process by default.
+
+    Returns:
+        The exit code: 0 when all went well, 2 after a mistake of the user's, 130 when interrupted.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _overall_parser()
+    try:
+        # Only the first word is ours: the rest belongs to the command, `--help` included.
+        chosen = parser.parse_args(words[:1]).command
+        command = COMMANDS[chosen]
+        module = importlib.import_module(f"affect_lightning.command_line.{command.module}")
+        return int(module.run(words if command.trains else words[1:]) or 0)
+    except AffectLightningError as error:
+        print(f"affect-lightning: error: {error}", file=sys.stderr)
+        return USER_MISTAKE
+    except SystemExit as stop:
+        # argparse and jsonargparse leave this way after --help or a wrong option.
+        return stop.code if isinstance(stop.code, int) else (0 if stop.code is None else USER_MISTAKE)
+    except KeyboardInterrupt:
+        print("affect-lightning: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

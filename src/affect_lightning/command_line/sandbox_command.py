@@ -1,0 +1,33 @@
+"""`affect-lightning sandbox`: generate the sandbox corpus (docs/sandbox.md says what is in it)."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Generate talking-head clips and annotations in the official layouts of MER-Caption+ and the nine test sets."""
+    parser = argparse.ArgumentParser(prog="affect-lightning sandbox", description=run.__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder to create")
+    parser.add_argument("--clips", type=int, default=600, help="training clips (default: 600, our choice)")
+    parser.add_argument("--test-clips", type=int, default=20, help="clips in each of the nine test sets (default: 20)")
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same corpus (default: 0)")
+    parser.add_argument("--workers", type=int, default=None, help="processes (default: one a core)")
+    parser.add_argument(
+        "--faults", type=float, default=0.0, help="share of training clips with a planted fault (default: 0)"
+    )
+    options = parser.parse_args(arguments)
+
+    from affect_lightning.sandbox.generation import generate_sandbox
+
+    generate_sandbox(
+        options.out,
+        clips=options.clips,
+        test_clips=options.test_clips,
+        seed=options.seed,
+        workers=options.workers,
+        faults=options.faults,
+    )
+    return 0

@@ -1,0 +1,207 @@
+"""fit, validate, test and predict: LightningCLI over AffectGPTModule and ClipDataModule.
+
+Adds to LightningCLI: plugins by name (`plugin_arguments.py`), one paragraph for a wrong option, the arithmetic that
+suits the device (`precision: null`), and results that land beside the checkpoint they come from.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import Namespace
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+
+from affect_lightning.command_line.plugin_arguments import (
+    PLUGIN_OPTIONS,
+    ChoiceOverride,
+    installed_names,
+    override_words,
+    plugin_help,
+    take_plugin_words,
+)
+from affect_lightning.data.module import ClipDataModule
+from affect_lightning.errors import ConfigurationError
+from affect_lightning.model.module import AffectGPTModule
+from affect_lightning.model.monitoring import TrainingMonitor
+from affect_lightning.plugin_loading import resolve_choice
+from affect_lightning.unibench.callback import BenchmarkCallback
+
+# What `model.inputs: null` and `model.fused_streams: null` mean (paper, Section 5 and Eq. 3).
+DEFAULT_INPUTS = ("multi", "audio", "face", "text")
+DEFAULT_FUSED_STREAMS = ("audio", "face")
+# Warnings that tell the user of the program nothing, with the reason.
+EXPECTED_WARNINGS = (
+    "LightningCLI's args parameter",  # the words come from the command line, by way of program.py
+    r"Found \d+ module\(s\) in eval mode",  # the frozen encoders, on purpose
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # inside Lightning 2.6 with torch 2.15
+    r"The '\w+_dataloader' does not have many workers",  # `data.workers` is the user's choice
+)
+SUBCOMMANDS = ("fit", "validate", "test", "predict")
+
+
+class RunConfigCallback(SaveConfigCallback):
+    """Writes the configuration into the run folder: `config.yaml` for fit, `<stage>.yaml` for the others."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Name the file after the stage, so that testing a run leaves the training's configuration alone."""
+        self.overwrite = True
+        self.config_filename = "config.yaml" if stage == "fit" else f"{stage}.yaml"
+        super().setup(trainer, pl_module, stage)
+
+
+class AffectParser(LightningArgumentParser):
+    """LightningCLI's parser with short errors: what is wrong and where to look, without pages of usage."""
+
+    def error(self, message: str, ex: Exception | None = None) -> Any:
+        """Raise the message as a ConfigurationError; `program.py` prints it and exits with code 2."""
+        paragraph = " ".join(str(message).split())
+        raise ConfigurationError(f"{paragraph} `{self.prog} --help` lists the options.") from ex
+
+
+class AffectCLI(LightningCLI):
+    """The trainer commands. `overrides` are the plugin choices of the command line."""
+
+    def __init__(self, words: Sequence[str], overrides: dict[str, ChoiceOverride]) -> None:
+        self._overrides = overrides
+        super().__init__(
+            AffectGPTModule,
+            ClipDataModule,
+            args=list(words),
+            save_config_callback=RunConfigCallback,
+            seed_everything_default=0,
+            parser_class=AffectParser,
+            parser_kwargs={"prog": "affect-lightning", "default_env": False},
+            trainer_defaults={"callbacks": [TrainingMonitor()]},
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The four trainer commands."""
+        known = LightningCLI.subcommands()
+        return {name: known[name] for name in SUBCOMMANDS}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add our callbacks' options, link what data must know of the model, and name the plugins in the help."""
+        parser.add_lightning_class_args(BenchmarkCallback, "benchmark")
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.set_defaults({"checkpoint.save_last": True, "checkpoint.auto_insert_metric_name": False})
+        parser.link_arguments("model.inputs", "data.inputs", compute_fn=_default_inputs)
+        parser.link_arguments("model.fused_streams", "data.fused_streams", compute_fn=_default_fused_streams)
+        for action in parser._actions:
+            group = PLUGIN_OPTIONS.get(str(action.dest))
+            if group is not None:
+                action.help = (
+                    f"{action.help or ''} Installed: {', '.join(installed_names(group))}; "
+                    f"--{action.dest}.help NAME shows the options of one, --{action.dest}.OPTION VALUE sets one."
+                ).replace("%", "%%")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, with the command line's plugin choices laid over the configured ones."""
+        words = list(args or [])
+        if self._overrides:
+            silent = [word for word in words if not word.startswith("--print_config")]
+            configured = _plugin_choices(parser.parse_args(silent))
+            words += override_words(self._overrides, configured)
+        super().parse_arguments(parser, words)
+        section = self.config[self.config.subcommand]
+        for option, group in PLUGIN_OPTIONS.items():
+            choice = section.get(option)
+            if choice is not None:
+                section[option] = resolve_choice(group, choice)
+
+    def before_instantiate_classes(self) -> None:
+        """Settle what depends on the device and on the checkpoint."""
+        section = self.config[self.config.subcommand]
+        if section.trainer.precision is None:
+            section.trainer.precision = fitting_precision(str(section.trainer.accelerator))
+        _place_results_beside_checkpoint(section)
+
+
+def _default_inputs(inputs: list[str] | None) -> list[str]:
+    return list(DEFAULT_INPUTS) if inputs is None else inputs
+
+
+def _default_fused_streams(streams: list[str] | None) -> list[str]:
+    return list(DEFAULT_FUSED_STREAMS) if streams is None else streams
+
+
+def _plugin_choices(config: Namespace) -> dict[str, Any]:
+    section = config[config.subcommand]
+    return {
+        option: value.as_dict() if isinstance(value, Namespace) else value
+        for option in PLUGIN_OPTIONS
+        if (value := section.get(option)) is not None
+    }
+
+
+def fitting_precision(accelerator: str) -> str:
+    """Mixed bf16 where the device computes it fast, 32-bit elsewhere.
+
+    A processor without AVX512-BF16 or AMX emulates bf16 and was 30 times slower with it than in 32 bits (measured on
+    AVX2, 8 x 48 tokens of SmolLM2-135M), so there it stays at 32 bits.
+
+    Args:
+        accelerator: The Trainer's `accelerator` option.
+    """
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
+        return "bf16-mixed"
+    return "32-true"
+
+
+def _place_results_beside_checkpoint(section: Namespace) -> None:
+    """Let a test of `<run>/checkpoints/x.ckpt` write into `<run>`, where the training's curves are."""
+    checkpoint = section.get("ckpt_path")
+    logger = section.trainer.logger
+    if not checkpoint or not isinstance(logger, Namespace) or section.get("trainer.fast_dev_run"):
+        return
+    path = Path(checkpoint)
+    if path.parent.name != "checkpoints":
+        return
+    run = path.parent.parent
+    values = logger.init_args
+    values.save_dir, values.name, values.version = str(run.parent.parent), run.parent.name, run.name
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one of the trainer commands.
+
+    Args:
+        words: The command line, the command's name first.
+
+    Raises:
+        AffectLightningError: A mistake of the user's, in one paragraph.
+    """
+    rest, overrides, asked = take_plugin_words(words)
+    if asked is not None:
+        print(plugin_help(asked))
+        return 0
+    if checkpoint_missing := _missing_checkpoint(rest):
+        raise ConfigurationError(checkpoint_missing)
+    # Lightning 2.6 still calls what jsonargparse 4.53 deprecates; its user can do nothing about it.
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    for message in EXPECTED_WARNINGS:
+        warnings.filterwarnings("ignore", message=message)
+    torch.set_float32_matmul_precision("high")
+    AffectCLI(rest, overrides)
+    sys.stdout.flush()
+    return 0
+
+
+def _missing_checkpoint(words: Sequence[str]) -> str | None:
+    for position, word in enumerate(words):
+        key, _, value = word.partition("=")
+        if key == "--ckpt_path":
+            path = value or (words[position + 1] if position + 1 < len(words) else "")
+            if path not in ("", "best", "last", "hpc", "registry", "null") and not Path(path).exists():
+                return f"There is no checkpoint {path!r}. `fit` writes checkpoints to runs/<experiment>/<version>/checkpoints."
+    return None

@@ -1,0 +1,99 @@
+"""From samples to a ClipBatch, and the bad clips that were met on the way. Runs in worker processes.
+
+Neighbours: `dataset.py` gives the samples, `loading.py` takes the batches apart in the main process.
+Legend: B clips, T frames, S audio samples, H height and W width in pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from affect_lightning.contracts import ClipBatch
+from affect_lightning.data.dataset import ClipSample, FailedSample
+from affect_lightning.data.quarantine import BadClip
+from affect_lightning.errors import AffectLightningError
+
+
+@dataclass
+class CollatedBatch:
+    """What a worker sends for one batch.
+
+    Attributes:
+        batch: The clips that could be read; None if there are none.
+        bad_clips: The others.
+        error: The first error that no quarantine covers.
+        frames: Real frames read.
+        frames_without_face: Those of them in which the face was not found.
+    """
+
+    batch: ClipBatch | None
+    bad_clips: list[BadClip] = field(default_factory=list)
+    error: AffectLightningError | None = None
+    frames: int = 0
+    frames_without_face: int = 0
+
+    def pin_memory(self) -> CollatedBatch:
+        """Pin the batch; torch's loader calls this."""
+        return self if self.batch is None else replace(self, batch=self.batch.pin_memory())
+
+
+@dataclass(frozen=True)
+class ClipCollator:
+    """Puts samples together. An object, not a function in a function, so that it pickles.
+
+    Attributes:
+        sample_rate: Of the waveforms, in Hz.
+    """
+
+    sample_rate: int = 16_000
+
+    def __call__(self, items: Sequence[ClipSample | BadClip | FailedSample]) -> CollatedBatch:
+        """Collate a batch; the order of the clips is kept."""
+        samples = [item for item in items if isinstance(item, ClipSample)]
+        return CollatedBatch(
+            batch=collate(samples, self.sample_rate) if samples else None,
+            bad_clips=[item for item in items if isinstance(item, BadClip)],
+            error=next((item.error for item in items if isinstance(item, FailedSample)), None),
+            frames=sum(int(sample.frame_mask.sum()) for sample in samples if sample.frame_mask is not None),
+            frames_without_face=sum(sample.frames_without_face for sample in samples),
+        )
+
+
+def collate(samples: Sequence[ClipSample], sample_rate: int) -> ClipBatch:
+    """A ClipBatch of at least one sample; waveforms are padded with zeros to the longest."""
+    masks = [sample.frame_mask for sample in samples if sample.frame_mask is not None]
+    waveform, lengths = _pad([sample.waveform for sample in samples if sample.waveform is not None])
+    return ClipBatch(
+        records=[sample.record for sample in samples],
+        questions=[sample.question for sample in samples],
+        responses=[sample.response for sample in samples],
+        subtitles=[sample.subtitle for sample in samples],
+        face=_pictures([sample.face for sample in samples if sample.face is not None]),
+        frame=_pictures([sample.frame for sample in samples if sample.frame is not None]),
+        frame_mask=torch.from_numpy(np.stack(masks)) if masks else None,
+        waveform=waveform,
+        waveform_lengths=lengths,
+        sample_rate=sample_rate,
+        valid=torch.tensor([sample.valid for sample in samples]),
+    )
+
+
+def _pictures(clips: list[np.ndarray]) -> Tensor | None:
+    """[T, H, W, 3] of each clip to uint8 [B, T, 3, H, W]."""
+    return torch.from_numpy(np.stack(clips)).permute(0, 1, 4, 2, 3).contiguous() if clips else None
+
+
+def _pad(waveforms: list[np.ndarray]) -> tuple[Tensor | None, Tensor | None]:
+    """[S] of each clip to float32 [B, S], and their lengths [B]."""
+    if not waveforms:
+        return None, None
+    lengths = torch.tensor([len(waveform) for waveform in waveforms])
+    padded = torch.zeros(len(waveforms), int(lengths.max()))
+    for row, waveform in zip(padded, waveforms, strict=True):
+        row[: len(waveform)] = torch.from_numpy(waveform)
+    return padded, lengths

@@ -1,0 +1,180 @@
+"""From a ClipRecord to a sample: the clip decoded, its face cropped, its question asked. Runs in worker processes.
+
+A sample is a function of the clip, the seed, the epoch and the clip's position, so the number of workers changes
+nothing. What cannot be read comes back as a value, not as an exception: the main process decides (`quarantine.py`).
+Neighbours: `decoding.py`, `faces.py` and `questions.py` do the parts, `collation.py` makes batches.
+Legend: T frames, S audio samples, H height and W width in pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+
+from affect_lightning.contracts import ClipRecord
+from affect_lightning.data.decoding import DecodedClip, decode_clip
+from affect_lightning.data.faces import FaceCropper, FaceCrops, read_face_file, resize
+from affect_lightning.data.quarantine import BadClip, UnreadableClipError
+from affect_lightning.errors import AffectLightningError, ConfigurationError
+
+SubtitleLanguage = Literal["english", "chinese"]
+
+
+class Questioner(Protocol):
+    """What `questions.py` offers."""
+
+    def ask(self, record: ClipRecord, epoch: int, index: int) -> tuple[str, str]:
+        """Question and wanted response for a clip."""
+
+
+class SampleKey(NamedTuple):
+    """What the loader asks a worker for.
+
+    Attributes:
+        clip: Position in the set.
+        epoch: Counted from 0.
+        valid: False for a repeated clip that only fills up a rank's last batch.
+    """
+
+    clip: int
+    epoch: int = 0
+    valid: bool = True
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """What is decoded of a clip, and how.
+
+    Attributes:
+        streams: Of `audio`, `face` and `frame`, those that are decoded.
+        frame_count: T (paper, Appendix B: 8).
+        crop_size: Side of face crops and whole frames in pixels (paper, Appendix B: 224).
+        sample_rate: In Hz (paper, Appendix B: 16 kHz, what HuBERT hears).
+        subtitle_language: Which subtitle goes into the prompt.
+    """
+
+    streams: frozenset[str] = frozenset({"audio", "face"})
+    frame_count: int = 8
+    crop_size: int = 224
+    sample_rate: int = 16_000
+    subtitle_language: SubtitleLanguage = "english"
+
+    def __post_init__(self) -> None:
+        for name in ("frame_count", "crop_size", "sample_rate"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        if self.subtitle_language not in ("english", "chinese"):
+            raise ConfigurationError(f"subtitle_language must be english or chinese; got {self.subtitle_language!r}.")
+
+
+@dataclass
+class ClipSample:
+    """One clip, read. What the options leave out is None.
+
+    Attributes:
+        record: The clip.
+        question: Without placeholders.
+        response: The wanted one; empty if none is known.
+        subtitle: In the language of the options.
+        valid: See `SampleKey`.
+        face: Crops, uint8 [T, H, W, 3].
+        frame: Whole pictures, uint8 [T, H, W, 3].
+        frame_mask: True where a picture is real [T].
+        waveform: float32 [S].
+        frames_without_face: Real frames in which the face was not found.
+    """
+
+    record: ClipRecord
+    question: str
+    response: str
+    subtitle: str
+    valid: bool = True
+    face: np.ndarray | None = None
+    frame: np.ndarray | None = None
+    frame_mask: np.ndarray | None = None
+    waveform: np.ndarray | None = None
+    frames_without_face: int = 0
+
+
+@dataclass(frozen=True)
+class FailedSample:
+    """An error that no quarantine covers, such as a detector that cannot start; the main process raises it."""
+
+    error: AffectLightningError
+
+
+class ClipDataset:
+    """Map-style data set of clips, for torch's DataLoader.
+
+    Args:
+        records: The clips.
+        options: What is read.
+        questions: What is asked.
+        cropper: Needed if `face` is read and a clip has no released crops.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[ClipRecord],
+        options: ReadingOptions,
+        questions: Questioner,
+        cropper: FaceCropper | None = None,
+    ):
+        self.records = list(records)
+        self.options = options
+        self.questions = questions
+        self.cropper = cropper
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, key: SampleKey) -> ClipSample | BadClip | FailedSample:
+        """The clip, read; a `BadClip` if it cannot be read, a `FailedSample` if something else is wrong."""
+        record = self.records[key.clip]
+        try:
+            return self.read(key)
+        except UnreadableClipError as error:
+            path = error.path or str(record.video or record.audio or "")
+            return BadClip(record.name, record.corpus, path, error.stage, error.reason)
+        except AffectLightningError as error:
+            return FailedSample(error)
+
+    def read(self, key: SampleKey) -> ClipSample:
+        """The clip, read.
+
+        Raises:
+            UnreadableClipError: A file of it is missing or broken, or it has no annotation to learn from.
+        """
+        record, options = self.records[key.clip], self.options
+        question, response = self.questions.ask(record, key.epoch, key.clip)
+        subtitle = record.subtitle_chinese if options.subtitle_language == "chinese" else record.subtitle_english
+        sample = ClipSample(record, question, response, subtitle, key.valid)
+        released = record.face if "face" in options.streams else None
+        needs_pictures = "frame" in options.streams or ("face" in options.streams and released is None)
+        decoded = decode_clip(
+            record.video,
+            record.audio,
+            frame_count=options.frame_count if needs_pictures else None,
+            sample_rate=options.sample_rate if "audio" in options.streams else None,
+        )
+        sample = replace(sample, waveform=decoded.waveform, frame_mask=decoded.frame_mask)
+        if "frame" in options.streams and decoded.frames is not None:
+            sample.frame = np.stack([resize(frame, options.crop_size) for frame in decoded.frames])
+        if "face" in options.streams:
+            crops = self._crops(record, decoded)
+            sample.face, sample.frames_without_face = crops.pictures, crops.frames_without_face
+            sample.frame_mask = crops.mask if sample.frame_mask is None else crops.mask & sample.frame_mask
+        return sample
+
+    def _crops(self, record: ClipRecord, decoded: DecodedClip) -> FaceCrops:
+        if record.face is not None:
+            return read_face_file(record.face, self.options.frame_count, self.options.crop_size)
+        if self.cropper is None or decoded.frames is None or decoded.frame_mask is None or record.video is None:
+            raise ConfigurationError(
+                f"The clip {record.name} needs a face detector, because it has no released face crops. Set "
+                f"face_detector, or leave face out of inputs."
+            )
+        return self.cropper.crop(decoded.frames, decoded.frame_mask, record.video)

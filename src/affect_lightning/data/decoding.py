@@ -1,0 +1,308 @@
+"""Opens a clip once and decodes its sampled frames and its sound (paper, Appendix B: 8 frames a clip, 16 kHz).
+
+Frames are spread uniformly by time, not by index, so that variable frame rates come out right; only the packets that
+the sampled frames need are decoded. The sound comes from the clip's WAV, or from the video's own track.
+Neighbours: `faces.py` crops the frames, `dataset.py` calls both, `quarantine.py` holds the error raised here.
+Legend: T frames, S audio samples, H height and W width in pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from affect_lightning.data.quarantine import UnreadableClipError
+
+MAX_PIXELS = 8192 * 4352  # our choice: an 8K picture; a header that announces more is broken or hostile
+MAX_PACKET_BYTES = 512 * 2**20  # our choice: a clip lasts seconds; more compressed data than this is no clip
+COMPLETE_SHARE = 0.9  # our choice: a file with a smaller share of the frames or sound that it announces is truncated
+_OPTIONS = {"protocol_whitelist": "file"}  # a playlist in disguise must not reach the network
+# FFmpeg otherwise looks through a WAV for hidden surround sound, and reads it in crumbs: ten times slower to open.
+_WAV_OPTIONS = {**_OPTIONS, "max_probe_packets": "1", "max_size": "65536"}
+
+
+@dataclass(frozen=True)
+class DecodedClip:
+    """Frames and sound of one clip; what was not asked for is None.
+
+    Attributes:
+        frames: RGB pictures, uint8 [T, H, W, 3]; zeros where `frame_mask` is False.
+        frame_mask: True where a frame is real [T]; a clip with fewer than T frames shows each once.
+        frame_times: When each frame is shown, in seconds from the clip's start [T].
+        waveform: Mono sound in [-1, 1], float32 [S].
+    """
+
+    frames: np.ndarray | None = None
+    frame_mask: np.ndarray | None = None
+    frame_times: np.ndarray | None = None
+    waveform: np.ndarray | None = None
+
+
+def decode_clip(
+    video: Path | None, audio: Path | None, *, frame_count: int | None, sample_rate: int | None
+) -> DecodedClip:
+    """Decode a clip.
+
+    Args:
+        video: The video file; None only if no frames are wanted and `audio` is given.
+        audio: The sound file; None means the video's own track.
+        frame_count: T, or None to leave the pictures unread.
+        sample_rate: Of the waveform in Hz, or None to leave the sound unread.
+
+    Raises:
+        UnreadableClipError: A file is missing, broken, truncated or empty, or has no such track.
+    """
+    own_track = sample_rate is not None and audio is None
+    frames = mask = times = waveform = None
+    if frame_count is not None or own_track:
+        with _open(video, "video") as container:
+            picture_stream = _stream(container, "video", video) if frame_count is not None else None
+            sound_stream = _stream(container, "audio", video) if own_track else None
+            packets = _read_packets(container, [item for item in (picture_stream, sound_stream) if item], video)
+            origin = _start_seconds(container)
+            if picture_stream is not None and frame_count is not None:
+                frames, mask, times = _sample_frames(picture_stream, packets[picture_stream.index], frame_count, video)
+            if sound_stream is not None and sample_rate is not None:
+                waveform = _decode_sound(sound_stream, packets[sound_stream.index], sample_rate, origin, video)
+    if sample_rate is not None and audio is not None:
+        with _open(audio, "audio") as container:
+            stream = _stream(container, "audio", audio)
+            packets = _read_packets(container, [stream], audio)
+            waveform = _decode_sound(stream, packets[stream.index], sample_rate, _start_seconds(container), audio)
+    return DecodedClip(frames, mask, times, waveform)
+
+
+@contextmanager
+def _open(path: Path | None, stage: str) -> Iterator[Any]:
+    """The opened container; whatever FFmpeg or the file system reports becomes an `UnreadableClipError`."""
+    import av
+
+    if path is None:
+        raise UnreadableClipError(None, stage, f"the annotation names no {stage} file for it, but the inputs need one.")
+    try:
+        if not path.is_file():
+            what = "it is no regular file" if path.exists() else "the file does not exist"
+            raise UnreadableClipError(path, stage, f"{what}.")
+        options = _WAV_OPTIONS if path.suffix.lower() == ".wav" else _OPTIONS
+        with av.open(str(path), metadata_errors="replace", options=options) as container:
+            yield container
+    except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise UnreadableClipError(path, stage, f"{reason}; expected a media file that FFmpeg decodes.") from error
+
+
+def _stream(container: Any, kind: str, path: Path | None) -> Any:
+    """First stream of that kind, set to decode in this thread: the workers are the parallelism."""
+    streams = container.streams.video if kind == "video" else container.streams.audio
+    if not streams:
+        raise UnreadableClipError(path, kind, f"the file has no {kind} track.")
+    stream = streams[0]
+    if stream.codec_context is None:
+        raise UnreadableClipError(path, kind, f"its {kind} track has a codec that this FFmpeg does not know.")
+    if kind == "video" and not 0 < stream.width * stream.height <= MAX_PIXELS:
+        raise UnreadableClipError(
+            path, kind, f"it announces {stream.width}x{stream.height} pixels; expected 1 to {MAX_PIXELS} in all."
+        )
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def _start_seconds(container: Any) -> float:
+    return (container.start_time or 0) / 1e6  # FFmpeg's container times are microseconds
+
+
+def _read_packets(container: Any, streams: Sequence[Any], path: Path | None) -> dict[int, list[Any]]:
+    """All packets of the streams, undecoded, in the file's order, by stream index."""
+    packets: dict[int, list[Any]] = {stream.index: [] for stream in streams}
+    held_bytes = 0
+    for packet in container.demux(*streams):
+        if packet.size == 0:  # the end marker of a stream
+            continue
+        if packet.is_corrupt:
+            raise UnreadableClipError(path, packet.stream.type, "the file is truncated: its data end inside a packet.")
+        held_bytes += packet.size
+        if held_bytes > MAX_PACKET_BYTES:
+            raise UnreadableClipError(
+                path, packet.stream.type, f"it is larger than {MAX_PACKET_BYTES >> 20} MiB; cut it into clips."
+            )
+        packets[packet.stream.index].append(packet)
+    for stream in streams:
+        if not packets[stream.index]:
+            raise UnreadableClipError(path, stream.type, f"its {stream.type} track is empty.")
+        if stream.type == "video" and len(packets[stream.index]) < COMPLETE_SHARE * stream.frames:
+            raise UnreadableClipError(
+                path,
+                "video",
+                f"the file is truncated: {len(packets[stream.index])} of the {stream.frames} frames that it announces.",
+            )
+    return packets
+
+
+def uniform_times(start: float, end: float, count: int) -> np.ndarray:
+    """The middles of `count` equal parts of a span (our choice among the uniform rules: never the very first frame).
+
+    Example:
+        >>> uniform_times(0.0, 4.0, 4)
+        array([0.5, 1.5, 2.5, 3.5])
+    """
+    return start + (end - start) * (np.arange(count) + 0.5) / count
+
+
+def uniform_indices(available: int, count: int) -> np.ndarray:
+    """The same rule for pictures that come without times; all of them once if there are fewer than `count`.
+
+    Example:
+        >>> uniform_indices(16, 4), uniform_indices(2, 4)
+        (array([ 2,  6, 10, 14]), array([0, 1]))
+    """
+    if available < count:
+        return np.arange(available)
+    return uniform_times(0, available, count).astype(np.int64)
+
+
+def _sample_frames(
+    stream: Any, packets: list[Any], count: int, path: Path | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """T frames, which of them are real, and their times in seconds."""
+    if any(packet.pts is None for packet in packets):
+        pictures, times = _decode_by_order(stream, packets, count)
+    else:
+        pictures, times = _decode_by_time(stream, packets, count)
+    if not pictures:
+        raise UnreadableClipError(path, "video", "not one frame could be decoded.")
+    if any(picture.shape != pictures[0].shape for picture in pictures):
+        raise UnreadableClipError(path, "video", "its frames change their size in the middle of the clip.")
+    frames = np.zeros((count, *pictures[0].shape), dtype=np.uint8)
+    frames[: len(pictures)] = pictures
+    mask = np.arange(count) < len(pictures)
+    padded_times = np.full(count, times[-1])
+    padded_times[: len(times)] = times
+    return frames, mask, padded_times
+
+
+def _decode_by_time(stream: Any, packets: list[Any], count: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """Choose by presentation time, decode only what the chosen frames need."""
+    shown = [packet for packet in packets if not packet.is_discard]
+    starts = np.unique([packet.pts for packet in shown])
+    if len(starts) < count:
+        wanted = starts
+    else:
+        last = max(shown, key=lambda packet: packet.pts)
+        end = starts[-1] + (last.duration or int(np.median(np.diff(starts))))
+        wanted = starts[np.searchsorted(starts, uniform_times(starts[0], end, count), side="right") - 1]
+    pictures = _decode_wanted(stream, packets, set(wanted.tolist()))
+    if not all(pts in pictures for pts in wanted.tolist()):  # a codec that re-stamps its frames
+        return _decode_by_order(stream, packets, count)
+    times = (wanted - starts[0]) * float(stream.time_base)
+    return [pictures[pts] for pts in wanted.tolist()], times
+
+
+def _decode_wanted(stream: Any, packets: list[Any], wanted: set[int]) -> dict[int, np.ndarray]:
+    """Decode runs of packets from a key frame to a wanted frame; others are never decoded.
+
+    Inside a run, frames that no other frame refers to are skipped by the codec unless they are wanted.
+    """
+    context, convert = stream.codec_context, _Converter()
+    pictures: dict[int, np.ndarray] = {}
+    for first, stop in _runs(packets, wanted):
+        for packet in [*packets[first:stop], None]:
+            if packet is not None:
+                context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
+            for frame in context.decode(packet):
+                if frame.pts in wanted:
+                    pictures[frame.pts] = convert(frame)
+        context.flush_buffers()
+    context.skip_frame = "DEFAULT"
+    return pictures
+
+
+def _runs(packets: list[Any], wanted: set[int]) -> list[tuple[int, int]]:
+    """Half-open index ranges, in decoding order, that hold every wanted frame and the frames that it builds on."""
+    needed = np.zeros(len(packets), dtype=bool)
+    key_frames: list[int] = []
+    for index, packet in enumerate(packets):
+        if packet.is_keyframe:
+            key_frames.append(index)
+        if packet.pts in wanted:
+            # A picture shown before its key frame ("open" groups of pictures) builds on the group before.
+            first = next((key for key in reversed(key_frames) if packets[key].pts <= packet.pts), 0)
+            needed[first : index + 1] = True
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], needed, [False])).astype(np.int8)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def _decode_by_order(stream: Any, packets: list[Any], count: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """For containers without presentation times: count the frames, then pick by index."""
+    context, convert = stream.codec_context, _Converter()
+    available = sum(len(context.decode(packet)) for packet in [*packets, None])
+    context.flush_buffers()
+    wanted = uniform_indices(available, count).tolist()
+    pictures: dict[int, np.ndarray] = {}
+    position = 0
+    for packet in [*packets, None]:
+        for frame in context.decode(packet):
+            if position in wanted:
+                pictures[position] = convert(frame)
+            position += 1
+    rate = float(stream.average_rate or 25)  # our choice: 25 pictures a second where the file does not say
+    return [pictures[index] for index in wanted], np.asarray(wanted) / rate
+
+
+class _Converter:
+    """Decoded frame to RGB, upright; keeps one colour converter for the clip."""
+
+    def __init__(self) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: Any) -> np.ndarray:
+        picture = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        quarter_turns = round(frame.rotation / 90) % 4  # the display matrix, counter-clockwise as in np.rot90
+        return np.ascontiguousarray(np.rot90(picture, quarter_turns)) if quarter_turns else picture
+
+
+def _decode_sound(stream: Any, packets: list[Any], sample_rate: int, origin: float, path: Path | None) -> np.ndarray:
+    """Mono waveform [S] that starts with the clip and ends where the track says, encoder padding removed."""
+    import av
+
+    # The channels are averaged here: FFmpeg's own way to mono makes equal channels 1.4 times louder, past full scale.
+    resampler = av.AudioResampler(format="fltp", rate=sample_rate)
+    pieces: list[np.ndarray] = []
+    begin: float | None = None
+    for packet in [*packets, None]:
+        for frame in stream.codec_context.decode(packet):
+            if begin is None:
+                begin = frame.time if frame.time is not None else origin
+            pieces += [piece.to_ndarray().mean(axis=0) for piece in resampler.resample(frame)]
+    pieces += [piece.to_ndarray().mean(axis=0) for piece in resampler.resample(None)]
+    waveform = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.float32)
+    if len(waveform) == 0:
+        raise UnreadableClipError(path, "audio", "its sound has no samples.")
+    if not np.isfinite(waveform).all():
+        raise UnreadableClipError(path, "audio", "its sound holds values that are no numbers (NaN or infinity).")
+    waveform = _trim(waveform, stream, sample_rate, (begin or 0.0) - origin, path)
+    return np.clip(waveform, -1.0, 1.0).astype(np.float32, copy=False)
+
+
+def _trim(waveform: np.ndarray, stream: Any, sample_rate: int, delay: float, path: Path | None) -> np.ndarray:
+    """Cut the encoder's padding, and shift a track that starts `delay` seconds after (or before) the clip."""
+    if stream.duration:
+        announced = round(float(stream.duration * stream.time_base) * sample_rate)
+        if len(waveform) < COMPLETE_SHARE * announced:
+            raise UnreadableClipError(
+                path,
+                "audio",
+                f"the file is truncated: {len(waveform) / sample_rate:.2f} s of the {announced / sample_rate:.2f} s of "
+                f"sound that it announces.",
+            )
+        waveform = waveform[:announced]
+    shift = round(delay * sample_rate)
+    if shift < 0:
+        return waveform[-shift:]
+    return np.concatenate([np.zeros(shift, dtype=waveform.dtype), waveform]) if shift else waveform

@@ -1,0 +1,240 @@
+"""A loader that resumes exactly: the order of batches is a function of (seed, epoch), the state a number of batches.
+
+torch's DataLoader does the work of the worker processes but keeps no state of its own; Lightning saves and restores
+any loader that has `state_dict` and `load_state_dict`. Neighbours: `dataset.py` and `collation.py` run in the workers,
+`quarantine.py` counts what they could not read, `module.py` makes one loader a split.
+Legend: B clips.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch.utils.data import DataLoader
+
+from affect_lightning.contracts import ClipBatch
+from affect_lightning.data.collation import ClipCollator, CollatedBatch
+from affect_lightning.data.dataset import ClipDataset, SampleKey
+from affect_lightning.data.quarantine import Quarantine
+from affect_lightning.errors import ConfigurationError, DataError
+
+WorkerStart = Literal["spawn", "fork", "forkserver"]
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """Which clips each batch of an epoch holds.
+
+    Every rank gets the same number of clips, and no clip goes to two ranks, except that a rank that would come short
+    repeats its first clip with `valid` False.
+
+    Attributes:
+        clip_count: Clips in the set.
+        batch_size: B.
+        shuffle: Draw a new order every epoch; otherwise the set's order.
+        seed: Of the order.
+        rank: This process.
+        world_size: Number of processes.
+    """
+
+    clip_count: int
+    batch_size: int
+    shuffle: bool = False
+    seed: int = 0
+    rank: int = 0
+    world_size: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ConfigurationError(f"The batch size must be at least 1; got {self.batch_size}.")
+
+    @property
+    def clips_per_rank(self) -> int:
+        """Clips that each rank is given, a repeated one included."""
+        return math.ceil(self.clip_count / self.world_size)
+
+    def __len__(self) -> int:
+        return math.ceil(self.clips_per_rank / self.batch_size)
+
+    def batches(self, epoch: int) -> list[list[SampleKey]]:
+        """This rank's batches of an epoch, in order. Without shuffling, all epochs are alike."""
+        if self.shuffle:
+            generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
+            order = torch.randperm(self.clip_count, generator=generator).tolist()
+        else:
+            epoch, order = 0, list(range(self.clip_count))
+        keys = [SampleKey(index, epoch) for index in order[self.rank :: self.world_size]]
+        repeated = SampleKey((keys[0].clip if keys else order[0]), epoch, valid=False)
+        keys += [repeated] * (self.clips_per_rank - len(keys))
+        return [keys[start : start + self.batch_size] for start in range(0, len(keys), self.batch_size)]
+
+
+@dataclass
+class LoadingCounts:
+    """What a loader met.
+
+    Attributes:
+        clips: Clips handed out.
+        frames: Real frames of them.
+        frames_without_face: Those in which the face was not found.
+        lost_batches: Batches of which not one clip could be read.
+    """
+
+    clips: int = 0
+    frames: int = 0
+    frames_without_face: int = 0
+    lost_batches: int = 0
+
+
+class _Pending:
+    """The batches that torch's loader still has to fetch; set by ClipLoader before each pass."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[SampleKey]] = []
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+def _start_worker(worker: int) -> None:
+    """One thread a worker: the workers are the parallelism."""
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+class ClipLoader:
+    """Batches of clips, in an order that can be resumed at any batch.
+
+    A shuffled loader is a stream: a pass that was left early (`limit_train_batches`, `max_steps`, a restored state) is
+    taken up where it stopped and runs on into the next epoch, so every clip is read equally often; the paper's 5000
+    steps an "epoch" are such a limit. `__len__` is the length of a whole epoch. A loader that does not shuffle starts
+    anew each time.
+
+    A batch that loses all its clips is counted. Where the number of steps matters (in training, and with several
+    processes) the batch before it is handed out once more with `valid` False, elsewhere it is left out.
+
+    Args:
+        dataset: The clips.
+        plan: Their order.
+        quarantine: Counts bad clips; may be shared by several loaders.
+        workers: Worker processes; 0 reads in this process.
+        worker_start: How workers start (default `spawn`, our choice: `fork` copies locks of running threads).
+        pin_memory: Copy batches to pinned memory, for a GPU.
+    """
+
+    def __init__(
+        self,
+        dataset: ClipDataset,
+        plan: BatchPlan,
+        quarantine: Quarantine,
+        *,
+        workers: int = 0,
+        worker_start: WorkerStart = "spawn",
+        pin_memory: bool = False,
+    ):
+        if workers < 0:
+            raise ConfigurationError(f"workers must be 0 or more; got {workers}.")
+        self.plan = plan
+        self.quarantine = quarantine
+        self.counts = LoadingCounts()
+        self.epoch = 0
+        self._given_out = 0
+        self._last: ClipBatch | None = None
+        self._pending = _Pending()
+        self._fetcher: DataLoader[Any] = DataLoader(
+            dataset,  # type: ignore[arg-type]
+            batch_sampler=self._pending,  # type: ignore[arg-type]
+            collate_fn=ClipCollator(dataset.options.sample_rate),
+            num_workers=workers,
+            multiprocessing_context=worker_start if workers else None,
+            persistent_workers=workers > 0,
+            worker_init_fn=_start_worker if workers else None,
+            pin_memory=pin_memory,
+            generator=torch.Generator(),  # otherwise each pass would draw from the global one
+        )
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __iter__(self) -> Iterator[ClipBatch]:
+        """As many batches as an epoch has: shuffled ones from where the last pass stopped, others from the start."""
+        if not self.plan.shuffle:
+            self.epoch, self._given_out = 0, 0
+        rest, following = self.plan.batches(self.epoch)[self._given_out :], self.plan.batches(self.epoch + 1)
+        self._pending.batches = rest + following[: self._given_out]
+        for collated in self._fetcher:
+            self._given_out += 1
+            if self._given_out == len(self.plan):
+                self.epoch, self._given_out = self.epoch + 1, 0
+            batch = self._admit(collated)
+            if batch is not None:
+                yield batch
+
+    def _admit(self, collated: CollatedBatch) -> ClipBatch | None:
+        """Count, and hand over the batch or its stand-in."""
+        if collated.error is not None:
+            raise collated.error
+        for clip in collated.bad_clips:
+            self.quarantine.admit(clip, self.plan.clips_per_rank)
+        self.counts.frames += collated.frames
+        self.counts.frames_without_face += collated.frames_without_face
+        if collated.batch is None:
+            self.counts.lost_batches += 1
+            return self._stand_in(collated)
+        self.counts.clips += len(collated.batch)
+        self._last = collated.batch
+        return collated.batch
+
+    def _stand_in(self, lost: CollatedBatch) -> ClipBatch | None:
+        if not self.plan.shuffle and self.plan.world_size == 1:
+            return None
+        if self._last is None:
+            raise DataError(
+                "The very first batch has no clip that can be read: "
+                + " ".join(f"[{position}] {clip}" for position, clip in enumerate(lost.bad_clips, 1))
+                + " Mend the data, or raise the batch size."
+            )
+        return replace(self._last, valid=torch.zeros_like(self._last.valid))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Epoch and batches given out, with what the order depends on."""
+        return {"epoch": self.epoch, "batches": self._given_out, "plan": self._plan_options()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on after the last batch that was given out.
+
+        A state of another set, batch size, seed or number of processes cannot be continued exactly: its epoch starts
+        again, with a warning.
+        """
+        self.epoch, self._given_out = state["epoch"], state["batches"]
+        changed = [
+            f"{name} {state['plan'].get(name)} -> {value}"
+            for name, value in self._plan_options().items()
+            if state["plan"].get(name) != value
+        ]
+        if changed:
+            self._given_out = 0
+            warnings.warn(
+                f"The order of the clips cannot be continued exactly ({'; '.join(changed)}): epoch {self.epoch} starts "
+                f"again at its first clip.",
+                stacklevel=2,
+            )
+
+    def _plan_options(self) -> dict[str, Any]:
+        """What the order depends on; the rank is left out, because one state serves all ranks."""
+        return {
+            "clip_count": self.plan.clip_count,
+            "batch_size": self.plan.batch_size,
+            "shuffle": self.plan.shuffle,
+            "seed": self.plan.seed,
+            "world_size": self.plan.world_size,
+        }

@@ -1,0 +1,151 @@
+"""What happens to a clip that cannot be read: a named, counted quarantine, or an error.
+
+The authors' code puts a random other clip in its place without a word; here nothing is replaced. Worker processes
+send a `BadClip` in place of a sample; the main process writes it down, counts it and stops the run past a limit.
+Neighbours: `decoding.py` and `faces.py` raise `UnreadableClipError`, `dataset.py` turns it into a `BadClip`,
+`loading.py` hands that to the `Quarantine`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from affect_lightning.errors import ConfigurationError, DataError
+
+BadClipPolicy = Literal["quarantine", "error"]
+NAMED_CLIPS = 10  # how many bad clips a message names (our choice: fits a screen)
+
+
+class UnreadableClipError(DataError):
+    """A clip, or one file of it, cannot be read.
+
+    Attributes:
+        path: The file.
+        stage: What was being done: `video`, `audio`, `face` or `annotation`.
+        reason: Why it failed and what was expected, in one sentence.
+    """
+
+    def __init__(self, path: Path | str | None, stage: str, reason: str) -> None:
+        self.path = str(path) if path is not None else ""
+        self.stage = stage
+        self.reason = reason
+        super().__init__(f"{self.path or 'This clip'} cannot be read (stage {stage}): {reason}")
+
+    def __reduce__(self) -> tuple[type[UnreadableClipError], tuple[str, str, str]]:
+        return type(self), (self.path, self.stage, self.reason)
+
+
+@dataclass(frozen=True)
+class BadClip:
+    """A clip that could not be read: one line of the quarantine file.
+
+    Attributes:
+        name: The clip's name.
+        corpus: Its set.
+        path: The file that failed.
+        stage: See `UnreadableClipError`.
+        reason: See `UnreadableClipError`.
+    """
+
+    name: str
+    corpus: str
+    path: str
+    stage: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.corpus}, {self.stage}): {self.reason}"
+
+
+def check_bad_clip_options(policy: str, max_bad_share: float) -> None:
+    """Check the two options that rule bad clips.
+
+    Raises:
+        ConfigurationError: `policy` is unknown or `max_bad_share` is outside [0, 1].
+    """
+    if policy not in get_args(BadClipPolicy):
+        raise ConfigurationError(f"on_bad_clip must be one of {', '.join(get_args(BadClipPolicy))}; got {policy!r}.")
+    if not 0.0 <= max_bad_share <= 1.0:
+        raise ConfigurationError(f"max_bad_share must lie between 0 and 1 (0.01 = 1%); got {max_bad_share}.")
+
+
+class Quarantine:
+    """Counts bad clips of one run, writes them down, and stops the run when there are too many.
+
+    A clip counts once, however many epochs meet it. It lives in the main process only.
+
+    Args:
+        policy: `quarantine` goes on with the other clips; `error` stops at the first bad clip.
+        max_bad_share: Share of `clip_count` that may be bad (default of the data module 1%, our choice). At least one
+            clip is always allowed, so that a small set does not stop at its first.
+        file: JSONL file to append to; None writes nothing. Each line is written at once, so several processes may
+            share the file.
+    """
+
+    def __init__(self, policy: BadClipPolicy = "quarantine", max_bad_share: float = 0.01, file: Path | None = None):
+        check_bad_clip_options(policy, max_bad_share)
+        self.policy = policy
+        self.max_bad_share = max_bad_share
+        self.file = file
+        self._clips: dict[tuple[str, str], BadClip] = {}
+
+    @property
+    def clips(self) -> list[BadClip]:
+        """The bad clips so far, in the order in which they were met."""
+        return list(self._clips.values())
+
+    def counts_by_stage(self) -> dict[str, int]:
+        """Number of bad clips by stage."""
+        counts: dict[str, int] = {}
+        for clip in self._clips.values():
+            counts[clip.stage] = counts.get(clip.stage, 0) + 1
+        return counts
+
+    def admit(self, clip: BadClip, clip_count: int) -> None:
+        """Count a bad clip.
+
+        Args:
+            clip: The clip; one that is known already changes nothing.
+            clip_count: Clips that this process reads, of which `max_bad_share` may be bad.
+
+        Raises:
+            DataError: The policy is `error`, the limit is passed, or the quarantine file cannot be written.
+        """
+        if self.policy == "error":
+            raise DataError(
+                f"The clip {clip} ({clip.path}) Mend or remove it, or set on_bad_clip to quarantine to go on without."
+            )
+        key = (clip.corpus, clip.name)
+        if key in self._clips:
+            return
+        self._clips[key] = clip
+        self._write(clip)
+        if len(self._clips) > max(1, math.ceil(self.max_bad_share * clip_count)):
+            raise DataError(self._too_many(clip_count))
+
+    def _write(self, clip: BadClip) -> None:
+        if self.file is None:
+            return
+        line = json.dumps(asdict(clip), ensure_ascii=False) + "\n"
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with self.file.open("a", encoding="utf-8") as stream:
+                stream.write(line)
+        except OSError as error:
+            raise DataError(
+                f"The quarantine file {self.file} cannot be written: {error.strerror}. It names the clips that could "
+                f"not be read; free some space or choose another folder for the run. The clip was {clip}"
+            ) from error
+
+    def _too_many(self, clip_count: int) -> str:
+        named = self.clips[:NAMED_CLIPS]
+        return (
+            f"{len(self._clips)} of {clip_count} clips cannot be read, more than max_bad_share = {self.max_bad_share:g} "
+            f"allows. The first {len(named)}: "
+            + " ".join(f"[{position}] {clip}" for position, clip in enumerate(named, 1))
+            + " Mend the data, or raise max_bad_share if the loss is acceptable."
+        )

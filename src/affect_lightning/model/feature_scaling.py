@@ -1,0 +1,76 @@
+"""Feature scaling: encoder outputs brought to unit size before fusion and projection (ours; the paper has none).
+
+The paper trains for 900,000 samples, long enough for a linear layer to find the scale of each encoder. A run of a few
+hundred steps is not: there, features whose common mean is ten times their differences hide what they tell.
+`none` is the paper's way. Neighbours: `branches.py`, `projectors.py`. Legend: B clips, N tokens, D feature width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from affect_lightning.contracts import FeatureSequence
+
+_EPSILON = 1e-6
+
+
+def build_feature_scaling(kind: str, width: int) -> nn.Module:
+    """The scaling of one stream: `none`, `layer` (each token by itself) or `standard` (each feature over all clips)."""
+    if kind == "layer":
+        return LayerScaling(width)
+    return StandardScaling(width) if kind == "standard" else nn.Identity()
+
+
+class LayerScaling(nn.Module):
+    """Layer normalisation of each token, without parameters."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, stream: FeatureSequence) -> FeatureSequence:
+        """Tokens of mean 0 and variance 1 over their features."""
+        return FeatureSequence(nn.functional.layer_norm(stream.tokens, (self.width,)), stream.mask)
+
+
+class StandardScaling(nn.Module):
+    """Standardisation of each feature by the mean and deviation of all real tokens seen in training.
+
+    The statistics are exact running sums, not an average that forgets; they stay as they are outside training, and
+    they are in the checkpoint. In training a batch is counted before it is scaled.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("squares", torch.zeros(width))  # sum of squared deviations
+        self.count: Tensor
+        self.mean: Tensor
+        self.squares: Tensor
+
+    def forward(self, stream: FeatureSequence) -> FeatureSequence:
+        """Tokens of mean about 0 and deviation about 1 in each feature; unchanged before any training batch."""
+        if self.training:
+            self._count_in(stream.tokens[stream.mask].detach().float())
+        if self.count < 2:
+            return stream
+        deviation = (self.squares / self.count).sqrt()
+        # A feature that hardly varies says nothing; dividing by its deviation would only enlarge noise.
+        floor = 0.01 * deviation.mean() + _EPSILON
+        scaled = (stream.tokens - self.mean.to(stream.tokens)) / deviation.clamp(min=floor).to(stream.tokens)
+        return FeatureSequence(scaled, stream.mask)
+
+    @torch.no_grad()
+    def _count_in(self, tokens: Tensor) -> None:
+        """Merge the tokens [R, D] of a batch into the sums (Chan, Golub and LeVeque 1979)."""
+        added = len(tokens)
+        if not added:
+            return
+        batch_mean = tokens.mean(dim=0)
+        difference = batch_mean - self.mean
+        total = self.count + added
+        self.squares += (tokens - batch_mean).square().sum(dim=0) + difference.square() * self.count * added / total
+        self.mean += difference * added / total
+        self.count += added

@@ -1,0 +1,278 @@
+"""AffectGPTModule: steps, optimiser, logging and checkpoints of AffectGPT for Lightning (paper, Section 5).
+
+All network mathematics is in `affectgpt.py`; `schedule.py` has the learning rate, `export.py` reads checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.nn.modules.module import _IncompatibleKeys
+
+from affect_lightning.contracts import ClipBatch
+from affect_lightning.errors import AffectLightningError, CheckpointError, ConfigurationError
+from affect_lightning.model.affectgpt import AffectGPT, check_state
+from affect_lightning.model.configuration import ModelConfiguration
+from affect_lightning.model.schedule import learning_rate_factor, schedule_length
+
+_PREFIX = "network."
+
+
+class AffectGPTModule(LightningModule):
+    """AffectGPT in training: parts chosen by name, plain values in checkpoints, trained weights only."""
+
+    def __init__(
+        self,
+        *,
+        video_encoder: str | dict[str, Any],
+        audio_encoder: str | dict[str, Any],
+        language_model: str | dict[str, Any],
+        pre_fusion: str | dict[str, Any] = "attention",
+        inputs: list[str] | None = None,
+        fused_streams: list[str] | None = None,
+        branch_compression: str | dict[str, Any] = "attention",
+        branch_tokens: int = 1,
+        feature_norm: Literal["none", "layer", "standard"] = "none",
+        projector_init_scale: float | None = None,
+        learning_rate: float = 1e-5,
+        projector_learning_rate: float | None = None,
+        weight_decay: float = 0.05,
+        warmup_steps: int = 5000,
+        warmup_start: float = 1e-6,
+        total_steps: int | None = None,
+        max_new_tokens: int = 48,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        """Check the configuration; `configure_model` builds the parts.
+
+        Args:
+            video_encoder: Plugin for the face and frame streams, by name, or name and options.
+            audio_encoder: Plugin for the audio stream.
+            language_model: Plugin of the language model.
+            pre_fusion: Plugin that makes the `multi` tokens; attention is the paper's best (Table 5).
+            inputs: Streams that the prompt shows, out of multi, audio, face, frame, text. None means multi, audio,
+                face and text (paper, Section 5). With pre-fusion `none`, `multi` gives no tokens.
+            fused_streams: Streams that the pre-fusion takes. None means audio and face (paper, Eq. 3).
+            branch_compression: mean, attention (the paper's best) or qformer, which may have options.
+            branch_tokens: Tokens a branch; 1 in the paper's best setting, 32 in its Q-Former settings.
+            feature_norm: Scaling of encoder outputs: none (as in the paper), layer (each token by itself) or standard
+                (each feature by its statistics in training); the last two are ours, for short runs.
+            projector_init_scale: Size of projected tokens at the start relative to word embeddings, for features of
+                unit size; None keeps torch's initialisation. Ours, for short runs.
+            learning_rate: 1e-5 (authors' recipe).
+            projector_learning_rate: For all that trains but the adapter; None means the same (authors' recipe).
+            weight_decay: 0.05 (authors' recipe); biases, norms and other vectors have none (our choice).
+            warmup_steps: 5000 (authors' recipe).
+            warmup_start: Learning rate at step 0: 1e-6 (authors' recipe); other groups in proportion.
+            total_steps: Optimiser steps until the cosine ends; None takes the trainer's length.
+            max_new_tokens: Longest response in test and predict, in tokens (our choice: a sentence).
+            temperature: 0 is greedy decoding (our choice; the authors sample at 1).
+            top_p: Nucleus share when sampling (1: ours; the authors use 0.9).
+            seed: Of the sampling, and of the initial weights of what trains.
+
+        Raises:
+            ConfigurationError: An option is out of range.
+            PluginError: A plugin or one of its options is wrong.
+        """
+        arguments = {name: value for name, value in locals().items() if name not in {"self", "__class__"}}
+        super().__init__()
+        _check_training_options(learning_rate, projector_learning_rate, warmup_steps, warmup_start)
+        self.configuration = ModelConfiguration.resolve(
+            video_encoder=video_encoder,
+            audio_encoder=audio_encoder,
+            language_model=language_model,
+            pre_fusion=pre_fusion,
+            inputs=["multi", "audio", "face", "text"] if inputs is None else inputs,
+            fused_streams=["audio", "face"] if fused_streams is None else fused_streams,
+            branch_compression=branch_compression,
+            branch_tokens=branch_tokens,
+            feature_norm=feature_norm,
+            projector_init_scale=projector_init_scale,
+        )
+        self.save_hyperparameters({**arguments, **self.configuration.as_dict()})  # resolved, so that it reloads alike
+        self.strict_loading = False  # frozen weights are in no checkpoint; load_state_dict checks the rest itself
+        self.network: AffectGPT | None = None
+        self._batch_names: list[str] = []
+
+    @classmethod
+    def from_checkpoint_values(cls, checkpoint: Mapping[str, Any], source: str) -> AffectGPTModule:
+        """Build the module of a checkpoint that was read already, and fill it.
+
+        Args:
+            checkpoint: What `export.read_checkpoint` gives.
+            source: Its path, for messages.
+
+        Raises:
+            CheckpointError: Hyperparameters are unknown to this version, or the weights do not fit.
+        """
+        values = {name: value for name, value in checkpoint["hyper_parameters"].items() if not name.startswith("_")}
+        try:
+            module = cls(**values)
+        except TypeError as error:
+            raise CheckpointError(f"The hyperparameters in {source} are not those of this version: {error}.") from error
+        module.configure_model()
+        module.load_state_dict(checkpoint["state_dict"])
+        return module
+
+    @property
+    def built_network(self) -> AffectGPT:
+        """The network, once `configure_model` has built it."""
+        if self.network is None:
+            raise ConfigurationError("The network is not built yet: call configure_model(), or let the Trainer do so.")
+        return self.network
+
+    @property
+    def encoded_streams(self) -> tuple[str, ...]:
+        """Streams that the data module must read, out of audio, face and frame; known before anything is built."""
+        return self.configuration.encoded_streams
+
+    def configure_model(self) -> None:
+        """Build the network, once; the initial weights of what trains depend on `seed` only."""
+        if self.network is None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.hparams["seed"])
+                self.network = AffectGPT.from_configuration(self.configuration)
+
+    def state_dict(self, *arguments: Any, **options: Any) -> Any:
+        """Trained weights only: what a checkpoint holds."""
+        state = super().state_dict(*arguments, **options)
+        if self.network is None or arguments or options.get("prefix"):
+            return state
+        kept = {_PREFIX + name for name in self.network.trainable_state()}
+        for name in [name for name in state if name not in kept]:
+            del state[name]
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load trained weights; nothing may be missing or surplus, whatever `strict` says.
+
+        Raises:
+            CheckpointError: Names or shapes differ from those of the configuration.
+        """
+        self.configure_model()
+        check_state(state_dict, self.state_dict(), "the checkpoint")
+        super().load_state_dict(state_dict, strict=False, assign=assign)
+        return _IncompatibleKeys([], [])  # frozen weights are no gap: Lightning would warn of each
+
+    def training_step(self, batch: ClipBatch, batch_index: int) -> Tensor:
+        """Loss of a batch; a loss that is no finite number stops the run.
+
+        Raises:
+            AffectLightningError: The loss is not finite; the message names step and clips.
+        """
+        self._batch_names = batch.names
+        loss = self.built_network(batch)
+        if not bool(torch.isfinite(loss)):
+            raise AffectLightningError(self._not_finite("loss", loss))
+        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch))
+        optimizers = self.trainer.optimizers
+        if optimizers:
+            self.log("train/learning_rate", optimizers[0].param_groups[0]["lr"], batch_size=len(batch))
+        return loss
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Log the gradient's norm before clipping; one that is no finite number stops the run.
+
+        Under fp16 with loss scaling an infinite gradient is usual: the scaler skips that step.
+        """
+        gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if not bool(torch.isfinite(norm)) and self.trainer.precision != "16-mixed":
+            raise AffectLightningError(self._not_finite("gradient norm", norm))
+        self.log("train/gradient_norm", norm)
+
+    def validation_step(self, batch: ClipBatch, batch_index: int) -> None:
+        """Log the loss on clips with responses."""
+        loss = self.built_network(batch)
+        self.log("val/loss", loss, prog_bar=True, batch_size=len(batch), sync_dist=True)
+
+    def test_step(  # type: ignore[override]  # Lightning passes any output on to callbacks
+        self, batch: ClipBatch, batch_index: int, dataloader_idx: int = 0
+    ) -> list[dict[str, Any]]:
+        """Responses of a batch with the truth beside them, one row a clip."""
+        return self.predict_step(batch, batch_index, dataloader_idx)
+
+    def predict_step(self, batch: ClipBatch, batch_index: int, dataloader_idx: int = 0) -> list[dict[str, Any]]:
+        """Rows with name, corpus, question, response, truth_labels, truth_sentiment and valid."""
+        responses = self.built_network.generate(
+            batch,
+            max_new_tokens=self.hparams["max_new_tokens"],
+            temperature=self.hparams["temperature"],
+            top_p=self.hparams["top_p"],
+            seed=self.hparams["seed"],
+        )
+        return [
+            {
+                "name": record.name,
+                "corpus": record.corpus,
+                "question": question,
+                "response": response,
+                "truth_labels": record.labels,
+                "truth_sentiment": record.sentiment,
+                "valid": valid,
+            }
+            for record, question, response, valid in zip(
+                batch.records, batch.questions, responses, batch.valid.tolist(), strict=True
+            )
+        ]
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW with warm-up and cosine over the configured length."""
+        optimizer = torch.optim.AdamW(self._parameter_groups(), lr=self.hparams["learning_rate"])
+        length = schedule_length(
+            self.hparams["total_steps"],
+            self.trainer.max_steps,
+            self.trainer.max_epochs,
+            self.trainer.limit_train_batches,
+            self.trainer.accumulate_grad_batches,
+        )
+        warmup_steps = self.hparams["warmup_steps"]
+        warmup_factor = self.hparams["warmup_start"] / self.hparams["learning_rate"]
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer,
+            lambda step: learning_rate_factor(
+                step, warmup_steps=warmup_steps, warmup_factor=warmup_factor, total_steps=length
+            ),
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """Adapter and the rest, each with and without weight decay; groups without parameters are left out."""
+        adapter_rate = self.hparams["learning_rate"]
+        other_rate = self.hparams["projector_learning_rate"] or adapter_rate
+        grouped: dict[tuple[float, float], list[Tensor]] = {}
+        for name, parameter in self.built_network.named_parameters():
+            if parameter.requires_grad:
+                rate = adapter_rate if name.startswith("language_model.") else other_rate
+                decay = self.hparams["weight_decay"] if parameter.ndim > 1 else 0.0
+                grouped.setdefault((rate, decay), []).append(parameter)
+        if not grouped:
+            raise ConfigurationError(
+                "Nothing would train: the adapter has rank 0 and the prompt shows text only. Set lora_rank, or add a "
+                "stream to `inputs`."
+            )
+        return [
+            {"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay), parameters in grouped.items()
+        ]
+
+    def _not_finite(self, what: str, value: Tensor) -> str:
+        return (
+            f"The {what} is {float(value.detach())} at step {self.global_step}, clips {', '.join(self._batch_names)}. "
+            f"Training stops here; the last checkpoint is good. Look at these clips, lower model.learning_rate, or set "
+            f"trainer.gradient_clip_val."
+        )
+
+
+def _check_training_options(rate: float, projector_rate: float | None, warmup_steps: int, warmup_start: float) -> None:
+    if rate <= 0 or (projector_rate is not None and projector_rate <= 0) or warmup_steps < 0 or warmup_start < 0:
+        raise ConfigurationError(
+            f"Training needs learning_rate > 0, projector_learning_rate > 0 or null, warmup_steps >= 0 and "
+            f"warmup_start >= 0; got {rate}, {projector_rate}, {warmup_steps} and {warmup_start}."
+        )

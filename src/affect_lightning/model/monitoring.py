@@ -1,0 +1,57 @@
+"""TrainingMonitor: speed and waiting time of a training, in TensorBoard and the progress bar.
+
+A Lightning callback beside the network's Lightning shell (`module.py`), which logs losses, learning rate and gradient
+norm; this one logs what only the loop can know.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+# Weight of the newest step in the running averages: about the last 20 steps count (our choice).
+SMOOTHING = 0.1
+
+
+class TrainingMonitor(Callback):
+    """Logs samples a second and the share of time that training waits for data.
+
+    `speed/samples_per_second` counts clips over wall time, `speed/data_wait_share` is the time between the end of a
+    step and the arrival of the next batch, over the time of the whole step. Both are smoothed over about 20 steps.
+    """
+
+    def __init__(self) -> None:
+        self._batch_ended: float | None = None
+        self._batch_started = 0.0
+        self._seconds_waited = 0.0
+        self._seconds_stepped = 0.0
+        self._clips = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget the time between epochs: validation and checkpoints are not data wait."""
+        self._batch_ended = None
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """The batch has arrived: what has passed since the last step's end was waiting."""
+        self._batch_started = time.perf_counter()
+        waited = self._batch_started - self._batch_ended if self._batch_ended is not None else 0.0
+        self._seconds_waited = _smooth(self._seconds_waited, waited, self._batch_ended is None)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """The step is done: log."""
+        now = time.perf_counter()
+        first = self._clips == 0.0
+        self._seconds_stepped = _smooth(self._seconds_stepped, now - self._batch_started, first)
+        self._clips = _smooth(self._clips, float(len(batch)), first)
+        whole = self._seconds_stepped + self._seconds_waited
+        pl_module.log("speed/samples_per_second", self._clips / whole, prog_bar=True, batch_size=len(batch))
+        pl_module.log("speed/data_wait_share", self._seconds_waited / whole, batch_size=len(batch))
+        self._batch_ended = time.perf_counter()
+
+
+def _smooth(average: float, newest: float, first: bool) -> float:
+    return newest if first else (1.0 - SMOOTHING) * average + SMOOTHING * newest

@@ -1,0 +1,39 @@
+"""Projectors: one linear layer a stream from feature width to the language model's width (paper, Section 3.1, G).
+
+Neighbours: `branches.py` comes before, `prompt_assembly.py` puts the tokens into the prompt.
+Legend: D feature width, E embedding width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from affect_lightning.contracts import LanguageModel
+
+_SAMPLED_WORDS = 1024
+
+
+def build_projector(width: int, embedding_width: int, target_size: float | None) -> nn.Linear:
+    """One linear layer.
+
+    Args:
+        width: D.
+        embedding_width: E.
+        target_size: Root mean square that projected tokens have at the start if their features have unit size; None
+            keeps torch's initialisation.
+    """
+    projector = nn.Linear(width, embedding_width)
+    if target_size is not None:
+        nn.init.normal_(projector.weight, std=target_size / width**0.5)
+        nn.init.zeros_(projector.bias)
+    return projector
+
+
+@torch.no_grad()
+def embedding_size(language_model: LanguageModel) -> float:
+    """Root mean square of the language model's word embeddings, from up to 1024 words spread over the vocabulary."""
+    vocabulary = len(language_model.tokenizer)
+    ids = torch.arange(0, vocabulary, max(1, vocabulary // _SAMPLED_WORDS))
+    device = next(language_model.parameters()).device
+    return float(language_model.embed(ids.to(device)).float().square().mean().sqrt())

@@ -1,0 +1,135 @@
+"""Prompt assembly: token embeddings with feature tokens where the placeholders were (paper, Section 3.1).
+
+The user turn is rendered by the language model's template and split at the placeholders; text pieces become token ids,
+placeholders become sentinels, and the sentinels' embeddings are replaced by feature tokens. Neighbours:
+`prompting.user_text` writes the placeholders, `affectgpt.py` calls.
+Legend: B clips, K feature tokens of a stream, L text tokens, E embedding width.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from affect_lightning.contracts import LanguageModel
+from affect_lightning.errors import ContractError, DataError
+from affect_lightning.prompting import PLACEHOLDERS, assemble_user_text
+
+IGNORED_LABEL = -100
+# Stand-ins for placeholders among token ids, which are never negative.
+_SENTINELS = {name: -(index + 1) for index, name in enumerate(PLACEHOLDERS)}
+_BY_CHARACTER = {character: _SENTINELS[name] for name, character in PLACEHOLDERS.items()}
+_SPLIT = re.compile(f"([{''.join(PLACEHOLDERS.values())}])")
+
+
+@dataclass(frozen=True)
+class AssembledPrompts:
+    """A batch of prompts, ready for the language model.
+
+    Attributes:
+        inputs_embeds: [B, L, E].
+        attention_mask: [B, L], 1 for real tokens.
+        labels: [B, L]; -100 everywhere but on responses.
+    """
+
+    inputs_embeds: Tensor
+    attention_mask: Tensor
+    labels: Tensor
+
+
+def prompt_ids(language_model: LanguageModel, user_text: str) -> list[int]:
+    """Token ids of a user turn in the chat template, sentinels in the place of placeholders."""
+    ids: list[int] = []
+    for piece in _SPLIT.split(language_model.render_prompt(user_text)):
+        if piece in _BY_CHARACTER:
+            ids.append(_BY_CHARACTER[piece])
+        elif piece:
+            ids.extend(language_model.text_ids(piece))
+    return ids
+
+
+def assemble_prompts(
+    language_model: LanguageModel,
+    *,
+    inputs: Sequence[str],
+    names: Sequence[str],
+    subtitles: Sequence[str],
+    questions: Sequence[str],
+    features: Mapping[str, Tensor],
+    responses: Sequence[str] | None = None,
+    padding: Literal["left", "right"] = "right",
+) -> AssembledPrompts:
+    """Assemble the prompts of a batch.
+
+    Args:
+        language_model: Gives template, token ids and embeddings.
+        inputs: Streams that the prompt shows.
+        names: Of the clips, for messages.
+        subtitles: One a clip.
+        questions: One a clip.
+        features: Projected tokens [B, K, E] of every shown stream that gives tokens.
+        responses: What is to be learnt, one a clip; None when a response is to be generated.
+        padding: Side of the padding; `left` for generation.
+
+    Raises:
+        ContractError: Placeholders and feature tokens of a clip differ in number.
+        DataError: A clip has no response to learn.
+    """
+    counts = {name: features[name].shape[1] if name in features else 0 for name in PLACEHOLDERS}
+    rows, labels = [], []
+    for index, name in enumerate(names):
+        prompt = prompt_ids(language_model, assemble_user_text(inputs, subtitles[index], questions[index], counts))
+        _check_counts(name, prompt, counts)
+        response = [] if responses is None else _response_ids(language_model, name, responses[index])
+        rows.append(prompt + response)
+        labels.append([IGNORED_LABEL] * len(prompt) + response)
+    device = next(iter(features.values())).device if features else next(language_model.parameters()).device
+    ids, mask = _padded(rows, 0, padding), _padded([[1] * len(row) for row in rows], 0, padding)
+    return AssembledPrompts(
+        inputs_embeds=_embed(language_model, ids.to(device), features),
+        attention_mask=mask.to(device),
+        labels=_padded(labels, IGNORED_LABEL, padding).to(device),
+    )
+
+
+def _check_counts(name: str, ids: Sequence[int], counts: Mapping[str, int]) -> None:
+    for stream, sentinel in _SENTINELS.items():
+        found = ids.count(sentinel)
+        if found != counts[stream]:
+            raise ContractError(
+                f"Clip {name!r} has {found} placeholders for {counts[stream]} feature tokens of the stream "
+                f"{stream!r}; they must be equal. Either the chat template of the language model drops or repeats "
+                f"characters, or the subtitle or question holds U+{ord(PLACEHOLDERS[stream]):X}, which is reserved."
+            )
+
+
+def _response_ids(language_model: LanguageModel, name: str, response: str) -> list[int]:
+    if not response.strip():
+        raise DataError(
+            f"Clip {name!r} has an empty response, so there is nothing to learn from it. Give it a label or a "
+            f"description, ask the other question, or leave the clip out."
+        )
+    return language_model.response_ids(response)
+
+
+def _padded(rows: Sequence[Sequence[int]], filler: int, side: str) -> Tensor:
+    """Rows of different length as one tensor [B, L]."""
+    length = max(len(row) for row in rows)
+    fill = [[filler] * (length - len(row)) for row in rows]
+    if side == "left":
+        return torch.tensor([[*pad, *row] for pad, row in zip(fill, rows, strict=True)])
+    return torch.tensor([[*row, *pad] for pad, row in zip(fill, rows, strict=True)])
+
+
+def _embed(language_model: LanguageModel, ids: Tensor, features: Mapping[str, Tensor]) -> Tensor:
+    """Embeddings [B, L, E] of the ids, with features in the place of sentinels, clip by clip and in order."""
+    embeddings = language_model.embed(ids.clamp(min=0))
+    for name, tokens in features.items():
+        places = (ids == _SENTINELS[name]).unsqueeze(-1)
+        embeddings = embeddings.masked_scatter(places, tokens.to(embeddings.dtype))
+    return embeddings

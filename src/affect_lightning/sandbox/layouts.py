@@ -1,0 +1,151 @@
+"""Writes the annotation files of the sandbox in the official folder layouts.
+
+MER-Caption+ has csv files; the sets of MER-UniBench have an `.npz` of pickled dictionaries or a csv, and a transcript
+(paper, Table 11). What is written here is read by the readers that read the licensed data. `generation.py` puts the
+media beside it. Every file appears under its name only when it is complete.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from affect_lightning.sandbox.authoring import AuthoredClip
+from affect_lightning.sandbox.clip_names import iemocap_name
+from affect_lightning.sandbox.corpora import TEST_CORPORA, TRAINING_CORPUS, TRAINING_FOLDER, CorpusSpecification
+from affect_lightning.sandbox.emotions import EmotionName
+
+NO_SENTIMENT = -10
+"""What the official files hold where a set has no sentiment value."""
+OTHER_SESSIONS = ("Ses01", "Ses03")
+"""Sessions of IEMOCAP that stand in the label file, without media here; a reader must skip them."""
+
+
+def media_paths(root: Path, corpus: str, name: str) -> tuple[Path, Path]:
+    """Where a clip's MP4 and WAV lie below the root of the sandbox."""
+    if corpus == TRAINING_CORPUS:
+        folder, video, audio = root / TRAINING_FOLDER, "video", "audio"
+    else:
+        specification = TEST_CORPORA[corpus]
+        folder, video, audio = root / specification.folder, specification.video_folder, specification.audio_folder
+    return folder / video / f"{name}.mp4", folder / audio / f"{name}.wav"
+
+
+def write_training_annotations(root: Path, clips: Sequence[AuthoredClip]) -> None:
+    """Write the csv files of MER-Caption+: subtitles, open-vocabulary labels, descriptions."""
+    folder = root / TRAINING_FOLDER
+    _write_csv(folder / "subtitle_chieng.csv", ("name", "chinese", "english"), _subtitles(clips))
+    _write_csv(
+        folder / "track2_train_mercaptionplus.csv",
+        ("name", "openset"),
+        ((clip.script.name, str(list(clip.labels))) for clip in clips),
+    )
+    _write_csv(
+        folder / "track3_train_mercaptionplus.csv",
+        ("name", "reason"),
+        ((clip.script.name, clip.description) for clip in clips),
+    )
+
+
+def write_test_annotations(root: Path, key: str, clips: Sequence[AuthoredClip]) -> None:
+    """Write the label file and the transcript of one test set."""
+    specification = TEST_CORPORA[key]
+    folder = root / specification.folder
+    subtitles = _subtitles(clips)
+    if key == "ovmerdplus":
+        rows = ((clip.script.name, str(list(clip.labels))) for clip in clips)
+        _write_csv(folder / specification.label_file, ("name", "openset"), rows)
+    elif not specification.corpus_key:
+        names = specification.label_names
+        rows = ((clip.script.name, str(names[clip.emotion])) for clip in clips)
+        _write_csv(folder / specification.label_file, ("name", "discrete"), rows)
+    else:
+        labels = {clip.script.name: _label_entry(specification, clip) for clip in clips}
+        if key == "iemocap":
+            foreign = _other_sessions(specification)
+            labels = {**foreign, **labels}
+            subtitles = [*((name, "你好。", "Hello.") for name in foreign), *subtitles]
+        _write_npz(folder / specification.label_file, specification.corpus_key, labels)
+    _write_csv(folder / "transcription-engchi-polish.csv", ("name", "chinese", "english"), subtitles)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write an indented JSON file with sorted keys, atomically."""
+    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    _write_atomically(path, lambda file: file.write(text.encode("utf-8")))
+
+
+def write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write one JSON object a line, atomically."""
+
+    def write(file: BinaryIO) -> None:
+        for row in rows:
+            file.write((json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n").encode("utf-8"))
+
+    _write_atomically(path, write)
+
+
+def sentiment_value(specification: CorpusSpecification, sentiment: float) -> float:
+    """A sentiment in [-1, 1] on the scale and grid of a set; 0 stays 0 and nothing else becomes 0.
+
+    >>> sentiment_value(TEST_CORPORA["cmumosi"], -0.4), sentiment_value(TEST_CORPORA["sims"], 0.95)
+    (-1.2, 1.0)
+    """
+    step = specification.sentiment_step
+    return round(round(sentiment * specification.sentiment_limit / step) * step, 6)
+
+
+def _label_entry(specification: CorpusSpecification, clip: AuthoredClip) -> dict[str, Any]:
+    """One value of a label dictionary, with the types of the official files."""
+    emotion: str | int = specification.label_names.get(clip.emotion, 0)
+    if not specification.sentiment_limit:
+        return {"emo": emotion, "val": NO_SENTIMENT}
+    value: Any = sentiment_value(specification, clip.sentiment)
+    if specification.key == "cmumosei":
+        value = np.float32(value)
+    elif specification.metric == "waf":
+        value = np.float64(value)
+    return {"emo": emotion, "val": value}
+
+
+def _other_sessions(specification: CorpusSpecification) -> dict[str, dict[str, Any]]:
+    candidates: tuple[EmotionName, ...] = tuple(specification.label_names)
+    return {
+        iemocap_name(session, number): {"emo": specification.label_names[emotion], "val": NO_SENTIMENT}
+        for session in OTHER_SESSIONS
+        for number, emotion in enumerate(candidates[:3])
+    }
+
+
+def _subtitles(clips: Iterable[AuthoredClip]) -> list[tuple[str, str, str]]:
+    return [(clip.script.name, clip.script.sentence_chinese, clip.script.sentence_english) for clip in clips]
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    _write_atomically(path, lambda file: file.write(text.getvalue().encode("utf-8")))
+
+
+def _write_npz(path: Path, corpus_key: str, labels: dict[str, dict[str, Any]]) -> None:
+    """A zero-dimensional object array around a pickled dictionary, as in the official files."""
+    array = np.array(labels, dtype=object)
+    entries: dict[str, Any] = {corpus_key: array}
+    _write_atomically(path, lambda file: np.savez(file, **entries))
+
+
+def _write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    with unfinished.open("wb") as file:
+        write(file)
+    os.replace(unfinished, path)

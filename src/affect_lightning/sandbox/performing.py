@@ -1,0 +1,208 @@
+"""The performer: a ClipScript becomes an MP4 and a WAV of a drawn person who speaks.
+
+Picture and sound are drawn from separate random streams of the script's seed: the picture depends on face code,
+intensity, identity and the speech's loudness envelope, the sound on voice code, intensity and identity. `authoring.py`
+writes scripts, `generation.py` calls `perform` in several processes; faults for later stages are planted here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from affect_lightning.errors import DataError
+from affect_lightning.sandbox.action_units import FRAMES_PER_SECOND, ActionUnits, perform_face_code
+from affect_lightning.sandbox.encoding import encode_mp4, encode_wav, write_atomically
+from affect_lightning.sandbox.face_features import FaceArtist, jaw_drop
+from affect_lightning.sandbox.identities import IDENTITIES, TEST_IDENTITIES, TRAINING_IDENTITIES, Identity
+from affect_lightning.sandbox.scenery import (
+    PICTURE_HEIGHT,
+    PICTURE_WIDTH,
+    Placement,
+    draw_background,
+    draw_body,
+    draw_light,
+    face_box,
+    paste_head,
+    place_head,
+)
+from affect_lightning.sandbox.script import ClipScript, Fault
+from affect_lightning.sandbox.speech import SAMPLE_RATE, mouth_opening, room_noise, speak
+
+__all__ = ["IDENTITIES", "TEST_IDENTITIES", "TRAINING_IDENTITIES", "ClipMeasure", "perform"]
+
+_SAMPLES_PER_FRAME = SAMPLE_RATE // FRAMES_PER_SECOND
+_SHORTEST_FRAMES, _LONGEST_FRAMES = 2 * FRAMES_PER_SECOND, 5 * FRAMES_PER_SECOND
+_FRAME_MILLISECONDS = 1000 // FRAMES_PER_SECOND
+#: A truncated file keeps this share of its bytes; the index at the end is lost.
+_TRUNCATED_SHARE = 0.6
+#: A rotated clip is stored as a phone's sensor sees it, turned clockwise; players turn it back counter-clockwise.
+_ROTATION = 90
+
+
+@dataclass(frozen=True)
+class ClipMeasure:
+    """What is known about a performed clip.
+
+    Attributes:
+        seconds: Length of the clip (of its sound where the picture is a single frame).
+        frames: T, pictures stored in the MP4; of a truncated file: before it was cut.
+        face_boxes: [T, 4] x0, y0, x1, y1 of the speaker's face (hairline to chin) in pixels of the upright picture, or
+            None where no face is shown.
+    """
+
+    seconds: float
+    frames: int
+    face_boxes: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _Actor:
+    """One person in the picture: how to draw them, where they are and what their face does, T frames each."""
+
+    artist: FaceArtist
+    placement: Placement
+    units: list[ActionUnits]
+
+
+def perform(script: ClipScript, video_path: Path, audio_path: Path) -> ClipMeasure:
+    """Draw, speak and write one clip.
+
+    The planted faults:
+
+    - `truncated`: the MP4 is cut after 60% of its bytes and cannot be opened; the WAV is whole.
+    - `no_audio`: the MP4 has no audio track and no WAV is written.
+    - `no_face`: background only. `two_faces`: a second person beside the speaker, silent, lips barely moving.
+    - `one_frame`: the MP4 holds one picture, with the whole sound.
+    - `rotated`: pictures are stored turned by 90 degrees clockwise with a display matrix that turns them back, as
+      phones do; PyAV gives the stored pictures and tells the angle as `VideoFrame.rotation`.
+    - `variable_frame_rate`: about 30% of the pictures are left out and the others come up to 19 ms late.
+    - `silent`: audio track and WAV hold digital silence; the lips move.
+    - `unseen_voice`: somebody else's voice; the visible person's lips do not move with it.
+    - `wrong_description`, `empty_description`: faults of the annotation; performed like any other clip.
+
+    Args:
+        script: What to perform.
+        video_path: MP4 to write; its folder must exist.
+        audio_path: WAV to write (not for the fault `no_audio`); its folder must exist.
+
+    Returns:
+        Length, number of frames and true face boxes.
+
+    Raises:
+        DataError: The script names an identity that does not exist, or its sentence does not fit into a clip.
+        ConfigurationError: The speech synthesiser is missing or broken.
+        OSError: The files cannot be written.
+    """
+    identity = _identity(script.identity)
+    picture_random, sound_random = (np.random.default_rng([script.seed, stream]) for stream in (1, 2))
+    speech, waveform = _perform_sound(script, sound_random)
+    frames = len(waveform) // _SAMPLES_PER_FRAME
+    times = _frame_times(script.fault, frames, np.random.default_rng([script.seed, 3]))
+    opening = np.zeros(frames) if script.fault == "unseen_voice" else mouth_opening(speech, frames)
+    actors = _cast(script, identity, opening, picture_random)
+    background, light = draw_background(picture_random), draw_light(picture_random)
+    shown = [time // _FRAME_MILLISECONDS for time in times]
+    pictures = _draw_pictures(actors, background, light, shown)
+    size, rotation = (PICTURE_WIDTH, PICTURE_HEIGHT), 0
+    if script.fault == "rotated":
+        pictures = (cv2.rotate(picture, cv2.ROTATE_90_CLOCKWISE) for picture in pictures)
+        size, rotation = (PICTURE_HEIGHT, PICTURE_WIDTH), _ROTATION
+    content = encode_mp4(pictures, times, None if script.fault == "no_audio" else waveform, size, rotation)
+    if script.fault == "truncated":
+        content = content[: int(len(content) * _TRUNCATED_SHARE)]
+    if script.fault != "no_audio":
+        write_atomically(audio_path, encode_wav(waveform))
+    write_atomically(video_path, content)
+    return ClipMeasure(frames / FRAMES_PER_SECOND, len(times), _true_boxes(identity, actors, shown))
+
+
+def _identity(index: int) -> Identity:
+    """The person of this index."""
+    if not 0 <= index < len(IDENTITIES):
+        raise DataError(
+            f"The script names identity {index}. Expected 0 to {len(IDENTITIES) - 1}: choose from TRAINING_IDENTITIES "
+            "or TEST_IDENTITIES of affect_lightning.sandbox.performing."
+        )
+    return IDENTITIES[index]
+
+
+def _perform_sound(script: ClipScript, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The clean speech placed in the clip, and the clip's sound; both [S], whole frames, 2 to 5 s."""
+    speaker = script.identity
+    if script.fault == "unseen_voice":
+        speaker = (script.identity + int(generator.integers(1, len(IDENTITIES)))) % len(IDENTITIES)
+    spoken = speak(script.sentence_english, IDENTITIES[speaker].voice, script.voice, script.intensity, generator)
+    lead_in, lead_out = (round(SAMPLE_RATE * generator.uniform(0.15, 0.27)) for _ in range(2))
+    frames = -(-(lead_in + len(spoken) + lead_out) // _SAMPLES_PER_FRAME)
+    frames = min(max(frames, _SHORTEST_FRAMES), _LONGEST_FRAMES)
+    speech = np.zeros(frames * _SAMPLES_PER_FRAME, np.float32)
+    start = lead_in + max(0, len(speech) - lead_in - len(spoken) - lead_out) // 2
+    speech[start : start + len(spoken)] = spoken
+    sound = np.zeros_like(speech) if script.fault == "silent" else speech + room_noise(len(speech), generator)
+    return speech, sound
+
+
+def _frame_times(fault: Fault | None, frames: int, generator: np.random.Generator) -> list[int]:
+    """When each picture is shown, in milliseconds: evenly, once, or irregularly."""
+    times = np.arange(frames) * _FRAME_MILLISECONDS
+    if fault == "one_frame":
+        times = times[:1]
+    elif fault == "variable_frame_rate":
+        kept = generator.uniform(size=frames) < 0.7
+        kept[0] = kept[-1] = True
+        jitter = generator.integers(0, _FRAME_MILLISECONDS // 2, frames)
+        jitter[0] = 0
+        times = (times + jitter)[kept]
+    return [int(time) for time in times]
+
+
+def _cast(script: ClipScript, identity: Identity, opening: np.ndarray, generator: np.random.Generator) -> list[_Actor]:
+    """The people in the picture, the speaker last; nobody for the fault `no_face`."""
+    frames = len(opening)
+    if script.fault == "no_face":
+        return []
+    if script.fault != "two_faces":
+        placement = place_head(frames, generator)
+        units = perform_face_code(script.face, script.intensity, opening, generator)
+        return [_Actor(FaceArtist(identity), placement, units)]
+    side = 1 if generator.uniform() < 0.5 else -1
+    placement = place_head(frames, generator, PICTURE_WIDTH / 2 + side * 70, largest=125.0)
+    units = perform_face_code(script.face, script.intensity, opening, generator)
+    beside = (script.identity + int(generator.integers(1, len(IDENTITIES)))) % len(IDENTITIES)
+    murmur = 0.12 * np.abs(np.sin(np.arange(frames) * generator.uniform(0.2, 0.4)))
+    other = _Actor(
+        FaceArtist(IDENTITIES[beside]),
+        place_head(frames, generator, PICTURE_WIDTH / 2 - side * 75, largest=108.0),
+        perform_face_code("rest", 0.4, murmur, generator),
+    )
+    return [other, _Actor(FaceArtist(identity), placement, units)]
+
+
+def _draw_pictures(
+    actors: list[_Actor], background: np.ndarray, light: np.ndarray, shown: list[int]
+) -> Iterator[np.ndarray]:
+    """The pictures of the frames shown, uint8 [height, width, 3] each."""
+    still = background.copy()
+    for actor in actors:
+        draw_body(still, actor.artist.identity, actor.placement)
+    for frame in shown:
+        picture = still.copy()
+        for actor in actors:
+            head = actor.artist.draw(actor.units[frame])
+            paste_head(picture, head, actor.placement.transforms[frame], actor.artist.extent)
+        yield cv2.multiply(picture, light, scale=1 / 128)
+
+
+def _true_boxes(identity: Identity, actors: list[_Actor], shown: list[int]) -> np.ndarray | None:
+    """The speaker's face boxes [T, 4], or None without a speaker."""
+    if not actors:
+        return None
+    speaker = actors[-1]
+    return np.stack(
+        [face_box(identity, speaker.placement.transforms[frame], jaw_drop(speaker.units[frame])) for frame in shown]
+    ).astype(np.float32)

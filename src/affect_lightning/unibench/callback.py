@@ -1,0 +1,250 @@
+"""BenchmarkCallback: collects the responses of a Lightning test, scores them and writes the report.
+
+Paper: Section 4 and Table 2. The LightningModule only generates; extraction, scoring (`scoring.py`) and reporting
+(`reports.py`) happen here, once, after all processes have handed over their clips. During predict it only writes the
+responses (`predictions.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch.distributed
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from affect_lightning.contracts import ClipBatch, LabelExtractor
+from affect_lightning.errors import ConfigurationError, ContractError
+from affect_lightning.metrics import Taxonomy
+from affect_lightning.plugin_loading import PluginChoice, build_part
+from affect_lightning.unibench.bounds import CORPUS_FILE, read_bounds
+from affect_lightning.unibench.examples import Example, choose_examples, make_examples, pictures_of
+from affect_lightning.unibench.loss_curves import Curve, read_loss_curves
+from affect_lightning.unibench.predictions import FOLDER, Prediction, write_predictions
+from affect_lightning.unibench.provenance import collect_provenance
+from affect_lightning.unibench.report_rows import Report, ReportRow
+from affect_lightning.unibench.reports import write_report
+from affect_lightning.unibench.scoring import SuiteScores, score_predictions
+
+ClipKey = tuple[str, str]  # corpus and name
+
+
+class BenchmarkCallback(Callback):
+    """Scores the responses of `trainer.test` and writes predictions and reports into the run's folder.
+
+    The test step returns one row a clip: a list of dictionaries with the fields of `Prediction` and `valid`; rows that
+    are not valid only fill up a batch and are dropped.
+    """
+
+    def __init__(
+        self,
+        out: str | None = None,
+        *,
+        label_extractor: PluginChoice = "rules",
+        taxonomy: str = "builtin",
+        examples: int = 12,
+        run_name: str | None = None,
+        checkpoint_rule: str | None = None,
+        training_run: str | None = None,
+        corpus_file: str | None = None,
+    ) -> None:
+        """Keep the options; nothing is loaded yet.
+
+        Args:
+            out: Folder of predictions and reports; by default the folder of the run's log.
+            label_extractor: Plugin that turns responses into labels. The paper uses Qwen2.5 (Appendix E); `rules` is
+                our choice, because it needs no weights.
+            taxonomy: `builtin`, or the folder of an official release (the paper's numbers need the 2025 one).
+            examples: Clips shown in the report; 12 is our choice.
+            run_name: Name of the row; by default the last two parts of the folder's name.
+            checkpoint_rule: How the checkpoint was chosen, for the report; by default what can be told from the
+                Trainer.
+            training_run: Folder with the event files whose losses are shown; by default that of the checkpoint.
+            corpus_file: The sandbox's corpus.json with the best possible scores; by default the one of the data
+                module's folder, if there is one.
+        """
+        super().__init__()
+        if examples < 0:
+            raise ConfigurationError(f"examples must be 0 or more clips; got {examples}.")
+        self.out = out
+        self.label_extractor = label_extractor
+        self.taxonomy = taxonomy
+        self.examples = examples
+        self.run_name = run_name
+        self.checkpoint_rule = checkpoint_rule
+        self.training_run = training_run
+        self.corpus_file = corpus_file
+        self.scores: SuiteScores | None = None
+        self._extractor: LabelExtractor | None = None
+        self._taxonomy: Taxonomy | None = None
+        self._predictions: list[Prediction] = []
+        self._shown: dict[ClipKey, tuple[str, tuple[str, ...]]] = {}
+        self._shown_per_set: dict[str, int] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Build extractor and taxonomy, so that a wrong choice fails before the first clip is generated."""
+        if stage == "test":
+            self._extractor = build_part("label_extractors", self.label_extractor)
+            self._taxonomy = Taxonomy.builtin() if self.taxonomy == "builtin" else Taxonomy.from_official(self.taxonomy)
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget an earlier test."""
+        self._clear()
+
+    def on_predict_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget an earlier run."""
+        self._clear()
+
+    def on_test_batch_end(  # noqa: PLR0917 (Lightning's signature)
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep the batch's rows, and pictures of the first clips of each set."""
+        for index, prediction in self._keep(outputs):
+            if isinstance(batch, ClipBatch) and self._shown_per_set.get(prediction.corpus, 0) < self.examples:
+                subtitle = batch.records[index].subtitle_english or batch.records[index].subtitle_chinese
+                self._shown[prediction.corpus, prediction.name] = (subtitle, pictures_of(batch, index))
+                self._shown_per_set[prediction.corpus] = self._shown_per_set.get(prediction.corpus, 0) + 1
+
+    def on_predict_batch_end(  # noqa: PLR0917 (Lightning's signature)
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep the batch's rows."""
+        self._keep(outputs)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Gather the rows of all processes, score them, write everything, and log the scores."""
+        folder = self._folder(trainer)
+        predictions = [row for rows in _gather(self._predictions) for row in rows]
+        shown = {key: value for part in _gather(self._shown) for key, value in part.items()}
+        quarantined = [clip for clips in _gather(_quarantined(trainer)) for clip in clips]
+        if trainer.is_global_zero:
+            write_predictions(folder / FOLDER, predictions)
+            row = self._row(trainer, folder, predictions, shown, quarantined)
+            corpus_file = self._corpus_file(trainer)
+            bounds = tuple(read_bounds(corpus_file)) if corpus_file else ()
+            write_report(Report(f"MER-UniBench: {row.name}", (row,), bounds), folder)
+            self.scores = row.scores
+            _log_scores(pl_module, row)
+            _log_responses(trainer, row.examples)
+        self._clear()
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the responses of all processes."""
+        folder = self._folder(trainer)
+        predictions = [row for rows in _gather(self._predictions) for row in rows]
+        if trainer.is_global_zero:
+            write_predictions(folder / FOLDER, predictions)
+        self._clear()
+
+    def _clear(self) -> None:
+        self._predictions, self._shown, self._shown_per_set = [], {}, {}
+
+    def _keep(self, outputs: Any) -> list[tuple[int, Prediction]]:
+        """Valid rows of a batch with their position in it."""
+        if not isinstance(outputs, Sequence) or not all(isinstance(row, Mapping) for row in outputs):
+            raise ContractError(
+                f"The test or predict step must return a list with one dictionary a clip (name, corpus, question, "
+                f"response, truth_labels, truth_sentiment, valid); it returned {type(outputs).__name__}."
+            )
+        kept = [(index, Prediction.from_row(row)) for index, row in enumerate(outputs) if row.get("valid", True)]
+        self._predictions.extend(prediction for _, prediction in kept)
+        return kept
+
+    def _folder(self, trainer: Trainer) -> Path:
+        """Folder of the results; asks the logger, so every process must call it."""
+        return Path(self.out or trainer.log_dir or trainer.default_root_dir)
+
+    def _corpus_file(self, trainer: Trainer) -> Path | None:
+        if self.corpus_file is not None:
+            return Path(self.corpus_file)
+        root = getattr(getattr(trainer, "datamodule", None), "benchmark_root", None)
+        found = Path(root) / CORPUS_FILE if root else None
+        return found if found is not None and found.is_file() else None
+
+    def _row(
+        self,
+        trainer: Trainer,
+        folder: Path,
+        predictions: Sequence[Prediction],
+        shown: Mapping[ClipKey, tuple[str, tuple[str, ...]]],
+        quarantined: Sequence[Mapping[str, str]],
+    ) -> ReportRow:
+        if self._extractor is None or self._taxonomy is None:
+            raise ContractError("BenchmarkCallback was used without its setup; pass it to the Trainer's callbacks.")
+        scores = score_predictions(predictions, self._extractor, self._taxonomy)
+        provenance = collect_provenance(
+            scores,
+            checkpoint=str(trainer.ckpt_path or "none: the weights in memory"),
+            checkpoint_rule=self.checkpoint_rule or _checkpoint_rule(trainer),
+            quarantined=quarantined,
+        )
+        return ReportRow(
+            name=self.run_name or "/".join(folder.resolve().parts[-2:]),
+            scores=scores,
+            provenance=provenance,
+            curves=tuple(self._curves(trainer, folder)),
+            examples=tuple(choose_examples(make_examples(predictions, scores, shown), self.examples)),
+        )
+
+    def _curves(self, trainer: Trainer, folder: Path) -> list[Curve]:
+        """Losses of the run that made the checkpoint: its folder is above the checkpoint's."""
+        for logger in trainer.loggers:
+            logger.save()
+        if self.training_run is not None:
+            return read_loss_curves(self.training_run)
+        candidates = list(Path(trainer.ckpt_path).resolve().parents[:2]) if trainer.ckpt_path else []
+        return next((curves for place in [*candidates, folder] if (curves := read_loss_curves(place))), [])
+
+
+def _gather(part: Any) -> list[Any]:
+    """What every process has, in the order of the processes."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [part]
+    parts: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, part)
+    return parts
+
+
+def _quarantined(trainer: Trainer) -> list[dict[str, str]]:
+    """Test clips that this process's data module could not read, if it counts them."""
+    quarantines = getattr(getattr(trainer, "datamodule", None), "quarantines", {})
+    clips = quarantines["test"].clips if "test" in quarantines else ()
+    return [{key: str(value) for key, value in vars(clip).items()} for clip in clips]
+
+
+def _checkpoint_rule(trainer: Trainer) -> str:
+    return "the checkpoint file given for this test" if trainer.ckpt_path else "no checkpoint was loaded"
+
+
+def _log_scores(module: LightningModule, row: ReportRow) -> None:
+    scores = {f"test/{key}": score.score for key, score in row.scores.sets.items()}
+    for name, value in {**scores, "test/mean": row.scores.mean}.items():
+        if value is not None:
+            module.log(name, value, rank_zero_only=True, batch_size=1)
+
+
+def _log_responses(trainer: Trainer, examples: Sequence[Example]) -> None:
+    """Show the examples as text in TensorBoard, where a logger can."""
+    words = {True: "hit", False: "miss", None: "not scored"}
+    text = "\n\n".join(
+        f"**{example.corpus} {example.name}** ({words[example.hit]})  \nQuestion: {example.question}  \n"
+        f"Response: {example.response}  \nTruth: {example.truth}"
+        for example in examples
+    )
+    for logger in trainer.loggers:
+        add_text = getattr(getattr(logger, "experiment", None), "add_text", None)
+        if text and add_text is not None:
+            add_text("test/responses", text, trainer.global_step)

@@ -1,0 +1,145 @@
+"""Predictions: what a model said about each clip, beside the truth; one `.jsonl` file a set.
+
+Paper: Section 4 (free-form responses are scored after the fact, so they are kept). `callback.py` writes them during
+test and predict, `scoring.py` scores them; `writing.py` keeps the files whole.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from affect_lightning.errors import DataError
+from affect_lightning.unibench.writing import write_files
+
+FOLDER = "predictions"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One response of a model.
+
+    Attributes:
+        name: Of the clip, unique within its corpus.
+        corpus: Key of the set, such as `meld`.
+        question: What was asked.
+        response: What the model answered, unchanged.
+        truth_labels: True emotion words; empty where there are none.
+        truth_sentiment: True sentiment value in the unit of the set; None where there is none.
+    """
+
+    name: str
+    corpus: str
+    question: str
+    response: str
+    truth_labels: tuple[str, ...] = ()
+    truth_sentiment: float | None = None
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Prediction:
+        """Make a prediction of a row with exactly the attributes as keys; further keys are ignored.
+
+        Raises:
+            DataError: A key is missing or a value has another type.
+        """
+        missing = [key for key in _FIELDS if key not in row]
+        if missing:
+            raise DataError(f"the row lacks {', '.join(missing)}; it has {', '.join(map(str, row)) or 'nothing'}")
+        for key in ("name", "corpus", "question", "response"):
+            if not isinstance(row[key], str):
+                raise DataError(f"{key} must be a text, found {row[key]!r}")
+        labels, sentiment = row["truth_labels"], row["truth_sentiment"]
+        if not isinstance(labels, (list, tuple)) or not all(isinstance(label, str) for label in labels):
+            raise DataError(f"truth_labels must be a list of texts, found {labels!r}")
+        if sentiment is not None and (isinstance(sentiment, bool) or not isinstance(sentiment, (int, float))):
+            raise DataError(f"truth_sentiment must be a number or null, found {sentiment!r}")
+        texts = {key: row[key] for key in ("name", "corpus", "question", "response")}
+        return cls(**texts, truth_labels=tuple(labels), truth_sentiment=None if sentiment is None else float(sentiment))
+
+
+_FIELDS = tuple(Prediction.__dataclass_fields__)
+
+
+def group_by_corpus(predictions: Iterable[Prediction]) -> dict[str, list[Prediction]]:
+    """Predictions by set, sorted by name within a set.
+
+    Raises:
+        DataError: A set has two predictions for one clip.
+    """
+    groups: dict[str, list[Prediction]] = {}
+    for prediction in predictions:
+        groups.setdefault(prediction.corpus, []).append(prediction)
+    for corpus, group in groups.items():
+        group.sort(key=lambda prediction: prediction.name)
+        for first, second in itertools.pairwise(group):
+            if first.name == second.name:
+                raise DataError(
+                    f"The set {corpus} has more than one prediction for the clip {first.name!r}. A clip is scored "
+                    f"once: remove the repeated rows, or test with one question a clip."
+                )
+    return groups
+
+
+def write_predictions(folder: Path | str, predictions: Iterable[Prediction]) -> list[Path]:
+    """Write `folder/<set>.jsonl` for each set, whole or not at all, one clip a line, sorted by name.
+
+    Args:
+        folder: Usually `runs/<experiment>/<version>/predictions`.
+        predictions: Of any number of sets.
+
+    Returns:
+        The files written.
+
+    Raises:
+        DataError: Two predictions for one clip, or a set whose name cannot be a file's name.
+        WritingError: The system refuses to write.
+    """
+    contents: dict[Path, str] = {}
+    for corpus, group in group_by_corpus(predictions).items():
+        if not corpus or Path(corpus).name != corpus:
+            raise DataError(f"The set's name {corpus!r} cannot be the name of a file; use letters, digits and dashes.")
+        lines = [json.dumps(asdict(prediction), ensure_ascii=False) for prediction in group]
+        contents[Path(folder) / f"{corpus}.jsonl"] = "\n".join(lines) + "\n"
+    return write_files(contents)
+
+
+def read_predictions(path: Path | str) -> list[Prediction]:
+    """Read one `.jsonl` file, or every one of a folder (a run's folder or its `predictions/`).
+
+    Raises:
+        DataError: There is no such file, the folder holds none, a file is empty, or a row is broken; the message names
+            the file and the row.
+    """
+    path = Path(path)
+    if path.is_dir():
+        folder = path / FOLDER if (path / FOLDER).is_dir() else path
+        files = sorted(folder.glob("*.jsonl"))
+        if not files:
+            raise DataError(f"{folder} holds no predictions (*.jsonl). `affect-lightning test` writes them.")
+        return [prediction for file in files for prediction in _read_file(file)]
+    return _read_file(path)
+
+
+def _read_file(path: Path) -> list[Prediction]:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"The predictions {path} cannot be read: {error}. Run the test again.") from error
+    predictions = [_read_line(line, path, row) for row, line in enumerate(lines, start=1) if line.strip()]
+    if not predictions:
+        raise DataError(f"{path} holds no predictions. Run the test again.")
+    return predictions
+
+
+def _read_line(line: str, path: Path, row: int) -> Prediction:
+    try:
+        content = json.loads(line)
+        if not isinstance(content, dict):
+            raise DataError(f"the row is no JSON object but {type(content).__name__}")
+        return Prediction.from_row(content)
+    except (ValueError, DataError) as error:
+        raise DataError(f"{path}, row {row} is broken: {error}. Mend or remove the row.") from error

@@ -1,0 +1,144 @@
+"""What a report says, as data: a row for each model or run, reference rows, and their form in report.json.
+
+Paper: Table 2 (rows are models, columns are the nine sets and their mean). `reports.py` writes and compares reports,
+`report_html.py` and `report_markdown.py` lay them out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from affect_lightning.errors import DataError
+from affect_lightning.unibench.examples import Example
+from affect_lightning.unibench.loss_curves import Curve
+from affect_lightning.unibench.scoring import SetScore, SuiteScores
+
+FORMAT = "affect-lightning report"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class ReportRow:
+    """One model or run.
+
+    Attributes:
+        name: Shown in the table, such as `after training`.
+        scores: Of its sets.
+        provenance: How the scores came about: metrics, taxonomy and its hash, extractor, checkpoint, seed, versions,
+            clips and quarantined clips; plain values only.
+        curves: Losses of the run that made the checkpoint.
+        examples: Clips to show.
+    """
+
+    name: str
+    scores: SuiteScores
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    curves: tuple[Curve, ...] = ()
+    examples: tuple[Example, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReferenceRow:
+    """A row that is no model, such as the best score that is possible from the face alone.
+
+    Attributes:
+        name: Shown in the table.
+        scores: Percent by set; a set may be missing.
+        mean: Percent; None if it is not known.
+    """
+
+    name: str
+    scores: Mapping[str, float]
+    mean: float | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a report shows.
+
+    Attributes:
+        title: Of the page.
+        rows: Models or runs, in the order of the table.
+        bounds: Reference rows, shown apart from the models.
+    """
+
+    title: str
+    rows: tuple[ReportRow, ...]
+    bounds: tuple[ReferenceRow, ...] = ()
+
+    def set_keys(self) -> list[str]:
+        """Sets of any row: those of MER-UniBench in the paper's order, then others by name."""
+        from affect_lightning.data.readers import BENCHMARK_SETS
+
+        order = list(BENCHMARK_SETS)
+        keys = {key for row in self.rows for key in row.scores.sets}
+        return sorted(keys, key=lambda key: (order.index(key) if key in order else len(order), key))
+
+    def set_scores(self, key: str) -> list[SetScore]:
+        """The scores of one set, in the order of the rows that have it."""
+        return [row.scores.sets[key] for row in self.rows if key in row.scores.sets]
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain values."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "title": self.title,
+            "rows": [_row_to_json(row) for row in self.rows],
+            "bounds": [asdict(bound) for bound in self.bounds],
+        }
+
+    @classmethod
+    def from_json(cls, content: Any, where: str) -> Report:
+        """The report of plain values.
+
+        Args:
+            content: What `to_json` gave.
+            where: File, for the message.
+
+        Raises:
+            DataError: It is no report of this format and version, or a field is missing.
+        """
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise DataError(f"{where} is no report of affect-lightning: its format is not {FORMAT!r}.")
+        if content.get("version") != VERSION:
+            raise DataError(
+                f"{where} has version {content.get('version')!r} of the report's format, expected {VERSION}. Score the "
+                f"predictions again with this version of affect-lightning."
+            )
+        try:
+            rows = tuple(_row_from_json(row) for row in content["rows"])
+            bounds = tuple(ReferenceRow(**bound) for bound in content["bounds"])
+            return cls(title=str(content["title"]), rows=rows, bounds=bounds)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{where} is a damaged report: {error!r}. Score the predictions again.") from error
+
+
+def _row_to_json(row: ReportRow) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        **row.scores.to_json(),
+        "provenance": dict(row.provenance),
+        "curves": [{"name": curve.name, "points": [list(point) for point in curve.points]} for curve in row.curves],
+        "examples": [asdict(example) for example in row.examples],
+    }
+
+
+def _row_from_json(row: Mapping[str, Any]) -> ReportRow:
+    examples = [
+        Example(**{**example, "labels": tuple(example["labels"]), "pictures": tuple(example["pictures"])})
+        for example in row["examples"]
+    ]
+    curves = [
+        Curve(curve["name"], tuple((int(step), float(value)) for step, value in curve["points"]))
+        for curve in row["curves"]
+    ]
+    return ReportRow(
+        name=row["name"],
+        scores=SuiteScores.from_json(row),
+        provenance=row["provenance"],
+        curves=tuple(curves),
+        examples=tuple(examples),
+    )

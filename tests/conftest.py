@@ -1,0 +1,44 @@
+"""What every test may use: where the reference data is, and a quiet environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def reference_folder() -> Path | None:
+    """The folder of reference data, or None where it is absent."""
+    named = os.environ.get("AFFECT_REFERENCE_DIR")
+    folder = Path(named) if named else REPOSITORY.parent / "shared" / "reference"
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture
+def reference() -> Path:
+    """The folder of reference data; skips the test where it is absent."""
+    folder = reference_folder()
+    if folder is None:
+        pytest.skip("reference data absent: set AFFECT_REFERENCE_DIR or put it at ../shared/reference")
+    return folder
+
+
+@pytest.fixture
+def repository() -> Path:
+    """Root of the repository."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small sandbox corpus: 8 training clips and 2 clips in each of the nine test sets."""
+    from affect_lightning.sandbox.generation import generate_sandbox
+
+    folder = tmp_path_factory.mktemp("sandbox") / "corpus"
+    generate_sandbox(folder, clips=8, test_clips=2, seed=0, workers=1)
+    return folder

@@ -1,0 +1,172 @@
+"""ClipDataModule: official folders in, loaders out; only what a stage needs; every mistake one paragraph."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clip_making import write_clip, write_test_set, write_training_set
+
+from affect_lightning.data.module import ClipDataModule
+from affect_lightning.errors import AffectLightningError, DataError, PluginError
+from affect_lightning.prompting import question_text
+
+NAMES = [f"sample_{index:03}" for index in range(6)]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six training clips, and MER2024 with two."""
+    root = tmp_path_factory.mktemp("corpus")
+    write_training_set(root, NAMES)
+    folder = write_test_set(root, ["test_1", "test_2"])
+    (folder / "label.csv").write_text("name,discrete\ntest_1,happy\ntest_2,sad\n", encoding="utf-8")
+    return root
+
+
+def make_module(**options: Any) -> ClipDataModule:
+    plain = {"face_detector": "none", "frames": 2, "crop_size": 16, "batch_size": 2, "validation_share": 0.0}
+    return ClipDataModule(**{**plain, **options})
+
+
+def test_training(corpus: Path) -> None:
+    module = make_module(train_root=corpus, subtitle_language="chinese", describe_share=1.0)
+    module.setup("fit")
+    batches = list(module.train_dataloader())
+    assert [len(batch) for batch in batches] == [2, 2, 2]
+    assert module.val_dataloader() == []
+    rows = {
+        name: row for batch in batches for name, *row in zip(batch.names, batch.responses, batch.subtitles, strict=True)
+    }
+    assert rows["sample_000"] == ["reasons of sample_000", "中文sample_000"]
+    assert "happy" in rows["sample_005"][0]  # the last has no description: its names are asked for
+    assert module.counts()["train"] == {
+        "clips": 6,
+        "frames": 12,
+        "frames_without_face": 0,
+        "lost_batches": 0,
+        "quarantined": 0,
+    }
+
+
+def test_the_split_is_stable(corpus: Path) -> None:
+    module = make_module(train_root=corpus, validation_share=0.4)
+    module.setup("fit")
+    training, validation = ({clip.name for clip in module.records[split]} for split in ("train", "validation"))
+    assert training | validation == set(NAMES)
+    assert not training & validation
+    limited = make_module(train_root=corpus, validation_share=0.4, limit_train_clips=4)
+    limited.setup("validate")
+    assert {clip.name for clip in limited.records["train"]} < training
+    assert sum(len(clips) for clips in limited.records.values()) == 4
+    if validation:
+        loader = module.val_dataloader()
+        assert not isinstance(loader, list)
+        assert {name for batch in loader for name in batch.names} == validation
+
+
+@pytest.mark.parametrize(
+    ("inputs", "read"),
+    [
+        (["audio", "text"], {"audio"}),
+        (["face"], {"face"}),
+        (["frame", "text"], {"frame"}),
+        (["multi"], {"audio", "face"}),
+        (["text"], set()),
+    ],
+)
+def test_only_what_the_inputs_need_is_read(corpus: Path, inputs: list[str], read: set[str]) -> None:
+    module = make_module(benchmark_root=corpus, inputs=inputs)
+    module.setup("test")
+    batch = next(iter(module.test_dataloader()))
+    found = {name for name in ("face", "frame") if getattr(batch, name) is not None}
+    assert found | ({"audio"} if batch.waveform is not None else set()) == read
+    assert (batch.frame_mask is not None) == bool(read & {"face", "frame"})
+
+
+def test_testing_needs_no_training_data(corpus: Path) -> None:
+    module = make_module(benchmark_root=corpus, limit_test_clips=1, test_question="describe")
+    module.setup("test")
+    (batch,) = list(module.test_dataloader())
+    assert len(batch) == 1
+    assert batch.records[0].corpus == "mer2024"
+    assert batch.questions == [question_text("describe")]
+    assert batch.responses == [""]
+
+
+def test_predict_reads_the_users_clip(tmp_path: Path) -> None:
+    video = write_clip(tmp_path / "my clip.mp4", range(0, 400, 40))
+    module = make_module(predict_video=str(video), predict_subtitle="hello", inputs=["face", "text"])
+    module.setup("predict")
+    (batch,) = list(module.predict_dataloader())
+    assert (batch.names, batch.subtitles) == (["my clip"], ["hello"])
+    silent = make_module(predict_video=[str(video)], inputs=["audio"])
+    silent.setup("predict")
+    with pytest.raises(DataError, match="no audio track"):
+        list(silent.predict_dataloader())
+
+
+def test_bad_clips_are_named(corpus: Path, tmp_path: Path) -> None:
+    root = write_training_set(
+        tmp_path, NAMES, lambda path: path.write_bytes(b"") if "_003" in path.name else write_clip(path)
+    )
+    module = make_module(train_root=root, quarantine_file=tmp_path / "quarantine.jsonl", max_bad_share=0.2)
+    module.setup("fit")
+    assert sum(len(batch) for batch in module.train_dataloader()) == 5
+    assert [clip.name for clip in module.bad_clips] == ["sample_003"]
+    assert json.loads((tmp_path / "quarantine.jsonl").read_text())["stage"] == "video"
+    assert module.counts()["train"]["quarantined"] == 1
+
+
+@pytest.mark.parametrize(
+    ("stage", "options", "expected"),
+    [
+        ("fit", {}, "data.train_root is not set.*affect-lightning sandbox"),
+        ("fit", {"train_root": "/nowhere"}, "/nowhere is missing"),
+        ("fit", {"train_root": "CORPUS", "limit_train_clips": 0}, "at least 1; got 0"),
+        ("fit", {"train_root": "CORPUS", "validation_share": 0.9999}, "is left to train on"),
+        ("test", {}, "data.benchmark_root is not set"),
+        ("test", {"benchmark_root": "/nowhere"}, "/nowhere .data.benchmark_root. is missing"),
+        ("test", {"benchmark_root": "CORPUS/mer-caption-plus"}, "has no test set. Expected one or more of mer2023"),
+        ("test", {"benchmark_root": "CORPUS", "test_sets": ["meld"]}, "MELD is missing"),
+        ("test", {"test_sets": ["meldd"]}, "no benchmark set 'meldd'.*meld"),
+        ("predict", {}, "set data.predict_video"),
+        ("predict", {"predict_video": ["a.mp4", "b.mp4"], "predict_audio": "a.wav"}, "1 entries for 2 clips"),
+        ("fit", {"inputs": ["sound"]}, "inputs"),
+        ("fit", {"validation_share": 1.0}, "validation_share must be at least 0 and below 1"),
+        ("fit", {"on_bad_clip": "skip"}, "quarantine, error; got 'skip'"),
+        ("fit", {"test_question": "why"}, "test_question must be one of describe, name"),
+        ("fit", {"frames": 0}, "frame_count must be at least 1"),
+        ("fit", {"missing_subtitle": "no"}, "error or empty"),
+    ],
+)
+def test_mistakes(corpus: Path, stage: str, options: dict[str, Any], expected: str) -> None:
+    given = {
+        key: value.replace("CORPUS", str(corpus)) if isinstance(value, str) else value for key, value in options.items()
+    }
+    with pytest.raises(AffectLightningError, match=expected) as caught:
+        make_module(**given).setup(stage)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_detector_is_refused_before_reading(corpus: Path) -> None:
+    module = make_module(train_root=corpus, face_detector="center-face")
+    module.setup("fit")
+    with pytest.raises(PluginError, match="Did you mean 'centerface'"):
+        module.train_dataloader()
+
+
+def test_importing_data_is_light() -> None:
+    code = (
+        "import sys, affect_lightning.data; print([m for m in ('lightning', 'av', 'cv2', 'torch') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    code = (
+        "import sys, affect_lightning.data.dataset, affect_lightning.data.collation; "
+        "print([m for m in ('lightning', 'transformers', 'torchvision') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,0 +1,128 @@
+"""fit, test, predict and export through the program, with random tiny parts on a small generated corpus."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from affect_lightning.command_line.program import main
+
+TINY = Path(__file__).parent / "tiny.yaml"
+
+
+def words(corpus: Path, out: Path, *more: str) -> list[str]:
+    return [
+        *("--config", str(TINY), "--data.train_root", str(corpus), "--data.benchmark_root", str(corpus)),
+        *("--trainer.logger.init_args.save_dir", str(out), "--trainer.logger.init_args.version", "v0"),
+        *("--data.cache_folder", str(out / "boxes"), *more),
+    ]
+
+
+@pytest.fixture(scope="module")
+def fitted(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs")
+    assert main(["fit", *words(corpus, out)]) == 0
+    return out / "tiny" / "v0"
+
+
+def test_fit_leaves_a_run_folder(fitted: Path) -> None:
+    assert (fitted / "config.yaml").is_file()
+    assert (fitted / "checkpoints" / "last.ckpt").is_file()
+    assert list(fitted.glob("events.out.tfevents*"))
+
+
+def test_checkpoint_holds_plain_values_and_trainable_weights_only(fitted: Path) -> None:
+    checkpoint = torch.load(fitted / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["hyper_parameters"]["pre_fusion"]["name"] == "attention"
+    assert checkpoint["state_dict"]
+    assert not [key for key in checkpoint["state_dict"] if "encoder" in key]
+
+
+def test_tensorboard_has_the_curves(fitted: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(fitted))
+    events.Reload()
+    tags = set(events.Tags()["scalars"])
+    assert {"speed/samples_per_second", "speed/data_wait_share"} <= tags
+    assert any("loss" in tag for tag in tags)
+    assert any("lr" in tag or "learning_rate" in tag for tag in tags)
+    assert any("norm" in tag for tag in tags)
+
+
+def test_test_writes_predictions_and_report_beside_the_checkpoint(fitted: Path, corpus: Path, tmp_path: Path) -> None:
+    checkpoint = str(fitted / "checkpoints" / "last.ckpt")
+    assert main(["test", *words(corpus, tmp_path), "--ckpt_path", checkpoint]) == 0
+    assert len(list((fitted / "predictions").glob("*.jsonl"))) == 9
+    for name in ("report.json", "report.md", "report.html"):
+        assert (fitted / name).stat().st_size > 0
+    assert (fitted / "config.yaml").is_file()
+    assert not list(tmp_path.rglob("report.json"))
+
+
+def test_predict_and_export(fitted: Path, corpus: Path, tmp_path: Path) -> None:
+    checkpoint = str(fitted / "checkpoints" / "last.ckpt")
+    clip = next((corpus / "mer-caption-plus" / "video").glob("*.mp4"))
+    predicted = ["predict", *words(corpus, tmp_path), "--ckpt_path", checkpoint, "--data.predict_video", str(clip)]
+    assert main(predicted) == 0
+    rows = [json.loads(line) for path in (fitted / "predictions").glob("own*.jsonl") for line in path.read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == 1
+    assert isinstance(rows[0]["response"], str)
+
+    assert main(["export", checkpoint, str(tmp_path / "exported")]) == 0
+    assert (tmp_path / "exported" / "projectors.safetensors").is_file()
+    assert list((tmp_path / "exported").rglob("adapter_config.json"))
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--model.pre_fusion", "qfromer"], "Did you mean 'qformer'?"),
+        (["--model.pre_fusion", "qformer", "--model.pre_fusion.queries", "3"], "has no option 'queries'"),
+        (["--model.pre_fusion", "qformer", "--model.pre_fusion.num_queries", "many"], "num_queries"),
+        (["--data.train_root", "nowhere"], "nowhere"),
+        (["--model.learning_rte", "1"], "learning_rte"),
+        (["--ckpt_path", "gone.ckpt"], "gone.ckpt"),
+        (["--model.inputs", "[audio, smell]"], "smell"),
+    ],
+)
+def test_mistakes_end_with_code_two_and_one_paragraph(
+    more: list[str], message: str, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", *words(corpus, tmp_path), *more]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("affect-lightning: error:")]
+    assert len(errors) == 1
+    assert message in errors[0]
+
+
+def test_fit_help_names_the_plugins(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Installed: attention, none, qformer" in text
+
+
+def test_plugin_help_from_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--model.pre_fusion.help", "qformer"]) == 0
+    assert "num_queries" in capsys.readouterr().out
+
+
+def test_print_config_shows_the_command_lines_choice(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--model.pre_fusion", "qformer", "--model.pre_fusion.num_queries", "3", "--print_config"]
+    assert main(["fit", *words(corpus, tmp_path), *more]) == 0
+    text = capsys.readouterr().out
+    assert "name: qformer" in text
+    assert "num_queries: 3" in text
+
+
+def test_removing_streams_builds_no_encoder_for_them(corpus: Path, tmp_path: Path) -> None:
+    assert main(["fit", *words(corpus, tmp_path), "--model.inputs", "[text]", "--trainer.max_steps", "1"]) == 0
+
+
+@pytest.mark.parametrize("fusion", ["none", "attention", "qformer"])
+def test_every_pre_fusion_trains(fusion: str, corpus: Path, tmp_path: Path) -> None:
+    assert main(["fit", *words(corpus, tmp_path), "--model.pre_fusion", fusion, "--trainer.max_steps", "1"]) == 0

@@ -1,0 +1,1 @@
+"""A pre-fusion from outside affect-lightning."""
