@@ -26,7 +26,10 @@ _NEGATION = re.compile(
 _NOT_NEGATING = re.compile(
     r"\b(?:not (?:only|just|merely|simply)|no doubt|not without|can(?:not|'t) help(?: but)?|as if)\b"
 )
-_SCOPE_END = re.compile(r"[;:.!?]|\b(?:but|however|although|though|because|since|while|and (?:is|was|feels?|seems?))\b")
+_SCOPE_END = re.compile(
+    r"[;:.!?]|\b(?:but|however|although|though|because|since|while"
+    r"|and (?:is|was|feels?|seems?|looks?|appears?|sounds?|stays?|becomes?))\b"
+)
 _PEOPLE = (
     "other|others|another|opposite|someone|somebody|people|friend|brother|sister|father|mother|wife|husband|son|daughter|"
     "child|children|boss|colleague|audience|listener|partner|interlocutor"

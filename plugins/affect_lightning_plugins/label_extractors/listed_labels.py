@@ -46,9 +46,9 @@ def listed_labels(response: str) -> list[str] | None:
     if bracketed:
         return _items(bracketed[1], strict=False)
     stated = _STATED.match(text) or _CHINESE_STATED.match(text)
-    if stated:
+    if stated and not is_negated(text[: stated.start(1)].lower()):
         return _items(stated[1], strict=True)
-    return _items(text, strict=True) if _SEPARATOR.search(text) or len(text.split()) <= MAX_ITEM_WORDS else None
+    return None if stated else _items(text, strict=True)
 
 
 def _items(text: str, strict: bool) -> list[str] | None:
