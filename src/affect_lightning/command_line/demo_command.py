@@ -115,4 +115,6 @@ def _score_table(report_folder: Path) -> str:
     header = ("set", "metric", *(row.name for row in report.rows))
     table = format_table(header, rows, right=range(2, len(header)))
     bounds = [f"  {bound.name}: {bound.mean:.2f}" for bound in report.bounds if bound.mean is not None]
-    return "\n".join([table, "", "Best mean that a response naming one emotion can reach:", *bounds]) if bounds else table
+    return (
+        "\n".join([table, "", "Best mean that a response naming one emotion can reach:", *bounds]) if bounds else table
+    )
