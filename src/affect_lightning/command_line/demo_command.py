@@ -13,8 +13,9 @@ from affect_lightning.command_line.tables import format_table
 from affect_lightning.errors import AffectLightningError, ConfigurationError
 
 CONFIGURATION = Path("experiments") / "sandbox.yaml"
-LONG_CLIPS = 1200
-LONG_STEPS = 900
+SHORT_CLIPS = 480
+LONG_CLIPS = 900
+LONG_STEPS = 480
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def _plan(arguments: Sequence[str]) -> DemoPlan:
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for corpus, runs and report")
     parser.add_argument("--seed", type=int, default=0, help="of the corpus and of the training (default: 0)")
     parser.add_argument("--clips", type=int, default=None, help="training clips")
-    parser.add_argument("--test-clips", type=int, default=20, help="clips in each test set (default: 20)")
+    parser.add_argument("--test-clips", type=int, default=16, help="clips in each test set (default: 16)")
     parser.add_argument("--steps", type=int, default=None, help="training steps (default: those of the YAML)")
     parser.add_argument("--long", action="store_true", help="more clips and steps: 25 minutes instead of 10")
     parser.add_argument("--config", type=Path, default=CONFIGURATION, help=f"experiment (default: {CONFIGURATION})")
@@ -84,7 +85,7 @@ def _plan(arguments: Sequence[str]) -> DemoPlan:
     return DemoPlan(
         out=options.out,
         seed=options.seed,
-        clips=options.clips or (LONG_CLIPS if options.long else 600),
+        clips=options.clips or (LONG_CLIPS if options.long else SHORT_CLIPS),
         test_clips=options.test_clips,
         steps=options.steps or (LONG_STEPS if options.long else None),
         configuration=options.config,
