@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from affect_lightning_plugins.audio_encoders.pitch import yin_pitch
-from affect_lightning_plugins.audio_encoders.prosody import SAMPLE_RATE, mel_filters
-from affect_lightning_plugins.audio_encoders.window_statistics import STATISTICS, masked_moments, masked_quantiles
-from affect_lightning_plugins.audio_encoders.windows import window_positions
 from torch import Tensor
 
 from affect_lightning.contracts import AudioEncoder
 from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.plugin_loading import build_part
+from affect_lightning_plugins.audio_encoders.pitch import yin_pitch
+from affect_lightning_plugins.audio_encoders.prosody import SAMPLE_RATE, mel_filters
+from affect_lightning_plugins.audio_encoders.window_statistics import STATISTICS, masked_moments, masked_quantiles
+from affect_lightning_plugins.audio_encoders.windows import window_positions
 
 AUDIO_ENCODERS = {"prosody": ("prosody", 80 + len(STATISTICS)), "tiny-audio": ("tiny-audio", 16)}
 

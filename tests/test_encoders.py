@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from affect_lightning_plugins.video_encoders.efficientnet_lite0 import CARRIER, carried_weights, timm_name
 from torch import Tensor
 
 from affect_lightning.contracts import VideoEncoder
 from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.plugin_loading import build_part
+from affect_lightning_plugins.video_encoders.efficientnet_lite0 import CARRIER, carried_weights, timm_name
 
 EFFICIENTNET = {"name": "efficientnet-lite0", "image_size": 64}
 GRID = {**EFFICIENTNET, "feature_layers": [2, 3], "pool_grid": 2}

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from metric_cases import official_truth, read_label_table, saved_outputs
 
 from affect_lightning.contracts import LabelExtractor
 from affect_lightning.metrics import Taxonomy, hit_rate, sentiment_waf, set_f_score
 from affect_lightning.plugin_loading import build_part
 from affect_lightning.safe_npz import read_npz
+from metric_cases import official_truth, read_label_table, saved_outputs
 
 CHECKPOINTS = tuple(f"checkpoint_0000{epoch}" for epoch in range(30, 61, 5))
 MEAN_DISTANCE, LARGEST_DISTANCE = 1.0, 2.0  # percentage points from the scores of the LLM's labels
@@ -37,7 +37,10 @@ def official(folder: Path) -> Taxonomy:
     [
         # lists
         ("The person feels nervous, worried and anxious.", ["nervous", "worried", "anxious"]),
-        ("The character's emotional state is concerned, under pressure, persuasive.", ["concerned", "under pressure", "persuasive"]),
+        (
+            "The character's emotional state is concerned, under pressure, persuasive.",
+            ["concerned", "under pressure", "persuasive"],
+        ),
         ("['happy', 'Calm', 'happy']", ["happy", "calm"]),
         ("[]", []),
         ("neutral", ["neutral"]),
@@ -63,7 +66,10 @@ def official(folder: Path) -> Taxonomy:
         ("The man made another person feel sad, and he himself is delighted.", ["delighted"]),
         ("In a tense situation, the woman is frightened.", ["frightened"]),
         # quoted speech is not the speaker's state
-        ('The subtitle reads "I am so happy today!" We can infer that he is sarcastic and bitter.', ["sarcastic", "bitter"]),
+        (
+            'The subtitle reads "I am so happy today!" We can infer that he is sarcastic and bitter.',
+            ["sarcastic", "bitter"],
+        ),
         # Chinese
         ("情绪：高兴、激动", ["happy", "excited"]),
         ("她没有明显的紧张或不安，感到很高兴。", ["happy"]),
@@ -129,9 +135,14 @@ def responses_of(reference: Path, key: str, checkpoint: str) -> dict[str, str]:
 def test_hit_rates_lie_near_those_of_an_llms_labels(reference: Path, extractor: LabelExtractor, key: str) -> None:
     truth, taxonomy, distances = official_truth(reference, key), official(reference / "emotion_wheel"), []
     for checkpoint in CHECKPOINTS:
-        responses, theirs = responses_of(reference, key, checkpoint), saved_outputs(reference, key, checkpoint, "openset")
+        responses, theirs = (
+            responses_of(reference, key, checkpoint),
+            saved_outputs(reference, key, checkpoint, "openset"),
+        )
         ours = extractor.extract([responses[name] for name in truth])
-        scores = [hit_rate(labels, list(truth.values()), taxonomy) for labels in (ours, [theirs[name] for name in truth])]
+        scores = [
+            hit_rate(labels, list(truth.values()), taxonomy) for labels in (ours, [theirs[name] for name in truth])
+        ]
         distances.append(100 * abs(scores[0].hit_rate - scores[1].hit_rate))
     assert sum(distances) / len(distances) <= MEAN_DISTANCE
     assert max(distances) <= LARGEST_DISTANCE

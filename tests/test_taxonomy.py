@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from metric_cases import PlainTaxonomy, expected, official_truth, read_label_table, saved_outputs
 
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.metrics import Taxonomy, Wheel, hit_rate, parse_labels, set_f_score
 from affect_lightning.metrics.builtin import build, builtin_valences
 from affect_lightning.safe_npz import load_plain_pickle, read_npz
+from metric_cases import PlainTaxonomy, expected, official_truth, read_label_table, saved_outputs
 
 SAME_SECTOR_SHARE = 0.90  # of the label occurrences in the reference outputs
 FIGURE_TOLERANCE = 2.0  # percentage points on every figure of expected.json
@@ -155,8 +155,14 @@ def test_hostile_and_broken_pickles_are_errors(content: bytes) -> None:
 
 
 def test_plain_data_is_read_as_numpy_reads_it(tmp_path: Path) -> None:
-    data = {"a": {"emo": 3, "val": np.float64(-0.6)}, "b": [1.5, None, ("x", b"y"), {2, 3}], "c": np.arange(6).reshape(2, 3)}
-    np.savez(tmp_path / "plain.npz", corpus=np.array(data, dtype=object), names=np.array(["ü", "b"]), empty=np.zeros((0, 2)))
+    data = {
+        "a": {"emo": 3, "val": np.float64(-0.6)},
+        "b": [1.5, None, ("x", b"y"), {2, 3}],
+        "c": np.arange(6).reshape(2, 3),
+    }
+    np.savez(
+        tmp_path / "plain.npz", corpus=np.array(data, dtype=object), names=np.array(["ü", "b"]), empty=np.zeros((0, 2))
+    )
     content = read_npz(tmp_path / "plain.npz")
     assert content["corpus"]["a"] == data["a"]
     assert content["corpus"]["b"] == data["b"]
