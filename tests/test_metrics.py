@@ -11,16 +11,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from metric_cases import (
-    PlainTaxonomy,
-    expected,
-    official_truth,
-    plain_f_score,
-    plain_hit_rate,
-    plain_sentiment,
-    read_label_table,
-    saved_outputs,
-)
 
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.metrics import (
@@ -37,6 +27,16 @@ from affect_lightning.metrics import (
     sentiment_accuracy,
     sentiment_waf,
     set_f_score,
+)
+from metric_cases import (
+    PlainTaxonomy,
+    expected,
+    official_truth,
+    plain_f_score,
+    plain_hit_rate,
+    plain_sentiment,
+    read_label_table,
+    saved_outputs,
 )
 
 EXACT = 1e-4  # percentage points

@@ -11,13 +11,13 @@ import torch
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from model_cases import TINY_PARTS, pick, random_batch
 from torch.utils.data import DataLoader
 
 from affect_lightning.errors import AffectLightningError, CheckpointError, ConfigurationError, PluginError
 from affect_lightning.model import AffectGPT, AffectGPTModule, export_checkpoint
 from affect_lightning.model.export import read_checkpoint
 from affect_lightning.model.schedule import learning_rate_factor, schedule_length
+from model_cases import TINY_PARTS, pick, random_batch
 
 TRAINING = {
     "learning_rate": 1e-2,

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from metric_cases import official_truth, read_label_table, saved_outputs
 
 from affect_lightning.contracts import LabelExtractor
 from affect_lightning.metrics import Taxonomy, hit_rate, sentiment_waf, set_f_score
 from affect_lightning.plugin_loading import build_part
 from affect_lightning.safe_npz import read_npz
+from metric_cases import official_truth, read_label_table, saved_outputs
 
 CHECKPOINTS = tuple(f"checkpoint_0000{epoch}" for epoch in range(30, 61, 5))
 MEAN_DISTANCE, LARGEST_DISTANCE = 1.0, 2.0  # percentage points from the scores of the LLM's labels

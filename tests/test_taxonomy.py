@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from metric_cases import PlainTaxonomy, expected, official_truth, read_label_table, saved_outputs
 
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.metrics import Taxonomy, Wheel, hit_rate, parse_labels, set_f_score
 from affect_lightning.metrics.builtin import build, builtin_valences
 from affect_lightning.safe_npz import load_plain_pickle, read_npz
+from metric_cases import PlainTaxonomy, expected, official_truth, read_label_table, saved_outputs
 
 SAME_SECTOR_SHARE = 0.90  # of the label occurrences in the reference outputs
 FIGURE_TOLERANCE = 2.0  # percentage points on every figure of expected.json
