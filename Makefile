@@ -36,7 +36,7 @@ demo-long: install  ## The same with more clips and steps (25 minutes on 2 cores
 	$(BIN)/affect-lightning demo --out $(DEMO)-long --seed $(SEED) --long
 
 test: install-test  ## Run every test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 lint: install-test  ## Style and types
 	$(BIN)/ruff check .

@@ -6,7 +6,6 @@ import dataclasses
 
 import pytest
 import torch
-from model_cases import TINY_PARTS, perturb, pick, random_batch
 
 from affect_lightning.contracts import FeatureSequence
 from affect_lightning.errors import ConfigurationError, ContractError, DataError
@@ -17,6 +16,7 @@ from affect_lightning.model.projectors import embedding_size
 from affect_lightning.model.prompt_assembly import assemble_prompts, prompt_ids
 from affect_lightning.plugin_loading import build_part
 from affect_lightning.prompting import PLACEHOLDERS
+from model_cases import TINY_PARTS, perturb, pick, random_batch
 
 
 def build(**options) -> AffectGPT:

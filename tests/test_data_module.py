@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clip_making import write_clip, write_test_set, write_training_set
 
 from affect_lightning.data.module import ClipDataModule
 from affect_lightning.errors import AffectLightningError, DataError, PluginError
 from affect_lightning.prompting import question_text
+from clip_making import write_clip, write_test_set, write_training_set
 
 NAMES = [f"sample_{index:03}" for index in range(6)]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clip_making import grey_at, tone, write_clip, write_wav
 
 from affect_lightning.data import decoding
 from affect_lightning.data.decoding import decode_clip
 from affect_lightning.data.quarantine import UnreadableClipError
+from clip_making import grey_at, tone, write_clip, write_wav
 
 UNEVEN = [0, 40, 80, 120, 160, 200, 1000, 1040, 2400, 2440]  # the last picture is shown 40 ms
 

@@ -7,11 +7,11 @@ import shutil
 
 import pytest
 import torch
-from affect_lightning_plugins.language_models import smollm2
-from model_cases import RESPONSES, SENTENCES, perturb
 
 from affect_lightning.errors import CheckpointError, ConfigurationError, ContractError, PluginError
 from affect_lightning.plugin_loading import build_part, resolve_choice
+from affect_lightning_plugins.language_models import smollm2
+from model_cases import RESPONSES, SENTENCES, perturb
 
 
 @pytest.fixture(scope="module", params=["qwen2", "llama"])

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from clip_making import tone, write_clip, write_wav
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
@@ -22,6 +21,7 @@ from affect_lightning.data.quarantine import Quarantine
 from affect_lightning.data.questions import QuestionDraw
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.plugin_loading import build_part
+from clip_making import tone, write_clip, write_wav
 
 CLIPS = 7
 

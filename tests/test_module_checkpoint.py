@@ -11,15 +11,21 @@ import torch
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from model_cases import TINY_PARTS, pick, random_batch
 from torch.utils.data import DataLoader
 
 from affect_lightning.errors import AffectLightningError, CheckpointError, ConfigurationError, PluginError
 from affect_lightning.model import AffectGPT, AffectGPTModule, export_checkpoint
 from affect_lightning.model.export import read_checkpoint
 from affect_lightning.model.schedule import learning_rate_factor, schedule_length
+from model_cases import TINY_PARTS, pick, random_batch
 
-TRAINING = {"learning_rate": 1e-2, "warmup_steps": 1, "warmup_start": 1e-3, "feature_norm": "standard"}
+TRAINING = {
+    "learning_rate": 1e-2,
+    "warmup_steps": 1,
+    "warmup_start": 1e-3,
+    "feature_norm": "standard",
+    "total_steps": 20,
+}
 
 
 class Batches(torch.utils.data.Dataset):
@@ -43,6 +49,7 @@ def quietly(call, *arguments, **options):
     """Lightning advises more loader workers and warns of a validation loop that is missing; neither matters here."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=PossibleUserWarning)
+        warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
         # Lightning 2.6 asks torch 2.15 for tree leaves in the old way.
         warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
         return call(*arguments, **options)
@@ -52,7 +59,7 @@ def quietly(call, *arguments, **options):
 def fitted(tmp_path_factory):
     """A module after three steps, and its checkpoint."""
     folder = tmp_path_factory.mktemp("fit")
-    module = AffectGPTModule(**TINY_PARTS, **TRAINING)
+    module = AffectGPTModule(**TINY_PARTS, **TRAINING, max_new_tokens=8)
     saver = ModelCheckpoint(dirpath=folder, filename="last", every_n_train_steps=3)
     run = trainer(folder, callbacks=[saver], gradient_clip_val=1.0)
     quietly(run.fit, module, loader())
@@ -88,7 +95,8 @@ def test_reload_gives_identical_responses(fitted):
 def test_resume_goes_on_from_the_checkpoint(fitted, tmp_path):
     module, path = fitted
     again = AffectGPTModule(**TINY_PARTS, **TRAINING)
-    quietly(trainer(tmp_path, max_steps=4, enable_checkpointing=False).fit, again, loader(), ckpt_path=path)
+    saver = ModelCheckpoint(dirpath=path.parent, filename="last", every_n_train_steps=3)  # the one in the checkpoint
+    quietly(trainer(tmp_path, max_steps=4, callbacks=[saver]).fit, again, loader(), ckpt_path=path)
     assert again.global_step == 4
     assert not torch.equal(again.network.projectors["face"].weight, module.network.projectors["face"].weight)
 

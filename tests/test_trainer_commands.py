@@ -68,7 +68,11 @@ def test_predict_and_export(fitted: Path, corpus: Path, tmp_path: Path) -> None:
     clip = next((corpus / "mer-caption-plus" / "video").glob("*.mp4"))
     predicted = ["predict", *words(corpus, tmp_path), "--ckpt_path", checkpoint, "--data.predict_video", str(clip)]
     assert main(predicted) == 0
-    rows = [json.loads(line) for path in (fitted / "predictions").glob("own*.jsonl") for line in path.open()]
+    rows = [
+        json.loads(line)
+        for path in (fitted / "predictions").glob("own*.jsonl")
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
     assert len(rows) == 1
     assert isinstance(rows[0]["response"], str)
 

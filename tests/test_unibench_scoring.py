@@ -9,12 +9,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from affect_lightning.metrics.wheels import Wheel
 
 from affect_lightning.contracts import LabelExtractor, Sentiment
 from affect_lightning.data.readers import read_benchmark_set
 from affect_lightning.errors import ContractError, DataError
 from affect_lightning.metrics import Taxonomy
+from affect_lightning.metrics.wheels import Wheel
 from affect_lightning.safe_npz import read_npz
 from affect_lightning.unibench.predictions import Prediction, read_predictions, write_predictions
 from affect_lightning.unibench.scoring import SuiteScores, score_predictions

@@ -41,27 +41,35 @@ def statistics_width(bands: int) -> int:
     return 2 * bands + len(STATISTICS)
 
 
-# Name, and the typical mean and standard deviation in read and acted speech; rounded, our choice.
+# Name, and the typical mean and standard deviation in read and acted speech at 16 kHz; rounded, our choice.
 STATISTICS: tuple[tuple[str, float, float], ...] = (
-    ("pitch_mean", 1.4, 0.5),
-    ("pitch_deviation", 0.25, 0.12),
-    *((f"pitch_quantile_{quantile}", 1.4, 0.5) for quantile in PITCH_QUANTILES),
-    ("pitch_range", 0.7, 0.35),
-    ("pitch_movement", 0.03, 0.015),
-    ("voiced_share", 0.6, 0.2),
-    ("aperiodicity_mean", 0.35, 0.15),
-    ("voice_onsets", 3.0, 1.2),
-    ("loudness_mean", -32.0, 8.0),
-    ("loudness_deviation", 14.0, 5.0),
-    *((f"loudness_quantile_{quantile}", -30.0, 10.0) for quantile in LOUDNESS_QUANTILES),
-    ("loudness_range", 35.0, 12.0),
-    ("loudness_movement", 1.8, 0.8),
-    ("loudness_peaks", 4.5, 1.5),
-    ("spectral_flux", 0.5, 0.2),
-    ("spectral_tilt", -2.0, 1.2),
+    ("pitch_mean", 1.3, 0.55),  # octaves above the lowest pitch, as all of pitch
+    ("pitch_deviation", 0.2, 0.15),
+    ("pitch_quantile_0.05", 1.1, 0.55),
+    ("pitch_quantile_0.25", 1.2, 0.55),
+    ("pitch_quantile_0.5", 1.3, 0.55),
+    ("pitch_quantile_0.75", 1.4, 0.55),
+    ("pitch_quantile_0.95", 1.5, 0.6),
+    ("pitch_range", 0.5, 0.4),
+    ("pitch_movement", 0.015, 0.015),  # octaves in 10 ms
+    ("voiced_share", 0.6, 0.17),
+    ("aperiodicity_mean", 0.32, 0.11),
+    ("voice_onsets", 4.2, 1.7),  # a second
+    ("loudness_mean", -38.0, 6.0),  # dB of full scale, as all of loudness
+    ("loudness_deviation", 11.0, 2.5),
+    ("loudness_quantile_0.1", -54.0, 9.0),
+    ("loudness_quantile_0.5", -36.0, 6.0),
+    ("loudness_quantile_0.9", -28.0, 6.0),
+    ("loudness_range", 28.0, 9.0),
+    ("loudness_movement", 2.2, 0.6),  # dB in 10 ms
+    ("loudness_peaks", 4.2, 1.6),  # a second
+    ("spectral_flux", 0.8, 0.25),  # change of log power in 10 ms, mean of the bands
+    ("spectral_tilt", -4.5, 1.8),  # log power
 )
-MEL_MEAN, MEL_MEAN_SCALE = -11.0, 3.0
-MEL_DEVIATION, MEL_DEVIATION_SCALE = 3.0, 1.0
+# Log power of the mel bands falls from the first mean to the second. Bands tell who speaks as much as how, and there
+# are many of them: a scale of about three deviations keeps them from outweighing pitch, loudness and tempo.
+MEL_MEANS, MEL_MEAN_SCALE = (-9.0, -14.0), 5.5
+MEL_DEVIATION, MEL_DEVIATION_SCALE = 3.0, 2.0
 
 
 def window_statistics(measures: FrameMeasures, positions: Tensor, inside: Tensor, step: float) -> Tensor:
@@ -98,7 +106,8 @@ def window_statistics(measures: FrameMeasures, positions: Tensor, inside: Tensor
     unvoiced = ~voiced.any(dim=-1)
     pitched = torch.tensor([row[0].startswith("pitch") for row in STATISTICS], device=mel_mean.device)
     vector = vector.masked_fill(unvoiced[..., None] & pitched, 0.0)
-    bands = ((mel_mean - MEL_MEAN) / MEL_MEAN_SCALE, (mel_deviation - MEL_DEVIATION) / MEL_DEVIATION_SCALE)
+    falling = torch.linspace(*MEL_MEANS, mel_mean.shape[-1], device=mel_mean.device)
+    bands = ((mel_mean - falling) / MEL_MEAN_SCALE, (mel_deviation - MEL_DEVIATION) / MEL_DEVIATION_SCALE)
     return torch.cat([*bands, vector], dim=-1)
 
 
@@ -114,9 +123,9 @@ def _band_moments(mel: Tensor, positions: Tensor, inside: Tensor) -> tuple[Tenso
     weights.scatter_add_(2, positions, inside.to(weights.dtype))  # [B, N, F]
     count = weights.sum(dim=-1, keepdim=True).clamp(min=1.0)
     mean = weights @ mel / count
-    # About a fixed centre, so that the difference of squares keeps its digits.
-    squares = weights @ (mel - MEL_MEAN).square() / count
-    return mean, (squares - (mean - MEL_MEAN).square()).clamp(min=0.0).sqrt()
+    centre = sum(MEL_MEANS) / 2  # a fixed one, so that the difference of squares keeps its digits
+    squares = weights @ (mel - centre).square() / count
+    return mean, (squares - (mean - centre).square()).clamp(min=0.0).sqrt()
 
 
 def _pitch_statistics(octaves: Tensor, voiced: Tensor) -> list[Tensor]:

@@ -24,8 +24,8 @@ class TimmBackbone(nn.Module):
     Args:
         network: The timm model with its weights. Layers behind the last one needed are removed from it.
         feature_layers: Which layers of timm's `feature_info` to read (negative numbers count from the end); their
-            maps are averaged onto the grid, flattened and put one after the other. None: the network's own pooled
-            vector.
+            maps are averaged onto the grid, flattened, brought to mean 0 and variance 1 (inner layers are of any
+            scale) and put one after the other. None: the network's own pooled vector.
         pool_grid: Side G of the grid; a layer of C channels gives C * G * G values. Only with `feature_layers`.
         projected: Apply the network's last linear layer to the pooled vector too.
 
@@ -87,4 +87,5 @@ class TimmBackbone(nn.Module):
         maps = self.network.forward_intermediates(
             pictures, indices=self.feature_layers, stop_early=True, output_fmt="NCHW", intermediates_only=True
         )
-        return torch.cat([functional.adaptive_avg_pool2d(one, self.pool_grid).flatten(1) for one in maps], dim=1)
+        cells = [functional.adaptive_avg_pool2d(one, self.pool_grid).flatten(1) for one in maps]
+        return torch.cat([functional.layer_norm(vector, vector.shape[1:]) for vector in cells], dim=1)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
+import json
 import shlex
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +17,9 @@ from affect_lightning.command_line.tables import format_table
 from affect_lightning.errors import AffectLightningError, ConfigurationError
 
 CONFIGURATION = Path("experiments") / "sandbox.yaml"
-LONG_CLIPS = 1200
-LONG_STEPS = 900
+SHORT_CLIPS = 480
+LONG_CLIPS = 900
+LONG_STEPS = 480
 
 
 @dataclass(frozen=True)
@@ -46,10 +51,27 @@ class DemoPlan:
 
 def run(arguments: Sequence[str]) -> int:
     """Generate a corpus, test the untrained model, train, test again, and compare both in one report."""
-    plan = _plan(arguments)
+    plan, as_json = _plan(arguments)
     started = time.monotonic()
-    untrained, trained = f"untrained-seed{plan.seed}", f"trained-seed{plan.seed}"
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        runs, report_folder = _go_the_way(plan)
+    minutes = (time.monotonic() - started) / 60
+    page = (report_folder / "report.html").resolve()
+    if as_json:
+        print(json.dumps({**_scores(report_folder), "report": str(page), "runs": str(runs), "minutes": minutes}))
+        return 0
+    print(f"\nScores in percent\n{_score_table(report_folder)}")
+    print(f"\nReport:      {page}")
+    print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(runs))}")
+    print(f"Time:        {minutes:.1f} minutes")
+    return 0
+
+
+def _go_the_way(plan: DemoPlan) -> tuple[Path, Path]:
+    """Run the commands; returns the folder of the runs and that of the comparison."""
     runs = plan.out / "runs" / "sandbox"
+    untrained = _unused(runs, f"untrained-seed{plan.seed}")
+    trained = _unused(runs, f"trained-seed{plan.seed}")
     _do(
         "sandbox",
         *("--out", str(plan.corpus), "--clips", str(plan.clips)),
@@ -60,35 +82,40 @@ def run(arguments: Sequence[str]) -> int:
     _do("test", *plan.trainer_words(trained), "--ckpt_path", str(runs / trained / "checkpoints" / "last.ckpt"))
     report = plan.out / "report"
     _do("report", str(runs / untrained), str(runs / trained), "--out", str(report))
-    print(f"\nScores in percent\n{_score_table(report)}")
-    print(f"\nReport:      {(report / 'report.html').resolve()}")
-    print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(runs))}")
-    print(f"Time:        {(time.monotonic() - started) / 60:.1f} minutes")
-    return 0
+    return runs, report
 
 
-def _plan(arguments: Sequence[str]) -> DemoPlan:
+def _unused(runs: Path, name: str) -> str:
+    """A version's name that no earlier demo has used, so that runs never mix."""
+    if not (runs / name).exists():
+        return name
+    return next(f"{name}-{number}" for number in itertools.count(2) if not (runs / f"{name}-{number}").exists())
+
+
+def _plan(arguments: Sequence[str]) -> tuple[DemoPlan, bool]:
     parser = argparse.ArgumentParser(prog="affect-lightning demo", description=run.__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for corpus, runs and report")
     parser.add_argument("--seed", type=int, default=0, help="of the corpus and of the training (default: 0)")
     parser.add_argument("--clips", type=int, default=None, help="training clips")
-    parser.add_argument("--test-clips", type=int, default=20, help="clips in each test set (default: 20)")
+    parser.add_argument("--test-clips", type=int, default=16, help="clips in each test set (default: 16)")
     parser.add_argument("--steps", type=int, default=None, help="training steps (default: those of the YAML)")
     parser.add_argument("--long", action="store_true", help="more clips and steps: 25 minutes instead of 10")
     parser.add_argument("--config", type=Path, default=CONFIGURATION, help=f"experiment (default: {CONFIGURATION})")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output at the end")
     options = parser.parse_args(arguments)
     if not options.config.is_file():
         raise ConfigurationError(
             f"There is no {options.config}. Run the demo in a clone of the repository, or name an experiment with --config."
         )
-    return DemoPlan(
+    plan = DemoPlan(
         out=options.out,
         seed=options.seed,
-        clips=options.clips or (LONG_CLIPS if options.long else 600),
+        clips=options.clips or (LONG_CLIPS if options.long else SHORT_CLIPS),
         test_clips=options.test_clips,
         steps=options.steps or (LONG_STEPS if options.long else None),
         configuration=options.config,
     )
+    return plan, bool(options.json)
 
 
 def _do(*words: str) -> None:
@@ -98,6 +125,24 @@ def _do(*words: str) -> None:
     code = main(words)
     if code != 0:
         raise AffectLightningError(f"The demo stopped: `affect-lightning {words[0]}` ended with exit code {code}.")
+
+
+def _scores(report_folder: Path) -> dict[str, object]:
+    """Mean and scores of each run, as plain values."""
+    from affect_lightning.unibench.reports import read_report
+
+    report = read_report(report_folder)
+    return {
+        "rows": [
+            {
+                "name": row.name,
+                "mean": row.scores.mean,
+                "sets": {key: score.score for key, score in row.scores.sets.items()},
+            }
+            for row in report.rows
+        ],
+        "bounds": {bound.name: bound.mean for bound in report.bounds},
+    }
 
 
 def _score_table(report_folder: Path) -> str:
@@ -115,4 +160,6 @@ def _score_table(report_folder: Path) -> str:
     header = ("set", "metric", *(row.name for row in report.rows))
     table = format_table(header, rows, right=range(2, len(header)))
     bounds = [f"  {bound.name}: {bound.mean:.2f}" for bound in report.bounds if bound.mean is not None]
-    return "\n".join([table, "", "Best mean that a response naming one emotion can reach:", *bounds]) if bounds else table
+    return (
+        "\n".join([table, "", "Best mean that a response naming one emotion can reach:", *bounds]) if bounds else table
+    )

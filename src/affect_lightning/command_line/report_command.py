@@ -14,7 +14,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for the combined report")
     options = parser.parse_args(arguments)
 
-    from affect_lightning.unibench import compare_runs
+    from affect_lightning.unibench.reports import compare_runs
 
     compare_runs(options.runs, options.out)
     print(f"Report: {options.out / 'report.html'}")

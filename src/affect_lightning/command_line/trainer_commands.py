@@ -6,6 +6,9 @@ suits the device (`precision: null`), and results that land beside the checkpoin
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -26,16 +29,25 @@ from affect_lightning.command_line.plugin_arguments import (
     plugin_help,
     take_plugin_words,
 )
-from affect_lightning.data.module import ClipDataModule
+from affect_lightning.data.module import OWN_CORPUS, ClipDataModule
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.model.module import AffectGPTModule
 from affect_lightning.model.monitoring import TrainingMonitor
 from affect_lightning.plugin_loading import resolve_choice
 from affect_lightning.unibench.callback import BenchmarkCallback
+from affect_lightning.unibench.predictions import read_predictions
+from affect_lightning.unibench.reports import read_report
 
 # What `model.inputs: null` and `model.fused_streams: null` mean (paper, Section 5 and Eq. 3).
 DEFAULT_INPUTS = ("multi", "audio", "face", "text")
 DEFAULT_FUSED_STREAMS = ("audio", "face")
+# Warnings that tell the user of the program nothing, with the reason.
+EXPECTED_WARNINGS = (
+    "LightningCLI's args parameter",  # the words come from the command line, by way of program.py
+    r"Found \d+ module\(s\) in eval mode",  # the frozen encoders, on purpose
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # inside Lightning 2.6 with torch 2.15
+    r"The '\w+_dataloader' does not have many workers",  # `data.workers` is the user's choice
+)
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
 
@@ -179,12 +191,40 @@ def run(words: Sequence[str]) -> int:
         return 0
     if checkpoint_missing := _missing_checkpoint(rest):
         raise ConfigurationError(checkpoint_missing)
-    # The words come from program.py, which got them from the command line: there is no mistake to warn of.
-    warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
+    # Lightning 2.6 still calls what jsonargparse 4.53 deprecates; its user can do nothing about it.
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    for message in EXPECTED_WARNINGS:
+        warnings.filterwarnings("ignore", message=message)
     torch.set_float32_matmul_precision("high")
-    AffectCLI(rest, overrides)
-    sys.stdout.flush()
+    as_json = "--json" in rest
+    rest = [word for word in rest if word != "--json"]
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        program = AffectCLI(rest, overrides)
+    if program.trainer.is_global_zero:
+        _print_results(program, as_json)
     return 0
+
+
+def _print_results(program: AffectCLI, as_json: bool) -> None:
+    """Say what came out: the folder of a training, the scores' report, or the responses."""
+    folder = Path(program.trainer.log_dir or program.trainer.default_root_dir)
+    command = program.config.subcommand
+    result: dict[str, Any] = {"command": command, "folder": str(folder)}
+    if command == "predict":
+        result["responses"] = [
+            {"name": row.name, "response": row.response}
+            for row in read_predictions(folder / "predictions" / f"{OWN_CORPUS}.jsonl")
+        ]
+        lines = [f"{row['name']}: {row['response']}" for row in result["responses"]]
+    elif command == "test":
+        report = read_report(folder)
+        result["mean"] = report.rows[0].scores.mean
+        result["sets"] = {key: score.score for key, score in report.rows[0].scores.sets.items()}
+        result["report"] = str(folder / "report.html")
+        lines = [f"Report: {result['report']}"]
+    else:
+        lines = [f"Run: {folder}"]
+    print(json.dumps(result, ensure_ascii=False) if as_json else "\n".join(lines), flush=True)
 
 
 def _missing_checkpoint(words: Sequence[str]) -> str | None:

@@ -105,7 +105,7 @@ class ClipBatch:
 
     def to(self, device: torch.device | str, **options: Any) -> ClipBatch:
         """Move every tensor to `device`; Lightning calls this."""
-        moved = {
+        moved: dict[str, Any] = {
             item.name: value.to(device, **options)
             for item in fields(self)
             if isinstance(value := getattr(self, item.name), Tensor)
@@ -114,7 +114,7 @@ class ClipBatch:
 
     def pin_memory(self) -> ClipBatch:
         """Pin every tensor; torch's loader calls this."""
-        pinned = {
+        pinned: dict[str, Any] = {
             item.name: value.pin_memory()
             for item in fields(self)
             if isinstance(value := getattr(self, item.name), Tensor)

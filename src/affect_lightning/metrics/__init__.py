@@ -1,10 +1,17 @@
 """MER-UniBench's metrics: emotion wheels, set F-score, hit rate and sentiment scores (paper, section 4).
 
-`Taxonomy` maps labels to sectors; the functions are pure, the classes are torchmetrics. `unibench` scores with them,
-`model` logs them. Scores are fractions in [0, 1].
+`Taxonomy` maps labels to sectors; the functions are pure, the four metric classes are torchmetrics. `unibench` scores
+with them, `model` logs them. Scores are fractions in [0, 1].
+
+The metric classes are imported when they are first used: torchmetrics takes seconds to import, as it imports
+transformers where that is installed, and scoring saved outputs needs neither.
 """
 
-from affect_lightning.metrics.emotion_metrics import EmotionHitRate, EmotionWheelFScore
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from affect_lightning.metrics.functional import (
     ClipHits,
     ClipSentiments,
@@ -20,9 +27,12 @@ from affect_lightning.metrics.functional import (
     set_f_score,
 )
 from affect_lightning.metrics.label_strings import parse_labels
-from affect_lightning.metrics.sentiment_metrics import SentimentAccuracy, SentimentWAF
 from affect_lightning.metrics.taxonomy import Taxonomy
 from affect_lightning.metrics.wheels import Wheel
+
+if TYPE_CHECKING:
+    from affect_lightning.metrics.emotion_metrics import EmotionHitRate, EmotionWheelFScore
+    from affect_lightning.metrics.sentiment_metrics import SentimentAccuracy, SentimentWAF
 
 __all__ = [
     "ClipHits",
@@ -45,3 +55,17 @@ __all__ = [
     "sentiment_waf",
     "set_f_score",
 ]
+
+_METRIC_MODULES = {
+    "EmotionHitRate": "emotion_metrics",
+    "EmotionWheelFScore": "emotion_metrics",
+    "SentimentAccuracy": "sentiment_metrics",
+    "SentimentWAF": "sentiment_metrics",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a metric class when it is first asked for."""
+    if name in _METRIC_MODULES:
+        return getattr(import_module(f"{__name__}.{_METRIC_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

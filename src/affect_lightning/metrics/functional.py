@@ -259,6 +259,8 @@ def clip_sentiments(predictions: Sequence[str | None], truths: Sequence[float] |
     Raises:
         DataError: The numbers of predictions and truths differ, or a truth is not a number.
     """
+    if not isinstance(truths, Tensor):
+        truths = [math.nan if truth is None else truth for truth in truths]
     values = torch.as_tensor(truths, dtype=torch.float64, device="cpu").flatten()
     if len(predictions) != len(values):
         raise DataError(f"Got {len(predictions)} predicted sentiments for {len(values)} true values; expected equal.")

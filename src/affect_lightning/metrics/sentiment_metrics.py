@@ -1,7 +1,7 @@
 """torchmetrics shells of the sentiment metrics: `SentimentWAF` (primary) and `SentimentAccuracy` (companion).
 
-Both keep the confusion counts of `functional.py`, so they share their state inside a `torchmetrics.MetricCollection`, and
-any number of processes give the score of one process. Place in the paper: section 4, the sets with sentiment values.
+Both keep the confusion counts of `functional.py`, so they share their state inside a `torchmetrics.MetricCollection`,
+and any number of processes give the score of one process. Place in the paper: section 4, sentiment sets.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from affect_lightning.metrics.builtin import read_builtin_tables
 from affect_lightning.metrics.label_strings import LabelList, parse_labels
 from affect_lightning.metrics.wheels import LEVELS, Wheel
 
+_UNKNOWN = 0  # integer id of all labels that the taxonomy does not know
 MAX_SECTORS = 62  # sectors of one wheel and level; a set of them is kept as the bits of one int64
 
 
@@ -34,8 +35,8 @@ class Taxonomy:
         forms: Word form to its base words.
         synonyms: Base word to its wheel words.
         wheels: The wheels.
-        ranked: Whether the order of a base word's wheel words is a ranking of ours. Otherwise all wheel words of a label
-            are sorted alphabetically, as the official metric does.
+        ranked: Whether the order of a base word's wheel words is a ranking of ours. Otherwise all wheel words of a
+            label are sorted alphabetically, as the official metric does.
 
     Raises:
         DataError: A table is empty or a wheel has too many sectors.
@@ -63,9 +64,8 @@ class Taxonomy:
         self._forms = {form: tuple(bases) for form, bases in forms.items()}
         self._synonyms = {base: tuple(words) for base, words in synonyms.items()}
         self._sha256: str | None = None
-        self._rows: dict[str, int] = {}
-        self._bits = {level: np.zeros((0, len(self.wheels)), np.int64) for level in LEVELS}
-        self._known: dict[str, int] = {}
+        self._rows = {"": _UNKNOWN}  # label to its integer id, a row of the tables below
+        self._bits = {level: np.zeros((1, len(self.wheels)), np.int64) for level in LEVELS}
 
     @classmethod
     def builtin(cls) -> Taxonomy:
@@ -195,13 +195,11 @@ class Taxonomy:
             the order of `sector_names`.
         """
         check_level(level)
-        known, rows, counts = self._known, [], []
+        rows, counts = [], []
         for labels in label_lists:
             words = parse_labels(labels)
             counts.append(len(words))
-            for word in words:
-                row = known.get(word)
-                rows.append(self._row_of(word) if row is None else row)
+            rows.extend(self._row_of(word) for word in words)
         encoded = np.zeros((len(counts), len(self.wheels)), np.int64)
         filled = np.flatnonzero(counts)
         if filled.size:
@@ -210,17 +208,17 @@ class Taxonomy:
         return encoded
 
     def _row_of(self, word: str) -> int:
-        """Integer id of a label; words that differ in case or blanks only share it."""
-        row = self._rows.setdefault(word.strip().lower(), len(self._rows))
-        self._known[word] = row
-        return row
+        """Integer id of a label; only labels that the taxonomy knows get one of their own."""
+        label = word.strip().lower()
+        if label not in self._forms:
+            return _UNKNOWN
+        return self._rows.setdefault(label, len(self._rows))
 
     def _bit_table(self, level: int) -> np.ndarray[Any, np.dtype[np.int64]]:
         table = self._bits[level]
-        missing = list(self._rows)[len(table) :]
-        if missing:
-            added = np.zeros((len(missing), len(self.wheels)), np.int64)
-            for index, word in enumerate(missing):
+        if len(self._rows) > len(table):
+            added = np.zeros((len(self._rows) - len(table), len(self.wheels)), np.int64)
+            for index, word in enumerate(list(self._rows)[len(table) :]):
                 for number, wheel in enumerate(self.wheels, start=1):
                     sector = self.sector(word, number, level)
                     if sector is not None:

@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.nn.modules.module import _IncompatibleKeys
 
 from affect_lightning.contracts import ClipBatch
 from affect_lightning.errors import AffectLightningError, CheckpointError, ConfigurationError
@@ -157,7 +158,8 @@ class AffectGPTModule(LightningModule):
         """
         self.configure_model()
         check_state(state_dict, self.state_dict(), "the checkpoint")
-        return super().load_state_dict(state_dict, strict=False, assign=assign)
+        super().load_state_dict(state_dict, strict=False, assign=assign)
+        return _IncompatibleKeys([], [])  # frozen weights are no gap: Lightning would warn of each
 
     def training_step(self, batch: ClipBatch, batch_index: int) -> Tensor:
         """Loss of a batch; a loss that is no finite number stops the run.
@@ -262,8 +264,8 @@ class AffectGPTModule(LightningModule):
 
     def _not_finite(self, what: str, value: Tensor) -> str:
         return (
-            f"The {what} is {float(value)} at step {self.global_step}, clips {', '.join(self._batch_names)}. Training "
-            f"stops here; the last checkpoint is good. Look at these clips, lower model.learning_rate, or set "
+            f"The {what} is {float(value.detach())} at step {self.global_step}, clips {', '.join(self._batch_names)}. "
+            f"Training stops here; the last checkpoint is good. Look at these clips, lower model.learning_rate, or set "
             f"trainer.gradient_clip_val."
         )
 

@@ -96,7 +96,7 @@ class BenchmarkCallback(Callback):
         """Forget an earlier run."""
         self._clear()
 
-    def on_test_batch_end(  # noqa: PLR0917 (Lightning's signature)
+    def on_test_batch_end(
         self,
         trainer: Trainer,
         pl_module: LightningModule,
@@ -112,7 +112,7 @@ class BenchmarkCallback(Callback):
                 self._shown[prediction.corpus, prediction.name] = (subtitle, pictures_of(batch, index))
                 self._shown_per_set[prediction.corpus] = self._shown_per_set.get(prediction.corpus, 0) + 1
 
-    def on_predict_batch_end(  # noqa: PLR0917 (Lightning's signature)
+    def on_predict_batch_end(
         self,
         trainer: Trainer,
         pl_module: LightningModule,

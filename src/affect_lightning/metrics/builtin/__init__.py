@@ -28,9 +28,9 @@ def read_builtin_tables() -> BuiltinTables:
 
 
 @lru_cache(maxsize=1)
-def builtin_valences() -> dict[str, int]:
-    """Every word form of the built-in vocabulary, on a wheel or not, with its valence: -1, 0 or 1."""
-    valence_of_base = {base: int(valence) for base, valence, _ in _rows("words.tsv")}
+def builtin_valences() -> dict[str, float]:
+    """Every word form of the built-in vocabulary, on a wheel or not, with its valence: -1.5 negative to 1 positive."""
+    valence_of_base = {base: float(valence) for base, valence, _ in _rows("words.tsv")}
     return {form: valence_of_base[bases.split(", ")[0]] for form, bases in _rows("forms.tsv")}
 
 

@@ -1,0 +1,262 @@
+"""Who may import whom (docs/architecture.md), packaging of every folder, and imports that must stay light."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = {"affect_lightning": ROOT / "src", "affect_lightning_plugins": ROOT / "plugins"}
+CORE, PLUGINS = SOURCES
+FORBIDDEN_FOLDERS = {"utils", "common", "helpers", "misc"}
+FOR_EVERYBODY = (f"{CORE}.errors", f"{CORE}.safe_npz")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What the modules of one folder may import beside the standard library, their own folder and FOR_EVERYBODY.
+
+    Attributes:
+        inside: Modules of ours, with all below them.
+        libraries: Other libraries; None for any.
+        never: Libraries that are forbidden although `libraries` is None.
+    """
+
+    inside: tuple[str, ...] = ()
+    libraries: frozenset[str] | None = None
+    never: frozenset[str] = frozenset()
+
+
+def core(*folders: str) -> tuple[str, ...]:
+    return tuple(f"{CORE}.{folder}" for folder in folders)
+
+
+TORCH = frozenset({"torch", "numpy"})
+RULES = {
+    f"{CORE}.contracts": Rule(libraries=TORCH),
+    f"{CORE}.plugin_loading": Rule(core("contracts"), frozenset({"jsonargparse"})),
+    f"{CORE}.prompting": Rule(libraries=frozenset()),
+    f"{CORE}.data": Rule(core("contracts", "plugin_loading", "prompting"), never=frozenset({"transformers"})),
+    f"{CORE}.model": Rule(core("contracts", "plugin_loading", "prompting", "metrics")),
+    f"{CORE}.metrics": Rule(libraries=TORCH | {"torchmetrics"}),
+    f"{CORE}.unibench": Rule(core("contracts", "plugin_loading", "metrics", "data.readers")),
+    f"{CORE}.annotation": Rule(core("contracts", "plugin_loading", "data", "metrics")),
+    f"{CORE}.sandbox": Rule(core("metrics"), never=frozenset({"transformers", "lightning"})),
+    f"{CORE}.testing": Rule(core("contracts", "plugin_loading")),
+    f"{CORE}.command_line": Rule((CORE,)),
+    f"{CORE}.errors": Rule(libraries=frozenset()),
+    f"{CORE}.safe_npz": Rule(libraries=frozenset({"numpy"})),
+    f"{CORE}.__main__": Rule(core("command_line")),
+    f"{PLUGINS}.label_extractors": Rule(core("contracts", "metrics", "prompting")),
+    PLUGINS: Rule(core("contracts")),
+    CORE: Rule(libraries=frozenset()),
+}
+
+
+def module_files() -> Iterator[tuple[str, Path]]:
+    """Every module of ours by name."""
+    for package, folder in SOURCES.items():
+        for path in sorted((folder / package).rglob("*.py")):
+            parts = path.relative_to(folder).with_suffix("").parts
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def is_within(module: str, parent: str) -> bool:
+    return module == parent or module.startswith(parent + ".")
+
+
+def imported_modules(source: str, module: str, is_package: bool) -> Iterator[str]:
+    """Everything that a source imports, at any depth and under any condition, with relative names resolved.
+
+    `from a import b` counts as `a.b` where `a` is ours: b may be a module.
+    """
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = module.split(".")[: None if is_package and node.level == 1 else is_package - node.level]
+                base = ".".join([*parents, base]).rstrip(".")
+            ours = base.split(".")[0] in SOURCES
+            yield from ((f"{base}.{alias.name}" for alias in node.names) if ours else [base])
+
+
+def rule_of(module: str) -> tuple[str, Rule]:
+    """The rule of the innermost folder that has one."""
+    scope = max((scope for scope in RULES if is_within(module, scope)), key=len)
+    return scope, RULES[scope]
+
+
+def own_folder(module: str, scope: str) -> str:
+    """What a module may import freely: the folder of its rule; of plugins, those of its own group only."""
+    return ".".join(module.split(".")[:2]) if scope == PLUGINS and module.count(".") else scope
+
+
+def violations(module: str, source: str, is_package: bool = False) -> list[str]:
+    """Sentences about the imports that break the rules."""
+    scope, rule = rule_of(module)
+    allowed = (own_folder(module, scope), *rule.inside, *FOR_EVERYBODY)
+    if scope == CORE:
+        allowed = FOR_EVERYBODY
+    found = []
+    for imported in imported_modules(source, module, is_package):
+        top = imported.split(".")[0]
+        if top in SOURCES:
+            # The name after the dot may be a class, so a parent that stands for itself counts too.
+            if top == PLUGINS and is_within(module, CORE):
+                found.append(f"{module} imports {imported}: the core never imports plugins")
+            elif not any(is_within(imported, parent) for parent in allowed):
+                found.append(f"{module} imports {imported}: {scope} may import {', '.join(allowed)} of ours")
+        elif not is_library_allowed(top, rule):
+            found.append(f"{module} imports {imported}: {scope} may not import {top}; see RULES")
+    return found
+
+
+def is_library_allowed(library: str, rule: Rule) -> bool:
+    if library in sys.stdlib_module_names:
+        return True
+    return library not in rule.never and (rule.libraries is None or library in rule.libraries)
+
+
+def test_every_module_keeps_the_rules() -> None:
+    found = [
+        sentence
+        for module, path in module_files()
+        for sentence in violations(module, path.read_text(encoding="utf-8"), path.name == "__init__.py")
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        (f"{CORE}.metrics.wheels", "import transformers"),
+        (f"{CORE}.metrics.wheels", "def f():\n    from affect_lightning.model import AffectGPT"),
+        (f"{CORE}.data.loader", "if True:\n    import transformers.models"),
+        (f"{CORE}.data.loader", "from affect_lightning import model"),
+        (f"{CORE}.data.loader", "from ..model import network"),
+        (f"{CORE}.model.network", "from affect_lightning_plugins.pre_fusions.none import NoPreFusion"),
+        (f"{CORE}.unibench.scoring", "from affect_lightning.data.faces import crop"),
+        (f"{CORE}.prompting", "import torch"),
+        (f"{CORE}.contracts.features", "import lightning"),
+        (f"{CORE}.plugin_loading.listing", "import affect_lightning.data"),
+        (f"{PLUGINS}.video_encoders.mine", "from affect_lightning.metrics import Taxonomy"),
+        (f"{PLUGINS}.video_encoders.mine", "from affect_lightning_plugins.audio_encoders import windows"),
+        (f"{CORE}", "import torch"),
+    ],
+)
+def test_a_broken_rule_is_found(module: str, source: str) -> None:
+    assert len(violations(module, source)) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        (f"{CORE}.unibench.scoring", "from affect_lightning.data.readers import read_benchmark_set"),
+        (f"{CORE}.unibench.scoring", "from affect_lightning.data import readers"),
+        (f"{CORE}.data.loader", "from .faces import crop\nfrom ..contracts import ClipBatch\nimport numpy"),
+        (f"{CORE}.sandbox.authoring", "from affect_lightning.errors import DataError"),
+        (f"{PLUGINS}.label_extractors.rules", "from affect_lightning.metrics import Taxonomy"),
+        (f"{PLUGINS}.video_encoders.mine", "from affect_lightning_plugins.video_encoders.other import x\nimport timm"),
+    ],
+)
+def test_what_is_allowed_is_not_found(module: str, source: str) -> None:
+    assert violations(module, source) == []
+
+
+# --- packaging ---
+
+
+def packaging() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(ROOT / "setup.cfg", encoding="utf-8")
+    return parser
+
+
+def test_every_folder_with_modules_is_packaged() -> None:
+    listed = packaging()["options"]["packages"].split()
+    folders = {
+        ".".join(path.parent.relative_to(folder).parts)
+        for package, folder in SOURCES.items()
+        for path in (folder / package).rglob("*.py")
+    }
+    assert sorted(folders - set(listed)) == [], "add these to `packages` in setup.cfg"
+    assert sorted(set(listed) - folders) == [], "setup.cfg lists folders that do not exist"
+    assert len(listed) == len(set(listed))
+
+
+def test_every_file_beside_the_modules_is_packaged() -> None:
+    patterns = packaging()["options.package_data"]["*"].replace(",", " ").split()
+    left_out = [
+        str(path.relative_to(ROOT))
+        for package, folder in SOURCES.items()
+        for path in (folder / package).rglob("*")
+        if path.is_file()
+        and path.suffix not in (".py", ".pyc")
+        and not any(fnmatch(path.name, one) for one in patterns)
+    ]
+    assert not left_out, "add a pattern to [options.package_data] in setup.cfg"
+
+
+def test_every_entry_point_names_a_class_that_exists() -> None:
+    files = dict(module_files())
+    for group, lines in packaging()["options.entry_points"].items():
+        for line in filter(None, lines.splitlines()):
+            module, _, attribute = line.partition("=")[2].strip().partition(":")
+            assert module in files, f"{group}: {line} names a module that does not exist"
+            tree = ast.parse(files[module].read_text(encoding="utf-8"))
+            defined = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+            assert attribute in defined, f"{group}: {line} names something that {module} does not define"
+
+
+def test_no_folder_has_a_name_that_says_nothing() -> None:
+    skipped = {".git", ".venv", "build", "dist", "runs", "shared"}
+    named = []
+    for folder, folders, _ in os.walk(ROOT):
+        folders[:] = [name for name in folders if name not in skipped and not name.startswith(".")]
+        named += [f"{folder}/{name}" for name in folders if name in FORBIDDEN_FOLDERS]
+    assert not named
+
+
+# --- what importing loads ---
+
+
+def loaded_by(program: str, after: str = "pass") -> set[str]:
+    """Names of the modules that a program loads beyond those of the one before it, in a fresh interpreter."""
+    lines = ["import json, sys", after, "before = set(sys.modules)", program]
+    lines.append("print(json.dumps(sorted(set(sys.modules) - before)))")
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(("package", "after"), [("metrics", "import torchmetrics"), ("data", "pass")])
+def test_metrics_and_data_load_neither_model_nor_transformers(package: str, after: str) -> None:
+    """torchmetrics loads transformers by itself where it is installed; what metrics adds to that is looked at."""
+    loaded = loaded_by(f"import affect_lightning.{package}", after)
+    assert f"{CORE}.{package}" in loaded
+    assert not {name for name in loaded if is_within(name, f"{CORE}.model") or is_within(name, "transformers")}
+    assert not {name for name in loaded if is_within(name, PLUGINS)}
+
+
+def test_the_package_and_plugin_loading_load_no_torch() -> None:
+    loaded = loaded_by("import affect_lightning, affect_lightning.errors, affect_lightning.plugin_loading")
+    assert f"{CORE}.plugin_loading.building" in loaded
+    heavy = {"torch", "numpy", "jsonargparse", "lightning", "transformers", PLUGINS, f"{CORE}.contracts"}
+    assert not heavy & loaded
+
+
+def test_prompting_loads_the_standard_library_only() -> None:
+    tops = {name.split(".")[0] for name in loaded_by(f"import {CORE}.prompting")}
+    assert tops - set(sys.stdlib_module_names) <= {CORE}
