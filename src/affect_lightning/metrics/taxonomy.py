@@ -195,7 +195,8 @@ class Taxonomy:
             the order of `sector_names`.
         """
         check_level(level)
-        rows, counts = [], []
+        rows: list[int] = []
+        counts: list[int] = []
         for labels in label_lists:
             words = parse_labels(labels)
             counts.append(len(words))
