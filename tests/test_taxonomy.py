@@ -312,7 +312,7 @@ def test_label_texts(text: object, labels: tuple[str, ...]) -> None:
 words = st.text(st.characters(exclude_characters="'\",[]", exclude_categories=("Cs",)), min_size=1).filter(str.strip)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.lists(words, max_size=6), st.randoms(use_true_random=False))
 def test_label_texts_and_lists_agree_in_any_order(labels: list[str], random) -> None:  # type: ignore[no-untyped-def]
     stripped = tuple(label.strip() for label in labels)
