@@ -32,7 +32,7 @@ install-test: $(VENV)/.installed-test
 demo: install  ## Generate a corpus, train, test, report (10 minutes on 2 cores); SEED=1 for another corpus
 	$(BIN)/affect-lightning demo --out $(DEMO) --seed $(SEED)
 
-demo-long: install  ## The same with more clips and steps (25 minutes on 2 cores)
+demo-long: install  ## The same with more clips and steps (meant for 25 minutes on 2 cores)
 	$(BIN)/affect-lightning demo --out $(DEMO)-long --seed $(SEED) --long
 
 test: install-test  ## Run every test
