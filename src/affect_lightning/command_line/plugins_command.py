@@ -13,6 +13,7 @@ from dataclasses import asdict
 from affect_lightning.command_line.tables import format_table
 from affect_lightning.errors import PluginError
 from affect_lightning.plugin_loading import GROUPS, PluginListing, list_plugins, plugin_options
+from affect_lightning.plugin_loading.listing import nearest_hint
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -74,9 +75,5 @@ def describe_plugin(listing: PluginListing) -> str:
 
 
 def _unknown(name: str, listings: Sequence[PluginListing]) -> str:
-    from difflib import get_close_matches
-
     names = sorted({listing.name for listing in listings})
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"There is no plugin {name!r}.{hint} Installed: {', '.join(names)}."
+    return f"There is no plugin {name!r}.{nearest_hint(name, names)} Installed: {', '.join(names)}."

@@ -24,6 +24,15 @@ from affect_lightning.metrics.taxonomy import Taxonomy
 LabelLists = Sequence[LabelList]
 
 
+def _scored_sums(scored: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums [W] of two values [B, W] over the clips that count, and the number of these clips, float64."""
+    return (
+        torch.where(scored, first, 0.0).sum(0),
+        torch.where(scored, second, 0.0).sum(0),
+        scored.sum(0).double(),
+    )
+
+
 @dataclass(frozen=True)
 class ClipSetScores:
     """Agreement of predicted and true sectors, clip by clip.
@@ -40,11 +49,7 @@ class ClipSetScores:
 
     def sums(self) -> tuple[Tensor, Tensor, Tensor]:
         """Sums over the scored clips: precision, recall and count, float64 [W] each."""
-        return (
-            torch.where(self.scored, self.precision, 0.0).sum(0),
-            torch.where(self.scored, self.recall, 0.0).sum(0),
-            self.scored.sum(0).double(),
-        )
+        return _scored_sums(self.scored, self.precision, self.recall)
 
 
 @dataclass(frozen=True)
@@ -81,11 +86,7 @@ class ClipHits:
 
     def sums(self) -> tuple[Tensor, Tensor, Tensor]:
         """Sums over the scored clips: hits, M-scores and count, float64 [W] each."""
-        return (
-            torch.where(self.scored, self.hit, 0.0).sum(0),
-            torch.where(self.scored, self.m_score, 0.0).sum(0),
-            self.scored.sum(0).double(),
-        )
+        return _scored_sums(self.scored, self.hit, self.m_score)
 
 
 @dataclass(frozen=True)

@@ -134,10 +134,15 @@ def find_plugin(group: str, name: str) -> PluginListing:
     return matches[0]
 
 
+def nearest_hint(name: str, known: Iterable[str]) -> str:
+    """` Did you mean 'qformer'?` for a name near to a known one, with the space before it; else nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
 def _unknown_name(part: str, name: str, known: Iterable[str]) -> str:
     names = sorted(set(known))
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = nearest_hint(name, names)
     listed = ", ".join(names) if names else "none"
     return (
         f"There is no {part} plugin {name!r}.{hint} Installed: {listed}. "
