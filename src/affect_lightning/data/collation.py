@@ -30,6 +30,7 @@ class CollatedBatch:
         error: The first error that no quarantine covers.
         frames: Real frames read.
         frames_without_face: Those of them in which the face was not found.
+        clips_without_face: Clips of which no frame showed a face.
     """
 
     batch: ClipBatch | None
@@ -37,6 +38,7 @@ class CollatedBatch:
     error: AffectLightningError | None = None
     frames: int = 0
     frames_without_face: int = 0
+    clips_without_face: int = 0
 
     def pin_memory(self) -> CollatedBatch:
         """Pin the batch; torch's loader calls this."""
@@ -65,6 +67,7 @@ class ClipCollator:
             error=next((item.error for item in items if isinstance(item, FailedSample)), None),
             frames=sum(int(sample.frame_mask.sum()) for sample in samples if sample.frame_mask is not None),
             frames_without_face=sum(sample.frames_without_face for sample in samples),
+            clips_without_face=sum(sample.clips_without_face for sample in samples),
         )
 
 

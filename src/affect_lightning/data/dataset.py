@@ -85,6 +85,7 @@ class ClipSample:
         frame_mask: True where a picture is real [T].
         waveform: float32 [S].
         frames_without_face: Real frames in which the face was not found.
+        clips_without_face: 1 if the face was found in none of them, else 0.
     """
 
     record: ClipRecord
@@ -97,6 +98,7 @@ class ClipSample:
     frame_mask: np.ndarray | None = None
     waveform: np.ndarray | None = None
     frames_without_face: int = 0
+    clips_without_face: int = 0
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,8 @@ class ClipDataset:
             sample.frame = np.stack([resize(frame, options.crop_size) for frame in decoded.frames])
         if "face" in options.streams:
             crops = self._crops(record, decoded)
-            sample.face, sample.frames_without_face = crops.pictures, crops.frames_without_face
+            sample.face = crops.pictures
+            sample.frames_without_face, sample.clips_without_face = crops.frames_without_face, crops.clips_without_face
             sample.frame_mask = crops.mask if sample.frame_mask is None else crops.mask & sample.frame_mask
         return sample
 

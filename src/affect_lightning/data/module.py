@@ -7,7 +7,6 @@ Legend: B clips, T frames.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +18,7 @@ from affect_lightning.contracts import ClipRecord, FaceDetector
 from affect_lightning.data.box_cache import BoxCache
 from affect_lightning.data.clip_sources import ClipSources, TestOverlap
 from affect_lightning.data.dataset import ClipDataset, Questioner, ReadingOptions, SubtitleLanguage
-from affect_lightning.data.faces import FaceCropper
+from affect_lightning.data.faces import ClipWithoutFace, FaceCropper, FacePolicy, FrameWithoutFace
 from affect_lightning.data.loading import BatchPlan, ClipLoader, LoadingCounts, WorkerStart
 from affect_lightning.data.ordering import SetBalance, check_order_options
 from affect_lightning.data.quarantine import BadClip, BadClipPolicy, Quarantine, check_bad_clip_options
@@ -36,12 +35,6 @@ _SPLITS = {
     "predict": ("predict",),
 }
 OWN_CORPUS = "own"  # `ClipRecord.corpus` of the clips given to predict
-
-
-def default_cache_folder() -> Path:
-    """`affect-lightning/face_boxes` in the user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`)."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "affect-lightning" / "face_boxes"
 
 
 class ClipDataModule(LightningDataModule):
@@ -85,7 +78,12 @@ class ClipDataModule(LightningDataModule):
         workers: Worker processes that read clips; 0 reads in the main process (0, our choice: right everywhere).
         worker_start: How workers start: spawn, fork or forkserver (spawn, our choice: safe beside threads).
         face_detector: Plugin of the group face_detectors, used where a set has no released crops (centerface, ours).
-        cache_folder: Where face boxes are kept; None means the user's cache folder.
+        cache_folder: Where face boxes are kept; None means beside the data (`SET/face_boxes`), or the user's cache
+            folder where that cannot be written.
+        frame_without_face: What a frame without the speaker's face gives: `nearest` (cut at the box of the nearest
+            frame that has one), `whole` (the whole frame) or `drop` (the frame is masked). nearest, our choice.
+        clip_without_face: What a clip without any face gives: `whole` (its whole frames) or `drop` (quarantine, stage
+            face). whole, our choice.
         seed: Of the order of the training clips and of the draw of questions.
         on_bad_clip: What to do with a clip that cannot be read: `quarantine` (go on without it, counted) or `error`.
         max_bad_share: Share of a split's clips that may be bad before the run stops (0.01, our choice).
@@ -129,6 +127,8 @@ class ClipDataModule(LightningDataModule):
         worker_start: WorkerStart = "spawn",
         face_detector: PluginChoice = "centerface",
         cache_folder: Path | str | None = None,
+        frame_without_face: FrameWithoutFace = "nearest",
+        clip_without_face: ClipWithoutFace = "whole",
         seed: int = 0,
         on_bad_clip: BadClipPolicy = "quarantine",
         max_bad_share: float = 0.01,
@@ -170,7 +170,8 @@ class ClipDataModule(LightningDataModule):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.workers, self.worker_start = workers, worker_start
         self.face_detector = face_detector
-        self.cache_folder = _path(cache_folder) or default_cache_folder()
+        self.cache_folder = _path(cache_folder)
+        self.face_policy = FacePolicy(frame_without_face, clip_without_face)
         self.seed = seed
         self.on_bad_clip, self.max_bad_share = on_bad_clip, max_bad_share
         self.quarantine_file = _path(quarantine_file)
@@ -261,7 +262,8 @@ class ClipDataModule(LightningDataModule):
             return None
         if self._cropper is None:
             detector: FaceDetector = build_part("face_detectors", self.face_detector)
-            self._cropper = FaceCropper(detector, self.options.crop_size, BoxCache(self.cache_folder))
+            cache = BoxCache(self.cache_folder)
+            self._cropper = FaceCropper(detector, self.options.crop_size, cache, policy=self.face_policy)
         return self._cropper
 
     def _quarantine_path(self) -> Path | None:
@@ -276,7 +278,7 @@ class ClipDataModule(LightningDataModule):
         return [clip for quarantine in self.quarantines.values() for clip in quarantine.clips]
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """By split: clips, frames, frames_without_face, lost_batches and quarantined, in this process so far."""
+        """By split: clips, frames, frames_without_face, clips_without_face, lost_batches and quarantined, in this process so far."""
         met: dict[str, LoadingCounts] = {split: loader.counts for split, loader in self._loaders.items()}
         return {
             split: {**asdict(counts), "quarantined": len(self.quarantines[split].clips)}
