@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from face_cases import ScriptedDetector, box
 
 from affect_lightning.contracts import FaceBox
 from affect_lightning.data.faces import FaceCropper, FacePolicy, crop_square, fill_gaps, read_face_file
 from affect_lightning.data.quarantine import UnreadableClipError
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import build_part
+from face_cases import ScriptedDetector, box
+
 
 def test_gaps_take_the_nearest_box() -> None:
     first, second = box(10, 10, 4), box(20, 20, 4)
@@ -83,7 +84,9 @@ def test_a_clip_without_a_face_is_used_whole(frame_policy: Any) -> None:
 
 
 def test_a_clip_without_a_face_is_dropped() -> None:
-    with pytest.raises(UnreadableClipError, match=r"a.mp4 .*no face was found in its 3 frames.*set it to whole") as error:
+    with pytest.raises(
+        UnreadableClipError, match=r"a.mp4 .*no face was found in its 3 frames.*set it to whole"
+    ) as error:
         crops_of([[], [], []], FacePolicy(clip="drop"))
     assert error.value.stage == "face"
     assert crops_of(FOUND, FacePolicy(clip="drop")).frames_without_face == 1

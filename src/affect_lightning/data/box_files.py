@@ -11,6 +11,7 @@ import os
 import socket
 import uuid
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,7 @@ class _Places:
 
     def _merge(self) -> None:
         newest_first = np.concatenate([np.fromiter(self._recent, np.uint64, len(self._recent)), self._keys])
-        places = np.concatenate(
-            [np.fromiter(self._recent.values(), np.uint64, len(self._recent)), self._places]
-        )
+        places = np.concatenate([np.fromiter(self._recent.values(), np.uint64, len(self._recent)), self._places])
         self._keys, first = np.unique(newest_first, return_index=True)
         self._places = places[first]
         self._recent.clear()
@@ -139,10 +138,8 @@ class GrowingFiles:
                 for line in stream:
                     if not line.endswith(b"\n"):  # torn, or being written
                         break
-                    try:
+                    with suppress(ValueError):  # a damaged line: its boxes are detected anew
                         self._places.put(int(line[:16], 16), self._number[path] << _OFFSET_BITS | offset)
-                    except ValueError:
-                        pass  # a damaged line: its boxes are detected anew
                     offset += len(line)
         except OSError:  # removed meanwhile, or not ours to read
             return

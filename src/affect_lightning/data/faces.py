@@ -2,7 +2,8 @@
 
 The authors extract faces off line with OpenFace, a Windows program; here a detector plugin runs in the loader's
 workers and its boxes are kept on disk, so that detection is paid once. Neighbours: `decoding.py` gives the frames,
-`speaker.py` chooses the face, `box_cache.py` keeps the boxes, `dataset.py` calls the cropper. Legend: T frames, H height and W width in pixels.
+`speaker.py` chooses the face, `box_cache.py` keeps the boxes, `dataset.py` calls the cropper.
+Legend: T frames, H height and W width in pixels.
 """
 
 from __future__ import annotations
@@ -54,6 +55,19 @@ class FacePolicy:
         ):
             if value not in known:
                 raise ConfigurationError(f"{option} must be one of {', '.join(known)}; got {value!r}.")
+
+
+@dataclass(frozen=True)
+class FoundFaces:
+    """The faces in the real frames of one clip.
+
+    Attributes:
+        boxes: Of everybody, T lists, best score first.
+        speaker: The speaker's among them, None where it was not found [T].
+    """
+
+    boxes: list[list[FaceBox]]
+    speaker: list[FaceBox | None]
 
 
 @dataclass(frozen=True)
@@ -159,22 +173,41 @@ class FaceCropper:
         Raises:
             UnreadableClipError: No face was found in the clip and the policy is to drop it.
         """
-        pictures = np.zeros((len(frames), self.crop_size, self.crop_size, 3), dtype=np.uint8)
         real = frames[mask]
         if not self.detector.finds_faces:
+            pictures = np.zeros((len(frames), self.crop_size, self.crop_size, 3), dtype=np.uint8)
             pictures[: len(real)] = [resize(frame, self.crop_size) for frame in real]
             return FaceCrops(pictures, mask)
-        chosen = choose_speaker(self._boxes(real, len(frames), source), real)
-        found = np.array([box is not None for box in chosen])
-        if not found.any() and self.policy.clip == "drop":
+        return self.cut(frames, mask, self.find(real, len(frames), source), source)
+
+    def find(self, real: np.ndarray, frame_count: int, source: Path) -> FoundFaces:
+        """The faces of everybody and the speaker among them.
+
+        Args:
+            real: The real frames, RGB, uint8 [T, H, W, 3].
+            frame_count: Frames that were asked for, for the cache.
+            source: The video file, for the cache.
+
+        Raises:
+            UnreadableClipError: The file is gone.
+        """
+        boxes = self._boxes(real, frame_count, source)
+        return FoundFaces(boxes, choose_speaker(boxes, real))
+
+    def cut(self, frames: np.ndarray, mask: np.ndarray, found: FoundFaces, source: Path) -> FaceCrops:
+        """The crops of found faces; arguments and errors as in `crop`."""
+        real, speaker = frames[mask], found.speaker
+        seen = np.array([box is not None for box in speaker])
+        if not seen.any() and self.policy.clip == "drop":
             raise UnreadableClipError(
                 source,
                 "face",
                 f"no face was found in its {len(real)} frames, and clip_without_face is drop; set it to whole to use "
                 f"the whole frames.",
             )
-        drops = found.any() and self.policy.frame == "drop"
-        stand_ins = fill_gaps(chosen) if self.policy.frame == "nearest" else chosen
+        drops = seen.any() and self.policy.frame == "drop"
+        stand_ins = fill_gaps(speaker) if self.policy.frame == "nearest" else speaker
+        pictures = np.zeros((len(frames), self.crop_size, self.crop_size, 3), dtype=np.uint8)
         for index, (frame, box) in enumerate(zip(real, stand_ins, strict=True)):
             if box is not None:
                 pictures[index] = crop_square(frame, box, self.crop_size, self.margin)
@@ -182,8 +215,8 @@ class FaceCropper:
                 pictures[index] = resize(frame, self.crop_size)
         kept = mask.copy()
         if drops:
-            kept[np.flatnonzero(mask)[~found]] = False
-        return FaceCrops(pictures, kept, int((~found).sum()), int(not found.any()))
+            kept[np.flatnonzero(mask)[~seen]] = False
+        return FaceCrops(pictures, kept, int((~seen).sum()), int(not seen.any()))
 
     def _boxes(self, real: np.ndarray, frame_count: int, source: Path) -> list[list[FaceBox]]:
         """From the cache or the detector, rounded alike."""

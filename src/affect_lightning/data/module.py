@@ -278,7 +278,7 @@ class ClipDataModule(LightningDataModule):
         return [clip for quarantine in self.quarantines.values() for clip in quarantine.clips]
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """By split: clips, frames, frames_without_face, clips_without_face, lost_batches and quarantined, in this process so far."""
+        """By split: the fields of `LoadingCounts` and `quarantined`, in this process so far."""
         met: dict[str, LoadingCounts] = {split: loader.counts for split, loader in self._loaders.items()}
         return {
             split: {**asdict(counts), "quarantined": len(self.quarantines[split].clips)}
