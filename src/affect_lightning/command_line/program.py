@@ -43,6 +43,7 @@ COMMANDS: dict[str, Command] = {
     "predict": Command("Responses to clips of your own.", "trainer_commands", True),
     "plugins": Command("List the installed plugins, or explain one.", "plugins_command"),
     "sandbox": Command("Generate the sandbox corpus in the official folder layouts.", "sandbox_command"),
+    "pack": Command("Write the training set as shards, to stream from a folder or from S3.", "pack_command"),
     "export": Command("Turn a checkpoint into a peft adapter, projectors.safetensors and a config.", "export_command"),
     "taxonomy": Command("Fetch the official emotion wheels, look a word up, draw the wheels.", "taxonomy_command"),
     "score": Command("Score saved outputs of any model, or a folder of them.", "score_command"),

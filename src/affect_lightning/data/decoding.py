@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from affect_lightning.data.media_files import MediaFile, NamedBytes, PackedFile
 from affect_lightning.data.quarantine import UnreadableClipError
 
 MAX_PIXELS = 8192 * 4352  # our choice: an 8K picture; a header that announces more is broken or hostile
@@ -44,12 +44,12 @@ class DecodedClip:
 
 
 def decode_clip(
-    video: Path | None, audio: Path | None, *, frame_count: int | None, sample_rate: int | None
+    video: MediaFile | None, audio: MediaFile | None, *, frame_count: int | None, sample_rate: int | None
 ) -> DecodedClip:
     """Decode a clip.
 
     Args:
-        video: The video file; None only if no frames are wanted and `audio` is given.
+        video: The video file, on disk or out of a shard; None only if no frames are wanted and `audio` is given.
         audio: The sound file; None means the video's own track.
         frame_count: T, or None to leave the pictures unread.
         sample_rate: Of the waveform in Hz, or None to leave the sound unread.
@@ -78,25 +78,33 @@ def decode_clip(
 
 
 @contextmanager
-def _open(path: Path | None, stage: str) -> Iterator[Any]:
+def _open(path: MediaFile | None, stage: str) -> Iterator[Any]:
     """The opened container; whatever FFmpeg or the file system reports becomes an `UnreadableClipError`."""
     import av
 
     if path is None:
         raise UnreadableClipError(None, stage, f"the annotation names no {stage} file for it, but the inputs need one.")
     try:
-        if not path.is_file():
-            what = "it is no regular file" if path.exists() else "the file does not exist"
-            raise UnreadableClipError(path, stage, f"{what}.")
+        source = _source(path, stage)
         options = _WAV_OPTIONS if path.suffix.lower() == ".wav" else _OPTIONS
-        with av.open(str(path), metadata_errors="replace", options=options) as container:
+        with av.open(source, metadata_errors="replace", options=options) as container:
             yield container
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UnreadableClipError(path, stage, f"{reason}; expected a media file that FFmpeg decodes.") from error
 
 
-def _stream(container: Any, kind: str, path: Path | None) -> Any:
+def _source(path: MediaFile, stage: str) -> str | NamedBytes:
+    """What FFmpeg opens: a path, or a stream over the bytes of a packed file."""
+    if isinstance(path, PackedFile):
+        return path.opened(stage)
+    if not path.is_file():
+        what = "it is no regular file" if path.exists() else "the file does not exist"
+        raise UnreadableClipError(path, stage, f"{what}.")
+    return str(path)
+
+
+def _stream(container: Any, kind: str, path: MediaFile | None) -> Any:
     """First stream of that kind, set to decode in this thread: the workers are the parallelism."""
     streams = container.streams.video if kind == "video" else container.streams.audio
     if not streams:
@@ -116,7 +124,7 @@ def _start_seconds(container: Any) -> float:
     return (container.start_time or 0) / 1e6  # FFmpeg's container times are microseconds
 
 
-def _read_packets(container: Any, streams: Sequence[Any], path: Path | None) -> dict[int, list[Any]]:
+def _read_packets(container: Any, streams: Sequence[Any], path: MediaFile | None) -> dict[int, list[Any]]:
     """All packets of the streams, undecoded, in the file's order, by stream index."""
     packets: dict[int, list[Any]] = {stream.index: [] for stream in streams}
     held_bytes = 0
@@ -166,7 +174,7 @@ def uniform_indices(available: int, count: int) -> np.ndarray:
 
 
 def _sample_frames(
-    stream: Any, packets: list[Any], count: int, path: Path | None
+    stream: Any, packets: list[Any], count: int, path: MediaFile | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """T frames, which of them are real, and their times in seconds."""
     if any(packet.pts is None for packet in packets):
@@ -267,7 +275,9 @@ class _Converter:
         return np.ascontiguousarray(np.rot90(picture, quarter_turns)) if quarter_turns else picture
 
 
-def _decode_sound(stream: Any, packets: list[Any], sample_rate: int, origin: float, path: Path | None) -> np.ndarray:
+def _decode_sound(
+    stream: Any, packets: list[Any], sample_rate: int, origin: float, path: MediaFile | None
+) -> np.ndarray:
     """Mono waveform [S] that starts with the clip and ends where the track says, encoder padding removed."""
     import av
 
@@ -290,7 +300,7 @@ def _decode_sound(stream: Any, packets: list[Any], sample_rate: int, origin: flo
     return np.clip(waveform, -1.0, 1.0).astype(np.float32, copy=False)
 
 
-def _trim(waveform: np.ndarray, stream: Any, sample_rate: int, delay: float, path: Path | None) -> np.ndarray:
+def _trim(waveform: np.ndarray, stream: Any, sample_rate: int, delay: float, path: MediaFile | None) -> np.ndarray:
     """Cut the encoder's padding, and shift a track that starts `delay` seconds after (or before) the clip."""
     if stream.duration:
         announced = round(float(stream.duration * stream.time_base) * sample_rate)

@@ -12,6 +12,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Literal
 
 import torch
@@ -22,6 +23,7 @@ from affect_lightning.data.collation import ClipCollator, CollatedBatch
 from affect_lightning.data.dataset import ClipDataset, SampleKey
 from affect_lightning.data.ordering import SetBalance, batched_by_length, check_order_options, drawn_order
 from affect_lightning.data.quarantine import Quarantine
+from affect_lightning.data.streaming.shard_order import ShardedPlan
 from affect_lightning.errors import ConfigurationError, DataError
 
 WorkerStart = Literal["spawn", "fork", "forkserver"]
@@ -81,6 +83,18 @@ class BatchPlan:
         keys += [repeated] * (self.clips_per_rank - len(keys))
         return [keys[start : start + self.batch_size] for start in range(0, len(keys), self.batch_size)]
 
+    def state_options(self) -> dict[str, Any]:
+        """What the order depends on; the rank is left out, because one state serves all ranks."""
+        return {
+            "clip_count": self.clip_count,
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "seed": self.seed,
+            "world_size": self.world_size,
+            "balance": self.balance,
+            "length_pool": self.length_pool,
+        }
+
     def _order(self, epoch: int) -> list[int]:
         """Positions of all ranks' clips."""
         if self.shuffle:
@@ -111,16 +125,20 @@ class LoadingCounts:
 
 
 class _Pending:
-    """The batches that torch's loader still has to fetch; set by ClipLoader before each pass."""
+    """The batches that torch's loader still has to fetch: an epoch's worth, from where ClipLoader says."""
 
-    def __init__(self) -> None:
-        self.batches: list[list[SampleKey]] = []
+    def __init__(self, plan: BatchPlan | ShardedPlan) -> None:
+        self.plan = plan
+        self.epoch = self.given_out = 0
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
-        return iter(self.batches)
+        epoch, given_out = self.epoch, self.given_out
+        yield from islice(self.plan.batches(epoch), given_out, None)
+        if given_out:
+            yield from islice(self.plan.batches(epoch + 1), given_out)
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return len(self.plan)
 
 
 def _start_worker(worker: int) -> None:
@@ -153,7 +171,7 @@ class ClipLoader:
     def __init__(
         self,
         dataset: ClipDataset,
-        plan: BatchPlan,
+        plan: BatchPlan | ShardedPlan,
         quarantine: Quarantine,
         *,
         workers: int = 0,
@@ -168,7 +186,7 @@ class ClipLoader:
         self.epoch = 0
         self._given_out = 0
         self._last: ClipBatch | None = None
-        self._pending = _Pending()
+        self._pending = _Pending(plan)
         self._dataset, self._workers, self._worker_start, self._pin_memory = dataset, workers, worker_start, pin_memory
         self._fetcher = self._make_fetcher()
 
@@ -197,8 +215,7 @@ class ClipLoader:
         """As many batches as an epoch has: shuffled ones from where the last pass stopped, others from the start."""
         if not self.plan.shuffle:
             self.epoch, self._given_out = 0, 0
-        rest, following = self.plan.batches(self.epoch)[self._given_out :], self.plan.batches(self.epoch + 1)
-        self._pending.batches = rest + following[: self._given_out]
+        self._pending.epoch, self._pending.given_out = self.epoch, self._given_out
         for collated in self._fetcher:
             self._given_out += 1
             if self._given_out == len(self.plan):
@@ -235,7 +252,7 @@ class ClipLoader:
 
     def state_dict(self) -> dict[str, Any]:
         """Epoch and batches given out, with what the order depends on."""
-        return {"epoch": self.epoch, "batches": self._given_out, "plan": self._plan_options()}
+        return {"epoch": self.epoch, "batches": self._given_out, "plan": self.plan.state_options()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on after the last batch that was given out.
@@ -246,7 +263,7 @@ class ClipLoader:
         self.epoch, self._given_out = state["epoch"], state["batches"]
         changed = [
             f"{name} {state['plan'].get(name)} -> {value}"
-            for name, value in self._plan_options().items()
+            for name, value in self.plan.state_options().items()
             if state["plan"].get(name) != value
         ]
         if changed:
@@ -256,15 +273,3 @@ class ClipLoader:
                 f"again at its first clip.",
                 stacklevel=2,
             )
-
-    def _plan_options(self) -> dict[str, Any]:
-        """What the order depends on; the rank is left out, because one state serves all ranks."""
-        return {
-            "clip_count": self.plan.clip_count,
-            "batch_size": self.plan.batch_size,
-            "shuffle": self.plan.shuffle,
-            "seed": self.plan.seed,
-            "world_size": self.plan.world_size,
-            "balance": self.plan.balance,
-            "length_pool": self.plan.length_pool,
-        }

@@ -25,6 +25,9 @@ from affect_lightning.data.ordering import SetBalance, check_order_options
 from affect_lightning.data.quarantine import BadClip, BadClipPolicy, Quarantine, check_bad_clip_options
 from affect_lightning.data.questions import OneQuestion, QuestionDraw
 from affect_lightning.data.readers.tables import MissingSubtitle
+from affect_lightning.data.streaming.packed_clips import CACHE_BYTES, PackedClips
+from affect_lightning.data.streaming.packed_source import PackedSource
+from affect_lightning.data.streaming.shard_order import SHUFFLE_WINDOW, ShardedPlan
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import PluginChoice, build_part, resolve_choice
 from affect_lightning.prompting import check_inputs
@@ -52,6 +55,11 @@ class ClipDataModule(LightningDataModule):
         train_sets: What is trained on: mer-caption-plus (the paper's choice, Section 5), ovmerd, mer2026-human, the
             training split of a benchmark set (meld, mer2023, iemocap, cmumosi, cmumosei, sims, simsv2), or tables of
             your own (paths of .csv or .jsonl files, see docs/data.md).
+        packed: Packed set to train on in place of the folders: a folder, or an address such as s3://bucket/prefix; see
+            docs/streaming.md. Which clips it has was chosen when it was packed (`affect-lightning pack`).
+        packed_cache_folder: Where shards out of storage are kept; None means the user's cache folder.
+        packed_cache_size: What they may take there, such as 20GB (our choice), 500MB, or a number of bytes.
+        shuffle_window: Shards of a packed set that the order draws from at a time (16, our choice).
         benchmark_root: Folder that contains the `*-process/` folders; needed to test.
         test_sets: Keys of the sets to test, such as mer2023 or meld, or tables of your own; None means all the
             official folders that `benchmark_root` has.
@@ -106,6 +114,10 @@ class ClipDataModule(LightningDataModule):
         *,
         train_root: Path | str | None = None,
         train_sets: Sequence[str] = ("mer-caption-plus",),
+        packed: str | None = None,
+        packed_cache_folder: Path | str | None = None,
+        packed_cache_size: str | int = CACHE_BYTES,
+        shuffle_window: int = SHUFFLE_WINDOW,
         benchmark_root: Path | str | None = None,
         test_sets: list[str] | None = None,
         expected_counts: dict[str, int] | str = "official",
@@ -164,6 +176,7 @@ class ClipDataModule(LightningDataModule):
             limit_train_clips=limit_train_clips,
             limit_test_clips=limit_test_clips,
         )
+        self.packed = PackedSource(packed, _path(packed_cache_folder), packed_cache_size, shuffle_window)
         self.set_balance, self.length_pool = set_balance, length_pool
         self.training_questions = QuestionDraw(describe_share, seed)
         self.test_questions = OneQuestion(test_question)
@@ -175,7 +188,7 @@ class ClipDataModule(LightningDataModule):
         self.on_bad_clip, self.max_bad_share = on_bad_clip, max_bad_share
         self.quarantine_file = _path(quarantine_file)
         self.predict_clips = _own_clips(_listed(predict_video), _listed(predict_audio), _listed(predict_subtitle))
-        self.records: dict[str, list[ClipRecord]] = {}
+        self.records: dict[str, list[ClipRecord] | PackedClips] = {}
         self.quarantines: dict[str, Quarantine] = {}
         self._loaders: dict[str, ClipLoader] = {}
         self._cropper: FaceCropper | None = None
@@ -188,7 +201,9 @@ class ClipDataModule(LightningDataModule):
             ConfigurationError: The option that names the folder is not set.
         """
         if stage in ("fit", "validate") and "train" not in self.records:
-            self.records["train"], self.records["validation"] = self.sources.training_clips()
+            packed = self.packed.place is not None
+            split = self.packed.training_clips(self.sources) if packed else self.sources.training_clips()
+            self.records["train"], self.records["validation"] = split
         elif stage == "test" and "test" not in self.records:
             self.records["test"] = self.sources.test_clips()
         elif stage == "predict" and "predict" not in self.records:
@@ -238,7 +253,21 @@ class ClipDataModule(LightningDataModule):
         )
         return self._loaders[split]
 
-    def _plan(self, records: Sequence[ClipRecord], batch_size: int, shuffle: bool) -> BatchPlan:
+    def _plan(
+        self, records: Sequence[ClipRecord] | PackedClips, batch_size: int, shuffle: bool
+    ) -> BatchPlan | ShardedPlan:
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        if isinstance(records, PackedClips):
+            return self.packed.plan(
+                records,
+                batch_size=batch_size,
+                shuffle=shuffle,
+                seed=self.seed,
+                rank=rank,
+                world_size=world_size,
+                balance=self.set_balance,
+                length_pool=self.length_pool,
+            )
         corpora = list(dict.fromkeys(record.corpus for record in records))
         chinese = self.options.subtitle_language == "chinese"
         texts = [record.subtitle_chinese if chinese else record.subtitle_english for record in records]
@@ -247,17 +276,19 @@ class ClipDataModule(LightningDataModule):
             batch_size=batch_size,
             shuffle=shuffle,
             seed=self.seed,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            world_size=self.trainer.world_size if self.trainer else 1,
+            rank=rank,
+            world_size=world_size,
             groups=tuple(corpora.index(record.corpus) for record in records),
             balance=self.set_balance,
             lengths=tuple(map(len, texts)),
             length_pool=self.length_pool,
         )
 
-    def _cropper_for(self, records: Sequence[ClipRecord]) -> FaceCropper | None:
+    def _cropper_for(self, records: Sequence[ClipRecord] | PackedClips) -> FaceCropper | None:
         """Built once, and only if a clip needs it."""
-        if "face" not in self.options.streams or all(record.face is not None for record in records):
+        packed = isinstance(records, PackedClips)
+        released = records.every_face_is_released() if packed else all(record.face is not None for record in records)
+        if "face" not in self.options.streams or released:
             return None
         if self._cropper is None:
             detector: FaceDetector = build_part("face_detectors", self.face_detector)
