@@ -24,6 +24,7 @@ from affect_lightning.data.dataset import ClipDataset, SampleKey
 from affect_lightning.data.ordering import SetBalance, batched_by_length, check_order_options, drawn_order
 from affect_lightning.data.quarantine import Quarantine
 from affect_lightning.data.streaming.shard_order import ShardedPlan
+from affect_lightning.data.worker_start import start_worker
 from affect_lightning.errors import ConfigurationError, DataError
 
 WorkerStart = Literal["spawn", "fork", "forkserver"]
@@ -141,13 +142,6 @@ class _Pending:
         return len(self.plan)
 
 
-def _start_worker(worker: int) -> None:
-    """One thread a worker: the workers are the parallelism."""
-    import cv2
-
-    cv2.setNumThreads(1)
-
-
 class ClipLoader:
     """Batches of clips, in an order that can be resumed at any batch.
 
@@ -199,7 +193,7 @@ class ClipLoader:
             num_workers=self._workers,
             multiprocessing_context=self._worker_start if self._workers else None,
             persistent_workers=self._workers > 0,
-            worker_init_fn=_start_worker if self._workers else None,
+            worker_init_fn=start_worker if self._workers else None,
             pin_memory=self._pin_memory,
             generator=torch.Generator(),  # otherwise each pass would draw from the global one
         )

@@ -95,8 +95,6 @@ def opened_item(parts: Sequence[bytes]) -> tuple[ClipRecord, MediaFiles]:
         for stage, content in zip(FILES, parts[1:], strict=False)
         if stage in files
     }
-    record = ClipRecord(
-        **{**annotation, "labels": tuple(annotation["labels"])},
-        **{stage: Path(described["path"]) for stage, described in files.items()},
-    )
+    paths: dict[str, Any] = {stage: file.path for stage, file in packed.items()}
+    record = ClipRecord(**{**annotation, "labels": tuple(annotation["labels"]), **paths})
     return record, MediaFiles(**packed)

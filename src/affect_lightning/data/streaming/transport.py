@@ -14,7 +14,7 @@ from affect_lightning.data.streaming.layout import PackError
 from affect_lightning.errors import ConfigurationError
 
 SCHEMES = ("s3://",)
-_ATTEMPTS = 5  # our choice: a few seconds of trouble are ridden out, a wrong address is told soon
+_ATTEMPTS = 4  # our choice: a few seconds of trouble are ridden out, a wrong address is told soon
 
 
 def is_remote(place: str) -> bool:
