@@ -43,9 +43,7 @@ def write_linked_set(folder: Path, clips: int) -> Path:
     for shard in range(1, many):
         os.link(folder / shard_name(0), folder / shard_name(shard))
     np.save(folder / CLIPS, np.tile(np.load(folder / CLIPS), many))
-    wide = replace(
-        manifest, clips=clips, shards=manifest.shards * many, index_sha256=file_sha256(folder / CLIPS)
-    )
+    wide = replace(manifest, clips=clips, shards=manifest.shards * many, index_sha256=file_sha256(folder / CLIPS))
     (folder / MANIFEST).write_text(wide.to_json(), encoding="utf-8")
     return folder
 
@@ -98,12 +96,11 @@ def memory(counts: list[int], workers: int) -> list[dict[str, int]]:
 def rate(count: int) -> dict[str, float]:
     """Clips a second of one process, from files and from shards, on 2 s clips of 320x240 with sound beside them."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-    from clip_making import tone, write_clip, write_wav
-
     from affect_lightning.contracts import ClipRecord
     from affect_lightning.data.dataset import ReadingOptions, SampleKey
     from affect_lightning.data.streaming.packed_clips import open_packed_set
     from affect_lightning.data.streaming.packing import pack_clips
+    from clip_making import tone, write_clip, write_wav
     from streaming_cases import make_dataset
 
     with tempfile.TemporaryDirectory() as name:
@@ -128,7 +125,7 @@ def rate(count: int) -> dict[str, float]:
             for index in order:
                 dataset[SampleKey(index)]
             result[label] = count / (time.perf_counter() - started)
-        for label, clips in (("open files", records), ("open packed", packed)):
+        for label in ("open files", "open packed"):
             started = time.perf_counter()
             for index in order:
                 if label == "open files":

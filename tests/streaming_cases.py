@@ -45,7 +45,9 @@ def write_records(folder: Path, count: int = 12) -> list[ClipRecord]:
                 name=name,
                 corpus="made" if index % 2 else "other",
                 video=video,
-                audio=None if own_track else write_wav(folder / f"{name}.wav", tone(0.4 + 0.04 * index, 300 + 50 * index)),
+                audio=None
+                if own_track
+                else write_wav(folder / f"{name}.wav", tone(0.4 + 0.04 * index, 300 + 50 * index)),
                 face=face,
                 subtitle_english=f"words {index}",
                 subtitle_chinese=f"中文 {index}",

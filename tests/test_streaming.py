@@ -58,9 +58,7 @@ def assert_same(packed: object, listed: object) -> None:
 
 
 @pytest.mark.parametrize("streams", [{"audio", "face", "frame"}, {"audio"}, {"face"}, set()])
-def test_a_packed_clip_gives_the_same_sample(
-    records: list[ClipRecord], packed: PackedClips, streams: set[str]
-) -> None:
+def test_a_packed_clip_gives_the_same_sample(records: list[ClipRecord], packed: PackedClips, streams: set[str]) -> None:
     options = ReadingOptions(frozenset(streams), frame_count=3, crop_size=16)
     listed, opened = make_dataset(records, options), make_dataset(packed, options)
     assert len(listed) == len(opened) == 12

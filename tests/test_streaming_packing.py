@@ -78,13 +78,12 @@ def journal_of(folder: Path) -> Path:
 
 def interrupted(folder: Path, clips: list[ClipRecord], after: int) -> None:
     """Pack until the clip `after` is asked for."""
-    from affect_lightning.data.streaming.packed_items import media_parts
-    from affect_lightning.data.streaming.packing import Payload
+    from affect_lightning.data.streaming.packed_items import Payload, media_parts
 
-    def parts(clip: ClipRecord) -> Any:
-        if clip.name == clips[after].name:
+    def parts(position: int, clip: ClipRecord) -> Any:
+        if position == after:
             raise KeyboardInterrupt
-        return media_parts(clip)
+        return media_parts(position, clip)
 
     with pytest.raises(KeyboardInterrupt):
         pack_clips(clips, folder, payload=Payload("media", parts), shard_bytes=1000)
@@ -177,9 +176,7 @@ def make_module() -> MakeModule:
     return make
 
 
-def test_the_command_says_what_it_wrote(
-    corpus: Path, packed: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_says_what_it_wrote(corpus: Path, packed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["pack", "--out", str(packed), "--shard-size", "20KB", "--data.train_root", str(corpus), "--json"]
     capsys.readouterr()
     assert main(words) == 0
@@ -222,9 +219,7 @@ def test_test_clips_are_kept_out(corpus: Path, packed: Path, make_module: MakeMo
     label.write_text(f"name,discrete\n{NAMES[2]},happy\n", encoding="utf-8")
     with pytest.raises(DataError, match=rf"{NAMES[2]}.* \(1 of 6 packed clips\) are test clips of"):
         make_module(packed=str(packed), benchmark_root=tmp_path).setup("fit")
-    module = make_module(
-        packed=str(packed), benchmark_root=tmp_path, test_overlap="drop", validation_share=0.0
-    )
+    module = make_module(packed=str(packed), benchmark_root=tmp_path, test_overlap="drop", validation_share=0.0)
     module.setup("fit")
     clips = module.records["train"]
     assert [clips.open(index)[0].name for index in range(len(clips))] == [*NAMES[:2], *NAMES[3:]]

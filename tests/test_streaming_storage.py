@@ -111,7 +111,9 @@ def test_faults_of_the_storage_are_told(
     buckets: Path, storage: tuple[Counter[str], set[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, broken = storage
-    with pytest.raises(DataError, match=r"s3://bucket/sets/none/manifest.json cannot be fetched: .*404.*AWS_ENDPOINT_URL"):
+    with pytest.raises(
+        DataError, match=r"s3://bucket/sets/none/manifest.json cannot be fetched: .*404.*AWS_ENDPOINT_URL"
+    ):
         opened(tmp_path, "none")
     clips = opened(tmp_path, "tiny")
     broken.add("chunk-0-0.bin")
@@ -135,7 +137,9 @@ def test_a_cache_that_is_too_small_is_told(storage: tuple[Counter[str], set[str]
     from affect_lightning.data.clip_sources import ClipSources
 
     source = PackedSource("s3://bucket/sets/tiny", tmp_path, "10KB", window=16)
-    with pytest.raises(ConfigurationError, match=r"18 shards of s3://bucket/sets/tiny need .* lower data.shuffle_window"):
+    with pytest.raises(
+        ConfigurationError, match=r"18 shards of s3://bucket/sets/tiny need .* lower data.shuffle_window"
+    ):
         source.training_clips(ClipSources())
     with pytest.raises(ConfigurationError, match="packed_cache_size must be a size such as 64MB or 20GB; got 'much'"):
         PackedSource("x", tmp_path, "much")

@@ -35,20 +35,21 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--shard-size", default="64MiB", help="a shard grows to this at most (default: 64MiB, litdata's)"
     )
+    parser.add_argument(
+        "--payload",
+        choices=["media", "features"],
+        default="media",
+        help="the files of each clip (default), or the features that `affect-lightning cache` made of it",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output at the end")
     own, words = parser.parse_known_args(list(arguments))
 
-    from affect_lightning.data.streaming.packed_source import parse_size, selection_of
+    from affect_lightning.data.streaming.packed_source import parse_size
 
     size = parse_size(own.shard_size, "--shard-size")
     started = time.monotonic()
     with contextlib.redirect_stdout(sys.stderr):
-        data = _configured_data(words)
-        clips, _ = replace(data.sources, validation_share=0.0).training_clips()
-        pack_clips = _packer()
-        manifest = pack_clips(
-            clips, own.out, shard_bytes=size, selection=selection_of(data.sources), show_progress=True
-        )
+        manifest = _pack(_configured_data(words), own.out, size, own.payload)
     result: dict[str, Any] = {
         "command": "pack",
         "folder": str(own.out),
@@ -63,35 +64,47 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _packer() -> Any:
-    """`pack_clips`, once it is certain that litdata is there."""
+def _pack(data: Any, folder: Path, shard_bytes: int, kind: str) -> Any:
+    """Pack the training clips, those of the validation split included."""
     try:
         import litdata  # noqa: F401
     except ImportError as error:
         raise ConfigurationError("Packing needs litdata: pip install 'affect-lightning[streaming]'.") from error
-    from affect_lightning.data.streaming.packing import pack_clips
+    from affect_lightning.data.feature_cache.source import FeatureSource
+    from affect_lightning.data.streaming.packed_features import features_payload
+    from affect_lightning.data.streaming.packed_source import selection_of
+    from affect_lightning.data.streaming.packing import MEDIA, pack_clips
 
-    return pack_clips
+    clips, _ = replace(data.sources, validation_share=0.0).training_clips()
+    payload = MEDIA
+    if kind == "features":
+        source = FeatureSource(data.feature_options)
+        source.prepare({"train": clips}, data.options, data.face_detector)
+        if source.manifest is None or not source.widths:
+            raise ConfigurationError(
+                f"There are no features to pack: the inputs {sorted(data.options.streams)} have none."
+            )
+        payload = features_payload(source.reader("train"), source.manifest)
+    return pack_clips(
+        clips,
+        folder,
+        payload=payload,
+        shard_bytes=shard_bytes,
+        selection=selection_of(data.sources),
+        show_progress=True,
+    )
 
 
 def _configured_data(words: Sequence[str]) -> Any:
     """The data module that `fit` would have with these words."""
+    from affect_lightning.command_line.cache_command import ConfigurationReader
     from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
-    from affect_lightning.command_line.trainer_commands import AffectCLI
-    from affect_lightning.data.module import ClipDataModule
-
-    class DataReader(AffectCLI):
-        """Reads what `fit` would read and makes the data module alone; nothing runs."""
-
-        def instantiate_classes(self) -> None:
-            self.datamodule = ClipDataModule(**self.config[self.config.subcommand].data.as_dict())
-            self.subcommand = None
 
     rest, overrides, asked = take_plugin_words(["fit", *words])
     if asked is not None:
         print(plugin_help(asked))
         raise SystemExit(0)
-    return DataReader(rest, overrides).datamodule
+    return ConfigurationReader(rest, overrides).datamodule
 
 
 def _in_words(result: dict[str, Any]) -> str:

@@ -41,6 +41,7 @@ COMMANDS: dict[str, Command] = {
     "validate": Command("Validation loss of a checkpoint.", "trainer_commands", True),
     "test": Command("Responses, scores and report on MER-UniBench sets.", "trainer_commands", True),
     "predict": Command("Responses to clips of your own.", "trainer_commands", True),
+    "cache": Command("Run the frozen encoders once over the clips, for `data.features: cached`.", "cache_command"),
     "plugins": Command("List the installed plugins, or explain one.", "plugins_command"),
     "sandbox": Command("Generate the sandbox corpus in the official folder layouts.", "sandbox_command"),
     "pack": Command("Write the training set as shards, to stream from a folder or from S3.", "pack_command"),

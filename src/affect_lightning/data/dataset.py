@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
+from torch import Tensor
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.decoding import DecodedClip, decode_clip
 from affect_lightning.data.faces import FaceCropper, FaceCrops, read_face_file, resize
+from affect_lightning.data.feature_cache.reading import CachedFeatures
 from affect_lightning.data.media_files import MediaFiles
 from affect_lightning.data.quarantine import BadClip, UnreadableClipError
 from affect_lightning.data.streaming.packed_clips import PackedClips
@@ -87,6 +89,8 @@ class ClipSample:
         frame_mask: True where a picture is real [T].
         waveform: float32 [S].
         frames_without_face: Real frames in which the face was not found.
+        features: Cached tokens float32 [N, D] and which of them are real [N], by stream; there are no media then.
+        cached_frames: Real frames that these features were made of.
     """
 
     record: ClipRecord
@@ -99,6 +103,13 @@ class ClipSample:
     frame_mask: np.ndarray | None = None
     waveform: np.ndarray | None = None
     frames_without_face: int = 0
+    features: dict[str, tuple[Tensor, Tensor]] | None = None
+    cached_frames: int = 0
+
+    @property
+    def real_frames(self) -> int:
+        """Frames read, now or when the features were cached."""
+        return self.cached_frames if self.frame_mask is None else int(self.frame_mask.sum())
 
 
 @dataclass(frozen=True)
@@ -116,6 +127,7 @@ class ClipDataset:
         options: What is read.
         questions: What is asked.
         cropper: Needed if `face` is read and a clip has no released crops.
+        features: Cached features of the clips, in their order: nothing is decoded then.
     """
 
     def __init__(
@@ -124,7 +136,9 @@ class ClipDataset:
         options: ReadingOptions,
         questions: Questioner,
         cropper: FaceCropper | None = None,
+        features: CachedFeatures | None = None,
     ):
+        self.features = features
         self.records = records if isinstance(records, PackedClips) else list(records)
         self.options = options
         self.questions = questions
@@ -163,6 +177,15 @@ class ClipDataset:
         sample = ClipSample(record, question, response, subtitle, key.valid)
         if not options.streams:
             return sample  # text only: no file of the clip is opened
+        if files.encoded is not None or self.features is not None:
+            packed = None if files.encoded is None else files.encoded.read(options.streams)
+            cached = packed or self.features.read(key.clip, record)
+            return replace(
+                sample,
+                features=cached.features,
+                cached_frames=cached.frames,
+                frames_without_face=cached.frames_without_face,
+            )
         released = files.face if "face" in options.streams else None
         needs_pictures = "frame" in options.streams or ("face" in options.streams and released is None)
         decoded = decode_clip(

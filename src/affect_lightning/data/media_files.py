@@ -7,12 +7,16 @@ came from, so that one decoding path serves both. Neighbours: `streaming/` makes
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.quarantine import UnreadableClipError
+
+if TYPE_CHECKING:
+    from affect_lightning.data.feature_cache.reading import CachedClip
 
 
 class NamedBytes(io.BytesIO):
@@ -62,6 +66,13 @@ class PackedFile:
 MediaFile: TypeAlias = Path | PackedFile
 
 
+class EncodedClip(Protocol):
+    """What `streaming/packed_features.py` takes out of a shard."""
+
+    def read(self, streams: Collection[str]) -> CachedClip:
+        """The features of these streams."""
+
+
 @dataclass(frozen=True)
 class MediaFiles:
     """The files of one clip; None for those that it has not. See `ClipRecord` for what each is.
@@ -70,11 +81,13 @@ class MediaFiles:
         video: Pictures, and the sound if `audio` is None.
         audio: Sound.
         face: Released face crops.
+        encoded: What the encoders gave for the clip, of a set that was packed with that in place of files.
     """
 
     video: MediaFile | None = None
     audio: MediaFile | None = None
     face: MediaFile | None = None
+    encoded: EncodedClip | None = None
 
     @classmethod
     def on_disk(cls, record: ClipRecord) -> MediaFiles:

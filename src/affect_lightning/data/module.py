@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -20,6 +21,8 @@ from affect_lightning.data.box_cache import BoxCache
 from affect_lightning.data.clip_sources import ClipSources, TestOverlap
 from affect_lightning.data.dataset import ClipDataset, Questioner, ReadingOptions, SubtitleLanguage
 from affect_lightning.data.faces import FaceCropper
+from affect_lightning.data.feature_cache.identity import FeaturePrecision
+from affect_lightning.data.feature_cache.source import FeatureMode, FeatureOptions, FeatureSource
 from affect_lightning.data.loading import BatchPlan, ClipLoader, LoadingCounts, WorkerStart
 from affect_lightning.data.ordering import SetBalance, check_order_options
 from affect_lightning.data.quarantine import BadClip, BadClipPolicy, Quarantine, check_bad_clip_options
@@ -41,10 +44,10 @@ _SPLITS = {
 OWN_CORPUS = "own"  # `ClipRecord.corpus` of the clips given to predict
 
 
-def default_cache_folder() -> Path:
-    """`affect-lightning/face_boxes` in the user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`)."""
+def default_cache_folder(name: str = "face_boxes") -> Path:
+    """`affect-lightning/NAME` in the user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`)."""
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "affect-lightning" / "face_boxes"
+    return (Path(base) if base else Path.home() / ".cache") / "affect-lightning" / name
 
 
 class ClipDataModule(LightningDataModule):
@@ -94,6 +97,13 @@ class ClipDataModule(LightningDataModule):
         worker_start: How workers start: spawn, fork or forkserver (spawn, our choice: safe beside threads).
         face_detector: Plugin of the group face_detectors, used where a set has no released crops (centerface, ours).
         cache_folder: Where face boxes are kept; None means the user's cache folder.
+        features: `live` decodes clips and lets the model encode them; `cached` reads what `affect-lightning cache` kept:
+            no decoding, no encoders. Not for predict, which is always live.
+        feature_folder: Where feature caches are kept, or one of them; None means `affect-lightning/features` in the
+            user's cache folder.
+        feature_precision: In which features are stored: bf16, half the size (our choice), or fp32.
+        video_encoder: The model's; linked to it. Only needed to check cached features.
+        audio_encoder: The same.
         seed: Of the order of the training clips and of the draw of questions.
         on_bad_clip: What to do with a clip that cannot be read: `quarantine` (go on without it, counted) or `error`.
         max_bad_share: Share of a split's clips that may be bad before the run stops (0.01, our choice).
@@ -141,6 +151,11 @@ class ClipDataModule(LightningDataModule):
         worker_start: WorkerStart = "spawn",
         face_detector: PluginChoice = "centerface",
         cache_folder: Path | str | None = None,
+        features: FeatureMode = "live",
+        feature_folder: Path | str | None = None,
+        feature_precision: FeaturePrecision = "bf16",
+        video_encoder: PluginChoice | None = None,
+        audio_encoder: PluginChoice | None = None,
         seed: int = 0,
         on_bad_clip: BadClipPolicy = "quarantine",
         max_bad_share: float = 0.01,
@@ -184,6 +199,9 @@ class ClipDataModule(LightningDataModule):
         self.workers, self.worker_start = workers, worker_start
         self.face_detector = face_detector
         self.cache_folder = _path(cache_folder) or default_cache_folder()
+        folder = _path(feature_folder) or default_cache_folder("features")
+        self.feature_options = FeatureOptions(features, folder, feature_precision, video_encoder, audio_encoder)
+        self._features: FeatureSource | None = None
         self.seed = seed
         self.on_bad_clip, self.max_bad_share = on_bad_clip, max_bad_share
         self.quarantine_file = _path(quarantine_file)
@@ -201,8 +219,7 @@ class ClipDataModule(LightningDataModule):
             ConfigurationError: The option that names the folder is not set.
         """
         if stage in ("fit", "validate") and "train" not in self.records:
-            packed = self.packed.place is not None
-            split = self.packed.training_clips(self.sources) if packed else self.sources.training_clips()
+            split: Any = self.sources.training_clips() if self.packed.place is None else self._packed_clips()
             self.records["train"], self.records["validation"] = split
         elif stage == "test" and "test" not in self.records:
             self.records["test"] = self.sources.test_clips()
@@ -212,6 +229,33 @@ class ClipDataModule(LightningDataModule):
             self.records["predict"] = self.predict_clips
         for split in _SPLITS[stage]:
             self._loaders.pop(split, None)
+        self._features = self._cached_features(stage)
+
+    def _packed_clips(self) -> tuple[PackedClips, PackedClips]:
+        """Of a set with what the run reads; where only the text is read, any will do."""
+        payload = "media" if self.feature_options.mode == "live" else "features"
+        return self.packed.training_clips(self.sources, payload if self.options.streams else None)
+
+    def _cached_features(self, stage: str) -> FeatureSource | None:
+        """The cache that the stage reads, checked; None if it encodes live."""
+        if self.feature_options.mode == "live" or stage == "predict":
+            return None
+        kept = self._features if self._features is not None and not self._features.is_packed else None
+        source = kept or FeatureSource(self.feature_options)
+        if self.options.streams:
+            run = self.options, self.face_detector, self.trainer.precision if self.trainer else None
+            splits = {split: self.records[split] for split in _SPLITS[stage]}
+            packed = next((clips for clips in splits.values() if isinstance(clips, PackedClips)), None)
+            if packed is None:
+                source.prepare(splits, *run)
+            else:
+                source.use_packed(packed.folder, *run)
+        return source
+
+    @property
+    def feature_widths(self) -> dict[str, int] | None:
+        """Width by stream of the features that batches bring; None if the model encodes live."""
+        return None if self._features is None else self._features.widths
 
     def teardown(self, stage: str) -> None:
         """End the worker processes of the stage; counts stay."""
@@ -244,7 +288,7 @@ class ClipDataModule(LightningDataModule):
         policy = "error" if split == "predict" else self.on_bad_clip
         self.quarantines[split] = Quarantine(policy, self.max_bad_share, self._quarantine_path())
         self._loaders[split] = ClipLoader(
-            ClipDataset(records, self.options, questions, self._cropper_for(records)),
+            self._dataset(split, records, questions),
             self._plan(records, batch_size, shuffle),
             self.quarantines[split],
             workers=min(self.workers, len(records)),
@@ -252,6 +296,12 @@ class ClipDataModule(LightningDataModule):
             pin_memory=torch.cuda.is_available(),
         )
         return self._loaders[split]
+
+    def _dataset(self, split: str, records: list[ClipRecord] | PackedClips, questions: Questioner) -> ClipDataset:
+        if self._features is None or not self.options.streams:
+            return ClipDataset(records, self.options, questions, self.cropper_for(records))
+        features = None if isinstance(records, PackedClips) else self._features.reader(split)
+        return ClipDataset(records, self.options, questions, features=features)
 
     def _plan(
         self, records: Sequence[ClipRecord] | PackedClips, batch_size: int, shuffle: bool
@@ -284,8 +334,8 @@ class ClipDataModule(LightningDataModule):
             length_pool=self.length_pool,
         )
 
-    def _cropper_for(self, records: Sequence[ClipRecord] | PackedClips) -> FaceCropper | None:
-        """Built once, and only if a clip needs it."""
+    def cropper_for(self, records: Sequence[ClipRecord] | PackedClips) -> FaceCropper | None:
+        """What crops the clips' faces; built once, and only if a clip needs it."""
         packed = isinstance(records, PackedClips)
         released = records.every_face_is_released() if packed else all(record.face is not None for record in records)
         if "face" not in self.options.streams or released:

@@ -1,6 +1,7 @@
 """What lies in the folder of a packed set, and its manifest.
 
     manifest.json       written last: a folder without it is no finished set
+    cache.json          what the features were made of, where features are packed (`feature_cache/manifest.py`)
     clips.npy           a row a clip (`CLIP_ROW`), read by memory mapping
     index.json          litdata's own index, so that `litdata.StreamingDataset` reads the folder as well
     chunk-0-N.bin       shards in litdata's format
@@ -80,6 +81,7 @@ class Manifest:
         shards: In their order.
         unreadable: Clips of which a file could not be read, with path, stage and reason; they are met again, and go to
             quarantine, when the set is read.
+        beside: SHA-256 of the small files that the set carries, by name.
         selection: The options by which the clips were chosen.
         made_by: Versions of the software.
         format: Of the folder.
@@ -92,6 +94,7 @@ class Manifest:
     corpora: tuple[str, ...]
     shards: tuple[Shard, ...]
     unreadable: tuple[Mapping[str, str], ...] = ()
+    beside: Mapping[str, str] = field(default_factory=dict)
     selection: Mapping[str, Any] = field(default_factory=dict)
     made_by: Mapping[str, str] = field(default_factory=dict)
     format: str = FORMAT

@@ -20,7 +20,6 @@ from affect_lightning.data.streaming.layout import (
     CLIP_ROW,
     CLIPS,
     HAS_RELEASED_FACE,
-    LITDATA_INDEX,
     MANIFEST,
     STAGING,
     Manifest,
@@ -28,7 +27,8 @@ from affect_lightning.data.streaming.layout import (
     file_sha256,
     shard_name,
 )
-from affect_lightning.data.streaming.packed_items import FILES, checksum, opened_item, split_item
+from affect_lightning.data.streaming.packed_features import opened_features
+from affect_lightning.data.streaming.packed_items import PARTS, checksum, opened_item, split_item
 from affect_lightning.data.streaming.shard_store import ShardStore
 from affect_lightning.data.streaming.transport import Transport, is_remote
 
@@ -58,6 +58,11 @@ class PackedClips:
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
         self._rows = _mapped_rows(self.rows_file, self.manifest)
+
+    @property
+    def folder(self) -> Path:
+        """Where the set's small files are: its own folder, or that of the cache."""
+        return self.rows_file.parent
 
     def __len__(self) -> int:
         return self.manifest.clips if self.positions is None else len(self.positions)
@@ -92,17 +97,15 @@ class PackedClips:
         position = index if self.positions is None else int(self.positions[index])
         shard = int(np.searchsorted(self._ends, position, side="right"))
         within = position - int(self._ends[shard] - self.manifest.shards[shard].clips)
-        return opened_item(self._parts(shard, within, int(self._rows["crc32"][position])))
+        parts = self._parts(shard, within, int(self._rows["crc32"][position]))
+        if self.manifest.payload == "features":
+            return opened_features(parts)
+        return opened_item(parts)
 
     def _parts(self, shard: int, within: int, expected: int) -> list[bytes]:
-        try:
-            parts = split_item(self.store.item(shard, within), 1 + len(FILES))
-        except PackError:
-            if not self.store.forget(shard):
-                raise
-            parts = split_item(self.store.item(shard, within), 1 + len(FILES))
-        if checksum(parts) != expected:
-            raise PackError(self.store.damaged(shard, f"the checksum of its item {within} is not the index's"))
+        parts = split_item(self.store.item(shard, within), PARTS[self.manifest.payload])
+        if parts is None or checksum(parts) != expected:
+            raise PackError(self.store.damaged(shard, f"its item {within} is not what was packed (checksum)"))
         return parts
 
 
@@ -119,7 +122,7 @@ def _mapped_rows(path: Path, manifest: Manifest) -> np.ndarray:
 
 
 def open_packed_set(
-    place: str, *, cache_folder: Path, cache_bytes: int = CACHE_BYTES, payload: str = "media"
+    place: str, *, cache_folder: Path, cache_bytes: int = CACHE_BYTES, payload: str | None = "media"
 ) -> PackedClips:
     """Open a packed set and check that it is whole.
 
@@ -130,7 +133,7 @@ def open_packed_set(
         place: A folder, or an address such as `s3://bucket/prefix`.
         cache_folder: Where shards out of storage are kept, in a folder of the set's own.
         cache_bytes: What they may take there.
-        payload: What is expected; see `Manifest.payload`.
+        payload: What is expected; see `Manifest.payload`. None takes any.
 
     Raises:
         PackError: There is no packed set, it is unfinished or damaged, or its payload is another.
@@ -141,16 +144,18 @@ def open_packed_set(
         folder = cache_folder / hashlib.sha256(transport.address.encode()).hexdigest()[:16]
         manifest = _fetched_manifest(transport, folder)
         folder = folder / manifest.index_sha256[:16]  # a set packed anew under the same address is another one
-        _fetch_small(transport, CLIPS, folder / CLIPS, manifest.index_sha256)
+        for name, digest in {CLIPS: manifest.index_sha256, **manifest.beside}.items():
+            _fetch_small(transport, name, folder / name, digest)
         store = ShardStore(folder, manifest.shards, transport, cache_bytes)
     else:
         folder = Path(place).expanduser()
         manifest = _local_manifest(folder)
         _check_files(folder, manifest)
         store = ShardStore(folder, manifest.shards)
-    if manifest.payload != payload:
+    if payload not in (None, manifest.payload):
         raise PackError(
-            f"The packed set {place} has the payload {manifest.payload!r}; {payload!r} is needed. Pack it with that one."
+            f"The packed set {place} has the payload {manifest.payload!r}; {payload!r} is needed. Pack the set with "
+            f"`--payload {payload}`, or set data.features to {'live' if payload == 'features' else 'cached'}."
         )
     return PackedClips(manifest, folder / CLIPS, store)
 
@@ -175,9 +180,11 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
         for number, shard in enumerate(manifest.shards)
         if found.get(name := shard_name(number)) != shard.size
     ]
-    wrong += [f"{name} is missing" for name in (CLIPS, LITDATA_INDEX) if name not in found]
-    if not wrong and file_sha256(folder / CLIPS) != manifest.index_sha256:
-        wrong.append(f"{CLIPS} is not the file that the manifest was written for")
+    for name, digest in {CLIPS: manifest.index_sha256, **manifest.beside}.items():
+        if name not in found:
+            wrong.append(f"{name} is missing")
+        elif file_sha256(folder / name) != digest:
+            wrong.append(f"{name} is not the file that the manifest was written for")
     if wrong:
         raise PackError(
             f"The packed set {folder} is damaged: {'; '.join(wrong[:5])}{f' and {len(wrong) - 5} more' * (len(wrong) > 5)}."

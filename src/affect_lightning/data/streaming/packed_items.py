@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,26 +18,52 @@ import numpy as np
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.media_files import MediaFiles, PackedFile
-from affect_lightning.data.streaming.layout import PackError
 
 FILES = ("video", "audio", "face")  # the parts of a media item after its annotation
+PARTS = {"media": 1 + len(FILES), "features": 2}  # by payload
+Parts = tuple[bytes, ...]
+Problems = list[tuple[str, str, str]]  # files that could not be read: stage, path and reason
 MAX_ITEM_BYTES = 2**31  # our choice: litdata counts a shard's bytes in 32 bits
 
 
-def media_parts(clip: ClipRecord) -> tuple[tuple[bytes, ...], list[tuple[str, Path, str]]]:
-    """The parts of a clip's item, and the files that could not be read: stage, path and reason of each."""
-    problems: list[tuple[str, Path, str]] = []
+@dataclass(frozen=True)
+class Payload:
+    """What of a clip is packed.
+
+    Attributes:
+        kind: See `Manifest.payload`.
+        parts: The parts of a clip's item, and the files that could not be read; takes the clip's position and record.
+        identity: What the parts depend on beside the clip, such as the encoders of cached features.
+        beside: Small files that the set carries, by name.
+    """
+
+    kind: str
+    parts: Callable[[int, ClipRecord], tuple[Parts, Problems]]
+    identity: str = ""
+    beside: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def media_parts(position: int, clip: ClipRecord) -> tuple[Parts, Problems]:
+    """The parts of a clip's item: its annotation and its files.
+
+    Args:
+        position: Among the clips; not needed here.
+        clip: Its record.
+
+    Returns:
+        The parts, and the files that could not be read.
+    """
+    problems: Problems = []
     contents: list[bytes] = []
-    described: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
     for stage in FILES:
         path: Path | None = getattr(clip, stage)
         content, problem = (b"", None) if path is None else _content(path, MAX_ITEM_BYTES - sum(map(len, contents)))
         contents.append(content)
-        if path is not None:
-            described[stage] = {"path": str(path), "problem": problem}
         if path is not None and problem is not None:
-            problems.append((stage, path, problem))
-    return (annotation_part(clip, described), *contents), problems
+            reasons[stage] = problem
+            problems.append((stage, str(path), problem))
+    return (annotation_part(clip, problems=reasons), *contents), problems
 
 
 def _content(path: Path, room: int) -> tuple[bytes, str | None]:
@@ -51,29 +78,31 @@ def _content(path: Path, room: int) -> tuple[bytes, str | None]:
         return b"", f"{error.strerror or error}; it could not be read when it was packed."
 
 
-def annotation_part(clip: ClipRecord, files: dict[str, Any]) -> bytes:
-    """A record as JSON; `files` says where the files of the following parts were."""
-    annotation = {
-        "name": clip.name,
-        "corpus": clip.corpus,
-        "subtitle_english": clip.subtitle_english,
-        "subtitle_chinese": clip.subtitle_chinese,
-        "labels": clip.labels,
-        "description": clip.description,
-        "sentiment": clip.sentiment,
-    }
-    return json.dumps({"annotation": annotation, "files": files}, separators=(",", ":")).encode("ascii")
+def annotation_part(clip: ClipRecord, **more: Any) -> bytes:
+    """A record as JSON, with the paths that its files have, and what else the payload has to say."""
+    annotation = {item.name: getattr(clip, item.name) for item in fields(clip)}
+    for stage in FILES:
+        annotation[stage] = None if annotation[stage] is None else str(annotation[stage])
+    return json.dumps({"annotation": annotation, **more}, separators=(",", ":")).encode("ascii")
 
 
-def split_item(item: bytes, parts: int) -> list[bytes]:
-    """The parts of an item.
+def read_annotation(part: bytes) -> tuple[ClipRecord, dict[str, Any]]:
+    """A record out of its JSON, and what else stands there."""
+    more = json.loads(part)
+    annotation = more.pop("annotation")
+    annotation["labels"] = tuple(annotation["labels"])
+    for stage in FILES:
+        annotation[stage] = None if annotation[stage] is None else Path(annotation[stage])
+    return ClipRecord(**annotation), more
 
-    Raises:
-        PackError: The sizes do not add up.
-    """
+
+def split_item(item: bytes, parts: int) -> list[bytes] | None:
+    """The parts of an item; None if the sizes do not add up."""
+    if len(item) < 4 * parts:
+        return None
     sizes = np.frombuffer(item[: 4 * parts], "<u4").tolist()
-    if len(sizes) != parts or 4 * parts + sum(sizes) != len(item):
-        raise PackError(f"its {len(item)} bytes are no item of {parts} parts.")
+    if 4 * parts + sum(sizes) != len(item):
+        return None
     ends = np.cumsum([4 * parts, *sizes]).tolist()
     return [item[start:stop] for start, stop in pairwise(ends)]
 
@@ -88,13 +117,13 @@ def checksum(parts: Sequence[bytes]) -> int:
 
 def opened_item(parts: Sequence[bytes]) -> tuple[ClipRecord, MediaFiles]:
     """A clip's record, with the paths that its files had, and the files themselves."""
-    described = json.loads(parts[0])
-    annotation, files = described["annotation"], described["files"]
+    record, more = read_annotation(parts[0])
     packed = {
-        stage: PackedFile(Path(files[stage]["path"]), content, files[stage]["problem"])
-        for stage, content in zip(FILES, parts[1:], strict=False)
-        if stage in files
+        stage: PackedFile(path, content, more["problems"].get(stage))
+        for stage, content in zip(FILES, parts[1:], strict=True)
+        if (path := getattr(record, stage)) is not None
     }
-    paths: dict[str, Any] = {stage: file.path for stage, file in packed.items()}
-    record = ClipRecord(**{**annotation, "labels": tuple(annotation["labels"]), **paths})
     return record, MediaFiles(**packed)
+
+
+MEDIA = Payload("media", media_parts)

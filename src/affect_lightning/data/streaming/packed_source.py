@@ -116,8 +116,12 @@ class PackedSource:
         if self.window < 1:
             raise ConfigurationError(f"data.shuffle_window must be at least 1 shard; got {self.window}.")
 
-    def training_clips(self, sources: ClipSources) -> tuple[PackedClips, PackedClips]:
+    def training_clips(self, sources: ClipSources, payload: str | None = "media") -> tuple[PackedClips, PackedClips]:
         """Open the set; clips to train on, and clips to validate on. See `training_split`.
+
+        Args:
+            sources: Options of the split.
+            payload: See `open_packed_set`.
 
         Raises:
             DataError: The set is missing or damaged, or `training_split` finds something wrong.
@@ -127,7 +131,7 @@ class PackedSource:
             raise ConfigurationError("data.packed is not set. Give the folder or address of a packed set.")
         size = parse_size(self.cache_size, "data.packed_cache_size")
         folder = self.cache_folder or default_cache_folder()
-        clips = open_packed_set(self.place, cache_folder=folder, cache_bytes=size)
+        clips = open_packed_set(self.place, cache_folder=folder, cache_bytes=size, payload=payload)
         if is_remote(self.place):
             self._check_room(clips, size)
         return training_split(clips, sources)

@@ -12,9 +12,8 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -40,34 +39,13 @@ from affect_lightning.data.streaming.layout import (
     names_hash,
     shard_name,
 )
-from affect_lightning.data.streaming.packed_items import checksum, media_parts
+from affect_lightning.data.streaming.packed_items import MEDIA, Parts, Payload, Problems, checksum
 from affect_lightning.errors import ConfigurationError
 
 SHARD_BYTES = 64 * 2**20  # litdata's own default: large enough for storage, small enough to hold several of
 MAX_SHARD_BYTES = 2**31  # litdata counts a shard's bytes in 32 bits
 MAX_SHARD_CLIPS = 8192  # our choice: four times the clips that a shard of cached features (30 KB each) holds
 _UNLIMITED = 2**40  # for litdata, whose writer would otherwise close shards by a rule of its own
-
-Parts = tuple[bytes, ...]
-Problems = list[tuple[str, Path, str]]
-
-
-@dataclass(frozen=True)
-class Payload:
-    """What of a clip is packed.
-
-    Attributes:
-        kind: See `Manifest.payload`.
-        parts: The parts of a clip's item, always as many, and the files that could not be read.
-        identity: What the parts depend on beside the clip, such as the encoders of cached features.
-    """
-
-    kind: str
-    parts: Callable[[ClipRecord], tuple[Parts, Problems]]
-    identity: str = ""
-
-
-MEDIA = Payload("media", media_parts)
 
 
 def pack_clips(
@@ -173,8 +151,9 @@ class _Packer:
         ) as bar:
             held: list[tuple[ClipRecord, Parts, Problems]] = []
             size = 0
-            for clip in self.clips[done:]:
-                parts, problems = self.payload.parts(clip)
+            for position in range(done, len(self.clips)):
+                clip = self.clips[position]
+                parts, problems = self.payload.parts(position, clip)
                 grown = size + sum(map(len, parts))
                 if held and (grown > self.request["shard_bytes"] or len(held) >= MAX_SHARD_CLIPS):
                     self._write_shard(held)
@@ -201,7 +180,7 @@ class _Packer:
             row["corpus"] = self.corpora.index(clip.corpus)
             row["flags"] = (clip.face is not None) * HAS_RELEASED_FACE + bool(problems) * UNREADABLE
             unreadable += [
-                {"name": clip.name, "corpus": clip.corpus, "path": str(path), "stage": stage, "reason": reason}
+                {"name": clip.name, "corpus": clip.corpus, "path": path, "stage": stage, "reason": reason}
                 for stage, path, reason in problems
             ]
         self.journal.add(PackedShard(shard, rows, unreadable))
@@ -228,6 +207,9 @@ class _Packer:
             np.save(stream, rows)
         with self._whole_file(LITDATA_INDEX) as path:
             path.write_text(self._litdata_index(shards), encoding="utf-8")
+        for name, content in self.payload.beside.items():
+            with self._whole_file(name) as path:
+                path.write_bytes(content)
         manifest = Manifest(
             payload=self.payload.kind,
             clips=len(rows),
@@ -235,6 +217,7 @@ class _Packer:
             index_sha256=file_sha256(self.folder / CLIPS),
             corpora=tuple(self.corpora),
             shards=shards,
+            beside={name: file_sha256(self.folder / name) for name in self.payload.beside},
             unreadable=tuple(entry for packed in self.journal.shards for entry in packed.unreadable),
             selection=json.loads(json.dumps(self.request["selection"])),
             made_by={name: version(name) for name in ("affect-lightning", "litdata")},

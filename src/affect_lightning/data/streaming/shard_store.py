@@ -77,14 +77,6 @@ class ShardStore:
             raise PackError(self.damaged(shard, f"its item {position} is cut short"))
         return content
 
-    def forget(self, shard: int) -> bool:
-        """Throw a fetched shard away, so that it is fetched again; False if it was not fetched."""
-        if shard in self._descriptors:
-            os.close(self._descriptors.pop(shard))
-        if self.transport is not None:
-            (self.folder / shard_name(shard)).unlink(missing_ok=True)
-        return self.transport is not None
-
     def damaged(self, shard: int, what: str) -> str:
         """A message about a shard that is not as it was written."""
         place = self.folder if self.transport is None else self.transport.address
