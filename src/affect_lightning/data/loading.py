@@ -46,6 +46,7 @@ class BatchPlan:
         lengths: Length of each clip, in any unit; needed with `length_pool`.
         length_pool: Batches whose clips are sorted by length together, so that a batch holds clips of like length; in
             an order without shuffling all of them are. 0 leaves the order alone.
+        weights: Of each set, by its number in `groups`; empty for 1 each. See `ordering.clips_per_set`.
     """
 
     clip_count: int
@@ -58,6 +59,7 @@ class BatchPlan:
     balance: SetBalance = "natural"
     lengths: tuple[int, ...] = ()
     length_pool: int = 0
+    weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -84,7 +86,8 @@ class BatchPlan:
     def _order(self, epoch: int) -> list[int]:
         """Positions of all ranks' clips."""
         if self.shuffle:
-            order = drawn_order(self.groups or (0,) * self.clip_count, self.balance, self.seed, epoch)
+            groups = self.groups or (0,) * self.clip_count
+            order = drawn_order(groups, self.balance, self.seed, epoch, self.weights)
         else:
             order = list(range(self.clip_count))
         if not self.length_pool:
@@ -244,10 +247,11 @@ class ClipLoader:
         again, with a warning.
         """
         self.epoch, self._given_out = state["epoch"], state["batches"]
+        before, now = state["plan"], self._plan_options()
         changed = [
-            f"{name} {state['plan'].get(name)} -> {value}"
-            for name, value in self._plan_options().items()
-            if state["plan"].get(name) != value
+            f"{name} {before.get(name)} -> {now.get(name)}"
+            for name in {**now, **before}
+            if before.get(name) != now.get(name)
         ]
         if changed:
             self._given_out = 0
@@ -267,4 +271,5 @@ class ClipLoader:
             "world_size": self.plan.world_size,
             "balance": self.plan.balance,
             "length_pool": self.plan.length_pool,
+            **({"weights": list(self.plan.weights)} if self.plan.weights else {}),
         }

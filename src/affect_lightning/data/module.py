@@ -63,6 +63,12 @@ class ClipDataModule(LightningDataModule):
             hash (1, our choice; 0 suits sets scored by hit rate or WAF, which leave neutral clips out).
         set_balance: How often the sets of `train_sets` come up: by their size (natural), by its square root, or
             equally often (natural, our choice: every clip once an epoch).
+        set_weights: Weights of the sets of `train_sets` on top of that, such as {mer-caption-plus: 1, ovmerd: 3}; a set
+            that is not named weighs 1. With `natural` each clip of ovmerd then comes up three times as often as each of
+            mer-caption-plus; with `equal` ovmerd gives three quarters of the samples. None weighs all alike.
+        ratio: Share of the training clips that is used, chosen by a stable hash (1, as in the paper).
+        include: Training clips to use: names, or text files (.txt) with a name a line; None takes all.
+        exclude: Training clips to leave out, in the same way.
         length_pool: Training batches are drawn in pools of so many and sorted by the subtitle's length, so that less
             is padded; test clips are sorted as a whole. 0 leaves the order alone (0, our choice: beside media the
             subtitle's length hardly matters).
@@ -112,6 +118,10 @@ class ClipDataModule(LightningDataModule):
         test_overlap: TestOverlap = "error",
         neutral_share: float = 1.0,
         set_balance: SetBalance = "natural",
+        set_weights: dict[str, float] | None = None,
+        ratio: float = 1.0,
+        include: str | list[str] | None = None,
+        exclude: str | list[str] | None = None,
         length_pool: int = 0,
         validation_share: float = 0.05,
         inputs: Sequence[str] = ("multi", "audio", "face", "text"),
@@ -160,11 +170,15 @@ class ClipDataModule(LightningDataModule):
             test_overlap=test_overlap,
             missing_subtitle=missing_subtitle,
             neutral_share=neutral_share,
+            ratio=ratio,
+            include=include,
+            exclude=exclude,
             validation_share=validation_share,
             limit_train_clips=limit_train_clips,
             limit_test_clips=limit_test_clips,
         )
         self.set_balance, self.length_pool = set_balance, length_pool
+        self.set_weights = self.sources.weights_by_corpus(set_weights)
         self.training_questions = QuestionDraw(describe_share, seed)
         self.test_questions = OneQuestion(test_question)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
@@ -253,6 +267,7 @@ class ClipDataModule(LightningDataModule):
             balance=self.set_balance,
             lengths=tuple(map(len, texts)),
             length_pool=self.length_pool,
+            weights=tuple(self.set_weights[corpus] for corpus in corpora) if shuffle and self.set_weights else (),
         )
 
     def _cropper_for(self, records: Sequence[ClipRecord]) -> FaceCropper | None:
