@@ -21,10 +21,11 @@ from affect_lightning.contracts import ClipBatch
 from affect_lightning.data.collation import ClipCollator, CollatedBatch
 from affect_lightning.data.dataset import ClipDataset, SampleKey
 from affect_lightning.data.ordering import SetBalance, batched_by_length, check_order_options, drawn_order
-from affect_lightning.data.quarantine import Quarantine
+from affect_lightning.data.quarantine import NAMED_CLIPS, Quarantine
 from affect_lightning.errors import ConfigurationError, DataError
 
 WorkerStart = Literal["spawn", "fork", "forkserver"]
+HANG_SECONDS = 900  # our choice: no batch takes a quarter of an hour; a worker that sends nothing for so long hangs
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,8 @@ class ClipLoader:
     anew each time.
 
     A batch that loses all its clips is counted. Where the number of steps matters (in training, and with several
-    processes) the batch before it is handed out once more with `valid` False, elsewhere it is left out.
+    processes) the batch before it is handed out once more with `valid` False (for the very first, the one after it),
+    elsewhere it is left out.
 
     Args:
         dataset: The clips.
@@ -186,6 +188,7 @@ class ClipLoader:
             persistent_workers=self._workers > 0,
             worker_init_fn=_start_worker if self._workers else None,
             pin_memory=self._pin_memory,
+            timeout=HANG_SECONDS if self._workers else 0,
             generator=torch.Generator(),  # otherwise each pass would draw from the global one
         )
 
@@ -202,16 +205,37 @@ class ClipLoader:
             self.epoch, self._given_out = 0, 0
         rest, following = self.plan.batches(self.epoch)[self._given_out :], self.plan.batches(self.epoch + 1)
         self._pending.batches = rest + following[: self._given_out]
-        for collated in self._fetcher:
+        owed = 0  # stand-ins for lost batches that no good batch has come before
+        for collated in self._fetched():
             self._given_out += 1
             if self._given_out == len(self.plan):
                 self.epoch, self._given_out = self.epoch + 1, 0
             batch = self._admit(collated)
-            if batch is not None:
-                yield batch
+            if batch is None:
+                owed += 1
+                continue
+            yield batch
+            for _ in range(owed if self._stands_in else 0):
+                yield _without_value(batch)
+            owed = 0
+        if owed and self._stands_in:
+            raise DataError(self._nothing_read())
+
+    def _fetched(self) -> Iterator[CollatedBatch]:
+        """What the workers send; a worker that died or hangs is told of in one sentence."""
+        try:
+            yield from self._fetcher
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader "):
+                raise
+            reason = str(error).partition(". ")[0]
+            raise DataError(
+                f"A worker process that reads clips died or hangs: {reason}. It may have run out of memory, or a clip may "
+                f"break the decoder: `affect-lightning doctor` names such clips; fewer workers need less memory."
+            ) from error
 
     def _admit(self, collated: CollatedBatch) -> ClipBatch | None:
-        """Count, and hand over the batch or its stand-in."""
+        """Count, and hand over the batch or its stand-in; None if there is neither yet."""
         if collated.error is not None:
             raise collated.error
         for clip in collated.bad_clips:
@@ -220,21 +244,26 @@ class ClipLoader:
         self.counts.frames_without_face += collated.frames_without_face
         if collated.batch is None:
             self.counts.lost_batches += 1
-            return self._stand_in(collated)
+            return self._stand_in()
         self.counts.clips += len(collated.batch)
         self._last = collated.batch
         return collated.batch
 
-    def _stand_in(self, lost: CollatedBatch) -> ClipBatch | None:
-        if not self.plan.shuffle and self.plan.world_size == 1:
-            return None
-        if self._last is None:
-            raise DataError(
-                "The very first batch has no clip that can be read: "
-                + " ".join(f"[{position}] {clip}" for position, clip in enumerate(lost.bad_clips, 1))
-                + " Mend the data, or raise the batch size."
-            )
-        return replace(self._last, valid=torch.zeros_like(self._last.valid))
+    @property
+    def _stands_in(self) -> bool:
+        """Whether the number of steps matters."""
+        return self.plan.shuffle or self.plan.world_size > 1
+
+    def _stand_in(self) -> ClipBatch | None:
+        return _without_value(self._last) if self._stands_in and self._last is not None else None
+
+    def _nothing_read(self) -> str:
+        named = self.quarantine.clips[:NAMED_CLIPS]
+        return (
+            "Not one batch has a clip that can be read. The first bad clips: "
+            + " ".join(f"[{position}] {clip}" for position, clip in enumerate(named, 1))
+            + " Mend the data."
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Epoch and batches given out, with what the order depends on."""
@@ -273,3 +302,8 @@ class ClipLoader:
             "length_pool": self.plan.length_pool,
             **({"weights": list(self.plan.weights)} if self.plan.weights else {}),
         }
+
+
+def _without_value(batch: ClipBatch) -> ClipBatch:
+    """The batch with all clips marked as not valid."""
+    return replace(batch, valid=torch.zeros_like(batch.valid))
