@@ -22,6 +22,7 @@ from affect_lightning.data.collation import ClipCollator, CollatedBatch
 from affect_lightning.data.dataset import ClipDataset, SampleKey
 from affect_lightning.data.ordering import SetBalance, batched_by_length, check_order_options, drawn_order
 from affect_lightning.data.quarantine import NAMED_CLIPS, Quarantine
+from affect_lightning.data.threaded_reading import ThreadedClips, check_reading_threads
 from affect_lightning.errors import ConfigurationError, DataError
 
 WorkerStart = Literal["spawn", "fork", "forkserver"]
@@ -152,6 +153,7 @@ class ClipLoader:
         quarantine: Counts bad clips; may be shared by several loaders.
         workers: Worker processes; 0 reads in this process.
         worker_start: How workers start (default `spawn`, our choice: `fork` copies locks of running threads).
+        reading_threads: Clips that are read at once where there are no workers.
         pin_memory: Copy batches to pinned memory, for a GPU.
     """
 
@@ -163,10 +165,12 @@ class ClipLoader:
         *,
         workers: int = 0,
         worker_start: WorkerStart = "spawn",
+        reading_threads: int = 1,
         pin_memory: bool = False,
     ):
         if workers < 0:
             raise ConfigurationError(f"workers must be 0 or more; got {workers}.")
+        check_reading_threads(reading_threads)
         self.plan = plan
         self.quarantine = quarantine
         self.counts = LoadingCounts()
@@ -175,12 +179,13 @@ class ClipLoader:
         self._last: ClipBatch | None = None
         self._pending = _Pending()
         self._dataset, self._workers, self._worker_start, self._pin_memory = dataset, workers, worker_start, pin_memory
+        self._threaded = ThreadedClips(dataset, reading_threads) if reading_threads > 1 and not workers else None
         self._fetcher = self._make_fetcher()
 
     def _make_fetcher(self) -> DataLoader[Any]:
         """The loader of torch; its workers start with the first pass and stay."""
         return DataLoader(
-            self._dataset,  # type: ignore[arg-type]
+            self._threaded or self._dataset,  # type: ignore[arg-type]
             batch_sampler=self._pending,  # type: ignore[arg-type]
             collate_fn=ClipCollator(self._dataset.options.sample_rate),
             num_workers=self._workers,
@@ -193,7 +198,9 @@ class ClipLoader:
         )
 
     def close(self) -> None:
-        """End the worker processes; another pass starts new ones. Counts and position stay."""
+        """End the worker processes and threads; another pass starts new ones. Counts and position stay."""
+        if self._threaded is not None:
+            self._threaded.close()
         self._fetcher = self._make_fetcher()
 
     def __len__(self) -> int:

@@ -25,6 +25,7 @@ from affect_lightning.data.ordering import SetBalance, check_order_options
 from affect_lightning.data.quarantine import BadClip, BadClipPolicy, Quarantine, check_bad_clip_options
 from affect_lightning.data.questions import OneQuestion, QuestionDraw
 from affect_lightning.data.readers.tables import MissingSubtitle
+from affect_lightning.data.threaded_reading import check_reading_threads
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import PluginChoice, build_part, resolve_choice
 from affect_lightning.prompting import check_inputs
@@ -90,6 +91,7 @@ class ClipDataModule(LightningDataModule):
         eval_batch_size: The same for validation, test and predict (8, our choice).
         workers: Worker processes that read clips; 0 reads in the main process (0, our choice: right everywhere).
         worker_start: How workers start: spawn, fork or forkserver (spawn, our choice: safe beside threads).
+        reading_threads: Clips that are read at once in the main process where `workers` is 0 (1, our choice).
         face_detector: Plugin of the group face_detectors, used where a set has no released crops (centerface, ours).
         cache_folder: Where face boxes are kept; None means the user's cache folder.
         seed: Of the order of the training clips and of the draw of questions.
@@ -137,6 +139,7 @@ class ClipDataModule(LightningDataModule):
         eval_batch_size: int = 8,
         workers: int = 0,
         worker_start: WorkerStart = "spawn",
+        reading_threads: int = 1,
         face_detector: PluginChoice = "centerface",
         cache_folder: Path | str | None = None,
         seed: int = 0,
@@ -182,7 +185,8 @@ class ClipDataModule(LightningDataModule):
         self.training_questions = QuestionDraw(describe_share, seed)
         self.test_questions = OneQuestion(test_question)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        self.workers, self.worker_start = workers, worker_start
+        check_reading_threads(reading_threads)
+        self.workers, self.worker_start, self.reading_threads = workers, worker_start, reading_threads
         self.face_detector = face_detector
         self.cache_folder = _path(cache_folder) or default_cache_folder()
         self.seed = seed
@@ -248,6 +252,7 @@ class ClipDataModule(LightningDataModule):
             self.quarantines[split],
             workers=min(self.workers, len(records)),
             worker_start=self.worker_start,
+            reading_threads=self.reading_threads,
             pin_memory=torch.cuda.is_available(),
         )
         return self._loaders[split]
