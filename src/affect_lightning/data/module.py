@@ -25,12 +25,15 @@ from affect_lightning.data.feature_cache.identity import FeaturePrecision
 from affect_lightning.data.feature_cache.source import FeatureMode, FeatureOptions, FeatureSource
 from affect_lightning.data.loading import BatchPlan, ClipLoader, LoadingCounts, WorkerStart
 from affect_lightning.data.ordering import SetBalance, check_order_options
+from affect_lightning.data.own_clips import OWN_CORPUS as OWN_CORPUS
+from affect_lightning.data.own_clips import own_clips
 from affect_lightning.data.quarantine import BadClip, BadClipPolicy, Quarantine, check_bad_clip_options
 from affect_lightning.data.questions import OneQuestion, QuestionDraw
 from affect_lightning.data.readers.tables import MissingSubtitle
 from affect_lightning.data.streaming.packed_clips import CACHE_BYTES, PackedClips
 from affect_lightning.data.streaming.packed_source import PackedSource
 from affect_lightning.data.streaming.shard_order import SHUFFLE_WINDOW, ShardedPlan
+from affect_lightning.data.threaded_reading import check_reading_threads
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import PluginChoice, build_part, resolve_choice
 from affect_lightning.prompting import check_inputs
@@ -41,7 +44,6 @@ _SPLITS = {
     "test": ("test",),
     "predict": ("predict",),
 }
-OWN_CORPUS = "own"  # `ClipRecord.corpus` of the clips given to predict
 
 
 def default_cache_folder(name: str = "face_boxes") -> Path:
@@ -74,6 +76,12 @@ class ClipDataModule(LightningDataModule):
             hash (1, our choice; 0 suits sets scored by hit rate or WAF, which leave neutral clips out).
         set_balance: How often the sets of `train_sets` come up: by their size (natural), by its square root, or
             equally often (natural, our choice: every clip once an epoch).
+        set_weights: Weights of the sets of `train_sets` on top of that, such as {mer-caption-plus: 1, ovmerd: 3}; a set
+            that is not named weighs 1. With `natural` each clip of ovmerd then comes up three times as often as each of
+            mer-caption-plus; with `equal` ovmerd gives three quarters of the samples. None weighs all alike.
+        ratio: Share of the training clips that is used, chosen by a stable hash (1, as in the paper).
+        include: Training clips to use: names, or text files (.txt) with a name a line; None takes all.
+        exclude: Training clips to leave out, in the same way.
         length_pool: Training batches are drawn in pools of so many and sorted by the subtitle's length, so that less
             is padded; test clips are sorted as a whole. 0 leaves the order alone (0, our choice: beside media the
             subtitle's length hardly matters).
@@ -95,6 +103,7 @@ class ClipDataModule(LightningDataModule):
         eval_batch_size: The same for validation, test and predict (8, our choice).
         workers: Worker processes that read clips; 0 reads in the main process (0, our choice: right everywhere).
         worker_start: How workers start: spawn, fork or forkserver (spawn, our choice: safe beside threads).
+        reading_threads: Clips that are read at once in the main process where `workers` is 0 (1, our choice).
         face_detector: Plugin of the group face_detectors, used where a set has no released crops (centerface, ours).
         cache_folder: Where face boxes are kept; None means the user's cache folder.
         features: `live` decodes clips and lets the model encode them; `cached` reads what `affect-lightning cache` kept:
@@ -134,6 +143,10 @@ class ClipDataModule(LightningDataModule):
         test_overlap: TestOverlap = "error",
         neutral_share: float = 1.0,
         set_balance: SetBalance = "natural",
+        set_weights: dict[str, float] | None = None,
+        ratio: float = 1.0,
+        include: str | list[str] | None = None,
+        exclude: str | list[str] | None = None,
         length_pool: int = 0,
         validation_share: float = 0.05,
         inputs: Sequence[str] = ("multi", "audio", "face", "text"),
@@ -149,6 +162,7 @@ class ClipDataModule(LightningDataModule):
         eval_batch_size: int = 8,
         workers: int = 0,
         worker_start: WorkerStart = "spawn",
+        reading_threads: int = 1,
         face_detector: PluginChoice = "centerface",
         cache_folder: Path | str | None = None,
         features: FeatureMode = "live",
@@ -187,16 +201,21 @@ class ClipDataModule(LightningDataModule):
             test_overlap=test_overlap,
             missing_subtitle=missing_subtitle,
             neutral_share=neutral_share,
+            ratio=ratio,
+            include=include,
+            exclude=exclude,
             validation_share=validation_share,
             limit_train_clips=limit_train_clips,
             limit_test_clips=limit_test_clips,
         )
         self.packed = PackedSource(packed, _path(packed_cache_folder), packed_cache_size, shuffle_window)
         self.set_balance, self.length_pool = set_balance, length_pool
+        self.set_weights = self.sources.weights_by_corpus(set_weights)
         self.training_questions = QuestionDraw(describe_share, seed)
         self.test_questions = OneQuestion(test_question)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        self.workers, self.worker_start = workers, worker_start
+        check_reading_threads(reading_threads)
+        self.workers, self.worker_start, self.reading_threads = workers, worker_start, reading_threads
         self.face_detector = face_detector
         self.cache_folder = _path(cache_folder) or default_cache_folder()
         folder = _path(feature_folder) or default_cache_folder("features")
@@ -205,7 +224,7 @@ class ClipDataModule(LightningDataModule):
         self.seed = seed
         self.on_bad_clip, self.max_bad_share = on_bad_clip, max_bad_share
         self.quarantine_file = _path(quarantine_file)
-        self.predict_clips = _own_clips(_listed(predict_video), _listed(predict_audio), _listed(predict_subtitle))
+        self.predict_clips = own_clips(predict_video, predict_audio, predict_subtitle)
         self.records: dict[str, list[ClipRecord] | PackedClips] = {}
         self.quarantines: dict[str, Quarantine] = {}
         self._loaders: dict[str, ClipLoader] = {}
@@ -293,6 +312,7 @@ class ClipDataModule(LightningDataModule):
             self.quarantines[split],
             workers=min(self.workers, len(records)),
             worker_start=self.worker_start,
+            reading_threads=self.reading_threads,
             pin_memory=torch.cuda.is_available(),
         )
         return self._loaders[split]
@@ -316,6 +336,8 @@ class ClipDataModule(LightningDataModule):
                 rank=rank,
                 world_size=world_size,
                 balance=self.set_balance,
+                weights=self.set_weights,
+                ranks_here=world_size // (self.trainer.num_nodes if self.trainer else 1),
                 length_pool=self.length_pool,
             )
         corpora = list(dict.fromkeys(record.corpus for record in records))
@@ -332,6 +354,7 @@ class ClipDataModule(LightningDataModule):
             balance=self.set_balance,
             lengths=tuple(map(len, texts)),
             length_pool=self.length_pool,
+            weights=tuple(self.set_weights[corpus] for corpus in corpora) if shuffle and self.set_weights else (),
         )
 
     def cropper_for(self, records: Sequence[ClipRecord] | PackedClips) -> FaceCropper | None:
@@ -371,36 +394,3 @@ class ClipDataModule(LightningDataModule):
 
 def _path(value: Path | str | None) -> Path | None:
     return None if value is None else Path(value).expanduser()
-
-
-def _listed(value: str | list[str] | None) -> list[str]:
-    if value is None:
-        return []
-    return [str(value)] if isinstance(value, (str, Path)) else [str(item) for item in value]
-
-
-def _own_clips(videos: list[str], sounds: list[str], subtitles: list[str]) -> list[ClipRecord]:
-    """Records of the user's own clips.
-
-    Raises:
-        ConfigurationError: The lists differ in length.
-    """
-    count = max(len(videos), len(sounds))
-    for option, values in (
-        ("predict_video", videos),
-        ("predict_audio", sounds),
-        ("predict_subtitle", subtitles),
-    ):
-        if values and len(values) != count:
-            raise ConfigurationError(f"{option} has {len(values)} entries for {count} clips; give one a clip, or none.")
-    return [
-        ClipRecord(
-            name=Path((videos or sounds)[index]).stem,
-            corpus=OWN_CORPUS,
-            video=Path(videos[index]).expanduser() if videos else None,
-            audio=Path(sounds[index]).expanduser() if sounds else None,
-            subtitle_english=subtitles[index] if subtitles else "",
-            subtitle_chinese=subtitles[index] if subtitles else "",
-        )
-        for index in range(count)
-    ]

@@ -175,6 +175,8 @@ class AffectGPTModule(LightningModule):
         loss = self.built_network(batch)
         if not bool(torch.isfinite(loss)):
             raise AffectLightningError(self._not_finite("loss", loss))
+        if not bool(batch.valid.any()):
+            return loss * 0.0  # it only stands in for a batch that could not be read, and teaches nothing
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch))
         optimizers = self.trainer.optimizers
         if optimizers:

@@ -132,17 +132,16 @@ class PackedSource:
         size = parse_size(self.cache_size, "data.packed_cache_size")
         folder = self.cache_folder or default_cache_folder()
         clips = open_packed_set(self.place, cache_folder=folder, cache_bytes=size, payload=payload)
-        if is_remote(self.place):
-            self._check_room(clips, size)
+        clips.store.open_files = max(clips.store.open_files, self.window + 2)
         return training_split(clips, sources)
 
-    def _check_room(self, clips: PackedClips, size: int) -> None:
-        """One more than the window is in use at a time, and one is on its way."""
-        shards = sorted((shard.size for shard in clips.manifest.shards), reverse=True)
-        needed = sum(shards[: self.window + 2])
+    def _check_room(self, clips: PackedClips, ranks: int) -> None:
+        """A rank has one shard more than the window in use at a time, and one on its way."""
+        size, count = parse_size(self.cache_size, "data.packed_cache_size"), ranks * (self.window + 2)
+        needed = sum(sorted((shard.size for shard in clips.manifest.shards), reverse=True)[:count])
         if needed > size:
             raise ConfigurationError(
-                f"data.packed_cache_size is {size / 1e9:.3g} GB; {self.window + 2} shards of {self.place} need "
+                f"data.packed_cache_size is {size / 1e9:.3g} GB; {count} shards of {self.place} need "
                 f"{needed / 1e9:.3g} GB, or each would be fetched over and over. Raise it, or lower data.shuffle_window."
             )
 
@@ -156,19 +155,36 @@ class PackedSource:
         rank: int,
         world_size: int,
         balance: SetBalance,
-        length_pool: int,
+        weights: Mapping[str, float] | None = None,
+        ranks_here: int = 1,
+        length_pool: int = 0,
     ) -> ShardedPlan:
-        """The order in which a split is read; see `ShardedPlan` for the options.
+        """The order in which a split is read.
+
+        Args:
+            clips: Of the split.
+            batch_size: See `ShardedPlan`, as for the options that are not named here.
+            shuffle: The same.
+            seed: The same.
+            rank: The same.
+            world_size: The same.
+            balance: The same.
+            weights: Of the sets by `ClipRecord.corpus`; 1 for one that is not named.
+            ranks_here: Processes on this machine, which share its cache.
+            length_pool: Must be 0.
 
         Raises:
-            ConfigurationError: `length_pool` is set.
+            ConfigurationError: `length_pool` is set, or the cache is too small for the window.
         """
+        if is_remote(self.place or ""):
+            self._check_room(clips, ranks_here if shuffle else 1)
         if length_pool:
             raise ConfigurationError(
                 "data.length_pool sorts by the subtitle's length, which a packed set does not list; it is for text. Leave "
                 "it at 0 with data.packed."
             )
-        corpora = clips.column("corpus")
+        used, groups = np.unique(clips.column("corpus"), return_inverse=True)
+        named = [clips.manifest.corpora[number] for number in used.tolist()]
         return ShardedPlan(
             shards=clips.shard_numbers(),
             batch_size=batch_size,
@@ -176,8 +192,9 @@ class PackedSource:
             seed=seed,
             rank=rank,
             world_size=world_size,
-            groups=np.unique(corpora, return_inverse=True)[1].astype(np.uint16),
+            groups=groups.astype(np.uint16),
             balance=balance,
+            weights=tuple(weights.get(corpus, 1.0) for corpus in named) if weights and shuffle else (),
             window=self.window,
             set_hash=clips.manifest.index_sha256,
         )

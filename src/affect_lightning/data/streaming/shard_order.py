@@ -67,6 +67,7 @@ class ShardedPlan:
         world_size: Number of processes.
         groups: Which set each clip is of, from 0 on [clips]; empty if they are all of one.
         balance: See `BatchPlan`.
+        weights: Of each set, by its number in `groups`; see `BatchPlan`.
         window: Shards that the clips are drawn from at a time.
         set_hash: Of the packed set, for the state.
     """
@@ -79,6 +80,7 @@ class ShardedPlan:
     world_size: int = 1
     groups: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint16), repr=False)
     balance: SetBalance = "natural"
+    weights: tuple[float, ...] = ()
     window: int = SHUFFLE_WINDOW
     set_hash: str = ""
 
@@ -121,6 +123,7 @@ class ShardedPlan:
             "balance": self.balance,
             "packed": self.set_hash,
             "window": self.window,
+            **({"weights": list(self.weights)} if self.weights else {}),
         }
 
     def _rank_order(self, epoch: int) -> tuple[np.ndarray, int]:
@@ -137,8 +140,9 @@ class ShardedPlan:
         if not self.shuffle:
             return np.arange(self.clip_count, dtype=np.int32)
         clips = np.arange(self.clip_count, dtype=np.int32)
-        if self.balance != "natural":
-            clips = np.asarray(drawn_order(self.groups.tolist(), self.balance, self.seed, epoch), dtype=np.int32)
+        if self.balance != "natural" or self.weights:
+            groups = self.groups.tolist()
+            clips = np.asarray(drawn_order(groups, self.balance, self.seed, epoch, self.weights), dtype=np.int32)
         places = self._random(epoch, 0).permutation(int(self.shards[-1]) + 1)
         return clips[np.argsort(places[self.shards[clips]], kind="stable")]
 

@@ -8,6 +8,7 @@ Neighbours: `transport.py` fetches, `packed_clips.py` asks.
 from __future__ import annotations
 
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ _UNFINISHED = ".part"
 
 
 class ShardStore:
-    """Items by shard and position. Pickles; every process opens its own files.
+    """Items by shard and position. Pickles; every process opens its own files, which its threads share.
 
     Args:
         folder: Where the shards are, or are kept.
@@ -42,19 +43,26 @@ class ShardStore:
         open_files: int = 64,
     ) -> None:
         self._descriptors: OrderedDict[int, int] = OrderedDict()
+        self._lock = threading.Lock()
         self.folder, self.shards, self.transport = folder, shards, transport
         self.cache_bytes, self.open_files = cache_bytes, open_files
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_descriptors": OrderedDict()}
+        return {**self.__dict__, "_descriptors": OrderedDict(), "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
 
     def __del__(self) -> None:
         self.close()
 
     def close(self) -> None:
-        """Close all files; they are opened again when asked for."""
+        """Close all files and the connection; they are opened again when asked for."""
         while self._descriptors:
             os.close(self._descriptors.popitem()[1])
+        if self.transport is not None:
+            self.transport.close()
 
     def item(self, shard: int, position: int) -> bytes:
         """Bytes of an item.
@@ -66,7 +74,17 @@ class ShardStore:
         Raises:
             PackError: The shard is missing, cannot be fetched, or is cut short.
         """
-        descriptor = self._opened(shard)
+        path = self.folder / shard_name(shard)
+        while True:
+            with self._lock:  # of the threads that read: a file must not be closed between opening and reading
+                descriptor = self._opened(shard, path)
+                if descriptor is not None:
+                    return self._read(descriptor, shard, position)
+            if self.transport is None:
+                raise PackError(f"The shard {path} is missing. Copy it again, or pack the set again.")
+            self._fetch(shard, path)  # and once more, should another process make room at this moment
+
+    def _read(self, descriptor: int, shard: int, position: int) -> bytes:
         try:
             # litdata: the number of items, then where each begins and the last ends, uint32
             begin, end = np.frombuffer(os.pread(descriptor, 8, 4 + 4 * position), "<u4").tolist()
@@ -82,23 +100,11 @@ class ShardStore:
         place = self.folder if self.transport is None else self.transport.address
         return f"The shard {shard_name(shard)} of {place} is damaged: {what}. Copy it again, or pack the set again."
 
-    def _opened(self, shard: int) -> int:
+    def _opened(self, shard: int, path: Path) -> int | None:
+        """The shard's file, open; None if it is not there."""
         if shard in self._descriptors:
             self._descriptors.move_to_end(shard)
             return self._descriptors[shard]
-        path = self.folder / shard_name(shard)
-        descriptor = self._open_or_none(path)
-        while descriptor is None:
-            if self.transport is None:
-                raise PackError(f"The shard {path} is missing. Copy it again, or pack the set again.")
-            self._fetch(shard, path)
-            descriptor = self._open_or_none(path)  # another process may have made room in between
-        self._descriptors[shard] = descriptor
-        while len(self._descriptors) > self.open_files:
-            os.close(self._descriptors.popitem(last=False)[1])
-        return descriptor
-
-    def _open_or_none(self, path: Path) -> int | None:
         try:
             descriptor = os.open(path, os.O_RDONLY)
         except FileNotFoundError:
@@ -107,6 +113,9 @@ class ShardStore:
             raise PackError(f"The shard {path} cannot be opened: {error.strerror}.") from error
         if self.transport is not None:
             os.utime(descriptor)  # used just now: the last to go
+        self._descriptors[shard] = descriptor
+        while len(self._descriptors) > self.open_files:
+            os.close(self._descriptors.popitem(last=False)[1])
         return descriptor
 
     def _fetch(self, shard: int, path: Path) -> None:

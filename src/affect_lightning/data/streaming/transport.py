@@ -47,6 +47,12 @@ class Transport:
     def __getstate__(self) -> dict[str, Any]:
         return {"address": self.address, "_downloader": None}
 
+    def close(self) -> None:
+        """End the connection; the next fetch makes another."""
+        downloader, self._downloader = self._downloader, None
+        if downloader is not None:
+            downloader._client.client.close()
+
     def fetch(self, name: str, stream: BinaryIO) -> None:
         """Fetch a file into a seekable stream, from its first byte on.
 
