@@ -49,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
     size = parse_size(own.shard_size, "--shard-size")
     started = time.monotonic()
     with contextlib.redirect_stdout(sys.stderr):
-        manifest = _pack(_configured_data(words), own.out, size, own.payload)
+        manifest = _pack(configured_data(words), own.out, size, own.payload)
     result: dict[str, Any] = {
         "command": "pack",
         "folder": str(own.out),
@@ -95,7 +95,7 @@ def _pack(data: Any, folder: Path, shard_bytes: int, kind: str) -> Any:
     )
 
 
-def _configured_data(words: Sequence[str]) -> Any:
+def configured_data(words: Sequence[str]) -> Any:
     """The data module that `fit` would have with these words."""
     from affect_lightning.command_line.cache_command import ConfigurationReader
     from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words

@@ -29,7 +29,8 @@ from affect_lightning.command_line.plugin_arguments import (
     plugin_help,
     take_plugin_words,
 )
-from affect_lightning.data.module import OWN_CORPUS, ClipDataModule
+from affect_lightning.data.module import ClipDataModule
+from affect_lightning.data.own_clips import OWN_CORPUS
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.model.module import AffectGPTModule
 from affect_lightning.model.monitoring import TrainingMonitor
