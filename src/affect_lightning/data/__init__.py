@@ -3,7 +3,8 @@
 The way of a clip: `readers/` list it, `decoding.py` opens it, `faces.py` crops the speaker's face (boxes kept by
 `box_cache.py`), `questions.py` asks, `dataset.py` and `collation.py` make samples and batches in worker processes,
 `loading.py` hands them out in an order that resumes exactly, `quarantine.py` counts what cannot be read, `module.py`
-is the LightningDataModule. Importing this package imports none of them.
+is the LightningDataModule, and `mer_caption_plus.py` the same under the paper's name. Importing this package imports
+none of them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from affect_lightning.data.decoding import DecodedClip, decode_clip
     from affect_lightning.data.faces import FaceCropper, choose_speaker
     from affect_lightning.data.loading import BatchPlan, ClipLoader
+    from affect_lightning.data.mer_caption_plus import MERCaptionPlusDataModule
     from affect_lightning.data.module import ClipDataModule
     from affect_lightning.data.quarantine import BadClip, Quarantine, UnreadableClipError
 
@@ -25,6 +27,7 @@ _HOMES = {
     "ClipLoader": "loading",
     "DecodedClip": "decoding",
     "FaceCropper": "faces",
+    "MERCaptionPlusDataModule": "mer_caption_plus",
     "Quarantine": "quarantine",
     "UnreadableClipError": "quarantine",
     "choose_speaker": "faces",
@@ -38,6 +41,7 @@ __all__ = [
     "ClipLoader",
     "DecodedClip",
     "FaceCropper",
+    "MERCaptionPlusDataModule",
     "Quarantine",
     "UnreadableClipError",
     "choose_speaker",

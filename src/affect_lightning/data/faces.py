@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from affect_lightning.contracts import FaceBox, FaceDetector
 from affect_lightning.data.box_cache import BoxCache
 from affect_lightning.data.decoding import uniform_indices
+from affect_lightning.data.media_files import MediaFile, PackedFile
 from affect_lightning.data.quarantine import UnreadableClipError
 
 CROP_SIZE = 224  # paper, Appendix B: encoders see 224x224
@@ -174,7 +174,7 @@ class FaceCropper:
         self.cache = cache
         self.margin = margin
 
-    def crop(self, frames: np.ndarray, mask: np.ndarray, source: Path) -> FaceCrops:
+    def crop(self, frames: np.ndarray, mask: np.ndarray, source: MediaFile) -> FaceCrops:
         """Crop the speaker's face out of every real frame.
 
         A frame without it takes the nearest frame's box; a clip without any face is used whole. Both are counted.
@@ -196,7 +196,7 @@ class FaceCropper:
             )
         return FaceCrops(pictures, mask, sum(box is None for box in chosen))
 
-    def _boxes(self, real: np.ndarray, frame_count: int, source: Path) -> list[list[FaceBox]]:
+    def _boxes(self, real: np.ndarray, frame_count: int, source: MediaFile) -> list[list[FaceBox]]:
         if self.cache is None:
             return self.detector.detect(real)
         key = self.cache.key(source, frame_count, self.detector.identity())
@@ -207,14 +207,17 @@ class FaceCropper:
         return boxes
 
 
-def read_face_file(path: Path, frame_count: int, crop_size: int) -> FaceCrops:
+def read_face_file(path: MediaFile, frame_count: int, crop_size: int) -> FaceCrops:
     """Read released crops (`openface_face/NAME/NAME.npy`, uint8 [T, H, W, 3]), spread uniformly over the clip.
 
     Raises:
         UnreadableClipError: The file is missing, empty, pickled or of another type or shape.
     """
     try:
-        crops = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(path, PackedFile):
+            crops = np.load(path.opened("face"), allow_pickle=False)
+        else:
+            crops = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         reason = f"{getattr(error, 'strerror', None) or error}; expected a NumPy file of face crops."
         raise UnreadableClipError(path, "face", reason) from error
