@@ -41,6 +41,7 @@ COMMANDS: dict[str, Command] = {
     "validate": Command("Validation loss of a checkpoint.", "trainer_commands", True),
     "test": Command("Responses, scores and report on MER-UniBench sets.", "trainer_commands", True),
     "predict": Command("Responses to clips of your own.", "trainer_commands", True),
+    "doctor": Command("Check a set of clips before training: files, tables, media, faces.", "doctor_command"),
     "plugins": Command("List the installed plugins, or explain one.", "plugins_command"),
     "sandbox": Command("Generate the sandbox corpus in the official folder layouts.", "sandbox_command"),
     "export": Command("Turn a checkpoint into a peft adapter, projectors.safetensors and a config.", "export_command"),

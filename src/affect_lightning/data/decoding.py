@@ -86,6 +86,19 @@ def decode_clip(
     return DecodedClip(frames, mask, times, waveform)
 
 
+def announced_seconds(video: Path) -> float | None:
+    """Length of the pictures as the file's header says; None if it does not say. Nothing is decoded.
+
+    Raises:
+        UnreadableClipError: The file is missing, broken, or has no pictures.
+    """
+    with _open(video, "video") as container:
+        stream = _stream(container, "video", video)
+        if stream.duration is not None and stream.time_base is not None:
+            return float(stream.duration * stream.time_base)
+        return None if container.duration is None else float(container.duration / 1e6)
+
+
 @contextmanager
 def _open(path: Path | None, stage: str) -> Iterator[Any]:
     """The opened container; whatever FFmpeg or the file system reports becomes an `UnreadableClipError`."""
