@@ -62,4 +62,4 @@ def test_workers_and_caches_change_nothing(corpus: Path, tmp_path: Path) -> None
         "two workers, warm": batches_of(corpus, tmp_path / "main", workers=2),
         "two threads, cold": batches_of(corpus, tmp_path / "threads", reading_threads=2),
     }
-    assert {name: differences(cold, batches) for name, batches in runs.items()} == dict.fromkeys(runs, [])
+    assert {name: differences(cold, batches) for name, batches in runs.items()} == {name: [] for name in runs}

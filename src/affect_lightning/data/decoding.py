@@ -238,12 +238,14 @@ def _check_span(stream: Any, packets: list[Any], path: Path | None) -> None:
 def _decode_by_time(stream: Any, packets: list[Any], count: int) -> tuple[list[np.ndarray], np.ndarray]:
     """Choose by presentation time, decode only what the chosen frames need."""
     shown = [packet for packet in packets if not packet.is_discard]
+    if not shown:  # an edit list that shows nothing
+        return [], np.zeros(0)
     starts = np.unique([packet.pts for packet in shown])
     if len(starts) < count:
         wanted = starts
     else:
         last = max(shown, key=lambda packet: packet.pts)
-        end = starts[-1] + (last.duration or int(np.median(np.diff(starts))))
+        end = starts[-1] + (last.duration or (int(np.median(np.diff(starts))) if len(starts) > 1 else 1))
         wanted = starts[np.searchsorted(starts, uniform_times(starts[0], end, count), side="right") - 1]
     pictures = _decode_wanted(stream, packets, set(wanted.tolist()))
     if not all(pts in pictures for pts in wanted.tolist()):  # a codec that re-stamps its frames
@@ -342,6 +344,8 @@ def _decode_sound(stream: Any, packets: list[Any], sample_rate: int, origin: flo
     pieces: list[np.ndarray] = []
     begin: float | None = None
     samples = 0
+    if stream.duration:
+        _check_sound_length(float(stream.duration * stream.time_base), path)
     for packet in [*packets, None]:
         for frame in stream.codec_context.decode(packet):
             if begin is None:
