@@ -265,8 +265,14 @@ VIDEOS = [
     Kind(
         "absurd_size",
         "video",
+        lambda path: path.write_bytes(_announced_size(_video_in(path, "rawvideo", "bgr24", (64, 48)), 8000, 8000)),
+        reason="announces 8000x8000",
+    ),
+    Kind(
+        "impossible_size",
+        "video",
         lambda path: path.write_bytes(_announced_size(_video_in(path, "rawvideo", "bgr24", (64, 48)), 30_000, 30_000)),
-        reason="announces 30000x30000",
+        reason="announces 0x0",  # FFmpeg forgets it at once
     ),
     Kind(
         "negative_size",
@@ -288,7 +294,8 @@ VIDEOS = [
     Kind("endless_frames", "video", _changed(_endless_frame), reason="announce .* seconds; expected 0 to 1800"),
     Kind("announced_hours", "video", _changed(_announced_hours), "either"),
     Kind("size_changes", "video", _two_sizes, reason="size|truncated|damaged|media"),
-    Kind("negative_times", "video", lambda path: write_clip(path, range(-600, 0, 40)), "reads"),
+    Kind("negative_times", "video", lambda path: write_clip(path, range(-280, 320, 40)), "reads"),
+    Kind("all_before_the_start", "video", lambda path: write_clip(path, range(-600, 0, 40)), reason="not one frame"),
     Kind("folder", "video", lambda path: path.mkdir(), reason="no regular file"),
     Kind("link_to_itself", "video", lambda path: path.symlink_to(path.name), reason="does not exist"),
     Kind("link_to_nothing", "video", lambda path: path.symlink_to("nowhere.mp4"), reason="does not exist"),

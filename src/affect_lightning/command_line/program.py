@@ -42,6 +42,7 @@ COMMANDS: dict[str, Command] = {
     "test": Command("Responses, scores and report on MER-UniBench sets.", "trainer_commands", True),
     "predict": Command("Responses to clips of your own.", "trainer_commands", True),
     "cache": Command("Run the frozen encoders once over the clips, for `data.features: cached`.", "cache_command"),
+    "doctor": Command("Check a set of clips before training: files, tables, media, faces.", "doctor_command"),
     "plugins": Command("List the installed plugins, or explain one.", "plugins_command"),
     "sandbox": Command("Generate the sandbox corpus in the official folder layouts.", "sandbox_command"),
     "pack": Command("Write the training set as shards, to stream from a folder or from S3.", "pack_command"),

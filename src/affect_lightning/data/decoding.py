@@ -86,6 +86,19 @@ def decode_clip(
     return DecodedClip(frames, mask, times, waveform)
 
 
+def announced_seconds(video: Path) -> float | None:
+    """Length of the pictures as the file's header says; None if it does not say. Nothing is decoded.
+
+    Raises:
+        UnreadableClipError: The file is missing, broken, or has no pictures.
+    """
+    with _open(video, "video") as container:
+        stream = _stream(container, "video", video)
+        if stream.duration is not None and stream.time_base is not None:
+            return float(stream.duration * stream.time_base)
+        return None if container.duration is None else float(container.duration / 1e6)
+
+
 @contextmanager
 def _open(path: MediaFile | None, stage: str) -> Iterator[Any]:
     """The opened container; whatever FFmpeg or the file system reports becomes an `UnreadableClipError`."""
@@ -233,12 +246,14 @@ def _check_span(stream: Any, packets: list[Any], path: MediaFile | None) -> None
 def _decode_by_time(stream: Any, packets: list[Any], count: int) -> tuple[list[np.ndarray], np.ndarray]:
     """Choose by presentation time, decode only what the chosen frames need."""
     shown = [packet for packet in packets if not packet.is_discard]
+    if not shown:  # an edit list that shows nothing
+        return [], np.zeros(0)
     starts = np.unique([packet.pts for packet in shown])
     if len(starts) < count:
         wanted = starts
     else:
         last = max(shown, key=lambda packet: packet.pts)
-        end = starts[-1] + (last.duration or int(np.median(np.diff(starts))))
+        end = starts[-1] + (last.duration or (int(np.median(np.diff(starts))) if len(starts) > 1 else 1))
         wanted = starts[np.searchsorted(starts, uniform_times(starts[0], end, count), side="right") - 1]
     pictures = _decode_wanted(stream, packets, set(wanted.tolist()))
     if not all(pts in pictures for pts in wanted.tolist()):  # a codec that re-stamps its frames
@@ -339,6 +354,8 @@ def _decode_sound(
     pieces: list[np.ndarray] = []
     begin: float | None = None
     samples = 0
+    if stream.duration:
+        _check_sound_length(float(stream.duration * stream.time_base), path)
     for packet in [*packets, None]:
         for frame in stream.codec_context.decode(packet):
             if begin is None:

@@ -299,6 +299,10 @@ class ClipDataModule(LightningDataModule):
         """The user's own clips; one that cannot be read is an error."""
         return self._loader("predict", self.eval_batch_size, self.test_questions)
 
+    def reader(self, records: Sequence[ClipRecord]) -> ClipDataset:
+        """Reads these clips as validation would; for checks, without a Trainer."""
+        return ClipDataset(records, self.options, self.training_questions, self._cropper_for(records))
+
     def _loader(self, split: str, batch_size: int, questions: Questioner, shuffle: bool = False) -> ClipLoader:
         if split in self._loaders:
             return self._loaders[split]
