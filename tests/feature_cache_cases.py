@@ -36,7 +36,10 @@ def made_clip(
         for (name, width), count in zip(manifest.widths.items(), tokens, strict=True)
     }
     content = b"".join(value.view(torch.uint8).numpy().tobytes() for value in made.values())
-    files = {role: FileState(1_000_000 + index, 1_790_000_000_123_456_789 + index, f"{index:032x}") for role in ("video", "audio")}
+    files = {
+        role: FileState(1_000_000 + index, 1_790_000_000_123_456_789 + index, f"{index:032x}")
+        for role in ("video", "audio")
+    }
     entry = CacheEntry(f"sample_{index:08d}", corpus, files, 0, tuple(tokens), frames=8)
     return entry, content, made
 

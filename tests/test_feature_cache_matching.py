@@ -159,7 +159,9 @@ def test_only_what_reaches_an_encoder_counts() -> None:
     assert changed("audio", sample_rate=8000) == ["reading.sample_rate: cached 16000, wanted 8000"]
     assert changed("face", sample_rate=8000) == []
     assert changed("face", crop_size=112) == ["reading.crop_size: cached 224, wanted 112"]
-    assert any("face_detector.name: cached 'none', wanted 'centerface'" in item for item in changed("face", "centerface"))
+    assert any(
+        "face_detector.name: cached 'none', wanted 'centerface'" in item for item in changed("face", "centerface")
+    )
     assert changed("frame", "centerface") == []
     # An option that is not known here is taken to reach every encoder.
     assert changed("audio", new_rule=1) == ["reading.new_rule: cached None, wanted 1"]
@@ -184,7 +186,7 @@ def test_weights_files_are_compared_by_content(tmp_path: Path) -> None:
     (found,) = differences(cached, identity(tmp_path / "c.pt"))  # type: ignore[arg-type]
     assert found.startswith("encoder.weights: the content of")
     (tmp_path / "a.pt").unlink()  # only the features were brought to this machine
-    assert differences(cached, identity(tmp_path / "a.pt"))  == []  # type: ignore[arg-type]
+    assert differences(cached, identity(tmp_path / "a.pt")) == []  # type: ignore[arg-type]
 
 
 def test_a_folder_of_weights_has_one_identity(tmp_path: Path) -> None:
@@ -254,7 +256,9 @@ def test_missing_and_changed_clips_are_named(tmp_path: Path, records: list[ClipR
     heard_cache(tmp_path / "features", records[:2])
     assert records[1].audio is not None
     records[1].audio.write_bytes(b"another sound")
-    with pytest.raises(DataError, match=r"1 of 3 test clips are not in it \(三\) and 1 have changed.*two: its audio file") as found:
+    with pytest.raises(
+        DataError, match=r"1 of 3 test clips are not in it \(三\) and 1 have changed.*two: its audio file"
+    ) as found:
         source_of(tmp_path / "features").prepare({"test": records}, HEARING, "none")
     assert "affect-lightning cache --split test" in str(found.value)
 

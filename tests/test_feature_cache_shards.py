@@ -19,7 +19,9 @@ from feature_cache_cases import PAPER_WIDTHS, all_entries, made_clip, make_manif
 SMALL_WIDTHS = {"audio": 3, "face": 2}
 
 
-def write_batches(folder: Path, batches: list[list[int]], rank: int = 0, **options: int) -> dict[str, dict[str, torch.Tensor]]:
+def write_batches(
+    folder: Path, batches: list[list[int]], rank: int = 0, **options: int
+) -> dict[str, dict[str, torch.Tensor]]:
     manifest = make_manifest(SMALL_WIDTHS)
     manifest.write(folder)
     made = {}
