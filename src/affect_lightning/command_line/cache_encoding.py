@@ -12,7 +12,7 @@ import contextlib
 import math
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -51,6 +51,7 @@ class EncodingJob:
         device: Where the encoders run.
         rank: Number of this process.
         threads: Of the arithmetic on a CPU; None leaves torch's number.
+        parent: Number of the process that shows the progress, without which this one ends; None if it is this one.
     """
 
     configuration: ModelConfiguration
@@ -65,6 +66,7 @@ class EncodingJob:
     device: str
     rank: int = 0
     threads: int | None = None
+    parent: int | None = None
 
 
 def encoders_for(configuration: ModelConfiguration, streams: Sequence[str], seed: int) -> Encoders:
@@ -74,7 +76,7 @@ def encoders_for(configuration: ModelConfiguration, streams: Sequence[str], seed
         return build_encoders(configuration, streams)
 
 
-def encode(job: EncodingJob, encoders: Encoders) -> Iterator[list[CacheEntry]]:
+def encode(job: EncodingJob, encoders: Encoders) -> Generator[list[CacheEntry], None, None]:
     """Encode and write batch by batch; gives the entries of each batch once it is on the disk.
 
     Args:
@@ -95,7 +97,6 @@ def encode(job: EncodingJob, encoders: Encoders) -> Iterator[list[CacheEntry]]:
         start += len(batch)
     autocast = _AUTOCAST.get(job.manifest.arithmetic)
     arithmetic = torch.autocast(device.type, autocast) if autocast else contextlib.nullcontext()
-    parent = os.getppid()
     with ShardWriter(job.folder, job.rank) as writer:
         for decoded, read in read_in_batches(clips, places, job.workers, job.worker_start):
             features = {}
@@ -104,13 +105,13 @@ def encode(job: EncodingJob, encoders: Encoders) -> Iterator[list[CacheEntry]]:
                 with torch.inference_mode(), arithmetic:
                     features = {name: encode_stream(moved, name, encoders.of(name)) for name in job.manifest.streams}
             entries = entries_of(read, features, job.manifest)
-            if os.getppid() != parent:  # the command was killed; another one may soon do this batch
-                return
+            if job.parent is not None and os.getppid() != job.parent:
+                return  # the command was killed; another one will do this batch
             writer.commit(entries)
             yield [entry for entry, _ in entries]
 
 
-def encode_on_devices(job: EncodingJob, devices: Sequence[str]) -> Iterator[list[CacheEntry]]:
+def encode_on_devices(job: EncodingJob, devices: Sequence[str]) -> Generator[list[CacheEntry], None, None]:
     """Encode in one new process a device; gives the entries of each batch once it is on the disk.
 
     Args:
@@ -126,7 +127,8 @@ def encode_on_devices(job: EncodingJob, devices: Sequence[str]) -> Iterator[list
     try:
         for rank, device in enumerate(devices):
             receiving, sending = context.Pipe(duplex=False)
-            share = replace(job, batches=job.batches[rank :: len(devices)], rank=rank, device=device, threads=threads)
+            share = replace(job, batches=job.batches[rank :: len(devices)], rank=rank, device=device)
+            share = replace(share, threads=threads, parent=os.getpid())
             process = context.Process(target=_encode_share, args=(share, sending), name=f"encoder-{rank}")
             process.start()
             sending.close()
@@ -146,10 +148,11 @@ def encode_on_devices(job: EncodingJob, devices: Sequence[str]) -> Iterator[list
                     raise received
                 else:
                     yield received
+        for process in processes:
+            process.join()
     finally:
         for process in processes:
-            process.terminate()
-        for process in processes:
+            process.terminate()  # does nothing to one that has ended
             process.join()
 
 
