@@ -45,6 +45,7 @@ COMMANDS: dict[str, Command] = {
     "doctor": Command("Check a set of clips before training: files, tables, media, faces.", "doctor_command"),
     "plugins": Command("List the installed plugins, or explain one.", "plugins_command"),
     "sandbox": Command("Generate the sandbox corpus in the official folder layouts.", "sandbox_command"),
+    "faces": Command("Contact sheet of the faces found in clips, and of the speaker's crops.", "faces_command"),
     "pack": Command("Write the training set as shards, to stream from a folder or from S3.", "pack_command"),
     "export": Command("Turn a checkpoint into a peft adapter, projectors.safetensors and a config.", "export_command"),
     "taxonomy": Command("Fetch the official emotion wheels, look a word up, draw the wheels.", "taxonomy_command"),

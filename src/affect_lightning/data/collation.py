@@ -31,6 +31,7 @@ class CollatedBatch:
         error: The first error that no quarantine covers.
         frames: Real frames read.
         frames_without_face: Those of them in which the face was not found.
+        clips_without_face: Clips of which no frame showed a face.
     """
 
     batch: ClipBatch | None
@@ -38,6 +39,7 @@ class CollatedBatch:
     error: AffectLightningError | None = None
     frames: int = 0
     frames_without_face: int = 0
+    clips_without_face: int = 0
 
     def pin_memory(self) -> CollatedBatch:
         """Pin the batch; torch's loader calls this."""
@@ -66,6 +68,7 @@ class ClipCollator:
             error=next((item.error for item in items if isinstance(item, FailedSample)), None),
             frames=sum(sample.real_frames for sample in samples),
             frames_without_face=sum(sample.frames_without_face for sample in samples),
+            clips_without_face=sum(sample.clips_without_face for sample in samples),
         )
 
 

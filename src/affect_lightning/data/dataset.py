@@ -9,7 +9,7 @@ Legend: T frames, S audio samples, H height and W width in pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.decoding import DecodedClip, decode_clip
-from affect_lightning.data.faces import FaceCropper, FaceCrops, read_face_file, resize
+from affect_lightning.data.faces import FaceCropper, FaceCrops, FacePolicy, read_face_file, resize
 from affect_lightning.data.feature_cache.reading import CachedFeatures
 from affect_lightning.data.media_files import MediaFiles
 from affect_lightning.data.quarantine import BadClip, UnreadableClipError
@@ -58,6 +58,7 @@ class ReadingOptions:
         crop_size: Side of face crops and whole frames in pixels (paper, Appendix B: 224).
         sample_rate: In Hz (paper, Appendix B: 16 kHz, what HuBERT hears).
         subtitle_language: Which subtitle goes into the prompt.
+        face_policy: What is used where no face was found.
     """
 
     streams: frozenset[str] = frozenset({"audio", "face"})
@@ -65,6 +66,7 @@ class ReadingOptions:
     crop_size: int = 224
     sample_rate: int = 16_000
     subtitle_language: SubtitleLanguage = "english"
+    face_policy: FacePolicy = field(default_factory=FacePolicy)
 
     def __post_init__(self) -> None:
         for name in ("frame_count", "crop_size", "sample_rate"):
@@ -89,6 +91,7 @@ class ClipSample:
         frame_mask: True where a picture is real [T].
         waveform: float32 [S].
         frames_without_face: Real frames in which the face was not found.
+        clips_without_face: 1 if the face was found in none of them, else 0.
         features: Cached tokens float32 [N, D] and which of them are real [N], by stream; there are no media then.
         cached_frames: Real frames that these features were made of.
     """
@@ -103,6 +106,7 @@ class ClipSample:
     frame_mask: np.ndarray | None = None
     waveform: np.ndarray | None = None
     frames_without_face: int = 0
+    clips_without_face: int = 0
     features: dict[str, tuple[Tensor, Tensor]] | None = None
     cached_frames: int = 0
 
@@ -199,7 +203,8 @@ class ClipDataset:
             sample.frame = np.stack([resize(frame, options.crop_size) for frame in decoded.frames])
         if "face" in options.streams:
             crops = self._crops(record, files, decoded)
-            sample.face, sample.frames_without_face = crops.pictures, crops.frames_without_face
+            sample.face = crops.pictures
+            sample.frames_without_face, sample.clips_without_face = crops.frames_without_face, crops.clips_without_face
             sample.frame_mask = crops.mask if sample.frame_mask is None else crops.mask & sample.frame_mask
         return sample
 

@@ -86,7 +86,7 @@ def decode_clip(
     return DecodedClip(frames, mask, times, waveform)
 
 
-def announced_seconds(video: Path) -> float | None:
+def announced_seconds(video: MediaFile) -> float | None:
     """Length of the pictures as the file's header says; None if it does not say. Nothing is decoded.
 
     Raises:

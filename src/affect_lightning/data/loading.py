@@ -122,12 +122,14 @@ class LoadingCounts:
         clips: Clips handed out.
         frames: Real frames of them.
         frames_without_face: Those in which the face was not found.
+        clips_without_face: Clips handed out of which no frame showed a face.
         lost_batches: Batches of which not one clip could be read.
     """
 
     clips: int = 0
     frames: int = 0
     frames_without_face: int = 0
+    clips_without_face: int = 0
     lost_batches: int = 0
 
 
@@ -261,6 +263,7 @@ class ClipLoader:
             self.quarantine.admit(clip, self.plan.clips_per_rank)
         self.counts.frames += collated.frames
         self.counts.frames_without_face += collated.frames_without_face
+        self.counts.clips_without_face += collated.clips_without_face
         if collated.batch is None:
             self.counts.lost_batches += 1
             return self._stand_in()

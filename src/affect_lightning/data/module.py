@@ -7,7 +7,6 @@ Legend: B clips, T frames.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,9 +17,10 @@ from lightning.pytorch import LightningDataModule
 
 from affect_lightning.contracts import ClipRecord, FaceDetector
 from affect_lightning.data.box_cache import BoxCache
+from affect_lightning.data.cache_folders import user_cache_folder
 from affect_lightning.data.clip_sources import ClipSources, TestOverlap
 from affect_lightning.data.dataset import ClipDataset, Questioner, ReadingOptions, SubtitleLanguage
-from affect_lightning.data.faces import FaceCropper
+from affect_lightning.data.faces import ClipWithoutFace, FaceCropper, FacePolicy, FrameWithoutFace
 from affect_lightning.data.feature_cache.identity import FeaturePrecision
 from affect_lightning.data.feature_cache.source import FeatureMode, FeatureOptions, FeatureSource
 from affect_lightning.data.loading import BatchPlan, ClipLoader, LoadingCounts, WorkerStart
@@ -32,7 +32,6 @@ from affect_lightning.data.readers.tables import MissingSubtitle
 from affect_lightning.data.streaming.packed_clips import CACHE_BYTES, PackedClips
 from affect_lightning.data.streaming.packed_source import PackedSource
 from affect_lightning.data.streaming.shard_order import SHUFFLE_WINDOW, ShardedPlan
-from affect_lightning.data.threaded_reading import check_reading_threads
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import PluginChoice, build_part, resolve_choice
 from affect_lightning.prompting import check_inputs
@@ -43,12 +42,6 @@ _SPLITS = {
     "test": ("test",),
     "predict": ("predict",),
 }
-
-
-def default_cache_folder(name: str = "face_boxes") -> Path:
-    """`affect-lightning/NAME` in the user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`)."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "affect-lightning" / name
 
 
 class ClipDataModule(LightningDataModule):
@@ -104,7 +97,12 @@ class ClipDataModule(LightningDataModule):
         worker_start: How workers start: spawn, fork or forkserver (spawn, our choice: safe beside threads).
         reading_threads: Clips that are read at once in the main process where `workers` is 0 (1, our choice).
         face_detector: Plugin of the group face_detectors, used where a set has no released crops (centerface, ours).
-        cache_folder: Where face boxes are kept; None means the user's cache folder.
+        cache_folder: Where face boxes are kept; None means beside the data (`SET/face_boxes`), or the user's cache
+            folder where that cannot be written.
+        frame_without_face: What a frame without the speaker's face gives: `nearest` (cut at the box of the nearest
+            frame that has one), `whole` (the whole frame) or `drop` (the frame is masked). nearest, our choice.
+        clip_without_face: What a clip without any face gives: `whole` (its whole frames) or `drop` (quarantine, stage
+            face). whole, our choice.
         features: `live` decodes clips and lets the model encode them; `cached` reads what `affect-lightning cache` kept:
             no decoding, no encoders. Not for predict, which is always live.
         feature_folder: Where feature caches are kept, or one of them; None means `affect-lightning/features` in the
@@ -164,6 +162,8 @@ class ClipDataModule(LightningDataModule):
         reading_threads: int = 1,
         face_detector: PluginChoice = "centerface",
         cache_folder: Path | str | None = None,
+        frame_without_face: FrameWithoutFace = "nearest",
+        clip_without_face: ClipWithoutFace = "whole",
         features: FeatureMode = "live",
         feature_folder: Path | str | None = None,
         feature_precision: FeaturePrecision = "bf16",
@@ -189,6 +189,7 @@ class ClipDataModule(LightningDataModule):
             crop_size=crop_size,
             sample_rate=sample_rate,
             subtitle_language=subtitle_language,
+            face_policy=FacePolicy(frame_without_face, clip_without_face),
         )
         self.benchmark_root = _path(benchmark_root)  # the benchmark callback looks for corpus.json there
         self.sources = ClipSources(
@@ -213,11 +214,10 @@ class ClipDataModule(LightningDataModule):
         self.training_questions = QuestionDraw(describe_share, seed)
         self.test_questions = OneQuestion(test_question)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        check_reading_threads(reading_threads)
         self.workers, self.worker_start, self.reading_threads = workers, worker_start, reading_threads
         self.face_detector = face_detector
-        self.cache_folder = _path(cache_folder) or default_cache_folder()
-        folder = _path(feature_folder) or default_cache_folder("features")
+        self.cache_folder = _path(cache_folder)
+        folder = _path(feature_folder) or user_cache_folder("features")
         self.feature_options = FeatureOptions(features, folder, feature_precision, video_encoder, audio_encoder)
         self._features: FeatureSource | None = None
         self.seed = seed
@@ -301,7 +301,7 @@ class ClipDataModule(LightningDataModule):
 
     def reader(self, records: Sequence[ClipRecord]) -> ClipDataset:
         """Reads these clips as validation would; for checks, without a Trainer."""
-        return ClipDataset(records, self.options, self.training_questions, self._cropper_for(records))
+        return ClipDataset(records, self.options, self.training_questions, self.cropper_for(records))
 
     def _loader(self, split: str, batch_size: int, questions: Questioner, shuffle: bool = False) -> ClipLoader:
         if split in self._loaders:
@@ -368,7 +368,8 @@ class ClipDataModule(LightningDataModule):
             return None
         if self._cropper is None:
             detector: FaceDetector = build_part("face_detectors", self.face_detector)
-            self._cropper = FaceCropper(detector, self.options.crop_size, BoxCache(self.cache_folder))
+            cache = BoxCache(self.cache_folder)
+            self._cropper = FaceCropper(detector, self.options.crop_size, cache, policy=self.options.face_policy)
         return self._cropper
 
     def _quarantine_path(self) -> Path | None:
@@ -383,7 +384,7 @@ class ClipDataModule(LightningDataModule):
         return [clip for quarantine in self.quarantines.values() for clip in quarantine.clips]
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """By split: clips, frames, frames_without_face, lost_batches and quarantined, in this process so far."""
+        """By split: the fields of `LoadingCounts` and `quarantined`, in this process so far."""
         met: dict[str, LoadingCounts] = {split: loader.counts for split, loader in self._loaders.items()}
         return {
             split: {**asdict(counts), "quarantined": len(self.quarantines[split].clips)}

@@ -21,7 +21,7 @@ from affect_lightning.plugin_loading import PluginChoice, find_plugin, resolve_c
 # Changes whenever decoding, the sampling of frames or cropping changes what an encoder is shown.
 READING_RULES = "reading-1"
 FeaturePrecision = Literal["bf16", "fp32"]
-_AUDIO_ONLY, _PICTURES_ONLY = ("sample_rate",), ("frame_count", "crop_size")
+_AUDIO_ONLY, _PICTURES_ONLY, _FACE_ONLY = ("sample_rate",), ("frame_count", "crop_size"), ("face_policy",)
 _NOT_READING = ("streams", "subtitle_language")  # which streams a cache has is its own matter; a subtitle is no feature
 
 FileFacts = dict[str, Any]  # size, mtime_ns, digest
@@ -71,6 +71,7 @@ def stream_identity(
         detector_facts, detector_files = _plugin_facts("face_detector", "face_detectors", face_detector)
         facts, files = facts | detector_facts, files | detector_files
     others = (*_NOT_READING, *(_PICTURES_ONLY if stream == "audio" else _AUDIO_ONLY))
+    others += () if stream == "face" else _FACE_ONLY
     facts |= {f"reading.{name}": value for name, value in reading.items() if name not in others}
     facts["reading.rules"] = READING_RULES
     return StreamIdentity(json.loads(json.dumps(facts, default=str)), files)

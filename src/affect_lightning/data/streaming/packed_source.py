@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from affect_lightning.data.cache_folders import user_cache_folder
 from affect_lightning.data.clip_sources import ClipSources, stable_share
 from affect_lightning.data.ordering import SetBalance
 from affect_lightning.data.readers.tables import shown
@@ -130,7 +130,7 @@ class PackedSource:
         if self.place is None:
             raise ConfigurationError("data.packed is not set. Give the folder or address of a packed set.")
         size = parse_size(self.cache_size, "data.packed_cache_size")
-        folder = self.cache_folder or default_cache_folder()
+        folder = self.cache_folder or user_cache_folder("packed")
         clips = open_packed_set(self.place, cache_folder=folder, cache_bytes=size, payload=payload)
         clips.store.open_files = max(clips.store.open_files, self.window + 2)
         return training_split(clips, sources)
@@ -198,13 +198,6 @@ class PackedSource:
             window=self.window,
             set_hash=clips.manifest.index_sha256,
         )
-
-
-def default_cache_folder() -> Path:
-    """`packed` in `AFFECT_LIGHTNING_CACHE`, else in `affect-lightning` of the user's cache folder."""
-    named = os.environ.get("AFFECT_LIGHTNING_CACHE")
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "affect-lightning"
-    return (Path(named).expanduser() if named else base) / "packed"
 
 
 def parse_size(value: str | int, option: str) -> int:
