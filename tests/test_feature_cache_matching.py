@@ -275,6 +275,11 @@ def test_missing_media_and_other_arithmetic_are_warned_of(
     assert "computed in fp32 arithmetic; live encoders would compute in bf16" in caplog.text
 
 
+def test_a_data_module_without_encoders_is_refused(tmp_path: Path, records: list[ClipRecord]) -> None:
+    with pytest.raises(ConfigurationError, match="give it the model's video_encoder and audio_encoder"):
+        source_of(tmp_path, audio_encoder=None).prepare({"train": records}, HEARING, "none")
+
+
 def test_wrong_words_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"data\.features must be one of live, cached; got 'frozen'"):
         FeatureOptions("frozen", tmp_path, "bf16")  # type: ignore[arg-type]

@@ -169,9 +169,8 @@ def _encode_missing(
     from tqdm import tqdm
 
     data = plan.data
-    quarantine = Quarantine(data.on_bad_clip, data.max_bad_share, data.quarantine_file)
-    for entry in found:
-        _admit(quarantine, entry, len(plan.records))
+    quarantine = Quarantine(data.on_bad_clip, data.max_bad_share)  # without a file: the cache keeps its clips
+    _admit(quarantine, found, plan.records)
     if not missing:
         return
     job = EncodingJob(
@@ -192,18 +191,20 @@ def _encode_missing(
         tqdm(total=len(plan.records), initial=len(found), unit="clip", desc="cache", smoothing=0.1) as bar,
     ):
         for entries in encoded:
-            for entry in entries:
-                _admit(quarantine, entry, len(plan.records))
-                yield entry
+            _admit(quarantine, entries, plan.records)
+            yield from entries
             bar.update(len(entries))
             if quarantine.clips:
                 bar.set_postfix(quarantined=len(quarantine.clips), refresh=False)
 
 
-def _admit(quarantine: Quarantine, entry: CacheEntry, clip_count: int) -> None:
-    if entry.bad is not None:
-        bad = BadClip(entry.name, entry.corpus, entry.bad.role, entry.bad.stage, entry.bad.reason)
-        quarantine.admit(bad, clip_count)
+def _admit(quarantine: Quarantine, entries: Sequence[CacheEntry], records: Sequence[ClipRecord]) -> None:
+    for entry in entries:
+        if entry.bad is not None:
+            record = next(item for item in records if (item.corpus, item.name) == (entry.corpus, entry.name))
+            path = getattr(record, entry.bad.role) if entry.bad.role else record.video or record.audio
+            bad = BadClip(entry.name, entry.corpus, str(path or ""), entry.bad.stage, entry.bad.reason)
+            quarantine.admit(bad, len(records))
 
 
 def _summary(

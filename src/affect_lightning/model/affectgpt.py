@@ -72,8 +72,7 @@ class AffectGPT(nn.Module):
         self.audio_encoder = audio_encoder
         self.pre_fusion = pre_fusion
         self.language_model = language_model
-        known = feature_widths or _stream_widths(configuration, video_encoder, audio_encoder)
-        widths = {name: known[name] for name in configuration.encoded_streams}
+        widths = _stream_widths(configuration, video_encoder, audio_encoder, feature_widths)
         self.feature_widths = widths
         self.feature_scaling = nn.ModuleDict(
             {name: build_feature_scaling(configuration.feature_norm, width) for name, width in widths.items()}
@@ -111,7 +110,7 @@ class AffectGPT(nn.Module):
             AffectLightningError: A part cannot be built; see its plugin.
         """
         encoders = build_encoders(configuration, () if feature_widths is not None else configuration.encoded_streams)
-        widths = feature_widths or _stream_widths(configuration, encoders.video, encoders.audio)
+        widths = _stream_widths(configuration, encoders.video, encoders.audio, feature_widths)
         fusion = None
         if configuration.fuses:
             fused = {name: widths[name] for name in configuration.fused_streams}
@@ -285,15 +284,18 @@ class AffectGPT(nn.Module):
 
 
 def _stream_widths(
-    configuration: ModelConfiguration, video_encoder: VideoEncoder | None, audio_encoder: AudioEncoder | None
+    configuration: ModelConfiguration,
+    video_encoder: VideoEncoder | None,
+    audio_encoder: AudioEncoder | None,
+    known: Mapping[str, int] | None,
 ) -> dict[str, int]:
-    """Feature width of every encoded stream."""
+    """Feature width of every encoded stream: as known, else the encoder's."""
     widths = {}
     for name in configuration.encoded_streams:
         encoder = audio_encoder if name == "audio" else video_encoder
-        if encoder is None:
-            raise ContractError(f"The stream {name!r} needs an encoder, and none was given.")
-        widths[name] = encoder.feature_width
+        if encoder is None and (known is None or name not in known):
+            raise ContractError(f"The stream {name!r} needs an encoder or cached features, and neither was given.")
+        widths[name] = known[name] if known is not None and name in known else encoder.feature_width  # type: ignore[union-attr]
     return widths
 
 

@@ -127,10 +127,16 @@ class FeatureSource:
             precision: Of the Trainer, if there is one.
 
         Raises:
+            ConfigurationError: No stream has an encoder.
             DataError: No cache serves, or clips are missing in it or have changed.
         """
         if self._folder is None:
             self._wanted = wanted_identities(self.options, reading, face_detector)
+            if not self._wanted:
+                raise ConfigurationError(
+                    "data.features is cached, but the data module does not know the encoders whose features it should "
+                    "read: give it the model's video_encoder and audio_encoder (the command line does so by itself)."
+                )
             self._folder, self.manifest = self._choose()
             _log.info("Features come from the cache %s.", self._folder)
             self._warn_of_arithmetic(precision)
