@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections import Counter
@@ -19,12 +20,20 @@ from affect_lightning.data.faces import FaceCropper
 from affect_lightning.data.loading import BatchPlan, ClipLoader
 from affect_lightning.data.quarantine import Quarantine
 from affect_lightning.data.questions import QuestionDraw
-from affect_lightning.data.streaming.packed_clips import PackedClips
+from affect_lightning.data.streaming.packed_clips import PackedClips, open_packed_set
 from affect_lightning.data.streaming.packed_source import PackedSource
 from affect_lightning.plugin_loading import build_part
 from clip_making import tone, write_clip, write_wav
 
 OPTIONS = ReadingOptions(frozenset({"audio", "face", "frame"}), frame_count=3, crop_size=16)
+
+# What a process of these tests needs, loaded once by multiprocessing's fork server.
+PRELOADED = [
+    "affect_lightning.data.loading",
+    "affect_lightning.data.streaming.packing",
+    "litdata.streaming.writer",
+    "litdata.streaming.downloader",
+]
 
 
 def write_records(folder: Path, count: int = 12) -> list[ClipRecord]:
@@ -66,6 +75,19 @@ def write_records(folder: Path, count: int = 12) -> list[ClipRecord]:
 def tiny_records(count: int) -> list[ClipRecord]:
     """Clips without files."""
     return [ClipRecord(f"clip{index:06}", "made", labels=("happy",), subtitle_english="w") for index in range(count)]
+
+
+def pack_tiny(folder: Path, count: int) -> None:
+    """Many shards of a few clips; runs in a process that is killed."""
+    from affect_lightning.data.streaming.packing import pack_clips
+
+    pack_clips(tiny_records(count), folder, shard_bytes=1000)
+
+
+def open_first_clip(place: str, cache: Path, environment: dict[str, str]) -> None:
+    """Open a set out of storage, and its first clip; runs in a process of its own."""
+    os.environ.update(environment)
+    assert open_packed_set(place, cache_folder=cache).open(0)[0].name == "clip000000"
 
 
 def make_dataset(records: Sequence[ClipRecord] | PackedClips, options: ReadingOptions = OPTIONS) -> ClipDataset:

@@ -22,7 +22,7 @@ from affect_lightning.data.streaming.packed_clips import open_packed_set
 from affect_lightning.data.streaming.packing import pack_clips
 from affect_lightning.errors import ConfigurationError, DataError
 from clip_making import write_test_set, write_training_set
-from streaming_cases import tiny_records
+from streaming_cases import PRELOADED, pack_tiny, tiny_records
 
 pytest.importorskip("litdata", reason="litdata is not installed: pip install 'affect-lightning[streaming]'")
 
@@ -36,16 +36,11 @@ def names_in(folder: Path) -> list[str]:
     return [clips.open(index)[0].name for index in range(len(clips))]
 
 
-def pack_tiny(folder: Path, count: int) -> None:
-    """Many shards of a few clips; runs in a process that is killed."""
-    pack_clips(tiny_records(count), folder, shard_bytes=1000)
-
-
 def test_killed_at_random_moments_it_loses_and_repeats_nothing(tmp_path: Path) -> None:
     count = 400
     folder, whole = tmp_path / "killed", tmp_path / "whole"
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_streaming_packing", "litdata.streaming.writer"])
+    context.set_forkserver_preload(PRELOADED)
     drawn = random.Random(7)
     reached: list[int] = []
     for _ in range(KILLS):
@@ -158,10 +153,15 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def pack_words(corpus: Path, folder: Path) -> list[str]:
+    config = str(Path(__file__).parent / "tiny.yaml")
+    return ["pack", "--config", config, "--out", str(folder), "--shard-size", "20KB", "--data.train_root", str(corpus)]
+
+
 @pytest.fixture(scope="module")
 def packed(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packed") / "set"
-    arguments = ["pack", "--out", str(folder), "--shard-size", "20KB", "--data.train_root", str(corpus)]
+    arguments = pack_words(corpus, folder)
     assert main([*arguments, "--data.exclude_nothing", "1"]) == 2  # an unknown option of fit
     assert main(arguments) == 0
     return folder
@@ -177,7 +177,7 @@ def make_module() -> MakeModule:
 
 
 def test_the_command_says_what_it_wrote(corpus: Path, packed: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["pack", "--out", str(packed), "--shard-size", "20KB", "--data.train_root", str(corpus), "--json"]
+    words = [*pack_words(corpus, packed), "--json"]
     capsys.readouterr()
     assert main(words) == 0
     result = json.loads(capsys.readouterr().out)

@@ -132,7 +132,7 @@ class PackedSource:
         size = parse_size(self.cache_size, "data.packed_cache_size")
         folder = self.cache_folder or user_cache_folder("packed")
         clips = open_packed_set(self.place, cache_folder=folder, cache_bytes=size, payload=payload)
-        clips.store.open_files = max(clips.store.open_files, self.window + 2)
+        clips.store.open_files = self.window + 2
         return training_split(clips, sources)
 
     def _check_room(self, clips: PackedClips, ranks: int) -> None:

@@ -1,7 +1,8 @@
 """The shards of a packed set, near: in its folder, or in a cache on disk that never grows past its limit.
 
 Processes of one machine share the cache: a shard is fetched once, under a lock, however many workers ask for it. When
-there is no room, the shard that was opened longest ago goes; a worker that still reads it keeps its open file.
+there is no room, the shard that was opened longest ago goes; a process that has it open lets go of it when it opens the
+next one.
 Neighbours: `transport.py` fetches, `packed_clips.py` asks.
 """
 
@@ -113,6 +114,10 @@ class ShardStore:
             raise PackError(f"The shard {path} cannot be opened: {error.strerror}.") from error
         if self.transport is not None:
             os.utime(descriptor)  # used just now: the last to go
+        # A file that has been removed to make room takes that room for as long as it is open.
+        removed = [number for number, opened in self._descriptors.items() if os.fstat(opened).st_nlink == 0]
+        for number in removed:
+            os.close(self._descriptors.pop(number))
         self._descriptors[shard] = descriptor
         while len(self._descriptors) > self.open_files:
             os.close(self._descriptors.popitem(last=False)[1])
@@ -133,16 +138,16 @@ class ShardStore:
                     os.truncate(unfinished, size)  # others see what it is going to take
                 with unfinished.open("r+b") as stream:
                     self.transport.fetch(path.name, stream)
+                if unfinished.stat().st_size != size or file_sha256(unfinished) != self.shards[shard].sha256:
+                    raise PackError(self.damaged(shard, "its size or SHA-256 is not the manifest's"))
+                os.replace(unfinished, path)
             except OSError as error:
-                unfinished.unlink(missing_ok=True)
                 raise PackError(
                     f"{path} cannot be written: {error.strerror or error}. Free space, or set data.packed_cache_folder "
                     f"to a folder with room."
                 ) from error
-            if unfinished.stat().st_size != size or file_sha256(unfinished) != self.shards[shard].sha256:
-                unfinished.unlink()
-                raise PackError(self.damaged(shard, "its size or SHA-256 is not the manifest's"))
-            os.replace(unfinished, path)
+            finally:
+                unfinished.unlink(missing_ok=True)
 
     def _make_room(self, wanted: int) -> None:
         """Remove the shards that were opened longest ago, until another one fits in."""
