@@ -14,7 +14,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,13 +61,25 @@ def run(arguments: Sequence[str]) -> int:
     if options.data is None and options.config is None:
         raise ConfigurationError("doctor needs --data DIR, the folder that holds the sets, or --config FILE, or both.")
     _check_numbers(options)
-    logging.getLogger("affect_lightning.data.readers").setLevel(logging.ERROR)  # what it counts, the table shows
-    diagnosis = _diagnose(options)
+    with _quiet_readers():
+        diagnosis = _diagnose(options)
     if options.json:
         print(json.dumps(_plain(diagnosis), ensure_ascii=False))
     else:
         print(_text(diagnosis))
     return FOUND_WRONG if diagnosis.problems else 0
+
+
+@contextlib.contextmanager
+def _quiet_readers() -> Iterator[None]:
+    """What the readers would log as a warning stands in the table."""
+    log = logging.getLogger("affect_lightning.data.readers")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -139,10 +151,7 @@ def _diagnose(options: argparse.Namespace) -> Diagnosis:
     if needs_media:
         journal = _journal_path(options, sets)
         findings += _check_media(options, module, _settings(data), clips, summaries, findings, journal)
-    allowed = [
-        Finding(**{**vars(finding), "level": "note"}) if finding.check in options.allow else finding
-        for finding in findings
-    ]
+    allowed = [replace(finding, level="note") if finding.check in options.allow else finding for finding in findings]
     order = {key.split(" ")[0]: position for position, key in enumerate(clips)}
     allowed.sort(key=lambda finding: (finding.level == "note", order.get(finding.corpus, 99)))
     return Diagnosis(tuple(summaries.values()), tuple(allowed), journal)
@@ -198,12 +207,18 @@ def _settings(data: dict[str, Any]) -> str:
 
 def _journal_path(options: argparse.Namespace, sets: Sequence[FoundSet]) -> Path:
     """One journal for each choice of folders."""
-    base = os.environ.get("AFFECT_LIGHTNING_CACHE") or os.environ.get("XDG_CACHE_HOME")
-    folder = options.cache or Path(base or Path.home() / ".cache") / "affect-lightning" / "doctor"
     digest = hashlib.sha256("\0".join(sorted({str(found.folder.resolve()) for found in sets})).encode()).hexdigest()[
         :16
     ]
-    return Path(folder) / f"{digest}.jsonl"
+    return Path(options.cache or _default_cache()) / f"{digest}.jsonl"
+
+
+def _default_cache() -> Path:
+    """`doctor` in `AFFECT_LIGHTNING_CACHE`, else in `affect-lightning` of the user's cache folder."""
+    named, base = os.environ.get("AFFECT_LIGHTNING_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    if named:
+        return Path(named).expanduser() / "doctor"
+    return (Path(base) if base else Path.home() / ".cache") / "affect-lightning" / "doctor"
 
 
 def _check_media(
