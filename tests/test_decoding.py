@@ -12,6 +12,7 @@ import pytest
 
 from affect_lightning.data import decoding
 from affect_lightning.data.decoding import decode_clip
+from affect_lightning.data.frame_choice import decoding_runs
 from affect_lightning.data.quarantine import UnreadableClipError
 from clip_making import grey_at, tone, write_clip, write_wav
 
@@ -85,13 +86,13 @@ def test_only_what_is_wanted_is_decoded(tmp_path: Path, x264: str, groups: int) 
     keys = [index for index, packet in enumerate(packets) if packet.is_keyframe]
     assert len(keys) == groups
     wanted = [25, 75, 125, 175]  # the middles of four parts of 200 pictures
-    runs = decoding._runs(packets, {packets[index].pts for index in wanted})
+    runs = decoding_runs(packets, {packets[index].pts for index in wanted})
     if groups == 1:
         assert runs == [(0, 176)]
     else:
         assert runs == [(20, 26), (70, 76), (120, 126), (170, 176)]  # 24 of 200 packets
     assert all(first in keys for first, _ in runs)
-    both = decoding._runs(packets, {packets[25].pts, packets[27].pts})
+    both = decoding_runs(packets, {packets[25].pts, packets[27].pts})
     assert both == [(keys[min(2, groups - 1)], 28)]  # two wanted frames of a group are one run
 
 

@@ -112,7 +112,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_is_planted_is_found(faulty: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("--data", faulty, "--cache", tmp_path, "--workers", 2, "--max-seconds", 2.3, "--min-seconds", 0.2)
+    words = ("--data", faulty, "--cache", tmp_path, "--workers", 2, "--max-seconds", 2.2, "--min-seconds", 0.2)
     words = (*words, "--face-detector", "none", "--taxonomy", "builtin")
     code, out, _ = doctor(capsys, *words, "--json")
     content = json.loads(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -69,13 +70,27 @@ def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
 
 
+def _processes_of(sessions: set[int]) -> list[int]:
+    """Processes that are left of the sessions."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                if os.getsid(int(entry.name)) in sessions:
+                    found.append(int(entry.name))
+    return found
+
+
 @pytest.mark.timeout(900)
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for left processes in /proc")
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     draw, kills = random.Random(4), 5
+    sessions: set[int] = set()
     for _ in range(kills):
         before = len(_lines(tmp_path / "journal.jsonl"))
         wanted = before + draw.randint(0, CLIPS // (kills + 1))
         process = _start(tmp_path)
+        sessions.add(process.pid)
         while len(_lines(tmp_path / "journal.jsonl")) < wanted and process.poll() is None:
             time.sleep(0.005)
         time.sleep(draw.random() * 0.05)
@@ -91,6 +106,11 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     assert set(times) == set(names)
     # Only what was in a process's hands at a kill is read again: two processes, five kills, and a line not yet taken in.
     assert times.total() <= CLIPS + 2 * kills * 2
+    for _ in range(600):  # the processes of a killed check end by themselves
+        if not _processes_of(sessions):
+            break
+        time.sleep(0.1)
+    assert not _processes_of(sessions)
 
 
 def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:

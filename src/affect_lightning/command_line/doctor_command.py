@@ -14,7 +14,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,13 +62,25 @@ def run(arguments: Sequence[str]) -> int:
     if options.data is None and options.config is None:
         raise ConfigurationError("doctor needs --data DIR, the folder that holds the sets, or --config FILE, or both.")
     _check_numbers(options)
-    logging.getLogger("affect_lightning.data.readers").setLevel(logging.ERROR)  # what it counts, the table shows
-    diagnosis = _diagnose(options)
+    with _quiet_readers():
+        diagnosis = _diagnose(options)
     if options.json:
         print(json.dumps(_plain(diagnosis), ensure_ascii=False))
     else:
         print(_text(diagnosis))
     return FOUND_WRONG if diagnosis.problems else 0
+
+
+@contextlib.contextmanager
+def _quiet_readers() -> Iterator[None]:
+    """What the readers would log as a warning stands in the table."""
+    log = logging.getLogger("affect_lightning.data.readers")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -140,10 +152,7 @@ def _diagnose(options: argparse.Namespace) -> Diagnosis:
     if needs_media:
         journal = _journal_path(options, sets)
         findings += _check_media(options, module, _settings(data), clips, summaries, findings, journal)
-    allowed = [
-        Finding(**{**vars(finding), "level": "note"}) if finding.check in options.allow else finding
-        for finding in findings
-    ]
+    allowed = [replace(finding, level="note") if finding.check in options.allow else finding for finding in findings]
     order = {key.split(" ")[0]: position for position, key in enumerate(clips)}
     allowed.sort(key=lambda finding: (finding.level == "note", order.get(finding.corpus, 99)))
     return Diagnosis(tuple(summaries.values()), tuple(allowed), journal)

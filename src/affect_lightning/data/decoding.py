@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from affect_lightning.data.frame_choice import decoding_runs, uniform_indices, uniform_times
 from affect_lightning.data.media_files import MediaFile, NamedBytes, PackedFile
 from affect_lightning.data.quarantine import UnreadableClipError
 
 # Bounds on work, all our choice. They count pixels, samples and bytes, not seconds of the clock: what is refused does not
 # depend on how busy the machine is. A clip lasts seconds; what passes one of these is broken, hostile or no clip.
 MAX_PIXELS = 4096 * 2304  # of one picture: 4K; eight of them take 226 MB
-MAX_DECODED_PIXELS = 2**35  # of all pictures that must be decoded: some 11 minutes of 1080p without a second key frame
+MAX_CLIP_PIXELS = 2**35  # of all pictures of a clip: 11 minutes of 1080p at 25 a second
 MAX_SECONDS = 1800.0  # of pictures and of sound: 115 MB at 16 kHz
 MAX_PACKET_BYTES = 512 * 2**20  # of compressed data
 MAX_PACKETS = 2**19  # 30 minutes of 60 frames a second and of 10 ms pieces of sound take 290,000
@@ -182,37 +183,15 @@ def _read_packets(container: Any, streams: Sequence[Any], path: MediaFile | None
     return packets
 
 
-def uniform_times(start: float, end: float, count: int) -> np.ndarray:
-    """The middles of `count` equal parts of a span (our choice among the uniform rules: never the very first frame).
-
-    Example:
-        >>> uniform_times(0.0, 4.0, 4)
-        array([0.5, 1.5, 2.5, 3.5])
-    """
-    return start + (end - start) * (np.arange(count) + 0.5) / count
-
-
-def uniform_indices(available: int, count: int) -> np.ndarray:
-    """The same rule for pictures that come without times; all of them once if there are fewer than `count`.
-
-    Example:
-        >>> uniform_indices(16, 4), uniform_indices(2, 4)
-        (array([ 2,  6, 10, 14]), array([0, 1]))
-    """
-    if available < count:
-        return np.arange(available)
-    return uniform_times(0, available, count).astype(np.int64)
-
-
 def _sample_frames(
     stream: Any, packets: list[Any], count: int, path: MediaFile | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """T frames, which of them are real, and their times in seconds."""
-    if stream.width * stream.height * len(packets) > MAX_DECODED_PIXELS:
+    if stream.width * stream.height * len(packets) > MAX_CLIP_PIXELS:
         raise UnreadableClipError(
             path,
             "video",
-            f"its {len(packets)} frames of {stream.width}x{stream.height} are more than the {MAX_DECODED_PIXELS} pixels "
+            f"its {len(packets)} frames of {stream.width}x{stream.height} are more than the {MAX_CLIP_PIXELS} pixels "
             f"that a clip may have; cut it into clips.",
         )
     if any(packet.pts is None for packet in packets):
@@ -265,38 +244,21 @@ def _decode_by_time(stream: Any, packets: list[Any], count: int) -> tuple[list[n
 def _decode_wanted(stream: Any, packets: list[Any], wanted: set[int]) -> dict[int, np.ndarray]:
     """Decode runs of packets from a key frame to a wanted frame; others are never decoded.
 
-    With one key frame at the start that is straight decoding up to the last wanted frame; with several it is seeking,
-    without a wanted frame's group being decoded twice. So it is never dearer than the cheaper of the two. Inside a run,
-    frames that no other frame refers to are skipped by the codec unless they are wanted.
+    Inside a run, frames that no other frame refers to are skipped by the codec unless they are wanted.
     """
     context, convert = stream.codec_context, _Converter()
     pictures: dict[int, np.ndarray] = {}
-    for first, stop in _runs(packets, wanted):
+    for first, stop in decoding_runs(packets, wanted):
         for packet in [*packets[first:stop], None]:
             if packet is not None:
                 context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
             for frame in context.decode(packet):
                 if frame.pts in wanted:
-                    _check_frame(frame, stream)
+                    _check_frame(frame)
                     pictures[frame.pts] = convert(frame)
         context.flush_buffers()
     context.skip_frame = "DEFAULT"
     return pictures
-
-
-def _runs(packets: list[Any], wanted: set[int]) -> list[tuple[int, int]]:
-    """Half-open index ranges, in decoding order, that hold every wanted frame and the frames that it builds on."""
-    needed = np.zeros(len(packets), dtype=bool)
-    key_frames: list[int] = []
-    for index, packet in enumerate(packets):
-        if packet.is_keyframe:
-            key_frames.append(index)
-        if packet.pts in wanted:
-            # A picture shown before its key frame ("open" groups of pictures) builds on the group before.
-            first = next((key for key in reversed(key_frames) if packets[key].pts <= packet.pts), 0)
-            needed[first : index + 1] = True
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], needed, [False])).astype(np.int8)))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def _decode_by_order(stream: Any, packets: list[Any], count: int) -> tuple[list[np.ndarray], np.ndarray]:
@@ -310,14 +272,14 @@ def _decode_by_order(stream: Any, packets: list[Any], count: int) -> tuple[list[
     for packet in [*packets, None]:
         for frame in context.decode(packet):
             if position in wanted:
-                _check_frame(frame, stream)
+                _check_frame(frame)
                 pictures[position] = convert(frame)
             position += 1
     rate = float(stream.average_rate or 25)  # our choice: 25 pictures a second where the file does not say
     return [pictures[index] for index in wanted], np.asarray(wanted) / rate
 
 
-def _check_frame(frame: Any, stream: Any) -> None:
+def _check_frame(frame: Any) -> None:
     """A wanted frame must be whole and of the announced size.
 
     Raises:
@@ -360,11 +322,11 @@ def _decode_sound(
         for frame in stream.codec_context.decode(packet):
             if begin is None:
                 begin = frame.time if frame.time is not None else origin
-            found = [piece.to_ndarray().mean(axis=0) for piece in resampler.resample(frame)]
+            found = [_mono(piece) for piece in resampler.resample(frame)]
             pieces += found
             samples += sum(map(len, found))
             _check_sound_length(samples / sample_rate, path)
-    pieces += [piece.to_ndarray().mean(axis=0) for piece in resampler.resample(None)]
+    pieces += [_mono(piece) for piece in resampler.resample(None)]
     waveform = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.float32)
     if not np.isfinite(waveform).all():
         raise UnreadableClipError(path, "audio", "its sound holds values that are no numbers (NaN or infinity).")
@@ -373,6 +335,12 @@ def _decode_sound(
         seconds = f"{len(waveform) / sample_rate:.4f} s"
         raise UnreadableClipError(path, "audio", f"its sound lasts {seconds}; expected {MIN_SOUND_SECONDS} s or more.")
     return np.clip(waveform, -1.0, 1.0).astype(np.float32, copy=False)
+
+
+def _mono(piece: Any) -> np.ndarray:
+    """Average of the channels [S]; NaN and infinity pass quietly and are refused afterwards."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray(piece.to_ndarray().mean(axis=0))
 
 
 def _check_sound_length(seconds: float, path: MediaFile | None) -> None:
