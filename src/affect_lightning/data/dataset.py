@@ -18,7 +18,7 @@ from torch import Tensor
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.decoding import DecodedClip, decode_clip
 from affect_lightning.data.faces import FaceCropper, FaceCrops, FacePolicy, read_face_file, resize
-from affect_lightning.data.feature_cache.reading import CachedFeatures
+from affect_lightning.data.feature_cache.reading import CachedClip, CachedFeatures
 from affect_lightning.data.media_files import MediaFiles
 from affect_lightning.data.quarantine import BadClip, UnreadableClipError
 from affect_lightning.data.streaming.packed_clips import PackedClips
@@ -181,9 +181,8 @@ class ClipDataset:
         sample = ClipSample(record, question, response, subtitle, key.valid)
         if not options.streams:
             return sample  # text only: no file of the clip is opened
-        if files.encoded is not None or self.features is not None:
-            packed = None if files.encoded is None else files.encoded.read(options.streams)
-            cached = packed or self.features.read(key.clip, record)
+        cached = self._encoded(key, record, files)
+        if cached is not None:
             return replace(
                 sample,
                 features=cached.features,
@@ -207,6 +206,12 @@ class ClipDataset:
             sample.frames_without_face, sample.clips_without_face = crops.frames_without_face, crops.clips_without_face
             sample.frame_mask = crops.mask if sample.frame_mask is None else crops.mask & sample.frame_mask
         return sample
+
+    def _encoded(self, key: SampleKey, record: ClipRecord, files: MediaFiles) -> CachedClip | None:
+        """What the encoders gave for the clip: out of its shard, or out of the cache."""
+        if files.encoded is not None:
+            return files.encoded.read(self.options.streams)
+        return None if self.features is None else self.features.read(key.clip, record)
 
     def _crops(self, record: ClipRecord, files: MediaFiles, decoded: DecodedClip) -> FaceCrops:
         if files.face is not None:

@@ -29,7 +29,7 @@ from affect_lightning.data.own_clips import own_clips
 from affect_lightning.data.quarantine import BadClip, BadClipPolicy, Quarantine, check_bad_clip_options
 from affect_lightning.data.questions import OneQuestion, QuestionDraw
 from affect_lightning.data.readers.tables import MissingSubtitle
-from affect_lightning.data.streaming.packed_clips import CACHE_BYTES, PackedClips
+from affect_lightning.data.streaming.packed_clips import CACHE_BYTES, PackedClips, faces_are_released
 from affect_lightning.data.streaming.packed_source import PackedSource
 from affect_lightning.data.streaming.shard_order import SHUFFLE_WINDOW, ShardedPlan
 from affect_lightning.errors import ConfigurationError
@@ -263,9 +263,10 @@ class ClipDataModule(LightningDataModule):
         if self.options.streams:
             run = self.options, self.face_detector, self.trainer.precision if self.trainer else None
             splits = {split: self.records[split] for split in _SPLITS[stage]}
+            listed = {split: clips for split, clips in splits.items() if not isinstance(clips, PackedClips)}
             packed = next((clips for clips in splits.values() if isinstance(clips, PackedClips)), None)
             if packed is None:
-                source.prepare(splits, *run)
+                source.prepare(listed, *run)
             else:
                 source.use_packed(packed.folder, *run)
         return source
@@ -362,9 +363,7 @@ class ClipDataModule(LightningDataModule):
 
     def cropper_for(self, records: Sequence[ClipRecord] | PackedClips) -> FaceCropper | None:
         """What crops the clips' faces; built once, and only if a clip needs it."""
-        packed = isinstance(records, PackedClips)
-        released = records.every_face_is_released() if packed else all(record.face is not None for record in records)
-        if "face" not in self.options.streams or released:
+        if "face" not in self.options.streams or faces_are_released(records):
             return None
         if self._cropper is None:
             detector: FaceDetector = build_part("face_detectors", self.face_detector)

@@ -74,7 +74,8 @@ def _log_quarantined(trainer: Trainer, module: LightningModule, name: str, batch
 
 def _log_faces(trainer: Trainer, pl_module: LightningModule, batch_size: int) -> None:
     """What the data module counts of faces that were not found; data without such counts log nothing."""
-    counts = getattr(getattr(trainer, "datamodule", None), "counts", dict)().get("train", {})
+    count = getattr(getattr(trainer, "datamodule", None), "counts", None)
+    counts: dict[str, int] = {} if count is None else count().get("train", {})
     if counts.get("frames"):
         pl_module.log(
             "data/frames_without_face", counts["frames_without_face"] / counts["frames"], batch_size=batch_size

@@ -55,6 +55,7 @@ class ClipsToEncode:
 
     def __init__(self, records: Sequence[ClipRecord], options: ReadingOptions, cropper: FaceCropper | None) -> None:
         self.options = options
+        self._records = records
         self._clips = ClipDataset(records, options, OneQuestion("name"), cropper)
 
     def __len__(self) -> int:
@@ -62,7 +63,7 @@ class ClipsToEncode:
 
     def __getitem__(self, position: int) -> ReadClip:
         """Hash the clip's files, then decode it."""
-        record = self._clips.records[position]
+        record = self._records[position]
         files = {role: file_state(path) for role, path in used_files(record, self.options.streams).items()}
         return ReadClip(self._clips[SampleKey(position)], record, files)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -221,3 +221,10 @@ def _fetch_small(transport: Transport, name: str, target: Path, sha256: str | No
     finally:
         unfinished.unlink(missing_ok=True)
     return content
+
+
+def faces_are_released(clips: Sequence[ClipRecord] | PackedClips) -> bool:
+    """Whether every clip, listed or packed, has released face crops."""
+    if isinstance(clips, PackedClips):
+        return clips.every_face_is_released()
+    return all(clip.face is not None for clip in clips)

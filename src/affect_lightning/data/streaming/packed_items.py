@@ -123,7 +123,7 @@ def opened_item(parts: Sequence[bytes]) -> tuple[ClipRecord, MediaFiles]:
         for stage, content in zip(FILES, parts[1:], strict=True)
         if (path := getattr(record, stage)) is not None
     }
-    return record, MediaFiles(**packed)
+    return record, MediaFiles(packed.get("video"), packed.get("audio"), packed.get("face"))
 
 
 MEDIA = Payload("media", media_parts)
