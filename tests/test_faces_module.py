@@ -141,9 +141,10 @@ def test_counts_are_logged(make: Any, counted: bool) -> None:
     module, _ = make(GAP)
     batches = read(module)
     recorder = RecordingModule()
-    trainer = SimpleNamespace(datamodule=module) if counted else SimpleNamespace()
+    trainer = SimpleNamespace(datamodule=module, world_size=1) if counted else SimpleNamespace(world_size=1)
     monitor = TrainingMonitor()
     monitor.on_train_batch_start(trainer, recorder, batches[0], 0)  # type: ignore[arg-type]
     monitor.on_train_batch_end(trainer, recorder, torch.zeros(()), batches[0], 0)  # type: ignore[arg-type]
     faces = {name: value for name, value in recorder.logged.items() if name.startswith("data/")}
-    assert faces == ({"data/frames_without_face": 3 / 9, "data/clips_without_face": 0.0} if counted else {})
+    expected = {"data/frames_without_face": 3 / 9, "data/clips_without_face": 0.0, "data/quarantined": 0.0}
+    assert faces == (expected if counted else {})

@@ -16,12 +16,12 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
 
-from affect_lightning import __version__
 from affect_lightning.data.feature_cache.identity import FeaturePrecision, StreamIdentity, identity_digest
 from affect_lightning.errors import DataError
 
@@ -74,7 +74,7 @@ class CacheManifest:
             "precision": self.precision,
             "arithmetic": self.arithmetic,
             "streams": {name: asdict(identity) for name, identity in self.streams.items()},
-            "made_with": {"affect_lightning": __version__, "torch": torch.__version__},
+            "made_with": {"affect-lightning": version("affect-lightning"), "torch": torch.__version__},
         }
         try:
             folder.mkdir(parents=True, exist_ok=True)
