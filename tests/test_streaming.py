@@ -9,10 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor, nn
 
-from affect_lightning.contracts import ClipRecord
-from affect_lightning.data.dataset import ClipSample, FailedSample, ReadingOptions, SampleKey
+from affect_lightning.contracts import ClipBatch, ClipRecord, FaceBox, FaceDetector
+from affect_lightning.data.box_cache import BoxCache
+from affect_lightning.data.dataset import ClipDataset, ClipSample, FailedSample, ReadingOptions, SampleKey
+from affect_lightning.data.faces import FaceCropper
+from affect_lightning.data.module import ClipDataModule
 from affect_lightning.data.quarantine import BadClip, Quarantine
+from affect_lightning.data.questions import QuestionDraw
 from affect_lightning.data.streaming.layout import MANIFEST
 from affect_lightning.data.streaming.packed_clips import PackedClips, open_packed_set
 from affect_lightning.data.streaming.packing import pack_clips
@@ -235,3 +242,93 @@ def test_a_missing_file_is_not_looked_for_again(records: list[ClipRecord], tmp_p
     expected: Any = make_dataset([replace(records[0], video=video)])[SampleKey(0)]
     video.unlink()
     assert_same(make_dataset(opened(tmp_path / "set"))[SampleKey(0)], expected)
+
+
+# --- faces, and the Trainer ---
+
+
+class CountingDetector(FaceDetector):
+    """Finds a face in the middle and counts how often it is asked."""
+
+    calls = 0
+
+    def detect(self, frames: np.ndarray) -> list[list[FaceBox]]:
+        CountingDetector.calls += 1
+        return [[FaceBox(10.0, 5.0, 40.0, 35.0, 0.9)] for _ in frames]
+
+    def identity(self) -> str:
+        return "counting"
+
+
+def test_boxes_are_shared_with_the_unpacked_clip(
+    records: list[ClipRecord], packed: PackedClips, tmp_path: Path
+) -> None:
+    cropper = FaceCropper(CountingDetector(), 16, BoxCache(tmp_path / "boxes"))
+    options = ReadingOptions(frozenset({"face"}), frame_count=3, crop_size=16)
+    CountingDetector.calls = 0
+    listed: Any = ClipDataset(records, options, QuestionDraw(seed=5), cropper)[SampleKey(0)]
+    assert CountingDetector.calls == 1
+    streamed: Any = ClipDataset(packed, options, QuestionDraw(seed=5), cropper)[SampleKey(0)]
+    assert CountingDetector.calls == 1  # the boxes of the file serve its packed copy
+    assert_same(streamed, listed)
+    other: Any = ClipDataset(packed, options, QuestionDraw(seed=5), cropper)
+    assert isinstance(other[SampleKey(1)], ClipSample)
+    assert CountingDetector.calls == 2
+
+
+class NameRecorder(LightningModule):
+    """Learns nothing; remembers which clips it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+        self.seen: list[tuple[str, ...]] = []
+
+    def training_step(self, batch: ClipBatch, batch_index: int) -> Tensor:
+        self.seen.append((*batch.names, *batch.responses))
+        return self.layer(torch.ones(1, 1)).sum()
+
+    def validation_step(self, batch: ClipBatch, batch_index: int) -> None:
+        raise AssertionError("validation_share is 0")
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
+@pytest.mark.parametrize("stop_after", [4, 8])
+def test_the_trainer_resumes_exactly(packed_folder: Path, tmp_path: Path, stop_after: int) -> None:
+    """In the middle of the first epoch and of the second, and over the end of both; six steps are an epoch."""
+
+    def fit(steps: int, checkpoint: Path | None = None) -> tuple[Trainer, list[tuple[str, ...]]]:
+        trainer = Trainer(
+            max_steps=steps,
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            default_root_dir=tmp_path,
+        )
+        recorder = NameRecorder()
+        data = ClipDataModule(
+            packed=str(packed_folder),
+            shuffle_window=2,
+            inputs=["text"],
+            fused_streams=[],
+            batch_size=2,
+            validation_share=0.0,
+        )
+        trainer.fit(recorder, data, ckpt_path=checkpoint)
+        return trainer, recorder.seen
+
+    _, whole = fit(16)
+    trainer, first = fit(stop_after)
+    trainer.save_checkpoint(tmp_path / "middle.ckpt")
+    _, rest = fit(16, tmp_path / "middle.ckpt")
+    assert len(whole) == 16
+    assert first + rest == whole
+    for epoch in (whole[:6], whole[6:12]):
+        names = [name for seen in epoch for name in seen[:2]]
+        assert sorted(names) == sorted(f"clip {index} 片'" for index in range(12))
