@@ -207,18 +207,12 @@ def _settings(data: dict[str, Any]) -> str:
 
 def _journal_path(options: argparse.Namespace, sets: Sequence[FoundSet]) -> Path:
     """One journal for each choice of folders."""
+    from affect_lightning.metrics.official_releases import cache_folder
+
     digest = hashlib.sha256("\0".join(sorted({str(found.folder.resolve()) for found in sets})).encode()).hexdigest()[
         :16
     ]
-    return Path(options.cache or _default_cache()) / f"{digest}.jsonl"
-
-
-def _default_cache() -> Path:
-    """`doctor` in `AFFECT_LIGHTNING_CACHE`, else in `affect-lightning` of the user's cache folder."""
-    named, base = os.environ.get("AFFECT_LIGHTNING_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    if named:
-        return Path(named).expanduser() / "doctor"
-    return (Path(base) if base else Path.home() / ".cache") / "affect-lightning" / "doctor"
+    return Path(options.cache or cache_folder() / "doctor") / f"{digest}.jsonl"
 
 
 def _check_media(
