@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affect_lightning.command_line.tables import format_table
+from affect_lightning.data.cache_folders import user_cache_folder
 from affect_lightning.data.inspection.findings import CHECKS, NAMED, Finding, SetSummary, Thresholds
 from affect_lightning.errors import ConfigurationError
 
@@ -207,12 +208,9 @@ def _settings(data: dict[str, Any]) -> str:
 
 def _journal_path(options: argparse.Namespace, sets: Sequence[FoundSet]) -> Path:
     """One journal for each choice of folders."""
-    from affect_lightning.metrics.official_releases import cache_folder
-
-    digest = hashlib.sha256("\0".join(sorted({str(found.folder.resolve()) for found in sets})).encode()).hexdigest()[
-        :16
-    ]
-    return Path(options.cache or cache_folder() / "doctor") / f"{digest}.jsonl"
+    folders = "\0".join(sorted({str(found.folder.resolve()) for found in sets}))
+    digest = hashlib.sha256(folders.encode()).hexdigest()[:16]
+    return Path(options.cache or user_cache_folder("doctor")) / f"{digest}.jsonl"
 
 
 def _check_media(

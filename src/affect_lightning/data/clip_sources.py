@@ -203,7 +203,7 @@ class ClipSources:
     def _without_test_clips(self, clips: Sequence[ClipRecord]) -> list[ClipRecord]:
         """Names are compared with the test clips of every set that is known: those to test, and the training sets'."""
         kept = list(clips)
-        for title, names in self._known_test_names():
+        for title, names in self.known_test_names():
             shared = sorted({clip.name for clip in kept} & names)
             if shared and self.test_overlap == "error":
                 raise DataError(
@@ -216,7 +216,8 @@ class ClipSources:
                 kept = [clip for clip in kept if clip.name not in names]
         return kept
 
-    def _known_test_names(self) -> Iterable[tuple[str, frozenset[str]]]:
+    def known_test_names(self) -> Iterable[tuple[str, frozenset[str]]]:
+        """The names of the test clips of every set that is known, with the set's title."""
         for key in self.train_sets:
             if key in BENCHMARK_SETS and self.train_root is not None:
                 yield BENCHMARK_SETS[key].title, benchmark_names(self.train_root, key)

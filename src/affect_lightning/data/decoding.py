@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from affect_lightning.data.frame_choice import decoding_runs, uniform_indices, uniform_times
+from affect_lightning.data.media_files import MediaFile, NamedBytes, PackedFile
 from affect_lightning.data.quarantine import UnreadableClipError
 
 # Bounds on work, all our choice. They count pixels, samples and bytes, not seconds of the clock: what is refused does not
@@ -54,12 +54,12 @@ class DecodedClip:
 
 
 def decode_clip(
-    video: Path | None, audio: Path | None, *, frame_count: int | None, sample_rate: int | None
+    video: MediaFile | None, audio: MediaFile | None, *, frame_count: int | None, sample_rate: int | None
 ) -> DecodedClip:
     """Decode a clip.
 
     Args:
-        video: The video file; None only if no frames are wanted and `audio` is given.
+        video: The video file, on disk or out of a shard; None only if no frames are wanted and `audio` is given.
         audio: The sound file; None means the video's own track.
         frame_count: T, or None to leave the pictures unread.
         sample_rate: Of the waveform in Hz, or None to leave the sound unread.
@@ -87,7 +87,7 @@ def decode_clip(
     return DecodedClip(frames, mask, times, waveform)
 
 
-def announced_seconds(video: Path) -> float | None:
+def announced_seconds(video: MediaFile) -> float | None:
     """Length of the pictures as the file's header says; None if it does not say. Nothing is decoded.
 
     Raises:
@@ -101,25 +101,33 @@ def announced_seconds(video: Path) -> float | None:
 
 
 @contextmanager
-def _open(path: Path | None, stage: str) -> Iterator[Any]:
+def _open(path: MediaFile | None, stage: str) -> Iterator[Any]:
     """The opened container; whatever FFmpeg or the file system reports becomes an `UnreadableClipError`."""
     import av
 
     if path is None:
         raise UnreadableClipError(None, stage, f"the annotation names no {stage} file for it, but the inputs need one.")
     try:
-        if not path.is_file():
-            what = "it is no regular file" if path.exists() else "the file does not exist"
-            raise UnreadableClipError(path, stage, f"{what}.")
+        source = _source(path, stage)
         options = _WAV_OPTIONS if path.suffix.lower() == ".wav" else _OPTIONS
-        with av.open(str(path), metadata_errors="replace", options=options) as container:
+        with av.open(source, metadata_errors="replace", options=options) as container:
             yield container
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UnreadableClipError(path, stage, f"{reason}; expected a media file that FFmpeg decodes.") from error
 
 
-def _stream(container: Any, kind: str, path: Path | None) -> Any:
+def _source(path: MediaFile, stage: str) -> str | NamedBytes:
+    """What FFmpeg opens: a path, or a stream over the bytes of a packed file."""
+    if isinstance(path, PackedFile):
+        return path.opened(stage)
+    if not path.is_file():
+        what = "it is no regular file" if path.exists() else "the file does not exist"
+        raise UnreadableClipError(path, stage, f"{what}.")
+    return str(path)
+
+
+def _stream(container: Any, kind: str, path: MediaFile | None) -> Any:
     """First stream of that kind, set to decode in this thread: the workers are the parallelism."""
     streams = container.streams.video if kind == "video" else container.streams.audio
     if not streams:
@@ -146,7 +154,7 @@ def _start_seconds(container: Any) -> float:
     return (container.start_time or 0) / 1e6  # FFmpeg's container times are microseconds
 
 
-def _read_packets(container: Any, streams: Sequence[Any], path: Path | None) -> dict[int, list[Any]]:
+def _read_packets(container: Any, streams: Sequence[Any], path: MediaFile | None) -> dict[int, list[Any]]:
     """All packets of the streams, undecoded, in the file's order, by stream index."""
     packets: dict[int, list[Any]] = {stream.index: [] for stream in streams}
     held_bytes = held_packets = 0
@@ -176,7 +184,7 @@ def _read_packets(container: Any, streams: Sequence[Any], path: Path | None) -> 
 
 
 def _sample_frames(
-    stream: Any, packets: list[Any], count: int, path: Path | None
+    stream: Any, packets: list[Any], count: int, path: MediaFile | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """T frames, which of them are real, and their times in seconds."""
     if stream.width * stream.height * len(packets) > MAX_CLIP_PIXELS:
@@ -203,7 +211,7 @@ def _sample_frames(
     return frames, mask, padded_times
 
 
-def _check_span(stream: Any, packets: list[Any], path: Path | None) -> None:
+def _check_span(stream: Any, packets: list[Any], path: MediaFile | None) -> None:
     """Refuse a clip whose times are spread over hours, by a broken header or one far-off frame."""
     shown = [(packet.pts, packet.duration or 0) for packet in packets]
     units = max(start + duration for start, duration in shown) - min(start for start, _ in shown)
@@ -297,7 +305,9 @@ class _Converter:
         return np.ascontiguousarray(np.rot90(picture, quarter_turns)) if quarter_turns else picture
 
 
-def _decode_sound(stream: Any, packets: list[Any], sample_rate: int, origin: float, path: Path | None) -> np.ndarray:
+def _decode_sound(
+    stream: Any, packets: list[Any], sample_rate: int, origin: float, path: MediaFile | None
+) -> np.ndarray:
     """Mono waveform [S] that starts with the clip and ends where the track says, encoder padding removed."""
     import av
 
@@ -333,14 +343,14 @@ def _mono(piece: Any) -> np.ndarray:
         return np.asarray(piece.to_ndarray().mean(axis=0))
 
 
-def _check_sound_length(seconds: float, path: Path | None) -> None:
+def _check_sound_length(seconds: float, path: MediaFile | None) -> None:
     if not seconds <= MAX_SECONDS:
         raise UnreadableClipError(
             path, "audio", f"its sound lasts more than {MAX_SECONDS:g} seconds; expected a clip of seconds."
         )
 
 
-def _trim(waveform: np.ndarray, stream: Any, sample_rate: int, delay: float, path: Path | None) -> np.ndarray:
+def _trim(waveform: np.ndarray, stream: Any, sample_rate: int, delay: float, path: MediaFile | None) -> np.ndarray:
     """Cut the encoder's padding, and shift a track that starts `delay` seconds after (or before) the clip."""
     if stream.duration:
         announced = round(float(stream.duration * stream.time_base) * sample_rate)

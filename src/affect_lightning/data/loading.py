@@ -12,6 +12,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Literal
 
 import torch
@@ -22,7 +23,9 @@ from affect_lightning.data.collation import ClipCollator, CollatedBatch
 from affect_lightning.data.dataset import ClipDataset, SampleKey
 from affect_lightning.data.ordering import SetBalance, batched_by_length, check_order_options, drawn_order
 from affect_lightning.data.quarantine import NAMED_CLIPS, Quarantine
+from affect_lightning.data.streaming.shard_order import ShardedPlan
 from affect_lightning.data.threaded_reading import ThreadedClips, check_reading_threads
+from affect_lightning.data.worker_start import start_worker
 from affect_lightning.errors import ConfigurationError, DataError
 
 WorkerStart = Literal["spawn", "fork", "forkserver"]
@@ -85,6 +88,19 @@ class BatchPlan:
         keys += [repeated] * (self.clips_per_rank - len(keys))
         return [keys[start : start + self.batch_size] for start in range(0, len(keys), self.batch_size)]
 
+    def state_options(self) -> dict[str, Any]:
+        """What the order depends on; the rank is left out, because one state serves all ranks."""
+        return {
+            "clip_count": self.clip_count,
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "seed": self.seed,
+            "world_size": self.world_size,
+            "balance": self.balance,
+            "length_pool": self.length_pool,
+            **({"weights": list(self.weights)} if self.weights else {}),
+        }
+
     def _order(self, epoch: int) -> list[int]:
         """Positions of all ranks' clips."""
         if self.shuffle:
@@ -106,33 +122,32 @@ class LoadingCounts:
         clips: Clips handed out.
         frames: Real frames of them.
         frames_without_face: Those in which the face was not found.
+        clips_without_face: Clips handed out of which no frame showed a face.
         lost_batches: Batches of which not one clip could be read.
     """
 
     clips: int = 0
     frames: int = 0
     frames_without_face: int = 0
+    clips_without_face: int = 0
     lost_batches: int = 0
 
 
 class _Pending:
-    """The batches that torch's loader still has to fetch; set by ClipLoader before each pass."""
+    """The batches that torch's loader still has to fetch: an epoch's worth, from where ClipLoader says."""
 
-    def __init__(self) -> None:
-        self.batches: list[list[SampleKey]] = []
+    def __init__(self, plan: BatchPlan | ShardedPlan) -> None:
+        self.plan = plan
+        self.epoch = self.given_out = 0
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
-        return iter(self.batches)
+        epoch, given_out = self.epoch, self.given_out
+        yield from islice(self.plan.batches(epoch), given_out, None)
+        if given_out:
+            yield from islice(self.plan.batches(epoch + 1), given_out)
 
     def __len__(self) -> int:
-        return len(self.batches)
-
-
-def _start_worker(worker: int) -> None:
-    """One thread a worker: the workers are the parallelism."""
-    import cv2
-
-    cv2.setNumThreads(1)
+        return len(self.plan)
 
 
 class ClipLoader:
@@ -160,7 +175,7 @@ class ClipLoader:
     def __init__(
         self,
         dataset: ClipDataset,
-        plan: BatchPlan,
+        plan: BatchPlan | ShardedPlan,
         quarantine: Quarantine,
         *,
         workers: int = 0,
@@ -177,7 +192,7 @@ class ClipLoader:
         self.epoch = 0
         self._given_out = 0
         self._last: ClipBatch | None = None
-        self._pending = _Pending()
+        self._pending = _Pending(plan)
         self._dataset, self._workers, self._worker_start, self._pin_memory = dataset, workers, worker_start, pin_memory
         self._threaded = ThreadedClips(dataset, reading_threads) if reading_threads > 1 and not workers else None
         self._fetcher = self._make_fetcher()
@@ -191,7 +206,7 @@ class ClipLoader:
             num_workers=self._workers,
             multiprocessing_context=self._worker_start if self._workers else None,
             persistent_workers=self._workers > 0,
-            worker_init_fn=_start_worker if self._workers else None,
+            worker_init_fn=start_worker if self._workers else None,
             pin_memory=self._pin_memory,
             timeout=HANG_SECONDS if self._workers else 0,
             generator=torch.Generator(),  # otherwise each pass would draw from the global one
@@ -210,8 +225,7 @@ class ClipLoader:
         """As many batches as an epoch has: shuffled ones from where the last pass stopped, others from the start."""
         if not self.plan.shuffle:
             self.epoch, self._given_out = 0, 0
-        rest, following = self.plan.batches(self.epoch)[self._given_out :], self.plan.batches(self.epoch + 1)
-        self._pending.batches = rest + following[: self._given_out]
+        self._pending.epoch, self._pending.given_out = self.epoch, self._given_out
         owed = 0  # stand-ins for lost batches that no good batch has come before
         for collated in self._fetched():
             self._given_out += 1
@@ -249,6 +263,7 @@ class ClipLoader:
             self.quarantine.admit(clip, self.plan.clips_per_rank)
         self.counts.frames += collated.frames
         self.counts.frames_without_face += collated.frames_without_face
+        self.counts.clips_without_face += collated.clips_without_face
         if collated.batch is None:
             self.counts.lost_batches += 1
             return self._stand_in()
@@ -274,7 +289,7 @@ class ClipLoader:
 
     def state_dict(self) -> dict[str, Any]:
         """Epoch and batches given out, with what the order depends on."""
-        return {"epoch": self.epoch, "batches": self._given_out, "plan": self._plan_options()}
+        return {"epoch": self.epoch, "batches": self._given_out, "plan": self.plan.state_options()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on after the last batch that was given out.
@@ -283,7 +298,7 @@ class ClipLoader:
         again, with a warning.
         """
         self.epoch, self._given_out = state["epoch"], state["batches"]
-        before, now = state["plan"], self._plan_options()
+        before, now = state["plan"], self.plan.state_options()
         changed = [
             f"{name} {before.get(name)} -> {now.get(name)}"
             for name in {**now, **before}
@@ -296,19 +311,6 @@ class ClipLoader:
                 f"again at its first clip.",
                 stacklevel=2,
             )
-
-    def _plan_options(self) -> dict[str, Any]:
-        """What the order depends on; the rank is left out, because one state serves all ranks."""
-        return {
-            "clip_count": self.plan.clip_count,
-            "batch_size": self.plan.batch_size,
-            "shuffle": self.plan.shuffle,
-            "seed": self.plan.seed,
-            "world_size": self.plan.world_size,
-            "balance": self.plan.balance,
-            "length_pool": self.plan.length_pool,
-            **({"weights": list(self.plan.weights)} if self.plan.weights else {}),
-        }
 
 
 def _without_value(batch: ClipBatch) -> ClipBatch:

@@ -29,7 +29,7 @@ class UnreadableClipError(DataError):
         reason: Why it failed and what was expected, in one sentence.
     """
 
-    def __init__(self, path: Path | str | None, stage: str, reason: str) -> None:
+    def __init__(self, path: object | None, stage: str, reason: str) -> None:
         self.path = str(path) if path is not None else ""
         self.stage = stage
         self.reason = reason

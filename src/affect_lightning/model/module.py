@@ -134,11 +134,15 @@ class AffectGPTModule(LightningModule):
         return self.configuration.encoded_streams
 
     def configure_model(self) -> None:
-        """Build the network, once; the initial weights of what trains depend on `seed` only."""
+        """Build the network, once; the initial weights of what trains depend on `seed` only.
+
+        Encoders are left out where the trainer's data module has `feature_widths`: its batches bring cached features.
+        """
         if self.network is None:
+            data = getattr(self._trainer, "datamodule", None)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.hparams["seed"])
-                self.network = AffectGPT.from_configuration(self.configuration)
+                self.network = AffectGPT.from_configuration(self.configuration, getattr(data, "feature_widths", None))
 
     def state_dict(self, *arguments: Any, **options: Any) -> Any:
         """Trained weights only: what a checkpoint holds."""
