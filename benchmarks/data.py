@@ -42,7 +42,7 @@ from affect_lightning.sandbox.performing import perform
 from affect_lightning.sandbox.script import ClipScript
 
 WIDTH, HEIGHT, FRAMES, RATE = 1280, 720, 100, 25
-GRAIN = 3.0  # grey levels of 255: with it the clips have about 2 to 3 Mbit/s
+GRAIN = 4.0  # grey levels of 255: with it the clips have about 2 Mbit/s
 REQUIRED = {"cold": 3.0, "boxes": 6.0, "features": 100.0}  # times the plain reader
 
 
