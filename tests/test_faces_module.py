@@ -77,7 +77,7 @@ def test_a_kept_frame_without_a_face_is_counted(make: Any, policy: str) -> None:
 def test_a_dropped_clip_goes_to_quarantine(make: Any, tmp_path: Path) -> None:
     lines = tmp_path / "quarantine.jsonl"
     module, _ = make(NOWHERE, clip_without_face="drop", max_bad_share=1.0, quarantine_file=lines)
-    with pytest.raises(DataError, match=r"(?s)first batch has no clip.*no face was found in its 3 frames"):
+    with pytest.raises(DataError, match=r"(?s)Not one batch has a clip.*no face was found in its 3 frames"):
         read(module)
     found = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
     assert {row["stage"] for row in found} == {"face"}
@@ -141,9 +141,10 @@ def test_counts_are_logged(make: Any, counted: bool) -> None:
     module, _ = make(GAP)
     batches = read(module)
     recorder = RecordingModule()
-    trainer = SimpleNamespace(datamodule=module) if counted else SimpleNamespace()
+    trainer = SimpleNamespace(datamodule=module, world_size=1) if counted else SimpleNamespace(world_size=1)
     monitor = TrainingMonitor()
     monitor.on_train_batch_start(trainer, recorder, batches[0], 0)  # type: ignore[arg-type]
     monitor.on_train_batch_end(trainer, recorder, torch.zeros(()), batches[0], 0)  # type: ignore[arg-type]
     faces = {name: value for name, value in recorder.logged.items() if name.startswith("data/")}
-    assert faces == ({"data/frames_without_face": 3 / 9, "data/clips_without_face": 0.0} if counted else {})
+    expected = {"data/frames_without_face": 3 / 9, "data/clips_without_face": 0.0, "data/quarantined": 0.0}
+    assert faces == (expected if counted else {})

@@ -10,7 +10,8 @@ import torch
 
 from affect_lightning.errors import CheckpointError, ConfigurationError, ContractError, PluginError
 from affect_lightning.plugin_loading import build_part, resolve_choice
-from affect_lightning_plugins.language_models import adapted, smollm2
+from affect_lightning_plugins.language_models import adapted, clipwise_attention, smollm2
+from affect_lightning_plugins.language_models.clipwise_attention import use_clipwise_attention
 from model_cases import RESPONSES, SENTENCES, perturb
 
 
@@ -82,12 +83,16 @@ def test_packing_drops_the_padding_and_keeps_clips_apart(model, monkeypatch):
     hook = model.causal_model.base_model.layers[0].register_forward_pre_hook(
         lambda _layer, inputs: widths.append(tuple(inputs[0].shape[:2]))
     )
-    packed = model.loss(embeddings, mask, labels)
-    monkeypatch.setattr(adapted, "_LONGEST_PACKED_ROW", 0)
+    assert model.attends_clipwise
+    clipwise = model.loss(embeddings, mask, labels)
+    monkeypatch.setattr(model, "attends_clipwise", False)
+    masked = model.loss(embeddings, mask, labels)
+    monkeypatch.setattr(adapted, "_LONGEST_MASKED_ROW", 0)
     padded = model.loss(embeddings, mask, labels)
     hook.remove()
-    assert widths == [(1, int(mask.sum())), tuple(mask.shape)]
-    torch.testing.assert_close(packed, padded, rtol=1e-6, atol=1e-6)
+    assert widths == [(1, int(mask.sum()))] * 2 + [tuple(mask.shape)]
+    torch.testing.assert_close(clipwise, padded, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(masked, padded, rtol=1e-6, atol=1e-6)
     changed = embeddings.clone()
     changed[0] += 1.0  # another clip's content
     alone = [model.loss(changed[row : row + 1], mask[row : row + 1], labels[row : row + 1]) for row in range(len(ids))]
@@ -95,6 +100,27 @@ def test_packing_drops_the_padding_and_keeps_clips_apart(model, monkeypatch):
     monkeypatch.undo()
     wanted = (torch.stack(alone) * supervised).sum() / supervised.sum()
     torch.testing.assert_close(model.loss(changed, mask, labels), wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_a_packed_row_attends_clip_by_clip(model, monkeypatch):
+    ids, mask, labels = answered(model)
+    lengths = []
+    attend = torch.nn.functional.scaled_dot_product_attention
+
+    def watched(query, *others, **options):
+        lengths.append(query.shape[2])
+        return attend(query, *others, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
+    model.loss(model.embed(ids), mask, labels)
+    layers = len(model.causal_model.base_model.layers)
+    assert lengths == mask.sum(dim=1).tolist() * layers
+
+
+def test_another_attention_keeps_its_mask():
+    part = build_part("language_models", {"name": "tiny-lm"})
+    part.causal_model.set_attn_implementation("eager")
+    assert not use_clipwise_attention(part.causal_model)
 
 
 def test_only_supervised_positions_pass_the_head(model):
@@ -201,7 +227,7 @@ def test_causal_lm_from_a_folder_equals_the_model_it_was_saved_from(saved):
     original = build_part("language_models", {"name": "tiny-lm", "lora_rank": 0, "architecture": "llama"})
     loaded = build_part("language_models", {"name": "causal-lm", "model": str(saved), "dtype": "float32"})
     assert type(loaded.causal_model).__name__ == "LlamaForCausalLM"
-    assert loaded.causal_model.config._attn_implementation == "sdpa"
+    assert loaded.causal_model.config._attn_implementation == clipwise_attention.NAME
     ids, mask, labels = answered(original)
     torch.testing.assert_close(
         loaded.eval().loss(loaded.embed(ids), mask, labels), original.eval().loss(original.embed(ids), mask, labels)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
-from affect_lightning.contracts import ClipBatch, ClipRecord
+from affect_lightning.contracts import ClipBatch, ClipRecord, FaceBox, FaceDetector
 from affect_lightning.data.dataset import ClipDataset, ReadingOptions
 from affect_lightning.data.faces import FaceCropper
 from affect_lightning.data.loading import BatchPlan, ClipLoader
@@ -70,6 +72,45 @@ def test_any_number_of_workers_gives_the_same_batches(records: list[ClipRecord])
     for workers in (1, 2):
         loader = make_loader(records, workers)
         assert [[contents(batch) for batch in loader] for _ in range(2)] == expected
+
+
+class MeetingDetector(FaceDetector):
+    """Waits until two threads detect at once, each with its own copy; finds nothing."""
+
+    meeting = threading.Barrier(2, timeout=20)
+    owners: ClassVar[dict[int, int]] = {}
+
+    def identity(self) -> str:
+        return "meeting"
+
+    def detect(self, frames: np.ndarray) -> list[list[FaceBox]]:
+        assert self.owners.setdefault(id(self), threading.get_ident()) == threading.get_ident()
+        self.meeting.wait()
+        return [[] for _ in frames]
+
+    def __deepcopy__(self, memory: dict[int, Any]) -> MeetingDetector:
+        kept.append(MeetingDetector())  # an object that is gone could lend its identity to the next
+        return kept[-1]
+
+
+kept: list[MeetingDetector] = []
+
+
+def test_threads_read_at_once_and_give_the_same_batches(records: list[ClipRecord]) -> None:
+    def batches(detector: FaceDetector, threads: int) -> list[list[Any]]:
+        options = ReadingOptions(frozenset({"audio", "face", "frame"}), frame_count=3, crop_size=16)
+        dataset = ClipDataset(records[:6], options, QuestionDraw(seed=5), FaceCropper(detector, 16))
+        plan = BatchPlan(6, 2, shuffle=True, seed=5)
+        loader = ClipLoader(dataset, plan, Quarantine(), reading_threads=threads)
+        result = [contents(batch) for batch in loader]
+        loader.close()
+        return result
+
+    expected = batches(build_part("face_detectors", "none"), 1)
+    assert batches(MeetingDetector(), 2) == expected
+    assert len(kept) == 2
+    with pytest.raises(ConfigurationError, match="reading_threads must be at least 1"):
+        batches(MeetingDetector(), 0)
 
 
 def test_batches_are_what_the_contract_says(records: list[ClipRecord]) -> None:

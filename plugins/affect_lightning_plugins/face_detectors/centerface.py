@@ -55,8 +55,8 @@ class CenterFaceDetector(FaceDetector):
             return []
         if self._session is None:
             self._session = _open_session(self.weights)
-        shape = frames.shape[1:3]
-        scaling = Scaling.of(*shape, self.options.longest_side)
+        height, width = shape = frames.shape[1:3]
+        scaling = Scaling.of(height, width, self.options.longest_side)
         name = self._session.get_inputs()[0].name
         found = []
         for picture in prepare(frames, scaling):  # one by one: no slower on a CPU, and frames do not add up in memory

@@ -77,8 +77,8 @@ class TorchCenterFaceDetector(FaceDetector):
     def _detect_batch(self, frames: np.ndarray) -> list[list[FaceBox]]:
         if self._network is None:
             self._network = OnnxModule(self.weights).to(self.device)
-        shape = frames.shape[1:3]
-        scaling = Scaling.of(*shape, self.options.longest_side)
+        height, width = shape = frames.shape[1:3]
+        scaling = Scaling.of(height, width, self.options.longest_side)
         # The full 32 bits: with cuDNN's shortened ones (TF32) boxes would depend on the device.
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             maps = [answer.cpu().numpy() for answer in self._network(self._pictures(frames, scaling))]

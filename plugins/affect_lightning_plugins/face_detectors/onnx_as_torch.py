@@ -106,17 +106,15 @@ def _checked_node(node: Any, path: Path) -> _Node:
 
 
 def _convolve(inputs: list[Tensor], options: dict[str, Any]) -> Tensor:
-    picture, weight, *bias = inputs
-    return functional.conv2d(picture, weight, *_bias(bias), **_geometry(options))
+    return functional.conv2d(inputs[0], inputs[1], _bias(inputs), **_geometry(options))
 
 
 def _convolve_transposed(inputs: list[Tensor], options: dict[str, Any]) -> Tensor:
-    picture, weight, *bias = inputs
-    return functional.conv_transpose2d(picture, weight, *_bias(bias), **_geometry(options))
+    return functional.conv_transpose2d(inputs[0], inputs[1], _bias(inputs), **_geometry(options))
 
 
-def _bias(given: list[Tensor]) -> list[Tensor]:
-    return given[:1]
+def _bias(inputs: list[Tensor]) -> Tensor | None:
+    return inputs[2] if len(inputs) > 2 else None
 
 
 def _geometry(options: dict[str, Any]) -> dict[str, Any]:

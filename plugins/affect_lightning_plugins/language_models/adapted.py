@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from affect_lightning.contracts import LanguageModel
 from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning_plugins.language_models.adapters import LoraOptions, attach_lora, load_adapter, save_adapter
+from affect_lightning_plugins.language_models.clipwise_attention import use_clipwise_attention
 from affect_lightning_plugins.language_models.decoding import DecodingOptions, decode_responses
 
 _IGNORED = -100
-_LONGEST_PACKED_ROW = 2048  # tokens of a batch in one row; our choice
+_LONGEST_MASKED_ROW = 512  # tokens of a packed row whose attention goes through a mask; our choice
 # Configuration entries by which a model changes its logits after the head; the loss here would miss them.
 _LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 
@@ -60,6 +61,7 @@ class AdaptedCausalLM(LanguageModel):
         self.system_prompt = system_prompt
         self.embedding_width = int(model.get_input_embeddings().weight.shape[1])
         self.lora = lora
+        self.attends_clipwise = use_clipwise_attention(model)
         self.network = attach_lora(model, lora)
         self.end_ids = end_ids(model, tokenizer)
 
@@ -105,17 +107,20 @@ class AdaptedCausalLM(LanguageModel):
         """Last hidden states [B, L, E]; zeros at padding when the clips are packed.
 
         Packed, all clips stand in one row without padding; positions that start again at 0 tell the model where a clip
-        begins, and no clip attends to another. A long row is left padded: its attention would cost more than the
-        padding does.
+        begins, and no clip attends to another. Where attention is not clip by clip, a long row is left padded: its
+        attention would cost more than the padding does.
         """
         real = mask.bool()
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        pack = len(mask) > 1 and not bool(real.all()) and int(real.sum()) <= _LONGEST_PACKED_ROW
+        packable = self.attends_clipwise or int(real.sum()) <= _LONGEST_MASKED_ROW
+        pack = len(mask) > 1 and not bool(real.all()) and packable
+        lengths = {"clip_lengths": mask.sum(dim=1).tolist()} if pack and self.attends_clipwise else {}
         states = self.causal_model.base_model(
             inputs_embeds=inputs_embeds[real].unsqueeze(0) if pack else inputs_embeds,
             attention_mask=None if pack else mask,
             position_ids=positions[real].unsqueeze(0) if pack else positions,
             use_cache=False,
+            **lengths,
         ).last_hidden_state
         if not pack:
             return states

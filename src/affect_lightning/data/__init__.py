@@ -3,7 +3,8 @@
 The way of a clip: `readers/` list it, `decoding.py` opens it, `speaker.py` chooses the speaker's face and `faces.py`
 crops it (boxes kept by `box_cache.py`), `questions.py` asks, `dataset.py` and `collation.py` make samples and batches
 in worker processes, `loading.py` hands them out in an order that resumes exactly, `quarantine.py` counts what cannot
-be read, `module.py` is the LightningDataModule. Importing this package imports none of them.
+be read, `module.py` is the LightningDataModule, and `mer_caption_plus.py` the same under the paper's name. Importing
+this package imports none of them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from affect_lightning.data.decoding import DecodedClip, decode_clip
     from affect_lightning.data.faces import FaceCropper, FacePolicy
     from affect_lightning.data.loading import BatchPlan, ClipLoader
+    from affect_lightning.data.mer_caption_plus import MERCaptionPlusDataModule
     from affect_lightning.data.module import ClipDataModule
     from affect_lightning.data.quarantine import BadClip, Quarantine, UnreadableClipError
     from affect_lightning.data.speaker import choose_speaker
@@ -27,6 +29,7 @@ _HOMES = {
     "DecodedClip": "decoding",
     "FaceCropper": "faces",
     "FacePolicy": "faces",
+    "MERCaptionPlusDataModule": "mer_caption_plus",
     "Quarantine": "quarantine",
     "UnreadableClipError": "quarantine",
     "choose_speaker": "speaker",
@@ -41,6 +44,7 @@ __all__ = [
     "DecodedClip",
     "FaceCropper",
     "FacePolicy",
+    "MERCaptionPlusDataModule",
     "Quarantine",
     "UnreadableClipError",
     "choose_speaker",

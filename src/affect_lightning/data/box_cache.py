@@ -16,24 +16,14 @@ from pathlib import Path
 
 from affect_lightning.contracts import FaceBox
 from affect_lightning.data.box_files import KEY_BYTES, GrowingFiles
+from affect_lightning.data.cache_folders import user_cache_folder
+from affect_lightning.data.media_files import MediaFile, PackedFile
 
 LAYOUT = "boxes-2"  # changes whenever the sampling of frames or the layout of the lines does
 FOLDER = "face_boxes"
 SET_VIDEO_FOLDERS = ("video", "subvideo", "subvideo-tgt")  # paper, Appendix C: where the official sets have videos
 EDGE_DIGITS, SCORE_DIGITS = 2, 4  # our choice: a hundredth of a pixel; about 900 bytes a clip of 8 frames and one face
 _SAMPLED_BYTES = 65_536  # of the start and of the end of a file: a container's index stands at one of them
-
-
-def user_cache_folder() -> Path:
-    """`face_boxes` in `AFFECT_LIGHTNING_CACHE`, else in `affect-lightning` of the user's cache folder.
-
-    That one is `XDG_CACHE_HOME`, else `~/.cache`.
-    """
-    named = os.environ.get("AFFECT_LIGHTNING_CACHE")
-    if named:
-        return Path(named).expanduser() / FOLDER
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "affect-lightning" / FOLDER
 
 
 def folder_beside(video: Path) -> Path | None:
@@ -59,11 +49,11 @@ class BoxCache:
         self._files: dict[Path, GrowingFiles] = {}
         self._refused: set[Path] = set()
 
-    def key(self, source: Path, frame_count: int, detector: str) -> bytes:
+    def key(self, source: MediaFile, frame_count: int, detector: str) -> bytes:
         """Key under which the boxes of a clip are kept, 16 bytes.
 
         Args:
-            source: The video file.
+            source: The video file, on disk or out of a shard: the same content has the same key.
             frame_count: T that was asked for.
             detector: Its identity.
 
@@ -71,15 +61,16 @@ class BoxCache:
             OSError: The file cannot be read.
         """
         digest = hashlib.blake2b(f"{LAYOUT}\0{frame_count}\0{detector}\0".encode(), digest_size=KEY_BYTES)
-        with source.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
+        with source.opened("video") if isinstance(source, PackedFile) else source.open("rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(0)
             digest.update(f"{size}\0".encode())
             digest.update(stream.read(_SAMPLED_BYTES))
             stream.seek(max(0, size - _SAMPLED_BYTES))
             digest.update(stream.read(_SAMPLED_BYTES))
         return digest.digest()
 
-    def read(self, source: Path, key: bytes, frame_count: int) -> list[list[FaceBox]] | None:
+    def read(self, source: MediaFile, key: bytes, frame_count: int) -> list[list[FaceBox]] | None:
         """The boxes, T lists; None if they are not there, damaged or of another number of frames."""
         for folder in self._folders(source):
             text = self._in(folder).find(key)
@@ -93,7 +84,7 @@ class BoxCache:
                 return boxes
         return None
 
-    def write(self, source: Path, key: bytes, boxes: Sequence[Sequence[FaceBox]]) -> None:
+    def write(self, source: MediaFile, key: bytes, boxes: Sequence[Sequence[FaceBox]]) -> None:
         """Keep the boxes, rounded. A folder that cannot be written costs time, not the run: it is warned of once."""
         text = json.dumps([[_values(box) for box in frame] for frame in boxes], separators=(",", ":"))
         folders = self._folders(source)
@@ -108,12 +99,12 @@ class BoxCache:
                 if folder == folders[-1]:
                     self._warn(folder, error)
 
-    def _folders(self, source: Path) -> list[Path]:
+    def _folders(self, source: MediaFile) -> list[Path]:
         """Where the boxes of a clip may be, the preferred place first."""
         if self.folder is not None:
             return [self.folder]
-        beside = folder_beside(source)
-        return [user_cache_folder()] if beside is None else [beside, user_cache_folder()]
+        beside = None if isinstance(source, PackedFile) else folder_beside(source)
+        return [user_cache_folder(FOLDER)] if beside is None else [beside, user_cache_folder(FOLDER)]
 
     def _in(self, folder: Path) -> GrowingFiles:
         if folder not in self._files:

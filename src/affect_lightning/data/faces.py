@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from affect_lightning.contracts import FaceBox, FaceDetector
 from affect_lightning.data.box_cache import BoxCache, rounded
 from affect_lightning.data.decoding import uniform_indices
+from affect_lightning.data.media_files import MediaFile, PackedFile
 from affect_lightning.data.quarantine import UnreadableClipError
 from affect_lightning.data.speaker import centre_of, choose_speaker, side_of
 from affect_lightning.errors import ConfigurationError
@@ -167,7 +167,7 @@ class FaceCropper:
             f"frame_without_face={self.policy.frame} clip_without_face={self.policy.clip}"
         )
 
-    def crop(self, frames: np.ndarray, mask: np.ndarray, source: Path) -> FaceCrops:
+    def crop(self, frames: np.ndarray, mask: np.ndarray, source: MediaFile) -> FaceCrops:
         """Crop the speaker's face out of every real frame; `policy` says what a frame without it gives.
 
         Args:
@@ -185,7 +185,7 @@ class FaceCropper:
             return FaceCrops(pictures, mask)
         return self.cut(frames, mask, self.find(real, len(frames), source), source)
 
-    def find(self, real: np.ndarray, frame_count: int, source: Path) -> FoundFaces:
+    def find(self, real: np.ndarray, frame_count: int, source: MediaFile) -> FoundFaces:
         """The faces of everybody and the speaker among them.
 
         Args:
@@ -199,7 +199,7 @@ class FaceCropper:
         boxes = self._boxes(real, frame_count, source)
         return FoundFaces(boxes, choose_speaker(boxes, real))
 
-    def cut(self, frames: np.ndarray, mask: np.ndarray, found: FoundFaces, source: Path) -> FaceCrops:
+    def cut(self, frames: np.ndarray, mask: np.ndarray, found: FoundFaces, source: MediaFile) -> FaceCrops:
         """The crops of found faces; arguments and errors as in `crop`."""
         real, speaker = _real(frames, mask), found.speaker
         seen = np.array([box is not None for box in speaker])
@@ -223,7 +223,7 @@ class FaceCropper:
             kept[np.flatnonzero(mask)[~seen]] = False
         return FaceCrops(pictures, kept, int((~seen).sum()), int(not seen.any()))
 
-    def _boxes(self, real: np.ndarray, frame_count: int, source: Path) -> list[list[FaceBox]]:
+    def _boxes(self, real: np.ndarray, frame_count: int, source: MediaFile) -> list[list[FaceBox]]:
         """From the cache or the detector, rounded alike."""
         if self.cache is None:
             return rounded(self.detector.detect(real))
@@ -238,14 +238,17 @@ class FaceCropper:
         return boxes
 
 
-def read_face_file(path: Path, frame_count: int, crop_size: int) -> FaceCrops:
+def read_face_file(path: MediaFile, frame_count: int, crop_size: int) -> FaceCrops:
     """Read released crops (`openface_face/NAME/NAME.npy`, uint8 [T, H, W, 3]), spread uniformly over the clip.
 
     Raises:
         UnreadableClipError: The file is missing, empty, pickled or of another type or shape.
     """
     try:
-        crops = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(path, PackedFile):
+            crops = np.load(path.opened("face"), allow_pickle=False)
+        else:
+            crops = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         reason = f"{getattr(error, 'strerror', None) or error}; expected a NumPy file of face crops."
         raise UnreadableClipError(path, "face", reason) from error
