@@ -51,6 +51,7 @@ GRAIN = 4.0  # grey levels of 255: with it the clips have about 2 Mbit/s
 WIDTHS = {"audio": 1024, "face": 768}  # the paper's encoders: HuBERT-Large and CLIP ViT-L/14
 FEATURE_CLIPS = 999  # clips of which features are cached: a pass over a few would be too short for the clock
 REQUIRED = {"cold": 3.0, "boxes": 6.0, "features": 100.0}  # times the plain reader
+Reader = Callable[[list[Path]], Iterator[int]]  # reads clips, tells after each batch how many it held
 
 
 @dataclass
@@ -165,7 +166,7 @@ class FeaturesReader:
             yield len(batch)
 
 
-def measure(into: Measured, read: Callable[[list[Path]], Iterator[int]], clips: list[Path]) -> None:
+def measure(into: Measured, read: Reader, clips: list[Path]) -> None:
     """Add one pass over the clips."""
     wall, processor = time.perf_counter(), time.process_time()
     into.clips += sum(read(clips))
