@@ -288,11 +288,13 @@ class NameRecorder(LightningModule):
         self.seen.append((*batch.names, *batch.responses))
         return self.layer(torch.ones(1, 1)).sum()
 
-    def validation_step(self, batch: ClipBatch, batch_index: int) -> None:
-        raise AssertionError("validation_share is 0")
-
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def _set_up(data: ClipDataModule) -> ClipDataModule:
+    data.setup("fit")
+    return data
 
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
@@ -303,6 +305,7 @@ def test_the_trainer_resumes_exactly(packed_folder: Path, tmp_path: Path, stop_a
     def fit(steps: int, checkpoint: Path | None = None) -> tuple[Trainer, list[tuple[str, ...]]]:
         trainer = Trainer(
             max_steps=steps,
+            limit_val_batches=0,
             accelerator="cpu",
             logger=False,
             enable_checkpointing=False,
@@ -320,7 +323,8 @@ def test_the_trainer_resumes_exactly(packed_folder: Path, tmp_path: Path, stop_a
             batch_size=2,
             validation_share=0.0,
         )
-        trainer.fit(recorder, data, ckpt_path=checkpoint)
+        loader = _set_up(data).train_dataloader()
+        trainer.fit(recorder, loader, ckpt_path=checkpoint)
         return trainer, recorder.seen
 
     _, whole = fit(16)

@@ -31,16 +31,17 @@ def test_memory_grows_by_a_small_index_only(repository: Path) -> None:
         assert large[process] - small[process] < ALLOWED_BYTES_A_CLIP * many
 
 
+# Batches too long for a pipe: without a watch of its own, a worker that hands such a one over waits for ever.
 PROGRAM = """
-import sys, time
+import multiprocessing, sys, time
 sys.path.insert(0, {tests!r})
-from pathlib import Path
+from dataclasses import replace
 from streaming_cases import make_loader, tiny_records
 from affect_lightning.data.dataset import ReadingOptions
 if __name__ == "__main__":
-    loader = make_loader(tiny_records(4000), 2, ReadingOptions(frozenset()))
-    for batch in loader:
-        print([p.pid for p in __import__("multiprocessing").active_children()], flush=True)
+    records = [replace(record, description="x" * 400_000) for record in tiny_records(400)]
+    for batch in make_loader(records, 2, ReadingOptions(frozenset()), batch_size=4):
+        print([process.pid for process in multiprocessing.active_children()], flush=True)
         time.sleep(600)
 """
 
@@ -52,6 +53,7 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path, repository: Path) -> N
         assert process.stdout is not None
         workers = json.loads(process.stdout.readline())
         assert len(workers) == 2
+        time.sleep(1)  # the next batches wait to be taken
         process.send_signal(signal.SIGKILL)
     until = time.monotonic() + 30
     while time.monotonic() < until and any(is_running(worker) for worker in workers):

@@ -26,7 +26,7 @@ def _end_with_parent() -> None:
     """Leave at once when the parent is gone.
 
     torch's own watch looks only between two batches, and a worker whose last batch nobody takes waits for ever to hand
-    it over: after a SIGKILL such workers stayed, with all that they hold.
+    it over once that is longer than a pipe holds: after a SIGKILL such workers stayed, with all that they had.
     """
     parent = multiprocessing.parent_process()
     if parent is not None:
