@@ -250,7 +250,9 @@ def read_face_file(path: MediaFile, frame_count: int, crop_size: int) -> FaceCro
         else:
             crops = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        reason = f"{getattr(error, 'strerror', None) or error}; expected a NumPy file of face crops."
+        pickled = "pickle" in str(error) or "Python objects" in str(error)  # NumPy would advise to load it all the same
+        what = "it holds no array, or pickled objects" if pickled else getattr(error, "strerror", None) or error
+        reason = f"{what}; expected a NumPy file of face crops."
         raise UnreadableClipError(path, "face", reason) from error
     if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[3] != 3 or 0 in crops.shape:
         raise UnreadableClipError(
