@@ -55,6 +55,7 @@ def test_training(corpus: Path) -> None:
         "clips": 6,
         "frames": 12,
         "frames_without_face": 0,
+        "clips_without_face": 0,
         "lost_batches": 0,
         "quarantined": 0,
     }

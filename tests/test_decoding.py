@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -11,6 +12,7 @@ import pytest
 
 from affect_lightning.data import decoding
 from affect_lightning.data.decoding import decode_clip
+from affect_lightning.data.frame_choice import decoding_runs
 from affect_lightning.data.quarantine import UnreadableClipError
 from clip_making import grey_at, tone, write_clip, write_wav
 
@@ -71,6 +73,50 @@ def test_skipped_packets_change_no_picture(tmp_path: Path, x264: str) -> None:
     assert clip.frame_times is not None
     for frame, time in zip(clip.frames, clip.frame_times, strict=True):
         assert np.array_equal(frame, everything[round(float(time), 3)])
+
+
+@pytest.mark.parametrize(
+    ("x264", "groups"), [("bframes=0:keyint=250:scenecut=0", 1), ("bframes=0:keyint=10:scenecut=0", 10)]
+)
+def test_only_what_is_wanted_is_decoded(tmp_path: Path, x264: str, groups: int) -> None:
+    """Straight decoding up to the last wanted frame with one key frame; with many, the wanted groups only, each once."""
+    path = write_clip(tmp_path / "a.mp4", range(0, 4000, 40), options={"x264-params": x264})
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    keys = [index for index, packet in enumerate(packets) if packet.is_keyframe]
+    assert len(keys) == groups
+    wanted = [12, 37, 62, 87]  # the middles of four parts of 100 pictures
+    runs = decoding_runs(packets, {packets[index].pts for index in wanted})
+    if groups == 1:
+        assert runs == [(0, 88)]
+    else:
+        assert runs == [(10, 13), (30, 38), (60, 63), (80, 88)]  # 22 of 100 packets
+    assert all(first in keys for first, _ in runs)
+    both = decoding_runs(packets, {packets[25].pts, packets[27].pts})
+    assert both == [(keys[min(2, groups - 1)], 28)]  # two wanted frames of a group are one run
+
+
+def test_a_late_track_is_padded_and_an_early_one_cut(tmp_path: Path) -> None:
+    """Sound stays in step with the pictures, whichever of the two starts first."""
+    for delay in (500, 0):
+        path = tmp_path / f"{delay}.mkv"
+        with av.open(str(path), "w") as container:
+            video = container.add_stream("mpeg4", rate=25)
+            video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+            sound = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
+            for index in range(25):
+                frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+                frame.pts, frame.time_base = index, Fraction(1, 25)
+                container.mux(video.encode(frame))
+            container.mux(video.encode(None))
+            piece = av.AudioFrame.from_ndarray(np.full((1, 8000), 9000, np.int16), format="s16", layout="mono")
+            piece.sample_rate, piece.time_base, piece.pts = 16_000, Fraction(1, 16_000), 16 * delay
+            container.mux(sound.encode(piece))
+            container.mux(sound.encode(None))
+        waveform = decode_clip(path, None, frame_count=None, sample_rate=16_000).waveform
+        assert waveform is not None
+        assert abs(int(np.flatnonzero(waveform)[0]) - 16 * delay) <= 32
+        assert abs(len(waveform) - (16 * delay + 8000)) <= 32
 
 
 def test_containers_without_presentation_times(tmp_path: Path) -> None:

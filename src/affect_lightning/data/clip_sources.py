@@ -1,12 +1,11 @@
 """Which clips are trained on and which are tested on: sets by name, shares, limits, and no clip on both sides.
 
-Paper: Section 5 (training on MER-Caption+, testing on the nine sets of MER-UniBench). `readers/` read the sets;
-`module.py` holds the options and asks here.
+Paper: Section 5 (training on MER-Caption+, testing on the nine sets of MER-UniBench). `readers/` read the sets,
+`clip_selection.py` selects among their clips; `module.py` holds the options and asks here.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from affect_lightning.contracts import ClipRecord
+from affect_lightning.data.clip_selection import limited_clips, listed_names, select_clips, stable_share
+from affect_lightning.data.ordering import checked_weights
 from affect_lightning.data.readers import (
     BENCHMARK_SETS,
     TRAINING_SETS,
@@ -32,16 +33,6 @@ TestOverlap = Literal["error", "drop"]
 
 _log = logging.getLogger(__name__)
 _NEUTRAL = ("neutral",)
-
-
-def stable_share(name: str) -> float:
-    """A number in [0, 1) that depends on the name alone: which split a clip is in never changes as a set grows.
-
-    Example:
-        >>> 0.0 <= stable_share("sample_00000123") < 1.0
-        True
-    """
-    return int.from_bytes(hashlib.sha256(name.encode("utf-8")).digest()[:8], "big") / 2**64
 
 
 def is_neutral(clip: ClipRecord) -> bool:
@@ -72,6 +63,9 @@ class ClipSources:
     test_overlap: TestOverlap = "error"
     missing_subtitle: MissingSubtitle = "error"
     neutral_share: float = 1.0
+    ratio: float = 1.0
+    include: Sequence[str] | str | None = None
+    exclude: Sequence[str] | str | None = None
     validation_share: float = 0.0
     limit_train_clips: int | None = None
     limit_test_clips: int | None = None
@@ -81,6 +75,8 @@ class ClipSources:
             raise ConfigurationError(f"validation_share must be at least 0 and below 1; got {self.validation_share}.")
         if not 0.0 <= self.neutral_share <= 1.0:
             raise ConfigurationError(f"neutral_share must lie between 0 and 1; got {self.neutral_share}.")
+        if not 0.0 < self.ratio <= 1.0:
+            raise ConfigurationError(f"ratio must be above 0 and at most 1; got {self.ratio}.")
         if self.test_overlap not in ("error", "drop"):
             raise ConfigurationError(f"test_overlap must be error or drop; got {self.test_overlap!r}.")
         if self.missing_subtitle not in ("error", "empty"):
@@ -102,6 +98,15 @@ class ClipSources:
             return ()
         return self.expected_counts
 
+    def weights_by_corpus(self, weights: Mapping[str, float] | None) -> dict[str, float]:
+        """Weights of the training sets by `ClipRecord.corpus`; empty if none are given.
+
+        Raises:
+            ConfigurationError: A name is none of `train_sets`, or a weight is not above 0.
+        """
+        corpora = [Path(key).stem if is_own_table(key) else key for key in self.train_sets]
+        return dict(zip(corpora, checked_weights(weights, self.train_sets), strict=False))
+
     def training_clips(self) -> tuple[list[ClipRecord], list[ClipRecord]]:
         """Clips to train on, and clips to validate on; none of them is a clip of the test sets.
 
@@ -109,19 +114,28 @@ class ClipSources:
             DataError: A folder, file, column or clip is wrong, nothing is left, or a test clip is among them.
             ConfigurationError: `train_root` is not set.
         """
-        clips = [clip for key in self.train_sets for clip in self._read_training_set(key)]
-        clips = self._without_test_clips(clips)
+        everything = [clip for key in self.train_sets for clip in self._read_training_set(key)]
+        selected = select_clips(
+            everything,
+            ratio=self.ratio,
+            include=listed_names(self.include, self.train_root, "include"),
+            exclude=listed_names(self.exclude, self.train_root, "exclude"),
+        )
+        if len(selected) < len(everything):
+            _log.info("%d of %d training clips are used (ratio, include, exclude).", len(selected), len(everything))
+        clips = self._without_test_clips(selected)
         kept = [clip for clip in clips if not is_neutral(clip) or stable_share(clip.name) < self.neutral_share]
         if len(kept) < len(clips):
             _log.info("%d of %d training clips are left out as neutral.", len(clips) - len(kept), len(clips))
-        limited = limited_clips(kept, self.limit_train_clips)
+        limited = limited_clips(kept, self.limit_train_clips, purpose="limit")
         training = [clip for clip in limited if stable_share(clip.name) >= self.validation_share]
         validation = [clip for clip in limited if stable_share(clip.name) < self.validation_share]
         if not training:
             raise DataError(
-                f"No clip of the {len(clips)} in {self.train_root} is left to train on: validation_share is "
-                f"{self.validation_share:g}, neutral_share {self.neutral_share:g} and limit_train_clips "
-                f"{self.limit_train_clips}. Lower the first or raise the others."
+                f"No clip of the {len(everything)} in {self.train_root} is left to train on: validation_share is "
+                f"{self.validation_share:g}, neutral_share {self.neutral_share:g}, ratio {self.ratio:g} and "
+                f"limit_train_clips {self.limit_train_clips}. Lower the first or raise the others; look at include and "
+                f"exclude, if they are set."
             )
         return training, validation
 
@@ -189,7 +203,7 @@ class ClipSources:
     def _without_test_clips(self, clips: Sequence[ClipRecord]) -> list[ClipRecord]:
         """Names are compared with the test clips of every set that is known: those to test, and the training sets'."""
         kept = list(clips)
-        for title, names in self._known_test_names():
+        for title, names in self.known_test_names():
             shared = sorted({clip.name for clip in kept} & names)
             if shared and self.test_overlap == "error":
                 raise DataError(
@@ -202,7 +216,8 @@ class ClipSources:
                 kept = [clip for clip in kept if clip.name not in names]
         return kept
 
-    def _known_test_names(self) -> Iterable[tuple[str, frozenset[str]]]:
+    def known_test_names(self) -> Iterable[tuple[str, frozenset[str]]]:
+        """The names of the test clips of every set that is known, with the set's title."""
         for key in self.train_sets:
             if key in BENCHMARK_SETS and self.train_root is not None:
                 yield BENCHMARK_SETS[key].title, benchmark_names(self.train_root, key)
@@ -212,20 +227,6 @@ class ClipSources:
                 yield key, frozenset(clip.name for clip in read_own_table(_table_path(root, key)))
             elif root is not None and BENCHMARK_SETS[key].folder in (root.name, *_folders(root)):
                 yield BENCHMARK_SETS[key].title, benchmark_names(root, key)
-
-
-def limited_clips(clips: list[ClipRecord], limit: int | None) -> list[ClipRecord]:
-    """At most `limit` clips, the same for every run and independent of the set's order; the order is kept.
-
-    Raises:
-        ConfigurationError: The limit is below 1.
-    """
-    if limit is None or limit >= len(clips):
-        return clips
-    if limit < 1:
-        raise ConfigurationError(f"A limit of clips must be at least 1; got {limit}.")
-    chosen = sorted(range(len(clips)), key=lambda position: stable_share(clips[position].name))[:limit]
-    return [clips[position] for position in sorted(chosen)]
 
 
 def _folders(root: Path) -> list[str]:

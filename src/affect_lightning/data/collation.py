@@ -1,7 +1,7 @@
 """From samples to a ClipBatch, and the bad clips that were met on the way. Runs in worker processes.
 
 Neighbours: `dataset.py` gives the samples, `loading.py` takes the batches apart in the main process.
-Legend: B clips, T frames, S audio samples, H height and W width in pixels.
+Legend: B clips, T frames, S audio samples, N feature tokens, D feature width, H height and W width in pixels.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import get_worker_info
 
-from affect_lightning.contracts import ClipBatch
+from affect_lightning.contracts import ClipBatch, FeatureSequence
 from affect_lightning.data.dataset import ClipSample, FailedSample
 from affect_lightning.data.quarantine import BadClip
 from affect_lightning.errors import AffectLightningError
@@ -30,6 +31,7 @@ class CollatedBatch:
         error: The first error that no quarantine covers.
         frames: Real frames read.
         frames_without_face: Those of them in which the face was not found.
+        clips_without_face: Clips of which no frame showed a face.
     """
 
     batch: ClipBatch | None
@@ -37,6 +39,7 @@ class CollatedBatch:
     error: AffectLightningError | None = None
     frames: int = 0
     frames_without_face: int = 0
+    clips_without_face: int = 0
 
     def pin_memory(self) -> CollatedBatch:
         """Pin the batch; torch's loader calls this."""
@@ -63,8 +66,9 @@ class ClipCollator:
             batch=batch,
             bad_clips=[item for item in items if isinstance(item, BadClip)],
             error=next((item.error for item in items if isinstance(item, FailedSample)), None),
-            frames=sum(int(sample.frame_mask.sum()) for sample in samples if sample.frame_mask is not None),
+            frames=sum(sample.real_frames for sample in samples),
             frames_without_face=sum(sample.frames_without_face for sample in samples),
+            clips_without_face=sum(sample.clips_without_face for sample in samples),
         )
 
 
@@ -84,6 +88,7 @@ def collate(samples: Sequence[ClipSample], sample_rate: int) -> ClipBatch:
         waveform_lengths=lengths,
         sample_rate=sample_rate,
         valid=torch.tensor([sample.valid for sample in samples]),
+        features=_features([sample.features for sample in samples if sample.features is not None]),
     )
 
 
@@ -93,9 +98,23 @@ def _share(batch: ClipBatch) -> None:
     The queue's own thread would do it later; a worker that is ended in the middle of that copying aborts with
     "terminate called without an active exception".
     """
-    for value in vars(batch).values():
+    streams = (batch.features or {}).values()
+    for value in (*vars(batch).values(), *(tensor for stream in streams for tensor in (stream.tokens, stream.mask))):
         if isinstance(value, Tensor):
             value.share_memory_()
+
+
+def _features(clips: list[dict[str, tuple[Tensor, Tensor]]]) -> dict[str, FeatureSequence] | None:
+    """Tokens [N, D] and mask [N] of each clip and stream to [B, N, D] and [B, N], padded to the longest."""
+    if not clips:
+        return None
+    return {
+        stream: FeatureSequence(
+            pad_sequence([clip[stream][0] for clip in clips], batch_first=True),
+            pad_sequence([clip[stream][1] for clip in clips], batch_first=True),
+        )
+        for stream in clips[0]
+    }
 
 
 def _pictures(clips: list[np.ndarray]) -> Tensor | None:

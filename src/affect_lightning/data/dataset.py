@@ -9,15 +9,19 @@ Legend: T frames, S audio samples, H height and W width in pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
+from torch import Tensor
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.decoding import DecodedClip, decode_clip
-from affect_lightning.data.faces import FaceCropper, FaceCrops, read_face_file, resize
+from affect_lightning.data.faces import FaceCropper, FaceCrops, FacePolicy, read_face_file, resize
+from affect_lightning.data.feature_cache.reading import CachedClip, CachedFeatures
+from affect_lightning.data.media_files import MediaFiles
 from affect_lightning.data.quarantine import BadClip, UnreadableClipError
+from affect_lightning.data.streaming.packed_clips import PackedClips
 from affect_lightning.errors import AffectLightningError, ConfigurationError
 
 SubtitleLanguage = Literal["english", "chinese"]
@@ -54,6 +58,7 @@ class ReadingOptions:
         crop_size: Side of face crops and whole frames in pixels (paper, Appendix B: 224).
         sample_rate: In Hz (paper, Appendix B: 16 kHz, what HuBERT hears).
         subtitle_language: Which subtitle goes into the prompt.
+        face_policy: What is used where no face was found.
     """
 
     streams: frozenset[str] = frozenset({"audio", "face"})
@@ -61,6 +66,7 @@ class ReadingOptions:
     crop_size: int = 224
     sample_rate: int = 16_000
     subtitle_language: SubtitleLanguage = "english"
+    face_policy: FacePolicy = field(default_factory=FacePolicy)
 
     def __post_init__(self) -> None:
         for name in ("frame_count", "crop_size", "sample_rate"):
@@ -85,6 +91,9 @@ class ClipSample:
         frame_mask: True where a picture is real [T].
         waveform: float32 [S].
         frames_without_face: Real frames in which the face was not found.
+        clips_without_face: 1 if the face was found in none of them, else 0.
+        features: Cached tokens float32 [N, D] and which of them are real [N], by stream; there are no media then.
+        cached_frames: Real frames that these features were made of.
     """
 
     record: ClipRecord
@@ -97,6 +106,14 @@ class ClipSample:
     frame_mask: np.ndarray | None = None
     waveform: np.ndarray | None = None
     frames_without_face: int = 0
+    clips_without_face: int = 0
+    features: dict[str, tuple[Tensor, Tensor]] | None = None
+    cached_frames: int = 0
+
+    @property
+    def real_frames(self) -> int:
+        """Frames read, now or when the features were cached."""
+        return self.cached_frames if self.frame_mask is None else int(self.frame_mask.sum())
 
 
 @dataclass(frozen=True)
@@ -110,20 +127,23 @@ class ClipDataset:
     """Map-style data set of clips, for torch's DataLoader.
 
     Args:
-        records: The clips.
+        records: The clips, listed or packed.
         options: What is read.
         questions: What is asked.
         cropper: Needed if `face` is read and a clip has no released crops.
+        features: Cached features of the clips, in their order: nothing is decoded then.
     """
 
     def __init__(
         self,
-        records: Sequence[ClipRecord],
+        records: Sequence[ClipRecord] | PackedClips,
         options: ReadingOptions,
         questions: Questioner,
         cropper: FaceCropper | None = None,
+        features: CachedFeatures | None = None,
     ):
-        self.records = list(records)
+        self.features = features
+        self.records = records if isinstance(records, PackedClips) else list(records)
         self.options = options
         self.questions = questions
         self.cropper = cropper
@@ -133,32 +153,48 @@ class ClipDataset:
 
     def __getitem__(self, key: SampleKey) -> ClipSample | BadClip | FailedSample:
         """The clip, read; a `BadClip` if it cannot be read, a `FailedSample` if something else is wrong."""
-        record = self.records[key.clip]
         try:
-            return self.read(key)
-        except UnreadableClipError as error:
-            path = error.path or str(record.video or record.audio or "")
-            return BadClip(record.name, record.corpus, path, error.stage, error.reason)
+            record, files = self._listed(key.clip)
+            try:
+                return self.read(key, record, files)
+            except UnreadableClipError as error:
+                path = error.path or str(record.video or record.audio or "")
+                return BadClip(record.name, record.corpus, path, error.stage, error.reason)
         except AffectLightningError as error:
             return FailedSample(error)
 
-    def read(self, key: SampleKey) -> ClipSample:
+    def _listed(self, position: int) -> tuple[ClipRecord, MediaFiles]:
+        """A clip's annotation and files; those of a packed set are taken out of their shard here."""
+        if isinstance(self.records, PackedClips):
+            return self.records.open(position)
+        return self.records[position], MediaFiles.on_disk(self.records[position])
+
+    def read(self, key: SampleKey, record: ClipRecord, files: MediaFiles) -> ClipSample:
         """The clip, read.
 
         Raises:
             UnreadableClipError: A file of it is missing or broken, or it has no annotation to learn from.
         """
-        record, options = self.records[key.clip], self.options
+        options = self.options
         question, response = self.questions.ask(record, key.epoch, key.clip)
         subtitle = record.subtitle_chinese if options.subtitle_language == "chinese" else record.subtitle_english
         sample = ClipSample(record, question, response, subtitle, key.valid)
         if not options.streams:
             return sample  # text only: no file of the clip is opened
-        released = record.face if "face" in options.streams else None
+        cached = self._encoded(key, record, files)
+        if cached is not None:
+            return replace(
+                sample,
+                features=cached.features,
+                cached_frames=cached.frames,
+                frames_without_face=cached.frames_without_face,
+                clips_without_face=int(0 < cached.frames == cached.frames_without_face),
+            )
+        released = files.face if "face" in options.streams else None
         needs_pictures = "frame" in options.streams or ("face" in options.streams and released is None)
         decoded = decode_clip(
-            record.video,
-            record.audio,
+            files.video,
+            files.audio,
             frame_count=options.frame_count if needs_pictures else None,
             sample_rate=options.sample_rate if "audio" in options.streams else None,
         )
@@ -166,17 +202,24 @@ class ClipDataset:
         if "frame" in options.streams and decoded.frames is not None:
             sample.frame = np.stack([resize(frame, options.crop_size) for frame in decoded.frames])
         if "face" in options.streams:
-            crops = self._crops(record, decoded)
-            sample.face, sample.frames_without_face = crops.pictures, crops.frames_without_face
+            crops = self._crops(record, files, decoded)
+            sample.face = crops.pictures
+            sample.frames_without_face, sample.clips_without_face = crops.frames_without_face, crops.clips_without_face
             sample.frame_mask = crops.mask if sample.frame_mask is None else crops.mask & sample.frame_mask
         return sample
 
-    def _crops(self, record: ClipRecord, decoded: DecodedClip) -> FaceCrops:
-        if record.face is not None:
-            return read_face_file(record.face, self.options.frame_count, self.options.crop_size)
-        if self.cropper is None or decoded.frames is None or decoded.frame_mask is None or record.video is None:
+    def _encoded(self, key: SampleKey, record: ClipRecord, files: MediaFiles) -> CachedClip | None:
+        """What the encoders gave for the clip: out of its shard, or out of the cache."""
+        if files.encoded is not None:
+            return files.encoded.read(self.options.streams)
+        return None if self.features is None else self.features.read(key.clip, record)
+
+    def _crops(self, record: ClipRecord, files: MediaFiles, decoded: DecodedClip) -> FaceCrops:
+        if files.face is not None:
+            return read_face_file(files.face, self.options.frame_count, self.options.crop_size)
+        if self.cropper is None or decoded.frames is None or decoded.frame_mask is None or files.video is None:
             raise ConfigurationError(
                 f"The clip {record.name} needs a face detector, because it has no released face crops. Set "
                 f"face_detector, or leave face out of inputs."
             )
-        return self.cropper.crop(decoded.frames, decoded.frame_mask, record.video)
+        return self.cropper.crop(decoded.frames, decoded.frame_mask, files.video)

@@ -11,17 +11,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from affect_lightning.data.frame_choice import decoding_runs, uniform_indices, uniform_times
+from affect_lightning.data.media_files import MediaFile, NamedBytes, PackedFile
 from affect_lightning.data.quarantine import UnreadableClipError
 
-MAX_PIXELS = 8192 * 4352  # our choice: an 8K picture; a header that announces more is broken or hostile
-MAX_PACKET_BYTES = 512 * 2**20  # our choice: a clip lasts seconds; more compressed data than this is no clip
+# Bounds on work, all our choice. They count pixels, samples and bytes, not seconds of the clock: what is refused does not
+# depend on how busy the machine is. A clip lasts seconds; what passes one of these is broken, hostile or no clip.
+MAX_PIXELS = 4096 * 2304  # of one picture: 4K; eight of them take 226 MB
+MAX_CLIP_PIXELS = 2**35  # of all pictures of a clip: 11 minutes of 1080p at 25 a second
+MAX_SECONDS = 1800.0  # of pictures and of sound: 115 MB at 16 kHz
+MAX_PACKET_BYTES = 512 * 2**20  # of compressed data
+MAX_PACKETS = 2**19  # 30 minutes of 60 frames a second and of 10 ms pieces of sound take 290,000
+SAMPLE_RATES = (1_000, 768_000)  # Hz
 COMPLETE_SHARE = 0.9  # our choice: a file with a smaller share of the frames or sound that it announces is truncated
-_OPTIONS = {"protocol_whitelist": "file"}  # a playlist in disguise must not reach the network
+MIN_SOUND_SECONDS = 0.025  # our choice: 25 ms is one window of the speech encoders; they fail on less
+# A playlist in disguise must not reach the network, and a single picture is no clip.
+_FORMATS = "mov,matroska,avi,flv,asf,mpeg,mpegts,ogg,wav,w64,aiff,flac,mp3,aac"
+_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 # FFmpeg otherwise looks through a WAV for hidden surround sound, and reads it in crumbs: ten times slower to open.
 _WAV_OPTIONS = {**_OPTIONS, "max_probe_packets": "1", "max_size": "65536"}
 
@@ -44,12 +54,12 @@ class DecodedClip:
 
 
 def decode_clip(
-    video: Path | None, audio: Path | None, *, frame_count: int | None, sample_rate: int | None
+    video: MediaFile | None, audio: MediaFile | None, *, frame_count: int | None, sample_rate: int | None
 ) -> DecodedClip:
     """Decode a clip.
 
     Args:
-        video: The video file; None only if no frames are wanted and `audio` is given.
+        video: The video file, on disk or out of a shard; None only if no frames are wanted and `audio` is given.
         audio: The sound file; None means the video's own track.
         frame_count: T, or None to leave the pictures unread.
         sample_rate: Of the waveform in Hz, or None to leave the sound unread.
@@ -77,26 +87,47 @@ def decode_clip(
     return DecodedClip(frames, mask, times, waveform)
 
 
+def announced_seconds(video: MediaFile) -> float | None:
+    """Length of the pictures as the file's header says; None if it does not say. Nothing is decoded.
+
+    Raises:
+        UnreadableClipError: The file is missing, broken, or has no pictures.
+    """
+    with _open(video, "video") as container:
+        stream = _stream(container, "video", video)
+        if stream.duration is not None and stream.time_base is not None:
+            return float(stream.duration * stream.time_base)
+        return None if container.duration is None else float(container.duration / 1e6)
+
+
 @contextmanager
-def _open(path: Path | None, stage: str) -> Iterator[Any]:
+def _open(path: MediaFile | None, stage: str) -> Iterator[Any]:
     """The opened container; whatever FFmpeg or the file system reports becomes an `UnreadableClipError`."""
     import av
 
     if path is None:
         raise UnreadableClipError(None, stage, f"the annotation names no {stage} file for it, but the inputs need one.")
     try:
-        if not path.is_file():
-            what = "it is no regular file" if path.exists() else "the file does not exist"
-            raise UnreadableClipError(path, stage, f"{what}.")
+        source = _source(path, stage)
         options = _WAV_OPTIONS if path.suffix.lower() == ".wav" else _OPTIONS
-        with av.open(str(path), metadata_errors="replace", options=options) as container:
+        with av.open(source, metadata_errors="replace", options=options) as container:
             yield container
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UnreadableClipError(path, stage, f"{reason}; expected a media file that FFmpeg decodes.") from error
 
 
-def _stream(container: Any, kind: str, path: Path | None) -> Any:
+def _source(path: MediaFile, stage: str) -> str | NamedBytes:
+    """What FFmpeg opens: a path, or a stream over the bytes of a packed file."""
+    if isinstance(path, PackedFile):
+        return path.opened(stage)
+    if not path.is_file():
+        what = "it is no regular file" if path.exists() else "the file does not exist"
+        raise UnreadableClipError(path, stage, f"{what}.")
+    return str(path)
+
+
+def _stream(container: Any, kind: str, path: MediaFile | None) -> Any:
     """First stream of that kind, set to decode in this thread: the workers are the parallelism."""
     streams = container.streams.video if kind == "video" else container.streams.audio
     if not streams:
@@ -108,6 +139,13 @@ def _stream(container: Any, kind: str, path: Path | None) -> Any:
         raise UnreadableClipError(
             path, kind, f"it announces {stream.width}x{stream.height} pixels; expected 1 to {MAX_PIXELS} in all."
         )
+    if kind == "audio" and not SAMPLE_RATES[0] <= stream.codec_context.sample_rate <= SAMPLE_RATES[1]:
+        raise UnreadableClipError(
+            path,
+            kind,
+            f"it announces {stream.codec_context.sample_rate} samples a second; expected {SAMPLE_RATES[0]} to "
+            f"{SAMPLE_RATES[1]}.",
+        )
     stream.codec_context.thread_count = 1
     return stream
 
@@ -116,19 +154,21 @@ def _start_seconds(container: Any) -> float:
     return (container.start_time or 0) / 1e6  # FFmpeg's container times are microseconds
 
 
-def _read_packets(container: Any, streams: Sequence[Any], path: Path | None) -> dict[int, list[Any]]:
+def _read_packets(container: Any, streams: Sequence[Any], path: MediaFile | None) -> dict[int, list[Any]]:
     """All packets of the streams, undecoded, in the file's order, by stream index."""
     packets: dict[int, list[Any]] = {stream.index: [] for stream in streams}
-    held_bytes = 0
+    held_bytes = held_packets = 0
     for packet in container.demux(*streams):
         if packet.size == 0:  # the end marker of a stream
             continue
         if packet.is_corrupt:
             raise UnreadableClipError(path, packet.stream.type, "the file is truncated: its data end inside a packet.")
-        held_bytes += packet.size
-        if held_bytes > MAX_PACKET_BYTES:
+        held_bytes, held_packets = held_bytes + packet.size, held_packets + 1
+        if held_bytes > MAX_PACKET_BYTES or held_packets > MAX_PACKETS:
             raise UnreadableClipError(
-                path, packet.stream.type, f"it is larger than {MAX_PACKET_BYTES >> 20} MiB; cut it into clips."
+                path,
+                packet.stream.type,
+                f"it is larger than {MAX_PACKET_BYTES >> 20} MiB or {MAX_PACKETS} packets; cut it into clips.",
             )
         packets[packet.stream.index].append(packet)
     for stream in streams:
@@ -143,35 +183,21 @@ def _read_packets(container: Any, streams: Sequence[Any], path: Path | None) -> 
     return packets
 
 
-def uniform_times(start: float, end: float, count: int) -> np.ndarray:
-    """The middles of `count` equal parts of a span (our choice among the uniform rules: never the very first frame).
-
-    Example:
-        >>> uniform_times(0.0, 4.0, 4)
-        array([0.5, 1.5, 2.5, 3.5])
-    """
-    return start + (end - start) * (np.arange(count) + 0.5) / count
-
-
-def uniform_indices(available: int, count: int) -> np.ndarray:
-    """The same rule for pictures that come without times; all of them once if there are fewer than `count`.
-
-    Example:
-        >>> uniform_indices(16, 4), uniform_indices(2, 4)
-        (array([ 2,  6, 10, 14]), array([0, 1]))
-    """
-    if available < count:
-        return np.arange(available)
-    return uniform_times(0, available, count).astype(np.int64)
-
-
 def _sample_frames(
-    stream: Any, packets: list[Any], count: int, path: Path | None
+    stream: Any, packets: list[Any], count: int, path: MediaFile | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """T frames, which of them are real, and their times in seconds."""
+    if stream.width * stream.height * len(packets) > MAX_CLIP_PIXELS:
+        raise UnreadableClipError(
+            path,
+            "video",
+            f"its {len(packets)} frames of {stream.width}x{stream.height} are more than the {MAX_CLIP_PIXELS} pixels "
+            f"that a clip may have; cut it into clips.",
+        )
     if any(packet.pts is None for packet in packets):
         pictures, times = _decode_by_order(stream, packets, count)
     else:
+        _check_span(stream, packets, path)
         pictures, times = _decode_by_time(stream, packets, count)
     if not pictures:
         raise UnreadableClipError(path, "video", "not one frame could be decoded.")
@@ -185,15 +211,28 @@ def _sample_frames(
     return frames, mask, padded_times
 
 
+def _check_span(stream: Any, packets: list[Any], path: MediaFile | None) -> None:
+    """Refuse a clip whose times are spread over hours, by a broken header or one far-off frame."""
+    shown = [(packet.pts, packet.duration or 0) for packet in packets]
+    units = max(start + duration for start, duration in shown) - min(start for start, _ in shown)
+    seconds = float(units * stream.time_base)
+    if not 0.0 <= seconds <= MAX_SECONDS:
+        raise UnreadableClipError(
+            path, "video", f"its frames announce {seconds:.3g} seconds; expected 0 to {MAX_SECONDS:g}."
+        )
+
+
 def _decode_by_time(stream: Any, packets: list[Any], count: int) -> tuple[list[np.ndarray], np.ndarray]:
     """Choose by presentation time, decode only what the chosen frames need."""
     shown = [packet for packet in packets if not packet.is_discard]
+    if not shown:  # an edit list that shows nothing
+        return [], np.zeros(0)
     starts = np.unique([packet.pts for packet in shown])
     if len(starts) < count:
         wanted = starts
     else:
         last = max(shown, key=lambda packet: packet.pts)
-        end = starts[-1] + (last.duration or int(np.median(np.diff(starts))))
+        end = starts[-1] + (last.duration or (int(np.median(np.diff(starts))) if len(starts) > 1 else 1))
         wanted = starts[np.searchsorted(starts, uniform_times(starts[0], end, count), side="right") - 1]
     pictures = _decode_wanted(stream, packets, set(wanted.tolist()))
     if not all(pts in pictures for pts in wanted.tolist()):  # a codec that re-stamps its frames
@@ -209,31 +248,17 @@ def _decode_wanted(stream: Any, packets: list[Any], wanted: set[int]) -> dict[in
     """
     context, convert = stream.codec_context, _Converter()
     pictures: dict[int, np.ndarray] = {}
-    for first, stop in _runs(packets, wanted):
+    for first, stop in decoding_runs(packets, wanted):
         for packet in [*packets[first:stop], None]:
             if packet is not None:
                 context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
             for frame in context.decode(packet):
                 if frame.pts in wanted:
+                    _check_frame(frame)
                     pictures[frame.pts] = convert(frame)
         context.flush_buffers()
     context.skip_frame = "DEFAULT"
     return pictures
-
-
-def _runs(packets: list[Any], wanted: set[int]) -> list[tuple[int, int]]:
-    """Half-open index ranges, in decoding order, that hold every wanted frame and the frames that it builds on."""
-    needed = np.zeros(len(packets), dtype=bool)
-    key_frames: list[int] = []
-    for index, packet in enumerate(packets):
-        if packet.is_keyframe:
-            key_frames.append(index)
-        if packet.pts in wanted:
-            # A picture shown before its key frame ("open" groups of pictures) builds on the group before.
-            first = next((key for key in reversed(key_frames) if packets[key].pts <= packet.pts), 0)
-            needed[first : index + 1] = True
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], needed, [False])).astype(np.int8)))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def _decode_by_order(stream: Any, packets: list[Any], count: int) -> tuple[list[np.ndarray], np.ndarray]:
@@ -247,10 +272,23 @@ def _decode_by_order(stream: Any, packets: list[Any], count: int) -> tuple[list[
     for packet in [*packets, None]:
         for frame in context.decode(packet):
             if position in wanted:
+                _check_frame(frame)
                 pictures[position] = convert(frame)
             position += 1
     rate = float(stream.average_rate or 25)  # our choice: 25 pictures a second where the file does not say
     return [pictures[index] for index in wanted], np.asarray(wanted) / rate
+
+
+def _check_frame(frame: Any) -> None:
+    """A wanted frame must be whole and of the announced size.
+
+    Raises:
+        ValueError: It is not; `_open` turns this into an UnreadableClipError.
+    """
+    if frame.is_corrupt:
+        raise ValueError(f"the frame at {frame.time or 0:.2f} s is damaged")
+    if frame.width * frame.height > MAX_PIXELS:
+        raise ValueError(f"a frame has {frame.width}x{frame.height} pixels, more than {MAX_PIXELS} in all")
 
 
 class _Converter:
@@ -267,7 +305,9 @@ class _Converter:
         return np.ascontiguousarray(np.rot90(picture, quarter_turns)) if quarter_turns else picture
 
 
-def _decode_sound(stream: Any, packets: list[Any], sample_rate: int, origin: float, path: Path | None) -> np.ndarray:
+def _decode_sound(
+    stream: Any, packets: list[Any], sample_rate: int, origin: float, path: MediaFile | None
+) -> np.ndarray:
     """Mono waveform [S] that starts with the clip and ends where the track says, encoder padding removed."""
     import av
 
@@ -275,22 +315,42 @@ def _decode_sound(stream: Any, packets: list[Any], sample_rate: int, origin: flo
     resampler = av.AudioResampler(format="fltp", rate=sample_rate)
     pieces: list[np.ndarray] = []
     begin: float | None = None
+    samples = 0
+    if stream.duration:
+        _check_sound_length(float(stream.duration * stream.time_base), path)
     for packet in [*packets, None]:
         for frame in stream.codec_context.decode(packet):
             if begin is None:
                 begin = frame.time if frame.time is not None else origin
-            pieces += [piece.to_ndarray().mean(axis=0) for piece in resampler.resample(frame)]
-    pieces += [piece.to_ndarray().mean(axis=0) for piece in resampler.resample(None)]
+            found = [_mono(piece) for piece in resampler.resample(frame)]
+            pieces += found
+            samples += sum(map(len, found))
+            _check_sound_length(samples / sample_rate, path)
+    pieces += [_mono(piece) for piece in resampler.resample(None)]
     waveform = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.float32)
-    if len(waveform) == 0:
-        raise UnreadableClipError(path, "audio", "its sound has no samples.")
     if not np.isfinite(waveform).all():
         raise UnreadableClipError(path, "audio", "its sound holds values that are no numbers (NaN or infinity).")
     waveform = _trim(waveform, stream, sample_rate, (begin or 0.0) - origin, path)
+    if len(waveform) < MIN_SOUND_SECONDS * sample_rate:
+        seconds = f"{len(waveform) / sample_rate:.4f} s"
+        raise UnreadableClipError(path, "audio", f"its sound lasts {seconds}; expected {MIN_SOUND_SECONDS} s or more.")
     return np.clip(waveform, -1.0, 1.0).astype(np.float32, copy=False)
 
 
-def _trim(waveform: np.ndarray, stream: Any, sample_rate: int, delay: float, path: Path | None) -> np.ndarray:
+def _mono(piece: Any) -> np.ndarray:
+    """Average of the channels [S]; NaN and infinity pass quietly and are refused afterwards."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray(piece.to_ndarray().mean(axis=0))
+
+
+def _check_sound_length(seconds: float, path: MediaFile | None) -> None:
+    if not seconds <= MAX_SECONDS:
+        raise UnreadableClipError(
+            path, "audio", f"its sound lasts more than {MAX_SECONDS:g} seconds; expected a clip of seconds."
+        )
+
+
+def _trim(waveform: np.ndarray, stream: Any, sample_rate: int, delay: float, path: MediaFile | None) -> np.ndarray:
     """Cut the encoder's padding, and shift a track that starts `delay` seconds after (or before) the clip."""
     if stream.duration:
         announced = round(float(stream.duration * stream.time_base) * sample_rate)
@@ -302,6 +362,7 @@ def _trim(waveform: np.ndarray, stream: Any, sample_rate: int, delay: float, pat
                 f"sound that it announces.",
             )
         waveform = waveform[:announced]
+    _check_sound_length(delay + len(waveform) / sample_rate, path)
     shift = round(delay * sample_rate)
     if shift < 0:
         return waveform[-shift:]

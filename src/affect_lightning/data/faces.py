@@ -2,26 +2,72 @@
 
 The authors extract faces off line with OpenFace, a Windows program; here a detector plugin runs in the loader's
 workers and its boxes are kept on disk, so that detection is paid once. Neighbours: `decoding.py` gives the frames,
-`box_cache.py` keeps the boxes, `dataset.py` calls the cropper. Legend: T frames, H height and W width in pixels.
+`speaker.py` chooses the face, `box_cache.py` keeps the boxes, `dataset.py` calls the cropper.
+Legend: T frames, H height and W width in pixels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 
 from affect_lightning.contracts import FaceBox, FaceDetector
-from affect_lightning.data.box_cache import BoxCache
+from affect_lightning.data.box_cache import BoxCache, rounded
 from affect_lightning.data.decoding import uniform_indices
+from affect_lightning.data.media_files import MediaFile, PackedFile
 from affect_lightning.data.quarantine import UnreadableClipError
+from affect_lightning.data.speaker import centre_of, choose_speaker, side_of
+from affect_lightning.errors import ConfigurationError
 
 CROP_SIZE = 224  # paper, Appendix B: encoders see 224x224
 MARGIN = 0.2  # our choice: a fifth of the face on each side keeps chin and brows through small errors of the box
-MAX_STEP = 1.0  # our choice: between two sampled frames a face moves at most its own size
-MAX_GROWTH = 2.0  # our choice: between two sampled frames a face at most doubles or halves its side
+CROPS_LAYOUT = "crops-1"  # changes whenever the same options give other crops
+
+FrameWithoutFace = Literal["nearest", "whole", "drop"]
+ClipWithoutFace = Literal["whole", "drop"]
+
+
+@dataclass(frozen=True)
+class FacePolicy:
+    """What stands in for a face that was not found. Each case is counted, whatever the policy.
+
+    Attributes:
+        frame: For a frame without the speaker's face, in a clip that shows it elsewhere: `nearest` cuts the frame at
+            the box of the nearest frame that has one (our choice: a face that is turned away is still there), `whole`
+            takes the whole frame, `drop` masks the frame.
+        clip: For a clip without any face: `whole` takes its whole frames (our choice: the clip still speaks, and its
+            picture shows at least the scene), `drop` sends it to quarantine.
+
+    Raises:
+        ConfigurationError: A policy is unknown.
+    """
+
+    frame: FrameWithoutFace = "nearest"
+    clip: ClipWithoutFace = "whole"
+
+    def __post_init__(self) -> None:
+        for option, value, known in (
+            ("frame_without_face", self.frame, get_args(FrameWithoutFace)),
+            ("clip_without_face", self.clip, get_args(ClipWithoutFace)),
+        ):
+            if value not in known:
+                raise ConfigurationError(f"{option} must be one of {', '.join(known)}; got {value!r}.")
+
+
+@dataclass(frozen=True)
+class FoundFaces:
+    """The faces in the real frames of one clip.
+
+    Attributes:
+        boxes: Of everybody, T lists, best score first.
+        speaker: The speaker's among them, None where it was not found [T].
+    """
+
+    boxes: list[list[FaceBox]]
+    speaker: list[FaceBox | None]
 
 
 @dataclass(frozen=True)
@@ -32,88 +78,18 @@ class FaceCrops:
         pictures: RGB, uint8 [T, crop_size, crop_size, 3].
         mask: True where a crop is real [T].
         frames_without_face: Real frames in which the speaker's face was not found.
+        clips_without_face: 1 if it was found in none of them, else 0.
     """
 
     pictures: np.ndarray
     mask: np.ndarray
-    frames_without_face: int
+    frames_without_face: int = 0
+    clips_without_face: int = 0
 
 
-@dataclass
-class _Track:
-    """One person's boxes over time."""
-
-    boxes: dict[int, FaceBox] = field(default_factory=dict)
-
-    def last(self) -> FaceBox:
-        return self.boxes[max(self.boxes)]
-
-
-def choose_speaker(boxes: Sequence[Sequence[FaceBox]], height: int, width: int) -> list[FaceBox | None]:
-    """Follow every face over time and keep the one that is large, central and lasting: the speaker.
-
-    A track weighs the sum, over its frames, of the face's side x how central it is (1 in the middle of the picture, 1/2
-    at a corner). Our rule; MER-Caption's clips show their speaker large and near the middle. The detector's score says
-    how typical a face looks, not who speaks, and is left out.
-
-    Args:
-        boxes: The detector's boxes, T lists.
-        height: H.
-        width: W.
-
-    Returns:
-        T boxes, None where the chosen face was not found.
-    """
-    tracks = _link(boxes)
-    if not tracks:
-        return [None] * len(boxes)
-    chosen = max(tracks, key=lambda track: sum(_weight(box, height, width) for box in track.boxes.values()))
-    return [chosen.boxes.get(index) for index in range(len(boxes))]
-
-
-def _link(boxes: Sequence[Sequence[FaceBox]]) -> list[_Track]:
-    """Give each box to the nearest track that it can continue, nearest pairs first."""
-    tracks: list[_Track] = []
-    for index, found in enumerate(boxes):
-        pairs = sorted(
-            (distance, track_index, box_index)
-            for track_index, track in enumerate(tracks)
-            for box_index, box in enumerate(found)
-            if (distance := _step(track.last(), box)) is not None
-        )
-        taken_tracks: set[int] = set()
-        taken_boxes: set[int] = set()
-        for _, track_index, box_index in pairs:
-            if track_index not in taken_tracks and box_index not in taken_boxes:
-                tracks[track_index].boxes[index] = found[box_index]
-                taken_tracks.add(track_index)
-                taken_boxes.add(box_index)
-        tracks += [_Track({index: box}) for box_index, box in enumerate(found) if box_index not in taken_boxes]
-    return tracks
-
-
-def _side(box: FaceBox) -> float:
-    return max(box.x1 - box.x0, box.y1 - box.y0)
-
-
-def _centre(box: FaceBox) -> tuple[float, float]:
-    return (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
-
-
-def _step(before: FaceBox, after: FaceBox) -> float | None:
-    """How far a face would have moved, in its own sides; None if that cannot be one face."""
-    growth = _side(after) / _side(before)
-    if not 1 / MAX_GROWTH <= growth <= MAX_GROWTH:
-        return None
-    (x_before, y_before), (x_after, y_after) = _centre(before), _centre(after)
-    distance = float(np.hypot(x_after - x_before, y_after - y_before)) / max(_side(before), _side(after))
-    return distance if distance <= MAX_STEP else None
-
-
-def _weight(box: FaceBox, height: int, width: int) -> float:
-    x, y = _centre(box)
-    from_middle = float(np.hypot(x / width - 0.5, y / height - 0.5)) / float(np.hypot(0.5, 0.5))
-    return _side(box) * (1.0 - 0.5 * min(from_middle, 1.0))
+def _real(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The real frames, without a copy of megabytes where all of them are."""
+    return frames if mask.all() else frames[mask]
 
 
 def fill_gaps(chosen: Sequence[FaceBox | None]) -> list[FaceBox | None]:
@@ -149,11 +125,14 @@ def crop_square(picture: np.ndarray, box: FaceBox, size: int, margin: float = MA
         RGB, uint8 [size, size, 3].
     """
     height, width = picture.shape[:2]
-    side = max(1, min(round(_side(box) * (1 + 2 * margin)), height, width))
-    x, y = _centre(box)
+    side = max(1, min(round(side_of(box) * (1 + 2 * margin)), height, width))
+    x, y = centre_of(box)
     left = min(max(round(x - side / 2), 0), width - side)
     top = min(max(round(y - side / 2), 0), height - side)
     return resize(picture[top : top + side, left : left + side], size)
+
+
+DEFAULT_POLICY = FacePolicy()
 
 
 class FaceCropper:
@@ -164,59 +143,116 @@ class FaceCropper:
         crop_size: Side of the crops in pixels (paper, Appendix B: 224).
         cache: Where boxes are kept; None detects anew each time.
         margin: See `crop_square`.
+        policy: What stands in for a face that was not found.
     """
 
     def __init__(
-        self, detector: FaceDetector, crop_size: int = CROP_SIZE, cache: BoxCache | None = None, margin: float = MARGIN
+        self,
+        detector: FaceDetector,
+        crop_size: int = CROP_SIZE,
+        cache: BoxCache | None = None,
+        margin: float = MARGIN,
+        policy: FacePolicy = DEFAULT_POLICY,
     ):
         self.detector = detector
         self.crop_size = crop_size
         self.cache = cache
         self.margin = margin
+        self.policy = policy
 
-    def crop(self, frames: np.ndarray, mask: np.ndarray, source: Path) -> FaceCrops:
-        """Crop the speaker's face out of every real frame.
+    def identity(self) -> str:
+        """All that the crops depend on, in one line; features of crops are only good under the same identity."""
+        return (
+            f"{CROPS_LAYOUT} {self.detector.identity()}; crop_size={self.crop_size} margin={self.margin:g} "
+            f"frame_without_face={self.policy.frame} clip_without_face={self.policy.clip}"
+        )
 
-        A frame without it takes the nearest frame's box; a clip without any face is used whole. Both are counted.
+    def crop(self, frames: np.ndarray, mask: np.ndarray, source: MediaFile) -> FaceCrops:
+        """Crop the speaker's face out of every real frame; `policy` says what a frame without it gives.
 
         Args:
             frames: RGB, uint8 [T, H, W, 3].
             mask: True where a frame is real [T].
             source: The video file, for the cache.
-        """
-        pictures = np.zeros((len(frames), self.crop_size, self.crop_size, 3), dtype=np.uint8)
-        real = frames[mask]
-        if not self.detector.finds_faces:
-            pictures[: len(real)] = [resize(frame, self.crop_size) for frame in real]
-            return FaceCrops(pictures, mask, 0)
-        chosen = choose_speaker(self._boxes(real, len(frames), source), *frames.shape[1:3])
-        for index, (frame, box) in enumerate(zip(real, fill_gaps(chosen), strict=True)):
-            pictures[index] = (
-                resize(frame, self.crop_size) if box is None else crop_square(frame, box, self.crop_size, self.margin)
-            )
-        return FaceCrops(pictures, mask, sum(box is None for box in chosen))
 
-    def _boxes(self, real: np.ndarray, frame_count: int, source: Path) -> list[list[FaceBox]]:
+        Raises:
+            UnreadableClipError: No face was found in the clip and the policy is to drop it.
+        """
+        real = _real(frames, mask)
+        if not self.detector.finds_faces:
+            pictures = np.zeros((len(frames), self.crop_size, self.crop_size, 3), dtype=np.uint8)
+            pictures[: len(real)] = [resize(frame, self.crop_size) for frame in real]
+            return FaceCrops(pictures, mask)
+        return self.cut(frames, mask, self.find(real, len(frames), source), source)
+
+    def find(self, real: np.ndarray, frame_count: int, source: MediaFile) -> FoundFaces:
+        """The faces of everybody and the speaker among them.
+
+        Args:
+            real: The real frames, RGB, uint8 [T, H, W, 3].
+            frame_count: Frames that were asked for, for the cache.
+            source: The video file, for the cache.
+
+        Raises:
+            UnreadableClipError: The file is gone.
+        """
+        boxes = self._boxes(real, frame_count, source)
+        return FoundFaces(boxes, choose_speaker(boxes, real))
+
+    def cut(self, frames: np.ndarray, mask: np.ndarray, found: FoundFaces, source: MediaFile) -> FaceCrops:
+        """The crops of found faces; arguments and errors as in `crop`."""
+        real, speaker = _real(frames, mask), found.speaker
+        seen = np.array([box is not None for box in speaker])
+        if not seen.any() and self.policy.clip == "drop":
+            raise UnreadableClipError(
+                source,
+                "face",
+                f"no face was found in its {len(real)} frames, and clip_without_face is drop; set it to whole to use "
+                f"the whole frames.",
+            )
+        drops = seen.any() and self.policy.frame == "drop"
+        stand_ins = fill_gaps(speaker) if self.policy.frame == "nearest" else speaker
+        pictures = np.zeros((len(frames), self.crop_size, self.crop_size, 3), dtype=np.uint8)
+        for index, (frame, box) in enumerate(zip(real, stand_ins, strict=True)):
+            if box is not None:
+                pictures[index] = crop_square(frame, box, self.crop_size, self.margin)
+            elif not drops:
+                pictures[index] = resize(frame, self.crop_size)
+        kept = mask.copy()
+        if drops:
+            kept[np.flatnonzero(mask)[~seen]] = False
+        return FaceCrops(pictures, kept, int((~seen).sum()), int(not seen.any()))
+
+    def _boxes(self, real: np.ndarray, frame_count: int, source: MediaFile) -> list[list[FaceBox]]:
+        """From the cache or the detector, rounded alike."""
         if self.cache is None:
-            return self.detector.detect(real)
-        key = self.cache.key(source, frame_count, self.detector.identity())
-        boxes = self.cache.read(key, len(real))
+            return rounded(self.detector.detect(real))
+        try:
+            key = self.cache.key(source, frame_count, self.detector.identity())
+        except OSError as error:
+            raise UnreadableClipError(source, "video", f"{error.strerror or error}; it was just decoded.") from error
+        boxes = self.cache.read(source, key, len(real))
         if boxes is None:
-            boxes = self.detector.detect(real)
-            self.cache.write(key, boxes)
+            boxes = rounded(self.detector.detect(real))
+            self.cache.write(source, key, boxes)
         return boxes
 
 
-def read_face_file(path: Path, frame_count: int, crop_size: int) -> FaceCrops:
+def read_face_file(path: MediaFile, frame_count: int, crop_size: int) -> FaceCrops:
     """Read released crops (`openface_face/NAME/NAME.npy`, uint8 [T, H, W, 3]), spread uniformly over the clip.
 
     Raises:
         UnreadableClipError: The file is missing, empty, pickled or of another type or shape.
     """
     try:
-        crops = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(path, PackedFile):
+            crops = np.load(path.opened("face"), allow_pickle=False)
+        else:
+            crops = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        reason = f"{getattr(error, 'strerror', None) or error}; expected a NumPy file of face crops."
+        pickled = "pickle" in str(error) or "Python objects" in str(error)  # NumPy would advise to load it all the same
+        what = "it holds no array, or pickled objects" if pickled else getattr(error, "strerror", None) or error
+        reason = f"{what}; expected a NumPy file of face crops."
         raise UnreadableClipError(path, "face", reason) from error
     if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[3] != 3 or 0 in crops.shape:
         raise UnreadableClipError(
@@ -225,4 +261,4 @@ def read_face_file(path: Path, frame_count: int, crop_size: int) -> FaceCrops:
     chosen = uniform_indices(len(crops), frame_count)
     pictures = np.zeros((frame_count, crop_size, crop_size, 3), dtype=np.uint8)
     pictures[: len(chosen)] = [resize(np.asarray(crops[index]), crop_size) for index in chosen]
-    return FaceCrops(pictures, np.arange(frame_count) < len(chosen), 0)
+    return FaceCrops(pictures, np.arange(frame_count) < len(chosen))

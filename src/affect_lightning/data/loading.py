@@ -12,6 +12,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Literal
 
 import torch
@@ -21,11 +22,14 @@ from affect_lightning.contracts import ClipBatch
 from affect_lightning.data.collation import ClipCollator, CollatedBatch
 from affect_lightning.data.dataset import ClipDataset, SampleKey
 from affect_lightning.data.ordering import SetBalance, batched_by_length, check_order_options, drawn_order
-from affect_lightning.data.quarantine import Quarantine
+from affect_lightning.data.quarantine import NAMED_CLIPS, Quarantine
+from affect_lightning.data.streaming.shard_order import ShardedPlan
 from affect_lightning.data.threaded_reading import ThreadedClips, check_reading_threads
+from affect_lightning.data.worker_start import start_worker
 from affect_lightning.errors import ConfigurationError, DataError
 
 WorkerStart = Literal["spawn", "fork", "forkserver"]
+HANG_SECONDS = 900  # our choice: no batch takes a quarter of an hour; a worker that sends nothing for so long hangs
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class BatchPlan:
         lengths: Length of each clip, in any unit; needed with `length_pool`.
         length_pool: Batches whose clips are sorted by length together, so that a batch holds clips of like length; in
             an order without shuffling all of them are. 0 leaves the order alone.
+        weights: Of each set, by its number in `groups`; empty for 1 each. See `ordering.clips_per_set`.
     """
 
     clip_count: int
@@ -59,6 +64,7 @@ class BatchPlan:
     balance: SetBalance = "natural"
     lengths: tuple[int, ...] = ()
     length_pool: int = 0
+    weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -82,10 +88,24 @@ class BatchPlan:
         keys += [repeated] * (self.clips_per_rank - len(keys))
         return [keys[start : start + self.batch_size] for start in range(0, len(keys), self.batch_size)]
 
+    def state_options(self) -> dict[str, Any]:
+        """What the order depends on; the rank is left out, because one state serves all ranks."""
+        return {
+            "clip_count": self.clip_count,
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "seed": self.seed,
+            "world_size": self.world_size,
+            "balance": self.balance,
+            "length_pool": self.length_pool,
+            **({"weights": list(self.weights)} if self.weights else {}),
+        }
+
     def _order(self, epoch: int) -> list[int]:
         """Positions of all ranks' clips."""
         if self.shuffle:
-            order = drawn_order(self.groups or (0,) * self.clip_count, self.balance, self.seed, epoch)
+            groups = self.groups or (0,) * self.clip_count
+            order = drawn_order(groups, self.balance, self.seed, epoch, self.weights)
         else:
             order = list(range(self.clip_count))
         if not self.length_pool:
@@ -102,33 +122,32 @@ class LoadingCounts:
         clips: Clips handed out.
         frames: Real frames of them.
         frames_without_face: Those in which the face was not found.
+        clips_without_face: Clips handed out of which no frame showed a face.
         lost_batches: Batches of which not one clip could be read.
     """
 
     clips: int = 0
     frames: int = 0
     frames_without_face: int = 0
+    clips_without_face: int = 0
     lost_batches: int = 0
 
 
 class _Pending:
-    """The batches that torch's loader still has to fetch; set by ClipLoader before each pass."""
+    """The batches that torch's loader still has to fetch: an epoch's worth, from where ClipLoader says."""
 
-    def __init__(self) -> None:
-        self.batches: list[list[SampleKey]] = []
+    def __init__(self, plan: BatchPlan | ShardedPlan) -> None:
+        self.plan = plan
+        self.epoch = self.given_out = 0
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
-        return iter(self.batches)
+        epoch, given_out = self.epoch, self.given_out
+        yield from islice(self.plan.batches(epoch), given_out, None)
+        if given_out:
+            yield from islice(self.plan.batches(epoch + 1), given_out)
 
     def __len__(self) -> int:
-        return len(self.batches)
-
-
-def _start_worker(worker: int) -> None:
-    """One thread a worker: the workers are the parallelism."""
-    import cv2
-
-    cv2.setNumThreads(1)
+        return len(self.plan)
 
 
 class ClipLoader:
@@ -140,7 +159,8 @@ class ClipLoader:
     anew each time.
 
     A batch that loses all its clips is counted. Where the number of steps matters (in training, and with several
-    processes) the batch before it is handed out once more with `valid` False, elsewhere it is left out.
+    processes) the batch before it is handed out once more with `valid` False (for the very first, the one after it),
+    elsewhere it is left out.
 
     Args:
         dataset: The clips.
@@ -155,7 +175,7 @@ class ClipLoader:
     def __init__(
         self,
         dataset: ClipDataset,
-        plan: BatchPlan,
+        plan: BatchPlan | ShardedPlan,
         quarantine: Quarantine,
         *,
         workers: int = 0,
@@ -172,7 +192,7 @@ class ClipLoader:
         self.epoch = 0
         self._given_out = 0
         self._last: ClipBatch | None = None
-        self._pending = _Pending()
+        self._pending = _Pending(plan)
         self._dataset, self._workers, self._worker_start, self._pin_memory = dataset, workers, worker_start, pin_memory
         self._threaded = ThreadedClips(dataset, reading_threads) if reading_threads > 1 and not workers else None
         self._fetcher = self._make_fetcher()
@@ -186,8 +206,9 @@ class ClipLoader:
             num_workers=self._workers,
             multiprocessing_context=self._worker_start if self._workers else None,
             persistent_workers=self._workers > 0,
-            worker_init_fn=_start_worker if self._workers else None,
+            worker_init_fn=start_worker if self._workers else None,
             pin_memory=self._pin_memory,
+            timeout=HANG_SECONDS if self._workers else 0,
             generator=torch.Generator(),  # otherwise each pass would draw from the global one
         )
 
@@ -204,45 +225,71 @@ class ClipLoader:
         """As many batches as an epoch has: shuffled ones from where the last pass stopped, others from the start."""
         if not self.plan.shuffle:
             self.epoch, self._given_out = 0, 0
-        rest, following = self.plan.batches(self.epoch)[self._given_out :], self.plan.batches(self.epoch + 1)
-        self._pending.batches = rest + following[: self._given_out]
-        for collated in self._fetcher:
+        self._pending.epoch, self._pending.given_out = self.epoch, self._given_out
+        owed = 0  # stand-ins for lost batches that no good batch has come before
+        for collated in self._fetched():
             self._given_out += 1
             if self._given_out == len(self.plan):
                 self.epoch, self._given_out = self.epoch + 1, 0
             batch = self._admit(collated)
-            if batch is not None:
-                yield batch
+            if batch is None:
+                owed += 1
+                continue
+            yield batch
+            for _ in range(owed if self._stands_in else 0):
+                yield _without_value(batch)
+            owed = 0
+        if owed and self._stands_in:
+            raise DataError(self._nothing_read())
+
+    def _fetched(self) -> Iterator[CollatedBatch]:
+        """What the workers send; a worker that died or hangs is told of in one sentence."""
+        try:
+            yield from self._fetcher
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader "):
+                raise
+            reason = str(error).partition(". ")[0]
+            raise DataError(
+                f"A worker process that reads clips died or hangs: {reason}. It may have run out of memory, or a clip may "
+                f"break the decoder: `affect-lightning doctor` names such clips; fewer workers need less memory."
+            ) from error
 
     def _admit(self, collated: CollatedBatch) -> ClipBatch | None:
-        """Count, and hand over the batch or its stand-in."""
+        """Count, and hand over the batch or its stand-in; None if there is neither yet."""
         if collated.error is not None:
             raise collated.error
         for clip in collated.bad_clips:
             self.quarantine.admit(clip, self.plan.clips_per_rank)
         self.counts.frames += collated.frames
         self.counts.frames_without_face += collated.frames_without_face
+        self.counts.clips_without_face += collated.clips_without_face
         if collated.batch is None:
             self.counts.lost_batches += 1
-            return self._stand_in(collated)
+            return self._stand_in()
         self.counts.clips += len(collated.batch)
         self._last = collated.batch
         return collated.batch
 
-    def _stand_in(self, lost: CollatedBatch) -> ClipBatch | None:
-        if not self.plan.shuffle and self.plan.world_size == 1:
-            return None
-        if self._last is None:
-            raise DataError(
-                "The very first batch has no clip that can be read: "
-                + " ".join(f"[{position}] {clip}" for position, clip in enumerate(lost.bad_clips, 1))
-                + " Mend the data, or raise the batch size."
-            )
-        return replace(self._last, valid=torch.zeros_like(self._last.valid))
+    @property
+    def _stands_in(self) -> bool:
+        """Whether the number of steps matters."""
+        return self.plan.shuffle or self.plan.world_size > 1
+
+    def _stand_in(self) -> ClipBatch | None:
+        return _without_value(self._last) if self._stands_in and self._last is not None else None
+
+    def _nothing_read(self) -> str:
+        named = self.quarantine.clips[:NAMED_CLIPS]
+        return (
+            "Not one batch has a clip that can be read. The first bad clips: "
+            + " ".join(f"[{position}] {clip}" for position, clip in enumerate(named, 1))
+            + " Mend the data."
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Epoch and batches given out, with what the order depends on."""
-        return {"epoch": self.epoch, "batches": self._given_out, "plan": self._plan_options()}
+        return {"epoch": self.epoch, "batches": self._given_out, "plan": self.plan.state_options()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on after the last batch that was given out.
@@ -251,10 +298,11 @@ class ClipLoader:
         again, with a warning.
         """
         self.epoch, self._given_out = state["epoch"], state["batches"]
+        before, now = state["plan"], self.plan.state_options()
         changed = [
-            f"{name} {state['plan'].get(name)} -> {value}"
-            for name, value in self._plan_options().items()
-            if state["plan"].get(name) != value
+            f"{name} {before.get(name)} -> {now.get(name)}"
+            for name in {**now, **before}
+            if before.get(name) != now.get(name)
         ]
         if changed:
             self._given_out = 0
@@ -264,14 +312,7 @@ class ClipLoader:
                 stacklevel=2,
             )
 
-    def _plan_options(self) -> dict[str, Any]:
-        """What the order depends on; the rank is left out, because one state serves all ranks."""
-        return {
-            "clip_count": self.plan.clip_count,
-            "batch_size": self.plan.batch_size,
-            "shuffle": self.plan.shuffle,
-            "seed": self.plan.seed,
-            "world_size": self.plan.world_size,
-            "balance": self.plan.balance,
-            "length_pool": self.plan.length_pool,
-        }
+
+def _without_value(batch: ClipBatch) -> ClipBatch:
+    """The batch with all clips marked as not valid."""
+    return replace(batch, valid=torch.zeros_like(batch.valid))

@@ -7,25 +7,31 @@ Legend: B clips, T frames.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
 
 from affect_lightning.contracts import ClipRecord, FaceDetector
 from affect_lightning.data.box_cache import BoxCache
+from affect_lightning.data.cache_folders import user_cache_folder
 from affect_lightning.data.clip_sources import ClipSources, TestOverlap
 from affect_lightning.data.dataset import ClipDataset, Questioner, ReadingOptions, SubtitleLanguage
-from affect_lightning.data.faces import FaceCropper
+from affect_lightning.data.faces import ClipWithoutFace, FaceCropper, FacePolicy, FrameWithoutFace
+from affect_lightning.data.feature_cache.identity import FeaturePrecision
+from affect_lightning.data.feature_cache.source import FeatureMode, FeatureOptions, FeatureSource
 from affect_lightning.data.loading import BatchPlan, ClipLoader, LoadingCounts, WorkerStart
 from affect_lightning.data.ordering import SetBalance, check_order_options
+from affect_lightning.data.own_clips import own_clips
 from affect_lightning.data.quarantine import BadClip, BadClipPolicy, Quarantine, check_bad_clip_options
 from affect_lightning.data.questions import OneQuestion, QuestionDraw
 from affect_lightning.data.readers.tables import MissingSubtitle
-from affect_lightning.data.threaded_reading import check_reading_threads
+from affect_lightning.data.streaming.packed_clips import CACHE_BYTES, PackedClips, faces_are_released
+from affect_lightning.data.streaming.packed_source import PackedSource
+from affect_lightning.data.streaming.shard_order import SHUFFLE_WINDOW, ShardedPlan
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import PluginChoice, build_part, resolve_choice
 from affect_lightning.prompting import check_inputs
@@ -36,13 +42,6 @@ _SPLITS = {
     "test": ("test",),
     "predict": ("predict",),
 }
-OWN_CORPUS = "own"  # `ClipRecord.corpus` of the clips given to predict
-
-
-def default_cache_folder() -> Path:
-    """`affect-lightning/face_boxes` in the user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`)."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "affect-lightning" / "face_boxes"
 
 
 class ClipDataModule(LightningDataModule):
@@ -53,6 +52,11 @@ class ClipDataModule(LightningDataModule):
         train_sets: What is trained on: mer-caption-plus (the paper's choice, Section 5), ovmerd, mer2026-human, the
             training split of a benchmark set (meld, mer2023, iemocap, cmumosi, cmumosei, sims, simsv2), or tables of
             your own (paths of .csv or .jsonl files, see docs/data.md).
+        packed: Packed set to train on in place of the folders: a folder, or an address such as s3://bucket/prefix; see
+            docs/streaming.md. Which clips it has was chosen when it was packed (`affect-lightning pack`).
+        packed_cache_folder: Where shards out of storage are kept; None means the user's cache folder.
+        packed_cache_size: What they may take there, such as 20GB (our choice), 500MB, or a number of bytes.
+        shuffle_window: Shards of a packed set that the order draws from at a time (16, our choice).
         benchmark_root: Folder that contains the `*-process/` folders; needed to test.
         test_sets: Keys of the sets to test, such as mer2023 or meld, or tables of your own; None means all the
             official folders that `benchmark_root` has.
@@ -64,6 +68,12 @@ class ClipDataModule(LightningDataModule):
             hash (1, our choice; 0 suits sets scored by hit rate or WAF, which leave neutral clips out).
         set_balance: How often the sets of `train_sets` come up: by their size (natural), by its square root, or
             equally often (natural, our choice: every clip once an epoch).
+        set_weights: Weights of the sets of `train_sets` on top of that, such as {mer-caption-plus: 1, ovmerd: 3}; a set
+            that is not named weighs 1. With `natural` each clip of ovmerd then comes up three times as often as each of
+            mer-caption-plus; with `equal` ovmerd gives three quarters of the samples. None weighs all alike.
+        ratio: Share of the training clips that is used, chosen by a stable hash (1, as in the paper).
+        include: Training clips to use: names, or text files (.txt) with a name a line; None takes all.
+        exclude: Training clips to leave out, in the same way.
         length_pool: Training batches are drawn in pools of so many and sorted by the subtitle's length, so that less
             is padded; test clips are sorted as a whole. 0 leaves the order alone (0, our choice: beside media the
             subtitle's length hardly matters).
@@ -87,7 +97,19 @@ class ClipDataModule(LightningDataModule):
         worker_start: How workers start: spawn, fork or forkserver (spawn, our choice: safe beside threads).
         reading_threads: Clips that are read at once in the main process where `workers` is 0 (1, our choice).
         face_detector: Plugin of the group face_detectors, used where a set has no released crops (centerface, ours).
-        cache_folder: Where face boxes are kept; None means the user's cache folder.
+        cache_folder: Where face boxes are kept; None means beside the data (`SET/face_boxes`), or the user's cache
+            folder where that cannot be written.
+        frame_without_face: What a frame without the speaker's face gives: `nearest` (cut at the box of the nearest
+            frame that has one), `whole` (the whole frame) or `drop` (the frame is masked). nearest, our choice.
+        clip_without_face: What a clip without any face gives: `whole` (its whole frames) or `drop` (quarantine, stage
+            face). whole, our choice.
+        features: `live` decodes clips and lets the model encode them; `cached` reads what `affect-lightning cache` kept:
+            no decoding, no encoders. Not for predict, which is always live.
+        feature_folder: Where feature caches are kept, or one of them; None means `affect-lightning/features` in the
+            user's cache folder.
+        feature_precision: In which features are stored: bf16, half the size (our choice), or fp32.
+        video_encoder: The model's; linked to it. Only needed to check cached features.
+        audio_encoder: The same.
         seed: Of the order of the training clips and of the draw of questions.
         on_bad_clip: What to do with a clip that cannot be read: `quarantine` (go on without it, counted) or `error`.
         max_bad_share: Share of a split's clips that may be bad before the run stops (0.01, our choice).
@@ -108,12 +130,20 @@ class ClipDataModule(LightningDataModule):
         *,
         train_root: Path | str | None = None,
         train_sets: Sequence[str] = ("mer-caption-plus",),
+        packed: str | None = None,
+        packed_cache_folder: Path | str | None = None,
+        packed_cache_size: str | int = CACHE_BYTES,
+        shuffle_window: int = SHUFFLE_WINDOW,
         benchmark_root: Path | str | None = None,
         test_sets: list[str] | None = None,
         expected_counts: dict[str, int] | str = "official",
         test_overlap: TestOverlap = "error",
         neutral_share: float = 1.0,
         set_balance: SetBalance = "natural",
+        set_weights: dict[str, float] | None = None,
+        ratio: float = 1.0,
+        include: str | list[str] | None = None,
+        exclude: str | list[str] | None = None,
         length_pool: int = 0,
         validation_share: float = 0.05,
         inputs: Sequence[str] = ("multi", "audio", "face", "text"),
@@ -132,6 +162,13 @@ class ClipDataModule(LightningDataModule):
         reading_threads: int = 1,
         face_detector: PluginChoice = "centerface",
         cache_folder: Path | str | None = None,
+        frame_without_face: FrameWithoutFace = "nearest",
+        clip_without_face: ClipWithoutFace = "whole",
+        features: FeatureMode = "live",
+        feature_folder: Path | str | None = None,
+        feature_precision: FeaturePrecision = "bf16",
+        video_encoder: PluginChoice | None = None,
+        audio_encoder: PluginChoice | None = None,
         seed: int = 0,
         on_bad_clip: BadClipPolicy = "quarantine",
         max_bad_share: float = 0.01,
@@ -152,6 +189,7 @@ class ClipDataModule(LightningDataModule):
             crop_size=crop_size,
             sample_rate=sample_rate,
             subtitle_language=subtitle_language,
+            face_policy=FacePolicy(frame_without_face, clip_without_face),
         )
         self.benchmark_root = _path(benchmark_root)  # the benchmark callback looks for corpus.json there
         self.sources = ClipSources(
@@ -163,23 +201,30 @@ class ClipDataModule(LightningDataModule):
             test_overlap=test_overlap,
             missing_subtitle=missing_subtitle,
             neutral_share=neutral_share,
+            ratio=ratio,
+            include=include,
+            exclude=exclude,
             validation_share=validation_share,
             limit_train_clips=limit_train_clips,
             limit_test_clips=limit_test_clips,
         )
+        self.packed = PackedSource(packed, _path(packed_cache_folder), packed_cache_size, shuffle_window)
         self.set_balance, self.length_pool = set_balance, length_pool
+        self.set_weights = self.sources.weights_by_corpus(set_weights)
         self.training_questions = QuestionDraw(describe_share, seed)
         self.test_questions = OneQuestion(test_question)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        check_reading_threads(reading_threads)
         self.workers, self.worker_start, self.reading_threads = workers, worker_start, reading_threads
         self.face_detector = face_detector
-        self.cache_folder = _path(cache_folder) or default_cache_folder()
+        self.cache_folder = _path(cache_folder)
+        folder = _path(feature_folder) or user_cache_folder("features")
+        self.feature_options = FeatureOptions(features, folder, feature_precision, video_encoder, audio_encoder)
+        self._features: FeatureSource | None = None
         self.seed = seed
         self.on_bad_clip, self.max_bad_share = on_bad_clip, max_bad_share
         self.quarantine_file = _path(quarantine_file)
-        self.predict_clips = _own_clips(_listed(predict_video), _listed(predict_audio), _listed(predict_subtitle))
-        self.records: dict[str, list[ClipRecord]] = {}
+        self.predict_clips = own_clips(predict_video, predict_audio, predict_subtitle)
+        self.records: dict[str, list[ClipRecord] | PackedClips] = {}
         self.quarantines: dict[str, Quarantine] = {}
         self._loaders: dict[str, ClipLoader] = {}
         self._cropper: FaceCropper | None = None
@@ -192,7 +237,8 @@ class ClipDataModule(LightningDataModule):
             ConfigurationError: The option that names the folder is not set.
         """
         if stage in ("fit", "validate") and "train" not in self.records:
-            self.records["train"], self.records["validation"] = self.sources.training_clips()
+            split: Any = self.sources.training_clips() if self.packed.place is None else self._packed_clips()
+            self.records["train"], self.records["validation"] = split
         elif stage == "test" and "test" not in self.records:
             self.records["test"] = self.sources.test_clips()
         elif stage == "predict" and "predict" not in self.records:
@@ -201,6 +247,34 @@ class ClipDataModule(LightningDataModule):
             self.records["predict"] = self.predict_clips
         for split in _SPLITS[stage]:
             self._loaders.pop(split, None)
+        self._features = self._cached_features(stage)
+
+    def _packed_clips(self) -> tuple[PackedClips, PackedClips]:
+        """Of a set with what the run reads; where only the text is read, any will do."""
+        payload = "media" if self.feature_options.mode == "live" else "features"
+        return self.packed.training_clips(self.sources, payload if self.options.streams else None)
+
+    def _cached_features(self, stage: str) -> FeatureSource | None:
+        """The cache that the stage reads, checked; None if it encodes live."""
+        if self.feature_options.mode == "live" or stage == "predict":
+            return None
+        kept = self._features if self._features is not None and not self._features.is_packed else None
+        source = kept or FeatureSource(self.feature_options)
+        if self.options.streams:
+            run = self.options, self.face_detector, self.trainer.precision if self.trainer else None
+            splits = {split: self.records[split] for split in _SPLITS[stage]}
+            listed = {split: clips for split, clips in splits.items() if not isinstance(clips, PackedClips)}
+            packed = next((clips for clips in splits.values() if isinstance(clips, PackedClips)), None)
+            if packed is None:
+                source.prepare(listed, *run)
+            else:
+                source.use_packed(packed.folder, *run)
+        return source
+
+    @property
+    def feature_widths(self) -> dict[str, int] | None:
+        """Width by stream of the features that batches bring; None if the model encodes live."""
+        return None if self._features is None else self._features.widths
 
     def teardown(self, stage: str) -> None:
         """End the worker processes of the stage; counts stay."""
@@ -226,6 +300,10 @@ class ClipDataModule(LightningDataModule):
         """The user's own clips; one that cannot be read is an error."""
         return self._loader("predict", self.eval_batch_size, self.test_questions)
 
+    def reader(self, records: Sequence[ClipRecord]) -> ClipDataset:
+        """Reads these clips as validation would; for checks, without a Trainer."""
+        return ClipDataset(records, self.options, self.training_questions, self.cropper_for(records))
+
     def _loader(self, split: str, batch_size: int, questions: Questioner, shuffle: bool = False) -> ClipLoader:
         if split in self._loaders:
             return self._loaders[split]
@@ -233,7 +311,7 @@ class ClipDataModule(LightningDataModule):
         policy = "error" if split == "predict" else self.on_bad_clip
         self.quarantines[split] = Quarantine(policy, self.max_bad_share, self._quarantine_path())
         self._loaders[split] = ClipLoader(
-            ClipDataset(records, self.options, questions, self._cropper_for(records)),
+            self._dataset(split, records, questions),
             self._plan(records, batch_size, shuffle),
             self.quarantines[split],
             workers=min(self.workers, len(records)),
@@ -243,7 +321,29 @@ class ClipDataModule(LightningDataModule):
         )
         return self._loaders[split]
 
-    def _plan(self, records: Sequence[ClipRecord], batch_size: int, shuffle: bool) -> BatchPlan:
+    def _dataset(self, split: str, records: list[ClipRecord] | PackedClips, questions: Questioner) -> ClipDataset:
+        if self._features is None or not self.options.streams:
+            return ClipDataset(records, self.options, questions, self.cropper_for(records))
+        features = None if isinstance(records, PackedClips) else self._features.reader(split)
+        return ClipDataset(records, self.options, questions, features=features)
+
+    def _plan(
+        self, records: Sequence[ClipRecord] | PackedClips, batch_size: int, shuffle: bool
+    ) -> BatchPlan | ShardedPlan:
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        if isinstance(records, PackedClips):
+            return self.packed.plan(
+                records,
+                batch_size=batch_size,
+                shuffle=shuffle,
+                seed=self.seed,
+                rank=rank,
+                world_size=world_size,
+                balance=self.set_balance,
+                weights=self.set_weights,
+                ranks_here=world_size // (self.trainer.num_nodes if self.trainer else 1),
+                length_pool=self.length_pool,
+            )
         corpora = list(dict.fromkeys(record.corpus for record in records))
         chinese = self.options.subtitle_language == "chinese"
         texts = [record.subtitle_chinese if chinese else record.subtitle_english for record in records]
@@ -252,21 +352,23 @@ class ClipDataModule(LightningDataModule):
             batch_size=batch_size,
             shuffle=shuffle,
             seed=self.seed,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            world_size=self.trainer.world_size if self.trainer else 1,
+            rank=rank,
+            world_size=world_size,
             groups=tuple(corpora.index(record.corpus) for record in records),
             balance=self.set_balance,
             lengths=tuple(map(len, texts)),
             length_pool=self.length_pool,
+            weights=tuple(self.set_weights[corpus] for corpus in corpora) if shuffle and self.set_weights else (),
         )
 
-    def _cropper_for(self, records: Sequence[ClipRecord]) -> FaceCropper | None:
-        """Built once, and only if a clip needs it."""
-        if "face" not in self.options.streams or all(record.face is not None for record in records):
+    def cropper_for(self, records: Sequence[ClipRecord] | PackedClips) -> FaceCropper | None:
+        """What crops the clips' faces; built once, and only if a clip needs it."""
+        if "face" not in self.options.streams or faces_are_released(records):
             return None
         if self._cropper is None:
             detector: FaceDetector = build_part("face_detectors", self.face_detector)
-            self._cropper = FaceCropper(detector, self.options.crop_size, BoxCache(self.cache_folder))
+            cache = BoxCache(self.cache_folder)
+            self._cropper = FaceCropper(detector, self.options.crop_size, cache, policy=self.options.face_policy)
         return self._cropper
 
     def _quarantine_path(self) -> Path | None:
@@ -281,7 +383,7 @@ class ClipDataModule(LightningDataModule):
         return [clip for quarantine in self.quarantines.values() for clip in quarantine.clips]
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """By split: clips, frames, frames_without_face, lost_batches and quarantined, in this process so far."""
+        """By split: the fields of `LoadingCounts` and `quarantined`, in this process so far."""
         met: dict[str, LoadingCounts] = {split: loader.counts for split, loader in self._loaders.items()}
         return {
             split: {**asdict(counts), "quarantined": len(self.quarantines[split].clips)}
@@ -295,36 +397,3 @@ class ClipDataModule(LightningDataModule):
 
 def _path(value: Path | str | None) -> Path | None:
     return None if value is None else Path(value).expanduser()
-
-
-def _listed(value: str | list[str] | None) -> list[str]:
-    if value is None:
-        return []
-    return [str(value)] if isinstance(value, (str, Path)) else [str(item) for item in value]
-
-
-def _own_clips(videos: list[str], sounds: list[str], subtitles: list[str]) -> list[ClipRecord]:
-    """Records of the user's own clips.
-
-    Raises:
-        ConfigurationError: The lists differ in length.
-    """
-    count = max(len(videos), len(sounds))
-    for option, values in (
-        ("predict_video", videos),
-        ("predict_audio", sounds),
-        ("predict_subtitle", subtitles),
-    ):
-        if values and len(values) != count:
-            raise ConfigurationError(f"{option} has {len(values)} entries for {count} clips; give one a clip, or none.")
-    return [
-        ClipRecord(
-            name=Path((videos or sounds)[index]).stem,
-            corpus=OWN_CORPUS,
-            video=Path(videos[index]).expanduser() if videos else None,
-            audio=Path(sounds[index]).expanduser() if sounds else None,
-            subtitle_english=subtitles[index] if subtitles else "",
-            subtitle_chinese=subtitles[index] if subtitles else "",
-        )
-        for index in range(count)
-    ]

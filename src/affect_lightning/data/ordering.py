@@ -7,7 +7,7 @@ times the clips of CH-SIMS) and texts of very different length need both. Neighb
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Literal, get_args
 
@@ -31,25 +31,61 @@ def check_order_options(balance: str, length_pool: int) -> None:
         raise ConfigurationError(f"set_balance must be one of {', '.join(get_args(SetBalance))}; got {balance!r}.")
 
 
-def clips_per_set(sizes: Sequence[int], balance: SetBalance) -> list[int]:
+def checked_weights(weights: Mapping[str, float] | None, sets: Sequence[str]) -> tuple[float, ...]:
+    """The weight of each set; 1 for one that is not named, nothing at all if no set is named.
+
+    Args:
+        weights: By name of the set.
+        sets: Names of all sets, in their order.
+
+    Raises:
+        ConfigurationError: A name is none of the sets, or a weight is not above 0.
+
+    >>> checked_weights({"ovmerd": 3}, ["mer-caption-plus", "ovmerd"])
+    (1.0, 3.0)
+    """
+    if not weights:
+        return ()
+    unknown = [name for name in weights if name not in sets]
+    if unknown:
+        raise ConfigurationError(
+            f"set_weights names {', '.join(unknown)}, which train_sets does not; it names {', '.join(sets)}."
+        )
+    wrong = {name: weight for name, weight in weights.items() if not 0.0 < weight < math.inf}
+    if wrong:
+        raise ConfigurationError(
+            f"A weight in set_weights must be a number above 0; got {wrong}. Leave a set out of train_sets to skip it."
+        )
+    return tuple(float(weights.get(name, 1.0)) for name in sets)
+
+
+def clips_per_set(sizes: Sequence[int], balance: SetBalance, weights: Sequence[float] = ()) -> list[int]:
     """How many clips an epoch takes from each set; together as many as there are.
 
-    A set's share grows with its size (natural), with the square root of it, or is the same for all (equal).
+    A set's share grows with its size (natural), with the square root of it, or is the same for all (equal), times the
+    set's weight. So with `natural` a weight says how often a clip of this set comes up for each time that a clip of
+    weight 1 does; with `equal` the weights are the shares themselves.
 
     Args:
         sizes: Clips of each set, at least one.
         balance: Which of the three.
+        weights: Of each set; empty for 1 each.
 
     >>> clips_per_set([900, 100], "natural"), clips_per_set([900, 100], "square_root"), clips_per_set([9, 1], "equal")
     ([900, 100], [750, 250], [5, 5])
+    >>> clips_per_set([900, 100], "natural", [1, 3]), clips_per_set([900, 100], "equal", [1, 3])
+    ([750, 250], [250, 750])
     """
     check_order_options(balance, 0)
-    weights = [size ** _EXPONENTS[balance] for size in sizes]
-    ends = [round(sum(sizes) * part / sum(weights)) for part in accumulate(weights)]
+    factors = weights or [1.0] * len(sizes)
+    parts = [factor * size ** _EXPONENTS[balance] for size, factor in zip(sizes, factors, strict=True)]
+    ends = [round(sum(sizes) * part / sum(parts)) for part in accumulate(parts)]
     return [end - start for start, end in zip([0, *ends], ends, strict=False)]
 
 
-def drawn_order(groups: Sequence[int], balance: SetBalance, seed: int, epoch: int) -> list[int]:
+def drawn_order(
+    groups: Sequence[int], balance: SetBalance, seed: int, epoch: int, weights: Sequence[float] = ()
+) -> list[int]:
     """Positions of an epoch's clips in a random order.
 
     Within a set every clip comes up equally often: a set that gives more clips than it has starts a new round.
@@ -59,14 +95,15 @@ def drawn_order(groups: Sequence[int], balance: SetBalance, seed: int, epoch: in
         balance: See `clips_per_set`.
         seed: Of the order.
         epoch: Counted from 0.
+        weights: See `clips_per_set`.
     """
-    if balance == "natural":
+    if balance == "natural" and not weights:
         return torch.randperm(len(groups), generator=_generator(seed, epoch)).tolist()
     members: list[list[int]] = [[] for _ in range(max(groups) + 1)]
     for clip, group in enumerate(groups):
         members[group].append(clip)
     chosen: list[int] = []
-    for group, number in enumerate(clips_per_set([len(clips) for clips in members], balance)):
+    for group, number in enumerate(clips_per_set([len(clips) for clips in members], balance, weights)):
         chosen += _next_of_set(members[group], number, epoch * number, seed * 1009 + group)
     shuffled = torch.randperm(len(chosen), generator=_generator(seed, epoch)).tolist()
     return [chosen[position] for position in shuffled]

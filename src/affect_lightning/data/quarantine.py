@@ -29,7 +29,7 @@ class UnreadableClipError(DataError):
         reason: Why it failed and what was expected, in one sentence.
     """
 
-    def __init__(self, path: Path | str | None, stage: str, reason: str) -> None:
+    def __init__(self, path: object | None, stage: str, reason: str) -> None:
         self.path = str(path) if path is not None else ""
         self.stage = stage
         self.reason = reason
@@ -83,7 +83,7 @@ class Quarantine:
         max_bad_share: Share of `clip_count` that may be bad (default of the data module 1%, our choice). At least one
             clip is always allowed, so that a small set does not stop at its first.
         file: JSONL file to append to; None writes nothing. Each line is written at once, so several processes may
-            share the file.
+            share the file. A clip that stands in it already, from an earlier part of the run, is not written again.
     """
 
     def __init__(self, policy: BadClipPolicy = "quarantine", max_bad_share: float = 0.01, file: Path | None = None):
@@ -92,6 +92,7 @@ class Quarantine:
         self.max_bad_share = max_bad_share
         self.file = file
         self._clips: dict[tuple[str, str], BadClip] = {}
+        self._written: set[str] | None = None  # lines of the file, read before the first is added
 
     @property
     def clips(self) -> list[BadClip]:
@@ -132,6 +133,10 @@ class Quarantine:
             return
         line = json.dumps(asdict(clip), ensure_ascii=False) + "\n"
         try:
+            if self._written is None:
+                self._written = set(_lines(self.file))
+            if line in self._written:
+                return
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with self.file.open("a", encoding="utf-8") as stream:
                 stream.write(line)
@@ -149,3 +154,7 @@ class Quarantine:
             + " ".join(f"[{position}] {clip}" for position, clip in enumerate(named, 1))
             + " Mend the data, or raise max_bad_share if the loss is acceptable."
         )
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if path.is_file() else []

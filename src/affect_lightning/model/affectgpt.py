@@ -23,6 +23,7 @@ from affect_lightning.contracts import (
 from affect_lightning.errors import CheckpointError, ContractError
 from affect_lightning.model.branches import build_branch
 from affect_lightning.model.configuration import ModelConfiguration
+from affect_lightning.model.encoding import build_encoders, encode_stream
 from affect_lightning.model.feature_scaling import build_feature_scaling
 from affect_lightning.model.projectors import build_projector, embedding_size
 from affect_lightning.model.prompt_assembly import AssembledPrompts, assemble_prompts
@@ -38,8 +39,8 @@ class AffectGPT(nn.Module):
 
     Attributes:
         configuration: What it was built from.
-        video_encoder: Shared by the face and frame streams; None when neither is needed.
-        audio_encoder: None when the audio stream is not needed.
+        video_encoder: Shared by the face and frame streams; None when neither is needed, or features come from a cache.
+        audio_encoder: None when the audio stream is not needed, or features come from a cache.
         pre_fusion: None when the prompt shows no fused tokens.
         language_model: With its adapter.
     """
@@ -52,6 +53,7 @@ class AffectGPT(nn.Module):
         video_encoder: VideoEncoder | None = None,
         audio_encoder: AudioEncoder | None = None,
         pre_fusion: PreFusion | None = None,
+        feature_widths: Mapping[str, int] | None = None,
     ) -> None:
         """Compose parts that are built; `from_configuration` builds them too.
 
@@ -61,6 +63,8 @@ class AffectGPT(nn.Module):
             video_encoder: Built encoder, if a face or frame stream is needed.
             audio_encoder: Built encoder, if the audio stream is needed.
             pre_fusion: Built pre-fusion for the configuration's fused streams, if fused tokens are shown.
+            feature_widths: Width of every encoded stream if the batches bring their features, so that no encoder is
+                needed.
         """
         super().__init__()
         self.configuration = configuration
@@ -68,7 +72,8 @@ class AffectGPT(nn.Module):
         self.audio_encoder = audio_encoder
         self.pre_fusion = pre_fusion
         self.language_model = language_model
-        widths = _stream_widths(configuration, video_encoder, audio_encoder)
+        widths = _stream_widths(configuration, video_encoder, audio_encoder, feature_widths)
+        self.feature_widths = widths
         self.feature_scaling = nn.ModuleDict(
             {name: build_feature_scaling(configuration.feature_norm, width) for name, width in widths.items()}
         )
@@ -92,18 +97,20 @@ class AffectGPT(nn.Module):
         self.train()
 
     @classmethod
-    def from_configuration(cls, configuration: ModelConfiguration) -> AffectGPT:
+    def from_configuration(
+        cls, configuration: ModelConfiguration, feature_widths: Mapping[str, int] | None = None
+    ) -> AffectGPT:
         """Build the parts that the configuration needs, and no others, then compose them.
+
+        Args:
+            configuration: Names the parts.
+            feature_widths: Width of every encoded stream if the batches bring cached features: no encoder is built.
 
         Raises:
             AffectLightningError: A part cannot be built; see its plugin.
         """
-        streams = configuration.encoded_streams
-        seeing = configuration.video_encoder if {"face", "frame"} & set(streams) else None
-        hearing = configuration.audio_encoder if "audio" in streams else None
-        video = build_part("video_encoders", seeing) if seeing is not None else None
-        audio = build_part("audio_encoders", hearing) if hearing is not None else None
-        widths = _stream_widths(configuration, video, audio)
+        encoders = build_encoders(configuration, () if feature_widths is not None else configuration.encoded_streams)
+        widths = _stream_widths(configuration, encoders.video, encoders.audio, feature_widths)
         fusion = None
         if configuration.fuses:
             fused = {name: widths[name] for name in configuration.fused_streams}
@@ -111,9 +118,10 @@ class AffectGPT(nn.Module):
         return cls(
             configuration,
             language_model=build_part("language_models", configuration.language_model),
-            video_encoder=video,
-            audio_encoder=audio,
+            video_encoder=encoders.video,
+            audio_encoder=encoders.audio,
             pre_fusion=fusion,
+            feature_widths=widths,
         )
 
     @classmethod
@@ -164,7 +172,7 @@ class AffectGPT(nn.Module):
         self.load_state_dict(dict(state), strict=False)
 
     def encode(self, batch: ClipBatch) -> dict[str, FeatureSequence]:
-        """Run the frozen encoders (Z_a, Z_v), without gradient.
+        """Run the frozen encoders (Z_a, Z_v), without gradient; or take the features that the batch brings.
 
         Returns:
             Features [B, N, D] of every stream of `configuration.encoded_streams`.
@@ -172,7 +180,11 @@ class AffectGPT(nn.Module):
         Raises:
             ContractError: The batch lacks a stream, or an encoder breaks its contract.
         """
-        return {name: self._encode_stream(batch, name) for name in self.configuration.encoded_streams}
+        streams = self.configuration.encoded_streams
+        if batch.features is not None:
+            return {name: self._cached_stream(batch.features, name) for name in streams}
+        encoders = {name: self.audio_encoder if name == "audio" else self.video_encoder for name in streams}
+        return {name: encode_stream(batch, name, encoder) for name, encoder in encoders.items()}
 
     def project(self, features: Mapping[str, FeatureSequence]) -> dict[str, Tensor]:
         """Fuse, compress and project encoded streams (Z_f and the branches; H).
@@ -258,40 +270,32 @@ class AffectGPT(nn.Module):
         finally:
             self.train(was_training)
 
-    def _encode_stream(self, batch: ClipBatch, name: str) -> FeatureSequence:
-        encoder = self.audio_encoder if name == "audio" else self.video_encoder
-        received = batch.waveform if name == "audio" else getattr(batch, name)
-        mask = batch.waveform_lengths if name == "audio" else batch.frame_mask
-        if received is None or mask is None or encoder is None:
+    def _cached_stream(self, features: Mapping[str, FeatureSequence], name: str) -> FeatureSequence:
+        wanted = self.feature_widths[name]
+        if name not in features or features[name].width != wanted:
+            found = f"width {features[name].width}" if name in features else f"streams {sorted(features)}"
             raise ContractError(
-                f"The model needs the stream {name!r} (inputs {list(self.configuration.inputs)}), and the batch has "
-                f"none. Let the data module read it, or take it out of `inputs`."
+                f"The model needs features of the stream {name!r} with width {wanted}; the batch brings {found}. Cache "
+                f"them again with the model's configuration."
             )
-        if isinstance(encoder, AudioEncoder) and encoder.sample_rate != batch.sample_rate:
-            raise ContractError(
-                f"{type(encoder).__name__} hears {encoder.sample_rate} Hz; the batch has {batch.sample_rate} Hz. "
-                f"Set the data module's sample_rate to {encoder.sample_rate}."
-            )
-        with torch.no_grad():
-            features = encoder(received, mask)
-        if features.width != encoder.feature_width or len(features.tokens) != len(batch):
-            raise ContractError(
-                f"{type(encoder).__name__} promises features [{len(batch)}, N, {encoder.feature_width}]; got "
-                f"{list(features.tokens.shape)}."
-            )
-        return features
+        stream = features[name]
+        dtype = next((parameter.dtype for parameter in self.projectors.parameters()), stream.tokens.dtype)
+        return FeatureSequence(stream.tokens.to(dtype), stream.mask)
 
 
 def _stream_widths(
-    configuration: ModelConfiguration, video_encoder: VideoEncoder | None, audio_encoder: AudioEncoder | None
+    configuration: ModelConfiguration,
+    video_encoder: VideoEncoder | None,
+    audio_encoder: AudioEncoder | None,
+    known: Mapping[str, int] | None,
 ) -> dict[str, int]:
-    """Feature width of every encoded stream."""
+    """Feature width of every encoded stream: as known, else the encoder's."""
     widths = {}
     for name in configuration.encoded_streams:
         encoder = audio_encoder if name == "audio" else video_encoder
-        if encoder is None:
-            raise ContractError(f"The stream {name!r} needs an encoder, and none was given.")
-        widths[name] = encoder.feature_width
+        if encoder is None and (known is None or name not in known):
+            raise ContractError(f"The stream {name!r} needs an encoder or cached features, and neither was given.")
+        widths[name] = known[name] if known is not None and name in known else encoder.feature_width  # type: ignore[union-attr]
     return widths
 
 

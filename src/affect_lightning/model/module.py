@@ -134,11 +134,15 @@ class AffectGPTModule(LightningModule):
         return self.configuration.encoded_streams
 
     def configure_model(self) -> None:
-        """Build the network, once; the initial weights of what trains depend on `seed` only."""
+        """Build the network, once; the initial weights of what trains depend on `seed` only.
+
+        Encoders are left out where the trainer's data module has `feature_widths`: its batches bring cached features.
+        """
         if self.network is None:
+            data = getattr(self._trainer, "datamodule", None)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.hparams["seed"])
-                self.network = AffectGPT.from_configuration(self.configuration)
+                self.network = AffectGPT.from_configuration(self.configuration, getattr(data, "feature_widths", None))
 
     def state_dict(self, *arguments: Any, **options: Any) -> Any:
         """Trained weights only: what a checkpoint holds."""
@@ -171,6 +175,8 @@ class AffectGPTModule(LightningModule):
         loss = self.built_network(batch)
         if not bool(torch.isfinite(loss)):
             raise AffectLightningError(self._not_finite("loss", loss))
+        if not bool(batch.valid.any()):
+            return loss * 0.0  # it only stands in for a batch that could not be read, and teaches nothing
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch))
         optimizers = self.trainer.optimizers
         if optimizers:

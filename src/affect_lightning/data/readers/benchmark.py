@@ -130,6 +130,20 @@ def benchmark_names(root: Path | str, key: str, *, split: Split = "test") -> fro
     return frozenset(_read_labels(_set_folder(Path(root), item), item, split).truths)
 
 
+def labelled_names(folder: Path, key: str) -> frozenset[str]:
+    """Names of all clips in a set's label file, whatever their split.
+
+    Args:
+        folder: The set's folder.
+        key: Of the set.
+
+    Raises:
+        DataError: See `read_benchmark_set`.
+    """
+    labels = _read_labels(folder, find_benchmark_set(key), "test")
+    return labels.other_names | labels.truths.keys()
+
+
 def _set_folder(root: Path, item: BenchmarkSet) -> Path:
     if not root.is_dir():
         raise DataError(f"The folder {root} is missing. It should contain {item.folder} ({item.title}).")

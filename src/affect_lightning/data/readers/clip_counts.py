@@ -54,7 +54,7 @@ def expected_number(folder: Path, item: BenchmarkSet, expected: ExpectedCount) -
         return expected, "the option expected_counts"
     if expected != "official":
         raise DataError(f"expected_counts must be official, any or a positive number; got {expected!r} for {item.key}.")
-    declared = next((path for path in (folder / CORPUS_FILE, folder.parent / CORPUS_FILE) if path.is_file()), None)
+    declared = _declaration(folder)
     if declared is not None:
         number = _declared_number(declared, item.key)
         if number is not None:
@@ -98,12 +98,52 @@ def check_count(item: BenchmarkSet, label_path: Path, wanted: tuple[int, str], f
     )
 
 
-def _declared_number(path: Path, key: str) -> int | None:
+def declared_training_number(folder: Path, key: str) -> int | None:
+    """Clips of a training set as a generated corpus declares them; None for any other folder.
+
+    Args:
+        folder: The set's folder; a `corpus.json` may stand in it or beside it.
+        key: Of the set.
+
+    Raises:
+        DataError: The corpus.json is broken.
+    """
+    path = _declaration(folder)
+    training = _content(path).get("training") if path is not None else None
+    if not isinstance(training, dict) or training.get("corpus") != key:
+        return None
+    number = training.get("clips")
+    return number if isinstance(number, int) else None
+
+
+def declared_words(folder: Path) -> frozenset[str]:
+    """Emotion words that a generated corpus says it uses, some of them on purpose on no wheel; else none.
+
+    Args:
+        folder: The set's folder; a `corpus.json` may stand in it or beside it.
+
+    Raises:
+        DataError: The corpus.json is broken.
+    """
+    path = _declaration(folder)
+    words = _content(path).get("label_words") if path is not None else None
+    return frozenset(str(word) for word in words) if isinstance(words, list) else frozenset()
+
+
+def _declaration(folder: Path) -> Path | None:
+    return next((path for path in (folder / CORPUS_FILE, folder.parent / CORPUS_FILE) if path.is_file()), None)
+
+
+def _content(path: Path) -> dict[str, Any]:
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}. Make the corpus again, or remove the file.") from error
-    sets = content.get("test_sets", {}) if isinstance(content, dict) else None
+    return content if isinstance(content, dict) else {"test_sets": None}
+
+
+def _declared_number(path: Path, key: str) -> int | None:
+    sets = _content(path).get("test_sets", {})
     declared = sets.get(key) if isinstance(sets, dict) else None
     if declared is None and isinstance(sets, dict):
         return None

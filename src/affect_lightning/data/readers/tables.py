@@ -107,12 +107,17 @@ def read_text(path: Path) -> str:
     """The text of a UTF-8 file, without a byte order mark.
 
     Raises:
-        DataError: The file is missing, unreadable or in another encoding; the message names the line.
+        DataError: The file is missing, unreadable, damaged or in another encoding; the message names the line.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}. Restore the file.") from error
+    if b"\0" in content and not content.startswith((b"\xff\xfe", b"\xfe\xff")):  # those are UTF-16: refused below
+        line = content[: content.index(b"\0")].count(b"\n") + 1
+        raise DataError(
+            f"{path}, line {line} holds a NUL byte: the file is damaged or no UTF-8 text. Restore the file."
+        )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

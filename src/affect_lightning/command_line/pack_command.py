@@ -1,0 +1,120 @@
+"""`affect-lightning pack`: a training set as shards, for training from a folder or from storage (docs/streaming.md).
+
+Takes the configuration and the options of `fit`, of which those about the training clips count. Goes on by itself where
+an earlier call was stopped. Neighbour: `data/streaming/packing.py` does the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from affect_lightning.errors import ConfigurationError
+
+NAMED = 10  # how many unreadable files are named (our choice: fits a screen)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Write the training clips of a configuration as a packed set, for `data.packed`. Takes the options of `fit` too."""
+    parser = argparse.ArgumentParser(
+        prog="affect-lightning pack",
+        usage="affect-lightning pack --config EXPERIMENT.yaml --out DIR [options below] [options of fit]",
+        description=run.__doc__,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the packed set; an unfinished one is finished"
+    )
+    parser.add_argument(
+        "--shard-size", default="64MiB", help="a shard grows to this at most (default: 64MiB, litdata's)"
+    )
+    parser.add_argument(
+        "--payload",
+        choices=["media", "features"],
+        default="media",
+        help="the files of each clip (default), or the features that `affect-lightning cache` made of it",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output at the end")
+    own, words = parser.parse_known_args(list(arguments))
+
+    from affect_lightning.data.streaming.packed_source import parse_size
+
+    size = parse_size(own.shard_size, "--shard-size")
+    started = time.monotonic()
+    with contextlib.redirect_stdout(sys.stderr):
+        manifest = _pack(configured_data(words), own.out, size, own.payload)
+    result: dict[str, Any] = {
+        "command": "pack",
+        "folder": str(own.out),
+        "payload": manifest.payload,
+        "clips": manifest.clips,
+        "shards": len(manifest.shards),
+        "bytes": sum(shard.size for shard in manifest.shards),
+        "unreadable": [dict(entry) for entry in manifest.unreadable],
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    print(json.dumps(result, ensure_ascii=False) if own.json else _in_words(result), flush=True)
+    return 0
+
+
+def _pack(data: Any, folder: Path, shard_bytes: int, kind: str) -> Any:
+    """Pack the training clips, those of the validation split included."""
+    try:
+        import litdata  # noqa: F401
+    except ImportError as error:
+        raise ConfigurationError("Packing needs litdata: pip install 'affect-lightning[streaming]'.") from error
+    from affect_lightning.data.feature_cache.source import FeatureSource
+    from affect_lightning.data.streaming.packed_features import features_payload
+    from affect_lightning.data.streaming.packed_source import selection_of
+    from affect_lightning.data.streaming.packing import MEDIA, pack_clips
+
+    clips, _ = replace(data.sources, validation_share=0.0).training_clips()
+    payload = MEDIA
+    if kind == "features":
+        source = FeatureSource(data.feature_options)
+        source.prepare({"train": clips}, data.options, data.face_detector)
+        if source.manifest is None or not source.widths:
+            raise ConfigurationError(
+                f"There are no features to pack: the inputs {sorted(data.options.streams)} have none."
+            )
+        payload = features_payload(source.reader("train"), source.manifest)
+    return pack_clips(
+        clips,
+        folder,
+        payload=payload,
+        shard_bytes=shard_bytes,
+        selection=selection_of(data.sources),
+        show_progress=True,
+    )
+
+
+def configured_data(words: Sequence[str]) -> Any:
+    """The data module that `fit` would have with these words."""
+    from affect_lightning.command_line.cache_command import ConfigurationReader
+    from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
+    from affect_lightning.command_line.trainer_commands import silence_expected_warnings
+
+    silence_expected_warnings()
+    rest, overrides, asked = take_plugin_words(["fit", *words])
+    if asked is not None:
+        print(plugin_help(asked))
+        raise SystemExit(0)
+    return ConfigurationReader(rest, overrides).datamodule
+
+
+def _in_words(result: dict[str, Any]) -> str:
+    unreadable = result["unreadable"]
+    lines = [
+        f"Packed: {result['folder']}",
+        f"Clips:  {result['clips']} in {result['shards']} shards, {result['bytes'] / 1e6:.1f} MB",
+        f"Files that could not be read: {len(unreadable)}",
+        *(f"  {item['name']} ({item['corpus']}, {item['stage']}): {item['reason']}" for item in unreadable[:NAMED]),
+    ]
+    return "\n".join([*lines, f"Train from it with `fit --data.packed {result['folder']}` and the same options."])

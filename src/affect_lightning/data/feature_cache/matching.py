@@ -1,0 +1,157 @@
+"""Finds the entry of every clip and refuses those whose files have changed: once, when a run or `cache` starts.
+
+Several entries of one name may stand in a cache, of one corpus generated twice, say, or of a clip before and after a
+change; the one whose files are the clip's files counts. Neighbours: `clip_files.py` looks at files, `source.py` turns
+what is missing into an error, `affect-lightning cache` into work.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from affect_lightning.contracts import ClipRecord
+from affect_lightning.data.feature_cache.clip_files import FileState, file_stamp, file_state, is_readable, used_files
+from affect_lightning.data.feature_cache.reading import PlacedEntry
+from affect_lightning.data.feature_cache.shards import read_journals
+
+CHECKED = "checked.jsonl"
+_THREADS = 8  # our choice: looking at files waits for the disk or the network, not for the processor
+
+
+@dataclass
+class Matching:
+    """What the cache has for a list of clips.
+
+    Attributes:
+        found: The entry of each clip; None where there is none.
+        changed: What changed, by position, for clips that have entries of other content only.
+        unchecked: Positions of clips whose files are not there, so that nothing could be compared.
+    """
+
+    found: list[PlacedEntry | None]
+    changed: dict[int, str] = field(default_factory=dict)
+    unchecked: list[int] = field(default_factory=list)
+
+    @property
+    def missing(self) -> list[int]:
+        """Positions of clips without an entry, changed ones included."""
+        return [position for position, entry in enumerate(self.found) if entry is None]
+
+
+def match_clips(folder: Path, records: Sequence[ClipRecord], streams: Collection[str]) -> Matching:
+    """Match clips with the entries of a cache.
+
+    A file with the size and time of change of the entry is taken as unchanged; with another time its content is hashed
+    and compared, and what was found is kept beside the shards, so that it is read once.
+
+    Args:
+        folder: Of the cache.
+        records: The clips.
+        streams: Streams that are wanted; files of others are not looked at.
+
+    Raises:
+        DataError: The cache is damaged.
+    """
+    wanted = {(record.corpus, record.name) for record in records}
+    candidates: dict[tuple[str, str], list[PlacedEntry]] = {}
+    for journal in read_journals(folder):
+        for entry in journal.entries:
+            if (entry.corpus, entry.name) in wanted:
+                candidates.setdefault((entry.corpus, entry.name), []).append(PlacedEntry(entry, journal.data))
+    checker = _FileChecker(folder)
+    matching = Matching([None] * len(records))
+
+    def look(position: int) -> None:
+        record = records[position]
+        entries = candidates.get((record.corpus, record.name), [])
+        files = used_files(record, streams)
+        reasons = []
+        for item in reversed(entries):  # the newest first
+            reason, checked = checker.compare(files, item.entry.files)
+            if reason is None:
+                matching.found[position] = item
+                if not checked:
+                    matching.unchecked.append(position)
+                return
+            reasons.append(reason)
+        if reasons:
+            matching.changed[position] = reasons[0]
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(look, range(len(records))))
+    matching.unchecked.sort()
+    checker.keep()
+    return matching
+
+
+class _FileChecker:
+    """Compares files with recorded states; remembers the hashes that it had to make."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / CHECKED
+        self._known = set(_read_checked(self._path))
+        self._new: list[FileState] = []
+
+    def compare(self, files: Mapping[str, Path], states: Mapping[str, FileState | None]) -> tuple[str | None, bool]:
+        """Why the files are not those of an entry (None: they are), and whether any of them could be looked at."""
+        checked = not files
+        for role, path in files.items():
+            stamp = file_stamp(path)
+            if role not in states:
+                if stamp is None:
+                    continue
+                return f"its features were made without its {role} file", True
+            state = states[role]
+            if state is None:
+                if is_readable(path):
+                    return f"its {role} file could not be read then and can be now", True
+                checked = True
+            elif stamp is not None:
+                checked = True
+                if (reason := self._difference(role, path, stamp, state)) is not None:
+                    return reason, True
+        return None, checked
+
+    def _difference(self, role: str, path: Path, stamp: tuple[int, int], state: FileState) -> str | None:
+        size, changed = stamp
+        if size != state.size:
+            return f"its {role} file has {size} bytes, {state.size} when it was cached"
+        if changed == state.mtime_ns or FileState(size, changed, state.digest) in self._known:
+            return None
+        now = file_state(path)
+        if now is None or now.digest != state.digest:
+            return f"its {role} file has another content than when it was cached"
+        self._new.append(now)
+        return None
+
+    def keep(self) -> None:
+        """Write down what was hashed. Without the right to write it is hashed again the next time, and said so."""
+        if not self._new:
+            return
+        try:
+            with self._path.open("ab", buffering=0) as stream:
+                stream.write("".join(json.dumps(state) + "\n" for state in self._new).encode())
+        except OSError as error:
+            warnings.warn(
+                f"{len(self._new)} media files have another time of change than when they were cached and were read to "
+                f"compare them. {self._path} cannot be written ({error.strerror}), so every start reads them again.",
+                stacklevel=2,
+            )
+
+
+def _read_checked(path: Path) -> Iterable[FileState]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        try:
+            size, changed, digest = json.loads(line)
+            yield FileState(int(size), int(changed), str(digest))
+        except (ValueError, TypeError):
+            continue  # a line cut off by a kill: its file is hashed again

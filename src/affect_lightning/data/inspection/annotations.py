@@ -1,0 +1,216 @@
+"""Checks of a set's tables and folders, before any clip is opened.
+
+Paper: Appendix C (annotation files) and Table 11 (numbers of clips). The readers do the reading: what they refuse is
+what training or testing would refuse. Neighbours: `set_folders.py` finds the sets, `media.py` checks the clips.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from affect_lightning.contracts import ClipRecord
+from affect_lightning.data.inspection.findings import Finding
+from affect_lightning.data.inspection.set_folders import FoundSet
+from affect_lightning.data.readers import (
+    BENCHMARK_SETS,
+    TRAINING_SETS,
+    ExpectedCount,
+    is_own_table,
+    read_benchmark_set,
+    read_own_table,
+    read_training_set,
+)
+from affect_lightning.data.readers.benchmark import SUBTITLE_FILE as TEST_SUBTITLES
+from affect_lightning.data.readers.benchmark import labelled_names
+from affect_lightning.data.readers.clip_counts import declared_training_number, declared_words, expected_number
+from affect_lightning.data.readers.media import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from affect_lightning.data.readers.tables import read_subtitles
+from affect_lightning.data.readers.training import SUBTITLE_FILE as TRAINING_SUBTITLES
+from affect_lightning.errors import DataError
+
+NEUTRAL = "neutral"
+OFFICIAL_TRAINING_CLIPS = {"mer-caption-plus": 31_327}  # paper, Section 2: MER-Caption+
+
+
+@dataclass(frozen=True)
+class CheckedAnnotations:
+    """What the tables of a set say.
+
+    Attributes:
+        clips: The annotated clips; empty if the tables cannot be read.
+        findings: What is wrong with them.
+    """
+
+    clips: list[ClipRecord]
+    findings: list[Finding]
+
+
+def check_annotations(
+    found: FoundSet, *, expected_count: ExpectedCount = "official", needs_media: bool = True
+) -> CheckedAnnotations:
+    """Read the tables of a set and compare them with each other and with the files.
+
+    Args:
+        found: The set.
+        expected_count: See `readers.clip_counts.expected_number`.
+        needs_media: Whether files that are missing or surplus matter.
+    """
+    try:
+        clips = _read(found, "any")
+    except DataError as error:
+        return CheckedAnnotations([], [Finding(_corpus(found), "annotation-file", "problem", text=str(error))])
+    findings = [*_count(found, clips, expected_count)]
+    if not is_own_table(found.key):
+        findings += [*_subtitles(found, clips), *_targets(found, clips)]
+    if needs_media:
+        findings += _missing_files(found, clips)
+    return CheckedAnnotations(clips, findings)
+
+
+def _corpus(found: FoundSet) -> str:
+    return Path(found.key).stem if is_own_table(found.key) else found.key
+
+
+def _read(found: FoundSet, expected_count: ExpectedCount) -> list[ClipRecord]:
+    if is_own_table(found.key):
+        return read_own_table(found.root)
+    if found.key in TRAINING_SETS:
+        return read_training_set(found.root, found.key, missing_subtitle="empty")
+    return read_benchmark_set(
+        found.root,
+        found.key,
+        split="train" if found.role == "training" else "test",
+        expected_count=expected_count,
+        missing_subtitle="empty",
+    )
+
+
+def _count(found: FoundSet, clips: Sequence[ClipRecord], expected: ExpectedCount) -> list[Finding]:
+    if is_own_table(found.key) or expected == "any":
+        return []
+    try:
+        if found.role == "test":
+            wanted = expected_number(found.folder, BENCHMARK_SETS[found.key], expected)
+            if wanted is not None and wanted[0] != len(clips):
+                _read(found, expected)  # its error names the clips that are missing or surplus
+            return []
+        number = declared_training_number(found.folder, found.key) or OFFICIAL_TRAINING_CLIPS.get(found.key)
+    except DataError as error:
+        return [Finding(found.key, "clip-count", "problem", text=str(error))]
+    if number is None or number == len(clips):
+        return []
+    text = f"{len(clips)} clips are annotated, {number} are expected. Restore the official files, or use --expected-counts any."
+    return [Finding(found.key, "clip-count", "problem", text=text)]
+
+
+def _subtitles(found: FoundSet, clips: Sequence[ClipRecord]) -> list[Finding]:
+    file = TRAINING_SUBTITLES if found.key in TRAINING_SETS else TEST_SUBTITLES
+    rows = read_subtitles(found.folder / file)
+    missing = tuple(clip.name for clip in clips if clip.name not in rows)
+    if not missing:
+        return []
+    return [
+        Finding(found.key, "missing-subtitle", "problem", missing, f"no row in {file}; or set missing_subtitle: empty")
+    ]
+
+
+def _targets(found: FoundSet, clips: Sequence[ClipRecord]) -> list[Finding]:
+    """Clips of a training set that lack one of the two things to learn."""
+    item = TRAINING_SETS.get(found.key)
+    if item is None:
+        return []
+    findings = []
+    without_words = tuple(clip.name for clip in clips if not clip.labels)
+    if without_words:
+        findings.append(Finding(found.key, "missing-words", "problem", without_words, f"no words in {item.label_file}"))
+    without = tuple(clip.name for clip in clips if not clip.description) if item.description_file else ()
+    if without:
+        text = f"no description in {item.description_file}; they are only asked for words"
+        findings.append(Finding(found.key, "missing-description", "problem", without, text))
+    return findings
+
+
+def _missing_files(found: FoundSet, clips: Sequence[ClipRecord]) -> list[Finding]:
+    missing = {
+        clip.name: [str(path) for path in (clip.video, clip.audio) if path is not None and not _is_there(path)]
+        for clip in clips
+    }
+    details = {name: {"paths": paths} for name, paths in missing.items() if paths}
+    if not details:
+        return []
+    return [Finding(_corpus(found), "missing-file", "problem", tuple(details), "video or sound file", details)]
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is anything of that name; what it is, decoding tells."""
+    return path.exists() or path.is_symlink()
+
+
+def surplus_files(sets: Sequence[tuple[FoundSet, Sequence[ClipRecord]]]) -> list[Finding]:
+    """Media files that no annotation names, by folder: sets may share one.
+
+    In a training folder that is usual (MER-Caption+ comes with 132,171 videos for 31,327 annotated clips), and MER2024's
+    clips without labels lie beside those of its test set; so there it is a note.
+    """
+    findings: list[Finding] = []
+    for folder in dict.fromkeys(found.folder for found, _ in sets if not is_own_table(found.key)):
+        here = [(found, clips) for found, clips in sets if found.folder == folder and clips]
+        if not here:
+            continue
+        names = {clip.name for _, clips in here for clip in clips}
+        for found, _ in here:
+            if found.key in BENCHMARK_SETS:
+                names |= labelled_names(found.folder, found.key)
+        folders = [item for found, _ in here for item in _media_folders(found)]
+        surplus = sorted(
+            f"{name}/{path.name}"
+            for name in dict.fromkeys(folders)
+            for path in ((folder / name).iterdir() if (folder / name).is_dir() else ())
+            if path.stem not in names or path.suffix.lower() not in (*VIDEO_SUFFIXES, *AUDIO_SUFFIXES)
+        )
+        if surplus:
+            usual = any(found.role == "training" or found.key == "mer2024" for found, _ in here)
+            text = "not annotated, never read"
+            findings.append(
+                Finding(here[0][0].key, "surplus-file", "note" if usual else "problem", tuple(surplus), text)
+            )
+    return findings
+
+
+def _media_folders(found: FoundSet) -> tuple[str, ...]:
+    if found.key in TRAINING_SETS:
+        return ("video", "audio")
+    item = BENCHMARK_SETS[found.key]
+    return (*item.video_folders, *item.audio_folders)
+
+
+def unknown_words(found: FoundSet, clips: Sequence[ClipRecord], is_known: Callable[[str], bool]) -> list[Finding]:
+    """Emotion words that a taxonomy does not know, with the clips that have them.
+
+    `neutral`, which stands on no wheel, and the words that a generated corpus declares are left out.
+
+    Args:
+        found: The set.
+        clips: Its clips.
+        is_known: Whether the taxonomy knows a word (paper, Section 4: unknown words are dropped).
+    """
+    try:
+        meant = {NEUTRAL} | declared_words(found.folder)
+    except DataError:  # the check of the counts tells of a broken corpus.json
+        meant = {NEUTRAL}
+    clips_by_word: dict[str, list[str]] = {}
+    for clip in clips:
+        for word in clip.labels:
+            if word not in meant and not is_known(word):
+                clips_by_word.setdefault(word, []).append(clip.name)
+    if not clips_by_word:
+        return []
+    often = Counter({word: len(names) for word, names in clips_by_word.items()}).most_common()
+    words = tuple(word for word, _ in often)
+    details = {word: {"clips": clips_by_word[word]} for word in words}
+    affected = len({name for names in clips_by_word.values() for name in names})
+    text = f"words that the taxonomy drops, in {affected} clips"
+    return [Finding(_corpus(found), "unknown-word", "problem", words, text, details)]

@@ -1,0 +1,88 @@
+"""The words of a diagnosis: what was checked, how bad it is, and which clips it concerns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Level = Literal["problem", "note"]
+NAMED = 10  # names that a table shows; all of them stand in the JSON (our choice: fits a line)
+
+CHECKS: dict[str, str] = {
+    "annotation-file": "a table or label file is missing, broken or lacks a column",
+    "clip-count": "another number of clips than Table 11 or corpus.json says",
+    "missing-file": "a clip's video or sound file is not there",
+    "surplus-file": "a video or sound file that no annotation names",
+    "missing-subtitle": "a clip without a row in the table of subtitles",
+    "missing-words": "a clip without emotion words in a set that has them",
+    "missing-description": "a clip without a description in a set that has them",
+    "unknown-word": "an emotion word that the taxonomy does not know, so that it is dropped",
+    "unreadable": "a clip that training or testing would quarantine",
+    "worker-died": "a clip at which the reading process crashed, ran out of memory or took too long",
+    "too-short": "a clip shorter than --min-seconds",
+    "too-long": "a clip longer than --max-seconds",
+    "lengths-differ": "pictures and sound of a clip differ in length by more than a second",
+    "silent": "a clip whose sound is silence",
+    "no-face": "a clip in which no frame shows a face",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, or worth knowing.
+
+    Attributes:
+        corpus: Key of the set.
+        check: One of `CHECKS`.
+        level: A problem counts for the exit code, a note does not.
+        names: All clips (or files, or words) that it concerns.
+        text: What it means, in a sentence; the whole message where a file cannot be read.
+        details: By name: path, stage and reason of an unreadable clip, the seconds of a long one, ...
+    """
+
+    corpus: str
+    check: str
+    level: Level
+    names: tuple[str, ...] = ()
+    text: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SetSummary:
+    """What a set holds.
+
+    Attributes:
+        corpus: Its key.
+        role: `training` or `test`.
+        folder: Where it lies.
+        clips: Annotated clips.
+        checked: Clips whose media were read, now or in an earlier part of this check.
+        seconds: Shortest, median and longest clip; empty if none was read.
+        frames: Frames that were read for faces.
+        frames_without_face: Those of them without the speaker's face.
+    """
+
+    corpus: str
+    role: str
+    folder: str
+    clips: int
+    checked: int = 0
+    seconds: tuple[float, ...] = ()
+    frames: int = 0
+    frames_without_face: int = 0
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Lengths beyond which a clip is listed, in seconds.
+
+    Attributes:
+        shortest: Our choice: 0.3 s holds no word.
+        longest: Our choice: the sets' clips last seconds; one of minutes was cut wrongly.
+        difference: Between pictures and sound of a clip (our choice).
+    """
+
+    shortest: float = 0.3
+    longest: float = 120.0
+    difference: float = 1.0

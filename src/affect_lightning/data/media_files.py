@@ -1,0 +1,95 @@
+"""The files of a clip, on disk or taken out of a shard: what `decoding.py`, `faces.py` and `box_cache.py` open.
+
+Not in the paper. A packed clip carries the bytes of its files; `PackedFile` looks to its readers like the path that it
+came from, so that one decoding path serves both. Neighbours: `streaming/` makes packed files, `dataset.py` hands them on.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from affect_lightning.contracts import ClipRecord
+from affect_lightning.data.quarantine import UnreadableClipError
+
+if TYPE_CHECKING:
+    from affect_lightning.data.feature_cache.reading import CachedClip
+
+
+class NamedBytes(io.BytesIO):
+    """Bytes in memory with the name of the file that they came from: FFmpeg looks at its ending, as it does on disk."""
+
+    def __init__(self, content: bytes, name: str) -> None:
+        super().__init__(content)
+        self.name = name
+
+
+@dataclass(frozen=True)
+class PackedFile:
+    """A file out of a shard.
+
+    Attributes:
+        path: Where the file was when it was packed; for messages, and for its name. Nothing is looked for there.
+        content: Its bytes.
+        problem: Why it could not be read when it was packed; None if it could.
+    """
+
+    path: Path
+    content: bytes = b""
+    problem: str | None = None
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def suffix(self) -> str:
+        """Ending of the name, such as `.mp4`."""
+        return self.path.suffix
+
+    def opened(self, stage: str) -> NamedBytes:
+        """The content as a binary stream.
+
+        Args:
+            stage: See `UnreadableClipError`.
+
+        Raises:
+            UnreadableClipError: The file could not be read when it was packed.
+        """
+        if self.problem is not None:
+            raise UnreadableClipError(self.path, stage, self.problem)
+        return NamedBytes(self.content, self.path.name)
+
+
+MediaFile: TypeAlias = Path | PackedFile
+
+
+class EncodedClip(Protocol):
+    """What `streaming/packed_features.py` takes out of a shard."""
+
+    def read(self, streams: Collection[str]) -> CachedClip:
+        """The features of these streams."""
+
+
+@dataclass(frozen=True)
+class MediaFiles:
+    """The files of one clip; None for those that it has not. See `ClipRecord` for what each is.
+
+    Attributes:
+        video: Pictures, and the sound if `audio` is None.
+        audio: Sound.
+        face: Released face crops.
+        encoded: What the encoders gave for the clip, of a set that was packed with that in place of files.
+    """
+
+    video: MediaFile | None = None
+    audio: MediaFile | None = None
+    face: MediaFile | None = None
+    encoded: EncodedClip | None = None
+
+    @classmethod
+    def on_disk(cls, record: ClipRecord) -> MediaFiles:
+        """The files that a record names."""
+        return cls(record.video, record.audio, record.face)
