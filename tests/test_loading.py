@@ -11,9 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-import torch
-from lightning.pytorch import LightningModule, Trainer
-from torch import Tensor, nn
+from lightning.pytorch import Trainer
 
 from affect_lightning.contracts import ClipBatch, ClipRecord, FaceBox, FaceDetector
 from affect_lightning.data.dataset import ClipDataset, ReadingOptions
@@ -24,6 +22,7 @@ from affect_lightning.data.questions import QuestionDraw
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.plugin_loading import build_part
 from clip_making import tone, write_clip, write_wav
+from name_recorder import NameRecorder
 
 CLIPS = 7
 
@@ -247,23 +246,11 @@ def test_other_errors_keep_their_message(records: list[ClipRecord], workers: int
         next(iter(loader))
 
 
-class NameRecorder(LightningModule):
-    """Learns nothing; remembers which clips it saw."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(1, 1)
-        self.seen: list[tuple[str, ...]] = []
-
-    def training_step(self, batch: ClipBatch, batch_index: int) -> Tensor:
-        self.seen.append((*batch.names, *batch.responses))
-        return self.layer(torch.ones(1, 1)).sum()
+class ValidatedRecorder(NameRecorder):
+    """Is validated in mid-epoch too."""
 
     def validation_step(self, batch: ClipBatch, batch_index: int) -> None:
         assert len(batch)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
@@ -282,7 +269,7 @@ def test_lightning_resumes_exactly(records: list[ClipRecord], tmp_path: Path, st
             use_distributed_sampler=False,
             default_root_dir=tmp_path,
         )
-        module = NameRecorder()
+        module = ValidatedRecorder()
         validation = make_loader(records[:2], shuffle=False)
         trainer.fit(module, make_loader(records), validation, ckpt_path=checkpoint)
         return trainer, module.seen

@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from lightning.pytorch import LightningModule, Trainer
-from torch import Tensor, nn
+from lightning.pytorch import Trainer
 
-from affect_lightning.contracts import ClipBatch, ClipRecord, FaceBox, FaceDetector
+from affect_lightning.contracts import ClipRecord, FaceBox, FaceDetector
 from affect_lightning.data.box_cache import BoxCache
 from affect_lightning.data.dataset import ClipDataset, ClipSample, FailedSample, ReadingOptions, SampleKey
 from affect_lightning.data.faces import FaceCropper
@@ -24,6 +22,7 @@ from affect_lightning.data.streaming.layout import MANIFEST
 from affect_lightning.data.streaming.packed_clips import PackedClips, open_packed_set
 from affect_lightning.data.streaming.packing import pack_clips
 from affect_lightning.errors import DataError
+from name_recorder import NameRecorder
 from streaming_cases import contents, make_dataset, make_loader, write_records
 
 pytest.importorskip("litdata", reason="litdata is not installed: pip install 'affect-lightning[streaming]'")
@@ -274,22 +273,6 @@ def test_boxes_are_shared_with_the_unpacked_clip(
     other: Any = ClipDataset(packed, options, QuestionDraw(seed=5), cropper)
     assert isinstance(other[SampleKey(1)], ClipSample)
     assert CountingDetector.calls == 2
-
-
-class NameRecorder(LightningModule):
-    """Learns nothing; remembers which clips it saw."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(1, 1)
-        self.seen: list[tuple[str, ...]] = []
-
-    def training_step(self, batch: ClipBatch, batch_index: int) -> Tensor:
-        self.seen.append((*batch.names, *batch.responses))
-        return self.layer(torch.ones(1, 1)).sum()
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
 def _set_up(data: ClipDataModule) -> ClipDataModule:
