@@ -117,17 +117,17 @@ def assert_same_boxes(frames: np.ndarray, **options: Any) -> int:
 
 @needs_centerface
 def test_both_centerfaces_agree_on_the_real_clip(reference: Path) -> None:
-    assert assert_same_boxes(real_frames(reference, 24), batch=5) >= 23
+    assert assert_same_boxes(real_frames(reference, 12), batch=5) >= 12
 
 
 @needs_centerface
 def test_both_centerfaces_agree_on_the_sandbox(corpus: Path) -> None:
     count = 0
-    for video in sorted((corpus / "mer-caption-plus" / "video").glob("*.mp4"))[:4]:
+    for video in sorted((corpus / "mer-caption-plus" / "video").glob("*.mp4"))[:3]:
         frames = decode_clip(video, None, frame_count=4, sample_rate=None).frames
         assert frames is not None
         count += assert_same_boxes(frames)
-    assert count >= 14
+    assert count >= 11
 
 
 @needs_centerface

@@ -141,11 +141,6 @@ def test_which_files_are_read() -> None:
 # --- identities ---
 
 
-def audio_identity(**reading: object) -> object:
-    plain = {"frame_count": 8, "crop_size": 224, "sample_rate": 16_000}
-    return stream_identity("audio", {"name": "tiny-audio"}, {**plain, **reading}, "none")
-
-
 def test_only_what_reaches_an_encoder_counts() -> None:
     plain = {"frame_count": 8, "crop_size": 224, "sample_rate": 16_000, "subtitle_language": "english"}
 
@@ -193,9 +188,9 @@ def test_a_folder_of_weights_has_one_identity(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
     before = file_facts(tmp_path / "model")
-    assert file_facts(tmp_path / "model", before) is before
+    assert file_facts(tmp_path / "model", [before]) is before
     (tmp_path / "model" / "weights.bin").write_bytes(b"1")
-    assert file_facts(tmp_path / "model", before)["digest"] != before["digest"]
+    assert file_facts(tmp_path / "model", [before])["digest"] != before["digest"]
 
 
 # --- what a run says ---

@@ -140,7 +140,7 @@ def _diagnose(options: argparse.Namespace) -> Diagnosis:
         checked = check_annotations(found, expected_count=count, needs_media=needs_media)
         findings += checked.findings
         corpus = checked.clips[0].corpus if checked.clips else found.key
-        findings += unknown_words(corpus, checked.clips, lambda word: word.strip().lower() in taxonomy.forms)
+        findings += unknown_words(found, checked.clips, lambda word: word.strip().lower() in taxonomy.forms)
         clips[f"{corpus} {found.role}"] = (found, checked.clips)
     if needs_media:
         findings += surplus_files(list(clips.values()))

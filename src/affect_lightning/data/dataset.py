@@ -188,6 +188,7 @@ class ClipDataset:
                 features=cached.features,
                 cached_frames=cached.frames,
                 frames_without_face=cached.frames_without_face,
+                clips_without_face=int(0 < cached.frames == cached.frames_without_face),
             )
         released = files.face if "face" in options.streams else None
         needs_pictures = "frame" in options.streams or ("face" in options.streams and released is None)

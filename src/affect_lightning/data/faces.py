@@ -87,6 +87,11 @@ class FaceCrops:
     clips_without_face: int = 0
 
 
+def _real(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The real frames, without a copy of megabytes where all of them are."""
+    return frames if mask.all() else frames[mask]
+
+
 def fill_gaps(chosen: Sequence[FaceBox | None]) -> list[FaceBox | None]:
     """Give a frame without the face the box of the nearest frame with it (the earlier one of two equally near)."""
     known = [index for index, box in enumerate(chosen) if box is not None]
@@ -173,7 +178,7 @@ class FaceCropper:
         Raises:
             UnreadableClipError: No face was found in the clip and the policy is to drop it.
         """
-        real = frames[mask]
+        real = _real(frames, mask)
         if not self.detector.finds_faces:
             pictures = np.zeros((len(frames), self.crop_size, self.crop_size, 3), dtype=np.uint8)
             pictures[: len(real)] = [resize(frame, self.crop_size) for frame in real]
@@ -196,7 +201,7 @@ class FaceCropper:
 
     def cut(self, frames: np.ndarray, mask: np.ndarray, found: FoundFaces, source: MediaFile) -> FaceCrops:
         """The crops of found faces; arguments and errors as in `crop`."""
-        real, speaker = frames[mask], found.speaker
+        real, speaker = _real(frames, mask), found.speaker
         seen = np.array([box is not None for box in speaker])
         if not seen.any() and self.policy.clip == "drop":
             raise UnreadableClipError(
@@ -245,7 +250,9 @@ def read_face_file(path: MediaFile, frame_count: int, crop_size: int) -> FaceCro
         else:
             crops = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        reason = f"{getattr(error, 'strerror', None) or error}; expected a NumPy file of face crops."
+        pickled = "pickle" in str(error) or "Python objects" in str(error)  # NumPy would advise to load it all the same
+        what = "it holds no array, or pickled objects" if pickled else getattr(error, "strerror", None) or error
+        reason = f"{what}; expected a NumPy file of face crops."
         raise UnreadableClipError(path, "face", reason) from error
     if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[3] != 3 or 0 in crops.shape:
         raise UnreadableClipError(

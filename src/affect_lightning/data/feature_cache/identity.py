@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -53,7 +53,11 @@ class StreamIdentity:
 
 
 def stream_identity(
-    stream: str, encoder: PluginChoice, reading: Mapping[str, Any], face_detector: PluginChoice | None
+    stream: str,
+    encoder: PluginChoice,
+    reading: Mapping[str, Any],
+    face_detector: PluginChoice | None,
+    known_files: Sequence[FileFacts] = (),
 ) -> StreamIdentity:
     """The identity of a stream as far as it is known without building the encoder.
 
@@ -62,13 +66,15 @@ def stream_identity(
         encoder: Plugin of the stream.
         reading: The fields of `ReadingOptions`; one that is not known here counts for every stream.
         face_detector: Plugin; it counts for the face stream only.
+        known_files: Facts of files that were hashed before; see `file_facts`.
 
     Raises:
         PluginError: A plugin is unknown or its options are wrong.
     """
-    facts, files = _plugin_facts("encoder", "audio_encoders" if stream == "audio" else "video_encoders", encoder)
+    group = "audio_encoders" if stream == "audio" else "video_encoders"
+    facts, files = _plugin_facts("encoder", group, encoder, known_files)
     if stream == "face" and face_detector is not None:
-        detector_facts, detector_files = _plugin_facts("face_detector", "face_detectors", face_detector)
+        detector_facts, detector_files = _plugin_facts("face_detector", "face_detectors", face_detector, known_files)
         facts, files = facts | detector_facts, files | detector_files
     others = (*_NOT_READING, *(_PICTURES_ONLY if stream == "audio" else _AUDIO_ONLY))
     others += () if stream == "face" else _FACE_ONLY
@@ -77,27 +83,30 @@ def stream_identity(
     return StreamIdentity(json.loads(json.dumps(facts, default=str)), files)
 
 
-def _plugin_facts(prefix: str, group: str, choice: PluginChoice) -> tuple[dict[str, Any], dict[str, FileFacts]]:
+def _plugin_facts(
+    prefix: str, group: str, choice: PluginChoice, known_files: Sequence[FileFacts]
+) -> tuple[dict[str, Any], dict[str, FileFacts]]:
     resolved = resolve_choice(group, choice)
     listing = find_plugin(group, resolved["name"])
     facts: dict[str, Any] = {f"{prefix}.{name}": value for name, value in resolved.items()}
     facts[f"{prefix}.distribution"] = f"{listing.distribution} {listing.version}"
     named = {name: Path(value) for name, value in facts.items() if isinstance(value, str) and name != f"{prefix}.name"}
-    return facts, {name: file_facts(path) for name, path in named.items() if path.exists()}
+    return facts, {name: file_facts(path, known_files) for name, path in named.items() if path.exists()}
 
 
-def file_facts(path: Path, known: FileFacts | None = None) -> FileFacts:
+def file_facts(path: Path, known_files: Sequence[FileFacts] = ()) -> FileFacts:
     """Size, time of change and hash of a file, or of a folder with all its files.
 
     Args:
         path: The file or folder.
-        known: Earlier facts; with the same size and time their hash is taken over instead of reading the file.
+        known_files: Earlier facts; those with the same size and time are taken over instead of reading the file.
     """
     parts = sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]
     states = [part.stat() for part in parts]
     size, changed = sum(state.st_size for state in states), max((state.st_mtime_ns for state in states), default=0)
-    if known is not None and (known["size"], known["mtime_ns"]) == (size, changed):
-        return known
+    for known in known_files:
+        if (known["size"], known["mtime_ns"]) == (size, changed):
+            return known
     if not path.is_dir():
         digest = hash_file(path)
     else:

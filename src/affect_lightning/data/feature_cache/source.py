@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from affect_lightning.contracts import ClipRecord
+from affect_lightning.data.dataset import ReadingOptions
 from affect_lightning.data.feature_cache.identity import (
     FeaturePrecision,
     StreamIdentity,
@@ -67,21 +68,24 @@ class FeatureOptions:
 
 
 def wanted_identities(
-    options: FeatureOptions, reading: Any, face_detector: PluginChoice | None
+    options: FeatureOptions, reading: ReadingOptions, face_detector: PluginChoice | None
 ) -> dict[str, StreamIdentity]:
     """What features must depend on to serve a run, by stream; a stream without an encoder is not encoded.
 
     Args:
         options: Names the encoders.
-        reading: `ReadingOptions` of the run.
+        reading: Of the run.
         face_detector: Of the run.
 
     Raises:
         PluginError: A plugin is unknown or its options are wrong.
+        DataError: A cache in the folder is damaged.
     """
     fields = asdict(replace(reading, streams=frozenset()))
+    cached = [read_manifest(folder).streams.values() for folder in caches_below(options.folder)]
+    known_files = [facts for streams in cached for identity in streams for facts in identity.files.values()]
     return {
-        stream: stream_identity(stream, encoder, fields, face_detector)
+        stream: stream_identity(stream, encoder, fields, face_detector, known_files)
         for stream in sorted(reading.streams)
         if (encoder := options.encoder_of(stream)) is not None
     }
@@ -114,7 +118,7 @@ class FeatureSource:
     def prepare(
         self,
         splits: Mapping[str, Sequence[ClipRecord]],
-        reading: Any,
+        reading: ReadingOptions,
         face_detector: PluginChoice | None,
         precision: str | None = None,
     ) -> None:
@@ -122,7 +126,7 @@ class FeatureSource:
 
         Args:
             splits: Clips by split; splits that are known already are not looked at again.
-            reading: `ReadingOptions`.
+            reading: Of the run.
             face_detector: Of the run.
             precision: Of the Trainer, if there is one.
 

@@ -25,12 +25,13 @@ from affect_lightning.data.readers import (
 )
 from affect_lightning.data.readers.benchmark import SUBTITLE_FILE as TEST_SUBTITLES
 from affect_lightning.data.readers.benchmark import labelled_names
-from affect_lightning.data.readers.clip_counts import declared_training_number, expected_number
+from affect_lightning.data.readers.clip_counts import declared_training_number, declared_words, expected_number
 from affect_lightning.data.readers.media import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from affect_lightning.data.readers.tables import read_subtitles
 from affect_lightning.data.readers.training import SUBTITLE_FILE as TRAINING_SUBTITLES
 from affect_lightning.errors import DataError
 
+NEUTRAL = "neutral"
 OFFICIAL_TRAINING_CLIPS = {"mer-caption-plus": 31_327}  # paper, Section 2: MER-Caption+
 
 
@@ -186,18 +187,24 @@ def _media_folders(found: FoundSet) -> tuple[str, ...]:
     return (*item.video_folders, *item.audio_folders)
 
 
-def unknown_words(corpus: str, clips: Sequence[ClipRecord], is_known: Callable[[str], bool]) -> list[Finding]:
+def unknown_words(found: FoundSet, clips: Sequence[ClipRecord], is_known: Callable[[str], bool]) -> list[Finding]:
     """Emotion words that a taxonomy does not know, with the clips that have them.
 
+    `neutral`, which stands on no wheel, and the words that a generated corpus declares are left out.
+
     Args:
-        corpus: Key of the set.
+        found: The set.
         clips: Its clips.
         is_known: Whether the taxonomy knows a word (paper, Section 4: unknown words are dropped).
     """
+    try:
+        meant = {NEUTRAL} | declared_words(found.folder)
+    except DataError:  # the check of the counts tells of a broken corpus.json
+        meant = {NEUTRAL}
     clips_by_word: dict[str, list[str]] = {}
     for clip in clips:
         for word in clip.labels:
-            if not is_known(word):
+            if word not in meant and not is_known(word):
                 clips_by_word.setdefault(word, []).append(clip.name)
     if not clips_by_word:
         return []
@@ -206,4 +213,4 @@ def unknown_words(corpus: str, clips: Sequence[ClipRecord], is_known: Callable[[
     details = {word: {"clips": clips_by_word[word]} for word in words}
     affected = len({name for names in clips_by_word.values() for name in names})
     text = f"words that the taxonomy drops, in {affected} clips"
-    return [Finding(corpus, "unknown-word", "problem", words, text, details)]
+    return [Finding(_corpus(found), "unknown-word", "problem", words, text, details)]

@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
 
+from affect_lightning.data.worker_start import start_worker
 from affect_lightning.errors import AffectLightningError, DataError
 
 Piece = TypeVar("Piece")
 
 STARTING_SECONDS = 900.0  # our choice: a process imports torch within this time on the busiest machine
+LOOK_SECONDS = 1.0  # how often the processes are looked at, our choice
 START_DEATHS = 3  # processes that may die before their first piece, our choice
 _READY = "ready"
 
@@ -40,22 +42,20 @@ class Outcome(Generic[Piece]):
     failure: str = ""
 
 
-def _serve(work: Callable[[Any], Any], connection: Connection, seconds: float) -> None:
+def _serve(work: Callable[[Any], Any], connection: Connection) -> None:
     """Body of a process: pieces in, results out, until the other side closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    start_worker(0)  # ends with its parent, even in the middle of a piece
     with contextlib.suppress(EOFError, OSError):  # the parent has gone
         connection.send((_READY, None))
         while True:
             piece = connection.recv()
-            # Should the parent die while this hangs, nobody else would end it.
-            signal.setitimer(signal.ITIMER_REAL, 2 * seconds + 60)
             try:
                 answer = ("done", work(piece))
             except AffectLightningError as error:
                 answer = ("error", error)
             except Exception as error:  # the boundary of a process: whatever else goes wrong is this piece's verdict
                 answer = ("failed", f"{type(error).__name__}: {error}")
-            signal.setitimer(signal.ITIMER_REAL, 0)
             connection.send(answer)
 
 
@@ -65,7 +65,7 @@ class _Worker(Generic[Piece]):
     def __init__(self, work: Callable[[Piece], Any], seconds: float, start: str) -> None:
         context: Any = multiprocessing.get_context(start)
         self.connection, far_end = context.Pipe()
-        self.process = context.Process(target=_serve, args=(work, far_end, seconds), daemon=True)
+        self.process = context.Process(target=_serve, args=(work, far_end), daemon=True)
         self.process.start()
         far_end.close()
         self.ready = False
@@ -142,8 +142,13 @@ class SurvivingPool(Generic[Piece]):
 
     def _look_at(self, busy: list[_Worker[Piece]]) -> Iterator[Outcome[Piece]]:
         """Wait until one has something to say or its time is up."""
-        patience = max(0.0, min(worker.deadline for worker in busy) - time.monotonic())
+        began = time.monotonic()
+        patience = min(LOOK_SECONDS, max(0.0, min(worker.deadline for worker in busy) - began))
         speaking = wait([worker.connection for worker in busy], patience)
+        paused = time.monotonic() - began - patience
+        if paused > LOOK_SECONDS:  # the whole program was stopped for a while, and the processes with it
+            for worker in busy:
+                worker.deadline += paused
         for worker in busy:
             if worker.connection in speaking:
                 try:

@@ -116,6 +116,20 @@ def declared_training_number(folder: Path, key: str) -> int | None:
     return number if isinstance(number, int) else None
 
 
+def declared_words(folder: Path) -> frozenset[str]:
+    """Emotion words that a generated corpus says it uses, some of them on purpose on no wheel; else none.
+
+    Args:
+        folder: The set's folder; a `corpus.json` may stand in it or beside it.
+
+    Raises:
+        DataError: The corpus.json is broken.
+    """
+    path = _declaration(folder)
+    words = _content(path).get("label_words") if path is not None else None
+    return frozenset(str(word) for word in words) if isinstance(words, list) else frozenset()
+
+
 def _declaration(folder: Path) -> Path | None:
     return next((path for path in (folder / CORPUS_FILE, folder.parent / CORPUS_FILE) if path.is_file()), None)
 
