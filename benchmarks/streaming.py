@@ -23,6 +23,7 @@ import numpy as np
 
 SHARD_CLIPS = 1000
 BATCHES = 40
+ROUNDS = 3
 
 
 def write_linked_set(folder: Path, clips: int) -> Path:
@@ -94,7 +95,10 @@ def memory(counts: list[int], workers: int) -> list[dict[str, int]]:
 
 
 def rate(count: int) -> dict[str, float]:
-    """Clips a second of one process, from files and from shards, on 2 s clips of 320x240 with sound beside them."""
+    """Clips a second of processor time, from files and from shards, on 2 s clips of 320x240 with sound beside them.
+
+    The best of some rounds in turn, everything in the system's cache: what the shards cost, not what the disk does.
+    """
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
     from affect_lightning.contracts import ClipRecord
     from affect_lightning.data.dataset import ReadingOptions, SampleKey
@@ -113,27 +117,21 @@ def rate(count: int) -> dict[str, float]:
             for copy, original in zip(copies, (video, sound), strict=True):
                 copy.write_bytes(original.read_bytes())
             records.append(ClipRecord(f"clip{index}", "made", *copies, labels=("happy",)))
-        started = time.perf_counter()
+        started = time.process_time()
         pack_clips(records, folder / "set", shard_bytes=2**22)
-        result = {"pack": count / (time.perf_counter() - started)}
+        result = {"pack": count / (time.process_time() - started)}
         packed = open_packed_set(str(folder / "set"), cache_folder=folder)
         options = ReadingOptions(frozenset({"audio", "frame"}))
         order = np.random.default_rng(0).permutation(count).tolist()
-        for label, clips in (("files", records), ("packed", packed)) * 2:  # the second time counts: all is warm
-            dataset = make_dataset(clips, options)
-            started = time.perf_counter()
+        datasets = {"files": make_dataset(records, options), "packed": make_dataset(packed, options)}
+        read = {f"decode {name}": lambda index, part=part: part[SampleKey(index)] for name, part in datasets.items()}
+        read["open files"] = lambda index: [path.read_bytes() for path in (records[index].video, records[index].audio)]
+        read["open packed"] = packed.open
+        for label, reader in [*read.items()] * ROUNDS:
+            started = time.process_time()
             for index in order:
-                dataset[SampleKey(index)]
-            result[label] = count / (time.perf_counter() - started)
-        for label in ("open files", "open packed"):
-            started = time.perf_counter()
-            for index in order:
-                if label == "open files":
-                    assert records[index].video.read_bytes()
-                    assert records[index].audio.read_bytes()
-                else:
-                    assert packed.open(index)[1].video.content
-            result[label] = count / (time.perf_counter() - started)
+                reader(index)
+            result[label] = max(result.get(label, 0.0), count / (time.process_time() - started))
     return result
 
 
