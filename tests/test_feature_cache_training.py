@@ -303,3 +303,15 @@ def test_batches_move_with_their_features() -> None:
     assert moved.features is not None
     assert {stream.tokens.device.type for stream in moved.features.values()} == {"meta"}
     assert {stream.mask.device.type for stream in moved.features.values()} == {"meta"}
+
+
+@pytest.mark.parametrize("compression", ["mean", "attention", {"name": "qformer", "num_layers": 1}])
+def test_features_in_32_bits_pass_through_mixed_arithmetic(compression: Any) -> None:
+    """Cached features are handed over in 32 bits whatever the arithmetic is."""
+    configuration = ModelConfiguration.resolve(**{**TINY_PARTS, "branch_compression": compression})
+    network = AffectGPT.from_configuration(configuration).eval()
+    batch = random_batch()
+    batch.features = network.encode(batch)
+    exact = network(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert network(batch).item() == pytest.approx(exact.item(), abs=0.05)

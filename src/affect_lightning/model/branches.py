@@ -66,7 +66,8 @@ class AttentionBranch(nn.Module):
         """Compress [B, N, D] to [B, K, D]; zeros for a clip without real tokens."""
         padding = ~stream.mask.unsqueeze(-1)  # [B, N, 1]
         tokens = stream.tokens.masked_fill(padding, 0.0)
-        scores = self.scoring(tokens).masked_fill(padding, torch.finfo(tokens.dtype).min)  # [B, N, K]
+        scores = self.scoring(tokens)  # [B, N, K]; under autocast of another type than the tokens
+        scores = scores.masked_fill(padding, torch.finfo(scores.dtype).min)
         weights = torch.softmax(scores.float(), dim=1).to(tokens.dtype)
         return torch.einsum("bnd,bnk->bkd", tokens, weights)
 
