@@ -27,6 +27,7 @@ from affect_lightning.model.encoding import build_encoders, encode_stream
 from affect_lightning.model.feature_scaling import build_feature_scaling
 from affect_lightning.model.projectors import build_projector, embedding_size
 from affect_lightning.model.prompt_assembly import AssembledPrompts, assemble_prompts
+from affect_lightning.model.stream_dropout import drop_streams
 from affect_lightning.plugin_loading import build_part
 
 _FUSED = "multi"
@@ -196,6 +197,8 @@ class AffectGPT(nn.Module):
             Tokens [B, K, E] of every shown stream that gives tokens.
         """
         scaled = {name: self.feature_scaling[name](stream) for name, stream in features.items()}
+        if self.training and self.configuration.stream_dropout:
+            scaled = drop_streams(scaled, self.configuration.stream_dropout)
         tokens = {name: branch(scaled[name]) for name, branch in self.branches.items()}
         if _FUSED in self.projectors and self.pre_fusion is not None:
             tokens[_FUSED] = self.pre_fusion({name: scaled[name] for name in self.configuration.fused_streams}).tokens

@@ -35,6 +35,7 @@ class ModelConfiguration:
         feature_norm: `none`, `layer` or `standard`; see `feature_scaling.py`.
         projector_init_scale: Size of projected tokens at the start relative to word embeddings; None is torch's
             initialisation.
+        stream_dropout: Share of training samples in which an encoded stream is hidden; see `stream_dropout.py`.
     """
 
     video_encoder: dict[str, Any] | None
@@ -47,6 +48,7 @@ class ModelConfiguration:
     branch_tokens: int
     feature_norm: str
     projector_init_scale: float | None
+    stream_dropout: float = 0.0
 
     @classmethod
     def resolve(
@@ -62,6 +64,7 @@ class ModelConfiguration:
         branch_tokens: int = 1,
         feature_norm: str = "none",
         projector_init_scale: float | None = None,
+        stream_dropout: float = 0.0,
     ) -> ModelConfiguration:
         """Check all choices and fill in the plugins' defaults; nothing is built.
 
@@ -80,6 +83,8 @@ class ModelConfiguration:
             raise ConfigurationError(f"`feature_norm` is one of {', '.join(FEATURE_NORMS)}; got {feature_norm!r}.")
         if projector_init_scale is not None and projector_init_scale <= 0:
             raise ConfigurationError(f"`projector_init_scale` must be positive or null; got {projector_init_scale}.")
+        if not 0.0 <= stream_dropout < 1.0:
+            raise ConfigurationError(f"`stream_dropout` is a share, at least 0 and below 1; got {stream_dropout}.")
         configuration = cls(
             video_encoder=None if video_encoder is None else resolve_choice("video_encoders", video_encoder),
             audio_encoder=None if audio_encoder is None else resolve_choice("audio_encoders", audio_encoder),
@@ -91,6 +96,7 @@ class ModelConfiguration:
             branch_tokens=branch_tokens,
             feature_norm=feature_norm,
             projector_init_scale=projector_init_scale,
+            stream_dropout=stream_dropout,
         )
         configuration._check_encoders()
         return configuration

@@ -39,6 +39,7 @@ class AffectGPTModule(LightningModule):
         branch_tokens: int = 1,
         feature_norm: Literal["none", "layer", "standard"] = "none",
         projector_init_scale: float | None = None,
+        stream_dropout: float = 0.0,
         learning_rate: float = 1e-5,
         projector_learning_rate: float | None = None,
         weight_decay: float = 0.05,
@@ -66,6 +67,9 @@ class AffectGPTModule(LightningModule):
                 (each feature by its statistics in training); the last two are ours, for short runs.
             projector_init_scale: Size of projected tokens at the start relative to word embeddings, for features of
                 unit size; None keeps torch's initialisation. Ours, for short runs.
+            stream_dropout: Share of training samples in which an encoded stream is hidden from the model, for each
+                stream (0 as in the paper). Ours, for short runs: a stream that only decides when others disagree is
+                learnt sooner.
             learning_rate: 1e-5 (authors' recipe).
             projector_learning_rate: For all that trains but the adapter; None means the same (authors' recipe).
             weight_decay: 0.05 (authors' recipe); biases, norms and other vectors have none (our choice).
@@ -95,6 +99,7 @@ class AffectGPTModule(LightningModule):
             branch_tokens=branch_tokens,
             feature_norm=feature_norm,
             projector_init_scale=projector_init_scale,
+            stream_dropout=stream_dropout,
         )
         self.save_hyperparameters({**arguments, **self.configuration.as_dict()})  # resolved, so that it reloads alike
         self.strict_loading = False  # frozen weights are in no checkpoint; load_state_dict checks the rest itself
