@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from affect_lightning.command_line.program import main
+from affect_lightning.prompting import question_text
 
 TINY = Path(__file__).parent / "tiny.yaml"
 
@@ -86,6 +87,13 @@ def test_predict_and_export(fitted: Path, corpus: Path, tmp_path: Path) -> None:
     ]
     assert len(rows) == 1
     assert isinstance(rows[0]["response"], str)
+
+    asked = ("--model.predict_questions", "[describe, name]", "--benchmark.out", str(tmp_path / "asked"))
+    assert main([*predicted, *asked]) == 0
+    lines = (tmp_path / "asked" / "predictions" / "own.jsonl").read_text(encoding="utf-8").splitlines()
+    several = [json.loads(line) for line in lines]
+    assert [row["question"] for row in several] == [question_text(kind) for kind in ("describe", "name")]
+    assert several[1]["response"] == rows[0]["response"]
 
     assert main(["export", checkpoint, str(tmp_path / "exported")]) == 0
     assert (tmp_path / "exported" / "projectors.safetensors").is_file()
