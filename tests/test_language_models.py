@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 
@@ -12,6 +13,7 @@ from affect_lightning.errors import CheckpointError, ConfigurationError, Contrac
 from affect_lightning.plugin_loading import build_part, resolve_choice
 from affect_lightning_plugins.language_models import adapted, clipwise_attention, response_loss, smollm2
 from affect_lightning_plugins.language_models.clipwise_attention import use_clipwise_attention
+from affect_lightning_plugins.language_models.decoding import DecodingOptions, decode_responses
 from model_cases import RESPONSES, SENTENCES, perturb
 
 
@@ -167,28 +169,27 @@ def test_greedy_decoding_equals_hugging_face_and_single_runs(model):
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_rows_that_have_ended_leave_the_batch(model, temperature, monkeypatch):
+def test_rows_that_have_ended_leave_the_batch(model, temperature):
     ids, mask = prompts(model, SENTENCES, "left")
     embeddings = model.embed(ids)
-    options = {"max_new_tokens": 12, "temperature": temperature, "seed": 5}
-    long = model.generate(embeddings, mask, **options)
-    texts = [model.generate(embeddings[row : row + 1], mask[row : row + 1], **options)[0] for row in range(4)]
-    assert texts == long
-    first = [model.text_ids(text)[:1] for text in long]
-    # End every response that does not begin as the first one does: their first token ends them.
-    ends = {token for tokens in first[1:] for token in tokens if tokens != first[0]}
-    assert ends
-    monkeypatch.setattr(model, "end_ids", frozenset(ends))
+    options = DecodingOptions(12, temperature, seed=5)
+
+    def decode(end_ids):
+        return decode_responses(model.causal_model, embeddings, mask, end_ids, options)
+
+    endless = decode(frozenset())
+    assert [len(response) for response in endless] == [12] * 4
+    ends = frozenset({endless[2][1], endless[3][2]})
+    wanted = [list(itertools.takewhile(lambda token: token not in ends, response)) for response in endless]
+    assert max(map(len, wanted)) > max(len(wanted[2]), len(wanted[3])), "the case ends all responses at once"
     rows = []
     hook = model.causal_model.base_model.layers[0].register_forward_pre_hook(
         lambda _layer, inputs: rows.append(len(inputs[0]))
     )
-    ended = model.generate(embeddings, mask, **options)
+    assert decode(ends) == wanted
     hook.remove()
-    alone = [model.generate(embeddings[row : row + 1], mask[row : row + 1], **options)[0] for row in range(4)]
-    assert ended == alone
     assert rows[0] == 4
-    assert min(rows) <= 2
+    assert rows[-1] <= 2
 
 
 def test_sampling_depends_on_the_seed_and_not_on_the_batch(model):
