@@ -17,6 +17,7 @@ from torch.nn.modules.module import _IncompatibleKeys
 from affect_lightning.contracts import ClipBatch
 from affect_lightning.errors import AffectLightningError, CheckpointError, ConfigurationError
 from affect_lightning.model.affectgpt import AffectGPT, check_state
+from affect_lightning.model.block_execution import compile_blocks, recompute_activations
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.schedule import learning_rate_factor, schedule_length
 from affect_lightning.prompting import question_text
@@ -50,6 +51,8 @@ class AffectGPTModule(LightningModule):
         temperature: float = 0.0,
         top_p: float = 1.0,
         predict_questions: list[str] | None = None,
+        activation_checkpointing: bool = False,
+        compile_backend: str | None = None,
         seed: int = 0,
     ) -> None:
         """Check the configuration; `configure_model` builds the parts.
@@ -79,6 +82,10 @@ class AffectGPTModule(LightningModule):
             top_p: Nucleus share when sampling (1: ours; the authors use 0.9).
             predict_questions: Questions that predict asks of every clip, out of describe, name and sentiment; the clip
                 is read once for all of them. None asks the data module's one.
+            activation_checkpointing: Blocks of the language model keep their inputs only and are computed again in the
+                backward pass: less memory for a third more arithmetic (off, our choice).
+            compile_backend: torch.compile backend for these blocks, such as inductor (None, our choice: compiling
+                takes minutes).
             seed: Of the sampling, and of the initial weights of what trains.
 
         Raises:
@@ -149,6 +156,11 @@ class AffectGPTModule(LightningModule):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.hparams["seed"])
                 self.network = AffectGPT.from_configuration(self.configuration, getattr(data, "feature_widths", None))
+            blocks = self.network.language_model.shardable_blocks()
+            if self.hparams["activation_checkpointing"]:
+                recompute_activations(blocks)
+            if self.hparams["compile_backend"] is not None:
+                compile_blocks(blocks, self.hparams["compile_backend"])
 
     def state_dict(self, *arguments: Any, **options: Any) -> Any:
         """Trained weights only: what a checkpoint holds."""
