@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from affect_lightning.contracts import FeatureSequence
+from affect_lightning.contracts import FeatureSequence, LanguageModel
 from affect_lightning.errors import ConfigurationError, ContractError, DataError
 from affect_lightning.model import AffectGPT, ModelConfiguration
 from affect_lightning.model.branches import AttentionBranch, MeanBranch
@@ -16,6 +16,7 @@ from affect_lightning.model.projectors import embedding_size
 from affect_lightning.model.prompt_assembly import assemble_prompts, prompt_ids
 from affect_lightning.plugin_loading import build_part
 from affect_lightning.prompting import PLACEHOLDERS
+from affect_lightning_plugins.language_models.adapted import AdaptedCausalLM
 from model_cases import TINY_PARTS, perturb, pick, random_batch
 
 
@@ -37,6 +38,29 @@ def test_batch_size_and_order_never_change_a_response(network):
     assert network.generate(pick(batch, [3, 1, 0, 2]), max_new_tokens=10) == [together[i] for i in (3, 1, 0, 2)]
     assert [network.generate(pick(batch, [i]), max_new_tokens=10)[0] for i in range(4)] == together
     assert network.generate(pick(batch, [2, 0]), max_new_tokens=10) == [together[2], together[0]]
+
+
+def test_several_questions_read_a_clip_once_and_get_the_responses_of_single_ones(network, monkeypatch):
+    batch = random_batch()
+    questions = ["Which emotions does the person feel?", "How?", "Which emotions does the person hide, and why?"]
+    wanted = [
+        network.generate(dataclasses.replace(batch, questions=[question] * 4), max_new_tokens=10)
+        for question in questions
+    ]
+    assert len({text for texts in wanted for text in texts}) > 4
+    read = []
+    blocks = network.language_model.shardable_blocks()
+    hook = blocks[0].register_forward_pre_hook(lambda _block, inputs: read.append(tuple(inputs[0].shape[:2])))
+    assert network.answer(batch, questions, max_new_tokens=10) == [list(texts) for texts in zip(*wanted, strict=True)]
+    hook.remove()
+    (clips, beginning), (prompts, end) = read[:2]
+    assert (clips, prompts) == (4, 12)
+    assert end < beginning
+    # A language model that keeps nothing gives the same texts.
+    monkeypatch.setattr(AdaptedCausalLM, "generate_from_prefix", LanguageModel.generate_from_prefix)
+    assert network.answer(batch, questions, max_new_tokens=10) == [list(texts) for texts in zip(*wanted, strict=True)]
+    assert network.answer(batch, questions[:1] * 2, max_new_tokens=10) == [[text, text] for text in wanted[0]]
+    assert network.answer(batch, questions[:1], max_new_tokens=10) == [[text] for text in wanted[0]]
 
 
 def test_frame_and_sound_padding_never_change_a_response(network):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 
@@ -10,8 +11,9 @@ import torch
 
 from affect_lightning.errors import CheckpointError, ConfigurationError, ContractError, PluginError
 from affect_lightning.plugin_loading import build_part, resolve_choice
-from affect_lightning_plugins.language_models import adapted, clipwise_attention, smollm2
+from affect_lightning_plugins.language_models import adapted, clipwise_attention, response_loss, smollm2
 from affect_lightning_plugins.language_models.clipwise_attention import use_clipwise_attention
+from affect_lightning_plugins.language_models.decoding import DecodingOptions, decode_responses
 from model_cases import RESPONSES, SENTENCES, perturb
 
 
@@ -134,6 +136,25 @@ def test_only_supervised_positions_pass_the_head(model):
     assert seen == [(int((labels != -100).sum()), len(model.tokenizer))]
 
 
+def test_a_loss_in_pieces_is_the_loss_and_never_holds_all_logits(model, monkeypatch):
+    ids, mask, labels = answered(model)
+    embeddings = model.embed(ids).detach().requires_grad_(True)
+    whole = model.loss(embeddings, mask, labels)
+    (gradient,) = torch.autograd.grad(whole, embeddings)
+    monkeypatch.setattr(response_loss, "LOGITS_AT_ONCE", 3 * len(model.tokenizer) + 1)
+    rows = []
+    head = model.causal_model.get_output_embeddings()
+    hook = head.register_forward_hook(lambda module, arguments, output: rows.append(len(output)))
+    pieces = model.loss(embeddings, mask, labels)
+    (gradient_in_pieces,) = torch.autograd.grad(pieces, embeddings)
+    hook.remove()
+    supervised = int((labels != -100).sum())
+    assert max(rows) == 3
+    assert sum(rows) == 2 * supervised  # forward, and again in backward
+    torch.testing.assert_close(pieces, whole, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(gradient_in_pieces, gradient, rtol=1e-5, atol=1e-7)
+
+
 def test_greedy_decoding_equals_hugging_face_and_single_runs(model):
     ids, mask = prompts(model, SENTENCES, "left")
     together = model.generate(model.embed(ids), mask, max_new_tokens=12)
@@ -145,6 +166,30 @@ def test_greedy_decoding_equals_hugging_face_and_single_runs(model):
             inputs_embeds=model.embed(row), attention_mask=ones, max_new_tokens=12, do_sample=False
         )
         assert model.tokenizer.decode(theirs[0], skip_special_tokens=True).strip() == response
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_rows_that_have_ended_leave_the_batch(model, temperature):
+    ids, mask = prompts(model, SENTENCES, "left")
+    embeddings = model.embed(ids)
+    options = DecodingOptions(12, temperature, seed=5)
+
+    def decode(end_ids):
+        return decode_responses(model.causal_model, embeddings, mask, end_ids, options)
+
+    endless = decode(frozenset())
+    assert [len(response) for response in endless] == [12] * 4
+    ends = frozenset({endless[2][1], endless[3][2]})
+    wanted = [list(itertools.takewhile(lambda token: token not in ends, response)) for response in endless]
+    assert max(map(len, wanted)) > max(len(wanted[2]), len(wanted[3])), "the case ends all responses at once"
+    rows = []
+    hook = model.causal_model.base_model.layers[0].register_forward_pre_hook(
+        lambda _layer, inputs: rows.append(len(inputs[0]))
+    )
+    assert decode(ends) == wanted
+    hook.remove()
+    assert rows[0] == 4
+    assert rows[-1] <= 2
 
 
 def test_sampling_depends_on_the_seed_and_not_on_the_batch(model):

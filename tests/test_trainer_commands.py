@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from affect_lightning.command_line.program import main
+from affect_lightning.prompting import question_text
 
 TINY = Path(__file__).parent / "tiny.yaml"
 
@@ -48,6 +49,8 @@ def test_tensorboard_has_the_curves(fitted: Path) -> None:
     events.Reload()
     tags = set(events.Tags()["scalars"])
     assert {"speed/samples_per_second", "speed/data_wait_share", "data/frames_without_face"} <= tags
+    assert {"speed/tokens_per_second", "speed/peak_share", "speed/padding_share", "memory/peak_gb"} <= tags
+    assert all(0.0 < event.value < 1.0 for event in events.Scalars("speed/peak_share"))
     assert any("loss" in tag for tag in tags)
     assert any("lr" in tag or "learning_rate" in tag for tag in tags)
     assert any("norm" in tag for tag in tags)
@@ -86,6 +89,13 @@ def test_predict_and_export(fitted: Path, corpus: Path, tmp_path: Path) -> None:
     ]
     assert len(rows) == 1
     assert isinstance(rows[0]["response"], str)
+
+    asked = ("--model.predict_questions", "[describe, name]", "--benchmark.out", str(tmp_path / "asked"))
+    assert main([*predicted, *asked]) == 0
+    lines = (tmp_path / "asked" / "predictions" / "own.jsonl").read_text(encoding="utf-8").splitlines()
+    several = [json.loads(line) for line in lines]
+    assert [row["question"] for row in several] == [question_text(kind) for kind in ("describe", "name")]
+    assert several[1]["response"] == rows[0]["response"]
 
     assert main(["export", checkpoint, str(tmp_path / "exported")]) == 0
     assert (tmp_path / "exported" / "projectors.safetensors").is_file()

@@ -7,7 +7,8 @@ Legend: B clips, L text tokens, E embedding width, R supervised positions of the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,7 +18,8 @@ from affect_lightning.contracts import LanguageModel
 from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning_plugins.language_models.adapters import LoraOptions, attach_lora, load_adapter, save_adapter
 from affect_lightning_plugins.language_models.clipwise_attention import use_clipwise_attention
-from affect_lightning_plugins.language_models.decoding import DecodingOptions, decode_responses
+from affect_lightning_plugins.language_models.decoding import DecodingOptions, decode_responses, read_prefix
+from affect_lightning_plugins.language_models.response_loss import response_loss
 
 _IGNORED = -100
 _LONGEST_MASKED_ROW = 512  # tokens of a packed row whose attention goes through a mask; our choice
@@ -90,7 +92,7 @@ class AdaptedCausalLM(LanguageModel):
         return self.causal_model.get_input_embeddings()(ids)
 
     def loss(self, inputs_embeds: Tensor, attention_mask: Tensor, labels: Tensor) -> Tensor:
-        """See `LanguageModel.loss`. Only the R supervised positions pass the head: no [B, L, V] logits exist.
+        """See `LanguageModel.loss`. Only the R supervised positions pass the head, and many of them in pieces.
 
         Raises:
             ContractError: Nothing is supervised.
@@ -100,8 +102,8 @@ class AdaptedCausalLM(LanguageModel):
         if not bool(supervised.any()):
             raise ContractError("The batch has no response to learn: every label is -100.")
         hidden = self._hidden_states(inputs_embeds, attention_mask.long())[:, :-1][supervised]  # [R, E]
-        logits = self.causal_model.get_output_embeddings()(hidden)  # [R, V]
-        return nn.functional.cross_entropy(logits.float(), targets[supervised])
+        head = self.causal_model.get_output_embeddings()
+        return response_loss(hidden, targets[supervised], head, self.causal_model.config.vocab_size)
 
     def _hidden_states(self, inputs_embeds: Tensor, mask: Tensor) -> Tensor:
         """Last hidden states [B, L, E]; zeros at padding when the clips are packed.
@@ -112,9 +114,9 @@ class AdaptedCausalLM(LanguageModel):
         """
         real = mask.bool()
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        packable = self.attends_clipwise or int(real.sum()) <= _LONGEST_MASKED_ROW
-        pack = len(mask) > 1 and not bool(real.all()) and packable
-        lengths = {"clip_lengths": mask.sum(dim=1).tolist()} if pack and self.attends_clipwise else {}
+        clip_lengths = mask.sum(dim=1).tolist()
+        pack = self._packs(clip_lengths)
+        lengths = {"clip_lengths": clip_lengths} if pack and self.attends_clipwise else {}
         states = self.causal_model.base_model(
             inputs_embeds=inputs_embeds[real].unsqueeze(0) if pack else inputs_embeds,
             attention_mask=None if pack else mask,
@@ -125,6 +127,13 @@ class AdaptedCausalLM(LanguageModel):
         if not pack:
             return states
         return states.new_zeros(inputs_embeds.shape).masked_scatter(real.unsqueeze(-1), states)
+
+    def _packs(self, lengths: Sequence[int]) -> bool:
+        return len(set(lengths)) > 1 and (self.attends_clipwise or sum(lengths) <= _LONGEST_MASKED_ROW)
+
+    def computed_positions(self, lengths: Sequence[int]) -> int:
+        """See `LanguageModel.computed_positions`; packed clips have no padding."""
+        return sum(lengths) if self._packs(lengths) else super().computed_positions(lengths)
 
     def generate(
         self,
@@ -138,13 +147,42 @@ class AdaptedCausalLM(LanguageModel):
     ) -> list[str]:
         """See `LanguageModel.generate`; adapter dropout is off whatever the mode."""
         options = DecodingOptions(max_new_tokens, temperature, top_p, seed)
+        with self._in_eval_mode():
+            responses = decode_responses(self.causal_model, inputs_embeds, attention_mask, self.end_ids, options)
+        return self._texts(responses)
+
+    def generate_from_prefix(
+        self,
+        prefix_embeds: Tensor,
+        prefix_mask: Tensor,
+        inputs_embeds: Tensor,
+        attention_mask: Tensor,
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+    ) -> list[str]:
+        """See `LanguageModel.generate_from_prefix`; the beginnings are read once."""
+        options = DecodingOptions(max_new_tokens, temperature, top_p, seed)
+        times = len(inputs_embeds) // len(prefix_embeds)
+        mask = torch.cat([prefix_mask.repeat_interleave(times, dim=0), attention_mask], dim=1)
+        with self._in_eval_mode():
+            cache = read_prefix(self.causal_model, prefix_embeds, prefix_mask, times)
+            responses = decode_responses(self.causal_model, inputs_embeds, mask, self.end_ids, options, cache)
+        return self._texts(responses)
+
+    def _texts(self, responses: list[list[int]]) -> list[str]:
+        return [self.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in responses]
+
+    @contextmanager
+    def _in_eval_mode(self) -> Iterator[None]:
         was_training = self.training
         self.eval()
         try:
-            responses = decode_responses(self.causal_model, inputs_embeds, attention_mask, self.end_ids, options)
+            yield
         finally:
             self.train(was_training)
-        return [self.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in responses]
 
     def shardable_blocks(self) -> Sequence[nn.Module]:
         """See `LanguageModel.shardable_blocks`."""

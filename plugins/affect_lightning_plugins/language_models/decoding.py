@@ -2,7 +2,8 @@
 
 An own loop and not `generate` of transformers, for two reasons: nothing that a model's `generation_config.json` says
 (repetition penalty, temperature) slips into a score, and a sampled response depends on its clip and the seed only,
-not on the clips beside it. Used by `adapted.py`. Legend: B clips, L prompt tokens, E embedding width, V vocabulary.
+not on the clips beside it. Used by `adapted.py`.
+Legend: B clips, L prompt tokens, P tokens read before, E embedding width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -43,16 +44,22 @@ class DecodingOptions:
 
 @torch.no_grad()
 def decode_responses(
-    model: Any, inputs_embeds: Tensor, attention_mask: Tensor, end_ids: Collection[int], options: DecodingOptions
+    model: Any,
+    inputs_embeds: Tensor,
+    attention_mask: Tensor,
+    end_ids: Collection[int],
+    options: DecodingOptions,
+    cache: Any = None,
 ) -> list[list[int]]:
     """Decode a batch.
 
     Args:
         model: A transformers causal language model.
         inputs_embeds: [B, L, E], padding on the left.
-        attention_mask: [B, L], 0 for padding.
+        attention_mask: [B, L], 0 for padding; [B, P + L] with a cache.
         end_ids: Tokens after which a response ends.
         options: See `DecodingOptions`.
+        cache: Keys and values of P tokens that the model has read already, as `read_prefix` gives them; it is used up.
 
     Returns:
         Token ids of each response, without the end token.
@@ -62,13 +69,10 @@ def decode_responses(
     """
     if not bool(attention_mask[:, -1].bool().all()):
         raise ContractError("Prompts must be padded on the left for decoding; got a row that ends with padding.")
-    choose = _Chooser(options, len(inputs_embeds))
     mask = attention_mask.long()
-    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -inputs_embeds.shape[1] :]
     step: dict[str, Any] = {"inputs_embeds": inputs_embeds}
-    cache = None
-    ended = torch.zeros(len(mask), dtype=torch.bool)
-    responses: list[list[int]] = [[] for _ in range(len(mask))]
+    rows = _Rows(options, len(mask), end_ids)
     for _ in range(options.max_new_tokens):
         output = model(
             **step,
@@ -79,39 +83,83 @@ def decode_responses(
             logits_to_keep=1,
         )
         cache = output.past_key_values
-        chosen = choose(output.logits[:, -1].float())
-        for row, token in enumerate(chosen.tolist()):
-            if not ended[row] and token in end_ids:
-                ended[row] = True
-            elif not ended[row]:
-                responses[row].append(token)
-        if bool(ended.all()):
+        chosen = rows.choose(output.logits[:, -1].float())
+        kept = rows.still_open(chosen)
+        if kept is None:
             break
+        if len(kept) < len(chosen):
+            kept = kept.to(mask.device)
+            cache.batch_select_indices(kept)
+            chosen, mask, positions = chosen[kept], mask[kept], positions[kept]
         step = {"input_ids": chosen.unsqueeze(1)}
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
         positions = positions[:, -1:] + 1
-    return responses
+    return rows.responses
 
 
-class _Chooser:
-    """Picks the next token of every row; each row draws from a generator of its own with the same seed."""
+@torch.no_grad()
+def read_prefix(model: Any, inputs_embeds: Tensor, attention_mask: Tensor, times: int) -> Any:
+    """Keys and values of prompts' beginnings, for `times` continuations of each.
 
-    def __init__(self, options: DecodingOptions, rows: int) -> None:
+    Args:
+        model: A transformers causal language model.
+        inputs_embeds: [B, P, E], padding on the left.
+        attention_mask: [B, P], 0 for padding.
+        times: Q, how many prompts begin alike.
+
+    Returns:
+        A transformers cache of B * Q rows, those of one beginning one after the other.
+    """
+    mask = attention_mask.long()
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    read = model.base_model(inputs_embeds=inputs_embeds, attention_mask=mask, position_ids=positions, use_cache=True)
+    read.past_key_values.batch_repeat_interleave(times)
+    return read.past_key_values
+
+
+class _Rows:
+    """The responses so far, and which rows of the running batch are whose.
+
+    Rows that have ended leave the batch once half of it has: the long responses of a few clips then cost what a few
+    clips cost, and the cache is not copied for every single one. Sampling draws from a generator for each response
+    with the same seed, so that no clip depends on the clips beside it.
+    """
+
+    def __init__(self, options: DecodingOptions, count: int, end_ids: Collection[int]) -> None:
         self.options = options
-        self.generators: list[torch.Generator] = []
+        self.end_ids = end_ids
+        self.responses: list[list[int]] = [[] for _ in range(count)]
+        self._running = list(range(count))  # the response of each row
+        self._ended = [False] * count
+        self._generators: list[torch.Generator] = []
         if options.temperature > 0:
             seed = torch.seed() if options.seed is None else options.seed
-            self.generators = [torch.Generator().manual_seed(seed) for _ in range(rows)]
+            self._generators = [torch.Generator().manual_seed(seed) for _ in range(count)]
 
-    def __call__(self, logits: Tensor) -> Tensor:
-        """Tokens [B] from logits [B, V]."""
-        if not self.generators:
+    def choose(self, logits: Tensor) -> Tensor:
+        """The next token [B] of every row from its logits [B, V]."""
+        if not self._generators:
             return logits.argmax(dim=-1)
         shares = torch.softmax(logits / self.options.temperature, dim=-1).cpu()
         ordered, tokens = shares.sort(dim=-1, descending=True, stable=True)
         ordered[ordered.cumsum(dim=-1) - ordered >= self.options.top_p] = 0.0
         drawn = [
-            torch.multinomial(row, 1, generator=generator)
-            for row, generator in zip(ordered, self.generators, strict=True)
+            torch.multinomial(row, 1, generator=self._generators[response])
+            for row, response in zip(ordered, self._running, strict=True)
         ]
         return tokens.gather(1, torch.stack(drawn)).squeeze(1).to(logits.device)
+
+    def still_open(self, chosen: Tensor) -> Tensor | None:
+        """Write down the tokens [B]; positions of the rows to go on with, or None when all responses have ended."""
+        for response, token in zip(self._running, chosen.tolist(), strict=True):
+            if not self._ended[response] and token in self.end_ids:
+                self._ended[response] = True
+            elif not self._ended[response]:
+                self.responses[response].append(token)
+        kept = [row for row, response in enumerate(self._running) if not self._ended[response]]
+        if not kept:
+            return None
+        if 2 * len(kept) > len(self._running):
+            kept = list(range(len(self._running)))
+        self._running = [self._running[row] for row in kept]
+        return torch.tensor(kept)

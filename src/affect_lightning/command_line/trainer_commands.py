@@ -125,6 +125,9 @@ class AffectCLI(LightningCLI):
             if choice is not None:
                 section[option] = resolve_choice(group, choice)
 
+    def _parse_ckpt_path(self) -> None:
+        """Leave the configuration as it is: Lightning would lay the checkpoint's options over those that were given."""
+
     def before_instantiate_classes(self) -> None:
         """Settle what depends on the device and on the checkpoint."""
         section = self.config[self.config.subcommand]

@@ -1,6 +1,6 @@
 """What a language model must provide (paper, Eq. 1 and 2).
 
-Legend: B clips, L text tokens, E embedding width.
+Legend: B clips, Q questions a clip, P tokens of a shared beginning, L text tokens, E embedding width.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -81,6 +82,45 @@ class LanguageModel(nn.Module, ABC):
         Returns:
             B texts without special tokens.
         """
+
+    def generate_from_prefix(
+        self,
+        prefix_embeds: Tensor,
+        prefix_mask: Tensor,
+        inputs_embeds: Tensor,
+        attention_mask: Tensor,
+        **options: Any,
+    ) -> list[str]:
+        """Responses to several prompts that begin alike, such as several questions on one clip.
+
+        A model that keeps keys and values may read each beginning once; this one joins the prompts and calls
+        `generate`, which gives the same texts.
+
+        Args:
+            prefix_embeds: [B, P, E], the beginnings, padding on the left.
+            prefix_mask: [B, P], 0 for padding.
+            inputs_embeds: [B * Q, L, E], the Q ends of the first beginning, then those of the second; padding on the
+                left.
+            attention_mask: [B * Q, L], 0 for padding.
+            **options: Of `generate`.
+
+        Returns:
+            B * Q texts without special tokens.
+        """
+        times = len(inputs_embeds) // len(prefix_embeds)
+        embeddings = torch.cat([prefix_embeds.repeat_interleave(times, dim=0), inputs_embeds], dim=1)
+        mask = torch.cat([prefix_mask.repeat_interleave(times, dim=0), attention_mask], dim=1)
+        order = mask.long().argsort(dim=1, stable=True)  # padding to the left, the rest as it was
+        joined = embeddings.gather(1, order.unsqueeze(-1).expand_as(embeddings))
+        return self.generate(joined, mask.gather(1, order), **options)
+
+    def computed_positions(self, lengths: Sequence[int]) -> int:
+        """Positions that `loss` computes for clips of these lengths, padding included; for the throughput meter.
+
+        Args:
+            lengths: Real tokens of each clip, B of them.
+        """
+        return len(lengths) * max(lengths, default=0)
 
     @abstractmethod
     def shardable_blocks(self) -> Sequence[nn.Module]:

@@ -6,8 +6,10 @@ Legend: B clips, T frames, N feature tokens, D feature width, K tokens of a stre
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +29,9 @@ from affect_lightning.model.encoding import build_encoders, encode_stream
 from affect_lightning.model.feature_scaling import build_feature_scaling
 from affect_lightning.model.projectors import build_projector, embedding_size
 from affect_lightning.model.prompt_assembly import AssembledPrompts, assemble_prompts
+from affect_lightning.model.prompt_assembly import AssembledPrompts, assemble_prompts, assemble_shared_prompts
 from affect_lightning.model.stream_dropout import drop_streams
+from affect_lightning.model.throughput import StepSize
 from affect_lightning.plugin_loading import build_part
 
 _FUSED = "multi"
@@ -44,6 +48,7 @@ class AffectGPT(nn.Module):
         audio_encoder: None when the audio stream is not needed, or features come from a cache.
         pre_fusion: None when the prompt shows no fused tokens.
         language_model: With its adapter.
+        last_step: Tokens of the last call of `forward`, for the throughput meter.
     """
 
     def __init__(
@@ -95,6 +100,7 @@ class AffectGPT(nn.Module):
         for encoder in (video_encoder, audio_encoder):
             if encoder is not None:
                 encoder.requires_grad_(False)
+        self.last_step: StepSize | None = None
         self.train()
 
     @classmethod
@@ -232,6 +238,7 @@ class AffectGPT(nn.Module):
             ContractError: See `encode` and `prompt_assembly`.
         """
         prompts = self.assemble(batch, self.encode(batch) if features is None else features, learn=True)
+        self.last_step = prompts.size
         return self.language_model.loss(prompts.inputs_embeds, prompts.attention_mask, prompts.labels)
 
     @torch.no_grad()
@@ -258,9 +265,7 @@ class AffectGPT(nn.Module):
         Returns:
             B texts.
         """
-        was_training = self.training
-        self.eval()
-        try:
+        with self._in_eval_mode():
             prompts = self.assemble(batch, self.encode(batch) if features is None else features, learn=False)
             return self.language_model.generate(
                 prompts.inputs_embeds,
@@ -270,6 +275,47 @@ class AffectGPT(nn.Module):
                 top_p=top_p,
                 seed=seed,
             )
+
+    @torch.no_grad()
+    def answer(
+        self,
+        batch: ClipBatch,
+        questions: Sequence[str],
+        *,
+        features: Mapping[str, FeatureSequence] | None = None,
+        **options: Any,
+    ) -> list[list[str]]:
+        """Responses to several questions on every clip; clip and subtitle are encoded and read once.
+
+        Args:
+            batch: Clips; their own questions are not asked.
+            questions: Q texts, at least one.
+            features: Encoded streams, if they are known already.
+            **options: Of `generate`: max_new_tokens, temperature, top_p, seed.
+
+        Returns:
+            B lists of Q texts.
+        """
+        with self._in_eval_mode():
+            prompts = assemble_shared_prompts(
+                self.language_model,
+                inputs=self.configuration.inputs,
+                names=batch.names,
+                subtitles=batch.subtitles,
+                questions=questions,
+                features=self.project(self.encode(batch) if features is None else features),
+            )
+            texts = self.language_model.generate_from_prefix(
+                prompts.prefix_embeds, prompts.prefix_mask, prompts.inputs_embeds, prompts.attention_mask, **options
+            )
+        return [texts[start : start + len(questions)] for start in range(0, len(texts), len(questions))]
+
+    @contextmanager
+    def _in_eval_mode(self) -> Iterator[None]:
+        was_training = self.training
+        self.eval()
+        try:
+            yield
         finally:
             self.train(was_training)
 

@@ -5,7 +5,7 @@ All network mathematics is in `affectgpt.py`; `schedule.py` has the learning rat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -17,8 +17,10 @@ from torch.nn.modules.module import _IncompatibleKeys
 from affect_lightning.contracts import ClipBatch
 from affect_lightning.errors import AffectLightningError, CheckpointError, ConfigurationError
 from affect_lightning.model.affectgpt import AffectGPT, check_state
+from affect_lightning.model.block_execution import compile_blocks, recompute_activations
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.schedule import learning_rate_factor, schedule_length
+from affect_lightning.prompting import question_text
 
 _PREFIX = "network."
 
@@ -49,6 +51,9 @@ class AffectGPTModule(LightningModule):
         max_new_tokens: int = 48,
         temperature: float = 0.0,
         top_p: float = 1.0,
+        predict_questions: list[str] | None = None,
+        activation_checkpointing: bool = False,
+        compile_backend: str | None = None,
         seed: int = 0,
     ) -> None:
         """Check the configuration; `configure_model` builds the parts.
@@ -79,6 +84,12 @@ class AffectGPTModule(LightningModule):
             max_new_tokens: Longest response in test and predict, in tokens (our choice: a sentence).
             temperature: 0 is greedy decoding (our choice; the authors sample at 1).
             top_p: Nucleus share when sampling (1: ours; the authors use 0.9).
+            predict_questions: Questions that predict asks of every clip, out of describe, name and sentiment; the clip
+                is read once for all of them. None asks the data module's one.
+            activation_checkpointing: Blocks of the language model keep their inputs only and are computed again in the
+                backward pass: less memory for a third more arithmetic (off, our choice).
+            compile_backend: torch.compile backend for these blocks, such as inductor (None, our choice: compiling
+                takes minutes).
             seed: Of the sampling, and of the initial weights of what trains.
 
         Raises:
@@ -87,6 +98,8 @@ class AffectGPTModule(LightningModule):
         """
         arguments = {name: value for name, value in locals().items() if name not in {"self", "__class__"}}
         super().__init__()
+        for kind in predict_questions or ():
+            question_text(kind)  # refuses an unknown kind before anything is built
         _check_training_options(learning_rate, projector_learning_rate, warmup_steps, warmup_start)
         self.configuration = ModelConfiguration.resolve(
             video_encoder=video_encoder,
@@ -148,6 +161,11 @@ class AffectGPTModule(LightningModule):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.hparams["seed"])
                 self.network = AffectGPT.from_configuration(self.configuration, getattr(data, "feature_widths", None))
+            blocks = self.network.language_model.shardable_blocks()
+            if self.hparams["activation_checkpointing"]:
+                recompute_activations(blocks)
+            if self.hparams["compile_backend"] is not None:
+                compile_blocks(blocks, self.hparams["compile_backend"])
 
     def state_dict(self, *arguments: Any, **options: Any) -> Any:
         """Trained weights only: what a checkpoint holds."""
@@ -207,32 +225,25 @@ class AffectGPTModule(LightningModule):
     def test_step(  # type: ignore[override]  # Lightning passes any output on to callbacks
         self, batch: ClipBatch, batch_index: int, dataloader_idx: int = 0
     ) -> list[dict[str, Any]]:
-        """Responses of a batch with the truth beside them, one row a clip."""
-        return self.predict_step(batch, batch_index, dataloader_idx)
+        """Responses of a batch with the truth beside them, one row a clip; see `response_rows`."""
+        return response_rows(batch, batch.questions, self.built_network.generate(batch, **self._decoding))
 
     def predict_step(self, batch: ClipBatch, batch_index: int, dataloader_idx: int = 0) -> list[dict[str, Any]]:
-        """Rows with name, corpus, question, response, truth_labels, truth_sentiment and valid."""
-        responses = self.built_network.generate(
-            batch,
-            max_new_tokens=self.hparams["max_new_tokens"],
-            temperature=self.hparams["temperature"],
-            top_p=self.hparams["top_p"],
-            seed=self.hparams["seed"],
-        )
+        """The same; with `predict_questions`, a row for each of them and each clip."""
+        kinds = self.hparams["predict_questions"]
+        if not kinds:
+            return self.test_step(batch, batch_index, dataloader_idx)
+        questions = [question_text(kind) for kind in kinds]
+        answers = self.built_network.answer(batch, questions, **self._decoding)
         return [
-            {
-                "name": record.name,
-                "corpus": record.corpus,
-                "question": question,
-                "response": response,
-                "truth_labels": record.labels,
-                "truth_sentiment": record.sentiment,
-                "valid": valid,
-            }
-            for record, question, response, valid in zip(
-                batch.records, batch.questions, responses, batch.valid.tolist(), strict=True
-            )
+            row
+            for position, question in enumerate(questions)
+            for row in response_rows(batch, [question] * len(batch), [texts[position] for texts in answers])
         ]
+
+    @property
+    def _decoding(self) -> dict[str, Any]:
+        return {name: self.hparams[name] for name in ("max_new_tokens", "temperature", "top_p", "seed")}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with warm-up and cosine over the configured length."""
@@ -279,6 +290,24 @@ class AffectGPTModule(LightningModule):
             f"Training stops here; the last checkpoint is good. Look at these clips, lower model.learning_rate, or set "
             f"trainer.gradient_clip_val."
         )
+
+
+def response_rows(batch: ClipBatch, questions: Sequence[str], responses: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows with name, corpus, question, response, truth_labels, truth_sentiment and valid, one a clip."""
+    return [
+        {
+            "name": record.name,
+            "corpus": record.corpus,
+            "question": question,
+            "response": response,
+            "truth_labels": record.labels,
+            "truth_sentiment": record.sentiment,
+            "valid": valid,
+        }
+        for record, question, response, valid in zip(
+            batch.records, questions, responses, batch.valid.tolist(), strict=True
+        )
+    ]
 
 
 def _check_training_options(rate: float, projector_rate: float | None, warmup_steps: int, warmup_start: float) -> None:

@@ -6,20 +6,28 @@ norm; this one logs what only the loop can know.
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+
+from affect_lightning.model.throughput import StepCost, StepSize, measured_peak, padding_share
 
 # Weight of the newest step in the running averages: about the last 20 steps count (our choice).
 SMOOTHING = 0.1
 
 
 class TrainingMonitor(Callback):
-    """Logs samples a second, the share of time that training waits for data, and how often no face was found.
+    """Logs speed, the share of time that training waits for data, memory, and how often no face was found.
 
-    `speed/samples_per_second` counts clips over wall time, `speed/data_wait_share` is the time between the end of a
-    step and the arrival of the next batch, over the time of the whole step. Both are smoothed over about 20 steps.
+    `speed/samples_per_second` counts clips and `speed/tokens_per_second` their real tokens over wall time;
+    `speed/data_wait_share` is the time between the end of a step and the arrival of the next batch, over the time of
+    the whole step; `speed/peak_share` is the useful work of the language model (`throughput.StepCost`) over what this
+    device does in a large matrix product of the model's number type, measured when training starts. They are smoothed
+    over about 20 steps. `speed/padding_share` is the share of computed positions that hold padding.
+    `memory/peak_gb` is the most that this process had so far, on the GPU or, without one, resident; 1 GB is 1e9 bytes.
     `data/quarantined` counts the clips of all processes that could not be read so far, if the data module counts them;
     for test it is `test/quarantined`.
     `data/frames_without_face` is a share and `data/clips_without_face` a number, of this process since its start.
@@ -31,6 +39,18 @@ class TrainingMonitor(Callback):
         self._seconds_waited = 0.0
         self._seconds_stepped = 0.0
         self._clips = 0.0
+        self._tokens = 0.0
+        self._operations = 0.0
+        self._cost: StepCost | None = None
+        self._peak = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measure what the device can do."""
+        language_model = getattr(getattr(pl_module, "network", None), "language_model", None)
+        if language_model is not None:
+            self._cost = StepCost.of(language_model)
+            dtype = next(language_model.parameters()).dtype
+            self._peak = measured_peak(pl_module.device, dtype)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the time between epochs: validation and checkpoints are not data wait."""
@@ -53,9 +73,24 @@ class TrainingMonitor(Callback):
         whole = self._seconds_stepped + self._seconds_waited
         pl_module.log("speed/samples_per_second", self._clips / whole, prog_bar=True, batch_size=len(batch))
         pl_module.log("speed/data_wait_share", self._seconds_waited / whole, batch_size=len(batch))
+        self._log_tokens(pl_module, whole, len(batch), first)
+        if (peak := _peak_bytes(pl_module.device)) is not None:
+            pl_module.log("memory/peak_gb", peak / 1e9, batch_size=len(batch))
         _log_quarantined(trainer, pl_module, "data/quarantined", len(batch))
         _log_faces(trainer, pl_module, len(batch))
         self._batch_ended = time.perf_counter()
+
+    def _log_tokens(self, module: LightningModule, seconds: float, clips: int, first: bool) -> None:
+        """Tokens, padding and share of the peak; `seconds` is the smoothed time of a step."""
+        step: StepSize | None = getattr(getattr(module, "network", None), "last_step", None)
+        if self._cost is None or step is None:
+            return
+        self._tokens = _smooth(self._tokens, step.tokens, first)
+        self._operations = _smooth(self._operations, self._cost.operations(step), first)
+        padding = padding_share(module.network.language_model, step.lengths)  # type: ignore[union-attr,arg-type]
+        module.log("speed/tokens_per_second", self._tokens / seconds, prog_bar=True, batch_size=clips)
+        module.log("speed/peak_share", self._operations / seconds / self._peak, prog_bar=True, batch_size=clips)
+        module.log("speed/padding_share", padding, batch_size=clips)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log how many clips the test had to do without."""
@@ -81,6 +116,18 @@ def _log_faces(trainer: Trainer, pl_module: LightningModule, batch_size: int) ->
             "data/frames_without_face", counts["frames_without_face"] / counts["frames"], batch_size=batch_size
         )
         pl_module.log("data/clips_without_face", float(counts["clips_without_face"]), batch_size=batch_size)
+
+
+def _peak_bytes(device: torch.device) -> int | None:
+    """Most memory so far; None where the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return usage if sys.platform == "darwin" else 1024 * usage
 
 
 def _smooth(average: float, newest: float, first: bool) -> float:

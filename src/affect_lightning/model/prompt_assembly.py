@@ -3,7 +3,7 @@
 The user turn is rendered by the language model's template and split at the placeholders; text pieces become token ids,
 placeholders become sentinels, and the sentinels' embeddings are replaced by feature tokens. Neighbours:
 `prompting.user_text` writes the placeholders, `affectgpt.py` calls.
-Legend: B clips, K feature tokens of a stream, L text tokens, E embedding width.
+Legend: B clips, K feature tokens of a stream, L text tokens, P of a shared beginning, Q questions, E embedding width.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from affect_lightning.contracts import LanguageModel
 from affect_lightning.errors import ContractError, DataError
+from affect_lightning.model.throughput import StepSize
 from affect_lightning.prompting import PLACEHOLDERS, assemble_user_text
 
 IGNORED_LABEL = -100
@@ -35,11 +36,30 @@ class AssembledPrompts:
         inputs_embeds: [B, L, E].
         attention_mask: [B, L], 1 for real tokens.
         labels: [B, L]; -100 everywhere but on responses.
+        size: Tokens of it, counted without a word from the device.
     """
 
     inputs_embeds: Tensor
     attention_mask: Tensor
     labels: Tensor
+    size: StepSize
+
+
+@dataclass(frozen=True)
+class SharedPrompts:
+    """Q questions on each of B clips: what comes before the question once, the questions Q times a clip.
+
+    Attributes:
+        prefix_embeds: [B, P, E], padding on the left.
+        prefix_mask: [B, P], 1 for real tokens.
+        inputs_embeds: [B * Q, L, E], padding on the left; the Q questions on the first clip come first.
+        attention_mask: [B * Q, L], 1 for real tokens.
+    """
+
+    prefix_embeds: Tensor
+    prefix_mask: Tensor
+    inputs_embeds: Tensor
+    attention_mask: Tensor
 
 
 def prompt_ids(language_model: LanguageModel, user_text: str) -> list[int]:
@@ -94,7 +114,58 @@ def assemble_prompts(
         inputs_embeds=_embed(language_model, ids.to(device), features),
         attention_mask=mask.to(device),
         labels=_padded(labels, IGNORED_LABEL, padding).to(device),
+        size=StepSize(tuple(map(len, rows)), sum(label != IGNORED_LABEL for row in labels for label in row)),
     )
+
+
+def assemble_shared_prompts(
+    language_model: LanguageModel,
+    *,
+    inputs: Sequence[str],
+    names: Sequence[str],
+    subtitles: Sequence[str],
+    questions: Sequence[str],
+    features: Mapping[str, Tensor],
+) -> SharedPrompts:
+    """Assemble several questions on each clip, split where the prompts of a clip begin to differ.
+
+    Args:
+        language_model: Gives template, token ids and embeddings.
+        inputs: Streams that the prompt shows.
+        names: Of the clips, for messages.
+        subtitles: One a clip.
+        questions: Q of them, all asked of every clip.
+        features: Projected tokens [B, K, E] of every shown stream that gives tokens.
+
+    Raises:
+        ContractError: Placeholders and feature tokens of a clip differ in number, or some of them come after the point
+            where the prompts part.
+    """
+    counts = {name: features[name].shape[1] if name in features else 0 for name in PLACEHOLDERS}
+    prefixes, ends = [], []
+    for name, subtitle in zip(names, subtitles, strict=True):
+        rows = [
+            prompt_ids(language_model, assemble_user_text(inputs, subtitle, question, counts)) for question in questions
+        ]
+        shared = min(len(row) for row in rows) - 1  # every prompt keeps a token of its own, if they are all alike
+        alike = (len(set(column)) == 1 for column in zip(*rows, strict=False))
+        split = next((place for place, same in enumerate(alike) if not same), shared)
+        prefix = rows[0][: min(split, shared)]
+        _check_counts(name, prefix, counts)
+        prefixes.append(prefix)
+        ends += [row[len(prefix) :] for row in rows]
+    device = next(iter(features.values())).device if features else next(language_model.parameters()).device
+    prefix_ids, end_ids = _padded(prefixes, 0, "left").to(device), _padded(ends, 0, "left").to(device)
+    return SharedPrompts(
+        prefix_embeds=_embed(language_model, prefix_ids, features),
+        prefix_mask=_real(prefixes).to(device),
+        inputs_embeds=_embed(language_model, end_ids, {}),
+        attention_mask=_real(ends).to(device),
+    )
+
+
+def _real(rows: Sequence[Sequence[int]]) -> Tensor:
+    return _padded([[1] * len(row) for row in rows], 0, "left")
 
 
 def _check_counts(name: str, ids: Sequence[int], counts: Mapping[str, int]) -> None:

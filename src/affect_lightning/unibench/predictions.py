@@ -99,28 +99,36 @@ _OPTIONAL: dict[str, Any] = {"given_labels": None, "given_sentiment": None, "mis
 _FIELDS = tuple(name for name in Prediction.__dataclass_fields__ if name not in _OPTIONAL)
 
 
-def group_by_corpus(predictions: Iterable[Prediction]) -> dict[str, list[Prediction]]:
+def group_by_corpus(
+    predictions: Iterable[Prediction], *, several_questions: bool = False
+) -> dict[str, list[Prediction]]:
     """Predictions by set, sorted by name within a set.
 
+    Args:
+        predictions: Of any number of sets.
+        several_questions: Whether a clip may have a prediction for each of several questions, which stay in their
+            order; scores need one a clip.
+
     Raises:
-        DataError: A set has two predictions for one clip.
+        DataError: A set has two predictions for one clip, or for one question on it.
     """
     groups: dict[str, list[Prediction]] = {}
     for prediction in predictions:
         groups.setdefault(prediction.corpus, []).append(prediction)
     for corpus, group in groups.items():
         group.sort(key=lambda prediction: prediction.name)
-        for first, second in itertools.pairwise(group):
-            if first.name == second.name:
+        keys = sorted((row.name, row.question if several_questions else "") for row in group)
+        for first, second in itertools.pairwise(keys):
+            if first == second:
                 raise DataError(
-                    f"The set {corpus} has more than one prediction for the clip {first.name!r}. A clip is scored "
+                    f"The set {corpus} has more than one prediction for the clip {first[0]!r}. A clip is scored "
                     f"once: remove the repeated rows, or test with one question a clip."
                 )
     return groups
 
 
 def write_predictions(folder: Path | str, predictions: Iterable[Prediction]) -> list[Path]:
-    """Write `folder/<set>.jsonl` for each set, whole or not at all, one clip a line, sorted by name.
+    """Write `folder/<set>.jsonl` for each set, whole or not at all, one response a line, sorted by the clip's name.
 
     Args:
         folder: Usually `runs/<experiment>/<version>/predictions`.
@@ -130,11 +138,11 @@ def write_predictions(folder: Path | str, predictions: Iterable[Prediction]) -> 
         The files written.
 
     Raises:
-        DataError: Two predictions for one clip, or a set whose name cannot be a file's name.
+        DataError: Two predictions for one question on a clip, or a set whose name cannot be a file's name.
         WritingError: The system refuses to write.
     """
     contents: dict[Path, str] = {}
-    for corpus, group in group_by_corpus(predictions).items():
+    for corpus, group in group_by_corpus(predictions, several_questions=True).items():
         if not corpus or Path(corpus).name != corpus:
             raise DataError(f"The set's name {corpus!r} cannot be the name of a file; use letters, digits and dashes.")
         lines = [json.dumps(prediction.to_row(), ensure_ascii=False) for prediction in group]

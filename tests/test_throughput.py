@@ -1,0 +1,95 @@
+"""What a step costs, the meter, and ways to run the blocks that change no number."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from affect_lightning.errors import ConfigurationError
+from affect_lightning.model import AffectGPT, ModelConfiguration
+from affect_lightning.model.block_execution import compile_blocks, recompute_activations
+from affect_lightning.model.throughput import StepCost, StepSize, measured_peak, padding_share
+from model_cases import TINY_PARTS, perturb, random_batch
+
+
+def build() -> AffectGPT:
+    torch.manual_seed(0)
+    network = AffectGPT.from_configuration(ModelConfiguration.resolve(**TINY_PARTS))
+    perturb(network)
+    return network.train()
+
+
+def gradients(network: AffectGPT) -> tuple[float, list[torch.Tensor]]:
+    loss = network(random_batch())
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    return float(loss.detach()), [gradient.clone() for gradient in torch.autograd.grad(loss, weights)]
+
+
+def test_recomputed_blocks_give_the_same_gradients_and_keep_less():
+    plain, recomputed = build(), build()
+    names = list(recomputed.state_dict())
+    recompute_activations(recomputed.language_model.shardable_blocks())
+    assert list(recomputed.state_dict()) == names
+    calls = []
+    block = recomputed.language_model.shardable_blocks()[0]
+    block.self_attn.register_forward_pre_hook(lambda *_: calls.append(1))
+    (loss, wanted), (other_loss, found) = gradients(plain), gradients(recomputed)
+    assert loss == other_loss
+    for one, other in zip(wanted, found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+    assert len(calls) == 2  # forward, and again in backward
+    recomputed.generate(random_batch(), max_new_tokens=2)
+    assert len(calls) == 4  # a prompt and a token: nothing is computed twice
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch's tracer asks for it
+def test_compiled_blocks_give_the_same_gradients():
+    plain, compiled = build(), build()
+    compile_blocks(compiled.language_model.shardable_blocks(), "aot_eager")
+    (loss, wanted), (other_loss, found) = gradients(plain), gradients(compiled)
+    assert loss == pytest.approx(other_loss, rel=1e-5)
+    for one, other in zip(wanted, found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_an_unknown_backend_is_refused():
+    with pytest.raises(ConfigurationError, match="compile_backend is one of .*inductor.*got 'fast'"):
+        compile_blocks([], "fast")
+
+
+def test_the_cost_counts_what_torch_counts():
+    """Against torch's own counter of operations, on a step with one clip: no padding, nothing twice."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    network = AffectGPT.from_configuration(ModelConfiguration.resolve(**{**TINY_PARTS, "inputs": ["audio", "text"]}))
+    network.train()
+    language_model = network.language_model
+    language_model.causal_model.set_attn_implementation("eager")  # torch does not count its CPU attention kernel
+    language_model.attends_clipwise = False
+    lengths, words = 96, len(language_model.tokenizer)
+    embeddings = torch.randn(1, lengths, language_model.embedding_width, requires_grad=True)
+    labels = torch.full((1, lengths), -100)
+    labels[0, -20:] = 7
+    with FlopCounterMode(display=False) as counter:
+        language_model.loss(embeddings, torch.ones(1, lengths, dtype=torch.long), labels).backward()
+    cost = StepCost.of(language_model)
+    assert cost.words == words
+    ours = cost.operations(StepSize((lengths,), 20))
+    # Eager attention computes the half that the causal mask hides, too: 12 L^2 E a block in place of 6.
+    hidden_half = 6 * cost.blocks * cost.width * lengths**2
+    assert ours + hidden_half == pytest.approx(counter.get_total_flops(), rel=0.02)
+
+
+def test_padding_is_what_the_language_model_computes_for_nothing():
+    language_model = build().language_model
+    assert padding_share(language_model, [3, 9]) == 0.0  # packed
+    language_model.attends_clipwise = False
+    assert padding_share(language_model, [300, 900]) == pytest.approx(1 / 3)
+    assert padding_share(language_model, [7, 7]) == 0.0
+    assert padding_share(language_model, []) == 0.0
+
+
+def test_measured_peak_is_a_speed_and_draws_nothing():
+    state = torch.get_rng_state()
+    assert measured_peak(torch.device("cpu"), torch.float32) > 1e8
+    assert torch.equal(torch.get_rng_state(), state)
