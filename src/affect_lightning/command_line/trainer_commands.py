@@ -29,12 +29,14 @@ from affect_lightning.command_line.plugin_arguments import (
     plugin_help,
     take_plugin_words,
 )
+from affect_lightning.command_line.resuming import choose_strategy, find_last_checkpoint
 from affect_lightning.data.module import ClipDataModule
 from affect_lightning.data.own_clips import OWN_CORPUS
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.model.module import AffectGPTModule
 from affect_lightning.model.monitoring import TrainingMonitor
 from affect_lightning.plugin_loading import resolve_choice
+from affect_lightning.training import LossSpikeLog, ResumeCheckpoint, StoppedBySignal
 from affect_lightning.unibench.callback import BenchmarkCallback
 from affect_lightning.unibench.predictions import read_predictions
 from affect_lightning.unibench.reports import read_report
@@ -98,7 +100,9 @@ class AffectCLI(LightningCLI):
         """Add our callbacks' options, link what data must know of the model, and name the plugins in the help."""
         parser.add_lightning_class_args(BenchmarkCallback, "benchmark")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.set_defaults({"checkpoint.save_last": True, "checkpoint.auto_insert_metric_name": False})
+        parser.add_lightning_class_args(ResumeCheckpoint, "resume")
+        parser.add_lightning_class_args(LossSpikeLog, "spikes")
+        parser.set_defaults({"checkpoint.auto_insert_metric_name": False})
         parser.link_arguments("model.inputs", "data.inputs", compute_fn=_default_inputs)
         parser.link_arguments("model.fused_streams", "data.fused_streams", compute_fn=_default_fused_streams)
         parser.link_arguments("model.video_encoder", "data.video_encoder")
@@ -128,6 +132,9 @@ class AffectCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Settle what depends on the device and on the checkpoint."""
         section = self.config[self.config.subcommand]
+        section.checkpoint.save_last = False  # last.ckpt is the business of `resume`
+        choose_strategy(section)
+        find_last_checkpoint(section, self.config.subcommand)
         if section.trainer.precision is None:
             section.trainer.precision = fitting_precision(str(section.trainer.accelerator))
         _place_results_beside_checkpoint(section)
@@ -200,7 +207,11 @@ def run(words: Sequence[str]) -> int:
     as_json = "--json" in rest
     rest = [word for word in rest if word != "--json"]
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        program = AffectCLI(rest, overrides)
+        try:
+            program = AffectCLI(rest, overrides)
+        except StoppedBySignal as stop:
+            print(f"affect-lightning: {stop}", file=sys.stderr, flush=True)
+            raise
     if program.trainer.is_global_zero:
         _print_results(program, as_json)
     return 0

@@ -26,7 +26,7 @@ from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.encoding import build_encoders, encode_stream
 from affect_lightning.model.feature_scaling import build_feature_scaling
 from affect_lightning.model.projectors import build_projector, embedding_size
-from affect_lightning.model.prompt_assembly import AssembledPrompts, assemble_prompts
+from affect_lightning.model.prompt_assembly import IGNORED_LABEL, AssembledPrompts, assemble_prompts
 from affect_lightning.plugin_loading import build_part
 
 _FUSED = "multi"
@@ -228,8 +228,23 @@ class AffectGPT(nn.Module):
             DataError: A clip has no response.
             ContractError: See `encode` and `prompt_assembly`.
         """
+        return self.loss_with_count(batch, features)[0]
+
+    def loss_with_count(
+        self, batch: ClipBatch, features: Mapping[str, FeatureSequence] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """What `forward` gives, and the number of response tokens that it is the mean of.
+
+        A clip that is not valid is not learnt from; a batch of nothing else has a loss of 0 and no tokens.
+        """
         prompts = self.assemble(batch, self.encode(batch) if features is None else features, learn=True)
-        return self.language_model.loss(prompts.inputs_embeds, prompts.attention_mask, prompts.labels)
+        labels = prompts.labels.masked_fill(~batch.valid.to(prompts.labels.device).unsqueeze(1), IGNORED_LABEL)
+        count = (labels[:, 1:] != IGNORED_LABEL).sum()
+        learnt = bool(batch.valid.any())
+        loss = self.language_model.loss(
+            prompts.inputs_embeds, prompts.attention_mask, labels if learnt else prompts.labels
+        )
+        return (loss if learnt else loss * 0.0), count
 
     @torch.no_grad()
     def generate(

@@ -21,6 +21,7 @@ import torch
 
 from affect_lightning.errors import CheckpointError
 from affect_lightning.model.configuration import ModelConfiguration
+from affect_lightning.model.sharded_checkpoints import read_sharded
 
 if TYPE_CHECKING:
     from affect_lightning.model.affectgpt import AffectGPT
@@ -31,13 +32,16 @@ _LANGUAGE_MODEL = "language_model."
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a Lightning checkpoint of this package as plain data.
+    """Read a Lightning checkpoint of this package as plain data; one of shards is put together.
 
     Raises:
         CheckpointError: No such file, not a checkpoint, pickled objects inside, or another program's.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        if Path(path).is_dir():
+            checkpoint = read_sharded(Path(path))
+        else:
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no checkpoint {path}.") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
