@@ -24,7 +24,7 @@ from affect_lightning.errors import CheckpointError, ContractError
 from affect_lightning.model.branches import build_branch
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.encoding import build_encoders, encode_stream
-from affect_lightning.model.feature_scaling import build_feature_scaling
+from affect_lightning.model.feature_scaling import StandardScaling, build_feature_scaling
 from affect_lightning.model.projectors import build_projector, embedding_size
 from affect_lightning.model.prompt_assembly import IGNORED_LABEL, AssembledPrompts, assemble_prompts
 from affect_lightning.plugin_loading import build_part
@@ -186,16 +186,20 @@ class AffectGPT(nn.Module):
         encoders = {name: self.audio_encoder if name == "audio" else self.video_encoder for name in streams}
         return {name: encode_stream(batch, name, encoder) for name, encoder in encoders.items()}
 
-    def project(self, features: Mapping[str, FeatureSequence]) -> dict[str, Tensor]:
+    def project(self, features: Mapping[str, FeatureSequence], valid: Tensor | None = None) -> dict[str, Tensor]:
         """Fuse, compress and project encoded streams (Z_f and the branches; H).
 
         Args:
             features: What `encode` gives, or the same from a cache.
+            valid: False for clips [B] that the statistics of `feature_norm: standard` leave out; None means all count.
 
         Returns:
             Tokens [B, K, E] of every shown stream that gives tokens.
         """
-        scaled = {name: self.feature_scaling[name](stream) for name, stream in features.items()}
+        scaled = {}
+        for name, stream in features.items():
+            scaling = self.feature_scaling[name]
+            scaled[name] = scaling(stream, valid) if isinstance(scaling, StandardScaling) else scaling(stream)
         tokens = {name: branch(scaled[name]) for name, branch in self.branches.items()}
         if _FUSED in self.projectors and self.pre_fusion is not None:
             tokens[_FUSED] = self.pre_fusion({name: scaled[name] for name in self.configuration.fused_streams}).tokens
@@ -209,7 +213,7 @@ class AffectGPT(nn.Module):
             names=batch.names,
             subtitles=batch.subtitles,
             questions=batch.questions,
-            features=self.project(features),
+            features=self.project(features, batch.valid),
             responses=batch.responses if learn else None,
             padding="right" if learn else "left",
         )

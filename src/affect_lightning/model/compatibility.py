@@ -28,9 +28,7 @@ TRAINING_OPTIONS = (
 _ARITHMETIC = ("dtype", "attn_implementation")
 
 
-def check_fits(
-    stored: Mapping[str, Any], wanted: Mapping[str, Any], source: str, *, goes_on_training: bool
-) -> None:
+def check_fits(stored: Mapping[str, Any], wanted: Mapping[str, Any], source: str, *, goes_on_training: bool) -> None:
     """Compare a checkpoint's hyperparameters with those of the module.
 
     Args:

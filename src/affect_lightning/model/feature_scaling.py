@@ -53,10 +53,16 @@ class StandardScaling(nn.Module):
         self.mean: Tensor
         self.squares: Tensor
 
-    def forward(self, stream: FeatureSequence) -> FeatureSequence:
-        """Tokens of mean about 0 and deviation about 1 in each feature; unchanged before any training batch."""
+    def forward(self, stream: FeatureSequence, counted: Tensor | None = None) -> FeatureSequence:
+        """Tokens of mean about 0 and deviation about 1 in each feature; unchanged before any training batch.
+
+        Args:
+            stream: To scale.
+            counted: False for clips [B] that the statistics leave out; None means all count.
+        """
         if self.training:
-            self._count_in(stream.tokens[stream.mask].detach().float())
+            mask = stream.mask if counted is None else stream.mask & counted.to(stream.mask.device).unsqueeze(1)
+            self._count_in(stream.tokens[mask].detach().float())
         if self.count < 2:
             return stream
         deviation = (self.squares / self.count).sqrt()

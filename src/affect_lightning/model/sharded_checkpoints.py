@@ -49,9 +49,7 @@ def take_shards(checkpoint: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
         shards[path] = {"tensor": value.to_local().detach().cpu(), "start": start}
         return {FORMAT: list(value.shape), "dtype": torch.empty(0, dtype=value.dtype)}
 
-    rest = {
-        name: _mapped(value, name, take) if name in _SHARDED else value for name, value in checkpoint.items()
-    }
+    rest = {name: _mapped(value, name, take) if name in _SHARDED else value for name, value in checkpoint.items()}
     return rest, shards
 
 

@@ -139,7 +139,7 @@ class ResumeCheckpoint(Checkpoint):
             keep_earlier(target)
         before, self.last_model_path = self.last_model_path, str(target)  # the path is part of what is saved
         try:
-            trainer.save_checkpoint(target)
+            trainer.save_checkpoint(target, weights_only=False)
         except BaseException:
             self.last_model_path = before
             raise

@@ -126,7 +126,9 @@ class FullyShardedStrategy(ModelParallelStrategy):
         assert self.lightning_module is not None
         targets = dict(self.lightning_module.named_parameters())
         state = {
-            name: like_parameter(value, targets[name]) if name in targets and targets[name].shape == value.shape else value
+            name: like_parameter(value, targets[name])
+            if name in targets and targets[name].shape == value.shape
+            else value
             for name, value in checkpoint["state_dict"].items()
         }
         self.lightning_module.load_state_dict(state)
