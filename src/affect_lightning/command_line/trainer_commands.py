@@ -49,6 +49,7 @@ EXPECTED_WARNINGS = (
     "LightningCLI's args parameter",  # the words come from the command line, by way of program.py
     r"Found \d+ module\(s\) in eval mode",  # the frozen encoders, on purpose
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # inside Lightning 2.6 with torch 2.15
+    r"Checkpoint directory .* exists and is not empty",  # so it is when a run goes on
     r"The '\w+_dataloader' does not have many workers",  # `data.workers` is the user's choice
 )
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
@@ -212,8 +213,9 @@ def run(words: Sequence[str]) -> int:
         except StoppedBySignal as stop:
             print(f"affect-lightning: {stop}", file=sys.stderr, flush=True)
             raise
+    folder = _results_folder(program.trainer, program.config.subcommand)  # asks all processes
     if program.trainer.is_global_zero:
-        _print_results(program, as_json)
+        _print_results(program.config.subcommand, folder, as_json)
     return 0
 
 
@@ -225,10 +227,8 @@ def silence_expected_warnings() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def _print_results(program: AffectCLI, as_json: bool) -> None:
+def _print_results(command: str, folder: Path, as_json: bool) -> None:
     """Say what came out: the folder of a training, the scores' report, or the responses."""
-    command = program.config.subcommand
-    folder = _results_folder(program.trainer, command)
     result: dict[str, Any] = {"command": command, "folder": str(folder)}
     if command == "predict":
         result["responses"] = [

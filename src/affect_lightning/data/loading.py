@@ -292,10 +292,9 @@ class ClipLoader:
         return {"epoch": self.epoch, "batches": self._given_out, "plan": self.plan.state_options()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on after the last batch that was given out, also with another number of processes if all of them together
-        take as many clips a step as before.
+        """Go on after the last batch that was given out.
 
-        A state of another set, batch size, seed or number of clips a step cannot be continued exactly: its epoch starts
+        The number of processes may be another one if all together take as many clips a step as before. A state of another set, batch size, seed or number of clips a step cannot be continued exactly: its epoch starts
         again, with a warning.
         """
         self.epoch, self._given_out = state["epoch"], state["batches"]
@@ -320,8 +319,10 @@ def _without_value(batch: ClipBatch) -> ClipBatch:
 
 
 def _order_key(options: dict[str, Any]) -> dict[str, Any]:
-    """The options without how a step's clips are dealt out to processes; a packed set's order is by rank, so there all
-    count."""
+    """What the order of steps depends on: not how a step's clips are dealt out to processes.
+
+    A packed set's order is drawn for each rank, so there everything counts.
+    """
     if "packed" in options:
         return options
     kept = {name: value for name, value in options.items() if name not in ("batch_size", "world_size")}

@@ -34,5 +34,5 @@ def seed_step(seed: int, epoch: int, batch: int, rank: int) -> None:
     """
     value = step_seed(seed, epoch, batch, rank)
     torch.manual_seed(value)
-    np.random.seed(value % 2**32)  # noqa: NPY002  # third parties' parts draw from the global one
+    np.random.seed(value % 2**32)  # third parties' parts draw from the global one
     random.seed(value)
