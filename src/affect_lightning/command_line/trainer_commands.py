@@ -29,12 +29,14 @@ from affect_lightning.command_line.plugin_arguments import (
     plugin_help,
     take_plugin_words,
 )
+from affect_lightning.command_line.resuming import choose_strategy, find_last_checkpoint
 from affect_lightning.data.module import ClipDataModule
 from affect_lightning.data.own_clips import OWN_CORPUS
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.model.module import AffectGPTModule
 from affect_lightning.model.monitoring import TrainingMonitor
 from affect_lightning.plugin_loading import resolve_choice
+from affect_lightning.training import LossSpikeLog, ResumeCheckpoint, StoppedBySignal
 from affect_lightning.unibench.callback import BenchmarkCallback
 from affect_lightning.unibench.predictions import read_predictions
 from affect_lightning.unibench.reports import read_report
@@ -47,6 +49,7 @@ EXPECTED_WARNINGS = (
     "LightningCLI's args parameter",  # the words come from the command line, by way of program.py
     r"Found \d+ module\(s\) in eval mode",  # the frozen encoders, on purpose
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # inside Lightning 2.6 with torch 2.15
+    r"Checkpoint directory .* exists and is not empty",  # so it is when a run goes on
     r"The '\w+_dataloader' does not have many workers",  # `data.workers` is the user's choice
 )
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
@@ -98,7 +101,9 @@ class AffectCLI(LightningCLI):
         """Add our callbacks' options, link what data must know of the model, and name the plugins in the help."""
         parser.add_lightning_class_args(BenchmarkCallback, "benchmark")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.set_defaults({"checkpoint.save_last": True, "checkpoint.auto_insert_metric_name": False})
+        parser.add_lightning_class_args(ResumeCheckpoint, "resume")
+        parser.add_lightning_class_args(LossSpikeLog, "spikes")
+        parser.set_defaults({"checkpoint.auto_insert_metric_name": False})
         parser.link_arguments("model.inputs", "data.inputs", compute_fn=_default_inputs)
         parser.link_arguments("model.fused_streams", "data.fused_streams", compute_fn=_default_fused_streams)
         parser.link_arguments("model.video_encoder", "data.video_encoder")
@@ -131,6 +136,9 @@ class AffectCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Settle what depends on the device and on the checkpoint."""
         section = self.config[self.config.subcommand]
+        section.checkpoint.save_last = False  # last.ckpt is the business of `resume`
+        choose_strategy(section)
+        find_last_checkpoint(section, self.config.subcommand)
         if section.trainer.precision is None:
             section.trainer.precision = fitting_precision(str(section.trainer.accelerator))
         _place_results_beside_checkpoint(section)
@@ -203,9 +211,14 @@ def run(words: Sequence[str]) -> int:
     as_json = "--json" in rest
     rest = [word for word in rest if word != "--json"]
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        program = AffectCLI(rest, overrides)
+        try:
+            program = AffectCLI(rest, overrides)
+        except StoppedBySignal as stop:
+            print(f"affect-lightning: {stop}", file=sys.stderr, flush=True)
+            raise
+    folder = _results_folder(program.trainer, program.config.subcommand)  # asks all processes
     if program.trainer.is_global_zero:
-        _print_results(program, as_json)
+        _print_results(program.config.subcommand, folder, as_json)
     return 0
 
 
@@ -217,10 +230,8 @@ def silence_expected_warnings() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def _print_results(program: AffectCLI, as_json: bool) -> None:
+def _print_results(command: str, folder: Path, as_json: bool) -> None:
     """Say what came out: the folder of a training, the scores' report, or the responses."""
-    command = program.config.subcommand
-    folder = _results_folder(program.trainer, command)
     result: dict[str, Any] = {"command": command, "folder": str(folder)}
     if command == "predict":
         result["responses"] = [

@@ -294,7 +294,7 @@ class ClipLoader:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on after the last batch that was given out.
 
-        A state of another set, batch size, seed or number of processes cannot be continued exactly: its epoch starts
+        The number of processes may be another one if all together take as many clips a step as before. A state of another set, batch size, seed or number of clips a step cannot be continued exactly: its epoch starts
         again, with a warning.
         """
         self.epoch, self._given_out = state["epoch"], state["batches"]
@@ -302,7 +302,7 @@ class ClipLoader:
         changed = [
             f"{name} {before.get(name)} -> {now.get(name)}"
             for name in {**now, **before}
-            if before.get(name) != now.get(name)
+            if before.get(name) != now.get(name) and _order_key(before) != _order_key(now)
         ]
         if changed:
             self._given_out = 0
@@ -316,3 +316,14 @@ class ClipLoader:
 def _without_value(batch: ClipBatch) -> ClipBatch:
     """The batch with all clips marked as not valid."""
     return replace(batch, valid=torch.zeros_like(batch.valid))
+
+
+def _order_key(options: dict[str, Any]) -> dict[str, Any]:
+    """What the order of steps depends on: not how a step's clips are dealt out to processes.
+
+    A packed set's order is drawn for each rank, so there everything counts.
+    """
+    if "packed" in options:
+        return options
+    kept = {name: value for name, value in options.items() if name not in ("batch_size", "world_size")}
+    return {**kept, "step": options["batch_size"] * options["world_size"]}

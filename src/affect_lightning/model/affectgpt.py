@@ -26,10 +26,14 @@ from affect_lightning.errors import CheckpointError, ContractError
 from affect_lightning.model.branches import build_branch
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.encoding import build_encoders, encode_stream
-from affect_lightning.model.feature_scaling import build_feature_scaling
+from affect_lightning.model.feature_scaling import StandardScaling, build_feature_scaling
 from affect_lightning.model.projectors import build_projector, embedding_size
-from affect_lightning.model.prompt_assembly import AssembledPrompts, assemble_prompts
-from affect_lightning.model.prompt_assembly import AssembledPrompts, assemble_prompts, assemble_shared_prompts
+from affect_lightning.model.prompt_assembly import (
+    IGNORED_LABEL,
+    AssembledPrompts,
+    assemble_prompts,
+    assemble_shared_prompts,
+)
 from affect_lightning.model.stream_dropout import drop_streams
 from affect_lightning.model.throughput import StepSize
 from affect_lightning.plugin_loading import build_part
@@ -193,16 +197,20 @@ class AffectGPT(nn.Module):
         encoders = {name: self.audio_encoder if name == "audio" else self.video_encoder for name in streams}
         return {name: encode_stream(batch, name, encoder) for name, encoder in encoders.items()}
 
-    def project(self, features: Mapping[str, FeatureSequence]) -> dict[str, Tensor]:
+    def project(self, features: Mapping[str, FeatureSequence], valid: Tensor | None = None) -> dict[str, Tensor]:
         """Fuse, compress and project encoded streams (Z_f and the branches; H).
 
         Args:
             features: What `encode` gives, or the same from a cache.
+            valid: False for clips [B] that the statistics of `feature_norm: standard` leave out; None means all count.
 
         Returns:
             Tokens [B, K, E] of every shown stream that gives tokens.
         """
-        scaled = {name: self.feature_scaling[name](stream) for name, stream in features.items()}
+        scaled = {}
+        for name, stream in features.items():
+            scaling = self.feature_scaling[name]
+            scaled[name] = scaling(stream, valid) if isinstance(scaling, StandardScaling) else scaling(stream)
         if self.training and self.configuration.stream_dropout:
             scaled = drop_streams(scaled, self.configuration.stream_dropout)
         tokens = {name: branch(scaled[name]) for name, branch in self.branches.items()}
@@ -218,7 +226,7 @@ class AffectGPT(nn.Module):
             names=batch.names,
             subtitles=batch.subtitles,
             questions=batch.questions,
-            features=self.project(features),
+            features=self.project(features, batch.valid),
             responses=batch.responses if learn else None,
             padding="right" if learn else "left",
         )
@@ -237,9 +245,24 @@ class AffectGPT(nn.Module):
             DataError: A clip has no response.
             ContractError: See `encode` and `prompt_assembly`.
         """
+        return self.loss_with_count(batch, features)[0]
+
+    def loss_with_count(
+        self, batch: ClipBatch, features: Mapping[str, FeatureSequence] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """What `forward` gives, and the number of response tokens that it is the mean of.
+
+        A clip that is not valid is not learnt from; a batch of nothing else has a loss of 0 and no tokens.
+        """
         prompts = self.assemble(batch, self.encode(batch) if features is None else features, learn=True)
         self.last_step = prompts.size
-        return self.language_model.loss(prompts.inputs_embeds, prompts.attention_mask, prompts.labels)
+        labels = prompts.labels.masked_fill(~batch.valid.to(prompts.labels.device).unsqueeze(1), IGNORED_LABEL)
+        count = (labels[:, 1:] != IGNORED_LABEL).sum()
+        learnt = bool(batch.valid.any())
+        loss = self.language_model.loss(
+            prompts.inputs_embeds, prompts.attention_mask, labels if learnt else prompts.labels
+        )
+        return (loss if learnt else loss * 0.0), count
 
     @torch.no_grad()
     def generate(

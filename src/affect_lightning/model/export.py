@@ -21,6 +21,7 @@ import torch
 
 from affect_lightning.errors import CheckpointError
 from affect_lightning.model.configuration import ModelConfiguration
+from affect_lightning.model.sharded_checkpoints import read_sharded
 
 if TYPE_CHECKING:
     from affect_lightning.model.affectgpt import AffectGPT
@@ -31,13 +32,13 @@ _LANGUAGE_MODEL = "language_model."
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a Lightning checkpoint of this package as plain data.
+    """Read a Lightning checkpoint of this package as plain data; one of shards is put together.
 
     Raises:
         CheckpointError: No such file, not a checkpoint, pickled objects inside, or another program's.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = _stored(Path(path))
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no checkpoint {path}.") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
@@ -53,11 +54,17 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
+def _stored(path: Path) -> Any:
+    if path.is_dir():
+        return read_sharded(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
 def export_checkpoint(checkpoint: str | Path, folder: str | Path) -> Path:
     """Write a checkpoint's trained weights as a folder that `AffectGPT.from_pretrained` reads.
 
     Args:
-        checkpoint: A `.ckpt` file of this package.
+        checkpoint: A `.ckpt` file of this package, or a folder of shards.
         folder: To be made; must not exist or be empty.
 
     Returns:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from affect_lightning.contracts import FeatureSequence
+from affect_lightning.model.processes import gather_from_processes, process_count
 
 _EPSILON = 1e-6
 
@@ -38,7 +39,9 @@ class StandardScaling(nn.Module):
     """Standardisation of each feature by the mean and deviation of all real tokens seen in training.
 
     The statistics are exact running sums, not an average that forgets; they stay as they are outside training, and
-    they are in the checkpoint. In training a batch is counted before it is scaled.
+    they are in the checkpoint. In training a batch is counted before it is scaled. Every process counts the batches of
+    all, so all hold the same sums. A token with a value that is no finite number is left out: one broken clip makes one
+    loss NaN, not every loss after it.
     """
 
     def __init__(self, width: int) -> None:
@@ -50,10 +53,16 @@ class StandardScaling(nn.Module):
         self.mean: Tensor
         self.squares: Tensor
 
-    def forward(self, stream: FeatureSequence) -> FeatureSequence:
-        """Tokens of mean about 0 and deviation about 1 in each feature; unchanged before any training batch."""
+    def forward(self, stream: FeatureSequence, counted: Tensor | None = None) -> FeatureSequence:
+        """Tokens of mean about 0 and deviation about 1 in each feature; unchanged before any training batch.
+
+        Args:
+            stream: To scale.
+            counted: False for clips [B] that the statistics leave out; None means all count.
+        """
         if self.training:
-            self._count_in(stream.tokens[stream.mask].detach().float())
+            mask = stream.mask if counted is None else stream.mask & counted.to(stream.mask.device).unsqueeze(1)
+            self._count_in(stream.tokens[mask].detach().float())
         if self.count < 2:
             return stream
         deviation = (self.squares / self.count).sqrt()
@@ -64,13 +73,20 @@ class StandardScaling(nn.Module):
 
     @torch.no_grad()
     def _count_in(self, tokens: Tensor) -> None:
-        """Merge the tokens [R, D] of a batch into the sums (Chan, Golub and LeVeque 1979)."""
-        added = len(tokens)
-        if not added:
+        """Count the tokens [R, D] of this process's batch, and those of the other processes."""
+        tokens = tokens[tokens.isfinite().all(dim=1)]
+        if process_count() == 1 and not len(tokens):
             return
-        batch_mean = tokens.mean(dim=0)
+        added = torch.full_like(self.count, len(tokens))
+        mean = tokens.mean(dim=0) if len(tokens) else torch.zeros_like(self.mean)
+        squares = (tokens - mean).square().sum(dim=0)
+        for other in gather_from_processes(torch.cat([added.reshape(1), mean, squares])):
+            self._merge(other[0], *other[1:].chunk(2))
+
+    def _merge(self, added: Tensor, batch_mean: Tensor, batch_squares: Tensor) -> None:
+        """Merge a batch's sums into the running ones (Chan, Golub and LeVeque 1979); one of no tokens changes nothing."""
         difference = batch_mean - self.mean
-        total = self.count + added
-        self.squares += (tokens - batch_mean).square().sum(dim=0) + difference.square() * self.count * added / total
+        total = (self.count + added).clamp(min=1.0)
+        self.squares += batch_squares + difference.square() * self.count * added / total
         self.mean += difference * added / total
         self.count += added

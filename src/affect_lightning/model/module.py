@@ -15,11 +15,16 @@ from torch import Tensor
 from torch.nn.modules.module import _IncompatibleKeys
 
 from affect_lightning.contracts import ClipBatch
-from affect_lightning.errors import AffectLightningError, CheckpointError, ConfigurationError
+from affect_lightning.errors import CheckpointError, ConfigurationError
 from affect_lightning.model.affectgpt import AffectGPT, check_state
 from affect_lightning.model.block_execution import compile_blocks, recompute_activations
+from affect_lightning.model.compatibility import check_fits
 from affect_lightning.model.configuration import ModelConfiguration
+from affect_lightning.model.nonfinite import MAX_SKIPPED_STEPS, NonFiniteGuard, OnNonFinite, last_checkpoint_of
+from affect_lightning.model.processes import share_of_mean
+from affect_lightning.model.randomness import seed_step
 from affect_lightning.model.schedule import learning_rate_factor, schedule_length
+from affect_lightning.model.sharding import shard_network, whole_tensor
 from affect_lightning.prompting import question_text
 
 _PREFIX = "network."
@@ -55,6 +60,8 @@ class AffectGPTModule(LightningModule):
         activation_checkpointing: bool = False,
         compile_backend: str | None = None,
         seed: int = 0,
+        on_nonfinite: OnNonFinite = "stop",
+        max_skipped_steps: int = MAX_SKIPPED_STEPS,
     ) -> None:
         """Check the configuration; `configure_model` builds the parts.
 
@@ -90,7 +97,9 @@ class AffectGPTModule(LightningModule):
                 backward pass: less memory for a third more arithmetic (off, our choice).
             compile_backend: torch.compile backend for these blocks, such as inductor (None, our choice: compiling
                 takes minutes).
-            seed: Of the sampling, and of the initial weights of what trains.
+            seed: Of the sampling, of the initial weights of what trains, and of what is drawn in a step (dropout).
+            on_nonfinite: What a loss or gradient that is NaN or infinite does: `stop` the run, or `skip` the step.
+            max_skipped_steps: Steps that `skip` may leave out before it stops the run too (10, our choice).
 
         Raises:
             ConfigurationError: An option is out of range.
@@ -117,7 +126,7 @@ class AffectGPTModule(LightningModule):
         self.save_hyperparameters({**arguments, **self.configuration.as_dict()})  # resolved, so that it reloads alike
         self.strict_loading = False  # frozen weights are in no checkpoint; load_state_dict checks the rest itself
         self.network: AffectGPT | None = None
-        self._batch_names: list[str] = []
+        self.nonfinite = NonFiniteGuard(on_nonfinite, max_skipped_steps)
 
     @classmethod
     def from_checkpoint_values(cls, checkpoint: Mapping[str, Any], source: str) -> AffectGPTModule:
@@ -155,6 +164,7 @@ class AffectGPTModule(LightningModule):
         """Build the network, once; the initial weights of what trains depend on `seed` only.
 
         Encoders are left out where the trainer's data module has `feature_widths`: its batches bring cached features.
+        For training under the strategy `fsdp` it is sharded here.
         """
         if self.network is None:
             data = getattr(self._trainer, "datamodule", None)
@@ -166,6 +176,8 @@ class AffectGPTModule(LightningModule):
                 recompute_activations(blocks)
             if self.hparams["compile_backend"] is not None:
                 compile_blocks(blocks, self.hparams["compile_backend"])
+            if self.device_mesh is not None and self.trainer.state.fn == "fit":
+                shard_network(self.network, self.device_mesh["data_parallel"], self.trainer.precision)
 
     def state_dict(self, *arguments: Any, **options: Any) -> Any:
         """Trained weights only: what a checkpoint holds."""
@@ -188,39 +200,67 @@ class AffectGPTModule(LightningModule):
         super().load_state_dict(state_dict, strict=False, assign=assign)
         return _IncompatibleKeys([], [])  # frozen weights are no gap: Lightning would warn of each
 
-    def training_step(self, batch: ClipBatch, batch_index: int) -> Tensor:
-        """Loss of a batch; a loss that is no finite number stops the run.
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep how many steps were skipped."""
+        checkpoint["skipped_steps"] = self.nonfinite.skipped
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another configuration when a Trainer restores it.
 
         Raises:
-            AffectLightningError: The loss is not finite; the message names step and clips.
+            CheckpointError: It differs in an option that matters; the message names all of them.
         """
-        self._batch_names = batch.names
-        loss = self.built_network(batch)
-        if not bool(torch.isfinite(loss)):
-            raise AffectLightningError(self._not_finite("loss", loss))
-        if not bool(batch.valid.any()):
-            return loss * 0.0  # it only stands in for a batch that could not be read, and teaches nothing
-        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch))
+        if self._trainer is not None:
+            fits = self.trainer.state.fn == "fit"
+            source = str(self.trainer.ckpt_path)
+            check_fits(checkpoint["hyper_parameters"], self.hparams, source, goes_on_training=fits)
+        self.nonfinite.skipped = int(checkpoint.get("skipped_steps", 0))
+
+    def on_train_batch_start(self, batch: ClipBatch, batch_idx: int) -> None:
+        """Make what the step draws (dropout) depend on nothing that happened before; see `randomness.py`."""
+        seed_step(self.hparams["seed"], self.trainer.current_epoch, batch_idx, self.global_rank)
+
+    def training_step(self, batch: ClipBatch, batch_index: int) -> Tensor:
+        """Loss of a batch, weighted so that its mean over processes is the mean over all response tokens."""
+        loss, count = self.built_network.loss_with_count(batch)
+        several = self.trainer.world_size > 1
+        if several:
+            loss = loss * share_of_mean(count)
+        self.nonfinite.note(batch.names, loss)
+        if not several and not bool(batch.valid.any()):
+            return loss  # it only stands in for a batch that could not be read, and teaches nothing
+        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch), sync_dist=several)
         optimizers = self.trainer.optimizers
         if optimizers:
             self.log("train/learning_rate", optimizers[0].param_groups[0]["lr"], batch_size=len(batch))
         return loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Log the gradient's norm before clipping; one that is no finite number stops the run.
+        """Log the gradient's norm before clipping; a loss or norm that is no finite number stops or skips the step.
 
         Under fp16 with loss scaling an infinite gradient is usual: the scaler skips that step.
+
+        Raises:
+            NonFiniteError: See `nonfinite.py`.
         """
         gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        if not bool(torch.isfinite(norm)) and self.trainer.precision != "16-mixed":
-            raise AffectLightningError(self._not_finite("gradient norm", norm))
-        self.log("train/gradient_norm", norm)
+        norm = whole_tensor(torch.nn.utils.get_total_norm(gradients))
+        fit = self.nonfinite.is_fit(
+            norm,
+            check_norm=self.trainer.precision != "16-mixed",
+            step=self.global_step,
+            last_checkpoint=last_checkpoint_of(self.trainer),
+        )
+        if not fit:
+            optimizer.zero_grad(set_to_none=True)  # without a gradient the optimiser leaves weights and moments alone
+        self.log("train/gradient_norm", norm if fit else norm.new_zeros(()))
+        if self.nonfinite.skipped:
+            self.log("train/skipped_steps", float(self.nonfinite.skipped), prog_bar=True)
 
     def validation_step(self, batch: ClipBatch, batch_index: int) -> None:
-        """Log the loss on clips with responses."""
-        loss = self.built_network(batch)
-        self.log("val/loss", loss, prog_bar=True, batch_size=len(batch), sync_dist=True)
+        """Log the loss on clips with responses: the mean over their tokens, however they were put into batches."""
+        loss, count = self.built_network.loss_with_count(batch)
+        self.log("val/loss", loss, prog_bar=True, batch_size=int(count), sync_dist=True)
 
     def test_step(  # type: ignore[override]  # Lightning passes any output on to callbacks
         self, batch: ClipBatch, batch_index: int, dataloader_idx: int = 0
@@ -283,13 +323,6 @@ class AffectGPTModule(LightningModule):
         return [
             {"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay), parameters in grouped.items()
         ]
-
-    def _not_finite(self, what: str, value: Tensor) -> str:
-        return (
-            f"The {what} is {float(value.detach())} at step {self.global_step}, clips {', '.join(self._batch_names)}. "
-            f"Training stops here; the last checkpoint is good. Look at these clips, lower model.learning_rate, or set "
-            f"trainer.gradient_clip_val."
-        )
 
 
 def response_rows(batch: ClipBatch, questions: Sequence[str], responses: Sequence[str]) -> list[dict[str, Any]]:

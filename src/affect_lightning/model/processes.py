@@ -1,0 +1,57 @@
+"""What the processes of a run tell each other in a step: sums and gathered tensors (ours; the paper trains in one).
+
+With one process every function gives back what it was given, so callers need no second way. Each is a collective:
+all processes must call it at the same place. Neighbours: `feature_scaling.py`, `module.py` and `nonfinite.py` use it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def process_count() -> int:
+    """Number of processes of the run."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+@torch.no_grad()
+def sum_over_processes(values: Tensor) -> Tensor:
+    """The sum of all processes' tensors of equal shape, without gradient."""
+    if process_count() == 1:
+        return values
+    total = values.detach().clone()
+    dist.all_reduce(total)
+    return total
+
+
+@torch.no_grad()
+def gather_from_processes(values: Tensor) -> list[Tensor]:
+    """The tensors [...] of all processes by rank, equal in shape, without gradient."""
+    if process_count() == 1:
+        return [values]
+    gathered = [torch.empty_like(values) for _ in range(process_count())]
+    dist.all_gather(gathered, values.detach().contiguous())
+    return gathered
+
+
+def gather_objects(value: Any) -> list[Any]:
+    """Plain values of all processes by rank. Slow; for what happens rarely."""
+    if process_count() == 1:
+        return [value]
+    gathered: list[Any] = [None] * process_count()
+    dist.all_gather_object(gathered, value)
+    return gathered
+
+
+def share_of_mean(count: Tensor) -> Tensor:
+    """What a process's mean over `count` items weighs, so that the mean over processes is the mean over all items.
+
+    Gradients and logged values are averaged over processes with equal weight; the items (response tokens) are not
+    equally many. 1 with one process, unless it has no item: then 0.
+    """
+    total = sum_over_processes(count.float())
+    return count * process_count() / total.clamp(min=1.0)

@@ -1,0 +1,164 @@
+"""ResumeCheckpoint: `last.ckpt`, from which a run goes on with the very next clip (ours).
+
+Written after a step, never within one: every so many steps, every so many minutes, when training ends, and when
+SIGTERM or SIGUSR1 comes. Lightning's ModelCheckpoint beside it keeps those of whole epochs. Neighbours:
+`checkpoint_files.py` writes, `signals.py` listens, `run_folders.py` finds the file again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from affect_lightning.errors import ConfigurationError
+from affect_lightning.training.checkpoint_files import WholeFileCheckpoints
+from affect_lightning.training.run_folders import LAST, note_job
+from affect_lightning.training.signals import SignalNotes, StoppedBySignal, requeue, slurm_job
+
+_log = logging.getLogger(__name__)
+_SIGUSR1 = int(getattr(signal, "SIGUSR1", 0))
+
+
+class ResumeCheckpoint(Checkpoint):
+    """Writes `last.ckpt` so that no more than an interval of training can be lost.
+
+    Attributes:
+        last_model_path: The last one written; empty before the first.
+    """
+
+    def __init__(
+        self,
+        dirpath: str | None = None,
+        *,
+        every_n_steps: int | None = 1000,
+        every_minutes: float | None = 15.0,
+        auto_requeue: bool = True,
+    ) -> None:
+        """Keep the options.
+
+        Args:
+            dirpath: Folder; None means `checkpoints` in the run's folder.
+            every_n_steps: Optimiser steps between two (1000, our choice: four minutes of the paper's training); null
+                for no such interval.
+            every_minutes: Minutes between two (15, our choice); null for no such interval.
+            auto_requeue: Whether SIGUSR1 in a SLURM job requeues it.
+
+        Raises:
+            ConfigurationError: An interval is not above 0.
+        """
+        for name, value in (("every_n_steps", every_n_steps), ("every_minutes", every_minutes)):
+            if value is not None and value <= 0:
+                raise ConfigurationError(f"resume.{name} must be above 0, or null for none; got {value}.")
+        self.dirpath, self.auto_requeue = dirpath, auto_requeue
+        self.every_n_steps, self.every_minutes = every_n_steps, every_minutes
+        self.last_model_path = ""
+        self._signals = SignalNotes()
+        self._saved_step = self._seen_step = -1
+        self._saved_at = 0.0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Make every checkpoint of the run, ModelCheckpoint's too, whole or absent."""
+        strategy = trainer.strategy
+        if type(strategy.checkpoint_io) is TorchCheckpointIO:
+            strategy.checkpoint_io = WholeFileCheckpoints()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock, listen to signals, and note the SLURM job, so that its next run finds this one."""
+        self._saved_at = time.monotonic()
+        self._saved_step = self._seen_step = trainer.global_step
+        self.last_model_path = str(trainer.ckpt_path or "")
+        self._signals.watch()
+        folder = self.path(trainer).parent  # asks all processes
+        job = slurm_job()
+        if job is not None and trainer.is_global_zero:
+            note_job(folder, job)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save if it is time, and obey the signals."""
+        if trainer.global_step == self._seen_step:  # gradients are being gathered: they are in no checkpoint
+            return
+        self._seen_step = trainer.global_step
+        due, terminate, requeued = self._agreed(trainer)
+        if due or terminate or requeued:
+            self._save(trainer)
+        if requeued:
+            job = slurm_job() if self.auto_requeue else None
+            if job is not None:
+                if trainer.is_global_zero:
+                    requeue(job)
+                trainer.strategy.barrier("requeue")
+                self._stop(trainer, _SIGUSR1, f"SIGUSR1: SLURM job {job} was asked to run again")
+        if terminate:
+            self._stop(trainer, signal.SIGTERM, "SIGTERM")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the last step, and give the signals back."""
+        self._save(trainer)
+        self._signals.release()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Give the signals back. What was saved last is good; the state that failed may not be."""
+        self._signals.release()
+
+    def path(self, trainer: Trainer) -> Path:
+        """Where `last.ckpt` of this run is."""
+        folder = self.dirpath or os.path.join(trainer.log_dir or trainer.default_root_dir, "checkpoints")
+        return Path(trainer.strategy.broadcast(folder)) / LAST
+
+    def _agreed(self, trainer: Trainer) -> tuple[bool, bool, bool]:
+        """Whether it is time to save, and whether SIGTERM or SIGUSR1 came to any process; the same in all of them."""
+        steps = self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0
+        # The end of training is saved here, within the epoch's loop, so that a longer training goes on from it.
+        due = steps or trainer.global_step == trainer.max_steps
+        minutes = (time.monotonic() - self._saved_at) / 60.0
+        due |= self.every_minutes is not None and minutes >= self.every_minutes
+        came = self._signals.take()
+        wishes = [due, signal.SIGTERM in came, _SIGUSR1 in came]
+        if trainer.world_size > 1:
+            told = torch.tensor(wishes, dtype=torch.float32, device=trainer.strategy.root_device)
+            torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)
+            wishes = [bool(wish) for wish in told.tolist()]
+        return wishes[0], wishes[1], wishes[2]
+
+    def _save(self, trainer: Trainer) -> None:
+        if trainer.fast_dev_run or self._saved_step == trainer.global_step:
+            return
+        target = self.path(trainer)
+        if trainer.is_global_zero and not self.last_model_path:
+            keep_earlier(target)
+        before, self.last_model_path = self.last_model_path, str(target)  # the path is part of what is saved
+        try:
+            trainer.save_checkpoint(target, weights_only=False)
+        except BaseException:
+            self.last_model_path = before
+            raise
+        self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
+
+    def _stop(self, trainer: Trainer, number: int, what: str) -> None:
+        raise StoppedBySignal(
+            number,
+            f"{what}. Stopped after step {trainer.global_step}, which is in {self.last_model_path}. Go on with "
+            f"--ckpt_path last.",
+        )
+
+
+def keep_earlier(target: Path) -> None:
+    """Rename what an earlier run left under the name, so that a new run in the same folder destroys nothing."""
+    if not target.exists():
+        return
+    number = 1
+    while (kept := target.with_name(f"{target.stem}-v{number}{target.suffix}")).exists():
+        number += 1
+    os.rename(target, kept)
+    _log.warning("%s is of an earlier run and is kept as %s.", target, kept.name)

@@ -1,0 +1,254 @@
+"""Whole files, run folders, what fits and what does not, the non-finite policy, the randomness of a step."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from affect_lightning.command_line.program import main
+from affect_lightning.contracts import FeatureSequence
+from affect_lightning.data.loading import BatchPlan, ClipLoader
+from affect_lightning.errors import CheckpointError, ConfigurationError
+from affect_lightning.model.compatibility import check_fits
+from affect_lightning.model.feature_scaling import StandardScaling
+from affect_lightning.model.module import AffectGPTModule
+from affect_lightning.model.nonfinite import NonFiniteError, NonFiniteGuard
+from affect_lightning.model.randomness import seed_step
+from affect_lightning.training import (
+    CheckpointWriteError,
+    LossSpikeLog,
+    ResumeCheckpoint,
+    WholeFileCheckpoints,
+    checkpoint_files,
+)
+from affect_lightning.training.checkpoint_files import Replacement
+from affect_lightning.training.resume_checkpoint import keep_earlier
+from affect_lightning.training.run_folders import checkpoint_folders, last_checkpoint, note_job
+from affect_lightning.training.signals import slurm_job
+from model_cases import TINY_PARTS
+from step_recorder import recorded
+from training_runs import Run, checkpoint, words, write_corpus
+
+GOOD = {"state_dict": {"weight": torch.ones(3)}, "hyper_parameters": {"a": 1}}
+
+
+@pytest.mark.parametrize("where", ["fsync", "replace"])
+def test_what_the_system_refuses_leaves_the_file_before(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, files = tmp_path / "checkpoints" / "last.ckpt", WholeFileCheckpoints()
+    files.save_checkpoint(GOOD, path)
+
+    def refuse(*unused: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checkpoint_files.os, where, refuse)
+    with pytest.raises(CheckpointWriteError, match=f"{path} could not be written: No space left .* as it was before"):
+        files.save_checkpoint({**GOOD, "state_dict": {}}, path)
+    monkeypatch.undo()
+    assert torch.equal(files.load_checkpoint(path)["state_dict"]["weight"], torch.ones(3))
+    assert [file.name for file in path.parent.iterdir()] == ["last.ckpt"]
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(CheckpointError, match="damaged"):
+        files.load_checkpoint(path)
+
+
+def test_a_folder_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    target = tmp_path / "last.ckpt"
+    target.write_text("a file of an earlier run with one process")
+    for content in ("first", "second"):
+        place = Replacement(target)
+        place.temporary.mkdir()
+        (place.temporary / "rest.pt").write_text(content)
+        place.finish()
+        assert (target / "rest.pt").read_text() == content
+    assert len(list(tmp_path.iterdir())) == 2  # the link, and what it names
+    keep_earlier(target)
+    keep_earlier(target)
+    assert (tmp_path / "last-v1.ckpt" / "rest.pt").read_text() == "second"
+    WholeFileCheckpoints().remove_checkpoint(tmp_path / "last-v1.ckpt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_last_is_the_newest_of_the_experiment_or_of_the_job(tmp_path: Path) -> None:
+    assert last_checkpoint(checkpoint_folders(tmp_path)) is None
+    for number, time in enumerate((100, 300, 200)):
+        folder = tmp_path / f"version_{number}" / "checkpoints"
+        folder.mkdir(parents=True)
+        (folder / "last.ckpt").touch()
+        os.utime(folder / "last.ckpt", (time, time))
+    note_job(tmp_path / "version_2" / "checkpoints", "77")
+    assert last_checkpoint(checkpoint_folders(tmp_path)) == tmp_path / "version_1" / "checkpoints" / "last.ckpt"
+    assert last_checkpoint(checkpoint_folders(tmp_path, 0)) == tmp_path / "version_0" / "checkpoints" / "last.ckpt"
+    ours = last_checkpoint(checkpoint_folders(tmp_path), "77")
+    assert ours == tmp_path / "version_2" / "checkpoints" / "last.ckpt"
+    assert last_checkpoint(checkpoint_folders(tmp_path), "78") is None
+
+
+def test_the_slurm_job_is_named_as_scontrol_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_JOB_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    assert slurm_job() is None
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    assert slurm_job() == "12"
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "11")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    assert slurm_job() == "11_3"
+    monkeypatch.setenv("SLURM_JOB_NAME", "interactive")
+    assert slurm_job() is None
+
+
+def hyperparameters(**options: Any) -> dict[str, Any]:
+    return dict(AffectGPTModule(**{**TINY_PARTS, **options}).hparams)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"pre_fusion": "qformer"}, "model.pre_fusion: attention there, qformer here"),
+        (
+            {"language_model": {"name": "tiny-lm", "lora_rank": 8, "lora_dropout": 0.0}},
+            "model.language_model.lora_rank: 4 there, 8 here",
+        ),
+        ({"inputs": ["audio", "text"]}, r"model.inputs: \['multi', .*\] there, \['audio', 'text'\] here"),
+        ({"learning_rate": 0.5, "seed": 3}, "model.learning_rate: 1e-05 there, 0.5 here; model.seed: 0 there, 3 here"),
+    ],
+)
+def test_a_checkpoint_of_another_configuration_is_refused(changed: dict[str, Any], told: str) -> None:
+    with pytest.raises(CheckpointError, match=rf"The checkpoint x.ckpt does not fit the configuration: {told}"):
+        check_fits(hyperparameters(), hyperparameters(**changed), "x.ckpt", goes_on_training=True)
+
+
+def test_what_makes_no_difference_is_accepted() -> None:
+    check_fits(hyperparameters(), hyperparameters(max_new_tokens=3), "x.ckpt", goes_on_training=True)
+    check_fits(hyperparameters(), hyperparameters(learning_rate=0.5), "x.ckpt", goes_on_training=False)
+    older = hyperparameters()
+    del older["language_model"]["seed"]  # an option that the plugin did not have then, now at its default
+    check_fits(older, hyperparameters(), "x.ckpt", goes_on_training=True)
+
+
+def test_one_bad_step_more_than_the_limit_stops() -> None:
+    guard = NonFiniteGuard("skip", 1)
+    state = {"check_norm": True, "step": 7, "last_checkpoint": "runs/x/last.ckpt"}
+    for number, norm in enumerate((1.0, float("inf"), 2.0)):
+        guard.note([f"clip{number}"], torch.tensor(1.0))
+        assert guard.is_fit(torch.tensor(norm), **state) == (number != 1)
+    guard.note(["clip8"], torch.tensor(float("nan")))
+    guard.note(["clip9"], torch.tensor(2.0))
+    with pytest.raises(NonFiniteError, match=r"The loss is nan at step 7, clips clip8, clip9\. .*runs/x/last\.ckpt\."):
+        guard.is_fit(torch.tensor(float("nan")), **state)
+    free = NonFiniteGuard()
+    free.note(["a"], torch.tensor(1.0))
+    assert free.is_fit(torch.tensor(float("inf")), check_norm=False, step=1, last_checkpoint="")
+    with pytest.raises(ConfigurationError, match="on_nonfinite is stop or skip"):
+        NonFiniteGuard("ignore")
+
+
+def test_a_broken_clip_leaves_the_statistics_alone() -> None:
+    tokens = torch.randn(4, 3, 5)
+    broken = torch.cat([tokens, torch.full((1, 3, 5), float("nan"))])
+    clean, met = StandardScaling(5), StandardScaling(5)
+    clean(FeatureSequence(tokens, torch.ones(4, 3, dtype=torch.bool)))
+    met(FeatureSequence(broken, torch.ones(5, 3, dtype=torch.bool)))
+    uncounted = StandardScaling(5)
+    uncounted(
+        FeatureSequence(torch.cat([tokens, tokens]), torch.ones(8, 3, dtype=torch.bool)),
+        torch.tensor([True] * 4 + [False] * 4),
+    )
+    for name, value in clean.state_dict().items():
+        assert torch.equal(value, met.state_dict()[name])
+        assert torch.equal(value, uncounted.state_dict()[name])
+
+
+def test_a_steps_draws_depend_on_nothing_before() -> None:
+    def draw(*place: int) -> list[float]:
+        seed_step(*place)
+        return [float(torch.rand(())), float(np.random.rand()), random.random()]
+
+    first = draw(0, 2, 5, 1)
+    torch.rand(7), np.random.rand(3), random.random()
+    assert draw(0, 2, 5, 1) == first
+    others = [draw(1, 2, 5, 1), draw(0, 5, 2, 1), draw(0, 2, 6, 1), draw(0, 2, 5, 0)]
+    assert all(mine != theirs for other in others for mine, theirs in zip(first, other, strict=True))
+
+
+@pytest.mark.filterwarnings("error")
+def test_another_number_of_processes_goes_on_with_the_next_clips() -> None:
+    def loader(batch_size: int, rank: int, world_size: int) -> ClipLoader:
+        made = object.__new__(ClipLoader)
+        made.plan = BatchPlan(11, batch_size, True, 3, rank, world_size)
+        return made
+
+    state = {"epoch": 1, "batches": 2, "plan": loader(2, 0, 2).plan.state_options()}
+    one = loader(4, 0, 1)
+    one.load_state_dict(state)
+    assert (one.epoch, one._given_out) == (1, 2)
+    shares = [loader(2, rank, 2).plan.batches(1)[2] for rank in range(2)]
+    wanted = {key.clip for share in shares for key in share if key.valid}
+    assert {key.clip for key in one.plan.batches(1)[2]} == wanted
+    with pytest.warns(UserWarning, match="world_size 2 -> 1.*starts again"):
+        loader(2, 0, 1).load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: ResumeCheckpoint(every_n_steps=0), "resume.every_n_steps must be above 0"),
+        (lambda: ResumeCheckpoint(every_minutes=-1), "resume.every_minutes must be above 0"),
+        (lambda: LossSpikeLog(1.0), "spikes.factor must be above 1"),
+        (lambda: LossSpikeLog(window=3), "1 <= spikes.warmup <= spikes.window"),
+    ],
+)
+def test_options_out_of_range(build: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        build()
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("parts") / "corpus")
+
+
+@pytest.mark.timeout(1800)
+def test_a_run_of_gathered_gradients_validation_and_epochs_goes_on_from_every_step(clips: Path, tmp_path: Path) -> None:
+    """Two batches a step, validation twice an epoch, epochs of five batches: a checkpoint at each of their ends."""
+    options = (
+        "--trainer.accumulate_grad_batches",
+        "2",
+        "--trainer.val_check_interval",
+        "3",
+        "--resume.every_n_steps",
+        "1",
+    )
+    options += ("--data.validation_share", "0.2", "--trainer.limit_val_batches", "1", "--model.total_steps", "7")
+    assert Run(words(clips, tmp_path / "whole", *options, "--trainer.max_steps", "7"), tmp_path / "log").end() == 0
+    wanted = recorded(tmp_path / "whole")
+    assert wanted[-1]["step"] == 7
+    assert wanted[-1]["epoch"] >= 2
+    parts = tmp_path / "parts"
+    for end in range(1, 8):
+        more = ("--trainer.max_steps", str(end), "--ckpt_path", "last")
+        run = Run(words(clips, parts, *options, *more), tmp_path / f"log{end}")
+        assert run.end() == 0, run.text()
+    assert recorded(parts) == wanted
+
+
+@pytest.mark.timeout(1800)
+def test_another_configuration_and_no_checkpoint_end_with_code_two(clips: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert Run(words(clips, out, "--trainer.max_steps", "1", "--ckpt_path", "last"), tmp_path / "log").end() == 0
+    assert "starts at the beginning: there is no checkpoint yet" in (tmp_path / "log").read_text()
+    assert checkpoint(out).is_file()
+    other = words(clips, out, "--ckpt_path", "last", "--model.pre_fusion", "qformer", "--model.weight_decay", "0.1")
+    run = Run(other, tmp_path / "log2")
+    assert run.end() == 2
+    assert "model.pre_fusion: attention there, qformer here" in run.text()
+    assert "model.weight_decay: 0.05 there, 0.1 here" in run.text()
+    assert main(["test", *words(clips, tmp_path / "none", "--ckpt_path", "last")[1:]]) == 2
