@@ -13,7 +13,8 @@ import json
 import logging
 import pickle
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -170,7 +171,9 @@ class ModelSource:
                 f"The model folder {self.folder} has no config.json. Give the folder that `save_pretrained` wrote or "
                 f"that the hub's files were downloaded into."
             )
-        found = self.read(configuration_class.get_config_dict)[0].get("model_type")
+        from transformers import PreTrainedConfig
+
+        found = self.read(PreTrainedConfig.get_config_dict)[0].get("model_type")
         if model_types and found not in model_types:
             raise ConfigurationError(
                 f"{self._place} holds a model of the type {found!r}; this encoder takes {', '.join(model_types)}. The "
@@ -191,7 +194,8 @@ class ModelSource:
             options["revision"] = self._hub_revision
         unreadable = (OSError, ValueError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError)
         try:
-            return reader(self._place, **options)
+            with _without_loading_report():
+                return reader(self._place, **options)
         except (*unreadable, SafetensorError, StrictDataclassError) as error:
             raise ConfigurationError(_unreadable(self._place, error)) from error
 
@@ -227,6 +231,8 @@ class ModelSource:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.seed)
                 model = model_class(configuration)
+            if builds_on_meta():
+                model.to("meta")  # some classes make small tensors on the processor
         _LOG.info("%s: %s", model_class.__name__, self.description(model.config))
         return model.eval().requires_grad_(False)
 
@@ -272,6 +278,21 @@ class ModelSource:
 def builds_on_meta() -> bool:
     """True where torch's default device is `meta`: shapes are wanted, and no weights."""
     return torch.empty(0).device.type == "meta"
+
+
+@contextmanager
+def _without_loading_report() -> Iterator[None]:
+    """Keep transformers from printing a table of surplus weights: those that count are an error here."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    logger.addFilter(_is_no_report)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_no_report)
+
+
+def _is_no_report(record: logging.LogRecord) -> bool:
+    return "LOAD REPORT" not in record.getMessage()
 
 
 def refuse_partial_load(

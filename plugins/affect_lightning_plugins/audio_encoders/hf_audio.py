@@ -16,7 +16,7 @@ from affect_lightning_plugins.pretrained_models import ModelSource
 
 
 class HuggingFaceAudioEncoder(RawSoundEncoder):
-    """Any speech model of transformers that hears samples (UniSpeech, SEW, WavLM, ...) by folder or hub name; frozen."""
+    """Any speech model of transformers that hears samples (UniSpeech, WavLM, ...) by folder or hub name; frozen."""
 
     def __init__(self, *, model: str, **options: Any) -> None:
         """Load the model.

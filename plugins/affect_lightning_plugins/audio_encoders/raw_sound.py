@@ -29,8 +29,8 @@ from affect_lightning_plugins.pretrained_models import ModelSource
 
 # Their convolutions normalise each frame by itself and one convolution gives positions, with zeros for masked frames:
 # what stands behind a sound's end changes nothing. A normalisation over time, or positions from several convolutions
-# (data2vec), would let padding in.
-_MASKING_TYPES = ("hubert", "wav2vec2", "wavlm", "unispeech", "unispeech-sat")
+# (data2vec), would let padding in; WavLM's masks torch takes with a warning only.
+_MASKING_TYPES = ("hubert", "wav2vec2", "unispeech", "unispeech-sat")
 # Stands for masked frames in training only; and heads that sit on published models.
 DISPENSABLE = (r"masked_spec_embed$",)
 HEADS = (r"^lm_head\.", r"^quantizer\.", r"^project_(hid|q)\.", r"^final_proj\.", r"^label_embs_concat$")

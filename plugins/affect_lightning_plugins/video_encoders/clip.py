@@ -65,6 +65,9 @@ def _build(source: ModelSource, features: Features) -> tuple[FrameNetwork, Pictu
     from transformers import CLIPVisionConfig, CLIPVisionModel, CLIPVisionModelWithProjection
 
     configuration = source.configuration(CLIPVisionConfig, ("clip", "clip_vision_model"))
+    whole = source.settings("config.json") or {}
+    if "vision_config" in whole:  # a CLIP with both towers projects to the width that it names for both
+        configuration.projection_dim = whole.get("projection_dim", configuration.projection_dim)
     projected = features == "projected"
     model_class = CLIPVisionModelWithProjection if projected else CLIPVisionModel
     network = source.network(model_class, configuration, surplus=_SURPLUS if projected else _SURPLUS + _PROJECTION)
