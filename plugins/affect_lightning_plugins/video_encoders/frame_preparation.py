@@ -29,7 +29,7 @@ class PictureFormat:
         mean: Of red, green and blue in [0, 1]; subtracted.
         std: Of red, green and blue in [0, 1]; divided by.
         interpolation: `bilinear` or `bicubic`; always with antialiasing.
-        whole_levels: Round resized pictures to the 256 levels of a byte, as the image processors of transformers do.
+        whole_levels: Resize to the 256 levels of a byte, exactly as the image processors of transformers do.
     """
 
     size: int
@@ -68,15 +68,23 @@ def prepare_pictures(frames: Tensor, picture: PictureFormat, dtype: torch.dtype)
         [R, 3, size, size] of that dtype. Values are clamped to [0, 1] before normalisation, because bicubic
         interpolation overshoots.
     """
+    side = (picture.size, picture.size)
+    if picture.whole_levels:
+        frames = _resized_levels(frames, side, picture.interpolation)
     pixels = frames.float() / 255.0
-    if frames.shape[-2:] != (picture.size, picture.size):
-        side = (picture.size, picture.size)
+    if frames.shape[-2:] != side:
         pixels = functional.interpolate(pixels, size=side, mode=picture.interpolation, antialias=True).clamp_(0.0, 1.0)
-        if picture.whole_levels:
-            pixels = (pixels * 255.0).round_() / 255.0
     mean = torch.tensor(picture.mean, device=pixels.device).view(3, 1, 1)
     std = torch.tensor(picture.std, device=pixels.device).view(3, 1, 1)
     return ((pixels - mean) / std).to(dtype)
+
+
+def _resized_levels(frames: Tensor, side: tuple[int, int], interpolation: str) -> Tensor:
+    """Frames resized by torchvision, as the image processors of transformers do it; uint8."""
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.v2.functional import resize
+
+    return resize(frames, list(side), interpolation=InterpolationMode(interpolation), antialias=True)
 
 
 def encode_frames(
