@@ -11,7 +11,12 @@ from affect_lightning.plugin_loading import build_part, resolve_choice
 from affect_lightning_plugins.pre_fusions.qformer import sinusoidal_encoding
 
 WIDTHS = {"audio": 6, "face": 10}
-FUSING = ["attention", {"name": "qformer", "num_queries": 3, "dropout": 0.0}]
+FUSING = [
+    "attention",
+    {"name": "qformer", "num_queries": 3, "dropout": 0.0},
+    {"name": "gated", "dropout": 0.0},
+    {"name": "bilinear", "rank": 5},
+]
 
 
 def sequence(tokens: torch.Tensor, mask: torch.Tensor | None = None) -> FeatureSequence:

@@ -1,13 +1,13 @@
 """AdaptedCausalLM: the language model contract on a Hugging Face causal model with LoRA (paper, Section 3.1, Eq. 1-2).
 
-The base is frozen, the adapter trains. The three plugins beside this file (`causal_lm.py`, `smollm2.py`, `tiny.py`)
-only differ in where the model and its tokenizer come from. `adapters.py` has LoRA, `decoding.py` the generation.
+The base is frozen, the adapter trains. The plugins beside this file (`loaded.py` with its families, `smollm2.py`,
+`tiny.py`) only differ in where model and tokenizer come from. `adapters.py` has the adapters, `decoding.py` generates.
 Legend: B clips, L text tokens, E embedding width, R supervised positions of the batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,13 @@ from torch import Tensor, nn
 
 from affect_lightning.contracts import LanguageModel
 from affect_lightning.errors import ConfigurationError, ContractError
-from affect_lightning_plugins.language_models.adapters import LoraOptions, attach_lora, load_adapter, save_adapter
+from affect_lightning_plugins.language_models.adapter_configs import AdapterOptions
+from affect_lightning_plugins.language_models.adapters import (
+    attach_adapter,
+    learned_prompt,
+    load_adapter,
+    save_adapter,
+)
 from affect_lightning_plugins.language_models.clipwise_attention import use_clipwise_attention
 from affect_lightning_plugins.language_models.decoding import DecodingOptions, decode_responses, read_prefix
 from affect_lightning_plugins.language_models.response_loss import response_loss
@@ -34,23 +40,25 @@ class AdaptedCausalLM(LanguageModel):
         self,
         model: Any,
         tokenizer: Any,
-        lora: LoraOptions,
+        lora: AdapterOptions,
         *,
         system_prompt: str | None = None,
         chat_template: str | None = None,
+        template_options: Mapping[str, Any] | None = None,
     ) -> None:
         """Attach the adapter.
 
         Args:
             model: A transformers causal language model.
-            tokenizer: Its tokenizer.
-            lora: Size of the adapter.
+            tokenizer: Its tokenizer; None for a model on the meta device, which is only counted.
+            lora: Which adapter.
             system_prompt: Text of the system turn; None leaves it to the chat template.
             chat_template: Jinja text that replaces the tokenizer's chat template; None keeps that.
+            template_options: Values for the chat template, such as `enable_thinking`.
 
         Raises:
             ConfigurationError: No chat template, no end token, a head that the loss cannot reproduce, or wrong
-                LoRA options.
+                options of the adapter.
         """
         super().__init__()
         changed = [name for name in _LOGIT_CHANGES if getattr(model.config, name, None) not in {None, 1.0}]
@@ -59,13 +67,14 @@ class AdaptedCausalLM(LanguageModel):
                 f"{type(model).__name__} changes its logits after the head ({', '.join(changed)}), which the loss on "
                 f"response positions does not reproduce. Choose a model without it, such as Qwen, Llama or SmolLM."
             )
-        self.tokenizer = checked_tokenizer(tokenizer, chat_template)
+        self.tokenizer = None if tokenizer is None else checked_tokenizer(tokenizer, chat_template)
         self.system_prompt = system_prompt
+        self.template_options = dict(template_options or {})
         self.embedding_width = int(model.get_input_embeddings().weight.shape[1])
         self.lora = lora
         self.attends_clipwise = use_clipwise_attention(model)
-        self.network = attach_lora(model, lora)
-        self.end_ids = end_ids(model, tokenizer)
+        self.network = attach_adapter(model, lora)
+        self.end_ids = frozenset() if tokenizer is None else end_ids(model, tokenizer)
 
     @property
     def causal_model(self) -> Any:
@@ -77,7 +86,9 @@ class AdaptedCausalLM(LanguageModel):
         turns = [{"role": "user", "content": user_text}]
         if self.system_prompt is not None:
             turns.insert(0, {"role": "system", "content": self.system_prompt})
-        return self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        return self.tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=True, **self.template_options
+        )
 
     def text_ids(self, text: str) -> list[int]:
         """See `LanguageModel.text_ids`."""
@@ -97,13 +108,22 @@ class AdaptedCausalLM(LanguageModel):
         Raises:
             ContractError: Nothing is supervised.
         """
+        inputs_embeds, attention_mask, before = self._with_learned_prompt(inputs_embeds, attention_mask)
         targets = labels[:, 1:]
         supervised = targets != _IGNORED  # [B, L - 1]
         if not bool(supervised.any()):
             raise ContractError("The batch has no response to learn: every label is -100.")
-        hidden = self._hidden_states(inputs_embeds, attention_mask.long())[:, :-1][supervised]  # [R, E]
+        hidden = self._hidden_states(inputs_embeds, attention_mask.long())[:, before:-1][supervised]  # [R, E]
         head = self.causal_model.get_output_embeddings()
         return response_loss(hidden, targets[supervised], head, self.causal_model.config.vocab_size)
+
+    def _with_learned_prompt(self, inputs_embeds: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Embeddings and mask with what prompt tuning puts before them, and how many tokens that is."""
+        prompt = learned_prompt(self.network, len(inputs_embeds))
+        if prompt is None:
+            return inputs_embeds, mask, 0
+        before = torch.cat([prompt.to(inputs_embeds.dtype), inputs_embeds], dim=1)
+        return before, torch.cat([mask.new_ones(prompt.shape[:2]), mask], dim=1), prompt.shape[1]
 
     def _hidden_states(self, inputs_embeds: Tensor, mask: Tensor) -> Tensor:
         """Last hidden states [B, L, E]; zeros at padding when the clips are packed.
@@ -148,6 +168,7 @@ class AdaptedCausalLM(LanguageModel):
         """See `LanguageModel.generate`; adapter dropout is off whatever the mode."""
         options = DecodingOptions(max_new_tokens, temperature, top_p, seed)
         with self._in_eval_mode():
+            inputs_embeds, attention_mask, _ = self._with_learned_prompt(inputs_embeds, attention_mask)
             responses = decode_responses(self.causal_model, inputs_embeds, attention_mask, self.end_ids, options)
         return self._texts(responses)
 
@@ -166,6 +187,7 @@ class AdaptedCausalLM(LanguageModel):
         """See `LanguageModel.generate_from_prefix`; the beginnings are read once."""
         options = DecodingOptions(max_new_tokens, temperature, top_p, seed)
         times = len(inputs_embeds) // len(prefix_embeds)
+        prefix_embeds, prefix_mask, _ = self._with_learned_prompt(prefix_embeds, prefix_mask)
         mask = torch.cat([prefix_mask.repeat_interleave(times, dim=0), attention_mask], dim=1)
         with self._in_eval_mode():
             cache = read_prefix(self.causal_model, prefix_embeds, prefix_mask, times)

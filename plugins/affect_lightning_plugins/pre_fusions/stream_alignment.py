@@ -1,7 +1,7 @@
 """StreamAlignment: streams of different width brought to one width d, masked tokens cleared (paper, Section 3.2).
 
 The equations take Z_a and Z_v of one width d; streams of another width pass one linear layer to the largest first.
-Used by `attention.py` and `qformer.py`. Legend: B clips, N feature tokens, D feature width of a stream.
+Used by `attention.py`, `qformer.py` and `gated.py`; `bilinear.py` only clears. Legend: B clips, N feature tokens, D feature width of a stream.
 """
 
 from __future__ import annotations
@@ -56,15 +56,33 @@ class StreamAlignment(nn.Module):
         Raises:
             ContractError: A stream is missing, unknown or has another width than announced.
         """
-        received = {name: sequence.width for name, sequence in streams.items()}
-        if received != self.stream_widths:
-            raise ContractError(
-                f"The pre-fusion was built for streams of widths {self.stream_widths}; it received {received}."
-            )
         aligned = []
-        for name, projection in self.projections.items():
-            sequence = streams[name]
-            padding = ~sequence.mask.unsqueeze(-1)
-            tokens = projection(sequence.tokens.masked_fill(padding, 0.0)).masked_fill(padding, 0.0)
+        for name, sequence in cleared_streams(self.stream_widths, streams).items():
+            tokens = self.projections[name](sequence.tokens).masked_fill(~sequence.mask.unsqueeze(-1), 0.0)
             aligned.append(FeatureSequence(tokens, sequence.mask))
         return aligned
+
+
+def cleared_streams(
+    stream_widths: Mapping[str, int], streams: Mapping[str, FeatureSequence]
+) -> dict[str, FeatureSequence]:
+    """The streams in the order announced, zeros where they are masked: a masked NaN times 0 would still be NaN.
+
+    Args:
+        stream_widths: Name and width of every stream that was announced.
+        streams: What came.
+
+    Raises:
+        ContractError: A stream is missing, unknown or has another width than announced.
+    """
+    received = {name: sequence.width for name, sequence in streams.items()}
+    if received != dict(stream_widths):
+        raise ContractError(
+            f"The pre-fusion was built for streams of widths {dict(stream_widths)}; it received {received}."
+        )
+    return {
+        name: FeatureSequence(
+            streams[name].tokens.masked_fill(~streams[name].mask.unsqueeze(-1), 0.0), streams[name].mask
+        )
+        for name in stream_widths
+    }

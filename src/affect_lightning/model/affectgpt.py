@@ -22,7 +22,7 @@ from affect_lightning.contracts import (
     PreFusion,
     VideoEncoder,
 )
-from affect_lightning.errors import CheckpointError, ContractError
+from affect_lightning.errors import CheckpointError, ConfigurationError, ContractError
 from affect_lightning.model.branches import build_branch
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.encoding import build_encoders, encode_stream
@@ -93,7 +93,7 @@ class AffectGPT(nn.Module):
             if name in configuration.inputs
         }
         self.branches = nn.ModuleDict(branches)
-        projected = {name: int(branch.output_width) for name, branch in branches.items()}  # type: ignore[arg-type]
+        projected = _projected_widths(configuration, widths, branches)
         if pre_fusion is not None and pre_fusion.output_tokens:
             projected = {_FUSED: pre_fusion.output_width, **projected}
         scale = configuration.projector_init_scale
@@ -101,6 +101,8 @@ class AffectGPT(nn.Module):
         self.projectors = nn.ModuleDict(
             {name: build_projector(width, language_model.embedding_width, size) for name, width in projected.items()}
         )
+        if configuration.fuses_projected and _FUSED in projected:
+            self.projectors[_FUSED] = nn.Identity()  # H is of the language model's width already
         for encoder in (video_encoder, audio_encoder):
             if encoder is not None:
                 encoder.requires_grad_(False)
@@ -122,13 +124,19 @@ class AffectGPT(nn.Module):
         """
         encoders = build_encoders(configuration, () if feature_widths is not None else configuration.encoded_streams)
         widths = _stream_widths(configuration, encoders.video, encoders.audio, feature_widths)
+        language_model = None
         fusion = None
         if configuration.fuses:
             fused = {name: widths[name] for name in configuration.fused_streams}
+            if configuration.fuses_projected:
+                language_model = build_part("language_models", configuration.language_model)
+                fused = dict.fromkeys(fused, language_model.embedding_width)
             fusion = build_part("pre_fusions", configuration.pre_fusion, stream_widths=fused)
         return cls(
             configuration,
-            language_model=build_part("language_models", configuration.language_model),
+            language_model=build_part("language_models", configuration.language_model)
+            if language_model is None
+            else language_model,
             video_encoder=encoders.video,
             audio_encoder=encoders.audio,
             pre_fusion=fusion,
@@ -215,8 +223,17 @@ class AffectGPT(nn.Module):
             scaled = drop_streams(scaled, self.configuration.stream_dropout)
         tokens = {name: branch(scaled[name]) for name, branch in self.branches.items()}
         if _FUSED in self.projectors and self.pre_fusion is not None:
-            tokens[_FUSED] = self.pre_fusion({name: scaled[name] for name in self.configuration.fused_streams}).tokens
-        return {name: projector(tokens[name]) for name, projector in self.projectors.items()}
+            tokens[_FUSED] = self.pre_fusion(self._fused_streams(scaled)).tokens
+        return {name: projector(tokens[name]) for name, projector in self.projectors.items() if name in tokens}
+
+    def _fused_streams(self, scaled: Mapping[str, FeatureSequence]) -> dict[str, FeatureSequence]:
+        """What the pre-fusion takes: Z [B, N, D], or H [B, N, E], every token of Z through its stream's projector."""
+        streams = {name: scaled[name] for name in self.configuration.fused_streams}
+        if not self.configuration.fuses_projected:
+            return streams
+        return {
+            name: FeatureSequence(self.projectors[name](stream.tokens), stream.mask) for name, stream in streams.items()
+        }
 
     def assemble(self, batch: ClipBatch, features: Mapping[str, FeatureSequence], *, learn: bool) -> AssembledPrompts:
         """Prompts of the batch as embeddings: with responses, right-padded, to learn; left-padded to generate."""
@@ -369,6 +386,21 @@ def _stream_widths(
             raise ContractError(f"The stream {name!r} needs an encoder or cached features, and neither was given.")
         widths[name] = known[name] if known is not None and name in known else encoder.feature_width  # type: ignore[union-attr]
     return widths
+
+
+def _projected_widths(
+    configuration: ModelConfiguration, widths: Mapping[str, int], branches: Mapping[str, nn.Module]
+) -> dict[str, int]:
+    """Width that each stream's projector takes: of its branch, and of Z where H is fused."""
+    projected = {name: int(branch.output_width) for name, branch in branches.items()}  # type: ignore[arg-type]
+    for name in configuration.fused_streams if configuration.fuses_projected else ():
+        if projected.setdefault(name, widths[name]) != widths[name]:
+            raise ConfigurationError(
+                f"With fused_features `projected` the projector of {name!r} takes its features of width {widths[name]} and "
+                f"what its branch makes of them, of width {projected[name]}. Leave hidden_width out of "
+                f"branch_compression, or fuse `encoded` features."
+            )
+    return projected
 
 
 def check_state(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: str) -> None:

@@ -16,6 +16,7 @@ from affect_lightning.prompting import check_inputs
 
 ENCODED_STREAMS = ("audio", "face", "frame")
 FEATURE_NORMS = ("none", "layer", "standard")
+FUSED_FEATURES = ("encoded", "projected")
 _OWN_COMPRESSIONS = ("mean", "attention")
 
 
@@ -36,6 +37,7 @@ class ModelConfiguration:
         projector_init_scale: Size of projected tokens at the start relative to word embeddings; None is torch's
             initialisation.
         stream_dropout: Share of training samples in which an encoded stream is hidden; see `stream_dropout.py`.
+        fused_features: What the pre-fusion takes: `encoded` features Z, or `projected` ones H (Section 3.2).
     """
 
     video_encoder: dict[str, Any] | None
@@ -49,6 +51,7 @@ class ModelConfiguration:
     feature_norm: str
     projector_init_scale: float | None
     stream_dropout: float = 0.0
+    fused_features: str = "encoded"
 
     @classmethod
     def resolve(
@@ -65,6 +68,7 @@ class ModelConfiguration:
         feature_norm: str = "none",
         projector_init_scale: float | None = None,
         stream_dropout: float = 0.0,
+        fused_features: str = "encoded",
     ) -> ModelConfiguration:
         """Check all choices and fill in the plugins' defaults; nothing is built.
 
@@ -81,6 +85,10 @@ class ModelConfiguration:
             )
         if feature_norm not in FEATURE_NORMS:
             raise ConfigurationError(f"`feature_norm` is one of {', '.join(FEATURE_NORMS)}; got {feature_norm!r}.")
+        if fused_features not in FUSED_FEATURES:
+            raise ConfigurationError(
+                f"`fused_features` is `encoded` (Z) or `projected` (H of Section 3.2); got {fused_features!r}."
+            )
         if projector_init_scale is not None and projector_init_scale <= 0:
             raise ConfigurationError(f"`projector_init_scale` must be positive or null; got {projector_init_scale}.")
         if not 0.0 <= stream_dropout < 1.0:
@@ -97,6 +105,7 @@ class ModelConfiguration:
             feature_norm=feature_norm,
             projector_init_scale=projector_init_scale,
             stream_dropout=stream_dropout,
+            fused_features=fused_features,
         )
         configuration._check_encoders()
         return configuration
@@ -117,6 +126,11 @@ class ModelConfiguration:
         return "multi" in self.inputs and self.pre_fusion["name"] != "none"
 
     @property
+    def fuses_projected(self) -> bool:
+        """True when the pre-fusion takes projected streams H in place of encoded ones Z (Section 3.2)."""
+        return self.fuses and self.fused_features == "projected"
+
+    @property
     def encoded_streams(self) -> tuple[str, ...]:
         """Streams that encoders must encode: those shown, and those fused when fused tokens are shown."""
         fused = self.fused_streams if self.fuses else ()
@@ -128,13 +142,13 @@ class ModelConfiguration:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelConfiguration:
-        """The configuration that `as_dict` wrote, checked again.
+        """The configuration that `as_dict` wrote, checked again; `fused_features` may lack, as older ones have it not.
 
         Raises:
             ConfigurationError: An entry is missing or unknown.
         """
         expected = set(cls.__dataclass_fields__)
-        if set(values) != expected:
+        if expected - {"fused_features"} - set(values) or set(values) - expected:
             raise ConfigurationError(
                 f"A stored model configuration must have the entries {', '.join(sorted(expected))}; missing: "
                 f"{', '.join(sorted(expected - set(values))) or 'none'}, unknown: "

@@ -42,6 +42,7 @@ class AffectGPTModule(LightningModule):
         pre_fusion: str | dict[str, Any] = "attention",
         inputs: list[str] | None = None,
         fused_streams: list[str] | None = None,
+        fused_features: Literal["encoded", "projected"] = "encoded",
         branch_compression: str | dict[str, Any] = "attention",
         branch_tokens: int = 1,
         feature_norm: Literal["none", "layer", "standard"] = "none",
@@ -73,6 +74,8 @@ class AffectGPTModule(LightningModule):
             inputs: Streams that the prompt shows, out of multi, audio, face, frame, text. None means multi, audio,
                 face and text (paper, Section 5). With pre-fusion `none`, `multi` gives no tokens.
             fused_streams: Streams that the pre-fusion takes. None means audio and face (paper, Eq. 3).
+            fused_features: What it takes of them: encoded features Z, or H, the same after their projectors, which
+                did worse in the paper (Section 3.2).
             branch_compression: mean, attention (the paper's best) or qformer, which may have options.
             branch_tokens: Tokens a branch; 1 in the paper's best setting, 32 in its Q-Former settings.
             feature_norm: Scaling of encoder outputs: none (as in the paper), layer (each token by itself) or standard
@@ -122,6 +125,7 @@ class AffectGPTModule(LightningModule):
             feature_norm=feature_norm,
             projector_init_scale=projector_init_scale,
             stream_dropout=stream_dropout,
+            fused_features=fused_features,
         )
         self.save_hyperparameters({**arguments, **self.configuration.as_dict()})  # resolved, so that it reloads alike
         self.strict_loading = False  # frozen weights are in no checkpoint; load_state_dict checks the rest itself

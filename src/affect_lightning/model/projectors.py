@@ -32,7 +32,12 @@ def build_projector(width: int, embedding_width: int, target_size: float | None)
 
 @torch.no_grad()
 def embedding_size(language_model: LanguageModel) -> float:
-    """Root mean square of the language model's word embeddings, from up to 1024 words spread over the vocabulary."""
+    """Root mean square of the language model's word embeddings, from up to 1024 words spread over the vocabulary.
+
+    1 for a model without weights (on the meta device), which is only counted.
+    """
+    if next(language_model.parameters()).is_meta:
+        return 1.0
     vocabulary = len(language_model.tokenizer)
     ids = torch.arange(0, vocabulary, max(1, vocabulary // _SAMPLED_WORDS))
     device = next(language_model.parameters()).device

@@ -1,0 +1,138 @@
+"""LoadedCausalLM: a causal model from a folder or the hub, or of published sizes without weights (paper, Section 5).
+
+The plugins beside this file (`causal_lm.py`, `qwen25.py`, `qwen3.py`, `llama3.py`, `vicuna.py`, `smollm2_hub.py`) only
+say which model. `loading.py` reads weights, `published.py` knows the families, `adapted.py` does the work.
+
+Under `with torch.device("meta")` no weight, tokenizer or hub is needed: that is how `affect-lightning summary` counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from affect_lightning.errors import ConfigurationError
+from affect_lightning_plugins.language_models.adapted import AdaptedCausalLM, default_dtype
+from affect_lightning_plugins.language_models.adapter_configs import SEVEN_PROJECTIONS, AdapterOptions
+from affect_lightning_plugins.language_models.four_bit import four_bit_options
+from affect_lightning_plugins.language_models.loading import (
+    builds_without_weights,
+    empty_causal_model,
+    load_causal_model,
+    load_tokenizer,
+)
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class ModelOrigin:
+    """Where a model comes from, and how it is spoken to.
+
+    Attributes:
+        model: Folder or hub name.
+        revision: On the hub: a commit.
+        config: Published values of its configuration, from which it is built where no weights are wanted.
+        model_type: What its `config.json` must call it; None takes any.
+        chat_template: Jinja text for a tokenizer that brings none.
+        template_options: Values for the chat template.
+    """
+
+    model: str
+    revision: str | None = None
+    config: Mapping[str, Any] | None = None
+    model_type: str | None = None
+    chat_template: str | None = None
+    template_options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the model is read from a folder; else it is a hub name."""
+        return Path(self.model).expanduser().is_dir()
+
+    @property
+    def place(self) -> str:
+        """Folder with `~` resolved, or hub name."""
+        return str(Path(self.model).expanduser()) if self.is_folder else self.model
+
+
+class LoadedCausalLM(AdaptedCausalLM):
+    """A causal model from a folder or the hub, frozen, with an adapter. Plugins derive from it and say which one."""
+
+    def __init__(
+        self,
+        origin: ModelOrigin,
+        *,
+        dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+        adapter: str | dict[str, Any] = "lora",
+        lora_rank: int = 16,
+        lora_alpha: float = 32,
+        lora_dropout: float = 0.05,
+        lora_target_modules: list[str] | None = None,
+        system_prompt: str | None = None,
+        chat_template: str | None = None,
+        attn_implementation: str = "sdpa",
+    ) -> None:
+        """Load the model, or build it without weights, and attach the adapter.
+
+        Args:
+            origin: Which model.
+            dtype: Number type of the frozen base; `auto` is bfloat16 on a GPU that has it, else float32 (our choice).
+            adapter: lora (the paper's), rslora, dora, qlora (base in four bits), or any method of peft by its
+                configuration with peft_type: a mapping, or the path of a JSON or YAML file.
+            lora_rank: 16 (paper, Table 8); 0 means no adapter.
+            lora_alpha: 32 (authors' recipe).
+            lora_dropout: 0.05 (authors' recipe).
+            lora_target_modules: Names of the adapted linear layers; None means the seven projections (authors' recipe).
+            system_prompt: Text of the system turn; None leaves it to the chat template.
+            chat_template: Jinja text that replaces the tokenizer's chat template; None keeps that.
+            attn_implementation: Attention kernel of transformers; `sdpa` comes with torch (our choice).
+
+        Raises:
+            ConfigurationError: The model cannot be read or filled completely, or an option is out of range.
+        """
+        options: dict[str, Any] = {
+            "dtype": default_dtype() if dtype == "auto" else dtype,
+            "attn_implementation": attn_implementation,
+        }
+        tokenizer = None
+        if builds_without_weights():
+            model = empty_causal_model(origin.place, origin.revision, origin.config, **options)
+        else:
+            _check_pinned(origin)
+            options |= {"revision": origin.revision, **four_bit_options(adapter if lora_rank else "", options["dtype"])}
+            model = load_causal_model(origin.place, **options)
+            tokenizer = load_tokenizer(origin.place, revision=origin.revision)
+            chat_template = chat_template or (None if tokenizer.chat_template else origin.chat_template)
+        _check_family(origin, model)
+        super().__init__(
+            model,
+            tokenizer,
+            AdapterOptions(
+                lora_rank, lora_alpha, lora_dropout, tuple(lora_target_modules or SEVEN_PROJECTIONS), adapter
+            ),
+            system_prompt=system_prompt,
+            chat_template=chat_template,
+            template_options=origin.template_options,
+        )
+
+
+def _check_pinned(origin: ModelOrigin) -> None:
+    """Refuse what may be another model tomorrow."""
+    if not origin.is_folder and not _COMMIT.fullmatch(origin.revision or ""):
+        raise ConfigurationError(
+            f"The language model {origin.model!r} is no folder, so it is taken from the hub, and there its revision must "
+            f"be pinned to a commit (40 hexadecimal digits); got revision {origin.revision!r}. The hub shows commits "
+            f"under Files and versions: set the option revision to one, or give a folder."
+        )
+
+
+def _check_family(origin: ModelOrigin, model: Any) -> None:
+    if origin.model_type is not None and model.config.model_type != origin.model_type:
+        raise ConfigurationError(
+            f"{origin.model} holds a model of type {model.config.model_type!r}; this plugin takes {origin.model_type!r}. "
+            f"Choose the plugin of its family, or `causal-lm`, which takes any."
+        )
