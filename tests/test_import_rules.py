@@ -52,7 +52,7 @@ RULES = {
     f"{CORE}.unibench": Rule(core("contracts", "plugin_loading", "metrics", "data.readers")),
     f"{CORE}.annotation": Rule(core("contracts", "plugin_loading", "data", "metrics")),
     f"{CORE}.sandbox": Rule(core("metrics"), never=frozenset({"transformers", "lightning"})),
-    f"{CORE}.testing": Rule(core("contracts", "plugin_loading")),
+    f"{CORE}.testing": Rule(core("contracts", "plugin_loading", "prompting", "model")),
     f"{CORE}.command_line": Rule((CORE,)),
     f"{CORE}.errors": Rule(libraries=frozenset()),
     f"{CORE}.safe_npz": Rule(libraries=frozenset({"numpy"})),

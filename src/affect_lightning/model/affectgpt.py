@@ -25,6 +25,7 @@ from affect_lightning.model.branches import build_branch
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.encoding import build_encoders, encode_stream
 from affect_lightning.model.feature_scaling import build_feature_scaling
+from affect_lightning.model.part_calls import call_generate, call_loss, call_pre_fusion
 from affect_lightning.model.projectors import build_projector, embedding_size
 from affect_lightning.model.prompt_assembly import AssembledPrompts, assemble_prompts
 from affect_lightning.plugin_loading import build_part
@@ -198,7 +199,8 @@ class AffectGPT(nn.Module):
         scaled = {name: self.feature_scaling[name](stream) for name, stream in features.items()}
         tokens = {name: branch(scaled[name]) for name, branch in self.branches.items()}
         if _FUSED in self.projectors and self.pre_fusion is not None:
-            tokens[_FUSED] = self.pre_fusion({name: scaled[name] for name in self.configuration.fused_streams}).tokens
+            fused = {name: scaled[name] for name in self.configuration.fused_streams}
+            tokens[_FUSED] = call_pre_fusion(self.pre_fusion, fused).tokens
         return {name: projector(tokens[name]) for name, projector in self.projectors.items()}
 
     def assemble(self, batch: ClipBatch, features: Mapping[str, FeatureSequence], *, learn: bool) -> AssembledPrompts:
@@ -229,7 +231,7 @@ class AffectGPT(nn.Module):
             ContractError: See `encode` and `prompt_assembly`.
         """
         prompts = self.assemble(batch, self.encode(batch) if features is None else features, learn=True)
-        return self.language_model.loss(prompts.inputs_embeds, prompts.attention_mask, prompts.labels)
+        return call_loss(self.language_model, prompts.inputs_embeds, prompts.attention_mask, prompts.labels)
 
     @torch.no_grad()
     def generate(
@@ -259,7 +261,8 @@ class AffectGPT(nn.Module):
         self.eval()
         try:
             prompts = self.assemble(batch, self.encode(batch) if features is None else features, learn=False)
-            return self.language_model.generate(
+            return call_generate(
+                self.language_model,
                 prompts.inputs_embeds,
                 prompts.attention_mask,
                 max_new_tokens=max_new_tokens,
