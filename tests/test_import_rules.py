@@ -45,6 +45,7 @@ TORCH = frozenset({"torch", "numpy"})
 RULES = {
     f"{CORE}.contracts": Rule(libraries=TORCH),
     f"{CORE}.plugin_loading": Rule(core("contracts"), frozenset({"jsonargparse"})),
+    f"{CORE}.plugin_templates": Rule((*core("plugin_loading"), f"{CORE}.__version__"), frozenset()),
     f"{CORE}.prompting": Rule(libraries=frozenset()),
     f"{CORE}.data": Rule(core("contracts", "plugin_loading", "prompting"), never=frozenset({"transformers"})),
     f"{CORE}.model": Rule(core("contracts", "plugin_loading", "prompting", "metrics")),

@@ -72,7 +72,7 @@ class FrameInputs:
 
     def outputs(self, part: Any, call: Callable[..., Any] | None = None) -> list[Tensor]:
         """See `PartInputs`."""
-        found = (call or part)(self.frames, self.mask)
+        found = (part if call is None else call)(self.frames, self.mask)
         return _real(check_features(found, clips=len(self.frames), width=part.feature_width))
 
     def picked(self, clips: Sequence[int]) -> FrameInputs:
@@ -119,7 +119,7 @@ class SoundInputs:
 
     def outputs(self, part: Any, call: Callable[..., Any] | None = None) -> list[Tensor]:
         """See `PartInputs`."""
-        found = (call or part)(self.waveform, self.lengths)
+        found = (part if call is None else call)(self.waveform, self.lengths)
         return _real(check_features(found, clips=len(self.waveform), width=part.feature_width))
 
     def picked(self, clips: Sequence[int]) -> SoundInputs:
@@ -170,7 +170,7 @@ class StreamInputs:
     def outputs(self, part: Any, call: Callable[..., Any] | None = None) -> list[Tensor]:
         """See `PartInputs`."""
         clips = len(next(iter(self.streams.values())).mask)
-        found = (call or part)(self.streams)
+        found = (part if call is None else call)(self.streams)
         return _real(check_features(found, clips=clips, width=part.output_width, tokens=part.output_tokens))
 
     def picked(self, clips: Sequence[int]) -> StreamInputs:
@@ -248,7 +248,7 @@ class PromptInputs:
 
     def outputs(self, part: Any, call: Callable[..., Any] | None = None) -> list[Tensor]:
         """The loss of the batch, as the only tensor."""
-        return [check_loss((call or part.loss)(self.embedded(part), self.mask, self.labels))]
+        return [check_loss((part.loss if call is None else call)(self.embedded(part), self.mask, self.labels))]
 
     def picked(self, clips: Sequence[int]) -> PromptInputs:
         """See `PartInputs`; the batch is cut to its longest clip."""

@@ -7,7 +7,10 @@ Legend: B clips, N feature tokens, D feature width.
 from __future__ import annotations
 
 import io
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -138,8 +141,7 @@ def compiles(subject: Subject) -> str:
     inputs = subject.inputs()
     torch._dynamo.reset()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's own, about its internals
+        with _without_remarks():
             compiled = torch.compile(entry, backend=subject.compile_backend)
             if any(parameter.requires_grad for parameter in part.parameters()):
                 found, expected = backward(part, inputs, compiled), backward(plain, inputs)
@@ -154,6 +156,20 @@ def compiles(subject: Subject) -> str:
     require_same(expected, found, "the results under torch.compile")
     require_same(gradients(plain), gradients(part), "the gradients under torch.compile")
     return f"with the backend {subject.compile_backend}"
+
+
+@contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Without torch's own about its internals, such as where a graph was broken."""
+    logger = logging.getLogger("torch._dynamo")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def gradients(part: nn.Module) -> list[Tensor]:
