@@ -266,7 +266,7 @@ def test_missing_stream_and_wrong_rate_are_refused(network):
 def test_encoder_that_breaks_its_promise_is_refused(network, monkeypatch):
     narrow = FeatureSequence(torch.zeros(4, 8, 5), torch.ones(4, 8, dtype=torch.bool))
     monkeypatch.setattr(network.audio_encoder, "forward", lambda waveform, lengths: narrow)
-    with pytest.raises(ContractError, match=r"promises features \[4, N, 16\]; got \[4, 8, 5\]"):
+    with pytest.raises(ContractError, match=r"audio encoder 'tiny-audio' .* tokens \[4, N, 16\]; got .* \[4, 8, 5\]"):
         network(random_batch())
 
 

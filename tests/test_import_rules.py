@@ -45,6 +45,7 @@ TORCH = frozenset({"torch", "numpy"})
 RULES = {
     f"{CORE}.contracts": Rule(libraries=TORCH),
     f"{CORE}.plugin_loading": Rule(core("contracts"), frozenset({"jsonargparse"})),
+    f"{CORE}.plugin_templates": Rule((*core("plugin_loading"), f"{CORE}.__version__"), frozenset()),
     f"{CORE}.prompting": Rule(libraries=frozenset()),
     f"{CORE}.data": Rule(core("contracts", "plugin_loading", "prompting"), never=frozenset({"transformers"})),
     f"{CORE}.model": Rule(core("contracts", "plugin_loading", "prompting", "metrics")),
@@ -53,7 +54,7 @@ RULES = {
     f"{CORE}.annotation": Rule(core("contracts", "plugin_loading", "data", "metrics")),
     f"{CORE}.sandbox": Rule(core("metrics"), never=frozenset({"transformers", "lightning"})),
     f"{CORE}.training": Rule(core("contracts", "plugin_loading", "model")),
-    f"{CORE}.testing": Rule(core("contracts", "plugin_loading")),
+    f"{CORE}.testing": Rule(core("contracts", "plugin_loading", "prompting", "model")),
     f"{CORE}.command_line": Rule((CORE,)),
     f"{CORE}.errors": Rule(libraries=frozenset()),
     f"{CORE}.safe_npz": Rule(libraries=frozenset({"numpy"})),

@@ -1,11 +1,13 @@
 """`affect-lightning plugins`: which plugins are installed, and what options one takes.
 
-Listing imports no plugin and neither torch nor Lightning; explaining one imports that one.
+Listing imports no plugin and neither torch nor Lightning; explaining one imports that one. `plugins new` and
+`plugins check` go to modules of their own.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,10 +17,20 @@ from affect_lightning.errors import PluginError
 from affect_lightning.plugin_loading import GROUPS, PluginListing, list_plugins, plugin_options
 from affect_lightning.plugin_loading.listing import nearest_hint
 
+_SUBCOMMANDS = {"new": "plugin_new_command", "check": "plugin_check_command"}
+
 
 def run(arguments: Sequence[str]) -> int:
     """List the plugins, or explain the named one."""
-    parser = argparse.ArgumentParser(prog="affect-lightning plugins", description=run.__doc__)
+    if arguments and arguments[0] in _SUBCOMMANDS:
+        module = importlib.import_module(f"affect_lightning.command_line.{_SUBCOMMANDS[arguments[0]]}")
+        return int(module.run(arguments[1:]))
+    parser = argparse.ArgumentParser(
+        prog="affect-lightning plugins",
+        description=run.__doc__,
+        epilog="`plugins new KIND NAME` writes a package for a part of your own, `plugins check NAME` runs the contract "
+        "suite on a plugin; each has a --help.",
+    )
     parser.add_argument("name", nargs="?", help="plugin to explain; without it all are listed")
     parser.add_argument("--group", choices=list(GROUPS), help="only this group")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")

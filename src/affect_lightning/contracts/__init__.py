@@ -1,6 +1,7 @@
 """Contracts: what each part must provide, and the typed batches that pass between parts. Imports torch only."""
 
 from affect_lightning.contracts.clips import ClipBatch, ClipRecord
+from affect_lightning.contracts.conformance import ConformanceError
 from affect_lightning.contracts.cues import CueDescriber
 from affect_lightning.contracts.encoders import AudioEncoder, VideoEncoder
 from affect_lightning.contracts.faces import FaceBox, FaceDetector
@@ -13,6 +14,7 @@ __all__ = [
     "AudioEncoder",
     "ClipBatch",
     "ClipRecord",
+    "ConformanceError",
     "CueDescriber",
     "FaceBox",
     "FaceDetector",

@@ -15,12 +15,14 @@ from typing import Literal, get_args
 import numpy as np
 
 from affect_lightning.contracts import FaceBox, FaceDetector
+from affect_lightning.contracts.conformance import check_boxes
 from affect_lightning.data.box_cache import BoxCache, rounded
 from affect_lightning.data.decoding import uniform_indices
 from affect_lightning.data.media_files import MediaFile, PackedFile
 from affect_lightning.data.quarantine import UnreadableClipError
 from affect_lightning.data.speaker import centre_of, choose_speaker, side_of
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.plugin_loading import held_to_contract
 
 CROP_SIZE = 224  # paper, Appendix B: encoders see 224x224
 MARGIN = 0.2  # our choice: a fifth of the face on each side keeps chin and brows through small errors of the box
@@ -223,17 +225,22 @@ class FaceCropper:
             kept[np.flatnonzero(mask)[~seen]] = False
         return FaceCrops(pictures, kept, int((~seen).sum()), int(not seen.any()))
 
+    def _detected(self, real: np.ndarray) -> list[list[FaceBox]]:
+        """What the detector finds, held against its contract."""
+        with held_to_contract(self.detector):
+            return check_boxes(self.detector.detect(real), frames=len(real))
+
     def _boxes(self, real: np.ndarray, frame_count: int, source: MediaFile) -> list[list[FaceBox]]:
         """From the cache or the detector, rounded alike."""
         if self.cache is None:
-            return rounded(self.detector.detect(real))
+            return rounded(self._detected(real))
         try:
             key = self.cache.key(source, frame_count, self.detector.identity())
         except OSError as error:
             raise UnreadableClipError(source, "video", f"{error.strerror or error}; it was just decoded.") from error
         boxes = self.cache.read(source, key, len(real))
         if boxes is None:
-            boxes = rounded(self.detector.detect(real))
+            boxes = rounded(self._detected(real))
             self.cache.write(source, key, boxes)
         return boxes
 

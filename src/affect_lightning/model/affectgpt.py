@@ -27,6 +27,7 @@ from affect_lightning.model.branches import build_branch
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.encoding import build_encoders, encode_stream
 from affect_lightning.model.feature_scaling import StandardScaling, build_feature_scaling
+from affect_lightning.model.part_calls import call_generate, call_loss, call_pre_fusion
 from affect_lightning.model.projectors import build_projector, embedding_size
 from affect_lightning.model.prompt_assembly import (
     IGNORED_LABEL,
@@ -223,7 +224,7 @@ class AffectGPT(nn.Module):
             scaled = drop_streams(scaled, self.configuration.stream_dropout)
         tokens = {name: branch(scaled[name]) for name, branch in self.branches.items()}
         if _FUSED in self.projectors and self.pre_fusion is not None:
-            tokens[_FUSED] = self.pre_fusion(self._fused_streams(scaled)).tokens
+            tokens[_FUSED] = call_pre_fusion(self.pre_fusion, self._fused_streams(scaled)).tokens
         return {name: projector(tokens[name]) for name, projector in self.projectors.items() if name in tokens}
 
     def _fused_streams(self, scaled: Mapping[str, FeatureSequence]) -> dict[str, FeatureSequence]:
@@ -276,9 +277,8 @@ class AffectGPT(nn.Module):
         labels = prompts.labels.masked_fill(~batch.valid.to(prompts.labels.device).unsqueeze(1), IGNORED_LABEL)
         count = (labels[:, 1:] != IGNORED_LABEL).sum()
         learnt = bool(batch.valid.any())
-        loss = self.language_model.loss(
-            prompts.inputs_embeds, prompts.attention_mask, labels if learnt else prompts.labels
-        )
+        labels = labels if learnt else prompts.labels
+        loss = call_loss(self.language_model, prompts.inputs_embeds, prompts.attention_mask, labels)
         return (loss if learnt else loss * 0.0), count
 
     @torch.no_grad()
@@ -307,7 +307,8 @@ class AffectGPT(nn.Module):
         """
         with self._in_eval_mode():
             prompts = self.assemble(batch, self.encode(batch) if features is None else features, learn=False)
-            return self.language_model.generate(
+            return call_generate(
+                self.language_model,
                 prompts.inputs_embeds,
                 prompts.attention_mask,
                 max_new_tokens=max_new_tokens,

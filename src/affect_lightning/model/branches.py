@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from affect_lightning.contracts import FeatureSequence
+from affect_lightning.model.part_calls import call_pre_fusion
 from affect_lightning.plugin_loading import build_part
 
 
@@ -83,4 +84,4 @@ class FusionBranch(nn.Module):
 
     def forward(self, stream: FeatureSequence) -> Tensor:
         """Compress [B, N, D] to [B, K, output_width]."""
-        return self.fusion({self.stream: stream}).tokens
+        return call_pre_fusion(self.fusion, {self.stream: stream}).tokens

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from affect_lightning.contracts import AudioEncoder, ClipBatch, FeatureSequence, VideoEncoder
 from affect_lightning.errors import ContractError
 from affect_lightning.model.configuration import ModelConfiguration
+from affect_lightning.model.part_calls import call_encoder
 from affect_lightning.plugin_loading import build_part
 
 
@@ -91,13 +92,7 @@ def encode_stream(batch: ClipBatch, name: str, encoder: VideoEncoder | AudioEnco
             f"Set the data module's sample_rate to {encoder.sample_rate}."
         )
     with torch.no_grad():
-        features = encoder(received, mask)
-    if features.width != encoder.feature_width or len(features.tokens) != len(batch):
-        raise ContractError(
-            f"{type(encoder).__name__} promises features [{len(batch)}, N, {encoder.feature_width}]; got "
-            f"{list(features.tokens.shape)}."
-        )
-    return features
+        return call_encoder(encoder, received, mask)
 
 
 def weights_digest(module: nn.Module) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from affect_lightning.contracts import LanguageModel
 from affect_lightning.errors import ContractError, DataError
+from affect_lightning.model.part_calls import call_embed
 from affect_lightning.model.throughput import StepSize
 from affect_lightning.prompting import PLACEHOLDERS, assemble_user_text
 
@@ -199,7 +200,7 @@ def _padded(rows: Sequence[Sequence[int]], filler: int, side: str) -> Tensor:
 
 def _embed(language_model: LanguageModel, ids: Tensor, features: Mapping[str, Tensor]) -> Tensor:
     """Embeddings [B, L, E] of the ids, with features in the place of sentinels, clip by clip and in order."""
-    embeddings = language_model.embed(ids.clamp(min=0))
+    embeddings = call_embed(language_model, ids.clamp(min=0))
     for name, tokens in features.items():
         places = (ids == _SENTINELS[name]).unsqueeze(-1)
         embeddings = embeddings.masked_scatter(places, tokens.to(embeddings.dtype))

@@ -14,17 +14,21 @@ from affect_lightning.plugin_loading.building import (
 )
 from affect_lightning.plugin_loading.groups import GROUPS, PluginGroup
 from affect_lightning.plugin_loading.listing import PluginListing, find_plugin, list_plugins
+from affect_lightning.plugin_loading.origin import PartOrigin, held_to_contract, origin_of
 
 __all__ = [
     "GROUPS",
+    "PartOrigin",
     "PluginChoice",
     "PluginGroup",
     "PluginListing",
     "PluginOption",
     "build_part",
     "find_plugin",
+    "held_to_contract",
     "list_plugins",
     "load_plugin_class",
+    "origin_of",
     "plugin_options",
     "resolve_choice",
     "split_choice",

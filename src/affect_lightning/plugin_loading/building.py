@@ -19,6 +19,7 @@ from typing import Any, Union, get_args, get_origin
 from affect_lightning.errors import PluginError
 from affect_lightning.plugin_loading.groups import PluginGroup
 from affect_lightning.plugin_loading.listing import PluginListing, find_group, find_plugin
+from affect_lightning.plugin_loading.origin import CONTRACTS_MODULE, contract_name, listing_title, note_origin
 
 PluginChoice = str | Mapping[str, Any]
 
@@ -70,23 +71,44 @@ def load_plugin_class(group: str, name: str) -> type:
         found = attrgetter(attribute)(module)
     except Exception as error:
         raise PluginError(
-            f"{_who(listing)} cannot be imported from {listing.target}: {type(error).__name__}: {error}. "
-            f"Mend or reinstall {listing.distribution}, or choose another {contract_group.part}."
+            f"{listing_title(listing)} cannot be imported from {listing.target}: {type(error).__name__}: {error}. "
+            f"Mend or reinstall {listing.distribution}, or choose another {contract_group.part} (contract "
+            f"{contract_name(contract_group)})."
         ) from error
     contract = contract_group.contract_class()
     if not inspect.isclass(found) or not issubclass(found, contract):
         raise PluginError(
-            f"{_who(listing)} does not fulfil its contract: expected a subclass of "
-            f"affect_lightning.contracts.{contract_group.contract}, found {found!r}."
+            f"{listing_title(listing)} does not fulfil its contract: expected a subclass of "
+            f"{contract_name(contract_group)}, found {found!r}."
         )
     missing = sorted(getattr(found, "__abstractmethods__", ()))
     if missing:
         raise PluginError(
-            f"{_who(listing)} does not fulfil its contract: {contract_group.contract} also expects "
+            f"{listing_title(listing)} does not fulfil its contract: {contract_name(contract_group)} also expects "
             f"{', '.join(missing)}, which {found.__name__} lacks."
         )
+    _check_methods(listing, contract, found)
     _check_constructor(listing, contract_group, found)
     return found
+
+
+def _check_methods(listing: PluginListing, contract: type, found: type) -> None:
+    """Refuse a method that cannot be called as the contract calls it."""
+    for name in sorted(getattr(contract, "__abstractmethods__", ())):
+        promised = inspect.signature(getattr(contract, name))
+        positional = [item for item in promised.parameters.values() if item.kind is item.POSITIONAL_OR_KEYWORD]
+        named = {item.name: None for item in promised.parameters.values() if item.kind is item.KEYWORD_ONLY}
+        method = getattr(found, name)
+        if isinstance(inspect.getattr_static(found, name), staticmethod | classmethod):
+            positional = positional[1:]
+        try:
+            inspect.signature(method).bind(*positional, **named)
+        except (TypeError, ValueError) as error:
+            has = f"{name}{inspect.signature(method)}" if callable(method) else f"{name} = {method!r}"
+            raise PluginError(
+                f"{listing_title(listing)} does not fulfil its contract: {CONTRACTS_MODULE}.{contract.__name__} calls "
+                f"{name}{promised}, which {found.__name__} with {has} cannot take ({error})."
+            ) from error
 
 
 def _check_constructor(listing: PluginListing, group: PluginGroup, plugin_class: type) -> None:
@@ -96,18 +118,14 @@ def _check_constructor(listing: PluginListing, group: PluginGroup, plugin_class:
     lacking = [name for name in group.supplied if name not in parameters and not takes_all]
     if lacking:
         raise PluginError(
-            f"{_who(listing)} does not fulfil its contract: the constructor of every {group.part} takes "
+            f"{listing_title(listing)} does not fulfil its contract: the constructor of every {group.part} takes "
             f"{', '.join(lacking)}, that of {plugin_class.__name__} does not."
         )
     if "name" in parameters:
         raise PluginError(
-            f"{_who(listing)} has an option called `name`, which is the key that chooses the plugin. Rename the "
+            f"{listing_title(listing)} has an option called `name`, which is the key that chooses the plugin. Rename the "
             f"parameter of {plugin_class.__name__}."
         )
-
-
-def _who(listing: PluginListing) -> str:
-    return f"The {find_group(listing.group).part} {listing.name!r} of {listing.distribution} {listing.version}"
 
 
 def plugin_options(group: str, name: str) -> list[PluginOption]:
@@ -224,12 +242,13 @@ def build_part(group: str, choice: PluginChoice, **supplied: Any) -> Any:
     """
     resolved = resolve_choice(group, choice)
     name = resolved.pop("name")
-    part = load_plugin_class(group, name)(**supplied, **resolved)
+    part, listing = load_plugin_class(group, name)(**supplied, **resolved), find_plugin(group, name)
     contract = find_group(group).contract_class()
     lacking = [attribute for attribute in inspect.get_annotations(contract) if not hasattr(part, attribute)]
     if lacking:
         raise PluginError(
-            f"{_who(find_plugin(group, name))} does not fulfil its contract: {contract.__name__} also expects the "
-            f"attributes {', '.join(lacking)}, which {type(part).__name__} does not set in its constructor."
+            f"{listing_title(listing)} does not fulfil its contract: "
+            f"{contract_name(find_group(group))} also expects the attributes {', '.join(lacking)}, which {type(part).__name__} does not set in its constructor."
         )
+    note_origin(part, listing)
     return part

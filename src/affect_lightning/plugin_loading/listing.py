@@ -128,8 +128,9 @@ def find_plugin(group: str, name: str) -> PluginListing:
     if len(matches) > 1:
         owners = " and ".join(f"{listing.distribution} {listing.version} ({listing.target})" for listing in matches)
         raise PluginError(
-            f"The {part} {name!r} is offered by {owners}. Uninstall one of the distributions, or rename the entry "
-            f"point in one of them."
+            f"The {part} {name!r} is offered by {owners}. A name in {find_group(group).entry_point_group} stands for one "
+            f"{part} only (contract affect_lightning.contracts.{find_group(group).contract}). Uninstall one of the "
+            f"distributions, or rename the entry point in one of them."
         )
     return matches[0]
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from tqdm.auto import tqdm
 
 from affect_lightning.contracts import LabelExtractor, Sentiment
-from affect_lightning.errors import ContractError, DataError
+from affect_lightning.contracts.conformance import check_labels, check_sentiments
+from affect_lightning.errors import DataError
+from affect_lightning.plugin_loading import held_to_contract
 from affect_lightning.unibench.prediction_files import SENTIMENT_WORDS
 from affect_lightning.unibench.predictions import Prediction
 
@@ -50,22 +52,28 @@ class DeferredExtractor(LabelExtractor):
         self._built: LabelExtractor | None = None
 
     @property
-    def _extractor(self) -> LabelExtractor:
+    def built(self) -> LabelExtractor:
+        """The extractor itself, built now if it was not yet."""
         if self._built is None:
             self._built = self._build()
         return self._built
 
     def extract(self, responses: Sequence[str]) -> list[list[str]]:
         """See the contract."""
-        return self._extractor.extract(responses)
+        return self.built.extract(responses)
 
     def sentiment(self, labels: Sequence[Sequence[str]]) -> list[Sentiment]:
         """See the contract."""
-        return self._extractor.sentiment(labels)
+        return self.built.sentiment(labels)
 
     def identity(self) -> str:
         """See the contract."""
-        return self._extractor.identity()
+        return self.built.identity()
+
+
+def _itself(extractor: LabelExtractor) -> LabelExtractor:
+    """The plugin, for messages about it."""
+    return extractor.built if isinstance(extractor, DeferredExtractor) else extractor
 
 
 def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor, by_sentiment: bool) -> SetAnswers:
@@ -82,7 +90,7 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
 
     Raises:
         DataError: A prediction has neither labels nor a response, which the set's metric needs.
-        ContractError: The extractor returned another number of results than it was given.
+        ContractError: The extractor breaks its contract; see `contracts.conformance`.
     """
     labels: list[list[str]] = [[] for _ in group]
     sources: Counter[str] = Counter()
@@ -128,12 +136,8 @@ def _extract(extractor: LabelExtractor, responses: Sequence[str], key: str) -> l
     starts = range(0, len(responses), _EXTRACTION_BATCH)
     for start in tqdm(starts, desc=f"labels of {key}", unit="batch", disable=len(starts) < 2, leave=False):
         batch = responses[start : start + _EXTRACTION_BATCH]
-        found = extractor.extract(batch)
-        if len(found) != len(batch):
-            raise ContractError(
-                f"The label extractor {extractor.identity()} returned {len(found)} lists of labels for {len(batch)} "
-                f"responses; expected one a response."
-            )
+        with held_to_contract(_itself(extractor)):
+            found = check_labels(extractor.extract(batch), count=len(batch))
         labels.extend(list(words) for words in found)
     return labels
 
@@ -147,12 +151,8 @@ def _sentiments(
         sources[GIVEN_SENTIMENTS] += given
     asked = [i for i, prediction in enumerate(group) if prediction.given_sentiment is None and not prediction.missing]
     if asked:
-        found = [str(sentiment) for sentiment in extractor.sentiment([labels[index] for index in asked])]
-        if len(found) != len(asked):
-            raise ContractError(
-                f"The label extractor {extractor.identity()} returned {len(found)} sentiments for {len(asked)} "
-                f"lists of labels; expected one a list."
-            )
+        with held_to_contract(_itself(extractor)):
+            found = check_sentiments(extractor.sentiment([labels[index] for index in asked]), count=len(asked))
         for index, sentiment in zip(asked, found, strict=True):
             sentiments[index] = sentiment
         if sources.pop(GIVEN_LABELS, 0):

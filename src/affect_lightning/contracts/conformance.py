@@ -1,0 +1,172 @@
+"""What a part returned, held against its contract: cheap checks of type, shape and width.
+
+The model and the data side call these on everything that a plugin returns; `affect_lightning.testing` calls the same ones
+and says what was expected and received. `plugin_loading.origin` adds whose part it was.
+Legend: B clips, T frames, N feature tokens, D feature width, L text tokens, E embedding width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+
+from affect_lightning.contracts.faces import FaceBox
+from affect_lightning.contracts.features import FeatureSequence
+from affect_lightning.contracts.labels import Sentiment
+from affect_lightning.errors import ContractError
+
+
+class ConformanceError(ContractError):
+    """A part returned something else than its contract promises.
+
+    Attributes:
+        expected: What the contract promises.
+        received: What came.
+    """
+
+    def __init__(self, expected: str, received: str) -> None:
+        super().__init__(expected, received)
+        self.expected = expected
+        self.received = received
+
+    def __str__(self) -> str:
+        return f"expected {self.expected}; got {self.received}"
+
+
+def described(value: Any) -> str:
+    """A value in a few words: type and shape of a tensor, length of a list."""
+    if isinstance(value, Tensor):
+        return f"a tensor {str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+    if isinstance(value, FeatureSequence):
+        return f"a FeatureSequence with tokens {list(value.tokens.shape)}"
+    if isinstance(value, list | tuple):
+        kinds = sorted({type(item).__name__ for item in value})
+        return f"a {type(value).__name__} of {len(value)} {' and '.join(kinds) or 'items'}"
+    if isinstance(value, str | int | float) or value is None:
+        return repr(value)[:80]
+    return f"an object of type {type(value).__name__}"
+
+
+def check_features(found: Any, *, clips: int, width: int, tokens: int | None = None) -> FeatureSequence:
+    """Hold what an encoder or a pre-fusion returned against its contract.
+
+    Args:
+        found: What came.
+        clips: B that went in.
+        width: D that the part announces.
+        tokens: N that the part announces; None for any.
+
+    Raises:
+        ConformanceError: It is no FeatureSequence [B, N, D].
+    """
+    expected = f"a FeatureSequence with tokens [{clips}, {'N' if tokens is None else tokens}, {width}]"
+    if not isinstance(found, FeatureSequence):
+        raise ConformanceError(expected, described(found))
+    shape = found.tokens.shape
+    if shape[0] != clips or shape[2] != width or (tokens is not None and shape[1] != tokens):
+        raise ConformanceError(expected, described(found))
+    return found
+
+
+def check_finite(values: Tensor, what: str) -> None:
+    """Refuse NaN and infinity. It reads every value: meant for the first batch of a part.
+
+    Args:
+        values: Of any shape.
+        what: Names them in the message, such as `features of real tokens`.
+
+    Raises:
+        ConformanceError: A value is not finite.
+    """
+    wrong = int((~torch.isfinite(values.detach())).sum())
+    if wrong:
+        raise ConformanceError(f"finite {what}", f"{wrong} of {values.numel()} that are NaN or infinite")
+
+
+def check_embeddings(found: Any, *, ids: Tensor, width: int) -> Tensor:
+    """Hold what `LanguageModel.embed` returned for ids [B, L] against its contract.
+
+    Raises:
+        ConformanceError: It is no floating point tensor [B, L, E].
+    """
+    wanted = [*ids.shape, width]
+    if not isinstance(found, Tensor) or not found.is_floating_point() or list(found.shape) != wanted:
+        raise ConformanceError(f"floating point embeddings {wanted}", described(found))
+    return found
+
+
+def check_loss(found: Any) -> Tensor:
+    """Hold what `LanguageModel.loss` returned against its contract.
+
+    Raises:
+        ConformanceError: It is no floating point scalar.
+    """
+    if not isinstance(found, Tensor) or not found.is_floating_point() or found.ndim:
+        raise ConformanceError("a loss that is one floating point number, a tensor []", described(found))
+    return found
+
+
+def check_texts(found: Any, *, count: int, what: str) -> list[str]:
+    """Hold a list of texts, such as responses, against its contract.
+
+    Raises:
+        ConformanceError: It is no list of `count` texts.
+    """
+    if not isinstance(found, list) or len(found) != count or not all(isinstance(text, str) for text in found):
+        raise ConformanceError(f"a list of {count} {what}", described(found))
+    return found
+
+
+def check_boxes(found: Any, *, frames: int) -> list[list[FaceBox]]:
+    """Hold what `FaceDetector.detect` returned against its contract.
+
+    Raises:
+        ConformanceError: It is no list of T lists of FaceBox, best score first, with edges in order.
+    """
+    expected = f"a list of {frames} lists of FaceBox"
+    if not isinstance(found, list) or len(found) != frames:
+        raise ConformanceError(expected, described(found))
+    for boxes in found:
+        if not isinstance(boxes, list) or not all(isinstance(box, FaceBox) for box in boxes):
+            raise ConformanceError(expected, f"a list with {described(boxes)}")
+        for box in boxes:
+            if not (box.x0 < box.x1 and box.y0 < box.y1 and 0 <= box.score <= 1):
+                raise ConformanceError("boxes with x0 < x1, y0 < y1 and a score in [0, 1]", str(box))
+        scores = [box.score for box in boxes]
+        if scores != sorted(scores, reverse=True):
+            raise ConformanceError("boxes with the best score first", f"the scores {scores[:4]}")
+    return found
+
+
+def check_labels(found: Any, *, count: int) -> list[list[str]]:
+    """Hold what `LabelExtractor.extract` returned against its contract.
+
+    Raises:
+        ConformanceError: It is no list of `count` lists of texts.
+    """
+    expected = f"a list of {count} lists of emotion words, one a response"
+    if not isinstance(found, list) or len(found) != count:
+        raise ConformanceError(expected, described(found))
+    for words in found:
+        if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
+            raise ConformanceError(expected, f"a list with {described(words)}")
+    return found
+
+
+def check_sentiments(found: Any, *, count: int) -> Sequence[Sentiment]:
+    """Hold what `LabelExtractor.sentiment` returned against its contract.
+
+    Raises:
+        ConformanceError: It is no list of `count` sentiments.
+    """
+    known = get_args(Sentiment)
+    if not isinstance(found, list) or len(found) != count or not all(one in known for one in found):
+        shown = next((repr(one) for one in found if one not in known), "") if isinstance(found, list) else ""
+        raise ConformanceError(
+            f"a list of {count} sentiments out of {', '.join(known)}",
+            f"{described(found)}{f' with {shown}' if shown else ''}",
+        )
+    return found

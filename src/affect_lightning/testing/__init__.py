@@ -1,0 +1,30 @@
+"""The contract suite: what every plugin of affect-lightning must hold, as checks that anybody can run on a part of theirs.
+
+In a plugin package's tests three lines run everything under pytest:
+
+    from affect_lightning.testing import contract_tests
+
+    TestMyFusion = contract_tests("pre_fusions", "my-fusion")
+
+`affect-lightning plugins check NAME` runs the same checks from the command line, `check_plugin` from Python. pytest is
+only needed by `contract_tests`. `suite.py` has the list of checks by kind of part; the modules named `*_checks.py` hold
+them. docs/plugins.md says what each of them means.
+"""
+
+from affect_lightning.testing.outcomes import Check, CheckNotPossibleError, CheckResult
+from affect_lightning.testing.pytest_classes import contract_tests
+from affect_lightning.testing.subject import Subject
+from affect_lightning.testing.suite import check_plugin, checks_of, run_check
+from affect_lightning.testing.tiny_models import tiny_language_model
+
+__all__ = [
+    "Check",
+    "CheckNotPossibleError",
+    "CheckResult",
+    "Subject",
+    "check_plugin",
+    "checks_of",
+    "contract_tests",
+    "run_check",
+    "tiny_language_model",
+]

@@ -1,0 +1,1 @@
+"""Plugins that break their contracts, one promise each."""

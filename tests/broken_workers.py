@@ -1,0 +1,201 @@
+"""Face detectors, label extractors and cue describers that each break one promise; see broken_networks.py."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from affect_lightning.contracts import ClipBatch, CueDescriber, FaceBox, FaceDetector, LabelExtractor, Sentiment
+
+BROKEN: dict[str, dict[str, str]] = {
+    "face_detectors": {
+        "BoxesAsTuples": "shapes",
+        "WorstFirst": "shapes",
+        "PaintsOver": "shapes",
+        "BrightestOfAll": "batch-invariance",
+        "HoldsALambda": "pickling",
+        "NamedByAddress": "identity",
+        "TwoLines": "identity",
+    },
+    "label_extractors": {
+        "OneListTooFew": "shapes",
+        "WordsTwice": "shapes",
+        "OwnSentiments": "shapes",
+        "Remembers": "batch-invariance",
+    },
+    "cue_describers": {
+        "OneTextTooFew": "shapes",
+        "LoudnessOfPadding": "mask-invariance",
+        "LouderThanOthers": "batch-invariance",
+    },
+}
+GOOD = {"face_detectors": "GoodFinder", "label_extractors": "GoodWords", "cue_describers": "GoodCues"}
+_COUNTER = itertools.count()
+
+
+class GoodFinder(FaceDetector):
+    """Boxes of bright frames, in the middle.
+
+    Args:
+        least: Brightness from which on there is a face.
+    """
+
+    def __init__(self, least: float = 20.0) -> None:
+        self.least = least
+
+    def detect(self, frames: np.ndarray) -> list[list[FaceBox]]:
+        height, width = frames.shape[1:3]
+        first = FaceBox(0.1 * width, 0.1 * height, 0.5 * width, 0.5 * height, 0.9)
+        second = FaceBox(0.2 * width, 0.3 * height, 0.4 * width, 0.9 * height, 0.4)
+        return [[first, second] if frame.mean() > self.least else [] for frame in frames]
+
+    def identity(self) -> str:
+        return f"good {self.least}"
+
+
+class BoxesAsTuples(GoodFinder):
+    """Gives plain numbers."""
+
+    def detect(self, frames: np.ndarray) -> list[list[FaceBox]]:
+        return [[(0, 0, 1, 1, 0.5)] for _ in frames]  # type: ignore[list-item]
+
+
+class WorstFirst(GoodFinder):
+    """Gives the worst box first."""
+
+    def detect(self, frames: np.ndarray) -> list[list[FaceBox]]:
+        return [boxes[::-1] for boxes in super().detect(frames)]
+
+
+class PaintsOver(GoodFinder):
+    """Writes into the frames."""
+
+    def detect(self, frames: np.ndarray) -> list[list[FaceBox]]:
+        found = super().detect(frames)
+        frames[:, :1] = 0
+        return found
+
+
+class BrightestOfAll(GoodFinder):
+    """Sees faces in the brightest frame of those given together only."""
+
+    def detect(self, frames: np.ndarray) -> list[list[FaceBox]]:
+        found = super().detect(frames)
+        best = int(np.argmax([frame.mean() for frame in frames])) if len(frames) else 0
+        return [boxes if index == best else [] for index, boxes in enumerate(found)]
+
+
+class HoldsALambda(GoodFinder):
+    """Does not pickle."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rule = lambda score: score > 0.5
+
+
+class NamedByAddress(GoodFinder):
+    """Is another one each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.number = next(_COUNTER)
+
+    def identity(self) -> str:
+        return f"finder {self.number}"
+
+
+class TwoLines(GoodFinder):
+    """Has an identity of two lines."""
+
+    def identity(self) -> str:
+        return "finder\nof faces"
+
+
+class GoodWords(LabelExtractor):
+    """Finds two words."""
+
+    def extract(self, responses: Sequence[str]) -> list[list[str]]:
+        return [[word for word in ("happy", "angry") if word in response] for response in responses]
+
+    def sentiment(self, labels: Sequence[Sequence[str]]) -> list[Sentiment]:
+        return ["positive" if "happy" in words else "neutral" for words in labels]
+
+    def identity(self) -> str:
+        return "words"
+
+
+class OneListTooFew(GoodWords):
+    """Leaves responses without words out."""
+
+    def extract(self, responses: Sequence[str]) -> list[list[str]]:
+        return [words for words in super().extract(responses) if words]
+
+
+class WordsTwice(GoodWords):
+    """Repeats words."""
+
+    def extract(self, responses: Sequence[str]) -> list[list[str]]:
+        return [words * 2 for words in super().extract(responses)]
+
+
+class OwnSentiments(GoodWords):
+    """Calls sentiments otherwise."""
+
+    def sentiment(self, labels: Sequence[Sequence[str]]) -> list[Sentiment]:
+        return ["good" for _ in labels]  # type: ignore[misc]
+
+
+class Remembers(GoodWords):
+    """Answers by what it was asked before."""
+
+    last = ""
+
+    def extract(self, responses: Sequence[str]) -> list[list[str]]:
+        found = []
+        for response in responses:
+            found.append(["happy"] if "happy" in self.last else [])
+            self.last = response
+        return [words if response else [] for words, response in zip(found, responses, strict=True)]
+
+
+class GoodCues(CueDescriber):
+    """Says how loud a clip is."""
+
+    def levels(self, batch: ClipBatch) -> list[float]:
+        assert batch.waveform is not None
+        assert batch.waveform_lengths is not None
+        pairs = zip(batch.waveform, batch.waveform_lengths.tolist(), strict=True)
+        return [float(samples[:length].abs().mean()) for samples, length in pairs]
+
+    def describe(self, batch: ClipBatch) -> list[str]:
+        return [f"Level {level:.3f}." for level in self.levels(batch)]
+
+    def identity(self) -> str:
+        return "cues"
+
+
+class OneTextTooFew(GoodCues):
+    """Says nothing about the last clip."""
+
+    def describe(self, batch: ClipBatch) -> list[str]:
+        return super().describe(batch)[:-1]
+
+
+class LoudnessOfPadding(GoodCues):
+    """Hears what lies beyond a clip's length."""
+
+    def levels(self, batch: ClipBatch) -> list[float]:
+        assert batch.waveform is not None
+        whole = batch.waveform.new_full((len(batch),), batch.waveform.shape[1]).long()
+        return super().levels(replace(batch, waveform_lengths=whole))
+
+
+class LouderThanOthers(GoodCues):
+    """Compares the clips of a batch."""
+
+    def levels(self, batch: ClipBatch) -> list[float]:
+        levels = super().levels(batch)
+        return [level / max(levels) for level in levels]

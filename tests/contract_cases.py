@@ -1,0 +1,160 @@
+"""How every plugin of ours is chosen for the contract suite: tiny options, and tiny random files where one reads files.
+
+A plugin that is installed and has no entry in `CASES` fails test_contract_suite.py by name. An entry is a mapping with
+options, or a function of `TinyFiles` that gives one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from affect_lightning.testing import tiny_language_model
+
+Options = Mapping[str, Any]
+
+
+class TinyFiles:
+    """Folders and files with tiny random models, each made when it is first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.patch = pytest.MonkeyPatch()
+        self.open = contextlib.ExitStack()
+
+    def close(self) -> None:
+        self.patch.undo()
+        self.open.close()
+
+    @cache  # noqa: B019  # one object for the whole test session
+    def language_model(self, architecture: str = "qwen2") -> str:
+        """A causal language model with its tokenizer, as transformers saves it."""
+        return tiny_language_model(self.folder / architecture, architecture, hidden_width=16, num_layers=1)
+
+    def configured(self, configuration: str, **sizes: Any) -> str:
+        """A folder with the config.json of a class of transformers, for weights at random."""
+        import transformers
+
+        folder = self.folder / f"{configuration}-{len(list(self.folder.iterdir()))}"
+        getattr(transformers, configuration)(**sizes).save_pretrained(folder)
+        return str(folder)
+
+    def smollm2(self) -> Options:
+        """The plugin's own class on a tiny Llama in place of the unpacked model of 135 million weights."""
+        from affect_lightning_plugins.language_models import smollm2
+
+        folder = Path(self.language_model("llama"))
+        self.patch.setattr(smollm2, "dequantised_folder", lambda: folder)
+        return {"lora_rank": 2}
+
+    def yunet(self) -> Options:
+        """A face network with YuNet's inputs and outputs: bright places are faces."""
+        pytest.importorskip("onnx", reason="a tiny YuNet is written with onnx (extra `sandbox`)")
+        path = self.folder / "face_detection_yunet_tiny.onnx"
+        write_yunet(path)
+        return {"model_path": str(path), "longest_side": 96}
+
+    def chat_server(self) -> Options:
+        """A server on this machine that names the feelings that a prompt names."""
+        from language_model_server import serving
+
+        self.patch.setenv("no_proxy", "127.0.0.1")
+        server = self.open.enter_context(serving(_answer))
+        return {
+            "model": "tiny",
+            "base_url": server.base_url,
+            "labels_prompt": "L:{response}",
+            "sentiment_prompt": "S:{labels}",
+            "cache_dir": str(self.folder / "answers"),
+        }
+
+
+def _answer(prompt: str, earlier: int) -> str:
+    """What the server says, in the form that the extractor asks for."""
+    step, judged = prompt.split(":", 1)
+    words = [word for word in ("happy", "surprised", "sad", "angry") if word in judged]
+    if step == "L":
+        return json.dumps(words)
+    return "positive" if "happy" in words else "negative" if words else "neutral"
+
+
+def write_yunet(path: Path) -> None:
+    """Write an ONNX graph with the outputs that OpenCV reads from YuNet, of one convolution a stride."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    generator = np.random.default_rng(0)
+    nodes, weights, outputs = [], [], []
+    for stride in (8, 16, 32):
+        kernel = np.zeros((16, 3, stride, stride), dtype=np.float32)
+        kernel[:2] = 0.02 / (stride * stride)
+        kernel[2:] = generator.normal(0, 1e-4 / stride, kernel[2:].shape)
+        weights += [numpy_helper.from_array(kernel, f"w{stride}"), numpy_helper.from_array(_split(), f"split{stride}")]
+        weights.append(numpy_helper.from_array(np.array([1, -1, 16], dtype=np.int64), f"shape{stride}"))
+        parts = [f"cls_raw_{stride}", f"obj_raw_{stride}", f"bbox_{stride}", f"kps_{stride}"]
+        nodes += [
+            helper.make_node("Conv", ["input", f"w{stride}"], [f"c{stride}"], strides=[stride] * 2, kernel_shape=[stride] * 2),
+            helper.make_node("Transpose", [f"c{stride}"], [f"t{stride}"], perm=[0, 2, 3, 1]),
+            helper.make_node("Reshape", [f"t{stride}", f"shape{stride}"], [f"r{stride}"]),
+            helper.make_node("Split", [f"r{stride}", f"split{stride}"], parts, axis=2),
+            *(helper.make_node("Sigmoid", [f"{n}_raw_{stride}"], [f"{n}_{stride}"]) for n in ("cls", "obj")),
+        ]
+        for name, width in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10)):
+            outputs.append(helper.make_tensor_value_info(f"{name}_{stride}", TensorProto.FLOAT, [1, None, width]))
+    given = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 96, 96])
+    graph = helper.make_graph(nodes, "yunet", [given], outputs, weights)
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]), str(path))
+
+
+def _split() -> Any:
+    import numpy as np
+
+    return np.array([1, 1, 4, 10], dtype=np.int64)
+
+
+CASES: dict[str, dict[str, Options | Callable[[TinyFiles], Options]]] = {
+    "video_encoders": {
+        "tiny-video": {"width": 8},
+        "efficientnet-lite0": {"image_size": 32},
+        "timm": {"model": "test_vit", "random": True, "image_size": 32},
+    },
+    "audio_encoders": {
+        "tiny-audio": {"windows": 2, "window_seconds": 0.1},
+        "prosody": {"windows": 2, "window_seconds": 0.2, "bands": 8},
+    },
+    "pre_fusions": {
+        "none": {},
+        "attention": {},
+        "qformer": {"num_queries": 2, "num_layers": 1, "dropout": 0.0},
+    },
+    "language_models": {
+        "tiny-lm": {"hidden_width": 16, "num_layers": 1, "lora_dropout": 0.0},
+        "causal-lm": lambda files: {"model": files.language_model(), "lora_rank": 2, "lora_dropout": 0.0},
+        "smollm2-135m": lambda files: {**files.smollm2(), "lora_dropout": 0.0},
+    },
+    "face_detectors": {
+        "none": {},
+        "centerface": {"longest_side": 96},
+        "centerface-torch": {"longest_side": 96, "device": "cpu"},
+        "yunet": lambda files: files.yunet(),
+    },
+    "label_extractors": {
+        "rules": {},
+        "causal-lm": lambda files: {
+            "model": files.language_model(),
+            "device": "cpu",
+            "max_new_tokens": 4,
+            "labels_prompt": "Feelings in: {response}",
+            "sentiment_prompt": "Sentiment of: {labels}",
+            "cache_dir": str(files.folder / "answers"),
+        },
+        "openai": lambda files: files.chat_server(),
+    },
+    "cue_describers": {},
+}
