@@ -178,20 +178,16 @@ class AdaptedCausalLM(LanguageModel):
         prefix_mask: Tensor,
         inputs_embeds: Tensor,
         attention_mask: Tensor,
-        *,
-        max_new_tokens: int,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        seed: int | None = None,
+        **options: Any,
     ) -> list[str]:
         """See `LanguageModel.generate_from_prefix`; the beginnings are read once."""
-        options = DecodingOptions(max_new_tokens, temperature, top_p, seed)
+        decoding = DecodingOptions(**options)
         times = len(inputs_embeds) // len(prefix_embeds)
         prefix_embeds, prefix_mask, _ = self._with_learned_prompt(prefix_embeds, prefix_mask)
         mask = torch.cat([prefix_mask.repeat_interleave(times, dim=0), attention_mask], dim=1)
         with self._in_eval_mode():
             cache = read_prefix(self.causal_model, prefix_embeds, prefix_mask, times)
-            responses = decode_responses(self.causal_model, inputs_embeds, mask, self.end_ids, options, cache)
+            responses = decode_responses(self.causal_model, inputs_embeds, mask, self.end_ids, decoding, cache)
         return self._texts(responses)
 
     def _texts(self, responses: list[list[int]]) -> list[str]:
