@@ -2,11 +2,14 @@
 
 The first window starts with the clip, the last one ends with it; they overlap in short clips and leave gaps in long
 ones. Where a clip is shorter than a window, every window is the whole clip.
-Neighbours: `prosody.py` cuts sequences of analysis frames, `tiny_audio.py` cuts samples.
-Legend: B clips, S audio samples, N windows, L steps in a window.
+Neighbours: `prosody.py` cuts sequences of analysis frames, `tiny_audio.py` and `pretrained_speech.py` cut samples,
+`whisper.py` cuts encoded frames.
+Legend: B clips, S audio samples, N windows, L steps in a window, R pieces of the whole batch.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -35,6 +38,44 @@ def check_waveform(waveform: Tensor, lengths: Tensor) -> None:
             f"Lengths must lie between 0 and the waveform's {waveform.shape[1]} samples; got {int(lengths.min())} to "
             f"{int(lengths.max())}."
         )
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The sound of a batch, cut into what is encoded at once.
+
+    Attributes:
+        sound: Samples [R, L], zero behind a piece's length.
+        lengths: Real samples a piece [R], int64.
+        index: Which piece a window is [B, N], int64; several windows of a short clip are the same piece.
+        mask: True where a clip has sound [B, N], bool.
+    """
+
+    sound: Tensor
+    lengths: Tensor
+    index: Tensor
+    mask: Tensor
+
+
+def cut_pieces(waveform: Tensor, lengths: Tensor, count: int, size: int | None) -> Pieces:
+    """Cut windows out of every clip that has sound; a clip that is not longer than a window is cut once.
+
+    Args:
+        waveform: [B, S].
+        lengths: Real samples a clip [B], int64.
+        count: Windows a clip, N; 1 for whole clips.
+        size: Samples in a window, L; None: whole clips, L being the longest one.
+    """
+    longest = max(int(lengths.max()), 1) if lengths.numel() else 1
+    positions, inside = window_positions(lengths, count, longest if size is None else size)
+    mask = (lengths > 0)[:, None].expand(-1, count)
+    repeated = (lengths <= positions.shape[2])[:, None] & (torch.arange(count, device=lengths.device) > 0)
+    kept = mask & ~repeated  # [B, N]
+    index = (kept.flatten().cumsum(0) - 1).clamp(min=0).view_as(kept)
+    if waveform.shape[1] == 0:
+        waveform = waveform.new_zeros(len(waveform), 1)
+    sound = waveform.gather(1, positions.flatten(1)).view_as(positions)[kept]
+    return Pieces(sound.masked_fill(~inside[kept], 0.0), inside[kept].sum(dim=-1), index, mask)
 
 
 def window_positions(lengths: Tensor, count: int, size: int) -> tuple[Tensor, Tensor]:

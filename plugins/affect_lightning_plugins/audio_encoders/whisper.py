@@ -1,0 +1,137 @@
+"""Audio encoder `whisper`: the encoder of Whisper; its decoder is not built.
+
+Not in the paper's Figure 4. Whisper hears log-mel spectrograms of exactly 30 seconds, padded with silence, so cutting 2
+second windows first would mean to encode 28 seconds of silence with each. A clip is encoded once, 30 seconds after 30
+seconds, and the windows are cut out of the encoded frames.
+Neighbours: `pretrained_speech.py` (options, tokens), `windows.py` (the cut).
+Legend: B clips, S audio samples, N windows, R pieces of 30 s in the whole batch, C pieces a clip, F frames of 20 ms,
+M mel bands, D feature width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from affect_lightning.contracts import FeatureSequence
+from affect_lightning_plugins.audio_encoders.pretrained_speech import (
+    PretrainedSpeechEncoder,
+    gather_tokens,
+    mean_of_last_layers,
+)
+from affect_lightning_plugins.audio_encoders.windows import check_waveform, window_positions
+from affect_lightning_plugins.pretrained_models import ModelSource, Release
+
+_MODEL = "openai/whisper-large-v3"
+_FFT, _HOP = 400, 160  # 25 and 10 ms (arXiv 2212.04356, Section 2.2); the defaults of WhisperFeatureExtractor
+_FRAME = 2 * _HOP  # the second convolution halves the rate
+_SURPLUS = (r"^(model\.)?decoder\.", r"^proj_out\.")
+
+
+class WhisperAudioEncoder(PretrainedSpeechEncoder):
+    """The encoder of Whisper-large-v3, or of any Whisper by folder or hub name; frozen."""
+
+    release = Release(
+        _MODEL,
+        "06f233fe06e710322aca913c1bc4249a0d71fce1",
+        {  # arXiv 2212.04356, Table 1; 128 bands since v3
+            "d_model": 1280,
+            "encoder_layers": 32,
+            "encoder_attention_heads": 20,
+            "encoder_ffn_dim": 5120,
+            "num_mel_bins": 128,
+        },
+    )
+
+    def __init__(self, *, model: str = _MODEL, **options: Any) -> None:
+        """Load the encoder.
+
+        Args:
+            model: Folder with config.json and weights, or hub name; large-v3 is our choice.
+            options: See `PretrainedSpeechEncoder`.
+
+        Raises:
+            ConfigurationError: The model cannot be read or filled completely, or an option is out of range.
+        """
+        super().__init__(build=_build, model=model, **options)
+        from transformers.audio_utils import mel_filter_bank
+
+        self.frames_a_piece = int(self.network.config.max_source_positions)
+        filters = mel_filter_bank(
+            num_frequency_bins=1 + _FFT // 2,
+            num_mel_filters=int(self.network.config.num_mel_bins),
+            min_frequency=0.0,
+            max_frequency=8000.0,
+            sampling_rate=self.sample_rate,
+            norm="slaney",
+            mel_scale="slaney",
+        )
+        # No buffer: converting the model to 16 bits must not round the filters.
+        self._filters = torch.from_numpy(filters).float()  # [bins, M]
+
+    def forward(self, waveform: Tensor, lengths: Tensor) -> FeatureSequence:
+        """Encode every clip, then cut; see `AudioEncoder.forward`.
+
+        Returns:
+            Tokens [B, N, D]: one a window; or [B, N * F, D] for frames, with those behind a sound's end masked. A
+            clip of length 0 has no real token.
+        """
+        check_waveform(waveform, lengths)
+        frames = self._encode(waveform, lengths)  # [B, C * frames_a_piece, D]
+        counts = (lengths + _FRAME - 1) // _FRAME
+        size = round(self.window_seconds * self.sample_rate / _FRAME) if self.window_seconds else None
+        longest = max(int(counts.max()), 1) if counts.numel() else 1
+        positions, inside = window_positions(counts, self.windows, longest if size is None else size)
+        clips = torch.arange(len(frames), device=frames.device)[:, None, None]
+        hidden = frames[clips, positions].masked_fill(~inside.unsqueeze(-1), 0.0).flatten(0, 1)  # [B * N, F, D]
+        index = torch.arange(len(hidden), device=frames.device).view(len(lengths), self.windows)
+        mask = (lengths > 0)[:, None].expand(-1, self.windows)
+        return gather_tokens(hidden, inside.sum(dim=-1).flatten(), index, mask, pools=self.pools)
+
+    def _encode(self, waveform: Tensor, lengths: Tensor) -> Tensor:
+        dtype = self.network.conv1.weight.dtype
+        size = self.frames_a_piece * _FRAME
+        longest = int(lengths.max()) if lengths.numel() else 0
+        pieces = max(-(-longest // size), 1)
+        heard = functional.pad(waveform.float(), (0, max(pieces * size - waveform.shape[1], 0)))[:, : pieces * size]
+        heard = heard.masked_fill(torch.arange(pieces * size, device=heard.device) >= lengths[:, None], 0.0)
+        real = torch.arange(pieces, device=heard.device) * size < lengths[:, None]  # [B, C]
+        sound = heard.view(len(heard), pieces, size)[real]  # [R, size]
+        frames = torch.zeros(
+            len(heard), pieces, self.frames_a_piece, self.feature_width, dtype=dtype, device=heard.device
+        )
+        if len(sound):
+            found = [self._run(part, dtype) for part in sound.split(self.pieces_at_once)]
+            frames[real] = torch.cat(found).to(dtype)
+        return frames.flatten(1, 2)
+
+    def _run(self, sound: Tensor, dtype: torch.dtype) -> Tensor:
+        found = self.network(log_mel(sound, self._filters).to(dtype), output_hidden_states=True)
+        return mean_of_last_layers(found, self.last_layers)
+
+
+def log_mel(sound: Tensor, filters: Tensor) -> Tensor:
+    """Whisper's log-mel spectrogram [R, M, frames of 10 ms] of sounds [R, L] at 16 kHz (arXiv 2212.04356, Section 2.2).
+
+    Args:
+        sound: float32 [R, L].
+        filters: [bins, M].
+    """
+    with torch.autocast(sound.device.type, enabled=False):
+        window = torch.hann_window(_FFT, device=sound.device)
+        spectrum = torch.stft(sound, _FFT, _HOP, window=window, return_complex=True)[..., :-1]
+        power = spectrum.abs().square().transpose(1, 2)  # [R, frames, bins]
+        decades = (power @ filters.to(sound.device)).clamp(min=1e-10).log10()
+        decades = torch.maximum(decades, decades.amax(dim=(1, 2), keepdim=True) - 8.0)
+        return ((decades + 4.0) / 4.0).transpose(1, 2)
+
+
+def _build(source: ModelSource) -> Any:
+    from transformers import WhisperConfig
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    configuration = source.configuration(WhisperConfig, ("whisper",))
+    return source.network(WhisperEncoder, configuration, surplus=_SURPLUS, renaming={r"^(model\.)?encoder\.": ""})

@@ -1,0 +1,336 @@
+"""Where the weights of a pretrained encoder come from, and loading them wholly or not at all.
+
+Paper, Section 3.1: the encoders are taken as published and stay frozen, so a result names its weights: a folder, or a
+hub name at a pinned commit. Code from either is never run. The same architecture can be built without weights: random
+ones on request, and none at all where torch's default device is `meta`, as `affect-lightning summary` counts.
+Neighbours: the shared modules of `video_encoders` and `audio_encoders` call this; language models have tokenizers and
+adapters too, and their own `language_models/loading.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from affect_lightning.errors import ConfigurationError
+
+Weights = Literal["pretrained", "random"]
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_SHOWN = 20  # keys in a message; more than a screen helps nobody
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Release:
+    """A published model that a plugin names by default.
+
+    Attributes:
+        name: On the hub.
+        revision: Its commit there; empty where none is known for sure, so that the user has to give one.
+        configuration: Values of the library's configuration class that give the published architecture.
+    """
+
+    name: str
+    revision: str = ""
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """One model of the library transformers: which, at which revision, with which weights.
+
+    Attributes:
+        model: Folder with config.json and weights, or hub name.
+        revision: Commit, tag or branch on the hub; None: the release's commit.
+        weights: `pretrained`, or `random` for the architecture alone.
+        seed: Of random weights; they are in no checkpoint, so the same seed must give the same ones.
+        release: What is known about the plugin's default model.
+
+    Raises:
+        ConfigurationError: `model` is neither a folder nor a hub name, or the revision does not go with it.
+    """
+
+    model: str
+    revision: str | None = None
+    weights: Weights = "pretrained"
+    seed: int = 0
+    release: Release | None = None
+
+    def __post_init__(self) -> None:
+        if self.folder is not None:
+            if self.revision is not None:
+                raise ConfigurationError(
+                    f"`revision: {self.revision}` chooses among a hub name's versions, and {self.model!r} is a folder, "
+                    f"which has one. Leave `revision` out."
+                )
+        elif not _HUB_NAME.fullmatch(self.model):
+            raise ConfigurationError(
+                f"The model folder {self.model!r} does not exist. Give an existing folder with config.json and "
+                f"weights, or a hub name such as 'openai/clip-vit-large-patch14'."
+            )
+        elif self.reads_weights and self._hub_revision is None:
+            raise ConfigurationError(
+                f"The hub name {self.model!r} needs a pinned revision, so that its weights cannot change under a "
+                f"result: give `revision: COMMIT` (the model's page shows it under 'Files and versions', 'History'; "
+                f"`main` follows the newest), or a local folder as `model`."
+            )
+
+    @property
+    def folder(self) -> Path | None:
+        """The local folder; None for a hub name."""
+        path = Path(self.model).expanduser()
+        return path if path.is_dir() else None
+
+    @property
+    def reads_weights(self) -> bool:
+        """False where the architecture is enough: random weights, or the meta device."""
+        return self.weights == "pretrained" and not builds_on_meta()
+
+    @property
+    def _released(self) -> bool:
+        return self.folder is None and self.release is not None and self.release.name == self.model
+
+    @property
+    def _hub_revision(self) -> str | None:
+        pinned = self.release.revision if self._released and self.release else None
+        return self.revision or pinned or None
+
+    @property
+    def _place(self) -> str:
+        return str(self.folder) if self.folder is not None else self.model
+
+    @property
+    def published_configuration(self) -> dict[str, Any] | None:
+        """The release's configuration where it is this model and no file is read; else None."""
+        if self.reads_weights or not self._released or self.release is None or not self.release.configuration:
+            return None
+        return dict(self.release.configuration)
+
+    def file(self, name: str) -> Path | None:
+        """A file of the model; None where there is none. A hub is asked only when weights are read from it too.
+
+        Raises:
+            ConfigurationError: The hub cannot be reached.
+        """
+        if self.folder is not None:
+            path = self.folder / name
+            return path if path.is_file() else None
+        if not self.reads_weights:
+            return None
+        from transformers.utils import cached_file
+
+        try:
+            found = cached_file(
+                self.model, name, revision=self._hub_revision, _raise_exceptions_for_missing_entries=False
+            )
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(_unreadable(self.model, error)) from error
+        return Path(found) if found else None
+
+    def settings(self, name: str) -> dict[str, Any] | None:
+        """A JSON file of the model, such as `preprocessor_config.json`; None where there is none.
+
+        Raises:
+            ConfigurationError: The file cannot be read.
+        """
+        path = self.file(name)
+        if path is None:
+            return None
+        try:
+            read = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{path} cannot be read as JSON: {error}. Mend or replace the file.") from error
+        if not isinstance(read, dict):
+            raise ConfigurationError(f"{path} holds {type(read).__name__}; expected an object. Replace the file.")
+        return read
+
+    def configuration(self, configuration_class: Any, model_types: Sequence[str]) -> Any:
+        """The model's configuration object.
+
+        Args:
+            configuration_class: Of transformers.
+            model_types: Accepted `model_type` of config.json; a part of a larger model counts by the larger one's.
+
+        Raises:
+            ConfigurationError: There is no configuration, or it is of another type.
+        """
+        published = self.published_configuration
+        if published is not None:
+            return configuration_class(**published)
+        if self.folder is not None and not (self.folder / "config.json").is_file():
+            raise ConfigurationError(
+                f"The model folder {self.folder} has no config.json. Give the folder that `save_pretrained` wrote or "
+                f"that the hub's files were downloaded into."
+            )
+        from transformers import PreTrainedConfig
+
+        found = self.read(PreTrainedConfig.get_config_dict)[0].get("model_type")
+        if model_types and found not in model_types:
+            raise ConfigurationError(
+                f"{self._place} holds a model of the type {found!r}; this encoder takes {', '.join(model_types)}. The "
+                f"encoders hf-image and hf-audio take any model of transformers that they can feed."
+            )
+        return self.read(configuration_class.from_pretrained)
+
+    def read(self, reader: Any, **options: Any) -> Any:
+        """Call a reader of transformers, such as a class's `from_pretrained`, with this source.
+
+        Raises:
+            ConfigurationError: The reader fails.
+        """
+        from huggingface_hub.errors import StrictDataclassError
+        from safetensors import SafetensorError
+
+        if self.folder is None:
+            options["revision"] = self._hub_revision
+        unreadable = (OSError, ValueError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError)
+        try:
+            with _without_loading_report():
+                return reader(self._place, **options)
+        except (*unreadable, SafetensorError, StrictDataclassError) as error:
+            raise ConfigurationError(_unreadable(self._place, error)) from error
+
+    def network(
+        self,
+        model_class: Any,
+        configuration: Any,
+        *,
+        surplus: Sequence[str] = (),
+        dispensable: Sequence[str] = (),
+        renaming: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Build the model and fill it, or raise.
+
+        Args:
+            model_class: Of transformers.
+            configuration: From `configuration`.
+            surplus: Regular expressions for stored weights that this part of a larger model does not have, such as a
+                text tower's. All others are an error.
+            dispensable: Regular expressions for weights that are never read in evaluation and may be missing.
+            renaming: Regular expressions of stored names and what to put for them.
+
+        Returns:
+            The model in eval mode, its parameters without gradient.
+
+        Raises:
+            ConfigurationError: Weights cannot be read, are missing, unexpected or of another shape; the message lists
+                them.
+        """
+        if self.reads_weights:
+            model = self._filled(model_class, configuration, surplus, dispensable, renaming)
+        else:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.seed)
+                model = model_class(configuration)
+            if builds_on_meta():
+                model.to("meta")  # some classes make small tensors on the processor
+        _LOG.info("%s: %s", model_class.__name__, self.description(model.config))
+        return model.eval().requires_grad_(False)
+
+    def _filled(
+        self,
+        model_class: Any,
+        configuration: Any,
+        surplus: Sequence[str],
+        dispensable: Sequence[str],
+        renaming: Mapping[str, str] | None,
+    ) -> Any:
+        model, report = self.read(
+            model_class.from_pretrained,
+            config=configuration,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that they are listed below, with all others
+            **({"key_mapping": dict(renaming)} if renaming else {}),
+        )
+        refuse_partial_load(
+            self._place,
+            model_class.__name__,
+            missing=_without(report["missing_keys"], dispensable),
+            unexpected=_without(report["unexpected_keys"], surplus),
+            mismatched=[entry[0] for entry in report["mismatched_keys"]],
+        )
+        return model
+
+    def description(self, configuration: Any = None) -> str:
+        """What was built, for logs and reports: place and revision, or that nothing was learnt.
+
+        Args:
+            configuration: Of the loaded model; the hub's cache writes the commit into it.
+        """
+        if not self.reads_weights:
+            return f"{self.model}, architecture only ({'meta device' if builds_on_meta() else f'seed {self.seed}'})"
+        if self.folder is not None:
+            return str(self.folder)
+        return f"{self.model} at {getattr(configuration, '_commit_hash', None) or self._hub_revision}"
+
+
+def builds_on_meta() -> bool:
+    """True where torch's default device is `meta`: shapes are wanted, and no weights."""
+    return torch.empty(0).device.type == "meta"
+
+
+@contextmanager
+def _without_loading_report() -> Iterator[None]:
+    """Keep transformers from printing a table of surplus weights: those that count are an error here."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    logger.addFilter(_is_no_report)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_no_report)
+
+
+def _is_no_report(record: logging.LogRecord) -> bool:
+    return "LOAD REPORT" not in record.getMessage()
+
+
+def refuse_partial_load(
+    place: str, network: str, *, missing: Sequence[str], unexpected: Sequence[str], mismatched: Sequence[str]
+) -> None:
+    """Raise if weights did not fill a network exactly.
+
+    Args:
+        place: Where they come from.
+        network: Name of its class.
+        missing: Weights of the network that are not stored.
+        unexpected: Stored weights that the network does not have.
+        mismatched: Weights that are stored in another shape.
+
+    Raises:
+        ConfigurationError: One of the lists is not empty; the message shows them.
+    """
+    problems = {"missing": missing, "unexpected": unexpected, "of another shape": mismatched}
+    found = [f"{len(keys)} {kind}: {_shortened(keys)}" for kind, keys in problems.items() if keys]
+    if found:
+        raise ConfigurationError(
+            f"The weights of {place} do not fill {network} exactly, so they are not used. {'; '.join(found)}. The "
+            f"files are incomplete or belong to another model: fetch them again, or choose the encoder that fits."
+        )
+
+
+def _shortened(keys: Sequence[str]) -> str:
+    shown = ", ".join(sorted(keys)[:_SHOWN])
+    return shown if len(keys) <= _SHOWN else f"{shown} and {len(keys) - _SHOWN} more"
+
+
+def _without(keys: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    return [str(key) for key in keys if not any(re.search(pattern, str(key)) for pattern in patterns)]
+
+
+def _unreadable(place: str, error: Exception) -> str:
+    reason = " ".join(str(error).split())[:300].rstrip(".")
+    return (
+        f"The model {place!r} cannot be read: {type(error).__name__}: {reason}. Give a folder with config.json and "
+        f"weights, or a hub name and network access; models with code of their own are not supported."
+    )

@@ -1,0 +1,183 @@
+"""What the pretrained video encoders share: options, preprocessing, and frames to feature tokens.
+
+Paper, Appendix B: one projected CLIP embedding a frame; Figure 4 puts other image models in its place. A plugin's file
+says which class of its library it is, what it was trained to see and where its features are; the rest is here.
+Neighbours: `clip.py`, `siglip.py`, `dinov2.py`, `eva_clip.py`, `hf_image.py`; `frame_preparation.py` (resizing, mask, memory);
+`pretrained_models.py` one folder up (weights).
+Legend: B clips, T frames, R frames at once, P patches a frame, D feature width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor
+
+from affect_lightning.contracts import FeatureSequence, VideoEncoder
+from affect_lightning.errors import ConfigurationError
+from affect_lightning_plugins.pretrained_models import ModelSource, Release, Weights
+from affect_lightning_plugins.video_encoders.frame_preparation import PictureFormat, encode_frames
+
+Features = Literal["pooled", "projected", "patches"]
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's training pictures
+_RESAMPLING = {2: "bilinear", 3: "bicubic"}  # numbers of PIL, as preprocessor_config.json has them
+
+
+@dataclass(frozen=True)
+class FrameNetwork:
+    """A built image model and how its features are read.
+
+    Attributes:
+        model: Of transformers or timm.
+        read: From the model, pictures [R, 3, size, size] and whether its positions must be interpolated, to features
+            [R, D] or [R, P, D].
+        width: D.
+        native_size: Side in pixels that the model was built for.
+        patches: Patches on a side for a size in pixels.
+    """
+
+    model: Any
+    read: Callable[[Any, Tensor, bool], Tensor]
+    width: int
+    native_size: int
+    patches: Callable[[int], int]
+
+
+class PretrainedVideoEncoder(VideoEncoder):
+    """A frozen pretrained image model, frame by frame; plugins say which.
+
+    Attributes:
+        source: What was loaded, in words.
+    """
+
+    #: What the plugin's default model is; None where the user must name one.
+    release: Release | None = None
+
+    def __init__(
+        self,
+        *,
+        build: Callable[[ModelSource, Features], tuple[FrameNetwork, PictureFormat]],
+        model: str,
+        features: Features,
+        revision: str | None = None,
+        weights: Weights = "pretrained",
+        seed: int = 0,
+        image_size: int | None = None,
+        frames_at_once: int = 256,
+    ) -> None:
+        """Load the model.
+
+        Args:
+            build: Of the plugin: from source and features to the model and what it was trained to see.
+            model: Folder with config.json and weights, or hub name.
+            features: What a frame gives: `pooled`, the model's one vector; `projected`, that vector in the space it
+                shares with text; `patches`, every patch token.
+            revision: Commit, tag or branch of a hub name; None: the pinned commit of the plugin's default model.
+            weights: `pretrained`, or `random` for the architecture alone (benchmarks, tests).
+            seed: Of random weights.
+            image_size: Side in pixels to which frames are resized; None: as the model was trained. Another one has
+                the model's positions interpolated.
+            frames_at_once: Most frames in one call of the model, to bound memory; 256 is our choice: 32 clips of the
+                paper's 8 frames in one call.
+
+        Raises:
+            ConfigurationError: The model cannot be read or filled completely, or an option does not fit it.
+        """
+        super().__init__()
+        if frames_at_once < 1:
+            raise ConfigurationError(f"frames_at_once must be at least 1; got {frames_at_once}.")
+        source = ModelSource(model, revision, weights, seed, self.release)
+        network, picture = build(source, features)
+        self.picture = _sized(picture, image_size)
+        self.network: Any = network.model
+        self.feature_width = network.width
+        self.image_size = self.picture.size
+        self.frames_at_once = frames_at_once
+        side = network.patches(self.image_size)
+        if side < 1:
+            raise ConfigurationError(f"image_size {self.image_size} is smaller than one patch of the model {model!r}.")
+        self.tokens_per_frame = side**2 if features == "patches" else 1
+        self.source = source.description(getattr(network.model, "config", None))
+        self._read = network.read
+        self._interpolates = self.image_size != network.native_size
+        self.eval()
+
+    def forward(self, frames: Tensor, mask: Tensor) -> FeatureSequence:
+        """Encode every real frame by itself; see `VideoEncoder.forward`.
+
+        Returns:
+            Tokens [B, T, D], or [B, T * P, D] for patches, those of a frame side by side, row by row.
+        """
+        return encode_frames(
+            frames,
+            mask,
+            lambda pictures: self._read(self.network, pictures, self._interpolates),
+            self.picture,
+            feature_width=self.feature_width,
+            dtype=next(self.network.parameters()).dtype,
+            frames_at_once=self.frames_at_once,
+            tokens_per_frame=self.tokens_per_frame,
+        )
+
+
+def _sized(picture: PictureFormat, image_size: int | None) -> PictureFormat:
+    if image_size is None or image_size == picture.size:
+        return picture
+    return PictureFormat(image_size, picture.mean, picture.std, picture.interpolation, picture.whole_levels)
+
+
+def picture_format(source: ModelSource, published: PictureFormat) -> PictureFormat:
+    """What a model wants to see: its preprocessor_config.json where there is one, else its family's published values.
+
+    A shape that the file asks for by resizing and cropping is the crop's; the picture is squeezed onto it whole.
+
+    Args:
+        source: The model.
+        published: Of its family.
+
+    Raises:
+        ConfigurationError: The file asks for something that is not done here.
+    """
+    settings = source.settings("preprocessor_config.json")
+    if settings is None:
+        return published
+    if "size" not in settings and "image_mean" not in settings:  # of a processor that has class defaults only
+        return published
+    cropped = settings.get("do_center_crop", "crop_size" in settings) and settings.get("crop_size")
+    size = _side(cropped or settings.get("size"), published.size)
+    resampling = settings.get("resample", None)
+    interpolation = published.interpolation if resampling is None else _RESAMPLING.get(int(resampling))
+    if interpolation is None or settings.get("do_normalize", True) is False:
+        raise ConfigurationError(
+            f"The preprocessor_config.json of {source.model!r} asks for resample {resampling} and do_normalize "
+            f"{settings.get('do_normalize')}; bilinear (2) and bicubic (3) with normalisation are known here. Change "
+            f"the file in a local copy of the model, or write a plugin for it."
+        )
+    mean, std = settings.get("image_mean") or published.mean, settings.get("image_std") or published.std
+    return PictureFormat(size, tuple(mean), tuple(std), interpolation, whole_levels=True)
+
+
+def _side(size: Any, otherwise: int) -> int:
+    """Side in pixels out of the forms that `size` and `crop_size` have had over the years."""
+    if isinstance(size, dict):
+        size = next((size[key] for key in ("height", "shortest_edge") if size.get(key)), None)
+    if isinstance(size, list | tuple):
+        size = size[0] if size else None
+    return int(size) if size else otherwise
+
+
+def square_side(value: Any) -> int:
+    """One side of `image_size` or `patch_size` of a configuration, which may be a pair."""
+    return int(value[0] if isinstance(value, list | tuple) else value)
+
+
+def refuse_features(plugin: str, features: str, known: str) -> ConfigurationError:
+    """The error for features that a model does not have."""
+    return ConfigurationError(f"{plugin} has no `features: {features}`: {known}.")
+
+
+def patch_tokens(sequence: Tensor, patches: int) -> Tensor:
+    """The patch tokens [R, P, D] behind class, register and distillation tokens [R, prefix + P, D]."""
+    return sequence[:, sequence.shape[1] - patches :]
