@@ -134,7 +134,10 @@ class AffectCLI(LightningCLI):
 
 
 class ConfigurationCLI(AffectCLI):
-    """Parses as `fit` does and stops there: nothing is instantiated, nothing runs."""
+    """Parses as `fit` does and stops there: nothing is seeded or instantiated, nothing runs."""
+
+    def _set_seed(self) -> None:
+        """Seed nothing."""
 
     def instantiate_classes(self) -> None:
         """Build nothing."""
