@@ -8,7 +8,6 @@ Under `with torch.device("meta")` no weight, tokenizer or hub is needed: that is
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +24,6 @@ from affect_lightning_plugins.language_models.loading import (
     load_tokenizer,
 )
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-
 
 @dataclass(frozen=True)
 class ModelOrigin:
@@ -34,7 +31,7 @@ class ModelOrigin:
 
     Attributes:
         model: Folder or hub name.
-        revision: On the hub: a commit.
+        revision: On the hub: commit, tag or branch.
         config: Published values of its configuration, from which it is built where no weights are wanted.
         model_type: What its `config.json` must call it; None takes any.
         chat_template: Jinja text for a tokenizer that brings none.
@@ -122,11 +119,11 @@ class LoadedCausalLM(AdaptedCausalLM):
 
 def _check_pinned(origin: ModelOrigin) -> None:
     """Refuse what may be another model tomorrow."""
-    if not origin.is_folder and not _COMMIT.fullmatch(origin.revision or ""):
+    if not origin.is_folder and not origin.revision:
         raise ConfigurationError(
-            f"The language model {origin.model!r} is no folder, so it is taken from the hub, and there its revision must "
-            f"be pinned to a commit (40 hexadecimal digits); got revision {origin.revision!r}. The hub shows commits "
-            f"under Files and versions: set the option revision to one, or give a folder."
+            f"The language model {origin.model!r} is no folder, so it is taken from the hub, and there it needs a pinned "
+            f"revision, so that its weights cannot change under a result: give `revision: COMMIT` (the model's page shows "
+            f"it under 'Files and versions', 'History'; `main` follows the newest), or a local folder as `model`."
         )
 
 

@@ -44,6 +44,7 @@ COMMANDS: dict[str, Command] = {
     "cache": Command("Run the frozen encoders once over the clips, for `data.features: cached`.", "cache_command"),
     "doctor": Command("Check a set of clips before training: files, tables, media, faces.", "doctor_command"),
     "plugins": Command("List the installed plugins, or explain one.", "plugins_command"),
+    "summary": Command("Parts, parameters and memory of a configuration, without its weights.", "summary_command"),
     "sandbox": Command("Generate the sandbox corpus in the official folder layouts.", "sandbox_command"),
     "faces": Command("Contact sheet of the faces found in clips, and of the speaker's crops.", "faces_command"),
     "pack": Command("Write the training set as shards, to stream from a folder or from S3.", "pack_command"),

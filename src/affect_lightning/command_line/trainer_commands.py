@@ -144,6 +144,36 @@ class AffectCLI(LightningCLI):
         _place_results_beside_checkpoint(section)
 
 
+class ConfigurationCLI(AffectCLI):
+    """Parses as `fit` does and stops there: nothing is seeded or instantiated, nothing runs."""
+
+    def _set_seed(self) -> None:
+        """Seed nothing."""
+
+    def instantiate_classes(self) -> None:
+        """Build nothing."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run nothing."""
+
+
+def read_configuration(words: Sequence[str]) -> Namespace:
+    """What `affect-lightning fit` would run with.
+
+    Args:
+        words: Its options.
+
+    Returns:
+        The sections trainer, model, data and so on, plugin choices resolved.
+
+    Raises:
+        AffectLightningError: An option is wrong.
+    """
+    rest, overrides, _ = take_plugin_words(["fit", *words])
+    silence_expected_warnings()
+    return ConfigurationCLI(rest, overrides).config["fit"]
+
+
 def _default_inputs(inputs: list[str] | None) -> list[str]:
     return list(DEFAULT_INPUTS) if inputs is None else inputs
 
