@@ -99,7 +99,9 @@ def write_yunet(path: Path) -> None:
         weights.append(numpy_helper.from_array(np.array([1, -1, 16], dtype=np.int64), f"shape{stride}"))
         parts = [f"cls_raw_{stride}", f"obj_raw_{stride}", f"bbox_{stride}", f"kps_{stride}"]
         nodes += [
-            helper.make_node("Conv", ["input", f"w{stride}"], [f"c{stride}"], strides=[stride] * 2, kernel_shape=[stride] * 2),
+            helper.make_node(
+                "Conv", ["input", f"w{stride}"], [f"c{stride}"], strides=[stride] * 2, kernel_shape=[stride] * 2
+            ),
             helper.make_node("Transpose", [f"c{stride}"], [f"t{stride}"], perm=[0, 2, 3, 1]),
             helper.make_node("Reshape", [f"t{stride}", f"shape{stride}"], [f"r{stride}"]),
             helper.make_node("Split", [f"r{stride}", f"split{stride}"], parts, axis=2),

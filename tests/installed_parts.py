@@ -9,7 +9,9 @@ from pathlib import Path
 
 
 @contextmanager
-def distribution(folder: Path, name: str, points: Mapping[str, Mapping[str, str]], version: str = "1.0") -> Iterator[None]:
+def distribution(
+    folder: Path, name: str, points: Mapping[str, Mapping[str, str]], version: str = "1.0"
+) -> Iterator[None]:
     """Offer plugins.
 
     Args:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+
+import pytest
 
 import broken_networks
 import broken_workers
-import pytest
-from installed_parts import distribution
-
 from affect_lightning.testing import Subject, check_plugin, checks_of, contract_tests, run_check
 from affect_lightning.testing.suite import CHECKS
+from installed_parts import distribution
 
 MODULES = (broken_networks, broken_workers)
 BROKEN = [
@@ -72,7 +71,9 @@ def test_a_part_that_cannot_be_built_is_not_checked_further() -> None:
 def test_the_pytest_class_fails_and_explains() -> None:
     tests = contract_tests("pre_fusions", "CountsPadding")()
     tests.test_batch_invariance()
-    with pytest.raises(AssertionError, match=r"mask-invariance: failed\. Expected: the content of padding changes noth"):
+    with pytest.raises(
+        AssertionError, match=r"mask-invariance: failed\. Expected: the content of padding changes noth"
+    ):
         tests.test_mask_invariance()
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from model_cases import TINY_PARTS, random_batch
 
 from affect_lightning.command_line.program import main
 from affect_lightning.data.faces import FaceCropper
@@ -22,6 +21,7 @@ from affect_lightning.model import AffectGPTModule, part_calls
 from affect_lightning.plugin_loading import build_part, list_plugins, load_plugin_class
 from affect_lightning.unibench.label_extraction import DeferredExtractor, answers_of
 from affect_lightning.unibench.predictions import Prediction
+from model_cases import TINY_PARTS, random_batch
 
 CONTRACT = r"affect_lightning\.contracts\."
 OWNER = r"of bad-parts 0\.7"
@@ -31,7 +31,9 @@ OWNER = r"of bad-parts 0\.7"
 def _installed(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[None]:
     """The distribution tests/bad_parts, built and installed by pip into a folder of its own."""
     folder = tmp_path_factory.mktemp("bad_parts")
-    shutil.copytree(Path(__file__).parent / "bad_parts", folder / "source", ignore=shutil.ignore_patterns("*.egg-info", "build"))
+    shutil.copytree(
+        Path(__file__).parent / "bad_parts", folder / "source", ignore=shutil.ignore_patterns("*.egg-info", "build")
+    )
     words = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
     done = subprocess.run(
         [sys.executable, *words, "--target", str(folder / "site"), str(folder / "source")],
@@ -74,7 +76,8 @@ def test_a_name_of_ours_is_not_taken_over() -> None:
         ("without-forward", CONTRACT + r"PreFusion also expects forward, which WithoutForward lacks"),
         (
             "other-signature",
-            CONTRACT + r"PreFusion calls forward\(self, streams.*OtherSignature with forward\(self, audio, face\) cannot",
+            CONTRACT
+            + r"PreFusion calls forward\(self, streams.*OtherSignature with forward\(self, audio, face\) cannot",
         ),
     ],
 )
@@ -99,11 +102,31 @@ def test_a_part_without_its_attributes_is_refused_when_it_is_built() -> None:
         ("pre_fusion", "not-a-number", "PreFusion", r"expected finite fused tokens; got 32 of 32 that are NaN"),
         ("video_encoder", "narrow-eyes", "VideoEncoder", r"expected .* tokens \[4, N, 8\]; got .* tokens \[4, 3, 3\]"),
         ("video_encoder", "blind-eyes", "VideoEncoder", r"mask must be bool \[4, 3\] .*; got torch.bool \[4, 1\]"),
-        ("audio_encoder", "first-clip-only", "AudioEncoder", r"expected .* tokens \[4, N, 2\]; got .* tokens \[1, 4, 2\]"),
-        ("audio_encoder", "ears-not-a-number", "AudioEncoder", r"expected finite features .*; got 32 of 32 that are NaN"),
-        ("language_model", "wide-embeddings", "LanguageModel", r"expected floating point embeddings \[4, .*, 32\]; got"),
+        (
+            "audio_encoder",
+            "first-clip-only",
+            "AudioEncoder",
+            r"expected .* tokens \[4, N, 2\]; got .* tokens \[1, 4, 2\]",
+        ),
+        (
+            "audio_encoder",
+            "ears-not-a-number",
+            "AudioEncoder",
+            r"expected finite features .*; got 32 of 32 that are NaN",
+        ),
+        (
+            "language_model",
+            "wide-embeddings",
+            "LanguageModel",
+            r"expected floating point embeddings \[4, .*, 32\]; got",
+        ),
         ("language_model", "loss-per-clip", "LanguageModel", r"expected a loss that is one .* number.*; got .* \[4\]"),
-        ("language_model", "loss-not-a-number", "LanguageModel", r"expected a finite loss for finite embeddings; got nan"),
+        (
+            "language_model",
+            "loss-not-a-number",
+            "LanguageModel",
+            r"expected a finite loss for finite embeddings; got nan",
+        ),
     ],
 )
 def test_what_a_part_gives_is_refused_at_the_first_batch(option: str, name: str, contract: str, message: str) -> None:
@@ -114,7 +137,9 @@ def test_what_a_part_gives_is_refused_at_the_first_batch(option: str, name: str,
 
 def test_too_few_responses_are_refused() -> None:
     built = network(language_model="one-response")
-    with pytest.raises(ContractError, match=rf"{OWNER} .*LanguageModel\): expected a list of 4 responses; got a list of 1"):
+    with pytest.raises(
+        ContractError, match=rf"{OWNER} .*LanguageModel\): expected a list of 4 responses; got a list of 1"
+    ):
         built.generate(random_batch(), max_new_tokens=2)
 
 
@@ -122,7 +147,9 @@ def test_boxes_of_another_kind_are_refused(tmp_path: Path) -> None:
     cropper = FaceCropper(build_part("face_detectors", "tuples"))
     frames = np.zeros((2, 30, 30, 3), dtype=np.uint8)
     source: MediaFile = tmp_path / "clip.mp4"
-    with pytest.raises(ContractError, match=rf"{OWNER} .*FaceDetector\): expected a list of 2 lists of FaceBox; got .* tuple"):
+    with pytest.raises(
+        ContractError, match=rf"{OWNER} .*FaceDetector\): expected a list of 2 lists of FaceBox; got .* tuple"
+    ):
         cropper.crop(frames, np.ones(2, dtype=bool), source)
 
 
@@ -159,8 +186,10 @@ def test_values_are_looked_at_in_the_first_batch_only(monkeypatch: pytest.Monkey
 def test_a_part_built_by_hand_is_named_by_its_class() -> None:
     built = network()
     built.pre_fusion = load_plugin_class("pre_fusions", "narrow")({"audio": 3})
-    with pytest.raises(AffectLightningError, match=r"pre-fusion NarrowFusion of the module bad_parts\.fusions \(contract"):
-        built.project({name: part for name, part in built.encode(random_batch()).items()})
+    with pytest.raises(
+        AffectLightningError, match=r"pre-fusion NarrowFusion of the module bad_parts\.fusions \(contract"
+    ):
+        built.project(built.encode(random_batch()))
 
 
 def test_masked_tokens_of_an_encoder_may_hold_anything() -> None:

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from functools import cache
 
 import pytest
-from contract_cases import CASES, TinyFiles
 
 from affect_lightning.plugin_loading import list_plugins, load_plugin_class
 from affect_lightning.testing import Check, Subject, checks_of, run_check
+from contract_cases import CASES, TinyFiles
 
 OURS = [listing for listing in list_plugins() if listing.distribution == "affect-lightning"]
 TESTS = [
@@ -39,9 +39,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TinyFiles]:
 def subject_of(group: str, name: str, files: TinyFiles) -> Subject:
     case = CASES[group][name]
     options = case(files) if callable(case) else case
-    return Subject(
-        group, {"name": name, **options}, compile_backend="aot_eager" if group == "pre_fusions" else "eager"
-    )
+    return Subject(group, {"name": name, **options}, compile_backend="aot_eager" if group == "pre_fusions" else "eager")
 
 
 def test_every_plugin_of_ours_has_an_entry() -> None:

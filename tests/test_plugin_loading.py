@@ -173,7 +173,10 @@ def test_unknown_names_get_the_nearest_and_the_list(install: Install) -> None:
 def test_two_distributions_with_one_name(install: Install) -> None:
     install("other-fusion", GOOD_SOURCE)
     install("second-fusion", GOOD_SOURCE)
-    expected = r"'outside' is offered by other-fusion 1\.2 \(.*\) and second-fusion 1\.2 \(.*\)\. A name in .*PreFusion.* Uninstall one"
+    expected = (
+        r"'outside' is offered by other-fusion 1\.2 \(.*\) and second-fusion 1\.2 \(.*\)\. "
+        r"A name in affect_lightning\.pre_fusions .*PreFusion.* Uninstall one"
+    )
     with pytest.raises(PluginError, match=expected):
         build_part("pre_fusions", "outside", stream_widths={})
     assert names("pre_fusions").count("outside") == 2

@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from installed_parts import distribution
 
 from affect_lightning.command_line.plugin_check_command import _options
 from affect_lightning.command_line.program import main
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.testing import checks_of
+from installed_parts import distribution
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,7 +40,11 @@ def test_a_good_plugin(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_broken_plugin_has_exit_code_1_and_says_what_came(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plugins", "check", "words-twice", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
-    assert (found["plugin"], found["group"], found["distribution"]) == ("words-twice", "label_extractors", "broken-parts")
+    assert (found["plugin"], found["group"], found["distribution"]) == (
+        "words-twice",
+        "label_extractors",
+        "broken-parts",
+    )
     assert found["failed"] == 1
     (row,) = [row for row in found["checks"] if row["result"] == "failed"]
     assert row["check"] == "shapes"

@@ -142,7 +142,7 @@ def test_they_train_answer_and_score(
     installed: tuple[Path, dict[str, str]], repository: Path, corpus: Path, tmp_path: Path
 ) -> None:
     """One training with all five parts of a training, one test with the label extractor; then the cue describer."""
-    folder, environment = installed
+    environment = installed[1]
     model = tiny_language_model(tmp_path / "model")
     words = [
         *("--config", str(repository / "tests" / "tiny.yaml")),
@@ -159,10 +159,11 @@ def test_they_train_answer_and_score(
     (report,) = (tmp_path / "runs").rglob("report.json")
     assert "own-label-extractor longest=8" in report.read_text(encoding="utf-8")
     program = """
-        import json, torch
+        import json
         from affect_lightning.plugin_loading import build_part
         from affect_lightning.testing.worker_checks import clip_batch
-        print(json.dumps(build_part("cue_describers", {"name": "own-cue-describer", "loud_decibels": -60}).describe(clip_batch())))
+        part = build_part("cue_describers", {"name": "own-cue-describer", "loud_decibels": -60})
+        print(json.dumps(part.describe(clip_batch())))
     """
     texts = checked(sys.executable, "-c", "\n".join(map(str.strip, program.splitlines())), environment=environment)
     assert json.loads(texts) == ["The voice is loud."] * 3

@@ -149,7 +149,8 @@ def test_what_cannot_be_scored_is_explained() -> None:
         score([Prediction("a", "sims", "", "happy")])
     with pytest.raises(DataError, match=r"The set mine has predictions for 1 clips but no truth"):
         score([Prediction("a", "mine", "", "happy")])
-    with pytest.raises(ContractError, match=r"label extractor ShortExtractor .* expected a list of 4 lists .* got a list of 3 list"):
+    message = r"label extractor ShortExtractor .* expected a list of 4 lists .* got a list of 3 list"
+    with pytest.raises(ContractError, match=message):
         score_predictions(BASIC, ShortExtractor(), small_taxonomy())
 
 

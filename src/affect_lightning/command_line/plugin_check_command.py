@@ -44,7 +44,9 @@ def run(arguments: Sequence[str]) -> int:
     subject = Subject(listing.group, choice, compile_backend=options.backend)
     _refuse_what_cannot_be_built(subject)
     total = len(checks_of(listing.group))
-    results = list(tqdm(check_plugin(subject), total=total, desc=f"checks of {listing.name}", unit="check", leave=False))
+    results = list(
+        tqdm(check_plugin(subject), total=total, desc=f"checks of {listing.name}", unit="check", leave=False)
+    )
     print(_as_json(listing, choice, results) if options.json else _as_table(listing, results))
     return int(any(result.outcome == "failed" for result in results))
 

@@ -247,8 +247,8 @@ def build_part(group: str, choice: PluginChoice, **supplied: Any) -> Any:
     lacking = [attribute for attribute in inspect.get_annotations(contract) if not hasattr(part, attribute)]
     if lacking:
         raise PluginError(
-            f"{listing_title(listing)} does not fulfil its contract: "
-            f"{contract_name(find_group(group))} also expects the attributes {', '.join(lacking)}, which {type(part).__name__} does not set in its constructor."
+            f"{listing_title(listing)} does not fulfil its contract: {contract_name(find_group(group))} also expects the "
+            f"attributes {', '.join(lacking)}, which {type(part).__name__} does not set in its constructor."
         )
     note_origin(part, listing)
     return part

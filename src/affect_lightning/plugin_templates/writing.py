@@ -151,9 +151,13 @@ def write_plugin_package(kind_name: str, name: str, parent: Path) -> Path:
         parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir()
     except FileExistsError as error:
-        raise ConfigurationError(f"{error.filename} exists already, and nothing is overwritten. Choose another name or --out.") from error
+        raise ConfigurationError(
+            f"{error.filename} exists already, and nothing is overwritten. Choose another name or --out."
+        ) from error
     except OSError as error:
-        raise DataError(f"{folder} cannot be made: {error.strerror or error}. Choose another folder with --out.") from error
+        raise DataError(
+            f"{folder} cannot be made: {error.strerror or error}. Choose another folder with --out."
+        ) from error
     try:
         for path, text in contents.items():
             (folder / path).parent.mkdir(exist_ok=True)

@@ -37,16 +37,20 @@ def require_same(expected: Sequence[Tensor], received: Sequence[Tensor], why: st
             raise ConformanceError(f"{why}: {described(wanted)}", described(found))
         if not wanted.numel():
             continue
-        wanted, found = wanted.detach().double(), found.detach().double()
         if not bool(torch.isfinite(found).all()):
             raise ConformanceError(f"{why}: finite results", "NaN or infinity")
-        size = float(wanted.square().mean().sqrt())
-        difference = float((wanted - found).square().mean().sqrt())
+        size = _size(wanted)
+        difference = _size(wanted.detach().double() - found.detach().double())
         if difference > share * size + 1e-7:
             raise ConformanceError(
                 f"{why}: a difference of at most {share:g} of the results' size {size:.3g}",
                 f"a difference of {difference:.3g}{f' in clip {position}' if len(expected) > 1 else ''}",
             )
+
+
+def _size(values: Tensor) -> float:
+    """Root mean square."""
+    return float(values.detach().double().square().mean().sqrt())
 
 
 def require_equal_state(expected: Mapping[str, Tensor], received: Mapping[str, Tensor], why: str) -> None:
@@ -61,7 +65,9 @@ def require_equal_state(expected: Mapping[str, Tensor], received: Mapping[str, T
     for name, wanted in expected.items():
         found = received[name]
         if wanted.shape != found.shape or wanted.dtype != found.dtype or not _identical(wanted, found):
-            raise ConformanceError(f"{why}: the same {name}", "other values" if wanted.shape == found.shape else described(found))
+            raise ConformanceError(
+                f"{why}: the same {name}", "other values" if wanted.shape == found.shape else described(found)
+            )
 
 
 def _identical(first: Tensor, second: Tensor) -> bool:

@@ -22,7 +22,9 @@ def video_shapes(subject: Subject) -> str:
         require(isinstance(value, int) and value > 0, f"{name} to be a positive int", repr(value))
     per_frame = set()
     for clips, frames, height, width in ((3, 4, 52, 44), (1, 1, 30, 64), (2, 3, 70, 33)):
-        pictures = torch.nn.functional.interpolate(inputs.frames[:clips, :frames].flatten(0, 1).float(), (height, width))
+        pictures = torch.nn.functional.interpolate(
+            inputs.frames[:clips, :frames].flatten(0, 1).float(), (height, width)
+        )
         batch = pictures.to(torch.uint8).view(clips, frames, 3, height, width)
         found = check_features(
             encoder(batch, torch.ones(clips, frames, dtype=torch.bool)), clips=clips, width=encoder.feature_width
@@ -62,7 +64,11 @@ def audio_shapes(subject: Subject) -> str:
     inputs = SoundInputs.random(encoder.sample_rate)
     lengths = inputs.lengths.clone()
     lengths[2] = 0
-    for waveform, real in ((inputs.waveform, inputs.lengths), (inputs.waveform, lengths), (inputs.waveform[:1], lengths[:1])):
+    for waveform, real in (
+        (inputs.waveform, inputs.lengths),
+        (inputs.waveform, lengths),
+        (inputs.waveform[:1], lengths[:1]),
+    ):
         found = check_features(encoder(waveform, real), clips=len(real), width=encoder.feature_width)
         check_finite(found.tokens[found.mask], "real tokens")
         counts = found.mask.sum(dim=1)

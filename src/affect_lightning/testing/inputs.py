@@ -45,8 +45,8 @@ class PartInputs(Protocol):
         """Floating point inputs in another type, where the core would pass on that type."""
         ...
 
-    def requires_grad(self) -> list[Tensor]:
-        """The inputs into which gradient must flow; empty for parts behind which nothing trains."""
+    def requires_grad(self) -> dict[str, Tensor]:
+        """The inputs into which gradient must flow, by a name for messages; none where nothing trains before the part."""
         ...
 
 
@@ -94,9 +94,9 @@ class FrameInputs:
         """Frames stay uint8."""
         return self
 
-    def requires_grad(self) -> list[Tensor]:
+    def requires_grad(self) -> dict[str, Tensor]:
         """Nothing trains before an encoder."""
-        return []
+        return {}
 
 
 @dataclass
@@ -141,9 +141,9 @@ class SoundInputs:
         """The waveform stays float32, as the data side gives it."""
         return self
 
-    def requires_grad(self) -> list[Tensor]:
+    def requires_grad(self) -> dict[str, Tensor]:
         """Nothing trains before an encoder."""
-        return []
+        return {}
 
 
 @dataclass
@@ -187,7 +187,9 @@ class StreamInputs:
         def longer(stream: FeatureSequence) -> tuple[Tensor, Tensor]:
             clips, count, width = stream.tokens.shape
             more = stream.tokens.new_full((clips, count, width), 3.0)
-            return torch.cat([stream.tokens, more], dim=1), torch.cat([stream.mask, torch.zeros_like(stream.mask)], dim=1)
+            return torch.cat([stream.tokens, more], dim=1), torch.cat(
+                [stream.mask, torch.zeros_like(stream.mask)], dim=1
+            )
 
         return self._each(longer)
 
@@ -205,9 +207,9 @@ class StreamInputs:
 
         return self._each(emptied)
 
-    def requires_grad(self) -> list[Tensor]:
+    def requires_grad(self) -> dict[str, Tensor]:
         """The tokens of every stream: with fusion of projected features (paper, Section 3.2) something trains there."""
-        return [stream.tokens.requires_grad_() for stream in self.streams.values()]
+        return {f"the stream {name}": stream.tokens.requires_grad_() for name, stream in self.streams.items()}
 
 
 @dataclass
@@ -276,9 +278,9 @@ class PromptInputs:
         """The same on embeddings that take gradient, as projected features do."""
         return replace(self, embeddings=self.embedded(part).detach().requires_grad_())
 
-    def requires_grad(self) -> list[Tensor]:
+    def requires_grad(self) -> dict[str, Tensor]:
         """The embeddings, if `with_gradient` made them: the projectors train through them."""
-        return [] if self.embeddings is None else [self.embeddings]
+        return {} if self.embeddings is None else {"the embeddings": self.embeddings}
 
 
 def padded(rows: Sequence[Sequence[int]], filler: int, *, left: bool = False) -> Tensor:

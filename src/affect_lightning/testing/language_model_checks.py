@@ -48,9 +48,13 @@ def chat_template(subject: Subject) -> None:
     """The template leaves placeholders where they are, pieces become ids without special tokens added, responses end."""
     part = subject.part
     characters = "".join(PLACEHOLDERS.values())
-    text = f"Clip: {characters}\nSays: \"I won!\"\nHow does the person feel?"
+    text = f'Clip: {characters}\nSays: "I won!"\nHow does the person feel?'
     rendered = part.render_prompt(text)
-    require(isinstance(rendered, str) and text in rendered, "the user's text unchanged in the rendered prompt", repr(rendered))
+    require(
+        isinstance(rendered, str) and text in rendered,
+        "the user's text unchanged in the rendered prompt",
+        repr(rendered),
+    )
     ids = part.text_ids("I won!")
     require(ids and all(isinstance(one, int) and one >= 0 for one in ids), "ids, a list of ints", repr(ids)[:80])
     require(part.text_ids("I won!") == ids, "the same ids again", "others")
@@ -104,14 +108,17 @@ def generation(subject: Subject) -> None:
         return check_texts(found, count=len(ids), what="responses")
 
     together = respond(ids, mask)
-    require(respond(ids, mask) == together, f"the same responses again: {together}", respond(ids, mask))
+    again = respond(ids, mask)
+    require(again == together, f"the same responses again: {together}", f"{again}")
     alone = [respond(torch.tensor([row]), torch.ones(1, len(row), dtype=torch.long))[0] for row in prompts]
     require(alone == together, f"the same responses alone as in a batch: {together}", f"{alone}")
     more = torch.zeros(3, 4, dtype=torch.long)
     longer = respond(torch.cat([more, ids], dim=1), torch.cat([more, mask], dim=1))
     require(longer == together, f"the same responses with more padding on the left: {together}", f"{longer}")
     sampled = [respond(ids, mask, temperature=1.0, top_p=0.9, seed=3) for _ in range(2)]
-    require(sampled[0] == sampled[1], f"the same responses when sampled with the same seed: {sampled[0]}", f"{sampled[1]}")
+    require(
+        sampled[0] == sampled[1], f"the same responses when sampled with the same seed: {sampled[0]}", f"{sampled[1]}"
+    )
 
 
 def adapter_files(subject: Subject) -> str:
@@ -125,7 +132,9 @@ def adapter_files(subject: Subject) -> str:
             require(not files, "no file where there is no adapter", f"{[path.name for path in files]}")
             return "there is no adapter"
         require(
-            any(path.name == "adapter_config.json" for path in files), "adapter_config.json", f"{[path.name for path in files]}"
+            any(path.name == "adapter_config.json" for path in files),
+            "adapter_config.json",
+            f"{[path.name for path in files]}",
         )
         other.load_adapter(folder)
         require_equal_state(

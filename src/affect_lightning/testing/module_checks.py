@@ -73,8 +73,8 @@ def gradient_flow(subject: Subject) -> str:
         _require_gradient(parameter, f"the weight {name}, which trains,")
     for name, parameter in frozen.items():
         require(parameter.grad is None, f"no gradient in the frozen weight {name}", "a gradient")
-    for position, tensor in enumerate(taking):
-        _require_gradient(tensor, f"input {position}")
+    for name, tensor in taking.items():
+        _require_gradient(tensor, name)
     return f"{len(trained)} weights train, {len(frozen)} are frozen"
 
 

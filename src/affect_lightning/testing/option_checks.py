@@ -34,7 +34,9 @@ def options_round_trip(subject: Subject) -> str:
     try:
         stored = json.loads(json.dumps(resolved))
     except (TypeError, ValueError) as error:
-        raise ConformanceError("options that are plain values (null, numbers, texts, lists, mappings)", str(error)) from error
+        raise ConformanceError(
+            "options that are plain values (null, numbers, texts, lists, mappings)", str(error)
+        ) from error
     require(stored == resolved, f"plain options that come back from a file: {resolved}", f"{stored}")
     again = resolve_choice(subject.group, stored)
     require(again == resolved, f"the same options when checked again: {resolved}", f"{again}")
@@ -56,7 +58,9 @@ def _require_same_identity(first: Any, second: Any) -> None:
 def help_text(subject: Subject) -> str:
     """The class has one line of help, and every option a type, a default (or `required`) and a text."""
     listing = find_plugin(subject.group, subject.name)
-    require(listing.summary(), "a docstring of the class, whose first line is shown by `affect-lightning plugins`", "none")
+    require(
+        listing.summary(), "a docstring of the class, whose first line is shown by `affect-lightning plugins`", "none"
+    )
     options = plugin_options(subject.group, subject.name)
     for option in options:
         require(option.type not in _NO_TYPE, f"a type for the option {option.name}", "none")

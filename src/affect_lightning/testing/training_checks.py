@@ -48,7 +48,9 @@ def fits_two_steps(subject: Subject) -> str:
     require_equal_state({n: before[n] for n in still}, {n: after[n] for n in still}, "what is frozen after two steps")
     own = {f"network.{GROUPS[subject.group].option}.{name}" for name, _ in part.named_parameters()} if part else set()
     kept = [name for name in sorted(own & trained) if torch.equal(before[name], after[name])]
-    require(not kept, "every weight that trains to have moved after two steps", f"{len(kept)} unmoved, such as {kept[:2]}")
+    require(
+        not kept, "every weight that trains to have moved after two steps", f"{len(kept)} unmoved, such as {kept[:2]}"
+    )
     _require_rebuilt(module, batch)
     return f"losses {losses[0]:.3f} and {losses[1]:.3f}; {len(own & trained)} of its weights train"
 

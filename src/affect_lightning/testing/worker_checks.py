@@ -35,7 +35,7 @@ WORDS: tuple[tuple[str, ...], ...] = (("happy",), ("angry", "sad"), (), ("calm",
 
 
 def identity(subject: Subject) -> str:
-    """identity() is one line of text, and the same for a part built anew."""
+    """The identity is one line of text, and the same for a part built anew."""
     name = subject.part.identity()
     require(isinstance(name, str) and name.strip() and "\n" not in name, "identity() to be one line of text", name)
     again = subject.build(seed=1).identity()
@@ -107,7 +107,9 @@ def pickles(subject: Subject) -> None:
     try:
         other = pickle.loads(pickle.dumps(subject.build()))
     except (pickle.PicklingError, TypeError, AttributeError) as error:
-        raise ConformanceError("a part that pickles before its first use", f"{type(error).__name__}: {error}") from error
+        raise ConformanceError(
+            "a part that pickles before its first use", f"{type(error).__name__}: {error}"
+        ) from error
     frames = face_frames()
     _require_same_boxes(subject.part.detect(frames), other.detect(frames), "the same boxes after pickling")
     require(other.identity() == subject.part.identity(), "the same identity after pickling", other.identity())
