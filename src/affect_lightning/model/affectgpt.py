@@ -22,7 +22,7 @@ from affect_lightning.contracts import (
     PreFusion,
     VideoEncoder,
 )
-from affect_lightning.errors import CheckpointError, ConfigurationError, ContractError
+from affect_lightning.errors import ContractError
 from affect_lightning.model.branches import build_branch
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.encoding import build_encoders, encode_stream
@@ -35,7 +35,9 @@ from affect_lightning.model.prompt_assembly import (
     assemble_prompts,
     assemble_shared_prompts,
 )
+from affect_lightning.model.stored_weights import check_state
 from affect_lightning.model.stream_dropout import drop_streams
+from affect_lightning.model.stream_widths import projected_widths, stream_widths
 from affect_lightning.model.throughput import StepSize
 from affect_lightning.plugin_loading import build_part
 
@@ -83,7 +85,7 @@ class AffectGPT(nn.Module):
         self.audio_encoder = audio_encoder
         self.pre_fusion = pre_fusion
         self.language_model = language_model
-        widths = _stream_widths(configuration, video_encoder, audio_encoder, feature_widths)
+        widths = stream_widths(configuration, video_encoder, audio_encoder, feature_widths)
         self.feature_widths = widths
         self.feature_scaling = nn.ModuleDict(
             {name: build_feature_scaling(configuration.feature_norm, width) for name, width in widths.items()}
@@ -94,7 +96,7 @@ class AffectGPT(nn.Module):
             if name in configuration.inputs
         }
         self.branches = nn.ModuleDict(branches)
-        projected = _projected_widths(configuration, widths, branches)
+        projected = projected_widths(configuration, widths, branches)
         if pre_fusion is not None and pre_fusion.output_tokens:
             projected = {_FUSED: pre_fusion.output_width, **projected}
         scale = configuration.projector_init_scale
@@ -124,7 +126,7 @@ class AffectGPT(nn.Module):
             AffectLightningError: A part cannot be built; see its plugin.
         """
         encoders = build_encoders(configuration, () if feature_widths is not None else configuration.encoded_streams)
-        widths = _stream_widths(configuration, encoders.video, encoders.audio, feature_widths)
+        widths = stream_widths(configuration, encoders.video, encoders.audio, feature_widths)
         language_model = None
         fusion = None
         if configuration.fuses:
@@ -371,59 +373,3 @@ class AffectGPT(nn.Module):
         stream = features[name]
         dtype = next((parameter.dtype for parameter in self.projectors.parameters()), stream.tokens.dtype)
         return FeatureSequence(stream.tokens.to(dtype), stream.mask)
-
-
-def _stream_widths(
-    configuration: ModelConfiguration,
-    video_encoder: VideoEncoder | None,
-    audio_encoder: AudioEncoder | None,
-    known: Mapping[str, int] | None,
-) -> dict[str, int]:
-    """Feature width of every encoded stream: as known, else the encoder's."""
-    widths = {}
-    for name in configuration.encoded_streams:
-        encoder = audio_encoder if name == "audio" else video_encoder
-        if encoder is None and (known is None or name not in known):
-            raise ContractError(f"The stream {name!r} needs an encoder or cached features, and neither was given.")
-        widths[name] = known[name] if known is not None and name in known else encoder.feature_width  # type: ignore[union-attr]
-    return widths
-
-
-def _projected_widths(
-    configuration: ModelConfiguration, widths: Mapping[str, int], branches: Mapping[str, nn.Module]
-) -> dict[str, int]:
-    """Width that each stream's projector takes: of its branch, and of Z where H is fused."""
-    projected = {name: int(branch.output_width) for name, branch in branches.items()}  # type: ignore[arg-type]
-    for name in configuration.fused_streams if configuration.fuses_projected else ():
-        if projected.setdefault(name, widths[name]) != widths[name]:
-            raise ConfigurationError(
-                f"With fused_features `projected` the projector of {name!r} takes its features of width {widths[name]} and "
-                f"what its branch makes of them, of width {projected[name]}. Leave hidden_width out of "
-                f"branch_compression, or fuse `encoded` features."
-            )
-    return projected
-
-
-def check_state(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: str) -> None:
-    """Compare names and shapes of stored weights with those of a network.
-
-    Raises:
-        CheckpointError: They differ; the message lists missing, surplus and differently shaped weights.
-    """
-    problems = {
-        "missing": sorted(wanted.keys() - state.keys()),
-        "surplus": sorted(state.keys() - wanted.keys()),
-        "differently shaped": sorted(
-            name for name in wanted.keys() & state.keys() if wanted[name].shape != state[name].shape
-        ),
-    }
-    found = [
-        f"{kind}: {', '.join(names[:8])}{f' and {len(names) - 8} more' if len(names) > 8 else ''}"
-        for kind, names in problems.items()
-        if names
-    ]
-    if found:
-        raise CheckpointError(
-            f"The weights in {source} do not fit the network that the configuration describes. {'; '.join(found)}. "
-            f"Use the configuration that they were trained with (plugins, inputs, lora_rank, branch options)."
-        )

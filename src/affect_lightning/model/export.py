@@ -22,6 +22,7 @@ import torch
 from affect_lightning.errors import CheckpointError
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.sharded_checkpoints import read_sharded
+from affect_lightning.model.stored_weights import check_state
 
 if TYPE_CHECKING:
     from affect_lightning.model.affectgpt import AffectGPT
@@ -127,7 +128,7 @@ def load_exported(folder: str | Path) -> AffectGPT:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from affect_lightning.model.affectgpt import AffectGPT, check_state
+    from affect_lightning.model.affectgpt import AffectGPT
 
     root = Path(folder)
     description = _read_description(root)

@@ -16,7 +16,7 @@ from torch.nn.modules.module import _IncompatibleKeys
 
 from affect_lightning.contracts import ClipBatch
 from affect_lightning.errors import CheckpointError, ConfigurationError
-from affect_lightning.model.affectgpt import AffectGPT, check_state
+from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.block_execution import compile_blocks, recompute_activations
 from affect_lightning.model.compatibility import check_fits
 from affect_lightning.model.configuration import ModelConfiguration
@@ -25,6 +25,7 @@ from affect_lightning.model.processes import share_of_mean
 from affect_lightning.model.randomness import seed_step
 from affect_lightning.model.schedule import learning_rate_factor, schedule_length
 from affect_lightning.model.sharding import shard_network, whole_tensor
+from affect_lightning.model.stored_weights import check_state
 from affect_lightning.prompting import question_text
 
 _PREFIX = "network."

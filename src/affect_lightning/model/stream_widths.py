@@ -1,0 +1,53 @@
+"""How wide each stream is on its way: out of its encoder, and into its projector (paper, Section 3.2).
+
+Used by `affectgpt.py` when it composes the parts. Legend: E embedding width of the language model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from affect_lightning.contracts import AudioEncoder, VideoEncoder
+from affect_lightning.errors import ConfigurationError, ContractError
+from affect_lightning.model.configuration import ModelConfiguration
+
+
+def stream_widths(
+    configuration: ModelConfiguration,
+    video_encoder: VideoEncoder | None,
+    audio_encoder: AudioEncoder | None,
+    known: Mapping[str, int] | None,
+) -> dict[str, int]:
+    """Feature width of every encoded stream: as known, else the encoder's.
+
+    Raises:
+        ContractError: A stream has neither.
+    """
+    widths = {}
+    for name in configuration.encoded_streams:
+        encoder = audio_encoder if name == "audio" else video_encoder
+        if encoder is None and (known is None or name not in known):
+            raise ContractError(f"The stream {name!r} needs an encoder or cached features, and neither was given.")
+        widths[name] = known[name] if known is not None and name in known else encoder.feature_width  # type: ignore[union-attr]
+    return widths
+
+
+def projected_widths(
+    configuration: ModelConfiguration, widths: Mapping[str, int], branches: Mapping[str, nn.Module]
+) -> dict[str, int]:
+    """Width that each stream's projector takes: of its branch, and of Z where H is fused.
+
+    Raises:
+        ConfigurationError: A projector would have to take two widths.
+    """
+    projected = {name: int(branch.output_width) for name, branch in branches.items()}  # type: ignore[arg-type]
+    for name in configuration.fused_streams if configuration.fuses_projected else ():
+        if projected.setdefault(name, widths[name]) != widths[name]:
+            raise ConfigurationError(
+                f"With fused_features `projected` the projector of {name!r} takes its features of width {widths[name]} and "
+                f"what its branch makes of them, of width {projected[name]}. Leave hidden_width out of "
+                f"branch_compression, or fuse `encoded` features."
+            )
+    return projected
