@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import itertools
 import json
-import os
 import shlex
 import sys
 import time
@@ -21,9 +20,6 @@ CONFIGURATION = Path("experiments") / "sandbox.yaml"
 SHORT_CLIPS = 480
 LONG_CLIPS = 900
 LONG_STEPS = 720
-# Threads that wait for the next layer spin instead of sleeping: a tenth off each step where the demo has the machine to
-# itself. OpenMP reads it when torch is imported.
-THREADS_AT_WORK = {"OMP_WAIT_POLICY": "active"}
 
 
 @dataclass(frozen=True)
@@ -56,8 +52,6 @@ class DemoPlan:
 def run(arguments: Sequence[str]) -> int:
     """Generate a corpus, test the untrained model, train, test again, and compare both in one report."""
     plan, as_json = _plan(arguments)
-    for name, value in THREADS_AT_WORK.items():
-        os.environ.setdefault(name, value)
     started = time.monotonic()
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         runs, report_folder = _go_the_way(plan)
