@@ -19,6 +19,7 @@ from torch import Tensor
 
 from affect_lightning.contracts import FeatureSequence, VideoEncoder
 from affect_lightning.errors import ConfigurationError
+from affect_lightning_plugins.pretrained_models import builds_on_meta
 from affect_lightning_plugins.video_encoders.frame_preparation import PictureFormat, encode_frames
 from affect_lightning_plugins.video_encoders.timm_backbone import TimmBackbone
 from affect_lightning_plugins.video_encoders.timm_models import load_weights, read_weights
@@ -63,7 +64,8 @@ class EfficientNetLite0VideoEncoder(VideoEncoder):
 
         path = Path(weights) if weights else carried_weights()
         network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-        load_weights(network, {timm_name(name): value for name, value in read_weights(path).items()}, path)
+        if not builds_on_meta():
+            load_weights(network, {timm_name(name): value for name, value in read_weights(path).items()}, path)
         self.backbone = TimmBackbone(network, feature_layers, pool_grid)
         self.frames_at_once = frames_at_once
         self.image_size = image_size

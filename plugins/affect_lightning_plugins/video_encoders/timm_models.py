@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from affect_lightning.contracts import FeatureSequence, VideoEncoder
 from affect_lightning.errors import ConfigurationError
+from affect_lightning_plugins.pretrained_models import builds_on_meta
 from affect_lightning_plugins.video_encoders.frame_preparation import PictureFormat, encode_frames
 from affect_lightning_plugins.video_encoders.timm_backbone import TimmBackbone
 
@@ -67,8 +68,9 @@ class TimmVideoEncoder(VideoEncoder):
             )
         if frames_at_once < 1:
             raise ConfigurationError(f"frames_at_once must be at least 1; got {frames_at_once}.")
-        network = _create_network(model, pretrained, image_size)
-        if weights is not None:
+        reads = not builds_on_meta()  # where only the architecture is wanted, no weights are read
+        network = _create_network(model, pretrained and reads, image_size)
+        if weights is not None and reads:
             load_weights(network, read_weights(Path(weights)), Path(weights))
         settings: Mapping[str, Any] = network.pretrained_cfg
         self.backbone = TimmBackbone(network, feature_layers, pool_grid, projected)
