@@ -147,6 +147,11 @@ class AffectCLI(LightningCLI):
 class ConfigurationCLI(AffectCLI):
     """Parses as `fit` does and stops there: nothing is seeded or instantiated, nothing runs."""
 
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Only `fit`: making the parsers of the others would take a second."""
+        return {"fit": AffectCLI.subcommands()["fit"]}
+
     def _set_seed(self) -> None:
         """Seed nothing."""
 
