@@ -199,8 +199,8 @@ class AffectGPT(nn.Module):
         scaled = {name: self.feature_scaling[name](stream) for name, stream in features.items()}
         tokens = {name: branch(scaled[name]) for name, branch in self.branches.items()}
         if _FUSED in self.projectors and self.pre_fusion is not None:
-            fused = {name: scaled[name] for name in self.configuration.fused_streams}
-            tokens[_FUSED] = call_pre_fusion(self.pre_fusion, fused).tokens
+            streams = {name: scaled[name] for name in self.configuration.fused_streams}
+            tokens[_FUSED] = call_pre_fusion(self.pre_fusion, streams).tokens
         return {name: projector(tokens[name]) for name, projector in self.projectors.items()}
 
     def assemble(self, batch: ClipBatch, features: Mapping[str, FeatureSequence], *, learn: bool) -> AssembledPrompts:
