@@ -37,13 +37,25 @@ class TinyFiles:
         """A causal language model with its tokenizer, as transformers saves it."""
         return tiny_language_model(self.folder / architecture, architecture, hidden_width=16, num_layers=1)
 
-    def configured(self, configuration: str, **sizes: Any) -> str:
-        """A folder with the config.json of a class of transformers, for weights at random."""
-        import transformers
+    def encoder(self, kind: str) -> Options:
+        """A tiny model of a real class of encoders, saved as users have it."""
+        from encoder_cases import saved_model
 
-        folder = self.folder / f"{configuration}-{len(list(self.folder.iterdir()))}"
-        getattr(transformers, configuration)(**sizes).save_pretrained(folder)
-        return str(folder)
+        if not (self.folder / kind).is_dir():
+            saved_model(kind, self.folder / kind)
+        return {"model": str(self.folder / kind)}
+
+    def speech(self, kind: str) -> Options:
+        """The same for a model that hears, on few and short windows."""
+        return {**self.encoder(kind), "windows": 2, "window_seconds": 0.2}
+
+    def family(self, family: str) -> Options:
+        """A tiny model of a family of language models, with its tokenizer."""
+        from language_model_folders import save_tiny
+
+        if not (self.folder / family).is_dir():
+            save_tiny(family, self.folder / family, width=16)
+        return {"model": str(self.folder / family), "dtype": "float32", "lora_rank": 2, "lora_dropout": 0.0}
 
     def smollm2(self) -> Options:
         """The plugin's own class on a tiny Llama in place of the unpacked model of 135 million weights."""
@@ -125,20 +137,39 @@ CASES: dict[str, dict[str, Options | Callable[[TinyFiles], Options]]] = {
         "tiny-video": {"width": 8},
         "efficientnet-lite0": {"image_size": 32},
         "timm": {"model": "test_vit", "random": True, "image_size": 32},
+        "clip-vit-large-patch14": lambda files: files.encoder("clip"),
+        "dinov2-large": lambda files: files.encoder("dinov2"),
+        "eva-clip": lambda files: files.encoder("eva"),
+        "hf-image": lambda files: files.encoder("vit"),
+        "siglip": lambda files: files.encoder("siglip"),
     },
     "audio_encoders": {
         "tiny-audio": {"windows": 2, "window_seconds": 0.1},
         "prosody": {"windows": 2, "window_seconds": 0.2, "bands": 8},
+        "chinese-hubert-large": lambda files: files.speech("hubert"),
+        "data2vec-audio-base": lambda files: files.speech("data2vec"),
+        "hf-audio": lambda files: files.speech("unispeech"),
+        "hubert-large": lambda files: files.speech("hubert"),
+        "wav2vec2": lambda files: files.speech("wav2vec2"),
+        "wavlm-large": lambda files: files.speech("wavlm"),
+        "whisper": lambda files: files.speech("whisper"),
     },
     "pre_fusions": {
         "none": {},
         "attention": {},
         "qformer": {"num_queries": 2, "num_layers": 1, "dropout": 0.0},
+        "gated": {"dropout": 0.0},
+        "bilinear": {},
     },
     "language_models": {
         "tiny-lm": {"hidden_width": 16, "num_layers": 1, "lora_dropout": 0.0},
         "causal-lm": lambda files: {"model": files.language_model(), "lora_rank": 2, "lora_dropout": 0.0},
         "smollm2-135m": lambda files: {**files.smollm2(), "lora_dropout": 0.0},
+        "qwen2.5": lambda files: files.family("qwen2.5"),
+        "qwen3": lambda files: files.family("qwen3"),
+        "llama3": lambda files: files.family("llama3"),
+        "vicuna": lambda files: files.family("vicuna"),
+        "smollm2": lambda files: files.family("smollm2"),
     },
     "face_detectors": {
         "none": {},

@@ -46,7 +46,6 @@ def test_every_plugin_of_ours_has_an_entry() -> None:
     installed = {(listing.group, listing.name) for listing in OURS}
     listed = {(group, name) for group, cases in CASES.items() for name in cases}
     assert sorted(installed - listed) == [], "add tiny options for these to CASES in contract_cases.py"
-    assert sorted(listed - installed) == [], "CASES in contract_cases.py has entries for plugins that are not installed"
 
 
 def shared_forward(group: str, name: str) -> str | None:

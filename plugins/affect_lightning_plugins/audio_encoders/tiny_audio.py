@@ -69,7 +69,7 @@ class TinyAudioEncoder(AudioEncoder):
         positions, inside = window_positions(lengths, self.windows, self.window_samples)
         cut = waveform.gather(1, positions.flatten(1)).view_as(positions).masked_fill(~inside, 0.0)
         found = self.network(cut[mask].to(self._dtype), output_hidden_states=True).hidden_states[-4:]
-        vectors = torch.stack(found).mean(dim=0).mean(dim=1)  # [real windows, D]
+        vectors = torch.stack(found).mean(dim=0).mean(dim=1).to(tokens.dtype)  # [real windows, D]
         return FeatureSequence(tokens.masked_scatter(mask.unsqueeze(-1), vectors), mask)
 
     @property

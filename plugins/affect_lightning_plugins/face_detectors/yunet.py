@@ -32,7 +32,7 @@ class YuNetDetector(FaceDetector):
 
     def __init__(
         self,
-        model_path: Path,
+        model_path: str,
         longest_side: int = 320,
         score_threshold: float = 0.6,
         overlap_threshold: float = 0.3,
