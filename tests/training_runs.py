@@ -56,7 +56,8 @@ def words(corpus: Path, out: Path, *more: str) -> list[str]:
             "--model.feature_norm",
             "standard",
         ),
-        *("--resume.every_n_steps", "2", *more),
+        *("--resume.every_n_steps", "2"),
+        *("--trainer.precision", "32-true", *more),
     ]
 
 
