@@ -16,11 +16,13 @@ from affect_lightning.command_line.program import main
 from affect_lightning.contracts import FeatureSequence
 from affect_lightning.data.loading import BatchPlan, ClipLoader
 from affect_lightning.errors import CheckpointError, ConfigurationError
+from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.compatibility import check_fits
 from affect_lightning.model.feature_scaling import StandardScaling
 from affect_lightning.model.module import AffectGPTModule
 from affect_lightning.model.nonfinite import NonFiniteError, NonFiniteGuard
 from affect_lightning.model.randomness import seed_step
+from affect_lightning.model.sharding import shard_network, whole_tensor
 from affect_lightning.training import (
     CheckpointWriteError,
     LossSpikeLog,
@@ -32,7 +34,7 @@ from affect_lightning.training.checkpoint_files import Replacement
 from affect_lightning.training.resume_checkpoint import keep_earlier
 from affect_lightning.training.run_folders import checkpoint_folders, last_checkpoint, note_job
 from affect_lightning.training.signals import slurm_job
-from model_cases import TINY_PARTS
+from model_cases import TINY_PARTS, perturb, random_batch
 from step_recorder import recorded
 from training_runs import Run, checkpoint, words, write_corpus
 
@@ -209,6 +211,41 @@ def test_another_number_of_processes_goes_on_with_the_next_clips() -> None:
 def test_options_out_of_range(build: Any, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         build()
+
+
+def test_shards_of_a_half_precision_base_have_masters_in_32_bits(tmp_path: Path) -> None:
+    import torch.distributed as dist
+    from torch.distributed.device_mesh import init_device_mesh
+
+    def prepared() -> AffectGPT:
+        made = AffectGPTModule(**TINY_PARTS, feature_norm="standard")
+        made.configure_model()
+        network = made.built_network
+        for parameter in network.language_model.parameters():
+            if not parameter.requires_grad:
+                parameter.data = parameter.data.bfloat16()
+        perturb(network)
+        return network
+
+    plain, sharded = prepared(), prepared()
+    batch = random_batch()
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        shard_network(sharded, init_device_mesh("cpu", (1,)), "bf16-mixed")
+        with torch.autocast("cpu", torch.bfloat16):
+            losses = [network.loss_with_count(batch)[0] for network in (plain, sharded)]
+        for loss in losses:
+            loss.backward()
+        assert float(losses[1]) == pytest.approx(float(losses[0]), rel=2e-2)
+        wanted = {name: value.grad for name, value in plain.named_parameters() if value.requires_grad}
+        found = {name: value for name, value in sharded.named_parameters() if value.requires_grad}
+        assert found.keys() == wanted.keys()
+        for name, parameter in found.items():
+            gradient, other = whole_tensor(parameter.grad), wanted[name]
+            assert parameter.dtype == gradient.dtype == torch.float32, name
+            assert torch.nn.functional.cosine_similarity(gradient.flatten(), other.flatten(), dim=0) > 0.98, name
+    finally:
+        dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module")

@@ -34,10 +34,13 @@ _context.set_forkserver_preload(
 
 
 def write_corpus(root: Path, clips: int = 10) -> Path:
-    """Small clips to train on."""
-    return write_training_set(
-        root, [f"sample_{index:03}" for index in range(clips)], lambda path: write_clip(path, range(0, 200, 40))
-    )
+    """Small clips to train on, of different brightness: alike ones would give `feature_norm: standard` only rounding."""
+
+    def make(path: Path) -> None:
+        start = 160 * int(path.stem[-3:])
+        write_clip(path, range(start, start + 200, 40))
+
+    return write_training_set(root, [f"sample_{index:03}" for index in range(clips)], make)
 
 
 def words(corpus: Path, out: Path, *more: str) -> list[str]:
@@ -56,7 +59,8 @@ def words(corpus: Path, out: Path, *more: str) -> list[str]:
             "--model.feature_norm",
             "standard",
         ),
-        *("--resume.every_n_steps", "2", *more),
+        *("--resume.every_n_steps", "2"),
+        *("--trainer.precision", "32-true", *more),
     ]
 
 

@@ -40,7 +40,8 @@ def check_fits(stored: Mapping[str, Any], wanted: Mapping[str, Any], source: str
     Raises:
         CheckpointError: They differ; the message names each option with both values.
     """
-    names = [name for name in ModelConfiguration.__dataclass_fields__ if name in wanted]
+    # A field that an older checkpoint does not know has its default here, or the weights' shapes tell.
+    names = [name for name in ModelConfiguration.__dataclass_fields__ if name in wanted and name in stored]
     found = differences(_resolved(stored, names), _resolved(wanted, names))
     if not goes_on_training:
         found = {name: values for name, values in found.items() if name.rpartition(".")[2] not in _ARITHMETIC}

@@ -46,7 +46,7 @@ def take_shards(checkpoint: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
             raise CheckpointError(f"{path} is laid out as {value.placements}; only rows over one mesh can be written.")
         pieces = value.device_mesh.size()
         start = min(value.device_mesh.get_local_rank() * math.ceil(value.shape[0] / pieces), value.shape[0])
-        shards[path] = {"tensor": value.to_local().detach().cpu(), "start": start}
+        shards[path] = {"tensor": value.to_local().detach().cpu().clone(), "start": start}
         return {FORMAT: list(value.shape), "dtype": torch.empty(0, dtype=value.dtype)}
 
     rest = {name: _mapped(value, name, take) if name in _SHARDED else value for name, value in checkpoint.items()}
