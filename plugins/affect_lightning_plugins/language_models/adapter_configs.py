@@ -73,7 +73,7 @@ def peft_configuration(model: Any, options: AdapterOptions) -> Any:
     return _method_configuration(_read(options.kind) if isinstance(options.kind, str) else options.kind)
 
 
-def _lora_configuration(model: Any, options: AdapterOptions, more: Mapping[str, bool]) -> Any:
+def _lora_configuration(model: Any, options: AdapterOptions, more: Mapping[str, Any]) -> Any:
     linear_names = {name.rpartition(".")[2] for name, part in model.named_modules() if isinstance(part, nn.Linear)}
     missing = sorted(set(options.target_modules) - linear_names)
     if missing:
@@ -94,7 +94,7 @@ def _lora_configuration(model: Any, options: AdapterOptions, more: Mapping[str, 
 
 
 def _method_configuration(values: Mapping[str, Any]) -> Any:
-    from peft import PEFT_TYPE_TO_CONFIG_MAPPING
+    from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PeftType
 
     known = sorted(str(kind.value) for kind in PEFT_TYPE_TO_CONFIG_MAPPING)
     method = str(values.get("peft_type", "")).upper()
@@ -109,7 +109,7 @@ def _method_configuration(values: Mapping[str, Any]) -> Any:
         )
     options = {name: value for name, value in values.items() if name != "peft_type"}
     try:
-        return PEFT_TYPE_TO_CONFIG_MAPPING[method](**{"task_type": "CAUSAL_LM", **options})
+        return PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(method)](**{"task_type": "CAUSAL_LM", **options})
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
             f"The adapter's configuration {dict(values)} does not fit peft's {method}: {error}."

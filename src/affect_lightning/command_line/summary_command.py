@@ -147,7 +147,7 @@ def _arithmetic(precision: str, network: Any) -> torch.dtype:
 
 def summary_text(found: dict[str, Any]) -> str:
     """The summary as a table of parts and lines below it."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             part["part"],
             part["class"],

@@ -294,13 +294,8 @@ class ClipLoader:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on after the last batch that was given out.
 
-                The number of processes may be another one if all together take as many clips a step as before. A state of
-        <<<<<<< HEAD
-                another set, batch size, seed or number of clips a step cannot be continued exactly: its epoch starts again,
-                with a warning.
-        =======
-                another set, seed or number of clips a step cannot be continued exactly: its epoch starts again, with a warning.
-        >>>>>>> resume
+        The number of processes may be another one if all together take as many clips a step as before. A state of
+        another set, seed or number of clips a step cannot be continued exactly: its epoch starts again, with a warning.
         """
         self.epoch, self._given_out = state["epoch"], state["batches"]
         before, now = state["plan"], self.plan.state_options()

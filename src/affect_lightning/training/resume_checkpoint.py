@@ -132,7 +132,7 @@ class ResumeCheckpoint(Checkpoint):
         return wishes[0], wishes[1], wishes[2]
 
     def _save(self, trainer: Trainer) -> None:
-        if trainer.fast_dev_run or self._saved_step == trainer.global_step:
+        if getattr(trainer, "fast_dev_run", False) or self._saved_step == trainer.global_step:
             return
         target = self.path(trainer)
         if trainer.is_global_zero and not self.last_model_path:
