@@ -17,7 +17,7 @@ _SPEECH = {
     **_TOWER,
     "num_hidden_layers": 5,
     "conv_dim": (8, 8, 8),
-    "conv_kernel": (10, 8, 4),
+    "conv_kernel": (10, 8, 8),
     "conv_stride": (8, 8, 5),
     "num_conv_pos_embeddings": 16,
     "num_conv_pos_embedding_groups": 2,

@@ -185,7 +185,7 @@ def test_training_behind_the_encoder(kind: str, tmp_path: Path) -> None:
         warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
         trainer.fit(module, loader)
     assert trainer.global_step == 2
-    assert weights_digest(getattr(module.model, part)) == weights_digest(encoder)
+    assert weights_digest(getattr(module.network, part)) == weights_digest(encoder)
 
 
 def test_the_program_fits_with_figure_4s_encoders(corpus: Path, tmp_path: Path) -> None:
