@@ -33,7 +33,9 @@ def stream(width: int) -> FeatureSequence:
 
 def cost(module: torch.nn.Module, given: object) -> tuple[int, int]:
     """Parameters and operations."""
-    with FlopCounterMode(display=False) as counter:  # with gradients: without, torch takes a fused layer that it does not count
+    with FlopCounterMode(
+        display=False
+    ) as counter:  # with gradients: without, torch takes a fused layer that it does not count
         module.train(False)(given)
     return sum(parameter.numel() for parameter in module.parameters()), counter.get_total_flops()
 

@@ -228,4 +228,3 @@ def test_qlora_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigurationError, match="needs a CUDA device"):
         four_bit.four_bit_options("qlora", "bfloat16")
-

@@ -64,7 +64,9 @@ def test_the_paper_s_parts(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["checkpoint_bytes"] == 12 * trained < 800e6
     assert parts["language_model"]["bytes"] == pytest.approx(2 * 7_615_616_512 + 4 * 40_370_176, rel=1e-4)
     memory = found["memory"]
-    assert memory["total_bytes"] == sum(memory[f"{name}_bytes"] for name in ("weights", "gradients", "optimizer", "activations"))
+    assert memory["total_bytes"] == sum(
+        memory[f"{name}_bytes"] for name in ("weights", "gradients", "optimizer", "activations")
+    )
 
 
 def test_options_count(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -82,7 +84,14 @@ def test_options_count(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
 def test_a_table_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["summary", "--config", str(TINY), "--prompt-tokens", "40", "--response-tokens", "8"]) == 0
     text = capsys.readouterr().out
-    for word in ("language_model", "TinyLM", "together", "optimiser", "2 clips of 40 + 8 tokens", "checkpoint to resume"):
+    for word in (
+        "language_model",
+        "TinyLM",
+        "together",
+        "optimiser",
+        "2 clips of 40 + 8 tokens",
+        "checkpoint to resume",
+    ):
         assert word in text
 
 

@@ -132,5 +132,7 @@ def _read(name: str) -> Mapping[str, Any]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigurationError(f"The adapter's configuration {name} cannot be read: {error}.") from error
     if not isinstance(values, Mapping):
-        raise ConfigurationError(f"The adapter's configuration {name} must be a mapping with peft_type; got {values!r}.")
+        raise ConfigurationError(
+            f"The adapter's configuration {name} must be a mapping with peft_type; got {values!r}."
+        )
     return values

@@ -92,7 +92,9 @@ def load_adapter(model: Any, folder: str) -> None:
     set_peft_model_state_dict(model, stored)
     config = model.active_peft_config
     if config.is_prompt_learning:
-        config.inference_mode = True  # what is stored is the finished prompt, not the network that P-tuning makes it with
+        config.inference_mode = (
+            True  # what is stored is the finished prompt, not the network that P-tuning makes it with
+        )
 
 
 def check_same_weights(stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: str) -> None:

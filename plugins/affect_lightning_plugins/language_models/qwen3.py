@@ -36,4 +36,6 @@ class Qwen3(LoadedCausalLM):
         Raises:
             ConfigurationError: The model cannot be read or filled completely, or an option is out of range.
         """
-        super().__init__(published_origin("qwen3", size, model, revision, template_options=_WITHOUT_THINKING), **options)
+        super().__init__(
+            published_origin("qwen3", size, model, revision, template_options=_WITHOUT_THINKING), **options
+        )

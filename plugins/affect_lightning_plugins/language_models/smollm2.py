@@ -72,7 +72,9 @@ class SmolLM2(AdaptedCausalLM):
         tokenizer = None
         options = {"dtype": "float32", "attn_implementation": "sdpa"}
         if builds_without_weights():
-            model = empty_causal_model(_PACKAGE, None, published_origin("smollm2", "135M", None, None).config, **options)
+            model = empty_causal_model(
+                _PACKAGE, None, published_origin("smollm2", "135M", None, None).config, **options
+            )
         else:
             folder = str(dequantised_folder())
             model = load_causal_model(folder, local_files_only=True, **options)

@@ -60,7 +60,9 @@ class GatedPreFusion(PreFusion):
                 if len(stream_widths) > 1
             }
         )
-        self.reading_gates = nn.ParameterDict({name: nn.Parameter(torch.full((), _FIRST_GATE)) for name in self.reading})
+        self.reading_gates = nn.ParameterDict(
+            {name: nn.Parameter(torch.full((), _FIRST_GATE)) for name in self.reading}
+        )
         self.gating = nn.Linear(len(stream_widths) * width, len(stream_widths) * width)
 
     def forward(self, streams: Mapping[str, FeatureSequence]) -> FeatureSequence:
@@ -107,4 +109,3 @@ def attend(attention: nn.Module, queries: Tensor, tokens: Tensor, mask: Tensor) 
     padding[:, 0] &= some  # softmax over nothing would give NaN
     read, _ = attention(queries, tokens, tokens, key_padding_mask=padding, need_weights=False)
     return read * some.view(-1, 1, 1).to(read.dtype)
-

@@ -1,7 +1,8 @@
 """StreamAlignment: streams of different width brought to one width d, masked tokens cleared (paper, Section 3.2).
 
 The equations take Z_a and Z_v of one width d; streams of another width pass one linear layer to the largest first.
-Used by `attention.py`, `qformer.py` and `gated.py`; `bilinear.py` only clears. Legend: B clips, N feature tokens, D feature width of a stream.
+Used by `attention.py`, `qformer.py` and `gated.py`; `bilinear.py` only clears.
+Legend: B clips, N feature tokens, D feature width of a stream.
 """
 
 from __future__ import annotations

@@ -35,7 +35,10 @@ def run(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument(
-        "--prompt-tokens", type=_positive, default=_PROMPT_TOKENS, help="of a clip, feature tokens included (%(default)s)"
+        "--prompt-tokens",
+        type=_positive,
+        default=_PROMPT_TOKENS,
+        help="of a clip, feature tokens included (%(default)s)",
     )
     parser.add_argument(
         "--response-tokens", type=_positive, default=_RESPONSE_TOKENS, help="of a clip's response (%(default)s)"
