@@ -116,7 +116,7 @@ def test_mistakes_end_with_code_two_and_one_paragraph(
 def test_fit_help_names_the_plugins(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "Installed: attention, none, qformer" in text
+    assert "Installed: attention, bilinear, gated, none, qformer" in text
 
 
 def test_plugin_help_from_fit(capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,6 +138,6 @@ def test_removing_streams_builds_no_encoder_for_them(corpus: Path, tmp_path: Pat
     assert main(["fit", *words(corpus, tmp_path), "--model.inputs", "[text]", "--trainer.max_steps", "1"]) == 0
 
 
-@pytest.mark.parametrize("fusion", ["none", "attention", "qformer"])
+@pytest.mark.parametrize("fusion", ["none", "attention", "qformer", "gated", "bilinear"])
 def test_every_pre_fusion_trains(fusion: str, corpus: Path, tmp_path: Path) -> None:
     assert main(["fit", *words(corpus, tmp_path), "--model.pre_fusion", fusion, "--trainer.max_steps", "1"]) == 0
