@@ -77,7 +77,8 @@ def test_options_count(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
     two = run(capsys, "--data.batch_size", "2", "--data.features", "live", "--model.language_model.size", "0.5B")
     encoders = sum(part["bytes"] for part in two["parts"] if "encoder" in part["part"])
     assert two["memory"]["weights_bytes"] - one["memory"]["weights_bytes"] == encoders > 2e9
-    assert two["memory"]["activations_bytes"] == 2 * one["memory"]["activations_bytes"]
+    activations = [found["memory"]["activations_bytes"] for found in (one, two)]
+    assert activations[1] == pytest.approx(2 * activations[0], rel=0.01)
 
 
 def test_a_table_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,9 +118,10 @@ def test_counted_activations_are_those_that_a_real_step_saves(dropout: float) ->
     perturb(part)
     ids, mask, labels = answered(part)
     clips, prompt, response = 2, 40, 24
-    ids, mask = ids[:1, :64].repeat(clips, 1), torch.ones(clips, 64, dtype=torch.long)
+    ids, mask = ids[:1, :66].repeat(clips, 1), torch.ones(clips, 66, dtype=torch.long)
+    mask[:, 64:] = 0  # padding, which has the clips packed in one row, as nearly every batch has
     labels = ids.clone()
-    labels[:, :prompt] = -100
+    labels[:, :prompt] = labels[:, 64:] = -100
     weights = {tensor.untyped_storage()._cdata for tensor in (*part.parameters(), *part.buffers())}
     saved: dict[int, Any] = {}
 

@@ -148,6 +148,6 @@ def test_removing_streams_builds_no_encoder_for_them(corpus: Path, tmp_path: Pat
     assert main(["fit", *words(corpus, tmp_path), "--model.inputs", "[text]", "--trainer.max_steps", "1"]) == 0
 
 
-@pytest.mark.parametrize("fusion", ["none", "attention", "qformer"])
+@pytest.mark.parametrize("fusion", ["none", "attention", "qformer", "gated", "bilinear"])
 def test_every_pre_fusion_trains(fusion: str, corpus: Path, tmp_path: Path) -> None:
     assert main(["fit", *words(corpus, tmp_path), "--model.pre_fusion", fusion, "--trainer.max_steps", "1"]) == 0

@@ -82,9 +82,9 @@ def part_sizes(network: AffectGPT) -> list[PartSize]:
             PartSize(
                 part=name,
                 kind=_kind(module),
-                total_parameters=sum(_held(parameter) for parameter in parameters),
+                total_parameters=sum(parameter.numel() for parameter in parameters),
                 trainable_parameters=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
-                bytes=_bytes([*parameters, *module.buffers()]) - _saved_bytes(module),
+                bytes=_bytes([*parameters, *module.buffers()]),
             )
         )
     return found
@@ -96,17 +96,16 @@ def _kind(module: nn.Module) -> str:
     return ", ".join(sorted({type(child).__name__ for child in module.values()}))
 
 
+<<<<<<< HEAD
 def _held(parameter: Tensor) -> int:
     return parameter.numel()
 
 
 def _bytes(tensors: Sequence[Tensor]) -> int:
+=======
+def _bytes(tensors: list[Tensor]) -> int:
+>>>>>>> parts
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
-def _saved_bytes(module: nn.Module) -> int:
-    """What a base in fewer bits takes less than its number type says; see `LanguageModel.quantized_bytes_saved`."""
-    return int(getattr(module, "quantized_bytes_saved", 0))
 
 
 def training_memory(
@@ -170,14 +169,17 @@ def activation_bytes(
     try:
         for few in (1, 2):
             base.layers = layers[:few]
-            counted.append(_saved_by_a_step(model, clips, prompt_tokens, response_tokens, dtype))
+            counted.append(_saved_by_a_step(language_model, clips, prompt_tokens, response_tokens, dtype))
     finally:
         base.layers = layers
     return counted[0] + (len(layers) - 1) * (counted[1] - counted[0])
 
 
-def _saved_by_a_step(model: Any, clips: int, prompt_tokens: int, response_tokens: int, dtype: torch.dtype) -> int:
-    """Bytes of all tensors that autograd saves from embeddings to loss, but for weights."""
+def _saved_by_a_step(
+    language_model: Any, clips: int, prompt_tokens: int, response_tokens: int, dtype: torch.dtype
+) -> int:
+    """Bytes of all tensors that autograd saves from embeddings to loss, but for weights; all clips in one row."""
+    model = language_model.causal_model
     weights = {_storage(tensor) for tensor in (*model.parameters(), *model.buffers())}
     saved: dict[int, torch.UntypedStorage] = {}  # storages are kept, so that none is counted under another's number
 
@@ -188,16 +190,17 @@ def _saved_by_a_step(model: Any, clips: int, prompt_tokens: int, response_tokens
 
     length = prompt_tokens + response_tokens
     device = next(model.parameters()).device
-    width = model.get_input_embeddings().weight.shape[1]
     # With a gradient, since there are feature tokens among them.
-    embeddings = torch.zeros(clips, length, width, dtype=dtype, device=device, requires_grad=True)
+    row = torch.zeros(1, clips * length, language_model.embedding_width, dtype=dtype, device=device, requires_grad=True)
     # A finished mask: making one would ask for values, which the meta device has not.
-    mask = torch.ones(clips, 1, 1, 1, dtype=torch.bool, device=device).expand(-1, 1, length, length)
+    mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device).expand(1, 1, clips * length, clips * length)
+    options = {"clip_lengths": [length] * clips} if getattr(language_model, "attends_clipwise", False) else {}
     was_training = model.training
     model.train()
     with _LeanAttention(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        states = model.base_model(inputs_embeds=embeddings, attention_mask=mask, use_cache=False).last_hidden_state
-        logits = model.get_output_embeddings()(states[:, prompt_tokens - 1 : -1].flatten(0, 1))
+        output = model.base_model(inputs_embeds=row, attention_mask=mask, use_cache=False, **options)
+        states = output.last_hidden_state.unflatten(1, (clips, length))[0, :, prompt_tokens - 1 : -1]
+        logits = model.get_output_embeddings()(states.flatten(0, 1))
         targets = torch.zeros(len(logits), dtype=torch.long, device=device)
         loss = nn.functional.cross_entropy(logits.float(), targets)
     model.train(was_training)
