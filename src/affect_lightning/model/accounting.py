@@ -96,15 +96,7 @@ def _kind(module: nn.Module) -> str:
     return ", ".join(sorted({type(child).__name__ for child in module.values()}))
 
 
-<<<<<<< HEAD
-def _held(parameter: Tensor) -> int:
-    return parameter.numel()
-
-
 def _bytes(tensors: Sequence[Tensor]) -> int:
-=======
-def _bytes(tensors: list[Tensor]) -> int:
->>>>>>> parts
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
