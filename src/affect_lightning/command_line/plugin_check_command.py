@@ -147,7 +147,7 @@ def _as_json(listing: PluginListing, choice: Mapping[str, Any], results: Iterabl
 
 
 def _as_table(listing: PluginListing, results: Sequence[CheckResult]) -> str:
-    rows: list[tuple[str, str, str, str]] = []
+    rows: list[tuple[str, ...]] = []
     for result in results:
         expected = textwrap.wrap(result.expected, _CELL) or [""]
         received = textwrap.wrap(result.received or "as expected", _CELL)
@@ -156,8 +156,8 @@ def _as_table(listing: PluginListing, results: Sequence[CheckResult]) -> str:
             head = (result.check, result.outcome) if index == 0 else ("", "")
             rows.append((*head, *cells))
     counts = {name: sum(result.outcome == name for result in results) for name in ("passed", "failed", "skipped")}
-    head = f"{GROUPS[listing.group].part} {listing.name} of {listing.distribution} {listing.version}"
+    title = f"{GROUPS[listing.group].part} {listing.name} of {listing.distribution} {listing.version}"
     return (
-        f"{head}\n\n{format_table(('check', 'result', 'expected', 'received'), rows)}\n\n"
+        f"{title}\n\n{format_table(('check', 'result', 'expected', 'received'), rows)}\n\n"
         f"{', '.join(f'{count} {name}' for name, count in counts.items())}"
     )
