@@ -91,6 +91,15 @@ def test_names_that_would_not_work(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_writing_loads_neither_torch_nor_a_plugin(tmp_path: Path) -> None:
+    program = (
+        "import sys; from affect_lightning.command_line.program import main; "
+        f"code = main(['plugins', 'new', 'fusion', 'own-fusion', '--out', {str(tmp_path)!r}]); "
+        "print([name for name in ('torch', 'numpy', 'lightning', 'affect_lightning_plugins') if name in sys.modules], code)"
+    )
+    assert checked(sys.executable, "-c", program).splitlines()[-1] == "[] 0"
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """A package of every kind as `plugins new` writes it, built as a wheel and installed; the environment that sees them."""

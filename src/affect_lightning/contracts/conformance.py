@@ -62,13 +62,12 @@ def check_features(found: Any, *, clips: int, width: int, tokens: int | None = N
     Raises:
         ConformanceError: It is no FeatureSequence [B, N, D].
     """
+    if isinstance(found, FeatureSequence):
+        shape = found.tokens.shape
+        if shape[0] == clips and shape[2] == width and tokens in (None, shape[1]):
+            return found
     expected = f"a FeatureSequence with tokens [{clips}, {'N' if tokens is None else tokens}, {width}]"
-    if not isinstance(found, FeatureSequence):
-        raise ConformanceError(expected, described(found))
-    shape = found.tokens.shape
-    if shape[0] != clips or shape[2] != width or (tokens is not None and shape[1] != tokens):
-        raise ConformanceError(expected, described(found))
-    return found
+    raise ConformanceError(expected, described(found))
 
 
 def check_finite(values: Tensor, what: str) -> None:
