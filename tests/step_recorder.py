@@ -17,18 +17,23 @@ class StepRecorder(Callback):
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
+        self.before = 0
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self.before = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        stepped = trainer.global_step > self.before  # else gradients are being gathered
         row = {
             "step": trainer.global_step,
             "epoch": trainer.current_epoch,
             "loss": float(outputs["loss"]).hex(),
-            "clips": batch.names,
+            "clips": [name for name, valid in zip(batch.names, batch.valid.tolist(), strict=True) if valid],
             "responses": batch.responses,
             "mean_loss": float(trainer.callback_metrics["train/loss"]),
-            "norm": float(trainer.callback_metrics["train/gradient_norm"]),
+            "norm": float(trainer.callback_metrics["train/gradient_norm"]) if stepped else None,
             "rate": trainer.optimizers[0].param_groups[0]["lr"],
         }
         with (self.folder / f"steps-{trainer.global_rank}.jsonl").open("a") as file:

@@ -48,6 +48,7 @@ DEFAULT_FUSED_STREAMS = ("audio", "face")
 EXPECTED_WARNINGS = (
     "LightningCLI's args parameter",  # the words come from the command line, by way of program.py
     r"Found \d+ module\(s\) in eval mode",  # the frozen encoders, on purpose
+    r"FSDP2-wrapped module .* returned a view",  # no part behind it changes its input in place
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # inside Lightning 2.6 with torch 2.15
     r"Checkpoint directory .* exists and is not empty",  # so it is when a run goes on
     r"The '\w+_dataloader' does not have many workers",  # `data.workers` is the user's choice
