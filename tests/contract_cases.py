@@ -18,6 +18,8 @@ import pytest
 from affect_lightning.testing import tiny_language_model
 
 Options = Mapping[str, Any]
+# What an image model of no known family must bring along: how its pictures are prepared.
+_PREPARED = {"vit": {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "size": {"height": 32, "width": 32}}}
 
 
 class TinyFiles:
@@ -42,7 +44,7 @@ class TinyFiles:
         from encoder_cases import saved_model
 
         if not (self.folder / kind).is_dir():
-            saved_model(kind, self.folder / kind)
+            saved_model(kind, self.folder / kind, _PREPARED.get(kind))
         return {"model": str(self.folder / kind)}
 
     def speech(self, kind: str) -> Options:

@@ -26,7 +26,7 @@ from affect_lightning.data.quarantine import UnreadableClipError
 from face_cases import ScriptedDetector, box
 
 LANDMARKS = ((1.0, 2.5), (3.0, 1 / 3), (5.0, 6.0), (7.0, 8.0), (9.0, 10.0))
-BOXES = [[FaceBox(10.123, 10, 30, 30, 0.7, LANDMARKS), box(50, 40, 10)], []]
+BOXES = [[FaceBox(10.123, 10, 30, 30, 0.95, LANDMARKS), box(50, 40, 10)], []]
 FRAMES, MASK = np.zeros((2, 60, 80, 3), np.uint8), np.ones(2, bool)
 
 
@@ -56,7 +56,7 @@ def test_boxes_are_detected_once(tmp_path: Path) -> None:
     kept = cache.read(source, cache.key(source, 2, "scripted"), 2)
     assert kept == rounded(BOXES)
     assert kept is not None
-    assert kept[0][0] == FaceBox(10.12, 10.0, 30.0, 30.0, 0.7, (LANDMARKS[0], (3.0, 0.33), *LANDMARKS[2:]))
+    assert kept[0][0] == FaceBox(10.12, 10.0, 30.0, 30.0, 0.95, (LANDMARKS[0], (3.0, 0.33), *LANDMARKS[2:]))
 
 
 def test_a_cold_and_a_warm_cache_give_the_same_crops(tmp_path: Path) -> None:

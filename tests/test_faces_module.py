@@ -131,6 +131,7 @@ class RecordingModule:
 
     def __init__(self) -> None:
         self.logged: dict[str, float] = {}
+        self.device = torch.device("cpu")
 
     def log(self, name: str, value: float, **options: Any) -> None:
         self.logged[name] = value

@@ -22,7 +22,7 @@ def paper_network() -> AffectGPT:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     from affect_lightning_plugins.language_models.adapted import AdaptedCausalLM
-    from affect_lightning_plugins.language_models.adapters import SEVEN_PROJECTIONS, LoraOptions
+    from affect_lightning_plugins.language_models.adapter_configs import SEVEN_PROJECTIONS, AdapterOptions
     from affect_lightning_plugins.language_models.tiny import byte_tokenizer
 
     config: Any = AutoConfig.for_model(
@@ -45,7 +45,9 @@ def paper_network() -> AffectGPT:
     widths = {"audio": 1024, "face": 768}
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
-        language_model = AdaptedCausalLM(model, byte_tokenizer(), LoraOptions(16, 32, 0.05, SEVEN_PROJECTIONS))
+        language_model = AdaptedCausalLM(
+            model, byte_tokenizer(), AdapterOptions(16, 32, 0.05, SEVEN_PROJECTIONS, "lora")
+        )
         fusion = build_part("pre_fusions", "attention", stream_widths=widths)
         return AffectGPT(configuration, language_model=language_model, pre_fusion=fusion, feature_widths=widths)
 

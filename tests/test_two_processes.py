@@ -145,5 +145,5 @@ def test_scores_of_one_and_two_processes_agree(two: tuple[str, Path], corpus: Pa
         rows = sorted((here / "predictions").glob("*.jsonl"))
         texts = [sorted(line for line in file.read_text().splitlines()) for file in rows]
         report = json.loads((here / "report.json").read_text())
-        scores.append((texts, [row["scores"] for row in report["rows"]]))
+        scores.append((texts, [(row["mean"], row["sets"]) for row in report["rows"]]))
     assert scores[0] == scores[1]

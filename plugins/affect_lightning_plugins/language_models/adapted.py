@@ -135,7 +135,7 @@ class AdaptedCausalLM(LanguageModel):
         real = mask.bool()
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         clip_lengths = mask.sum(dim=1).tolist()
-        pack = self._packs(clip_lengths)
+        pack = self._packs(clip_lengths, mask.shape[1])
         lengths = {"clip_lengths": clip_lengths} if pack and self.attends_clipwise else {}
         states = self.causal_model.base_model(
             inputs_embeds=inputs_embeds[real].unsqueeze(0) if pack else inputs_embeds,
@@ -148,12 +148,15 @@ class AdaptedCausalLM(LanguageModel):
             return states
         return states.new_zeros(inputs_embeds.shape).masked_scatter(real.unsqueeze(-1), states)
 
-    def _packs(self, lengths: Sequence[int]) -> bool:
-        return len(set(lengths)) > 1 and (self.attends_clipwise or sum(lengths) <= _LONGEST_MASKED_ROW)
+    def _packs(self, lengths: Sequence[int], width: int) -> bool:
+        """Whether clips of these lengths, in rows of this width, are put into one row."""
+        padded = len(lengths) > 1 and min(lengths) < width
+        return padded and (self.attends_clipwise or sum(lengths) <= _LONGEST_MASKED_ROW)
 
     def computed_positions(self, lengths: Sequence[int]) -> int:
         """See `LanguageModel.computed_positions`; packed clips have no padding."""
-        return sum(lengths) if self._packs(lengths) else super().computed_positions(lengths)
+        packs = self._packs(lengths, max(lengths, default=0))
+        return sum(lengths) if packs else super().computed_positions(lengths)
 
     def generate(
         self,

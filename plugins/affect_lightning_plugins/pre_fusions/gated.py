@@ -61,7 +61,7 @@ class GatedPreFusion(PreFusion):
             }
         )
         self.reading_gates = nn.ParameterDict(
-            {name: nn.Parameter(torch.full((), _FIRST_GATE)) for name in self.reading}
+            {name: nn.Parameter(torch.full((1,), _FIRST_GATE)) for name in self.reading}
         )
         self.gating = nn.Linear(len(stream_widths) * width, len(stream_widths) * width)
 
