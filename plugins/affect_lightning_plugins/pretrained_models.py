@@ -116,7 +116,7 @@ class ModelSource:
         return dict(self.release.configuration)
 
     def file(self, name: str) -> Path | None:
-        """A file of the model; None where there is none. A hub is asked only when weights are read from it too.
+        """A file of the model; None where there is none, or where a published architecture needs no file.
 
         Raises:
             ConfigurationError: The hub cannot be reached.
@@ -124,7 +124,7 @@ class ModelSource:
         if self.folder is not None:
             path = self.folder / name
             return path if path.is_file() else None
-        if not self.reads_weights:
+        if self.published_configuration is not None:
             return None
         from transformers.utils import cached_file
 
