@@ -242,10 +242,12 @@ def test_shards_of_a_half_precision_base_have_masters_in_32_bits(tmp_path: Path)
         wanted = {name: value.grad for name, value in plain.named_parameters() if value.requires_grad}
         found = {name: value for name, value in sharded.named_parameters() if value.requires_grad}
         assert found.keys() == wanted.keys()
+        scale = max(float(gradient.norm()) for gradient in wanted.values())
         for name, parameter in found.items():
             gradient, other = whole_tensor(parameter.grad), wanted[name]
             assert parameter.dtype == gradient.dtype == torch.float32, name
-            assert torch.nn.functional.cosine_similarity(gradient.flatten(), other.flatten(), dim=0) > 0.98, name
+            # bf16 has 8 bits; some gradients are 0 but for rounding, since a softmax does not see a common shift.
+            assert float((gradient - other).norm()) < 0.1 * float(other.norm()) + 0.01 * scale, name
     finally:
         dist.destroy_process_group()
 
