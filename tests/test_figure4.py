@@ -80,7 +80,7 @@ def test_every_combination_builds_and_takes_a_step(
     loss = network(random_batch(clips=2, frames=2, samples=40_000))
     loss.backward()
     optimizer.step()
-    assert math.isfinite(float(loss))
+    assert math.isfinite(float(loss.detach()))
     after = network.trainable_state()
     moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
     wanted = {"audio", "face"} | ({"multi"} if fusion != "none" else set())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,7 @@ def test_a_set_of_bad_clips_only_stops(corpus: Path, tmp_path: Path) -> None:
         fit(corpus, tmp_path, include=list(BROKEN), max_bad_share=1.0)
 
 
+@pytest.mark.timeout(180)
 def test_a_killed_worker_is_told_of(corpus: Path, tmp_path: Path) -> None:
     data = ClipDataModule(
         train_root=corpus, face_detector="none", frames=2, crop_size=16, workers=1, inputs=["frame"], max_bad_share=1.0
@@ -146,6 +148,7 @@ def test_a_killed_worker_is_told_of(corpus: Path, tmp_path: Path) -> None:
     given = iter(data.train_dataloader())
     next(given)
     (worker,) = data.train_dataloader()._fetcher._iterator._workers  # type: ignore[union-attr]
+    time.sleep(2.0)  # it has read ahead and waits: killed within a call of torch's event, it would keep that locked
     os.kill(worker.pid, signal.SIGKILL)
     with pytest.raises(DataError, match=r"A worker process that reads clips died or hangs: DataLoader worker.*doctor"):
         list(given)
