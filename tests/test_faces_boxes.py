@@ -163,7 +163,8 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
     assert GrowingFiles(tmp_path).find(key(0)) == "text"
 
 
-def test_what_another_process_adds_is_seen(tmp_path: Path) -> None:
+def test_what_another_process_adds_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(box_files, "_LOOK_AGAIN_SECONDS", 0.0)
     reader, writer = GrowingFiles(tmp_path), GrowingFiles(tmp_path)
     assert reader.find(key(0)) is None
     for number in range(5):
@@ -174,6 +175,20 @@ def test_what_another_process_adds_is_seen(tmp_path: Path) -> None:
     again = pickle.loads(pickle.dumps(writer))
     again.append(key(9), "nine")
     assert reader.find(key(9)) == "nine"
+
+
+def test_a_folder_is_not_looked_through_at_every_miss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(box_files.time, "monotonic", lambda: now)
+    reader, writer = GrowingFiles(tmp_path), GrowingFiles(tmp_path)
+    assert reader.find(key(0)) is None
+    writer.append(key(0), "text")
+    monkeypatch.setattr(os, "scandir", None)
+    assert writer.find(key(0)) == "text"  # its own it knows at once
+    assert reader.find(key(0)) is None
+    monkeypatch.undo()
+    monkeypatch.setattr(box_files.time, "monotonic", lambda: now + 1.0)
+    assert reader.find(key(0)) == "text"
 
 
 def test_the_index_keeps_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -140,16 +141,26 @@ def test_a_set_of_bad_clips_only_stops(corpus: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(180)
-def test_a_killed_worker_is_told_of(corpus: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("holds_the_lock", [False, True])
+def test_a_killed_worker_is_told_of(corpus: Path, holds_the_lock: bool) -> None:
     data = ClipDataModule(
-        train_root=corpus, face_detector="none", frames=2, crop_size=16, workers=1, inputs=["frame"], max_bad_share=1.0
+        train_root=corpus, face_detector="none", frames=2, crop_size=16, workers=2, inputs=["frame"], max_bad_share=1.0
     )
     data.setup("fit")
-    given = iter(data.train_dataloader())
+    loader = data.train_dataloader()
+    given = iter(loader)
     next(given)
-    (worker,) = data.train_dataloader()._fetcher._iterator._workers  # type: ignore[union-attr]
-    time.sleep(2.0)  # it has read ahead and waits: killed within a call of torch's event, it would keep that locked
-    os.kill(worker.pid, signal.SIGKILL)
+    iterator = loader._fetcher._iterator
+    if holds_the_lock:  # as a worker does that is killed while it looks whether it shall end
+        assert iterator._workers_done_event._cond.acquire(timeout=10)  # type: ignore[union-attr]
+    workers = list(iterator._workers)  # type: ignore[union-attr]
+    os.kill(workers[0].pid, signal.SIGKILL)
+    started = time.monotonic()
     with pytest.raises(DataError, match=r"A worker process that reads clips died or hangs: DataLoader worker.*doctor"):
         list(given)
+    loader.close()
+    del iterator, given
+    gc.collect()
+    assert time.monotonic() - started < 60
+    assert not any(worker.is_alive() for worker in workers)
     assert len(read_training_set(corpus)) == 16

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 import uuid
 import zlib
 from contextlib import suppress
@@ -21,6 +22,7 @@ SUFFIX = ".boxes"
 KEY_BYTES = 16
 _KEY_DIGITS, _CHECK_DIGITS = 2 * KEY_BYTES, 8
 _OFFSET_BITS = 40  # of a place in the index: up to a terabyte a file, up to 16 million files
+_LOOK_AGAIN_SECONDS = 1.0  # a folder of a hundred files takes milliseconds to look through, at every miss; our choice
 _MERGE_AT = 65_536  # new entries that wait in a dictionary before they go to the sorted arrays: 16 bytes a clip there
 
 
@@ -54,7 +56,8 @@ class _Places:
 class GrowingFiles:
     """Texts by key, in the files of one folder.
 
-    Pickles without its index and its open file; a copy in another process writes a file of its own.
+    Pickles without its index and its open file; a copy in another process writes a file of its own. What other
+    processes add is seen after a second at most.
 
     Args:
         folder: Made when the first text is written.
@@ -70,7 +73,9 @@ class GrowingFiles:
         self._read_up_to: dict[Path, int] = {}
         self._number: dict[Path, int] = {}
         self._descriptor: int | None = None
+        self._own_path: Path | None = None
         self._owner = 0
+        self._looked_at: float | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {"folder": self.folder}
@@ -82,7 +87,9 @@ class GrowingFiles:
     def find(self, key: bytes) -> str | None:
         """The text that was last written under a key of 16 bytes, by whichever process; None if there is none."""
         place = self._places.get(_short(key))
-        if place is None:
+        now = time.monotonic()
+        if place is None and (self._looked_at is None or now - self._looked_at >= _LOOK_AGAIN_SECONDS):
+            self._looked_at = now
             self._read_what_is_new()
             place = self._places.get(_short(key))
         return None if place is None else self._line(key, place)
@@ -99,13 +106,16 @@ class GrowingFiles:
         if written < len(line):  # a full disk
             self._close()  # the next text must not be glued to this torn one
             raise OSError(f"only {written} of {len(line)} bytes were written")
+        assert self._own_path is not None
+        self._index(self._own_path)
 
     def _own_file(self) -> int:
         """The descriptor of this process's file; a fork of the process opens another."""
         if self._descriptor is None or self._owner != os.getpid():
             self.folder.mkdir(parents=True, exist_ok=True)
             name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}{SUFFIX}"
-            self._descriptor = os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
+            self._own_path = self.folder / name
+            self._descriptor = os.open(self._own_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
             self._owner = os.getpid()
         return self._descriptor
 

@@ -119,7 +119,7 @@ def _features(clips: list[dict[str, tuple[Tensor, Tensor]]]) -> dict[str, Featur
 
 def _pictures(clips: list[np.ndarray]) -> Tensor | None:
     """[T, H, W, 3] of each clip to uint8 [B, T, 3, H, W]."""
-    return torch.from_numpy(np.stack(clips)).permute(0, 1, 4, 2, 3).contiguous() if clips else None
+    return torch.from_numpy(np.ascontiguousarray(np.stack(clips).transpose(0, 1, 4, 2, 3))) if clips else None
 
 
 def _pad(waveforms: list[np.ndarray]) -> tuple[Tensor | None, Tensor | None]:
@@ -127,7 +127,7 @@ def _pad(waveforms: list[np.ndarray]) -> tuple[Tensor | None, Tensor | None]:
     if not waveforms:
         return None, None
     lengths = torch.tensor([len(waveform) for waveform in waveforms])
-    padded = torch.zeros(len(waveforms), int(lengths.max()))
+    padded = np.zeros((len(waveforms), max(map(len, waveforms))), dtype=np.float32)
     for row, waveform in zip(padded, waveforms, strict=True):
-        row[: len(waveform)] = torch.from_numpy(waveform)
-    return padded, lengths
+        row[: len(waveform)] = waveform
+    return torch.from_numpy(padded), lengths  # copied by NumPy: torch would wake its threads for so little

@@ -2,7 +2,8 @@
 
 Frames are spread uniformly by time, not by index, so that variable frame rates come out right; only the packets that
 the sampled frames need are decoded. The sound comes from the clip's WAV, or from the video's own track.
-Neighbours: `faces.py` crops the frames, `dataset.py` calls both, `quarantine.py` holds the error raised here.
+Neighbours: `plain_wav.py` reads plain WAV files, `faces.py` crops the frames, `dataset.py` calls both, `quarantine.py`
+holds the error raised here.
 Legend: T frames, S audio samples, H height and W width in pixels.
 """
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from affect_lightning.data.frame_choice import decoding_runs, uniform_indices, uniform_times
 from affect_lightning.data.media_files import MediaFile, NamedBytes, PackedFile
+from affect_lightning.data.plain_wav import read_plain_wav
 from affect_lightning.data.quarantine import UnreadableClipError
 
 # Bounds on work, all our choice. They count pixels, samples and bytes, not seconds of the clock: what is refused does not
@@ -80,11 +82,18 @@ def decode_clip(
             if sound_stream is not None and sample_rate is not None:
                 waveform = _decode_sound(sound_stream, packets[sound_stream.index], sample_rate, origin, video)
     if sample_rate is not None and audio is not None:
-        with _open(audio, "audio") as container:
-            stream = _stream(container, "audio", audio)
-            packets = _read_packets(container, [stream], audio)
-            waveform = _decode_sound(stream, packets[stream.index], sample_rate, _start_seconds(container), audio)
+        waveform = read_plain_wav(audio, sample_rate, least_seconds=MIN_SOUND_SECONDS, most_seconds=MAX_SECONDS)
+        if waveform is None:
+            waveform = _decode_sound_file(audio, sample_rate)
     return DecodedClip(frames, mask, times, waveform)
+
+
+def _decode_sound_file(audio: MediaFile, sample_rate: int) -> np.ndarray:
+    """The waveform [S] of a sound file, by FFmpeg."""
+    with _open(audio, "audio") as container:
+        stream = _stream(container, "audio", audio)
+        packets = _read_packets(container, [stream], audio)
+        return _decode_sound(stream, packets[stream.index], sample_rate, _start_seconds(container), audio)
 
 
 def announced_seconds(video: MediaFile) -> float | None:

@@ -25,7 +25,7 @@ from affect_lightning.data.ordering import SetBalance, batched_by_length, check_
 from affect_lightning.data.quarantine import NAMED_CLIPS, Quarantine
 from affect_lightning.data.streaming.shard_order import ShardedPlan
 from affect_lightning.data.threaded_reading import ThreadedClips, check_reading_threads
-from affect_lightning.data.worker_start import start_worker
+from affect_lightning.data.worker_start import start_worker, worker_context
 from affect_lightning.errors import ConfigurationError, DataError
 
 WorkerStart = Literal["spawn", "fork", "forkserver"]
@@ -204,7 +204,7 @@ class ClipLoader:
             batch_sampler=self._pending,  # type: ignore[arg-type]
             collate_fn=ClipCollator(self._dataset.options.sample_rate),
             num_workers=self._workers,
-            multiprocessing_context=self._worker_start if self._workers else None,
+            multiprocessing_context=worker_context(self._worker_start) if self._workers else None,
             persistent_workers=self._workers > 0,
             worker_init_fn=start_worker if self._workers else None,
             pin_memory=self._pin_memory,
@@ -246,10 +246,11 @@ class ClipLoader:
         """What the workers send; a worker that died or hangs is told of in one sentence."""
         try:
             yield from self._fetcher
-        except RuntimeError as error:
-            if not str(error).startswith("DataLoader "):
+        except (RuntimeError, OSError, EOFError) as error:  # a clip's own errors come inside the batches
+            broken_pipe = self._workers > 0 and not isinstance(error, RuntimeError)  # it died while it handed over
+            if not broken_pipe and not str(error).startswith("DataLoader "):
                 raise
-            reason = str(error).partition(". ")[0]
+            reason = "DataLoader worker broke off" if broken_pipe else str(error).partition(". ")[0]
             raise DataError(
                 f"A worker process that reads clips died or hangs: {reason}. It may have run out of memory, or a clip may "
                 f"break the decoder: `affect-lightning doctor` names such clips; fewer workers need less memory."

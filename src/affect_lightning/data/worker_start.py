@@ -1,4 +1,4 @@
-"""What a worker process of the loader does first.
+"""How worker processes of the loader start, and how they end when one of them was killed.
 
 Neighbour: `loading.py` starts the workers.
 """
@@ -8,6 +8,46 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+from multiprocessing.context import BaseContext
+from multiprocessing.synchronize import Event
+
+LOCK_SECONDS = 5.0  # our choice: a live worker holds the lock for microseconds
+
+
+class PatientEvent(Event):
+    """The signal by which torch's loader ends its workers; a worker that was killed cannot block it.
+
+    Workers look at the event all the time and lock it for that. One that is killed just then (out of memory, say) keeps
+    it locked for ever, and the loader, which wants to tell of the death, would wait for it without end. Only the
+    process that made the event sets it, so that process never needs the lock to know.
+    """
+
+    def __init__(self, *, ctx: BaseContext) -> None:
+        super().__init__(ctx=ctx)
+        self._maker = os.getpid()
+        self._set_by_maker = False
+
+    def set(self) -> None:
+        """Tell the workers. If a dead one holds the lock they are not told; the loader then terminates them."""
+        self._set_by_maker = True
+        setter = threading.Thread(target=super().set, name="end-of-workers", daemon=True)
+        setter.start()
+        setter.join(LOCK_SECONDS)
+
+    def is_set(self) -> bool:
+        """Whether the maker has set it."""
+        return self._set_by_maker if os.getpid() == self._maker else super().is_set()
+
+
+def worker_context(start: str) -> BaseContext:
+    """How torch's loader makes its workers and what it shares with them.
+
+    Args:
+        start: `spawn`, `fork` or `forkserver`.
+    """
+    context = type(multiprocessing.get_context(start))()
+    context.Event = lambda: PatientEvent(ctx=context)  # type: ignore[method-assign]
+    return context
 
 
 def start_worker(worker: int) -> None:
