@@ -32,6 +32,7 @@ from affect_lightning.command_line.plugin_arguments import (
 from affect_lightning.command_line.resuming import choose_strategy, find_last_checkpoint
 from affect_lightning.data.module import ClipDataModule
 from affect_lightning.data.own_clips import OWN_CORPUS
+from affect_lightning.data.worker_start import lost_worker
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.model.module import AffectGPTModule
 from affect_lightning.model.monitoring import TrainingMonitor
@@ -252,6 +253,11 @@ def run(words: Sequence[str]) -> int:
         except StoppedBySignal as stop:
             print(f"affect-lightning: {stop}", file=sys.stderr, flush=True)
             raise
+        except RuntimeError as error:
+            lost = lost_worker(error, workers=False)
+            if lost is None:
+                raise
+            raise lost from error
     folder = _results_folder(program.trainer, program.config.subcommand)  # asks all processes
     if program.trainer.is_global_zero:
         _print_results(program.config.subcommand, folder, as_json)

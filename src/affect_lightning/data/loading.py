@@ -25,7 +25,7 @@ from affect_lightning.data.ordering import SetBalance, batched_by_length, check_
 from affect_lightning.data.quarantine import NAMED_CLIPS, Quarantine
 from affect_lightning.data.streaming.shard_order import ShardedPlan
 from affect_lightning.data.threaded_reading import ThreadedClips, check_reading_threads
-from affect_lightning.data.worker_start import start_worker, worker_context
+from affect_lightning.data.worker_start import lost_worker, start_worker, worker_context
 from affect_lightning.errors import ConfigurationError, DataError
 
 WorkerStart = Literal["spawn", "fork", "forkserver"]
@@ -247,14 +247,10 @@ class ClipLoader:
         try:
             yield from self._fetcher
         except (RuntimeError, OSError, EOFError) as error:  # a clip's own errors come inside the batches
-            broken_pipe = self._workers > 0 and not isinstance(error, RuntimeError)  # it died while it handed over
-            if not broken_pipe and not str(error).startswith("DataLoader "):
+            lost = lost_worker(error, self._workers > 0)
+            if lost is None:
                 raise
-            reason = "DataLoader worker broke off" if broken_pipe else str(error).partition(". ")[0]
-            raise DataError(
-                f"A worker process that reads clips died or hangs: {reason}. It may have run out of memory, or a clip may "
-                f"break the decoder: `affect-lightning doctor` names such clips; fewer workers need less memory."
-            ) from error
+            raise lost from error
 
     def _admit(self, collated: CollatedBatch) -> ClipBatch | None:
         """Count, and hand over the batch or its stand-in; None if there is neither yet."""

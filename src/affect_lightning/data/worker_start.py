@@ -11,7 +11,29 @@ import threading
 from multiprocessing.context import BaseContext
 from multiprocessing.synchronize import Event
 
+from affect_lightning.errors import DataError
+
 LOCK_SECONDS = 5.0  # our choice: a live worker holds the lock for microseconds
+
+
+def lost_worker(error: Exception, workers: bool) -> DataError | None:
+    """What to tell the user if an error means that a worker died or hangs; None if it means something else.
+
+    torch notices a death at once, wherever the main thread is, or when it waits for a batch.
+
+    Args:
+        error: Out of the loader, or out of the training loop.
+        workers: Whether the error comes out of a loader that has workers. One that is killed while it hands a batch
+            over breaks the connection.
+    """
+    told = isinstance(error, RuntimeError) and str(error).startswith("DataLoader ")
+    if not told and not (workers and isinstance(error, OSError | EOFError)):
+        return None
+    reason = str(error).partition(". ")[0] if told else "DataLoader worker left in the middle of a batch"
+    return DataError(
+        f"A worker process that reads clips died or hangs: {reason}. It may have run out of memory, or a clip may "
+        f"break the decoder: `affect-lightning doctor` names such clips; fewer workers need less memory."
+    )
 
 
 class PatientEvent(Event):
