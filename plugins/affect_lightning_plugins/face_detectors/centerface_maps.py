@@ -44,10 +44,10 @@ class CenterFaceOptions:
                 )
 
     def identity(self, weights: Path) -> str:
-        """Detector, weights and options in one line."""
+        """Detector, weights and options in one line; `scaling` is the version of what `prepare` does."""
         return (
             f"{self.detector} {hashlib.sha256(weights.read_bytes()).hexdigest()[:12]} longest_side={self.longest_side} "
-            f"score={self.score_threshold:g} overlap={self.overlap_threshold:g}"
+            f"scaling=2 score={self.score_threshold:g} overlap={self.overlap_threshold:g}"
         )
 
 
@@ -100,14 +100,24 @@ class Scaling:
 
 def prepare(frames: np.ndarray, scaling: Scaling) -> np.ndarray:
     """Frames, uint8 [T, H, W, 3], scaled and padded: float32 [T, 3, H, W]; the network wants raw RGB values."""
-    import cv2
-
     (width, height), (padded_width, padded_height) = scaling.size, scaling.padded
     pictures = np.zeros((len(frames), padded_height, padded_width, 3), dtype=np.float32)
-    interpolation = cv2.INTER_AREA if scaling.scale < 1 else cv2.INTER_LINEAR
     for index, frame in enumerate(frames):
-        pictures[index, :height, :width] = cv2.resize(frame, scaling.size, interpolation=interpolation)
+        pictures[index, :height, :width] = _scaled(frame, scaling)
     return np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))
+
+
+def _scaled(frame: np.ndarray, scaling: Scaling) -> np.ndarray:
+    """A frame in the network's size; a large one first by a whole factor, which OpenCV does five times as fast."""
+    import cv2
+
+    factor = int(1 / scaling.scale)
+    if factor < 2:
+        interpolation = cv2.INTER_AREA if scaling.scale < 1 else cv2.INTER_LINEAR
+        return cv2.resize(frame, scaling.size, interpolation=interpolation)
+    height, width = frame.shape[:2]
+    smaller = cv2.resize(frame, (max(1, width // factor), max(1, height // factor)), interpolation=cv2.INTER_AREA)
+    return cv2.resize(smaller, scaling.size, interpolation=cv2.INTER_LINEAR)
 
 
 def found_faces(
