@@ -84,7 +84,6 @@ def by_transformers(model: Any, embeddings: Tensor, mask: Tensor) -> list[list[i
     for row, real in zip(embeddings, mask.bool(), strict=True):
         ones = torch.ones(1, int(real.sum()), dtype=torch.long)
         embedded = row[real].unsqueeze(0)
-        # A model that has never met an end token says nothing of padding either.
         made = model.generate(
             inputs_embeds=embedded, attention_mask=ones, max_new_tokens=TOKENS, do_sample=False, pad_token_id=0
         )
