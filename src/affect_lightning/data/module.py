@@ -93,8 +93,7 @@ class ClipDataModule(LightningDataModule):
             where a clip's only truth is a sentiment value (name, our choice: the benchmarks score words).
         batch_size: Training clips a step and process (3; PAPER facts, Section "Model": batch 3).
         eval_batch_size: The same for validation, test and predict (32, our choice; docs/language_models.md).
-        longest_first: Test and predict take all sets' clips from the longest subtitle on: little is padded, and running
-            out of memory shows at once. False takes set after set (True, our choice).
+        longest_first: Test and predict sort all sets' clips, the longest subtitle first (True, our choice: little padding).
         workers: Worker processes that read clips; 0 reads in the main process (0, our choice: right everywhere).
         worker_start: How workers start: spawn, fork or forkserver (spawn, our choice: safe beside threads).
         reading_threads: Clips that are read at once in the main process where `workers` is 0 (1, our choice).
