@@ -155,6 +155,19 @@ def test_the_callback_scores_a_test(tmp_path: Path) -> None:
     assert benchmark.scores is not None
 
 
+@in_lightning
+@pytest.mark.usefixtures("one_word_extractor")
+def test_the_examples_do_not_depend_on_the_order_of_the_clips(tmp_path: Path) -> None:
+    chosen = []
+    for number, names in enumerate((["d", "b"], ["a", "c"]), 1):
+        other = ["a", "c"] if number == 1 else ["d", "b"]
+        trainer = make_trainer(tmp_path, BenchmarkCallback(out=str(tmp_path / str(number)), examples=2), logger=False)
+        trainer.test(Parrot(), loader([make_batch("meld", names), make_batch("meld", other)]), verbose=False)
+        (row,) = read_report(tmp_path / str(number)).rows
+        chosen.append([(example.name, example.subtitle) for example in row.examples])
+    assert chosen[0] == chosen[1] == [("a", "a speaks"), ("b", "b speaks")]
+
+
 def read_tags(folder: Path) -> dict[str, Any]:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -106,6 +106,35 @@ def test_testing_needs_no_training_data(corpus: Path) -> None:
     assert batch.responses == [""]
 
 
+def test_test_and_predict_take_the_longest_subtitles_first(tmp_path: Path) -> None:
+    lengths = {"first": [3, 30, 7], "second": [12, 1, 30]}
+    for name, counts in lengths.items():
+        rows = [
+            json.dumps({"name": f"{name}_{index}", "text": "x" * count, "labels": ["happy"]})
+            for index, count in enumerate(counts)
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    tables = [str(tmp_path / f"{name}.jsonl") for name in lengths]
+    options: dict[str, Any] = {
+        "benchmark_root": tmp_path,
+        "test_sets": tables,
+        "inputs": ["text"],
+        "predict_video": ["a.mp4", "b.mp4", "c.mp4"],
+        "predict_subtitle": ["no", "certainly not", "perhaps"],
+    }
+
+    def lengths_read(**more: Any) -> list[list[int]]:
+        module = make_module(**options, **more)
+        module.setup("test")
+        module.setup("predict")
+        loaders = module.test_dataloader(), module.predict_dataloader()
+        return [[len(text) for batch in loader for text in batch.subtitles] for loader in loaders]
+
+    assert lengths_read(eval_batch_size=2) == [[30, 30, 12, 7, 3, 1], [13, 7, 2]]
+    assert lengths_read(eval_batch_size=4, length_pool=1) == [[30, 30, 12, 7, 3, 1], [13, 7, 2]]
+    assert lengths_read(longest_first=False) == [[3, 30, 7, 12, 1, 30], [2, 13, 7]]
+
+
 def test_predict_reads_the_users_clip(tmp_path: Path) -> None:
     video = write_clip(tmp_path / "my clip.mp4", range(0, 400, 40))
     module = make_module(predict_video=str(video), predict_subtitle="hello", inputs=["face", "text"])

@@ -74,3 +74,19 @@ def test_ranks_share_the_clips_of_a_batch(world_size: int) -> None:
     for together in list(zip(*ranks, strict=True))[:-1]:
         found = [lengths[key.clip] for batch in together for key in batch]
         assert max(found) - min(found) == 4 * world_size - 1  # neighbours in length, whichever rank has them
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_a_test_starts_with_its_longest_clips_on_every_rank(world_size: int) -> None:
+    lengths = tuple((37 * clip) % 20 for clip in range(40))  # each length twice
+    plans = [
+        BatchPlan(40, 4, rank=rank, world_size=world_size, lengths=lengths, length_pool=2, longest_first=True)
+        for rank in range(world_size)
+    ]
+    ranks = [[key for batch in plan.batches(epoch=5) for key in batch] for plan in plans]
+    taken = [key.clip for together in zip(*ranks, strict=True) for key in together if key.valid]
+    assert sorted(taken) == list(range(40))
+    assert [lengths[clip] for clip in taken] == sorted(lengths, reverse=True)
+    assert all(first < second for first, second in zip(taken[::2], taken[1::2], strict=True))  # equals as they stood
+    shuffled = BatchPlan(40, 4, shuffle=True, seed=1, lengths=lengths, longest_first=True)
+    assert shuffled.batches(3) == BatchPlan(40, 4, shuffle=True, seed=1).batches(3)

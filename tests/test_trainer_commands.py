@@ -77,6 +77,22 @@ def test_results_may_go_to_a_folder_of_ones_own(
     assert (own / "predictions" / "meld.jsonl").is_file()
 
 
+def test_the_order_of_reading_changes_no_line(fitted: Path, corpus: Path, tmp_path: Path) -> None:
+    checkpoint = str(fitted / "checkpoints" / "last.ckpt")
+    written = []
+    for first in ("true", "false"):
+        out = tmp_path / first
+        more = ("--ckpt_path", checkpoint, "--benchmark.out", str(out), "--data.longest_first", first)
+        assert main(["test", *words(corpus, tmp_path, *more), "--data.test_sets", "[meld, cmumosi]"]) == 0
+        examples = json.loads((out / "report.json").read_text(encoding="utf-8"))["rows"][0]["examples"]
+        lines = {path.name: path.read_bytes() for path in (out / "predictions").iterdir()}
+        written.append((lines, examples))
+    assert written[0] == written[1]
+    names = [json.loads(line)["name"] for line in written[0][0]["meld.jsonl"].splitlines()]
+    assert names == sorted(names)
+    assert len(names) > 1
+
+
 def test_predict_and_export(fitted: Path, corpus: Path, tmp_path: Path) -> None:
     checkpoint = str(fitted / "checkpoints" / "last.ckpt")
     clip = next((corpus / "mer-caption-plus" / "video").glob("*.mp4"))

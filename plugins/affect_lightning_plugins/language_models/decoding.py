@@ -2,7 +2,7 @@
 
 An own loop and not `generate` of transformers, for two reasons: nothing that a model's `generation_config.json` says
 (repetition penalty, temperature) slips into a score, and a sampled response depends on its clip and the seed only,
-not on the clips beside it. Used by `adapted.py`.
+not on the clips beside it. Used by `adapted.py`; `roomy_cache.py` keeps the keys and values.
 Legend: B clips, L prompt tokens, P tokens read before, E embedding width, V vocabulary.
 """
 
@@ -67,22 +67,27 @@ def decode_responses(
     Raises:
         ContractError: A row is padded on the right, where its response would start.
     """
+    from affect_lightning_plugins.language_models.roomy_cache import make_room
+
     if not bool(attention_mask[:, -1].bool().all()):
         raise ContractError("Prompts must be padded on the left for decoding; got a row that ends with padding.")
     mask = attention_mask.long()
+    padded = not bool(mask.all())
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -inputs_embeds.shape[1] :]
     step: dict[str, Any] = {"inputs_embeds": inputs_embeds}
     rows = _Rows(options, len(mask), end_ids)
     for _ in range(options.max_new_tokens):
         output = model(
             **step,
-            attention_mask=mask,
+            attention_mask=mask if padded else None,
             position_ids=positions,
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
         )
         cache = output.past_key_values
+        if "inputs_embeds" in step:
+            make_room(cache, options.max_new_tokens - 1)
         chosen = rows.choose(output.logits[:, -1].float())
         kept = rows.still_open(chosen)
         if kept is None:

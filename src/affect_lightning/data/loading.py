@@ -48,10 +48,12 @@ class BatchPlan:
         world_size: Number of processes.
         groups: Which set each clip is of, from 0 on; empty if they are all of one.
         balance: How much each set gives to a shuffled epoch; see `ordering.clips_per_set`.
-        lengths: Length of each clip, in any unit; needed with `length_pool`.
+        lengths: Length of each clip, in any unit; needed with `length_pool` and `longest_first`.
         length_pool: Batches whose clips are sorted by length together, so that a batch holds clips of like length; in
             an order without shuffling all of them are. 0 leaves the order alone.
         weights: Of each set, by its number in `groups`; empty for 1 each. See `ordering.clips_per_set`.
+        longest_first: Without shuffling, from the longest clip to the shortest, whatever `length_pool` is: little is
+            padded, and a batch that does not fit into memory is the first one.
     """
 
     clip_count: int
@@ -65,6 +67,7 @@ class BatchPlan:
     lengths: tuple[int, ...] = ()
     length_pool: int = 0
     weights: tuple[float, ...] = ()
+    longest_first: bool = False
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -99,6 +102,7 @@ class BatchPlan:
             "balance": self.balance,
             "length_pool": self.length_pool,
             **({"weights": list(self.weights)} if self.weights else {}),
+            **({"longest_first": True} if self.longest_first else {}),
         }
 
     def _order(self, epoch: int) -> list[int]:
@@ -108,6 +112,8 @@ class BatchPlan:
             order = drawn_order(groups, self.balance, self.seed, epoch, self.weights)
         else:
             order = list(range(self.clip_count))
+            if self.longest_first:
+                return sorted(order, key=lambda clip: self.lengths[clip], reverse=True)  # equals stay in their order
         if not self.length_pool:
             return order
         pool = self.length_pool if self.shuffle else None

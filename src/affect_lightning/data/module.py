@@ -75,7 +75,7 @@ class ClipDataModule(LightningDataModule):
         include: Training clips to use: names, or text files (.txt) with a name a line; None takes all.
         exclude: Training clips to leave out, in the same way.
         length_pool: Training batches are drawn in pools of so many and sorted by the subtitle's length, so that less
-            is padded; test clips are sorted as a whole. 0 leaves the order alone (0, our choice: beside media the
+            is padded; validation clips are sorted as a whole. 0 leaves the order alone (0, our choice: beside media the
             subtitle's length hardly matters).
         validation_share: Share of the training clips kept for validation, chosen by a stable hash of the name (0.05,
             our choice: the paper validates on the test sets only).
@@ -92,7 +92,8 @@ class ClipDataModule(LightningDataModule):
         test_question: What test and predict ask: describe, name, sentiment, or task, which asks for the sentiment
             where a clip's only truth is a sentiment value (name, our choice: the benchmarks score words).
         batch_size: Training clips a step and process (3; PAPER facts, Section "Model": batch 3).
-        eval_batch_size: The same for validation, test and predict (8, our choice).
+        eval_batch_size: The same for validation, test and predict (32, our choice; docs/language_models.md).
+        longest_first: Test and predict sort all sets' clips, the longest subtitle first (True, our choice: little padding).
         workers: Worker processes that read clips; 0 reads in the main process (0, our choice: right everywhere).
         worker_start: How workers start: spawn, fork or forkserver (spawn, our choice: safe beside threads).
         reading_threads: Clips that are read at once in the main process where `workers` is 0 (1, our choice).
@@ -156,7 +157,8 @@ class ClipDataModule(LightningDataModule):
         describe_share: float = 0.5,
         test_question: str = "name",
         batch_size: int = 3,
-        eval_batch_size: int = 8,
+        eval_batch_size: int = 32,
+        longest_first: bool = True,
         workers: int = 0,
         worker_start: WorkerStart = "spawn",
         reading_threads: int = 1,
@@ -213,7 +215,7 @@ class ClipDataModule(LightningDataModule):
         self.set_weights = self.sources.weights_by_corpus(set_weights)
         self.training_questions = QuestionDraw(describe_share, seed)
         self.test_questions = OneQuestion(test_question)
-        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.batch_size, self.eval_batch_size, self.longest_first = batch_size, eval_batch_size, longest_first
         self.workers, self.worker_start, self.reading_threads = workers, worker_start, reading_threads
         self.face_detector = face_detector
         self.cache_folder = _path(cache_folder)
@@ -293,7 +295,7 @@ class ClipDataModule(LightningDataModule):
         return self._loader("validation", self.eval_batch_size, self.training_questions)
 
     def test_dataloader(self) -> ClipLoader:
-        """The clips of all test sets, one set after the other unless `length_pool` is set; see `ClipRecord.corpus`."""
+        """The clips of all test sets, the longest first or one set after the other; see `ClipRecord.corpus`."""
         return self._loader("test", self.eval_batch_size, self.test_questions)
 
     def predict_dataloader(self) -> ClipLoader:
@@ -312,7 +314,7 @@ class ClipDataModule(LightningDataModule):
         self.quarantines[split] = Quarantine(policy, self.max_bad_share, self._quarantine_path())
         self._loaders[split] = ClipLoader(
             self._dataset(split, records, questions),
-            self._plan(records, batch_size, shuffle),
+            self._plan(split, batch_size, shuffle),
             self.quarantines[split],
             workers=min(self.workers, len(records)),
             worker_start=self.worker_start,
@@ -327,9 +329,8 @@ class ClipDataModule(LightningDataModule):
         features = None if isinstance(records, PackedClips) else self._features.reader(split)
         return ClipDataset(records, self.options, questions, features=features)
 
-    def _plan(
-        self, records: Sequence[ClipRecord] | PackedClips, batch_size: int, shuffle: bool
-    ) -> BatchPlan | ShardedPlan:
+    def _plan(self, split: str, batch_size: int, shuffle: bool) -> BatchPlan | ShardedPlan:
+        records = self.records[split]
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         if isinstance(records, PackedClips):
             return self.packed.plan(
@@ -345,8 +346,7 @@ class ClipDataModule(LightningDataModule):
                 length_pool=self.length_pool,
             )
         corpora = list(dict.fromkeys(record.corpus for record in records))
-        chinese = self.options.subtitle_language == "chinese"
-        texts = [record.subtitle_chinese if chinese else record.subtitle_english for record in records]
+        language = "subtitle_chinese" if self.options.subtitle_language == "chinese" else "subtitle_english"
         return BatchPlan(
             clip_count=len(records),
             batch_size=batch_size,
@@ -356,9 +356,10 @@ class ClipDataModule(LightningDataModule):
             world_size=world_size,
             groups=tuple(corpora.index(record.corpus) for record in records),
             balance=self.set_balance,
-            lengths=tuple(map(len, texts)),
+            lengths=tuple(len(getattr(record, language)) for record in records),
             length_pool=self.length_pool,
             weights=tuple(self.set_weights[corpus] for corpus in corpora) if shuffle and self.set_weights else (),
+            longest_first=self.longest_first and split in ("test", "predict"),
         )
 
     def cropper_for(self, records: Sequence[ClipRecord] | PackedClips) -> FaceCropper | None:

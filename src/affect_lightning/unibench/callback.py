@@ -82,7 +82,6 @@ class BenchmarkCallback(Callback):
         self._taxonomy: Taxonomy | None = None
         self._predictions: list[Prediction] = []
         self._shown: dict[ClipKey, tuple[str, tuple[str, ...]]] = {}
-        self._shown_per_set: dict[str, int] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Build extractor and taxonomy, so that a wrong choice fails before the first clip is generated."""
@@ -107,12 +106,21 @@ class BenchmarkCallback(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the batch's rows, and pictures of the first clips of each set."""
+        """Keep the batch's rows, and pictures of the clips of each set that are first by name, in whatever order."""
         for index, prediction in self._keep(outputs):
-            if isinstance(batch, ClipBatch) and self._shown_per_set.get(prediction.corpus, 0) < self.examples:
-                subtitle = batch.records[index].subtitle_english or batch.records[index].subtitle_chinese
-                self._shown[prediction.corpus, prediction.name] = (subtitle, pictures_of(batch, index))
-                self._shown_per_set[prediction.corpus] = self._shown_per_set.get(prediction.corpus, 0) + 1
+            if isinstance(batch, ClipBatch) and self.examples:
+                self._show(batch, index, prediction)
+
+    def _show(self, batch: ClipBatch, index: int, prediction: Prediction) -> None:
+        """Keep subtitle and pictures of a clip, unless as many clips of its set with smaller names are kept."""
+        key = (prediction.corpus, prediction.name)
+        kept = sorted(other for other in self._shown if other[0] == prediction.corpus)
+        if len(kept) == self.examples:
+            if kept[-1] < key:
+                return
+            del self._shown[kept[-1]]
+        subtitle = batch.records[index].subtitle_english or batch.records[index].subtitle_chinese
+        self._shown[key] = (subtitle, pictures_of(batch, index))
 
     def on_predict_batch_end(
         self,
@@ -152,7 +160,7 @@ class BenchmarkCallback(Callback):
         self._clear()
 
     def _clear(self) -> None:
-        self._predictions, self._shown, self._shown_per_set = [], {}, {}
+        self._predictions, self._shown = [], {}
 
     def _keep(self, outputs: Any) -> list[tuple[int, Prediction]]:
         """Valid rows of a batch with their position in it."""
