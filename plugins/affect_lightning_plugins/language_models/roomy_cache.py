@@ -21,6 +21,9 @@ BLOCK = 64  # tokens; our choice: most responses need one block, and little memo
 class RoomyLayer(DynamicLayer):
     """One layer's keys and values [B, H, N, D], with room for more behind them."""
 
+    keys: Tensor
+    values: Tensor
+
     def __init__(self, keys: Tensor, values: Tensor, room: int) -> None:
         """Copy what has been read.
 
@@ -32,7 +35,8 @@ class RoomyLayer(DynamicLayer):
         super().__init__()
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
         self.keys, self.values = keys, values
-        self._grow(room)
+        self._key_blocks, self._value_blocks = _with_room(keys, room), _with_room(values, room)
+        self._show(keys.shape[2])
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **options: Any) -> tuple[Tensor, Tensor]:
         """Write the next tokens.
@@ -49,7 +53,8 @@ class RoomyLayer(DynamicLayer):
         before = self.keys.shape[2]
         after = before + key_states.shape[2]
         if after > self._key_blocks.shape[2]:
-            self._grow(max(BLOCK, key_states.shape[2]))
+            room = max(BLOCK, key_states.shape[2])
+            self._key_blocks, self._value_blocks = _with_room(self.keys, room), _with_room(self.values, room)
         self._key_blocks[:, :, before:after] = key_states
         self._value_blocks[:, :, before:after] = value_states
         self._show(after)
@@ -75,12 +80,6 @@ class RoomyLayer(DynamicLayer):
         """Forget everything; the room stays."""
         self._show(0)
 
-    def _grow(self, room: int) -> None:
-        """Copy what has been written to where there is room behind it."""
-        written = self.keys.shape[2]
-        self._key_blocks, self._value_blocks = (_with_room(kept, room) for kept in (self.keys, self.values))
-        self._show(written)
-
     def _show(self, written: int) -> None:
         self.keys = self._key_blocks[:, :, :written]
         self.values = self._value_blocks[:, :, :written]
@@ -96,9 +95,9 @@ def make_room(cache: Any, tokens: int) -> None:
         cache: A transformers cache; changed in place.
         tokens: Tokens that may follow at most.
     """
-    layers = getattr(cache, "layers", ())
+    layers: list[Any] = getattr(cache, "layers", [])
     for index, layer in enumerate(layers):
-        if type(layer) is DynamicLayer and layer.is_initialized:
+        if type(layer) is DynamicLayer and layer.keys is not None and layer.values is not None:
             layers[index] = RoomyLayer(layer.keys, layer.values, min(tokens, BLOCK))
 
 
