@@ -7,6 +7,7 @@ none twice whose number it has seen.
 from __future__ import annotations
 
 import sys
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -107,10 +108,12 @@ class LLM:
 
         number = 0 if request is None else request.lora_int_id
         if number not in self.models:
-            base = AutoModelForCausalLM.from_pretrained(self.base_folder, dtype=self.dtype)
+            base: Any = AutoModelForCausalLM.from_pretrained(self.base_folder, dtype=self.dtype)
             if request is not None:
                 assert self.lora
-                base = PeftModel.from_pretrained(base, request.lora_path)
+                with warnings.catch_warnings():  # peft 0.21 asks transformers 5 by an attribute's old name
+                    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+                    base = PeftModel.from_pretrained(base, request.lora_path)
                 config = base.active_peft_config
                 assert config.r <= self.rank
                 assert self.targets is None or set(config.target_modules) <= set(self.targets)
