@@ -27,8 +27,7 @@ from affect_lightning_plugins.language_models.adapter_configs import AdapterOpti
 from affect_lightning_plugins.language_models.adapters import save_adapter
 from affect_lightning_plugins.language_models.decoding import DecodingOptions
 
-# Earlier ones run Llama with prompt embeddings and LoRA out of an array's bounds (vllm-project/vllm issue 51122) where
-# they do not take `lora_target_modules`, or know other names; this is the version whose sources were read.
+# The version whose sources were read; earlier ones may know other names.
 OLDEST_VLLM = (0, 33)
 ADAPTERS = ("lora", "rslora")  # what its LoRA kernels compute; DoRA it refuses, prompt tuning it does not know
 LORA_TYPES: tuple[str, ...] = ("bfloat16", "float16")  # number types of its LoRA kernels
@@ -259,7 +258,8 @@ def _build(settings: VllmSettings) -> Any:
             "enable_lora": True,
             "max_loras": 1,
             "max_lora_rank": next(rank for rank in _RANKS if rank >= settings.lora.rank),
-            # Without this vLLM wraps Llama's embedding too, which fails for prompt embeddings (OLDEST_VLLM).
+            # Without this vLLM wraps Llama's embedding too, and one of its two model runners then reads past an array
+            # where prompts are embeddings (vllm-project/vllm issue 51122; still so in the sources of 0.33.0).
             "lora_target_modules": list(settings.lora.target_modules),
         }
     try:
