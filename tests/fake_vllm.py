@@ -20,6 +20,14 @@ LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}
 
 
+class VLLMError(Exception):
+    """The root of its errors; it is no ValueError."""
+
+
+class VLLMValidationError(VLLMError):
+    """A prompt or argument that it refuses."""
+
+
 @dataclass
 class SamplingParams:
     """The fields that are used, with vLLM's defaults."""
@@ -126,7 +134,7 @@ class LLM:
         assert (embeddings.dtype, embeddings.device.type) == (self.dtype, "cpu")
         room = self.longest - len(embeddings)
         if room < 1:
-            raise ValueError(f"The decoder prompt (length {len(embeddings)}) is longer than {self.longest}.")
+            raise VLLMValidationError(f"The decoder prompt (length {len(embeddings)}) is longer than {self.longest}.")
         stops = sorted(parameters.stop_token_ids) if parameters.ignore_eos else None
         with torch.no_grad():
             ids = model.generate(
@@ -151,9 +159,11 @@ def install(monkeypatch: pytest.MonkeyPatch, folder: Path, version: str = "0.33.
     metadata.parent.mkdir(parents=True)
     metadata.write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}\n")
     monkeypatch.syspath_prepend(str(folder))
-    package, lora, request = ModuleType("vllm"), ModuleType("vllm.lora"), ModuleType("vllm.lora.request")
+    names = ("vllm", "vllm.exceptions", "vllm.lora", "vllm.lora.request")
+    package, exceptions, lora, request = modules = tuple(map(ModuleType, names))
+    exceptions.VLLMError = VLLMError  # type: ignore[attr-defined]
     package.LLM, package.SamplingParams, request.LoRARequest = LLM, SamplingParams, LoRARequest  # type: ignore[attr-defined]
-    for module in (package, lora, request):
+    for module in modules:
         monkeypatch.setitem(sys.modules, module.__name__, module)
     LLM.built = []
     return LLM

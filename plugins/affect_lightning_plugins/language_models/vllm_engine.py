@@ -161,6 +161,7 @@ class VllmEngine:
         _check_one_whole_model(network)
         engine = self._engine()
         import vllm
+        from vllm.exceptions import VLLMError
 
         parameters = vllm.SamplingParams(
             temperature=options.temperature,
@@ -176,7 +177,7 @@ class VllmEngine:
         prompts = [{"prompt_embeds": row[real]} for row, real in zip(rows, attention_mask.bool().cpu(), strict=True)]
         try:
             outputs = engine.generate(prompts, parameters, lora_request=self._adapter(network), use_tqdm=False)
-        except ValueError as error:
+        except (ValueError, VLLMError) as error:
             raise ConfigurationError(
                 f"vLLM refused a prompt: {_reason(error)}. Set vllm_options.max_model_len to what the longest prompt and "
                 f"max_new_tokens take together."
@@ -243,6 +244,7 @@ def _build(settings: VllmSettings) -> Any:
     # Standard output is for tables and JSON; vLLM reads this when it is imported.
     os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
     import vllm
+    from vllm.exceptions import VLLMError
 
     arguments: dict[str, Any] = {
         "model": settings.model,
@@ -264,7 +266,7 @@ def _build(settings: VllmSettings) -> Any:
         }
     try:
         return vllm.LLM(**(arguments | dict(settings.options)))
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, VLLMError) as error:
         raise ConfigurationError(
             f"vLLM cannot be started on {settings.model} with vllm_options {dict(settings.options)}: {_reason(error)}. "
             f"Correct vllm_options (with too little memory: a smaller max_model_len, or gpu_memory_utilization beside our "
