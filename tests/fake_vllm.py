@@ -160,7 +160,7 @@ def install(monkeypatch: pytest.MonkeyPatch, folder: Path, version: str = "0.33.
     metadata.write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}\n")
     monkeypatch.syspath_prepend(str(folder))
     names = ("vllm", "vllm.exceptions", "vllm.lora", "vllm.lora.request")
-    package, exceptions, lora, request = modules = tuple(map(ModuleType, names))
+    package, exceptions, _, request = modules = tuple(map(ModuleType, names))
     exceptions.VLLMError = VLLMError  # type: ignore[attr-defined]
     package.LLM, package.SamplingParams, request.LoRARequest = LLM, SamplingParams, LoRARequest  # type: ignore[attr-defined]
     for module in modules:
