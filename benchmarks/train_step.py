@@ -1,6 +1,6 @@
 """Training steps a second: the authors' recipe against ours, in one run on one device, with random weights.
 
-    python benchmarks/train_step.py [--steps N] [--batches 3 16 32] [--json FILE]
+    python benchmarks/train_step.py [--steps N] [--batches 3 16 32] [--liger] [--json FILE]
 
 On a GPU the parts have the paper's sizes: Qwen2.5-7B, CLIP ViT-L/14, HuBERT-Large. Without one the language model has
 the size of SmolLM2-135M, the encoders stay as they are. 8 frames of 224 x 224, 5 s of sound in 8 windows of 2 s, LoRA of
@@ -12,6 +12,7 @@ prompts those of a question and a subtitle.
     authors' LLM  the same from ready features: what their recipe costs without encoders
     live          ours: one call of each encoder a batch, no padding, logits of response tokens only; bf16 on a GPU
     cached        ours from cached features
+    cached liger  the same with Liger's kernels (`liger_kernels` of the language model); with --liger, on a GPU
 
 Samples/s count whole steps: forward, backward, clipping, AdamW. `peak` is the useful work of the language model
 (`model/throughput.py`) over a large matrix product of the same number type, measured in this run.
@@ -36,11 +37,13 @@ import torch
 from torch import Tensor, nn
 
 from affect_lightning.contracts import ClipBatch, ClipRecord, FeatureSequence
+from affect_lightning.errors import ConfigurationError
 from affect_lightning.model import AffectGPT, ModelConfiguration
 from affect_lightning.model.throughput import StepCost, StepSize, measured_peak
 from affect_lightning.plugin_loading import build_part
 from affect_lightning_plugins.language_models.adapted import AdaptedCausalLM
 from affect_lightning_plugins.language_models.adapter_configs import SEVEN_PROJECTIONS, AdapterOptions
+from affect_lightning_plugins.language_models.liger import apply_liger_kernels, check_liger
 from affect_lightning_plugins.language_models.published import published_origin
 
 FRAMES, SIDE, SECONDS, RATE = 8, 224, 5, 16_000
@@ -66,6 +69,7 @@ class Way:
         cached: Whether it starts from ready features.
         dtype: Of the frozen language model.
         scaled: Whether gradients are scaled, as fp16 needs.
+        liger: Whether the language model has Liger's kernels.
     """
 
     name: str
@@ -73,6 +77,7 @@ class Way:
     cached: bool
     dtype: torch.dtype
     scaled: bool = False
+    liger: bool = False
 
 
 def word_tokenizer() -> Any:
@@ -93,7 +98,7 @@ def word_tokenizer() -> Any:
     )
 
 
-def build_language_model(device: torch.device, dtype: torch.dtype) -> AdaptedCausalLM:
+def build_language_model(device: torch.device, dtype: torch.dtype, liger: bool = False) -> AdaptedCausalLM:
     """The paper's sizes on a GPU, the small one's on a CPU; random weights."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -101,10 +106,12 @@ def build_language_model(device: torch.device, dtype: torch.dtype) -> AdaptedCau
     config = AutoConfig.for_model(values.pop("model_type"), **values)
     with device:
         model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
+    if liger:
+        apply_liger_kernels(model)
     return AdaptedCausalLM(model, word_tokenizer(), AdapterOptions(16, 32, 0.05, SEVEN_PROJECTIONS, "lora"))
 
 
-def build_network(device: torch.device, dtype: torch.dtype, live: bool) -> AffectGPT:
+def build_network(device: torch.device, dtype: torch.dtype, live: bool, liger: bool = False) -> AffectGPT:
     """AffectGPT with the paper's encoders, or without any for ready features."""
     encoders = {"video_encoder": "clip-vit-large-patch14", "audio_encoder": "chinese-hubert-large"}
     choices = {option: {"name": name, "weights": "random"} for option, name in encoders.items()}
@@ -115,7 +122,7 @@ def build_network(device: torch.device, dtype: torch.dtype, live: bool) -> Affec
         inputs=["multi", "audio", "face", "text"],
     )
     widths = {"audio": 1024, "face": 768}
-    language_model = build_language_model(device, dtype)
+    language_model = build_language_model(device, dtype, liger)
     video = build_part("video_encoders", configuration.video_encoder) if live else None
     audio = build_part("audio_encoders", configuration.audio_encoder) if live else None
     network = AffectGPT(
@@ -188,8 +195,8 @@ def ours_loss(network: AffectGPT, batch: ClipBatch) -> Tensor:
     return network(batch)
 
 
-def ways(device: torch.device) -> list[Way]:
-    """The recipes in the order of the table."""
+def ways(device: torch.device, liger: bool) -> list[Way]:
+    """The recipes in the order of the table; Liger's last, since its RoPE stays in the process."""
     half, ours = (torch.float16, torch.bfloat16) if device.type == "cuda" else (torch.float32, torch.float32)
     scaled = device.type == "cuda"
     return [
@@ -197,6 +204,7 @@ def ways(device: torch.device) -> list[Way]:
         Way("authors' LLM", authors_loss, True, half, scaled),
         Way("live", ours_loss, False, ours),
         Way("cached", ours_loss, True, ours),
+        *([Way("cached liger", ours_loss, True, ours, liger=True)] if liger else []),
     ]
 
 
@@ -257,9 +265,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
     rows: list[dict[str, Any]] = []
-    for way in ways(device):
+    for way in ways(device, options.liger):
         peak = measured_peak(device, way.dtype)
-        network = build_network(device, way.dtype, live=not way.cached)
+        network = build_network(device, way.dtype, live=not way.cached, liger=way.liger)
         sizes = [3] if way.name.startswith("authors") else options.batches
         for size in sizes if device.type == "cuda" or way.cached else sizes[:1]:
             try:
@@ -317,8 +325,14 @@ def main() -> int:
     parser.add_argument(
         "--batches", type=int, nargs="+", default=[3, 16, 32, 64] if torch.cuda.is_available() else [3, 16]
     )
+    parser.add_argument("--liger", action="store_true", help="measure Liger's kernels too; needs them and a GPU")
     parser.add_argument("--json", default=None, help="file for the figures")
     options = parser.parse_args()
+    if options.liger:
+        try:
+            check_liger()
+        except ConfigurationError as error:
+            parser.error(str(error))
     result = measure(options)
     for row in result["rows"]:
         print(as_line(row))

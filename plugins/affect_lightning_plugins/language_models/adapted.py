@@ -1,7 +1,8 @@
 """AdaptedCausalLM: the language model contract on a Hugging Face causal model with LoRA (paper, Section 3.1, Eq. 1-2).
 
 The base is frozen, the adapter trains. The plugins beside this file (`loaded.py` with its families, `smollm2.py`,
-`tiny.py`) only differ in where model and tokenizer come from. `adapters.py` has the adapters, `decoding.py` generates.
+`tiny.py`) only differ in where model and tokenizer come from. `adapters.py` has the adapters, `decoding.py` generates,
+or `vllm_engine.py`.
 Legend: B clips, L text tokens, E embedding width, R supervised positions of the batch.
 """
 
@@ -26,6 +27,7 @@ from affect_lightning_plugins.language_models.adapters import (
 from affect_lightning_plugins.language_models.clipwise_attention import use_clipwise_attention
 from affect_lightning_plugins.language_models.decoding import DecodingOptions, decode_responses, read_prefix
 from affect_lightning_plugins.language_models.response_loss import response_loss
+from affect_lightning_plugins.language_models.vllm_engine import VllmEngine
 
 _IGNORED = -100
 _LONGEST_MASKED_ROW = 512  # tokens of a packed row whose attention goes through a mask; our choice
@@ -75,6 +77,7 @@ class AdaptedCausalLM(LanguageModel):
         self.attends_clipwise = use_clipwise_attention(model)
         self.network = attach_adapter(model, lora)
         self.end_ids = frozenset() if tokenizer is None else end_ids(model, tokenizer)
+        self.engine: VllmEngine | None = None  # set by a plugin that generates with it
 
     @property
     def causal_model(self) -> Any:
@@ -170,6 +173,8 @@ class AdaptedCausalLM(LanguageModel):
     ) -> list[str]:
         """See `LanguageModel.generate`; adapter dropout is off whatever the mode."""
         options = DecodingOptions(max_new_tokens, temperature, top_p, seed)
+        if self.engine is not None:
+            return self._texts(self.engine.decode(self.network, inputs_embeds, attention_mask, self.end_ids, options))
         with self._in_eval_mode():
             inputs_embeds, attention_mask, _ = self._with_learned_prompt(inputs_embeds, attention_mask)
             responses = decode_responses(self.causal_model, inputs_embeds, attention_mask, self.end_ids, options)
@@ -183,7 +188,9 @@ class AdaptedCausalLM(LanguageModel):
         attention_mask: Tensor,
         **options: Any,
     ) -> list[str]:
-        """See `LanguageModel.generate_from_prefix`; the beginnings are read once."""
+        """See `LanguageModel.generate_from_prefix`; the beginnings are read once (by vLLM: found in its prefix cache)."""
+        if self.engine is not None:
+            return super().generate_from_prefix(prefix_embeds, prefix_mask, inputs_embeds, attention_mask, **options)
         decoding = DecodingOptions(**options)
         times = len(inputs_embeds) // len(prefix_embeds)
         prefix_embeds, prefix_mask, _ = self._with_learned_prompt(prefix_embeds, prefix_mask)

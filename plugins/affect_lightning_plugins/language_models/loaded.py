@@ -17,12 +17,14 @@ from affect_lightning.errors import ConfigurationError
 from affect_lightning_plugins.language_models.adapted import AdaptedCausalLM, default_dtype
 from affect_lightning_plugins.language_models.adapter_configs import SEVEN_PROJECTIONS, AdapterOptions
 from affect_lightning_plugins.language_models.four_bit import four_bit_options
+from affect_lightning_plugins.language_models.liger import apply_liger_kernels, check_liger
 from affect_lightning_plugins.language_models.loading import (
     builds_without_weights,
     empty_causal_model,
     load_causal_model,
     load_tokenizer,
 )
+from affect_lightning_plugins.language_models.vllm_engine import VllmEngine, VllmSettings, check_vllm
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,9 @@ class LoadedCausalLM(AdaptedCausalLM):
         system_prompt: str | None = None,
         chat_template: str | None = None,
         attn_implementation: str = "sdpa",
+        generation_backend: Literal["transformers", "vllm"] = "transformers",
+        vllm_options: dict[str, Any] | None = None,
+        liger_kernels: bool = False,
     ) -> None:
         """Load the model, or build it without weights, and attach the adapter.
 
@@ -87,34 +92,63 @@ class LoadedCausalLM(AdaptedCausalLM):
             system_prompt: Text of the system turn; None leaves it to the chat template.
             chat_template: Jinja text that replaces the tokenizer's chat template; None keeps that.
             attn_implementation: Attention kernel of transformers; `sdpa` comes with torch (our choice).
+            generation_backend: What decodes responses: the model itself, or vLLM from the same prompt embeddings.
+            vllm_options: Further arguments of `vllm.LLM`, such as max_model_len; only with that backend.
+            liger_kernels: Use Liger's kernels for RMSNorm, SwiGLU and RoPE; off, since not measured (our choice).
 
         Raises:
-            ConfigurationError: The model cannot be read or filled completely, or an option is out of range.
+            ConfigurationError: The model cannot be read or filled completely, an option is out of range, or a package or
+                device that an option needs is missing.
         """
         options: dict[str, Any] = {
             "dtype": default_dtype() if dtype == "auto" else dtype,
             "attn_implementation": attn_implementation,
         }
+        lora = AdapterOptions(
+            lora_rank, lora_alpha, lora_dropout, tuple(lora_target_modules or SEVEN_PROJECTIONS), adapter
+        )
+        engine = _engine(origin, options["dtype"], lora, generation_backend, vllm_options)
         tokenizer = None
         if builds_without_weights():
             model = empty_causal_model(origin.place, origin.revision, origin.config, **options)
         else:
             _check_pinned(origin)
+            if liger_kernels:
+                check_liger()
             options |= {"revision": origin.revision, **four_bit_options(adapter if lora_rank else "", options["dtype"])}
             model = load_causal_model(origin.place, **options)
             tokenizer = load_tokenizer(origin.place, revision=origin.revision)
             chat_template = chat_template or (None if tokenizer.chat_template else origin.chat_template)
         _check_family(origin, model)
+        if liger_kernels and tokenizer is not None:
+            apply_liger_kernels(model)
         super().__init__(
             model,
             tokenizer,
-            AdapterOptions(
-                lora_rank, lora_alpha, lora_dropout, tuple(lora_target_modules or SEVEN_PROJECTIONS), adapter
-            ),
+            lora,
             system_prompt=system_prompt,
             chat_template=chat_template,
             template_options=origin.template_options,
         )
+        self.engine = engine
+
+
+def _engine(
+    origin: ModelOrigin, dtype: str, lora: AdapterOptions, backend: str, options: dict[str, Any] | None
+) -> VllmEngine | None:
+    """What generates instead of the model itself; checked here, so that no training ends in a missing package."""
+    if backend != "vllm":
+        if options:
+            raise ConfigurationError(
+                f"vllm_options is set ({', '.join(options)}) and generation_backend is {backend}. Set generation_backend "
+                f"to vllm, or leave vllm_options out."
+            )
+        return None
+    if builds_without_weights():
+        return None  # to be counted, nothing needs to be installed
+    check_vllm()
+    settings = VllmSettings(origin.place, None if origin.is_folder else origin.revision, dtype, lora, options or {})
+    return VllmEngine(settings)
 
 
 def _check_pinned(origin: ModelOrigin) -> None:

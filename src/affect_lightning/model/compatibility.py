@@ -25,7 +25,7 @@ TRAINING_OPTIONS = (
     "seed",
 )
 # How a part computes, not what: may differ in a test, where no run is continued.
-_ARITHMETIC = ("dtype", "attn_implementation")
+_ARITHMETIC = ("dtype", "attn_implementation", "generation_backend", "vllm_options", "liger_kernels")
 
 
 def check_fits(stored: Mapping[str, Any], wanted: Mapping[str, Any], source: str, *, goes_on_training: bool) -> None:
