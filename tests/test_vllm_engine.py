@@ -231,7 +231,7 @@ def test_a_missing_package_is_said_before_training(
     assert main(["fit", *words]) == 2
     said = capsys.readouterr().err
     assert "docs/language_models.md says how to install it" in said
-    assert "CUDA" in said
+    assert "an NVIDIA GPU" in said
     assert "transformers" in said
     assert "Epoch" not in said
 
