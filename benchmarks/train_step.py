@@ -1,6 +1,6 @@
 """Training steps a second: the authors' recipe against ours, in one run on one device, with random weights.
 
-    python benchmarks/train_step.py [--steps N] [--batches 3 16 32] [--liger] [--json FILE]
+    python benchmarks/train_step.py [--steps N] [--batches 3 16 32] [--with checkpointing inductor liger] [--json FILE]
 
 On a GPU the parts have the paper's sizes: Qwen2.5-7B, CLIP ViT-L/14, HuBERT-Large. Without one the language model has
 the size of SmolLM2-135M, the encoders stay as they are. 8 frames of 224 x 224, 5 s of sound in 8 windows of 2 s, LoRA of
@@ -12,10 +12,12 @@ prompts those of a question and a subtitle.
     authors' LLM  the same from ready features: what their recipe costs without encoders
     live          ours: one call of each encoder a batch, no padding, logits of response tokens only; bf16 on a GPU
     cached        ours from cached features
-    cached liger  the same with Liger's kernels (`liger_kernels` of the language model); with --liger, on a GPU
+    + OPTION      cached, and an option that --with names: checkpointing (`model.activation_checkpointing`), inductor
+                  (`model.compile_backend`), liger (`liger_kernels` of the language model; on a GPU)
 
 Samples/s count whole steps: forward, backward, clipping, AdamW. `peak` is the useful work of the language model
-(`model/throughput.py`) over a large matrix product of the same number type, measured in this run.
+(`model/throughput.py`) over a large matrix product of the same number type, measured in this run. Memory is the peak on
+the GPU, or of the process (Linux).
 Required (ours): cached at its best batch at least 8 times the authors' on a GPU, 3 times on a CPU; on a GPU also 45% of
 the peak, and batch 16 in 40 GB.
 """
@@ -28,9 +30,10 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -39,6 +42,7 @@ from torch import Tensor, nn
 from affect_lightning.contracts import ClipBatch, ClipRecord, FeatureSequence
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.model import AffectGPT, ModelConfiguration
+from affect_lightning.model.block_execution import compile_blocks, recompute_activations
 from affect_lightning.model.throughput import StepCost, StepSize, measured_peak
 from affect_lightning.plugin_loading import build_part
 from affect_lightning_plugins.language_models.adapted import AdaptedCausalLM
@@ -56,6 +60,7 @@ SMALL = {"model_type": "llama", "vocab_size": 49_152, "hidden_size": 576, "inter
 SMALL |= {"num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3, "tie_word_embeddings": True}
 REQUIRED = {"cuda": 8.0, "cpu": 3.0}
 REQUIRED_PEAK, REQUIRED_GB = 0.45, 40.0
+OPTIONS = ("checkpointing", "inductor", "liger")
 TEMPLATE = "{% for m in messages %}<s> user {{ m['content'] }} </s> {% endfor %}<s> assistant "
 
 
@@ -69,7 +74,7 @@ class Way:
         cached: Whether it starts from ready features.
         dtype: Of the frozen language model.
         scaled: Whether gradients are scaled, as fp16 needs.
-        liger: Whether the language model has Liger's kernels.
+        option: What --with names; see `OPTIONS`.
     """
 
     name: str
@@ -77,7 +82,7 @@ class Way:
     cached: bool
     dtype: torch.dtype
     scaled: bool = False
-    liger: bool = False
+    option: str = ""
 
 
 def word_tokenizer() -> Any:
@@ -195,7 +200,7 @@ def ours_loss(network: AffectGPT, batch: ClipBatch) -> Tensor:
     return network(batch)
 
 
-def ways(device: torch.device, liger: bool) -> list[Way]:
+def ways(device: torch.device, options: Sequence[str]) -> list[Way]:
     """The recipes in the order of the table; Liger's last, since its RoPE stays in the process."""
     half, ours = (torch.float16, torch.bfloat16) if device.type == "cuda" else (torch.float32, torch.float32)
     scaled = device.type == "cuda"
@@ -204,7 +209,7 @@ def ways(device: torch.device, liger: bool) -> list[Way]:
         Way("authors' LLM", authors_loss, True, half, scaled),
         Way("live", ours_loss, False, ours),
         Way("cached", ours_loss, True, ours),
-        *([Way("cached liger", ours_loss, True, ours, liger=True)] if liger else []),
+        *(Way(f"+ {option}", ours_loss, True, ours, option=option) for option in OPTIONS if option in options),
     ]
 
 
@@ -221,8 +226,7 @@ def time_steps(network: AffectGPT, way: Way, size: int, steps: int, device: torc
     batches = [make_batch(size, number, way.cached, device) for number in range(steps + 1)]
     cost = StepCost.of(network.language_model)
     steps_done: list[StepSize] = []
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
+    forget_peak_memory(device)
     started = 0.0
     for number, batch in enumerate(batches):
         if number == 1:  # the first step warms up
@@ -251,8 +255,26 @@ def time_steps(network: AffectGPT, way: Way, size: int, steps: int, device: torc
         "tokens_per_second": tokens / seconds,
         "tokens_a_sample": tokens / (size * steps),
         "useful_operations_per_second": sum(map(cost.operations, steps_done)) / seconds,
-        "peak_memory_gb": torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else None,
+        "peak_memory_gb": peak_memory_gb(device),
     }
+
+
+def forget_peak_memory(device: torch.device) -> None:
+    """Start to measure anew."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    elif sys.platform == "linux":
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_memory_gb(device: torch.device) -> float | None:
+    """Most memory since then; None where the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 1e9
+    if sys.platform != "linux":
+        return None
+    lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    return next(int(line.split()[1]) * 1024 / 1e9 for line in lines if line.startswith("VmHWM:"))
 
 
 def synchronise(device: torch.device) -> None:
@@ -265,9 +287,14 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
     rows: list[dict[str, Any]] = []
-    for way in ways(device, options.liger):
+    for way in ways(device, options.extras):
         peak = measured_peak(device, way.dtype)
-        network = build_network(device, way.dtype, live=not way.cached, liger=way.liger)
+        network = build_network(device, way.dtype, live=not way.cached, liger=way.option == "liger")
+        blocks = network.language_model.shardable_blocks()
+        if way.option == "checkpointing":
+            recompute_activations(blocks)
+        elif way.option == "inductor":
+            compile_blocks(blocks, "inductor")
         sizes = [3] if way.name.startswith("authors") else options.batches
         for size in sizes if device.type == "cuda" or way.cached else sizes[:1]:
             try:
@@ -325,10 +352,12 @@ def main() -> int:
     parser.add_argument(
         "--batches", type=int, nargs="+", default=[3, 16, 32, 64] if torch.cuda.is_available() else [3, 16]
     )
-    parser.add_argument("--liger", action="store_true", help="measure Liger's kernels too; needs them and a GPU")
+    parser.add_argument(
+        "--with", dest="extras", nargs="+", default=[], choices=OPTIONS, help="options to measure too, from the cache"
+    )
     parser.add_argument("--json", default=None, help="file for the figures")
     options = parser.parse_args()
-    if options.liger:
+    if "liger" in options.extras:
         try:
             check_liger()
         except ConfigurationError as error:
