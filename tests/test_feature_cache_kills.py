@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +12,7 @@ import pytest
 from affect_lightning.command_line.program import main
 from clip_making import write_clip, write_training_set
 from feature_cache_cases import all_entries, words
+from training_runs import Run
 
 KILLS = int(os.environ.get("AFFECT_CACHE_KILLS", "3"))  # 20 take minutes
 CLIPS = 4 * KILLS
@@ -26,20 +24,19 @@ def written(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("features/*/shard-*"))
 
 
-def kill_in_the_middle(command: list[str], folder: Path, draw: random.Random) -> bool:
+def kill_in_the_middle(command: list[str], log: Path, folder: Path, draw: random.Random) -> bool:
     """Run, kill some moments after the first or a later batch; whether it was still running then."""
     before = written(folder)
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run = Run(command, log)
     end = time.monotonic() + LONGEST_WAIT
     for _ in range(draw.randint(1, 2)):  # so many changes of the files; then some moments more
-        while written(folder) == before and process.poll() is None:
+        while written(folder) == before and run.process.is_alive():
             assert time.monotonic() < end, "nothing was written"
             time.sleep(0.001)
         before = written(folder)
     time.sleep(draw.uniform(0.0, 0.06))
-    alive = process.poll() is None
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    alive = run.process.is_alive()
+    run.kill()
     return alive
 
 
@@ -51,16 +48,18 @@ def test_kills_lose_and_repeat_nothing(tmp_path: Path) -> None:
     (corpus / "mer-caption-plus" / "video" / "sample_001.mp4").write_bytes(b"")
     options = ("--batch-size", "2", "--data.max_bad_share", "0.5")
     killed = tmp_path / "killed"
-    command = [sys.executable, "-m", "affect_lightning", "cache", *words(corpus, killed), *options]
+    command = ["cache", *words(corpus, killed), *options]
     draw = random.Random(0)
     alive = [
-        kill_in_the_middle([*command, "--devices", "2" if kill % 3 == 2 else "1"], killed, draw)
+        kill_in_the_middle(
+            [*command, "--devices", "2" if kill % 3 == 2 else "1"], tmp_path / f"{kill}.log", killed, draw
+        )
         for kill in range(KILLS)
     ]
     assert sum(alive) > KILLS / 2  # most kills met the program at work
     (place,) = (killed / "features").iterdir()
     assert 0 < sum(map(len, all_entries(place).values())) <= CLIPS
-    assert subprocess.run(command, check=False, capture_output=True).returncode == 0
+    assert Run(command, tmp_path / "end.log").end() == 0
     found = all_entries(place)
     assert sorted(name for _, name in found) == names
     assert all(len(entries) == 1 for entries in found.values())
