@@ -40,7 +40,7 @@ demo-long: install  ## The same with more clips and steps (meant for 25 minutes 
 TESTERS ?= 3
 
 test: install-test  ## Run every test, in three processes; TESTERS=8 for more
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 lint: install-test  ## Style and types
 	$(BIN)/ruff check .

@@ -18,6 +18,20 @@ atexit.register(_cache.cleanup)
 os.environ["AFFECT_LIGHTNING_CACHE"] = _cache.name
 
 
+# Files that take a minute or more, the longest first: started last, each would keep one processor waiting for it.
+LONG_FILES = (
+    "test_contract_suite", "test_docs_plugins", "test_training_failures", "test_plugins_new", "test_packaging",
+    "test_training_parts", "test_experiments", "test_figure4", "test_resume_kills", "test_feature_cache_training",
+    "test_doctor_processes", "test_streaming_memory", "test_two_processes", "test_feature_cache_kills", "test_faces_speaker",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, for `--dist loadfile --no-loadscope-reorder`; else the order stays."""
+    place = {name: position for position, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
 def pytest_collection_finish() -> None:
     """What is there now stays to the end: the collector of garbage need not look through it a thousand times."""
     gc.collect()

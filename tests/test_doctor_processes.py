@@ -22,7 +22,7 @@ from affect_lightning.data.inspection.surviving_pool import SurvivingPool
 from affect_lightning.errors import ConfigurationError, DataError
 from killable_work import dangerous
 
-KILLS = int(os.environ.get("AFFECT_DOCTOR_KILLS", "2"))  # 20 take minutes
+KILLS = int(os.environ.get("AFFECT_DOCTOR_KILLS", "1"))  # 20 take minutes
 CLIPS = 20 * KILLS
 
 

@@ -98,7 +98,7 @@ def test_a_model_that_is_only_counted_needs_no_liger() -> None:
 
 @pytest.mark.slow
 def test_the_benchmark_says_what_it_lacks() -> None:
-    command = [sys.executable, str(ROOT / "benchmarks" / "train_step.py"), "--liger"]
+    command = [sys.executable, str(ROOT / "benchmarks" / "train_step.py"), "--with", "liger"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 2
     assert "affect-lightning[liger]" in done.stderr

@@ -28,7 +28,7 @@ pytest.importorskip("litdata", reason="litdata is not installed: pip install 'af
 
 NAMES = [f"sample_{index:03}" for index in range(6)]
 MakeModule = Callable[..., ClipDataModule]
-KILLS = int(os.environ.get("AFFECT_PACK_KILLS", "3"))
+KILLS = int(os.environ.get("AFFECT_PACK_KILLS", "2"))
 
 
 def names_in(folder: Path) -> list[str]:
