@@ -36,10 +36,10 @@ demo: install  ## Generate a corpus, train, test, report (10 minutes on 2 cores)
 demo-long: install  ## The same with more clips and steps (meant for 25 minutes on 2 cores)
 	$(BIN)/affect-lightning demo --out $(DEMO)-long --seed $(SEED) --long
 
-# Three processes keep two cores busy, because many tests wait for processes that they started.
-TESTERS ?= 3
+# Four processes keep two cores busy, because many tests wait for processes that they started; each takes up to 2 GB.
+TESTERS ?= 4
 
-test: install-test  ## Run every test, in three processes; TESTERS=8 for more
+test: install-test  ## Run every test, in four processes; TESTERS=2 for less memory
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 lint: install-test  ## Style and types
