@@ -38,6 +38,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    """At the end all of it may go; libraries that count their objects would complain otherwise."""
+    gc.unfreeze()
+
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
