@@ -182,11 +182,13 @@ def test_a_killed_worker_is_told_of(corpus: Path, tmp_path: Path, holds_the_lock
         timeout=90,
         check=False,
     )
-    assert re.search(r"told: A worker process that reads clips died or hangs: DataLoader worker.*doctor", ended.stdout)
+    told = r"told: A worker process that reads clips died or hangs: DataLoader worker.*doctor"
+    assert re.search(told, ended.stdout), ended.stderr
     assert len(read_training_set(corpus)) == 16
 
 
 def test_other_errors_are_no_lost_workers() -> None:
     assert lost_worker(RuntimeError("CUDA error"), workers=True) is None
     assert lost_worker(ConnectionResetError(), workers=False) is None
+    assert lost_worker(FileNotFoundError("Caught FileNotFoundError in DataLoader worker process 0."), True) is None
     assert "in the middle of a batch" in str(lost_worker(ConnectionResetError(), workers=True))

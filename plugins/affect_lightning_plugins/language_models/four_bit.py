@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from affect_lightning.errors import ConfigurationError
+from affect_lightning_plugins.language_models.loading import cuda_is_there
 
 # Four bits and the scales of blocks of 64, themselves quantised (Dettmers et al. 2023, Section 3: 0.127 bits more).
 BITS_A_WEIGHT = 4.127
@@ -34,7 +35,7 @@ def four_bit_options(kind: str | Mapping[str, Any], dtype: str) -> dict[str, Any
             "The adapter `qlora` needs the package bitsandbytes: run `pip install 'affect-lightning[qlora]'`, or choose "
             "`lora`, which needs three times the memory."
         )
-    if not torch.cuda.is_available():
+    if not cuda_is_there():
         raise ConfigurationError(
             "The adapter `qlora` needs a CUDA device for its arithmetic in four bits, and there is none. Choose `lora`."
         )

@@ -9,9 +9,8 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import torch
-
 from affect_lightning.errors import ConfigurationError
+from affect_lightning_plugins.language_models.loading import cuda_is_there
 
 _KERNELS = {"rope": True, "rms_norm": True, "swiglu": True, "cross_entropy": False, "fused_linear_cross_entropy": False}
 
@@ -34,11 +33,6 @@ def check_liger() -> None:
             "liger_kernels: true needs a CUDA device for its Triton kernels, and torch sees none here. Leave the option "
             "out."
         )
-
-
-def cuda_is_there() -> bool:
-    """Whether torch sees a CUDA device."""
-    return torch.cuda.is_available()
 
 
 def apply_liger_kernels(model: Any) -> None:

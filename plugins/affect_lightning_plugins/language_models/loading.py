@@ -21,6 +21,11 @@ def builds_without_weights() -> bool:
     return torch.get_default_device().type == "meta"
 
 
+def cuda_is_there() -> bool:
+    """Whether torch sees a CUDA device."""
+    return torch.cuda.is_available()
+
+
 def empty_causal_model(
     source: str, revision: str | None, config: Mapping[str, Any] | None, *, dtype: str, attn_implementation: str
 ) -> Any:

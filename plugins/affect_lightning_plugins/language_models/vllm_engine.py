@@ -26,6 +26,7 @@ from affect_lightning.errors import ConfigurationError
 from affect_lightning_plugins.language_models.adapter_configs import AdapterOptions
 from affect_lightning_plugins.language_models.adapters import save_adapter
 from affect_lightning_plugins.language_models.decoding import DecodingOptions
+from affect_lightning_plugins.language_models.loading import cuda_is_there
 
 # The version whose sources were read; earlier ones may know other names.
 OLDEST_VLLM = (0, 33)
@@ -112,11 +113,6 @@ def check_vllm() -> None:
             "generation_backend: vllm needs a CUDA device, and torch sees none here. Check the driver and "
             "CUDA_VISIBLE_DEVICES, or set generation_backend to transformers, the default, which runs everywhere."
         )
-
-
-def cuda_is_there() -> bool:
-    """Whether torch sees a CUDA device."""
-    return torch.cuda.is_available()
 
 
 class VllmEngine:

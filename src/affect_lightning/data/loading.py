@@ -25,11 +25,10 @@ from affect_lightning.data.ordering import SetBalance, batched_by_length, check_
 from affect_lightning.data.quarantine import NAMED_CLIPS, Quarantine
 from affect_lightning.data.streaming.shard_order import ShardedPlan
 from affect_lightning.data.threaded_reading import ThreadedClips, check_reading_threads
-from affect_lightning.data.worker_start import lost_worker, start_worker, worker_context
+from affect_lightning.data.worker_start import telling_of_lost_workers, worker_options
 from affect_lightning.errors import ConfigurationError, DataError
 
 WorkerStart = Literal["spawn", "fork", "forkserver"]
-HANG_SECONDS = 900  # our choice: no batch takes a quarter of an hour; a worker that sends nothing for so long hangs
 
 
 @dataclass(frozen=True)
@@ -209,13 +208,10 @@ class ClipLoader:
             self._threaded or self._dataset,  # type: ignore[arg-type]
             batch_sampler=self._pending,  # type: ignore[arg-type]
             collate_fn=ClipCollator(self._dataset.options.sample_rate),
-            num_workers=self._workers,
-            multiprocessing_context=worker_context(self._worker_start) if self._workers else None,
             persistent_workers=self._workers > 0,
-            worker_init_fn=start_worker if self._workers else None,
             pin_memory=self._pin_memory,
-            timeout=HANG_SECONDS if self._workers else 0,
             generator=torch.Generator(),  # otherwise each pass would draw from the global one
+            **worker_options(self._workers, self._worker_start),
         )
 
     def close(self) -> None:
@@ -233,7 +229,7 @@ class ClipLoader:
             self.epoch, self._given_out = 0, 0
         self._pending.epoch, self._pending.given_out = self.epoch, self._given_out
         owed = 0  # stand-ins for lost batches that no good batch has come before
-        for collated in self._fetched():
+        for collated in telling_of_lost_workers(self._fetcher, self._workers > 0):
             self._given_out += 1
             if self._given_out == len(self.plan):
                 self.epoch, self._given_out = self.epoch + 1, 0
@@ -247,16 +243,6 @@ class ClipLoader:
             owed = 0
         if owed and self._stands_in:
             raise DataError(self._nothing_read())
-
-    def _fetched(self) -> Iterator[CollatedBatch]:
-        """What the workers send; a worker that died or hangs is told of in one sentence."""
-        try:
-            yield from self._fetcher
-        except (RuntimeError, OSError, EOFError) as error:  # a clip's own errors come inside the batches
-            lost = lost_worker(error, self._workers > 0)
-            if lost is None:
-                raise
-            raise lost from error
 
     def _admit(self, collated: CollatedBatch) -> ClipBatch | None:
         """Count, and hand over the batch or its stand-in; None if there is neither yet."""

@@ -1,6 +1,6 @@
 """How worker processes of the loader start, and how they end when one of them was killed.
 
-Neighbour: `loading.py` starts the workers.
+Neighbours: `loading.py` and `feature_cache/clip_encoding.py` start workers.
 """
 
 from __future__ import annotations
@@ -8,11 +8,17 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+import time
+from collections.abc import Iterable, Iterator
 from multiprocessing.context import BaseContext
 from multiprocessing.synchronize import Event
+from typing import Any, TypeVar
 
 from affect_lightning.errors import DataError
 
+_Batch = TypeVar("_Batch")
+HANG_SECONDS = 900  # our choice: no batch takes a quarter of an hour; a worker that sends nothing for so long hangs
+SIGNAL_SECONDS = 2.0  # our choice: the signal comes within milliseconds
 LOCK_SECONDS = 5.0  # our choice: a live worker holds the lock for microseconds
 
 
@@ -27,13 +33,47 @@ def lost_worker(error: Exception, workers: bool) -> DataError | None:
             over breaks the connection.
     """
     told = isinstance(error, RuntimeError) and str(error).startswith("DataLoader ")
-    if not told and not (workers and isinstance(error, OSError | EOFError)):
+    # torch hands on what a worker itself raised as the same type, with "Caught ... in DataLoader worker process".
+    broken = workers and isinstance(error, OSError | EOFError) and not str(error).startswith("Caught ")
+    if not told and not broken:
         return None
     reason = str(error).partition(". ")[0] if told else "DataLoader worker left in the middle of a batch"
     return DataError(
         f"A worker process that reads clips died or hangs: {reason}. It may have run out of memory, or a clip may "
         f"break the decoder: `affect-lightning doctor` names such clips; fewer workers need less memory."
     )
+
+
+def telling_of_lost_workers(batches: Iterable[_Batch], workers: bool) -> Iterator[_Batch]:
+    """The batches of torch's loader; a worker that died or hangs is told of in one sentence.
+
+    Args:
+        batches: The loader.
+        workers: Whether it has workers.
+
+    Raises:
+        DataError: A worker died or hangs. A clip's own errors come inside the batches.
+    """
+    try:
+        yield from batches
+    except (RuntimeError, OSError, EOFError) as error:
+        if lost_worker(error, workers) is None:
+            raise
+        told = _told_by_torch(error)
+        raise lost_worker(told, workers) or told from error
+
+
+def _told_by_torch(error: Exception) -> Exception:
+    """What torch says of a worker whose broken connection was noticed first; the error itself if torch says nothing.
+
+    torch raises when the signal of the worker's end comes, wherever the program is then: here it does no harm.
+    """
+    if not isinstance(error, RuntimeError):
+        try:
+            time.sleep(SIGNAL_SECONDS)
+        except RuntimeError as told:
+            return told
+    return error
 
 
 class PatientEvent(Event):
@@ -61,15 +101,23 @@ class PatientEvent(Event):
         return self._set_by_maker if os.getpid() == self._maker else super().is_set()
 
 
-def worker_context(start: str) -> BaseContext:
-    """How torch's loader makes its workers and what it shares with them.
+def worker_options(workers: int, start: str) -> dict[str, Any]:
+    """Arguments of torch's DataLoader that say how its workers are made and what they share with it.
 
     Args:
+        workers: Worker processes; 0 reads in this one.
         start: `spawn`, `fork` or `forkserver`.
     """
+    if not workers:
+        return {"num_workers": 0}
     context = type(multiprocessing.get_context(start))()
     context.Event = lambda: PatientEvent(ctx=context)  # type: ignore[method-assign]
-    return context
+    return {
+        "num_workers": workers,
+        "multiprocessing_context": context,
+        "worker_init_fn": start_worker,
+        "timeout": HANG_SECONDS,
+    }
 
 
 def start_worker(worker: int) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ from affect_lightning.data.feature_cache.shards import BadClipEntry, CacheEntry
 from affect_lightning.data.loading import WorkerStart
 from affect_lightning.data.quarantine import BadClip
 from affect_lightning.data.questions import OneQuestion
+from affect_lightning.data.worker_start import telling_of_lost_workers, worker_options
 from affect_lightning.errors import AffectLightningError
 
 
@@ -102,17 +104,18 @@ def read_in_batches(
         batches: Positions of each batch.
         workers: Worker processes; 0 reads here.
         worker_start: How they start.
+
+    Raises:
+        DataError: A worker died or hangs.
     """
-    return iter(
-        DataLoader(
-            clips,  # type: ignore[arg-type]
-            batch_sampler=batches,  # type: ignore[arg-type]
-            collate_fn=BatchCollator(clips.options.sample_rate),
-            num_workers=workers,
-            multiprocessing_context=worker_start if workers else None,
-            generator=torch.Generator(),
-        )
+    loader: DataLoader[Any] = DataLoader(
+        clips,  # type: ignore[arg-type]
+        batch_sampler=batches,  # type: ignore[arg-type]
+        collate_fn=BatchCollator(clips.options.sample_rate),
+        generator=torch.Generator(),
+        **worker_options(workers, worker_start),
     )
+    return telling_of_lost_workers(loader, workers > 0)
 
 
 def entries_of(
