@@ -37,10 +37,11 @@ demo-long: install  ## The same with more clips and steps (meant for 25 minutes 
 	$(BIN)/affect-lightning demo --out $(DEMO)-long --seed $(SEED) --long
 
 # Four processes keep two cores busy, because many tests wait for processes that they started; each takes up to 2 GB.
+# Compiled modules are kept, also where the environment says not to: every process would compile them anew.
 TESTERS ?= 4
 
 test: install-test  ## Run every test, in four processes; TESTERS=2 for less memory
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 lint: install-test  ## Style and types
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import multiprocessing
 import os
 import tempfile
 from pathlib import Path
@@ -12,10 +13,32 @@ import pytest
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-# No test depends on, or fills, what the user has fetched.
+# No test depends on, or fills, what the user has fetched. Only the language model that the installation unpacked is
+# taken from there: unpacking it again is half a minute.
+_users = Path(os.environ.get("AFFECT_LIGHTNING_CACHE") or Path.home() / ".cache" / "affect-lightning")
 _cache = tempfile.TemporaryDirectory(prefix="affect-lightning-cache-")
 atexit.register(_cache.cleanup)
+for _unpacked in _users.glob("smollm2-135m-*"):
+    Path(_cache.name, _unpacked.name).symlink_to(_unpacked.resolve())
 os.environ["AFFECT_LIGHTNING_CACHE"] = _cache.name
+
+# Processes of the method `forkserver` begin as copies of one that has imported all this: not one import each.
+multiprocessing.set_forkserver_preload(
+    [
+        "affect_lightning.command_line.trainer_commands",
+        "affect_lightning.data.inspection.clip_check",
+        "affect_lightning.data.streaming.packing",
+        "affect_lightning_plugins.language_models.tiny",
+        "affect_lightning_plugins.video_encoders.tiny_video",
+        "affect_lightning_plugins.audio_encoders.tiny_audio",
+        "affect_lightning_plugins.pre_fusions.attention",
+        "affect_lightning_plugins.label_extractors.rules",
+        "litdata.streaming.downloader",
+        "litdata.streaming.writer",
+        "tensorboard.summary.writer.event_file_writer",
+        "transformers.models.qwen2.modeling_qwen2",
+    ]
+)
 
 
 # Files that take a minute or more, the longest first: started last, each would keep one processor waiting for it.

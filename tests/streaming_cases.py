@@ -17,7 +17,7 @@ import numpy as np
 from affect_lightning.contracts import ClipBatch, ClipRecord
 from affect_lightning.data.dataset import ClipDataset, ReadingOptions
 from affect_lightning.data.faces import FaceCropper
-from affect_lightning.data.loading import BatchPlan, ClipLoader
+from affect_lightning.data.loading import BatchPlan, ClipLoader, WorkerStart
 from affect_lightning.data.quarantine import Quarantine
 from affect_lightning.data.questions import QuestionDraw
 from affect_lightning.data.streaming.packed_clips import PackedClips, open_packed_set
@@ -26,14 +26,6 @@ from affect_lightning.plugin_loading import build_part
 from clip_making import tone, write_clip, write_wav
 
 OPTIONS = ReadingOptions(frozenset({"audio", "face", "frame"}), frame_count=3, crop_size=16)
-
-# What a process of these tests needs, loaded once by multiprocessing's fork server.
-PRELOADED = [
-    "affect_lightning.data.loading",
-    "affect_lightning.data.streaming.packing",
-    "litdata.streaming.writer",
-    "litdata.streaming.downloader",
-]
 
 
 def write_records(folder: Path, count: int = 12) -> list[ClipRecord]:
@@ -100,6 +92,7 @@ def make_loader(
     options: ReadingOptions = OPTIONS,
     quarantine: Quarantine | None = None,
     window: int = 2,
+    worker_start: WorkerStart = "forkserver",
     **plan: Any,
 ) -> ClipLoader:
     values = {"batch_size": 2, "shuffle": True, "seed": 5, "rank": 0, "world_size": 1, "balance": "natural", **plan}
@@ -107,7 +100,8 @@ def make_loader(
         made: Any = PackedSource("x", window=window).plan(clips, length_pool=0, **values)  # type: ignore[arg-type]
     else:
         made = BatchPlan(len(clips), **values)  # type: ignore[arg-type]
-    return ClipLoader(make_dataset(clips, options), made, quarantine or Quarantine(max_bad_share=1.0), workers=workers)
+    dataset, bad = make_dataset(clips, options), quarantine or Quarantine(max_bad_share=1.0)
+    return ClipLoader(dataset, made, bad, workers=workers, worker_start=worker_start)
 
 
 def contents(batch: ClipBatch) -> list[Any]:

@@ -29,7 +29,7 @@ CLIPS = 20 * KILLS
 @pytest.mark.timeout(300)
 def test_a_dying_process_names_its_piece() -> None:
     pieces = ["a", "segfault", "b", "killed", "hang", "c", "exit", "defect", "memory", "d", *"efgh"]
-    outcomes = list(SurvivingPool(dangerous, workers=2, seconds=20.0).run(pieces))
+    outcomes = list(SurvivingPool(dangerous, workers=2, seconds=10.0, start="forkserver").run(pieces))
     assert sorted(outcome.piece for outcome in outcomes) == sorted(pieces)
     failures = {outcome.piece: outcome.failure for outcome in outcomes if outcome.failure}
     assert {outcome.piece: outcome.result for outcome in outcomes if not outcome.failure} == {
@@ -38,7 +38,7 @@ def test_a_dying_process_names_its_piece() -> None:
     assert failures == {
         "segfault": "the process that read it was ended by SIGSEGV, a crash in a decoder",
         "killed": "the process that read it was ended by SIGKILL, probably for want of memory",
-        "hang": "it took longer than 20 seconds, and was ended",
+        "hang": "it took longer than 10 seconds, and was ended",
         "exit": "the process that read it ended with exit code 3",
         "defect": "IndexError: list index out of range",
         "memory": "MemoryError: ",

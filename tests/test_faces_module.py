@@ -112,7 +112,7 @@ def test_any_cache_and_any_number_of_workers_give_the_same_batches(make: Any, tm
     warm, detector = make(uneven)
     assert contents(warm) == expected
     assert detector.calls == 0
-    apart, detector = make(uneven, workers=2, cache_folder=tmp_path / "another")
+    apart, detector = make(uneven, workers=2, worker_start="forkserver", cache_folder=tmp_path / "another")
     assert contents(apart) == expected
     assert detector.calls == 0  # the workers have copies of it
     shared, detector = make(uneven, cache_folder=tmp_path / "another")

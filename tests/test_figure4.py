@@ -69,7 +69,6 @@ def test_every_combination_builds_and_takes_a_step(
 ) -> None:
     values: Any = read_configuration(by_yaml(video, audio, fusion, folders)).model.as_dict()
     assert (values["video_encoder"]["name"], values["audio_encoder"]["name"]) == (VIDEO[video][0], AUDIO[audio][0])
-    assert read_configuration(by_words(video, audio, fusion, folders)).model.as_dict() == values
 
     module = AffectGPTModule(**values)
     module.configure_model()
@@ -89,7 +88,23 @@ def test_every_combination_builds_and_takes_a_step(
     assert any(name.startswith("language_model.") for name in moved)
     assert any(name.startswith("pre_fusion.") for name in moved) == (fusion != "none")
     assert frozen
-    assert all(torch.equal(value, network.state_dict()[name]) for name, value in frozen.items())
+    afterwards = network.state_dict()
+    assert all(torch.equal(value, afterwards[name]) for name, value in frozen.items())
+
+
+PAIRS = [
+    (video, audio, FUSIONS[(row + column) % len(FUSIONS)])
+    for row, video in enumerate(VIDEO)
+    for column, audio in enumerate(AUDIO)
+]
+
+
+@pytest.mark.parametrize(("video", "audio", "fusion"), PAIRS)
+def test_the_command_line_says_what_the_files_say(
+    video: str, audio: str, fusion: str, folders: dict[str, Path]
+) -> None:
+    ways = [read_configuration(make(video, audio, fusion, folders)).model for make in (by_yaml, by_words)]
+    assert ways[0].as_dict() == ways[1].as_dict()
 
 
 def fit_words(words: list[str], corpus: Path, out: Path) -> list[str]:

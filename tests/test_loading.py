@@ -49,7 +49,8 @@ def make_loader(records: Sequence[ClipRecord], workers: int = 0, quarantine: Qua
     cropper = FaceCropper(build_part("face_detectors", "none"), 16)
     plan = {"batch_size": 2, "shuffle": True, "seed": 5, **plan}
     dataset = ClipDataset(records, options, QuestionDraw(seed=5), cropper)
-    return ClipLoader(dataset, BatchPlan(len(records), **plan), quarantine or Quarantine(), workers=workers)
+    bad = quarantine or Quarantine()
+    return ClipLoader(dataset, BatchPlan(len(records), **plan), bad, workers=workers, worker_start="forkserver")
 
 
 def contents(batch: ClipBatch) -> list[Any]:

@@ -109,7 +109,7 @@ def test_two_processes_equal_one(real: bool, tmp_path: Path, request: pytest.Fix
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    other = mp.get_context("spawn").Process(target=work, args=(1, port, reference, str(tmp_path)))
+    other = mp.get_context("forkserver").Process(target=work, args=(1, port, reference, str(tmp_path)))
     other.start()
     work(0, port, reference, str(tmp_path))
     other.join()

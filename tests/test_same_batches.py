@@ -58,8 +58,8 @@ def test_workers_and_caches_change_nothing(corpus: Path, tmp_path: Path) -> None
     runs = {
         "warm": batches_of(corpus, tmp_path / "main"),
         "one worker, cold": batches_of(corpus, tmp_path / "one", workers=1),
-        "two workers, cold": batches_of(corpus, tmp_path / "two", workers=2),
-        "two workers, warm": batches_of(corpus, tmp_path / "main", workers=2),
+        "two workers, cold": batches_of(corpus, tmp_path / "two", workers=2, worker_start="forkserver"),
+        "two workers, warm": batches_of(corpus, tmp_path / "main", workers=2, worker_start="forkserver"),
         "two threads, cold": batches_of(corpus, tmp_path / "threads", reading_threads=2),
     }
     assert {name: differences(cold, batches) for name, batches in runs.items()} == {name: [] for name in runs}

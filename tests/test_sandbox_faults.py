@@ -43,6 +43,7 @@ def test_reading(planted: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
         batch_size=1,
         describe_share=1.0,
         workers=2,
+        worker_start="forkserver",
         validation_share=0.0,
         face_detector=DETECTOR,
         cache_folder=tmp_path / "boxes",

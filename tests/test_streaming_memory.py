@@ -20,7 +20,7 @@ ALLOWED_BYTES_A_CLIP = 500
 
 
 def test_memory_grows_by_a_small_index_only(repository: Path) -> None:
-    many = int(os.environ.get("AFFECT_MANY_CLIPS", "200000"))
+    many = int(os.environ.get("AFFECT_MANY_CLIPS", "50000"))
     command = [sys.executable, str(repository / "benchmarks" / "streaming.py"), "memory", "--workers", "1"]
     done = subprocess.run([*command, "--clips", "1000", str(many)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -40,7 +40,7 @@ from streaming_cases import make_loader, tiny_records
 from affect_lightning.data.dataset import ReadingOptions
 if __name__ == "__main__":
     records = [replace(record, description="x" * 400_000) for record in tiny_records(400)]
-    for batch in make_loader(records, 2, ReadingOptions(frozenset()), batch_size=4):
+    for batch in make_loader(records, 2, ReadingOptions(frozenset()), worker_start="spawn", batch_size=4):
         print([process.pid for process in multiprocessing.active_children()], flush=True)
         time.sleep(600)
 """

@@ -22,7 +22,7 @@ from affect_lightning.data.streaming.packed_clips import open_packed_set
 from affect_lightning.data.streaming.packing import pack_clips
 from affect_lightning.errors import ConfigurationError, DataError
 from clip_making import write_test_set, write_training_set
-from streaming_cases import PRELOADED, pack_tiny, tiny_records
+from streaming_cases import pack_tiny, tiny_records
 
 pytest.importorskip("litdata", reason="litdata is not installed: pip install 'affect-lightning[streaming]'")
 
@@ -40,7 +40,6 @@ def test_killed_at_random_moments_it_loses_and_repeats_nothing(tmp_path: Path) -
     count = 400
     folder, whole = tmp_path / "killed", tmp_path / "whole"
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
     drawn = random.Random(7)
     reached: list[int] = []
     for _ in range(KILLS):

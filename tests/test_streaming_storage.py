@@ -20,7 +20,6 @@ from affect_lightning.data.streaming.packed_source import PackedSource
 from affect_lightning.data.streaming.packing import pack_clips
 from affect_lightning.errors import ConfigurationError, DataError
 from streaming_cases import (
-    PRELOADED,
     contents,
     make_loader,
     open_first_clip,
@@ -77,7 +76,7 @@ def test_storage_gives_the_batches_of_the_folder(
 def test_workers_fetch_each_shard_once(storage: tuple[Counter[str], set[str]], tmp_path: Path) -> None:
     requests, _ = storage
     clips = opened(tmp_path, "tiny")
-    names = [name for batch in make_loader(clips, 2, TEXT, batch_size=5) for name in batch.names]
+    names = [name for batch in make_loader(clips, 2, TEXT, worker_start="spawn", batch_size=5) for name in batch.names]
     assert sorted(names) == [f"clip{index:06}" for index in range(400)]
     assert len(clips.manifest.shards) > 20
     assert shard_requests(requests) == {f"chunk-0-{shard}.bin": 1 for shard in range(len(clips.manifest.shards))}
@@ -169,7 +168,6 @@ def test_a_cache_that_is_too_small_is_told(storage: tuple[Counter[str], set[str]
 def test_processes_share_the_cache(storage: tuple[Counter[str], set[str]], tmp_path: Path) -> None:
     requests, _ = storage
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
     environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     processes = [
         context.Process(target=open_first_clip, args=("s3://bucket/sets/tiny", tmp_path, environment)) for _ in range(4)

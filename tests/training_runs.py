@@ -19,18 +19,6 @@ from step_recorder import recorded
 TINY = Path(__file__).parent / "tiny.yaml"
 LONGEST = 300.0  # seconds; only a hanging run takes so long
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(
-    [
-        "affect_lightning.command_line.trainer_commands",
-        "affect_lightning_plugins.language_models.tiny",
-        "affect_lightning_plugins.video_encoders.tiny_video",
-        "affect_lightning_plugins.audio_encoders.tiny_audio",
-        "affect_lightning_plugins.pre_fusions.attention",
-        "affect_lightning_plugins.label_extractors.rules",
-        "transformers.models.qwen2.modeling_qwen2",
-        "tensorboard.summary.writer.event_file_writer",
-    ]
-)
 
 
 def write_corpus(root: Path, clips: int = 10) -> Path:
