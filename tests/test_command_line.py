@@ -19,7 +19,9 @@ def program(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("words", [("--help",), ("--version",), ("plugins",), ("plugins", "--json")])
+@pytest.mark.parametrize(
+    "words", [("--help",), ("--version",), ("plugins",), ("plugins", "--json"), ("fit", "--model.pre_fusion.help")]
+)
 def test_quick_commands_need_no_torch(words: tuple[str, ...]) -> None:
     code = (
         "import sys\nfrom affect_lightning.command_line.program import main\n"
@@ -29,6 +31,17 @@ def test_quick_commands_need_no_torch(words: tuple[str, ...]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_plugin_s_options_are_shown_without_lightning() -> None:
+    code = (
+        "import sys\nfrom affect_lightning.command_line.program import main\n"
+        "code = main(['fit', '--model.pre_fusion.help', 'qformer'])\n"
+        "assert 'lightning' not in sys.modules\nraise SystemExit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--model.pre_fusion.OPTION VALUE" in done.stdout
 
 
 def test_help_lists_every_command() -> None:

@@ -70,6 +70,14 @@ def _overall_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _explained_plugin(words: Sequence[str]) -> str:
+    """What `--model.pre_fusion.help NAME` asks for, answered before Lightning is imported; else empty."""
+    from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
+
+    asked = take_plugin_words(words)[2]
+    return plugin_help(asked) if asked is not None else ""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -85,6 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Only the first word is ours: the rest belongs to the command, `--help` included.
         chosen = parser.parse_args(words[:1]).command
         command = COMMANDS[chosen]
+        if command.trains and (explained := _explained_plugin(words)):
+            print(explained)
+            return 0
         module = importlib.import_module(f"affect_lightning.command_line.{command.module}")
         return int(module.run(words if command.trains else words[1:]) or 0)
     except AffectLightningError as error:

@@ -26,7 +26,6 @@ from affect_lightning.command_line.plugin_arguments import (
     ChoiceOverride,
     installed_names,
     override_words,
-    plugin_help,
     take_plugin_words,
 )
 from affect_lightning.command_line.resuming import choose_strategy, find_last_checkpoint
@@ -237,10 +236,7 @@ def run(words: Sequence[str]) -> int:
     Raises:
         AffectLightningError: A mistake of the user's, in one paragraph.
     """
-    rest, overrides, asked = take_plugin_words(words)
-    if asked is not None:
-        print(plugin_help(asked))
-        return 0
+    rest, overrides, _ = take_plugin_words(words)  # `program.py` has answered a question for a plugin's options
     if checkpoint_missing := _missing_checkpoint(rest):
         raise ConfigurationError(checkpoint_missing)
     silence_expected_warnings()
