@@ -19,7 +19,7 @@ from affect_lightning.errors import AffectLightningError, ConfigurationError
 CONFIGURATION = Path("experiments") / "sandbox.yaml"
 SHORT_CLIPS = 480
 LONG_CLIPS = 900
-LONG_STEPS = 720
+LONG_STEPS = 880
 
 
 @dataclass(frozen=True)
