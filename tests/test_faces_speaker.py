@@ -97,7 +97,7 @@ def test_the_speaker_of_planted_two_face_clips(tmp_path: Path) -> None:
     """The generator's truth is read here only; sizes overlap by design: by size alone 92 to 93% would be right."""
     from affect_lightning.sandbox.generation import generate_sandbox
 
-    generate_sandbox(tmp_path / "two", clips=30, test_clips=1, seed=0, workers=1, faults=1.0, fault_kinds=["two_faces"])
+    generate_sandbox(tmp_path / "two", clips=40, test_clips=1, seed=0, workers=1, faults=1.0, fault_kinds=["two_faces"])
     share, wrong = chosen_share(tmp_path / "two")
     assert share >= 0.95, wrong
 

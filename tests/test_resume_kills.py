@@ -13,7 +13,7 @@ import torch
 from step_recorder import recorded
 from training_runs import Run, checkpoint, words, write_corpus
 
-KILLS = int(os.environ.get("AFFECT_RESUME_KILLS", "3"))  # 20 for the figure in docs/training.md
+KILLS = int(os.environ.get("AFFECT_RESUME_KILLS", "4"))  # 20 for the figure in docs/training.md
 STEPS = max(24, 6 * KILLS)
 
 

@@ -20,7 +20,7 @@ ALLOWED_BYTES_A_CLIP = 500
 
 
 def test_memory_grows_by_a_small_index_only(repository: Path) -> None:
-    many = int(os.environ.get("AFFECT_MANY_CLIPS", "50000"))
+    many = int(os.environ.get("AFFECT_MANY_CLIPS", "200000"))
     command = [sys.executable, str(repository / "benchmarks" / "streaming.py"), "memory", "--workers", "1"]
     done = subprocess.run([*command, "--clips", "1000", str(many)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
