@@ -110,8 +110,7 @@ def _install(release: OfficialRelease, contents: Mapping[str, bytes]) -> Path:
         write_whole_files({release.folder / name: content for name, content in contents.items()})
     except OSError as error:
         raise DataError(
-            f"{error.filename} could not be written: {error.strerror or error}. What was there is as it was before. Free "
-            f"space, or choose another cache folder with the environment variable {CACHE_VARIABLE}, and run the command "
-            f"again."
+            f"{release.folder} could not be written: {error.strerror or error}. Free space, or choose another cache folder "
+            f"with the environment variable {CACHE_VARIABLE}, and run the command again."
         ) from error
     return release.folder
