@@ -56,7 +56,9 @@ def test_every_requirement_has_one_floor() -> None:
 
 def test_the_page_explains_every_floor() -> None:
     page = (ROOT / "docs" / "versions.md").read_text(encoding="utf-8")
-    rows = {canonicalize_name(name): version for name, version in re.findall(r"^\| `([\w.-]+)` \| (\S+) \|", page, re.M)}
+    rows = {
+        canonicalize_name(name): version for name, version in re.findall(r"^\| `([\w.-]+)` \| (\S+) \|", page, re.M)
+    }
     wanted = {
         canonicalize_name(requirement.name): floor(requirement)
         for requirements in declared(without=TOOLS).values()

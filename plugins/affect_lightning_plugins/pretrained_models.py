@@ -257,7 +257,7 @@ class ModelSource:
             model_class.__name__,
             missing=_without(report["missing_keys"], dispensable),
             unexpected=_without(report["unexpected_keys"], surplus),
-            mismatched=[entry[0] for entry in report["mismatched_keys"]],
+            mismatched=transformers_versions.mismatched_names(report),
         )
         return model
 

@@ -7,6 +7,7 @@ Used by `pretrained_models.py`, by SigLIP and by the language models. docs/versi
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -69,6 +70,11 @@ def dequantising_options() -> dict[str, Any]:
 
     packed_by_default = getattr(transformers, "GgufConfig", None)
     return {} if packed_by_default is None else {"quantization_config": packed_by_default(dequantize=True)}
+
+
+def mismatched_names(report: Mapping[str, Any]) -> list[str]:
+    """Weights that are stored in another shape, from a loading report: with their shapes since 5.0, names before."""
+    return [entry if isinstance(entry, str) else entry[0] for entry in report["mismatched_keys"]]
 
 
 def has_pooling_head(configuration: Any) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from affect_lightning.errors import ConfigurationError
-from affect_lightning_plugins.transformers_versions import name_backbone
+from affect_lightning_plugins.transformers_versions import mismatched_names, name_backbone
 
 # Families whose published files bring Python code of their own, which is never run here; transformers has no class.
 _NEEDS_CODE = ("baichuan",)
@@ -90,7 +90,7 @@ def load_causal_model(source: str, **options: Any) -> Any:
     problems = {
         "missing": report["missing_keys"],
         "surplus": report["unexpected_keys"],
-        "differently shaped": [entry[0] for entry in report["mismatched_keys"]],
+        "differently shaped": mismatched_names(report),
     }
     found = [f"{kind}: {', '.join(sorted(map(str, keys))[:8])}" for kind, keys in problems.items() if keys]
     if found:
