@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from affect_lightning.command_line.experiment_files import find_experiment
 from affect_lightning.command_line.tables import format_table
-from affect_lightning.errors import AffectLightningError, ConfigurationError
+from affect_lightning.errors import AffectLightningError
 
-CONFIGURATION = Path("experiments") / "sandbox.yaml"
+CONFIGURATION = "sandbox"
 SHORT_CLIPS = 480
 LONG_CLIPS = 900
 LONG_STEPS = 880
@@ -31,7 +32,7 @@ class DemoPlan:
     clips: int
     test_clips: int
     steps: int | None
-    configuration: Path
+    configuration: str
 
     @property
     def corpus(self) -> Path:
@@ -41,7 +42,7 @@ class DemoPlan:
     def trainer_words(self, version: str) -> list[str]:
         """Options that fit and test share."""
         words = [
-            *("--config", str(self.configuration), "--seed_everything", str(self.seed)),
+            *("--config", self.configuration, "--seed_everything", str(self.seed)),
             *("--data.train_root", str(self.corpus), "--data.benchmark_root", str(self.corpus)),
             *("--trainer.logger.init_args.save_dir", str(self.out / "runs")),
             *("--trainer.logger.init_args.version", version),
@@ -100,13 +101,10 @@ def _plan(arguments: Sequence[str]) -> tuple[DemoPlan, bool]:
     parser.add_argument("--test-clips", type=int, default=20, help="clips in each test set (default: 20)")
     parser.add_argument("--steps", type=int, default=None, help="training steps (default: those of the YAML)")
     parser.add_argument("--long", action="store_true", help="more clips and steps, meant for 25 minutes instead of 10")
-    parser.add_argument("--config", type=Path, default=CONFIGURATION, help=f"experiment (default: {CONFIGURATION})")
+    parser.add_argument("--config", default=CONFIGURATION, help="experiment, a name or a file (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output at the end")
     options = parser.parse_args(arguments)
-    if not options.config.is_file():
-        raise ConfigurationError(
-            f"There is no {options.config}. Run the demo in a clone of the repository, or name an experiment with --config."
-        )
+    find_experiment(options.config)
     plan = DemoPlan(
         out=options.out,
         seed=options.seed,
