@@ -53,6 +53,8 @@ class DemoPlan:
 def run(arguments: Sequence[str]) -> int:
     """Generate a corpus, test the untrained model, train, test again, and compare both in one report."""
     plan, as_json = _plan(arguments)
+    with contextlib.redirect_stdout(sys.stderr):
+        _check_installation(plan.configuration)
     started = time.monotonic()
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         runs, report_folder = _go_the_way(plan)
@@ -66,6 +68,23 @@ def run(arguments: Sequence[str]) -> int:
     print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(runs))}")
     print(f"Time:        {minutes:.1f} minutes")
     return 0
+
+
+def _check_installation(configuration: str) -> None:
+    """Say before minutes of work what is not installed, all at once."""
+    from affect_lightning.command_line.carried_models import missing_carriers, missing_of_extra, require_installed
+    from affect_lightning.command_line.plugin_arguments import PLUGIN_OPTIONS
+    from affect_lightning.command_line.trainer_commands import read_configuration
+    from affect_lightning.plugin_loading import split_choice
+
+    section = read_configuration(["--config", configuration])
+    choices = [
+        (group, split_choice(choice)[0])
+        for option, group in PLUGIN_OPTIONS.items()
+        if (choice := section.get(option)) is not None
+    ]
+    of_extra = missing_of_extra("sandbox") if configuration == CONFIGURATION else []
+    require_installed("affect-lightning demo", carriers=missing_carriers(choices), extra="sandbox", of_extra=of_extra)
 
 
 def _go_the_way(plan: DemoPlan) -> tuple[Path, Path]:
