@@ -66,7 +66,7 @@ RULES = {
     f"{CORE}.safe_npz": Rule(libraries=frozenset({"numpy"})),
     f"{CORE}.__main__": Rule(core("command_line")),
     f"{PLUGINS}.label_extractors": Rule((*core("contracts", "metrics", "prompting"), f"{PLUGINS}.language_models")),
-    PLUGINS: Rule((*core("contracts"), f"{PLUGINS}.pretrained_models")),
+    PLUGINS: Rule((*core("contracts"), f"{PLUGINS}.pretrained_models", f"{PLUGINS}.transformers_versions")),
     CORE: Rule(libraries=frozenset()),
 }
 

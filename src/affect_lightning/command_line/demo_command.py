@@ -18,6 +18,7 @@ from affect_lightning.command_line.tables import format_table
 from affect_lightning.errors import AffectLightningError
 
 CONFIGURATION = "sandbox"
+RUNS = "sandbox"  # of the folder of its runs, whatever the experiment
 SHORT_CLIPS = 480
 LONG_CLIPS = 900
 LONG_STEPS = 880
@@ -45,7 +46,7 @@ class DemoPlan:
             *("--config", self.configuration, "--seed_everything", str(self.seed)),
             *("--data.train_root", str(self.corpus), "--data.benchmark_root", str(self.corpus)),
             *("--trainer.logger.init_args.save_dir", str(self.out / "runs")),
-            *("--trainer.logger.init_args.version", version),
+            *("--trainer.logger.init_args.name", RUNS, "--trainer.logger.init_args.version", version),
         ]
         return words if self.steps is None else [*words, "--trainer.max_steps", str(self.steps)]
 
@@ -89,7 +90,7 @@ def _check_installation(configuration: str) -> None:
 
 def _go_the_way(plan: DemoPlan) -> tuple[Path, Path]:
     """Run the commands; returns the folder of the runs and that of the comparison."""
-    runs = plan.out / "runs" / "sandbox"
+    runs = plan.out / "runs" / RUNS
     untrained = _unused(runs, f"untrained-seed{plan.seed}")
     trained = _unused(runs, f"trained-seed{plan.seed}")
     _do(
