@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import hashlib
 import os
 import re
@@ -38,12 +37,8 @@ def test_a_lock_names_one_version_of_each_package_with_its_hashes(name: str) -> 
 
 def declared(extras: tuple[str, ...]) -> list[Requirement]:
     """What setup.cfg asks for: always, and with these extras."""
-    parser = configparser.ConfigParser(interpolation=None)
-    parser.read(grounds.REQUIREMENTS.parent / "setup.cfg", encoding="utf-8")
-    texts = parser["options"]["install_requires"].split("\n")
-    for extra in extras:
-        texts += parser["options.extras_require"][extra].split("\n")
-    return [Requirement(text) for text in texts if text.strip() and not text.strip().startswith("#")]
+    sections = grounds.declared_requirements()
+    return [one for name in ("install_requires", *extras) for one in sections[name]]
 
 
 def active(requirement: Requirement, python: str) -> bool:
@@ -82,13 +77,6 @@ def test_the_lowest_ground_has_each_declared_floor_itself(python: str) -> None:
         if of_this and not any(Requirement(f"{name}=={floor}").specifier.contains(versions[name]) for floor in of_this)
     }
     assert not above, "the lowest version is not the floor: raise the floor in setup.cfg, or run `make lock`"
-
-
-def test_every_requirement_has_a_floor() -> None:
-    parser = configparser.ConfigParser(interpolation=None)
-    parser.read(grounds.REQUIREMENTS.parent / "setup.cfg", encoding="utf-8")
-    everything = declared(tuple(parser["options.extras_require"]))
-    assert [str(one) for one in everything if not re.search(r">=|==", str(one.specifier))] == []
 
 
 def test_the_smaller_lock_is_part_of_the_larger() -> None:
