@@ -6,6 +6,7 @@ import atexit
 import gc
 import multiprocessing
 import os
+import runpy
 import tempfile
 from pathlib import Path
 
@@ -69,20 +70,16 @@ def pytest_unconfigure() -> None:
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-def reference_folder() -> Path | None:
-    """The folder of reference data, or None where it is absent."""
-    named = os.environ.get("AFFECT_REFERENCE_DIR")
-    folder = Path(named) if named else REPOSITORY.parent / "shared" / "reference"
-    return folder if folder.is_dir() else None
-
-
 @pytest.fixture
 def reference() -> Path:
-    """The folder of reference data; skips the test where it is absent."""
-    folder = reference_folder()
-    if folder is None:
-        pytest.skip("reference data absent: set AFFECT_REFERENCE_DIR or put it at ../shared/reference")
-    return folder
+    """The folder of reference data. Where it is absent the test is skipped, with AFFECT_REQUIRE_REFERENCE=1 it fails."""
+    found = runpy.run_path(str(REPOSITORY / "benchmarks" / "reference_data.py"))  # the one place that looks for it
+    try:
+        return found["reference_folder"]()
+    except found["ReferenceMissingError"] as error:
+        if os.environ.get("AFFECT_REQUIRE_REFERENCE") == "1":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
 
 
 @pytest.fixture

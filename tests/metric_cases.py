@@ -21,7 +21,7 @@ LABEL_FILES = {"mer2023": ("mer2023-dataset-process/label-6way.npz", "test1_corp
 
 
 class PlainTaxonomy:
-    """The official tables in dicts, by the words of PAPER.md."""
+    """The official tables in dicts, by the rules of the authors' released metric (paper, Section 4)."""
 
     def __init__(self, folder: Path) -> None:
         import openpyxl

@@ -74,4 +74,4 @@ def test_without_reference_data_the_scripts_say_so(repository: Path, tmp_path: P
         env={**os.environ, "AFFECT_REFERENCE_DIR": str(tmp_path / "nowhere")},
     )
     assert done.returncode == 2
-    assert "set AFFECT_REFERENCE_DIR" in done.stderr
+    assert "Set AFFECT_REFERENCE_DIR" in done.stderr
