@@ -56,7 +56,7 @@ def main(folder: Path, count: int) -> None:
     checking = Checking(SlowChecker(folder / "checked.log"), "settings", 2, 60.0)  # type: ignore[arg-type]
     with Journal(folder / "journal.jsonl") as journal:
         checks = check_clips(clips, checking, journal)
-    (folder / "done.txt").write_text("\n".join(f"{check.name} {check.stage}" for check in checks))
+    (folder / "done.txt").write_text("\n".join(f"{check.name} {check.stage}" for check in checks), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ def plain_sentiment(predictions: list[str], truths: list[float]) -> tuple[float,
 @cache
 def expected(reference: Path) -> dict[str, Any]:
     """Figures of the authors' own metric."""
-    return json.loads((reference / "expected.json").read_text())
+    return json.loads((reference / "expected.json").read_text(encoding="utf-8"))
 
 
 def official_truth(reference: Path, key: str) -> dict[str, Any]:

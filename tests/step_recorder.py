@@ -36,7 +36,7 @@ class StepRecorder(Callback):
             "norm": float(trainer.callback_metrics["train/gradient_norm"]) if stepped else None,
             "rate": trainer.optimizers[0].param_groups[0]["lr"],
         }
-        with (self.folder / f"steps-{trainer.global_rank}.jsonl").open("a") as file:
+        with (self.folder / f"steps-{trainer.global_rank}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -74,5 +74,5 @@ def recorded(folder: Path, rank: int = 0) -> list[dict[str, Any]]:
     path = folder / f"steps-{rank}.jsonl"
     if not path.exists():
         return []
-    lines = path.read_text().splitlines(keepends=True)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("\n")]

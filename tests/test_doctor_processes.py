@@ -143,7 +143,7 @@ def test_a_changed_clip_is_another_clip(tmp_path: Path) -> None:
 
 
 def test_a_journal_that_cannot_be_written_is_told_of(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with (
         pytest.raises(DataError, match="The journal .* cannot be used: File exists.*--cache"),
         Journal(tmp_path / "file" / "journal.jsonl"),

@@ -103,7 +103,7 @@ def test_the_users_folder_follows_the_system(monkeypatch: pytest.MonkeyPatch) ->
 def test_data_that_cannot_be_written_use_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AFFECT_LIGHTNING_CACHE", str(tmp_path / "user"))
     source, detector = clip(tmp_path / "set" / "video"), ScriptedDetector(BOXES)
-    (tmp_path / "set" / "face_boxes").write_text("a file where the folder should be")
+    (tmp_path / "set" / "face_boxes").write_text("a file where the folder should be", encoding="utf-8")
     for _ in range(2):
         FaceCropper(detector, 28, BoxCache()).crop(FRAMES, MASK, source)
     assert detector.calls == 1
@@ -112,7 +112,7 @@ def test_data_that_cannot_be_written_use_the_users_folder(tmp_path: Path, monkey
 
 def test_no_folder_at_all_is_warned_of_once(tmp_path: Path) -> None:
     source, detector = clip(tmp_path), ScriptedDetector([[]])
-    (tmp_path / "boxes").write_text("a file where the folder should be")
+    (tmp_path / "boxes").write_text("a file where the folder should be", encoding="utf-8")
     cropper = FaceCropper(detector, 28, BoxCache(tmp_path / "boxes"))
     with pytest.warns(UserWarning, match="set cache_folder to a folder"):
         cropper.crop(FRAMES[:1], MASK[:1], source)

@@ -238,7 +238,9 @@ def loaded_by(program: str, after: str = "pass") -> set[str]:
     """Names of the modules that a program loads beyond those of the one before it, in a fresh interpreter."""
     lines = ["import json, sys", after, "before = set(sys.modules)", program]
     lines.append("print(json.dumps(sorted(set(sys.modules) - before)))")
-    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
 

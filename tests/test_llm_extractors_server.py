@@ -321,7 +321,7 @@ print(labels == [["calm"]] * count)
 
 
 def start(words: Sequence[str]) -> subprocess.Popen[str]:
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "encoding": "utf-8"}
     return subprocess.Popen([sys.executable, "-c", RUN, *words], env=dict(os.environ), **pipes)
 
 
@@ -403,6 +403,6 @@ def test_plugins_command_shows_the_options(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_cache_that_cannot_be_written_is_named(server: ChatTestServer, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(DataError, match=r"cannot be (kept|read).*cache_dir"):
         extractor(server, tmp_path / "file").extract(["x"])

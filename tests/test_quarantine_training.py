@@ -127,7 +127,7 @@ def test_the_first_ten_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"12 of 1100 clips.*The first 10: .*\[10\] clip10 ") as caught:
         quarantine.admit(BadClip("clip12", "made", "/x", "video", "no."), 1100)
     assert "clip11" not in str(caught.value)
-    assert len((tmp_path / "quarantine.jsonl").read_text().splitlines()) == 12
+    assert len((tmp_path / "quarantine.jsonl").read_text(encoding="utf-8").splitlines()) == 12
 
 
 def test_the_default_limit_is_one_percent() -> None:
@@ -175,13 +175,14 @@ if __name__ == "__main__":
 
 def test_a_killed_worker_is_told_of(corpus: Path, tmp_path: Path) -> None:
     script = tmp_path / "killed_worker.py"
-    script.write_text(KILLED_WORKER)
+    script.write_text(KILLED_WORKER, encoding="utf-8")
     ended = subprocess.run(
         [sys.executable, str(script), str(corpus)],
         capture_output=True,
         text=True,
         timeout=90,
         check=False,
+        encoding="utf-8",
     )
     told = r"told: A worker process that reads clips died or hangs: DataLoader worker.*doctor"
     assert len(re.findall(told, ended.stdout)) == 2, ended.stdout + ended.stderr

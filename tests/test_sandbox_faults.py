@@ -67,7 +67,9 @@ def test_reading(planted: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
 def test_the_doctor(planted: tuple[Path, dict[str, str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root, kinds = planted
     config = tmp_path / "detector.yaml"
-    config.write_text(json.dumps({"data": {"face_detector": DETECTOR, "cache_folder": str(tmp_path / "boxes")}}))
+    config.write_text(
+        json.dumps({"data": {"face_detector": DETECTOR, "cache_folder": str(tmp_path / "boxes")}}), encoding="utf-8"
+    )
     words = ["--config", str(config), "--data", str(root), "--cache", str(tmp_path), "--workers", "2"]
     code = main(["doctor", *words, "--taxonomy", "builtin", "--json"])
     findings = json.loads(capsys.readouterr().out)["findings"]

@@ -22,7 +22,9 @@ ALLOWED_BYTES_A_CLIP = 500
 def test_memory_grows_by_a_small_index_only(repository: Path) -> None:
     many = int(os.environ.get("AFFECT_MANY_CLIPS", "200000"))
     command = [sys.executable, str(repository / "benchmarks" / "streaming.py"), "memory", "--workers", "1"]
-    done = subprocess.run([*command, "--clips", "1000", str(many)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "--clips", "1000", str(many)], capture_output=True, text=True, check=False, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stderr
     small, large = (json.loads(line) for line in done.stdout.splitlines())
     assert (small["clips"], large["clips"]) == (1000, many)
@@ -48,8 +50,10 @@ if __name__ == "__main__":
 
 def test_workers_end_with_a_killed_parent(tmp_path: Path, repository: Path) -> None:
     program = tmp_path / "program.py"
-    program.write_text(PROGRAM.format(tests=str(repository / "tests")))
-    with subprocess.Popen([sys.executable, str(program)], stdout=subprocess.PIPE, text=True) as process:
+    program.write_text(PROGRAM.format(tests=str(repository / "tests")), encoding="utf-8")
+    with subprocess.Popen(
+        [sys.executable, str(program)], stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as process:
         assert process.stdout is not None
         workers = json.loads(process.stdout.readline())
         assert len(workers) == 2
@@ -63,6 +67,6 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path, repository: Path) -> N
 
 def is_running(process: int) -> bool:
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False

@@ -122,7 +122,7 @@ def test_folders_in_use_are_refused(tmp_path: Path) -> None:
     from filelock import FileLock
 
     (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "thesis.tex").write_text("do not touch")
+    (tmp_path / "full" / "thesis.tex").write_text("do not touch", encoding="utf-8")
     with pytest.raises(DataError, match="is not empty and holds no packed set"):
         pack_clips(tiny_records(3), tmp_path / "full")
     (tmp_path / "held" / STAGING).mkdir(parents=True)
@@ -131,7 +131,7 @@ def test_folders_in_use_are_refused(tmp_path: Path) -> None:
         pytest.raises(DataError, match="Another process is packing into"),
     ):
         pack_clips(tiny_records(3), tmp_path / "held")
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(DataError, match="cannot be written"):
         pack_clips(tiny_records(3), tmp_path / "file" / "set")
     with pytest.raises(ConfigurationError, match="There are no clips to pack"):

@@ -208,7 +208,9 @@ def test_nothing_is_left_when_the_process_ends() -> None:
         "assert Path(folder).is_dir()\n"
         "print(folder)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=True, encoding="utf-8"
+    )
     assert not Path(done.stdout.strip()).parent.exists()
 
 

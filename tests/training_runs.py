@@ -117,7 +117,7 @@ class Run:
         return self.wait_for(lambda: any(row["step"] >= step for row in recorded(out, rank)))
 
     def text(self) -> str:
-        return self.log.read_text(errors="replace")
+        return self.log.read_text(errors="replace", encoding="utf-8")
 
 
 def _work(command: list[str], log: str, environment: dict[str, str], before: Callable[[], Any] | None) -> None:

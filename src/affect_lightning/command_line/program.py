@@ -8,7 +8,9 @@ stand in modules of their own. Every command is imported only when it is asked f
 from __future__ import annotations
 
 import argparse
+import codecs
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,6 +80,22 @@ def _explained_plugin(words: Sequence[str]) -> str:
     return plugin_help(asked) if asked is not None else ""
 
 
+def _print_any_text() -> None:
+    """Let names and responses in any language be printed, also where the locale is C and Python's UTF-8 mode is off.
+
+    An ASCII stream becomes UTF-8, as Python itself makes it in the C locale (PEP 540); another encoding writes what it
+    lacks as escapes.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if not isinstance(stream, io.TextIOWrapper):
+            continue
+        name = codecs.lookup(stream.encoding).name
+        if name == "ascii":
+            stream.reconfigure(encoding="utf-8", errors=stream.errors)
+        elif name != "utf-8" and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -89,6 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = _overall_parser()
+    _print_any_text()
     try:
         # Only the first word is ours: the rest belongs to the command, `--help` included.
         chosen = parser.parse_args(words[:1]).command
