@@ -53,7 +53,7 @@ def main(folder: Path, count: int) -> None:
     from affect_lightning.data.inspection.media import Checking, check_clips
 
     clips = [ClipRecord(f"clip{number:03}", "made", video=folder / f"clip{number:03}.mp4") for number in range(count)]
-    checking = Checking(SlowChecker(folder / "checked.log"), "settings", 2, 60.0)  # type: ignore[arg-type]
+    checking = Checking(SlowChecker(folder / "checked.log"), "settings", 2, 600.0)  # type: ignore[arg-type]
     with Journal(folder / "journal.jsonl") as journal:
         checks = check_clips(clips, checking, journal)
     (folder / "done.txt").write_text("\n".join(f"{check.name} {check.stage}" for check in checks), encoding="utf-8")

@@ -23,6 +23,7 @@ from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.plugin_loading import build_part
 from clip_making import tone, write_clip, write_wav
 from name_recorder import NameRecorder
+from patience import LONGEST
 
 CLIPS = 7
 
@@ -77,7 +78,7 @@ def test_any_number_of_workers_gives_the_same_batches(records: list[ClipRecord])
 class MeetingDetector(FaceDetector):
     """Waits until two threads detect at once, each with its own copy; finds nothing."""
 
-    meeting = threading.Barrier(2, timeout=20)
+    meeting = threading.Barrier(2, timeout=LONGEST)
     owners: ClassVar[dict[int, int]] = {}
 
     def identity(self) -> str:

@@ -24,6 +24,7 @@ from affect_lightning.data.worker_start import lost_worker
 from affect_lightning.errors import DataError
 from affect_lightning.model.monitoring import TrainingMonitor
 from clip_making import write_clip, write_training_set
+from patience import LONGEST
 
 NAMES = [f"sample_{index:03}" for index in range(16)]
 BROKEN = ("sample_002", "sample_009", "sample_013")
@@ -157,7 +158,7 @@ def kill_one(holds_the_lock):
     next(given)
     iterator = loader._fetcher._iterator
     if holds_the_lock:  # as a worker does that is killed while it looks whether it shall end
-        assert iterator._workers_done_event._cond.acquire(timeout=10)
+        assert iterator._workers_done_event._cond.acquire(timeout=300)
     try:
         os.kill(iterator._workers[0].pid, signal.SIGKILL)
         list(given)
@@ -180,7 +181,7 @@ def test_a_killed_worker_is_told_of(corpus: Path, tmp_path: Path) -> None:
         [sys.executable, str(script), str(corpus)],
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=LONGEST,
         check=False,
         encoding="utf-8",
     )

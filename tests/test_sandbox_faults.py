@@ -32,7 +32,7 @@ def test_the_page_lists_every_kind(repository: Path) -> None:
     assert [kind for kind in KINDS if f"`{kind}`" not in page] == []
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_reading(planted: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     root, kinds = planted
     assert sorted(kinds.values()) == sorted(KINDS)
@@ -63,7 +63,7 @@ def test_reading(planted: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
         assert (batch.questions[0] == question_text("describe")) == (kind != "empty_description")
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_doctor(planted: tuple[Path, dict[str, str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root, kinds = planted
     config = tmp_path / "detector.yaml"

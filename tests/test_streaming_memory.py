@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from patience import LONGEST
+
 pytest.importorskip("litdata", reason="litdata is not installed: pip install 'affect-lightning[streaming]'")
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc, which only Linux has")
 
@@ -59,7 +61,7 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path, repository: Path) -> N
         assert len(workers) == 2
         time.sleep(1)  # the next batches wait to be taken
         process.send_signal(signal.SIGKILL)
-    until = time.monotonic() + 30
+    until = time.monotonic() + LONGEST
     while time.monotonic() < until and any(is_running(worker) for worker in workers):
         time.sleep(0.2)
     assert not [worker for worker in workers if is_running(worker)]

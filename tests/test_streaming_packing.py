@@ -22,6 +22,7 @@ from affect_lightning.data.streaming.packed_clips import open_packed_set
 from affect_lightning.data.streaming.packing import pack_clips
 from affect_lightning.errors import ConfigurationError, DataError
 from clip_making import write_test_set, write_training_set
+from patience import LONGEST
 from streaming_cases import pack_tiny, tiny_records
 
 pytest.importorskip("litdata", reason="litdata is not installed: pip install 'affect-lightning[streaming]'")
@@ -47,7 +48,7 @@ def test_killed_at_random_moments_it_loses_and_repeats_nothing(tmp_path: Path) -
         process.start()
         shards = len(list(folder.glob("chunk-*")))
         wanted = shards + drawn.randint(0, max(1, (80 - shards) // 4))
-        until = time.monotonic() + 120
+        until = time.monotonic() + LONGEST
         while len(list(folder.glob("chunk-*"))) < wanted and process.is_alive() and time.monotonic() < until:
             time.sleep(0.001)
         time.sleep(drawn.random() * 0.01)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from patience import LONGEST
 from step_recorder import recorded
 from training_runs import TINY, Run, checkpoint, words, write_corpus
 
@@ -173,7 +174,7 @@ def test_a_killed_rank_ends_all_ranks(corpus: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(TINY.parent), "OMP_NUM_THREADS": "1"}
     with (tmp_path / "log").open("w", encoding="utf-8") as log:
         run = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-        end = time.monotonic() + 600
+        end = time.monotonic() + LONGEST
         while not any(row["step"] >= 3 for row in recorded(tmp_path, 1)):
             assert run.poll() is None, (tmp_path / "log").read_text(encoding="utf-8")
             assert time.monotonic() < end
@@ -181,7 +182,7 @@ def test_a_killed_rank_ends_all_ranks(corpus: Path, tmp_path: Path) -> None:
         started = children(run.pid)
         victim = next(pid for pid in started if b"RANK=1\0" in Path(f"/proc/{pid}/environ").read_bytes())
         os.kill(victim, signal.SIGKILL)
-        assert run.wait(120) != 0
+        assert run.wait(LONGEST) != 0
     assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]  # nobody waits for the dead
     assert stored(tmp_path)["global_step"] >= 2
 

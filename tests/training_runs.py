@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from clip_making import write_clip, write_training_set
+from patience import LONGEST
 from step_recorder import recorded
 
 TINY = Path(__file__).parent / "tiny.yaml"
-LONGEST = 300.0  # seconds; only a hanging run takes so long
 _context = multiprocessing.get_context("forkserver")
 
 
