@@ -20,7 +20,6 @@ from affect_lightning.contracts import FaceBox
 from affect_lightning.data import box_files
 from affect_lightning.data.box_cache import BoxCache, folder_beside, rounded
 from affect_lightning.data.box_files import GrowingFiles
-from affect_lightning.data.cache_folders import user_cache_folder
 from affect_lightning.data.faces import FaceCropper
 from affect_lightning.data.quarantine import UnreadableClipError
 from face_cases import ScriptedDetector, box
@@ -82,7 +81,6 @@ def test_keys_are_made_of_content_sampling_and_detector(tmp_path: Path) -> None:
 
 def test_boxes_stand_beside_an_official_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AFFECT_LIGHTNING_CACHE", str(tmp_path / "user"))
-    assert user_cache_folder("face_boxes") == tmp_path / "user" / "face_boxes"
     assert folder_beside(Path("set/subvideo-tgt/a.mp4")) == Path("set/face_boxes")
     detector = ScriptedDetector(BOXES)
     official, own = clip(tmp_path / "set" / "video", b"official"), clip(tmp_path / "mine", b"own")
@@ -91,14 +89,6 @@ def test_boxes_stand_beside_an_official_set(tmp_path: Path, monkeypatch: pytest.
     assert detector.calls == 2
     kept = sorted(str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("*.boxes"))
     assert kept == ["set/face_boxes", "user/face_boxes"]
-
-
-def test_the_users_folder_follows_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AFFECT_LIGHTNING_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/scratch/cache")
-    assert user_cache_folder("face_boxes") == Path("/scratch/cache/affect-lightning/face_boxes")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert user_cache_folder("face_boxes") == Path.home() / ".cache" / "affect-lightning" / "face_boxes"
 
 
 def test_data_that_cannot_be_written_use_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

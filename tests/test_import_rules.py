@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = {"affect_lightning": ROOT / "src", "affect_lightning_plugins": ROOT / "plugins"}
 CORE, PLUGINS = SOURCES
 FORBIDDEN_FOLDERS = {"utils", "common", "helpers", "misc"}
-FOR_EVERYBODY = (f"{CORE}.errors", f"{CORE}.processors", f"{CORE}.safe_npz")
+FOR_EVERYBODY = (f"{CORE}.errors", f"{CORE}.processors", f"{CORE}.safe_npz", f"{CORE}.user_cache")
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ RULES = {
     f"{CORE}.command_line": Rule((CORE,)),
     f"{CORE}.errors": Rule(libraries=frozenset()),
     f"{CORE}.processors": Rule(libraries=frozenset()),
+    f"{CORE}.user_cache": Rule(libraries=frozenset()),
     f"{CORE}.safe_npz": Rule(libraries=frozenset({"numpy"})),
     f"{CORE}.__main__": Rule(core("command_line")),
     f"{PLUGINS}.label_extractors": Rule((*core("contracts", "metrics", "prompting"), f"{PLUGINS}.language_models")),

@@ -17,7 +17,7 @@ import torch
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.plugin_loading import build_part
 from affect_lightning_plugins.label_extractors import causal_lm
-from affect_lightning_plugins.label_extractors.answer_cache import AnswerCache, default_cache_folder
+from affect_lightning_plugins.label_extractors.answer_cache import AnswerCache
 from affect_lightning_plugins.label_extractors.causal_lm import CausalLMLabelExtractor
 from affect_lightning_plugins.label_extractors.model_revision import model_revision
 
@@ -334,17 +334,6 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         AnswerCache(tmp_path, "m", {}).add("labels", {"one": "1"})
 
 
-@pytest.fixture
-def _no_cache_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AFFECT_LIGHTNING_CACHE", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", "/home/me")
-
-
-@pytest.mark.usefixtures("_no_cache_variables")
-def test_the_default_folder_is_the_users_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert default_cache_folder() == Path("/home/me/.cache/affect-lightning/label_extractors")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/scratch/cache")
-    assert default_cache_folder() == Path("/scratch/cache/affect-lightning/label_extractors")
-    monkeypatch.setenv("AFFECT_LIGHTNING_CACHE", "~/mine")
-    assert default_cache_folder() == Path("/home/me/mine/label_extractors")
+def test_answers_are_kept_in_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AFFECT_LIGHTNING_CACHE", str(tmp_path))
+    assert AnswerCache(None, "m", {}).path.parent == tmp_path / "label_extractors"

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from affect_lightning import __version__
 from affect_lightning.errors import AffectLightningError
+from affect_lightning.user_cache import keep_libraries_out_of_a_home_that_cannot_be_written
 
 USER_MISTAKE = 2
 INTERRUPTED = 130
@@ -109,6 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _overall_parser()
     _print_any_text()
     try:
+        keep_libraries_out_of_a_home_that_cannot_be_written()
         # Only the first word is ours: the rest belongs to the command, `--help` included.
         chosen = parser.parse_args(words[:1]).command
         command = COMMANDS[chosen]
