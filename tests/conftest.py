@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from affect_lightning.user_cache import keep_libraries_out_of_a_home_that_cannot_be_written
 from grounds import report_ground, set_warning_filters
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -24,6 +25,10 @@ atexit.register(_cache.cleanup)
 for _unpacked in _users.glob("smollm2-135m-*"):
     Path(_cache.name, _unpacked.name).symlink_to(_unpacked.resolve())
 os.environ["AFFECT_LIGHTNING_CACHE"] = _cache.name
+keep_libraries_out_of_a_home_that_cannot_be_written()
+
+# The processor does not decide what is tested: 32 bits, except where a test asks for bf16 (docs/training.md).
+os.environ.setdefault("AFFECT_CPU_BF16", "off")
 
 # Processes of the method `forkserver` begin as copies of one that has imported all this: not one import each.
 multiprocessing.set_forkserver_preload(
@@ -55,6 +60,8 @@ LONG_FILES = (
 def pytest_configure(config: pytest.Config) -> None:
     """Warnings are errors on the locked ground only."""
     set_warning_filters(config)
+    # Tests read with two workers also where a single processor may be used; torch then advises against it.
+    config.addinivalue_line("filterwarnings", "ignore:This DataLoader will create:UserWarning")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

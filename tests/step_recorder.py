@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class StepRecorder(Callback):
-    """A JSON line a step in `folder`: number, loss to the last bit, clips, questions asked by their responses."""
+    """A JSON line a step in `folder`: number, loss to the last bit, clips, questions asked by their responses.
+
+    At the step that a file `halt` in the folder names it waits to be killed.
+    """
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
@@ -40,6 +44,9 @@ class StepRecorder(Callback):
             file.write(json.dumps(row) + "\n")
             file.flush()
             os.fsync(file.fileno())
+        parent, halt = os.getppid(), self.folder / "halt"
+        while halt.exists() and trainer.global_step >= int(halt.read_text(encoding="utf-8")) and os.getppid() == parent:
+            time.sleep(0.02)  # until it is killed
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the statistics of the features as this process has them."""

@@ -63,9 +63,9 @@ def test_processes_that_cannot_start_are_an_error() -> None:
         list(SurvivingPool(Unstartable(), workers=1, seconds=LONGEST).run(["a"]))  # type: ignore[arg-type]
 
 
-def _start(folder: Path) -> subprocess.Popen[bytes]:
+def _start(folder: Path, halt: int = CLIPS + 1) -> subprocess.Popen[bytes]:
     program = Path(__file__).with_name("killable_work.py")
-    return subprocess.Popen([sys.executable, str(program), str(folder), str(CLIPS)], start_new_session=True)
+    return subprocess.Popen([sys.executable, str(program), str(folder), str(CLIPS), str(halt)], start_new_session=True)
 
 
 def _lines(path: Path) -> list[str]:
@@ -90,8 +90,9 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     sessions: set[int] = set()
     for _ in range(KILLS):
         before = len(_lines(tmp_path / "journal.jsonl"))
-        wanted = before + draw.randint(0, CLIPS // (KILLS + 1))
-        process = _start(tmp_path)
+        wanted = min(before + draw.randint(0, CLIPS // (KILLS + 1)), CLIPS - 7)
+        # It never gets through before it is killed, however late this process comes to it.
+        process = _start(tmp_path, min(wanted + 3, CLIPS - 4))
         sessions.add(process.pid)
         while len(_lines(tmp_path / "journal.jsonl")) < wanted and process.poll() is None:
             time.sleep(0.005)

@@ -332,8 +332,12 @@ def start(words: Sequence[str]) -> subprocess.Popen[str]:
 
 
 def test_a_killed_run_loses_what_was_in_flight_and_nothing_else(tmp_path: Path) -> None:
+    killed = threading.Event()
+
     def slowly(prompt: str, earlier: int) -> str:
         time.sleep(0.02)
+        if len(server.prompts) > 200:
+            killed.wait(LONGEST)  # the run never gets through before it is killed
         return '["calm"]'
 
     with serving(slowly) as server:
@@ -342,6 +346,7 @@ def test_a_killed_run_loses_what_was_in_flight_and_nothing_else(tmp_path: Path) 
         while len(server.prompts) < 40 and run.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         run.send_signal(signal.SIGKILL)
+        killed.set()
         _, complaint = run.communicate(timeout=LONGEST)
         assert run.returncode == -signal.SIGKILL, complaint
         while server.at_once and time.monotonic() < deadline:

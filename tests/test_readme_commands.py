@@ -9,6 +9,8 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import warnings
 from functools import partial
 from pathlib import Path
@@ -35,7 +37,8 @@ PLACES = {
 ELSEWHERE = {"tensorboard --logdir runs", "affect-lightning score --suite SAVED"}
 SHORT = ("--trainer.max_steps", "2", "--trainer.log_every_n_steps", "1")
 FEW = ("--data.batch_size", "2", "--model.max_new_tokens", "4", "--trainer.accelerator", "cpu")
-WARNING = re.compile(r"warning|\bdeprecated\b|^W\d{4} |\[W[:\d]", re.IGNORECASE)
+# By Python, Lightning (which leaves the category out), a logger, torch's C++ and onnxruntime.
+WARNING = re.compile(r"warning|\bdeprecated\b|^\S+\.py:\d+: |^W\d{4} |\[W[:\d]", re.IGNORECASE)
 
 
 def readme_commands() -> list[str]:
@@ -94,12 +97,46 @@ def run_all(folder: Path, bf16: str) -> dict[str, str]:
     return printed
 
 
+def warnings_in(text: str) -> list[str]:
+    return [line for line in text.splitlines() if WARNING.search(line)]
+
+
 @pytest.mark.parametrize("bf16", ["on", "off"])
 def test_every_command_runs_and_no_library_warns(bf16: str, tmp_path: Path) -> None:
     printed = run_all(tmp_path, bf16)
     assert len(printed) > (20 if bf16 == "on" else 10)
     assert ("bfloat16" in printed["a second fit"]) == (bf16 == "on")
-    told = [
-        f"{command}: {line}" for command, text in printed.items() for line in text.splitlines() if WARNING.search(line)
-    ]
+    told = [f"{command}: {line}" for command, text in printed.items() for line in warnings_in(text)]
     assert not told, "\n".join(told)
+
+
+def test_importing_warns_of_nothing_either(corpus: Path, tmp_path: Path) -> None:
+    """The commands above start with everything imported; this one begins at the beginning."""
+    roots = ("--data.train_root", str(corpus), "--trainer.logger.init_args.save_dir", str(tmp_path))
+    command = ["fit", "--config", str(TINY), *roots, *SHORT, *FEW, "--data.cache_folder", str(tmp_path / "boxes")]
+    done = subprocess.run(
+        [sys.executable, "-m", "affect_lightning", *command],
+        env={**os.environ, "PYTHONWARNINGS": "default", "AFFECT_CPU_BF16": "on"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "bfloat16" in done.stderr
+    assert not warnings_in(done.stderr)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "/lib/torch/nn/modules/module.py:1798: FutureWarning: `past_key_values` is deprecated",
+        "/lib/lightning/pytorch/utilities/model_summary.py:242: Precision bf16-mixed is not supported",
+        "[transformers] `past_key_values` are deprecated. Use `cache` instead.",
+        "W1128 10:00:00.000000 77 torch/_inductor/utils.py:1] Not enough SMs",
+        "2026-11-28 10:00:00.0 [W:onnxruntime:Default, device_discovery.cc:1] GPU device discovery failed",
+        "WARNING:root:hm",
+    ],
+)
+def test_warnings_are_recognised(line: str) -> None:
+    assert warnings_in(line) == [line]

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
+from affect_lightning.command_line.expected_warnings import silence_expected_warnings
 from affect_lightning.command_line.plugin_arguments import (
     PLUGIN_OPTIONS,
     ChoiceOverride,
@@ -46,16 +46,6 @@ DEFAULT_INPUTS = ("multi", "audio", "face", "text")
 DEFAULT_FUSED_STREAMS = ("audio", "face")
 # `on` or `off` in place of what the processor is fast at, so that both ways are tested on every machine.
 CPU_BF16_VARIABLE = "AFFECT_CPU_BF16"
-# Warnings that tell the user of the program nothing, with the reason.
-EXPECTED_WARNINGS = (
-    "LightningCLI's args parameter",  # the words come from the command line, by way of program.py
-    r"Found \d+ module\(s\) in eval mode",  # the frozen encoders, on purpose
-    r"FSDP2-wrapped module .* returned a view",  # no part behind it changes its input in place
-    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # inside Lightning 2.6 with torch 2.15
-    r"Checkpoint directory .* exists and is not empty",  # so it is when a run goes on
-    r"The '\w+_dataloader' does not have many workers",  # `data.workers` is the user's choice
-    r"Precision .* is not supported by the model summary",  # mixed precision keeps 32-bit weights, as it then assumes
-)
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
 
@@ -272,14 +262,6 @@ def run(words: Sequence[str]) -> int:
     if program.trainer.is_global_zero:
         _print_results(program.config.subcommand, folder, as_json)
     return 0
-
-
-def silence_expected_warnings() -> None:
-    """Silence what tells the user of the program nothing."""
-    # Lightning 2.6 still calls what jsonargparse 4.53 deprecates; its user can do nothing about it.
-    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-    for message in EXPECTED_WARNINGS:
-        warnings.filterwarnings("ignore", message=message)
 
 
 def _print_results(command: str, folder: Path, as_json: bool) -> None:
