@@ -104,6 +104,7 @@ def makefile_value(name: str) -> str:
         input=show,
         capture_output=True,
         text=True,
+        encoding="utf-8",
         check=True,
     )
     return done.stdout.strip()
@@ -114,7 +115,7 @@ def test_a_target_installs_from_locks_and_looks_nothing_up(target: str, tmp_path
     fresh = [f"{name}={tmp_path / name}" for name in ("VENV", "VENV_LOWEST")]
     done = subprocess.run(
         ["make", "--no-print-directory", "-n", target, *fresh],
-        cwd=grounds.REQUIREMENTS.parent, capture_output=True, text=True, check=True,
+        cwd=grounds.REQUIREMENTS.parent, capture_output=True, text=True, encoding="utf-8", check=True,
     )  # fmt: skip
     installs = [line for line in done.stdout.splitlines() if "pip install" in line]
     assert len(installs) >= 3
@@ -188,7 +189,7 @@ def installed(registry: Path, site: Path, *arguments: str) -> Path:
 def run_suite(registry: Path, site: Path, ground: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", ".", "suite"],
-        cwd=registry, capture_output=True, text=True, check=False,
+        cwd=registry, capture_output=True, text=True, encoding="utf-8", check=False,
         env=os.environ | {"AFFECT_GROUND": ground, "PYTHONPATH": os.pathsep.join([str(site), str(Path(__file__).parent)])},
     )  # fmt: skip
 
