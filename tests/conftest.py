@@ -6,21 +6,29 @@ import atexit
 import gc
 import multiprocessing
 import os
+import runpy
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from affect_lightning.storage import keep_libraries_out_of_a_home_that_cannot_be_written, user_cache_folder
+from grounds import report_ground, set_warning_filters
+
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 # No test depends on, or fills, what the user has fetched. Only the language model that the installation unpacked is
 # taken from there: unpacking it again is half a minute.
-_users = Path(os.environ.get("AFFECT_LIGHTNING_CACHE") or Path.home() / ".cache" / "affect-lightning")
+_users = user_cache_folder()
 _cache = tempfile.TemporaryDirectory(prefix="affect-lightning-cache-")
 atexit.register(_cache.cleanup)
 for _unpacked in _users.glob("smollm2-135m-*"):
     Path(_cache.name, _unpacked.name).symlink_to(_unpacked.resolve())
 os.environ["AFFECT_LIGHTNING_CACHE"] = _cache.name
+keep_libraries_out_of_a_home_that_cannot_be_written()
+
+# The processor does not decide what is tested: 32 bits, except where a test asks for bf16 (docs/training.md).
+os.environ.setdefault("AFFECT_CPU_BF16", "off")
 
 # Processes of the method `forkserver` begin as copies of one that has imported all this: not one import each.
 multiprocessing.set_forkserver_preload(
@@ -49,6 +57,18 @@ LONG_FILES = (
 )  # fmt: skip
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Warnings are errors on the locked ground only."""
+    set_warning_filters(config)
+    # Tests read with two workers also where a single processor may be used; torch then advises against it.
+    config.addinivalue_line("filterwarnings", "ignore:This DataLoader will create:UserWarning")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """What differs from the lock, and what other packages warned of, where that fails nothing."""
+    report_ground(terminalreporter, config)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first, for `--dist loadfile --no-loadscope-reorder`; else the order stays."""
     place = {name: position for position, name in enumerate(LONG_FILES)}
@@ -69,20 +89,16 @@ def pytest_unconfigure() -> None:
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-def reference_folder() -> Path | None:
-    """The folder of reference data, or None where it is absent."""
-    named = os.environ.get("AFFECT_REFERENCE_DIR")
-    folder = Path(named) if named else REPOSITORY.parent / "shared" / "reference"
-    return folder if folder.is_dir() else None
-
-
 @pytest.fixture
 def reference() -> Path:
-    """The folder of reference data; skips the test where it is absent."""
-    folder = reference_folder()
-    if folder is None:
-        pytest.skip("reference data absent: set AFFECT_REFERENCE_DIR or put it at ../shared/reference")
-    return folder
+    """The folder of reference data. Where it is absent the test is skipped, with AFFECT_REQUIRE_REFERENCE=1 it fails."""
+    found = runpy.run_path(str(REPOSITORY / "benchmarks" / "reference_data.py"))  # the one place that looks for it
+    try:
+        return found["reference_folder"]()
+    except found["ReferenceMissingError"] as error:
+        if os.environ.get("AFFECT_REQUIRE_REFERENCE") == "1":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
 
 
 @pytest.fixture

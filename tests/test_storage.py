@@ -1,4 +1,4 @@
-"""Storage: whole files, append-only logs, locks and the cache folder, with failures at every step of the system."""
+"""Storage: whole files, append-only logs and locks, with failures at every step of the system."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from affect_lightning.storage import (
     DamagedLineError,
     LineLog,
     file_lock,
-    user_cache_folder,
     whole_path,
     write_whole,
     write_whole_files,
@@ -434,38 +433,7 @@ def test_threads_take_turns_too(tmp_path: Path) -> None:
     assert most == [1] * 30
 
 
-# --- the cache folder ---
-
-
-@pytest.fixture
-def _bare_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("AFFECT_LIGHTNING_CACHE", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", "/home/me")
-    return
-
-
-@pytest.mark.usefixtures("_bare_home")
-@pytest.mark.parametrize(
-    ("cache", "xdg", "wanted"),
-    [
-        (None, None, "/home/me/.cache/affect-lightning"),
-        (None, "/scratch/cache", "/scratch/cache/affect-lightning"),
-        (None, "", "/home/me/.cache/affect-lightning"),
-        (None, "relative/is/ignored", "/home/me/.cache/affect-lightning"),
-        ("~/mine", "/scratch/cache", "/home/me/mine"),
-        ("/ours/片段", None, "/ours/片段"),
-        ("", "/scratch/cache", "/scratch/cache/affect-lightning"),
-    ],
-)
-def test_the_cache_folder_follows_the_variables(
-    cache: str | None, xdg: str | None, wanted: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in (("AFFECT_LIGHTNING_CACHE", cache), ("XDG_CACHE_HOME", xdg)):
-        if value is not None:
-            monkeypatch.setenv(name, value)
-    assert user_cache_folder() == Path(wanted)
-    assert user_cache_folder("taxonomies", "parsed") == Path(wanted, "taxonomies", "parsed")
+# --- imports ---
 
 
 def test_storage_loads_the_standard_library_only() -> None:

@@ -131,7 +131,7 @@ def test_a_folder_copied_by_hand_passes_the_same_checks(copy: Path, cache: Path)
 
 
 def test_a_cache_that_cannot_be_written_is_explained(copy: Path, cache: Path) -> None:
-    cache.write_text("a file where the folder should be")
+    cache.write_text("a file where the folder should be", encoding="utf-8")
     with pytest.raises(DataError, match="official-2025 could not be written: .*AFFECT_LIGHTNING_CACHE"):
         copy_release(RELEASE_2025, copy)
     assert Taxonomy.from_official(copy).sha256 == taxonomy_by_name(copy).sha256  # loading does without the cache

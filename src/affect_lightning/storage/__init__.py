@@ -3,7 +3,11 @@
 Whatever writes a file, appends to one, locks one, or keeps one for the user does it through here.
 """
 
-from affect_lightning.storage.cache_folder import CACHE_VARIABLE, user_cache_folder
+from affect_lightning.storage.cache_folder import (
+    CACHE_VARIABLE,
+    keep_libraries_out_of_a_home_that_cannot_be_written,
+    user_cache_folder,
+)
 from affect_lightning.storage.line_logs import DamagedLineError, LineLog
 from affect_lightning.storage.locks import file_lock
 from affect_lightning.storage.whole_files import (
@@ -21,6 +25,7 @@ __all__ = [
     "DamagedLineError",
     "LineLog",
     "file_lock",
+    "keep_libraries_out_of_a_home_that_cannot_be_written",
     "place_beside",
     "put_in_place",
     "user_cache_folder",
