@@ -24,7 +24,6 @@ DISTRIBUTIONS = {
 # Imported by our sources, and not for us to install.
 BROUGHT_BY_THE_CALLER = {
     "pytest": "affect_lightning.testing is called by tests, so pytest is there",
-    "vllm": "it pins other versions of torch and transformers, so it has an environment of its own",
 }
 # Declared, but imported by other packages or run as programs.
 NEEDED_WITHOUT_IMPORT = {
@@ -159,7 +158,7 @@ def test_tests_import_what_is_declared_or_skip() -> None:
 def test_every_requirement_has_a_floor() -> None:
     declared = Declared.of_setup_cfg()
     found = [item for group in (declared.core, *declared.extras.values()) for item in group.items()]
-    assert [name for name, condition in found if ">=" not in condition and name != "types-pyyaml"] == []
+    assert [name for name, condition in found if ">=" not in condition] == []
 
 
 def test_extras_agree_on_their_floors() -> None:
