@@ -7,7 +7,7 @@ Used by `pretrained_models.py`, by SigLIP and by the language models. docs/versi
 from __future__ import annotations
 
 import inspect
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -28,7 +28,7 @@ def cache_argument(model: Any, kept: Any) -> dict[str, Any]:
     Returns:
         One name with the cache.
     """
-    kind: Hashable = type(model)
+    kind: Any = type(model)
     return {_cache_name(kind): kept}
 
 
