@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from affect_lightning.contracts import LabelExtractor, Sentiment
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS
+from affect_lightning.corpora.sets import BENCHMARK_SETS
 from affect_lightning.metrics import Taxonomy
 from affect_lightning.unibench.clip_terms import metric_values, terms_of
 from affect_lightning.unibench.intervals import RESAMPLES, with_intervals

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from affect_lightning.data.readers import (
+from affect_lightning.corpora import (
     BENCHMARK_SETS,
     BenchmarkSet,
     find_benchmark_set,
     read_training_set,
 )
-from affect_lightning.data.readers import read_benchmark_set as read_counted_set
-from affect_lightning.data.readers.tables import parse_labels
+from affect_lightning.corpora import read_benchmark_set as read_counted_set
+from affect_lightning.corpora.tables import parse_labels
 from affect_lightning.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from affect_lightning.data.readers import (
+from affect_lightning.corpora import (
     BENCHMARK_SETS,
     TRAINING_SETS,
     ExpectedCount,

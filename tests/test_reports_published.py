@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from affect_lightning.command_line.program import main
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS
+from affect_lightning.corpora.sets import BENCHMARK_SETS
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.unibench.published import PublishedRow, all_published_rows, published_rows
 from affect_lightning.unibench.report_rows import Report

@@ -189,8 +189,8 @@ def _columns(words: Sequence[str]) -> dict[str, str]:
 
 def _say_what_does_not_fit(scored: Sequence[ScoredModel]) -> None:
     """Name on standard error what is not as it should be."""
-    from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS
-    from affect_lightning.data.readers.tables import shown
+    from affect_lightning.corpora.sets import BENCHMARK_SETS
+    from affect_lightning.corpora.tables import shown
     from affect_lightning.plugin_loading.listing import nearest_hint
     from affect_lightning.unibench.scoring import OTHER_TITLES
 
@@ -210,7 +210,7 @@ def _plain(interval: tuple[float, float] | None) -> list[float] | None:
 
 
 def _set_json(key: str, score: SetScore, model: ScoredModel) -> dict[str, Any]:
-    from affect_lightning.data.readers.benchmark_sets import METRIC_TITLES
+    from affect_lightning.corpora.sets import METRIC_TITLES
 
     content: dict[str, Any] = {
         "dataset": key,

@@ -15,7 +15,7 @@ from typing import Literal
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.clip_selection import limited_clips, listed_names, select_clips, stable_share
 from affect_lightning.data.ordering import checked_weights
-from affect_lightning.data.readers import (
+from affect_lightning.corpora import (
     BENCHMARK_SETS,
     TRAINING_SETS,
     ExpectedCount,
@@ -26,7 +26,7 @@ from affect_lightning.data.readers import (
     read_own_table,
     read_training_set,
 )
-from affect_lightning.data.readers.tables import MissingSubtitle, shown
+from affect_lightning.corpora.tables import MissingSubtitle, shown
 from affect_lightning.errors import ConfigurationError, DataError
 
 TestOverlap = Literal["error", "drop"]

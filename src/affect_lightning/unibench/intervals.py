@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS
+from affect_lightning.corpora.sets import BENCHMARK_SETS
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.unibench.clip_terms import Array, metric_values, terms_of
 from affect_lightning.unibench.scores import SetScore, SuiteScores

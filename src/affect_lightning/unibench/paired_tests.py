@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS
+from affect_lightning.corpora.sets import BENCHMARK_SETS
 from affect_lightning.unibench.clip_terms import Array, common_names, metric_values, terms_of
 from affect_lightning.unibench.intervals import (
     FEWEST_CLIPS,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from affect_lightning.data.readers.tables import TableRow
+from affect_lightning.corpora.tables import TableRow
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.metrics import parse_labels
 from affect_lightning.safe_npz import read_npz

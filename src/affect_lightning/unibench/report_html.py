@@ -13,7 +13,7 @@ from dataclasses import replace
 from importlib.resources import files
 from string import Template
 
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS, METRIC_TITLES
+from affect_lightning.corpora.sets import BENCHMARK_SETS, METRIC_TITLES
 from affect_lightning.unibench.confusion_figure import draw_matrix, draw_wheel
 from affect_lightning.unibench.confusions import add_confusions
 from affect_lightning.unibench.examples import Example

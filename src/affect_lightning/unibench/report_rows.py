@@ -91,7 +91,7 @@ class Report:
 
     def set_keys(self) -> list[str]:
         """Sets of any row: those of MER-UniBench in the paper's order, then others by name."""
-        from affect_lightning.data.readers import BENCHMARK_SETS
+        from affect_lightning.corpora import BENCHMARK_SETS
 
         order = list(BENCHMARK_SETS)
         keys = {key for row in self.rows for key in row.scores.sets}

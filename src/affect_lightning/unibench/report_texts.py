@@ -6,7 +6,7 @@ so that they never disagree.
 
 from __future__ import annotations
 
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS, METRIC_TITLES
+from affect_lightning.corpora.sets import BENCHMARK_SETS, METRIC_TITLES
 from affect_lightning.unibench.intervals import LEVEL
 from affect_lightning.unibench.paired_tests import MEAN, PairedTest
 from affect_lightning.unibench.report_rows import CHOSEN_ON_TEST, Report, ReportRow

@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NoReturn
 
-from affect_lightning.data.readers.own_tables import read_json_lines
-from affect_lightning.data.readers.tables import TableRow, read_rows
+from affect_lightning.corpora.own_tables import read_json_lines
+from affect_lightning.corpora.tables import TableRow, read_rows
 from affect_lightning.errors import ConfigurationError, DataError
 
 ROW_FILE_SUFFIXES = (".csv", ".jsonl", ".parquet")

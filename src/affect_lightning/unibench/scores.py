@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS, Metric
+from affect_lightning.corpora.sets import BENCHMARK_SETS, Metric
 
 
 @dataclass(frozen=True)

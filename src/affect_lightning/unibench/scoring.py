@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from affect_lightning.contracts import LabelExtractor
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS, Metric
+from affect_lightning.corpora.sets import BENCHMARK_SETS, Metric
 from affect_lightning.errors import DataError
 from affect_lightning.metrics import Taxonomy
 from affect_lightning.metrics.functional import (

@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from affect_lightning.contracts import LabelExtractor
-from affect_lightning.data.readers.benchmark import Truth
+from affect_lightning.corpora.benchmark import Truth
 from affect_lightning.metrics import Taxonomy
 from affect_lightning.unibench.checkpoint_rules import (
     CheckpointRule,

@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS
+from affect_lightning.corpora.sets import BENCHMARK_SETS
 from affect_lightning.errors import DataError
 from affect_lightning.unibench.prediction_files import OUTPUT_SUFFIXES
 

@@ -10,9 +10,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from affect_lightning.data.readers.benchmark import Truth, read_truths, truth_of
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS, BenchmarkSet
-from affect_lightning.data.readers.tables import TableRow, parse_labels, shown
+from affect_lightning.corpora.benchmark import Truth, read_truths, truth_of
+from affect_lightning.corpora.sets import BENCHMARK_SETS, BenchmarkSet
+from affect_lightning.corpora.tables import TableRow, parse_labels, shown
 from affect_lightning.errors import DataError
 from affect_lightning.plugin_loading.listing import nearest_hint
 from affect_lightning.unibench.row_files import ROW_FILE_SUFFIXES, columns_of, read_row_file, refuse

@@ -14,7 +14,7 @@ from pathlib import Path
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.inspection.findings import Finding
 from affect_lightning.data.inspection.set_folders import FoundSet
-from affect_lightning.data.readers import (
+from affect_lightning.corpora import (
     BENCHMARK_SETS,
     TRAINING_SETS,
     ExpectedCount,
@@ -23,12 +23,12 @@ from affect_lightning.data.readers import (
     read_own_table,
     read_training_set,
 )
-from affect_lightning.data.readers.benchmark import SUBTITLE_FILE as TEST_SUBTITLES
-from affect_lightning.data.readers.benchmark import labelled_names
-from affect_lightning.data.readers.clip_counts import declared_training_number, declared_words, expected_number
-from affect_lightning.data.readers.media import AUDIO_SUFFIXES, VIDEO_SUFFIXES
-from affect_lightning.data.readers.tables import read_subtitles
-from affect_lightning.data.readers.training import SUBTITLE_FILE as TRAINING_SUBTITLES
+from affect_lightning.corpora.benchmark import SUBTITLE_FILE as TEST_SUBTITLES
+from affect_lightning.corpora.benchmark import labelled_names
+from affect_lightning.corpora.corpus_file import declared_training_number, declared_words, expected_number
+from affect_lightning.corpora.media import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from affect_lightning.corpora.tables import read_subtitles
+from affect_lightning.corpora.training import SUBTITLE_FILE as TRAINING_SUBTITLES
 from affect_lightning.errors import DataError
 
 NEUTRAL = "neutral"

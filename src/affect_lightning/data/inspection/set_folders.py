@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from affect_lightning.data.readers import BENCHMARK_SETS, TRAINING_SETS, is_own_table
+from affect_lightning.corpora import BENCHMARK_SETS, TRAINING_SETS, is_own_table
 from affect_lightning.errors import DataError
 
 

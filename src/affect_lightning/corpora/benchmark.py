@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.data.readers.benchmark_sets import BenchmarkSet, find_benchmark_set
-from affect_lightning.data.readers.clip_counts import ExpectedCount, FoundNames, check_count, expected_number
-from affect_lightning.data.readers.media import MediaFolders
-from affect_lightning.data.readers.tables import (
+from affect_lightning.corpora.sets import BenchmarkSet, find_benchmark_set
+from affect_lightning.corpora.corpus_file import ExpectedCount, FoundNames, check_count, expected_number
+from affect_lightning.corpora.media import MediaFolders
+from affect_lightning.corpora.tables import (
     MissingSubtitle,
     find_file,
     index_rows,

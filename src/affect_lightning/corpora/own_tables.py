@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS
-from affect_lightning.data.readers.tables import TableRow, index_rows, parse_labels, read_rows, read_text
-from affect_lightning.data.readers.training import TRAINING_SETS
+from affect_lightning.corpora.sets import BENCHMARK_SETS
+from affect_lightning.corpora.tables import TableRow, index_rows, parse_labels, read_rows, read_text
+from affect_lightning.corpora.training import TRAINING_SETS
 from affect_lightning.errors import DataError
 
 OWN_SUFFIXES = (".csv", ".jsonl")

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from affect_lightning.data.readers.benchmark_sets import BenchmarkSet
-from affect_lightning.data.readers.tables import shown
+from affect_lightning.corpora.sets import BenchmarkSet
+from affect_lightning.corpora.tables import shown
 from affect_lightning.errors import DataError
 
 ExpectedCount = Literal["official", "any"] | int

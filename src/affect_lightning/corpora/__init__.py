@@ -6,11 +6,11 @@ table of the nine sets, `benchmark.py` and `training.py` read folders, `own_tabl
 folder does that.
 """
 
-from affect_lightning.data.readers.benchmark import benchmark_names, read_benchmark_set
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS, BenchmarkSet, find_benchmark_set
-from affect_lightning.data.readers.clip_counts import ExpectedCount
-from affect_lightning.data.readers.own_tables import is_own_table, read_own_table
-from affect_lightning.data.readers.training import TRAINING_SETS, TrainingSet, read_training_set
+from affect_lightning.corpora.benchmark import benchmark_names, read_benchmark_set
+from affect_lightning.corpora.sets import BENCHMARK_SETS, BenchmarkSet, find_benchmark_set
+from affect_lightning.corpora.corpus_file import ExpectedCount
+from affect_lightning.corpora.own_tables import is_own_table, read_own_table
+from affect_lightning.corpora.training import TRAINING_SETS, TrainingSet, read_training_set
 
 __all__ = [
     "BENCHMARK_SETS",

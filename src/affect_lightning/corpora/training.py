@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.data.readers.media import MediaFolders
-from affect_lightning.data.readers.tables import (
+from affect_lightning.corpora.media import MediaFolders
+from affect_lightning.corpora.tables import (
     MissingSubtitle,
     count,
     find_file,
