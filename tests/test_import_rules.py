@@ -47,8 +47,10 @@ RULES = {
     f"{CORE}.plugin_loading": Rule(core("contracts"), frozenset({"jsonargparse"})),
     f"{CORE}.plugin_templates": Rule((*core("plugin_loading"), f"{CORE}.__version__"), frozenset()),
     f"{CORE}.prompting": Rule(libraries=frozenset()),
-    f"{CORE}.corpora": Rule(core("contracts", "plugin_loading"), frozenset({"numpy", "yaml", "pyarrow"})),
-    f"{CORE}.data": Rule(core("contracts", "corpora", "plugin_loading", "prompting"), never=frozenset({"transformers"})),
+    f"{CORE}.corpora": Rule(core("contracts", "plugin_loading"), frozenset({"yaml", "pyarrow"})),
+    f"{CORE}.data": Rule(
+        core("contracts", "corpora", "plugin_loading", "prompting"), never=frozenset({"transformers"})
+    ),
     f"{CORE}.model": Rule(core("contracts", "plugin_loading", "prompting", "metrics")),
     f"{CORE}.metrics": Rule(libraries=TORCH | {"torchmetrics"}),
     f"{CORE}.unibench": Rule(core("contracts", "corpora", "plugin_loading", "metrics")),
@@ -151,7 +153,7 @@ def test_every_module_keeps_the_rules() -> None:
         (f"{CORE}.data.loader", "from ..model import network"),
         (f"{CORE}.model.network", "from affect_lightning_plugins.pre_fusions.none import NoPreFusion"),
         (f"{CORE}.unibench.scoring", "from affect_lightning.data.faces import crop"),
-        (f"{CORE}.corpora.benchmark", "from affect_lightning.data.decoding import decode_clip"),
+        (f"{CORE}.corpora.truths", "from affect_lightning.data.decoding import decode_clip"),
         (f"{CORE}.prompting", "import torch"),
         (f"{CORE}.contracts.features", "import lightning"),
         (f"{CORE}.plugin_loading.listing", "import affect_lightning.data"),
@@ -167,7 +169,7 @@ def test_a_broken_rule_is_found(module: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        (f"{CORE}.unibench.scoring", "from affect_lightning.corpora.benchmark import read_truths"),
+        (f"{CORE}.unibench.scoring", "from affect_lightning.corpora.truths import read_truths"),
         (f"{CORE}.sandbox.layouts", "from ..corpora.sets import MER_UNIBENCH"),
         (f"{CORE}.data.loader", "from .faces import crop\nfrom ..contracts import ClipBatch\nimport numpy"),
         (f"{CORE}.sandbox.authoring", "from affect_lightning.errors import DataError"),

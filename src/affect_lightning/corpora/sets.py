@@ -1,162 +1,297 @@
-"""The nine sets of MER-UniBench: folders, files, labels and primary metrics.
+"""The table of the sets: names, folders, files, labels and metrics, and the suite whose mean the paper reports.
 
-Paper: Table 11 (clips and labels) and Section 4 (metrics). A table and nothing else: `benchmark.py` reads by it,
-`affect_lightning.unibench.scoring` scores by it, and the sandbox writes the same layouts.
+Paper: Table 11 (clips and labels), Section 4 (metrics), Section 2 and Appendix C (training sets). A table and nothing
+else: `official_folders.py` and `truths.py` read by it, `affect_lightning.unibench` scores by it, and the sandbox writes
+by it. `known_sets.py` adds the sets of third parties. Standard library only.
 """
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import Literal
 
 from affect_lightning.errors import DataError
 
-Task = Literal["basic", "sentiment", "fine-grained"]
 Metric = Literal["hit_rate", "waf", "f_s"]
+Split = Literal["test", "train"]
 
 METRIC_TITLES: dict[str, str] = {"hit_rate": "hit rate", "waf": "WAF", "f_s": "F_S"}
 
-_SIX_EMOTIONS = ("worried", "happy", "neutral", "angry", "surprise", "sad")
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _VIDEO_FOLDERS = ("video", "subvideo", "subvideo-tgt")
 _AUDIO_FOLDERS = ("audio", "subaudio")
-_OPENSET_FILES = ("label.csv", "openset.csv", "ovlabel.csv", "track2_train_ovmerdplus.csv", "check-openset.csv")
 
 
 @dataclass(frozen=True)
 class BenchmarkSet:
-    """One test set of MER-UniBench, as it lies on the disk.
+    """One test set as it lies on the disk: of MER-UniBench, or of a third party.
+
+    The defaults are the layout of a third party: one table with a row a clip (docs/data.md), media beside it.
 
     Attributes:
         key: Name in options, predictions and reports; also `ClipRecord.corpus`.
         title: Name in tables.
-        folder: Official folder name.
-        label_files: Accepted names of the label file, tried in order.
-        corpus_key: Entry of the `.npz` file that is the test part; None for a csv, which is read whole.
+        metric: Primary metric: `hit_rate` for one basic emotion a clip, `waf` for a sentiment value, `f_s` for any
+            number of words.
+        folder: Folder name.
+        label_files: Accepted names of the label file; the first is the official one, the first that is there is read.
+        clips: Number of clips (Table 11); None for any number. The training parts have no number there.
+        corpus_key: Entry of the `.npz` file that is the test part; None for a table, which is read whole.
         train_corpus_key: Entry of the `.npz` file that is the training part; None for a set without one. Where it is
             the same entry, the clips whose names lack `name_prefix` are the training part.
-        task: Kind of truth: one basic emotion, a sentiment value, or any number of words.
-        metric: Primary metric of the task.
-        clips: Number of clips of the official set (Table 11); the training parts have no number there.
-        labels: Candidate emotions of a basic set; an integer label is an index into them.
-        label_columns: Accepted label columns of a csv.
+        labels: Closed classes of a hit-rate set; an integer label is an index into them.
+        labels_as_index: Whether the official file has the index in place of the word; either is read.
+        label_columns: Accepted label columns of an official csv; empty for a table in the layout of docs/data.md.
         name_prefix: Only clips whose name starts so belong to the set (IEMOCAP: Session 5).
-        sentiment_range: Lowest and highest sentiment value; None for other tasks.
-        video_folders: Accepted folders of the videos, tried in order.
-        audio_folders: Accepted folders of the sound files, tried in order.
+        sentiment_range: Lowest and highest sentiment value of a WAF set; None for any number.
+        subtitle_files: Accepted names of the transcript; empty where the table itself has the column `text`.
+        video_folders: Accepted folders of the videos; the first is the official one.
+        audio_folders: Accepted folders of the sound files; the first is the official one.
+        unlabelled_media: Whether media without labels belong into the folder.
+
+    Raises:
+        DataError: A value is none that a set can have.
     """
 
     key: str
     title: str
-    folder: str
-    label_files: tuple[str, ...]
-    corpus_key: str | None
-    task: Task
     metric: Metric
-    clips: int
+    folder: str
+    label_files: tuple[str, ...] = ("labels.csv", "labels.jsonl")
+    clips: int | None = None
+    corpus_key: str | None = None
     train_corpus_key: str | None = None
     labels: tuple[str, ...] = ()
+    labels_as_index: bool = False
     label_columns: tuple[str, ...] = ()
     name_prefix: str = ""
     sentiment_range: tuple[float, float] | None = None
+    subtitle_files: tuple[str, ...] = ()
     video_folders: tuple[str, ...] = _VIDEO_FOLDERS
     audio_folders: tuple[str, ...] = _AUDIO_FOLDERS
+    unlabelled_media: bool = False
+
+    def __post_init__(self) -> None:
+        where = f"The benchmark set {self.key!r}"
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if not _fits(value, str(item.type)):
+                raise DataError(f"{where} has {item.name}: {value!r}. Give it a value of the type {item.type}.")
+        if not _KEY.fullmatch(self.key) or self.key == "mean":
+            raise DataError(f"{where} needs another key: letters, digits, dots, dashes and underscores, and not mean.")
+        if self.metric not in METRIC_TITLES:
+            raise DataError(f"{where} has the metric {self.metric!r}. Expected one of {', '.join(METRIC_TITLES)}.")
+        if (self.metric == "hit_rate") != bool(self.labels):
+            raise DataError(f"{where} has the metric {self.metric} and the labels {self.labels}. Name the classes in "
+                            "`labels` for hit_rate, and for no other metric.")  # fmt: skip
+        if len({word.strip().lower() for word in self.labels}) < len(self.labels) or not self.label_files:
+            raise DataError(f"{where} needs at least one label file, and labels that differ from each other.")
+        npz = {name.lower().endswith(".npz") for name in self.label_files}
+        entry = self.corpus_key is not None
+        if npz != {entry} or (self.train_corpus_key is not None and not entry) or (entry and not self.subtitle_files):
+            raise DataError(f"{where} has the label files {self.label_files}, the entries {self.corpus_key} and "
+                            f"{self.train_corpus_key} and the transcripts {self.subtitle_files}. Give `corpus_key` and "
+                            "`subtitle_files` for .npz files, and neither entry for tables.")  # fmt: skip
 
 
-def _sentiment_set(key: str, title: str, clips: int, limit: float) -> BenchmarkSet:
-    return BenchmarkSet(
-        key=key,
-        title=title,
-        folder=f"{key}-process",
-        label_files=("label.npz",),
-        corpus_key="test_corpus",
-        train_corpus_key="train_corpus",
-        task="sentiment",
-        metric="waf",
-        clips=clips,
-        sentiment_range=(-limit, limit),
-    )
+def _fits(value: object, annotation: str) -> bool:
+    """Whether a value has the type of its field."""
+    if annotation.startswith("tuple[float"):
+        return value is None or (isinstance(value, tuple) and len(value) == 2 and all(map(_is_number, value)))
+    if annotation.startswith("tuple[str"):
+        return isinstance(value, tuple) and all(isinstance(part, str) and part.strip() for part in value)
+    if annotation.startswith("int"):
+        return value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0)
+    if annotation == "bool":
+        return isinstance(value, bool)
+    return isinstance(value, str) or (value is None and "None" in annotation)
 
 
-BENCHMARK_SETS: dict[str, BenchmarkSet] = {
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A benchmark: its name, its sets and its mean. Any other set is reported beside it, never in its mean.
+
+    Attributes:
+        title: Name in reports.
+        sets: By key, in the order of its table.
+    """
+
+    title: str
+    sets: Mapping[str, BenchmarkSet]
+
+    def scores_of(self, scores: Mapping[str, float | None]) -> list[float]:
+        """The scores that enter the mean: those of its own sets, where there is one."""
+        return [score for key in self.sets if (score := scores.get(key)) is not None]
+
+    def mean(self, scores: Mapping[str, float | None]) -> float | None:
+        """Mean of the primary scores of its sets (Table 2); of those that have one, and None if none has.
+
+        >>> MER_UNIBENCH.mean({"meld": 60.0, "sims": 80.0, "a-tenth-set": 0.0})
+        70.0
+        """
+        known = self.scores_of(scores)
+        return math.fsum(known) / len(known) if known else None
+
+    def in_order(self, keys: Iterable[str]) -> list[str]:
+        """Keys in the order of the table: its own sets first, then the others by name."""
+        order = list(self.sets)
+        return sorted(set(keys), key=lambda key: (order.index(key) if key in self.sets else len(order), key))
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """One annotated training set, as it lies on the disk.
+
+    Attributes:
+        key: Also `ClipRecord.corpus` and the folder's name.
+        title: Name in messages and tables.
+        label_file: Table with the columns name and openset.
+        description_file: Table with the columns name and reason; None where the set has no descriptions.
+        clips: Number of annotated clips (Section 2); None where the paper has none.
+        subtitle_files: Accepted names of the transcript.
+        video_folders: Accepted folders of the videos.
+        audio_folders: Accepted folders of the sound files.
+    """
+
+    key: str
+    title: str
+    label_file: str
+    description_file: str | None
+    clips: int | None = None
+    subtitle_files: tuple[str, ...] = ("subtitle_chieng.csv",)
+    video_folders: tuple[str, ...] = ("video",)
+    audio_folders: tuple[str, ...] = ("audio",)
+
+    @property
+    def folder(self) -> str:
+        """The folder's name."""
+        return self.key
+
+
+TRAINING_SETS: dict[str, TrainingSet] = {
     item.key: item
     for item in (
-        BenchmarkSet(
-            key="mer2023",
-            title="MER2023",
-            folder="mer2023-dataset-process",
-            label_files=("label-6way.npz",),
-            corpus_key="test1_corpus",
-            train_corpus_key="train_corpus",
-            task="basic",
-            metric="hit_rate",
-            clips=411,
-            labels=_SIX_EMOTIONS,
+        TrainingSet(
+            "mer-caption-plus",
+            "MER-Caption+",
+            "track2_train_mercaptionplus.csv",
+            "track3_train_mercaptionplus.csv",
+            clips=31_327,
         ),
-        BenchmarkSet(
-            key="mer2024",
-            title="MER2024",
-            folder="mer2024-dataset-process",
-            label_files=("label.csv", "reference-semi.csv", "label-semi.csv"),
-            corpus_key=None,
-            task="basic",
-            metric="hit_rate",
-            clips=1169,
-            labels=_SIX_EMOTIONS,
-            label_columns=("discrete", "emo", "label", "emotion"),
-        ),
-        BenchmarkSet(
-            key="meld",
-            title="MELD",
-            folder="meld-process",
-            label_files=("label.npz",),
-            corpus_key="test_corpus",
-            train_corpus_key="train_corpus",
-            task="basic",
-            metric="hit_rate",
-            clips=2610,
-            labels=("anger", "joy", "sadness", "neutral", "disgust", "fear", "surprise"),
-        ),
-        BenchmarkSet(
-            key="iemocap",
-            title="IEMOCAP",
-            folder="iemocap-process",
-            label_files=("label_4way.npz",),
-            corpus_key="whole_corpus",
-            train_corpus_key="whole_corpus",
-            task="basic",
-            metric="hit_rate",
-            clips=1241,
-            labels=("happy", "sad", "neutral", "angry"),
-            name_prefix="Ses05",
-        ),
-        _sentiment_set("cmumosi", "CMU-MOSI", 686, 3.0),
-        _sentiment_set("cmumosei", "CMU-MOSEI", 4659, 3.0),
-        _sentiment_set("sims", "CH-SIMS", 457, 1.0),
-        _sentiment_set("simsv2", "CH-SIMS v2", 1034, 1.0),
-        BenchmarkSet(
-            key="ovmerdplus",
-            title="OV-MERD+",
-            folder="ovmerdplus-process",
-            label_files=_OPENSET_FILES,
-            corpus_key=None,
-            task="fine-grained",
-            metric="f_s",
-            clips=532,
-            label_columns=("openset",),
-        ),
+        TrainingSet("ovmerd", "OV-MERD", "track2_train_ovmerd.csv", "track3_train_ovmerd.csv"),
+        TrainingSet("mer2026-human", "the human-labelled part of MER2026", "track2_train_human.csv", None),
     )
 }
 
 
-def find_benchmark_set(key: str) -> BenchmarkSet:
-    """The set of that key.
+_TRANSCRIPT = ("transcription-engchi-polish.csv",)
+_SIX_EMOTIONS = ("worried", "happy", "neutral", "angry", "surprise", "sad")
+_SUBVIDEO = ("subvideo", "video", "subvideo-tgt")
+_SUBAUDIO = ("subaudio", "audio")
 
-    Raises:
-        DataError: There is none; the message lists the keys and the nearest one.
-    """
-    if key in BENCHMARK_SETS:
-        return BENCHMARK_SETS[key]
-    near = difflib.get_close_matches(key, BENCHMARK_SETS, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise DataError(f"There is no benchmark set {key!r}.{hint} The sets are {', '.join(BENCHMARK_SETS)}.")
+
+def _sentiment_set(
+    key: str,
+    title: str,
+    clips: int,
+    limit: float,
+    video_folders: tuple[str, ...] = _VIDEO_FOLDERS,
+    audio_folders: tuple[str, ...] = _AUDIO_FOLDERS,
+) -> BenchmarkSet:
+    return BenchmarkSet(
+        key=key,
+        title=title,
+        metric="waf",
+        folder=f"{key}-process",
+        label_files=("label.npz",),
+        clips=clips,
+        corpus_key="test_corpus",
+        train_corpus_key="train_corpus",
+        sentiment_range=(-limit, limit),
+        subtitle_files=_TRANSCRIPT,
+        video_folders=video_folders,
+        audio_folders=audio_folders,
+    )
+
+
+_NINE_SETS = (
+    BenchmarkSet(
+        key="mer2023",
+        title="MER2023",
+        metric="hit_rate",
+        folder="mer2023-dataset-process",
+        label_files=("label-6way.npz",),
+        clips=411,
+        corpus_key="test1_corpus",
+        train_corpus_key="train_corpus",
+        labels=_SIX_EMOTIONS,
+        subtitle_files=_TRANSCRIPT,
+    ),
+    BenchmarkSet(
+        key="mer2024",
+        title="MER2024",
+        metric="hit_rate",
+        folder="mer2024-dataset-process",
+        label_files=("reference-semi.csv", "label.csv", "label-semi.csv"),
+        clips=1169,
+        labels=_SIX_EMOTIONS,
+        label_columns=("discrete", "emo", "label", "emotion"),
+        subtitle_files=_TRANSCRIPT,
+        unlabelled_media=True,
+    ),
+    BenchmarkSet(
+        key="meld",
+        title="MELD",
+        metric="hit_rate",
+        folder="meld-process",
+        label_files=("label.npz",),
+        clips=2610,
+        corpus_key="test_corpus",
+        train_corpus_key="train_corpus",
+        labels=("anger", "joy", "sadness", "neutral", "disgust", "fear", "surprise"),
+        labels_as_index=True,
+        subtitle_files=_TRANSCRIPT,
+        video_folders=_SUBVIDEO,
+        audio_folders=_SUBAUDIO,
+    ),
+    BenchmarkSet(
+        key="iemocap",
+        title="IEMOCAP",
+        metric="hit_rate",
+        folder="iemocap-process",
+        label_files=("label_4way.npz",),
+        clips=1241,
+        corpus_key="whole_corpus",
+        train_corpus_key="whole_corpus",
+        labels=("happy", "sad", "neutral", "angry"),
+        labels_as_index=True,
+        name_prefix="Ses05",
+        subtitle_files=_TRANSCRIPT,
+        video_folders=("subvideo-tgt", "video", "subvideo"),
+        audio_folders=_SUBAUDIO,
+    ),
+    _sentiment_set("cmumosi", "CMU-MOSI", 686, 3.0, _SUBVIDEO, _SUBAUDIO),
+    _sentiment_set("cmumosei", "CMU-MOSEI", 4659, 3.0, _SUBVIDEO, _SUBAUDIO),
+    _sentiment_set("sims", "CH-SIMS", 457, 1.0),
+    _sentiment_set("simsv2", "CH-SIMS v2", 1034, 1.0),
+    BenchmarkSet(
+        key="ovmerdplus",
+        title="OV-MERD+",
+        metric="f_s",
+        folder="ovmerdplus-process",
+        label_files=("ovlabel.csv", "label.csv", "openset.csv", "track2_train_ovmerdplus.csv", "check-openset.csv"),
+        clips=532,
+        label_columns=("openset",),
+        subtitle_files=_TRANSCRIPT,
+    ),
+)
+
+MER_UNIBENCH = Suite("MER-UniBench", MappingProxyType({item.key: item for item in _NINE_SETS}))

@@ -16,6 +16,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 
 from affect_lightning.contracts import ClipRecord, FaceDetector
+from affect_lightning.corpora.official_folders import MissingSubtitle
 from affect_lightning.data.box_cache import BoxCache
 from affect_lightning.data.cache_folders import user_cache_folder
 from affect_lightning.data.clip_sources import ClipSources, TestOverlap
@@ -28,7 +29,6 @@ from affect_lightning.data.ordering import SetBalance, check_order_options
 from affect_lightning.data.own_clips import own_clips
 from affect_lightning.data.quarantine import BadClip, BadClipPolicy, Quarantine, check_bad_clip_options
 from affect_lightning.data.questions import OneQuestion, QuestionDraw
-from affect_lightning.corpora.tables import MissingSubtitle
 from affect_lightning.data.streaming.packed_clips import CACHE_BYTES, PackedClips, faces_are_released
 from affect_lightning.data.streaming.packed_source import PackedSource
 from affect_lightning.data.streaming.shard_order import SHUFFLE_WINDOW, ShardedPlan

@@ -1,6 +1,6 @@
-"""Which official sets lie in a folder: training sets by folder or label file, test sets by their `*-process` folder.
+"""Which sets lie in a folder: training sets by folder or label file, test sets by their folder.
 
-Paper: Appendix C and Table 11. `annotations.py` reads what is found here; `readers/` has the layouts.
+Paper: Appendix C and Table 11. `annotations.py` reads what is found here; `corpora` has the layouts.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from affect_lightning.corpora import BENCHMARK_SETS, TRAINING_SETS, is_own_table
+from affect_lightning.corpora import TRAINING_SETS, BenchmarkSet, TrainingSet, find_benchmark_set, known_sets
+from affect_lightning.corpora.own_tables import is_own_table
 from affect_lightning.errors import DataError
 
 
@@ -22,16 +23,18 @@ class FoundSet:
         role: Whether it is trained or tested on.
         root: What the readers take: the folder above the set's folder, or that folder; the table's own path.
         folder: The set's folder.
+        item: Its row in the table of the sets; None for a table of the user's own.
     """
 
     key: str
     role: Literal["training", "test"]
     root: Path
     folder: Path
+    item: BenchmarkSet | TrainingSet | None = None
 
 
 def find_sets(root: Path) -> list[FoundSet]:
-    """Every official set in a folder, or the one that the folder itself is.
+    """Every known set in a folder, or the one that the folder itself is.
 
     Raises:
         DataError: The folder is missing, or holds none.
@@ -43,14 +46,15 @@ def find_sets(root: Path) -> list[FoundSet]:
     for key, item in TRAINING_SETS.items():
         for folder in (root, root / key):
             if (folder / item.label_file).is_file() or (folder.name == key and folder.is_dir()):
-                found.append(FoundSet(key, "training", root, folder))
+                found.append(FoundSet(key, "training", root, folder, item))
                 break
-    for key, benchmark in BENCHMARK_SETS.items():
+    sets = known_sets(root)
+    for key, benchmark in sets.items():
         folder = root if root.name == benchmark.folder else root / benchmark.folder
         if folder.is_dir():
-            found.append(FoundSet(key, "test", root, folder))
+            found.append(FoundSet(key, "test", root, folder, benchmark))
     if not found:
-        expected = [*TRAINING_SETS, *(item.folder for item in BENCHMARK_SETS.values())]
+        expected = [*TRAINING_SETS, *(item.folder for item in sets.values())]
         raise DataError(
             f"{root} holds no official set. Expected one or more of the folders {', '.join(expected)}, or one of them "
             f"itself; `affect-lightning sandbox --out DIR` writes such folders."
@@ -62,7 +66,7 @@ def named_sets(keys: tuple[str, ...], role: Literal["training", "test"], root: P
     """The sets that a configuration names, found or not.
 
     Args:
-        keys: Of official sets, or paths of tables.
+        keys: Of known sets, or paths of tables.
         role: Of all of them.
         root: `train_root` or `benchmark_root`.
 
@@ -79,7 +83,7 @@ def named_sets(keys: tuple[str, ...], role: Literal["training", "test"], root: P
         if root is None:
             option = "train_root" if role == "training" else "benchmark_root"
             raise DataError(f"The configuration names the set {key}, but data.{option} is not set. Give it, or --data.")
-        name = key if key in TRAINING_SETS else BENCHMARK_SETS[key].folder
-        folder = root if root.name == name or not (root / name).is_dir() else root / name
-        sets.append(FoundSet(key, role, root, folder))
+        item = TRAINING_SETS.get(key) or find_benchmark_set(key, root)
+        folder = root if root.name == item.folder or not (root / item.folder).is_dir() else root / item.folder
+        sets.append(FoundSet(key, role, root, folder, item))
     return sets
