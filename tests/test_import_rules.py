@@ -266,3 +266,9 @@ def test_the_package_and_plugin_loading_load_no_torch() -> None:
 def test_prompting_loads_the_standard_library_only() -> None:
     tops = {name.split(".")[0] for name in loaded_by(f"import {CORE}.prompting")}
     assert tops - set(sys.stdlib_module_names) <= {CORE}
+
+
+def test_the_table_of_the_sets_loads_no_torch() -> None:
+    """The sandbox's worker processes import it."""
+    tops = {name.split(".")[0] for name in loaded_by(f"import {CORE}.corpora")}
+    assert tops - set(sys.stdlib_module_names) <= {CORE}

@@ -25,7 +25,7 @@ from affect_lightning.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from affect_lightning.contracts import ClipRecord
-    from affect_lightning.data.inspection.set_folders import FoundSet
+    from affect_lightning.data.inspection.annotations import FoundSet
     from affect_lightning.data.module import ClipDataModule
 
 FOUND_WRONG = 1
@@ -178,7 +178,7 @@ def _sets_and_module(
     options: argparse.Namespace, data: dict[str, Any], configured: dict[str, Any]
 ) -> tuple[list[FoundSet], ClipDataModule]:
     """The sets to check, and the data module that reads their clips."""
-    from affect_lightning.data.inspection.set_folders import find_sets, named_sets
+    from affect_lightning.data.inspection.annotations import find_sets, named_sets
     from affect_lightning.data.module import ClipDataModule
 
     model = configured.get("model") or {}

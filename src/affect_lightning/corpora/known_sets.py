@@ -124,10 +124,11 @@ def read_description(path: Path) -> BenchmarkSet:
         if name not in known:
             hint = nearest_hint(str(name), known)
             raise DataError(f"{path} has the unknown entry {name!r}.{hint} Known are {', '.join(known)}.")
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
     folder = path.parent.resolve().name
+    values: dict[str, Any] = {"title": folder, "key": folder, "folder": folder}
+    values |= {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
     try:
-        return BenchmarkSet(**{"title": folder, "key": folder, "folder": folder, **values})
+        return BenchmarkSet(**values)
     except TypeError as error:
         raise DataError(f"{path} needs the entry `metric`: hit_rate, waf or f_s.") from error
     except DataError as error:

@@ -11,8 +11,9 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from affect_lightning.errors import DataError
 
@@ -184,114 +185,49 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             "MER-Caption+",
             "track2_train_mercaptionplus.csv",
             "track3_train_mercaptionplus.csv",
-            clips=31_327,
+            31_327,
         ),
         TrainingSet("ovmerd", "OV-MERD", "track2_train_ovmerd.csv", "track3_train_ovmerd.csv"),
         TrainingSet("mer2026-human", "the human-labelled part of MER2026", "track2_train_human.csv", None),
     )
 }
 
-
-_TRANSCRIPT = ("transcription-engchi-polish.csv",)
+_official = partial(BenchmarkSet, subtitle_files=("transcription-engchi-polish.csv",))
+_PARTS = ("test_corpus", "train_corpus")
 _SIX_EMOTIONS = ("worried", "happy", "neutral", "angry", "surprise", "sad")
-_SUBVIDEO = ("subvideo", "video", "subvideo-tgt")
-_SUBAUDIO = ("subaudio", "audio")
+_SEVEN_EMOTIONS = ("anger", "joy", "sadness", "neutral", "disgust", "fear", "surprise")
+_FOUR_EMOTIONS = ("happy", "sad", "neutral", "angry")
+_SUBFOLDERS: dict[str, Any] = {
+    "video_folders": ("subvideo", "video", "subvideo-tgt"),
+    "audio_folders": ("subaudio", "audio"),
+}
+_SESSION_5: dict[str, Any] = {
+    **_SUBFOLDERS,
+    "name_prefix": "Ses05",
+    "video_folders": ("subvideo-tgt", "video", "subvideo"),
+}
+_OPENSET = ("ovlabel.csv", "label.csv", "openset.csv", "track2_train_ovmerdplus.csv", "check-openset.csv")
 
-
-def _sentiment_set(
-    key: str,
-    title: str,
-    clips: int,
-    limit: float,
-    video_folders: tuple[str, ...] = _VIDEO_FOLDERS,
-    audio_folders: tuple[str, ...] = _AUDIO_FOLDERS,
-) -> BenchmarkSet:
-    return BenchmarkSet(
-        key=key,
-        title=title,
-        metric="waf",
-        folder=f"{key}-process",
-        label_files=("label.npz",),
-        clips=clips,
-        corpus_key="test_corpus",
-        train_corpus_key="train_corpus",
-        sentiment_range=(-limit, limit),
-        subtitle_files=_TRANSCRIPT,
-        video_folders=video_folders,
-        audio_folders=audio_folders,
-    )
-
-
+# Key, title, metric, folder, label files, clips, test and training entry of the npz file.
 _NINE_SETS = (
-    BenchmarkSet(
-        key="mer2023",
-        title="MER2023",
-        metric="hit_rate",
-        folder="mer2023-dataset-process",
-        label_files=("label-6way.npz",),
-        clips=411,
-        corpus_key="test1_corpus",
-        train_corpus_key="train_corpus",
-        labels=_SIX_EMOTIONS,
-        subtitle_files=_TRANSCRIPT,
-    ),
-    BenchmarkSet(
-        key="mer2024",
-        title="MER2024",
-        metric="hit_rate",
-        folder="mer2024-dataset-process",
-        label_files=("reference-semi.csv", "label.csv", "label-semi.csv"),
-        clips=1169,
-        labels=_SIX_EMOTIONS,
-        label_columns=("discrete", "emo", "label", "emotion"),
-        subtitle_files=_TRANSCRIPT,
-        unlabelled_media=True,
-    ),
-    BenchmarkSet(
-        key="meld",
-        title="MELD",
-        metric="hit_rate",
-        folder="meld-process",
-        label_files=("label.npz",),
-        clips=2610,
-        corpus_key="test_corpus",
-        train_corpus_key="train_corpus",
-        labels=("anger", "joy", "sadness", "neutral", "disgust", "fear", "surprise"),
-        labels_as_index=True,
-        subtitle_files=_TRANSCRIPT,
-        video_folders=_SUBVIDEO,
-        audio_folders=_SUBAUDIO,
-    ),
-    BenchmarkSet(
-        key="iemocap",
-        title="IEMOCAP",
-        metric="hit_rate",
-        folder="iemocap-process",
-        label_files=("label_4way.npz",),
-        clips=1241,
-        corpus_key="whole_corpus",
-        train_corpus_key="whole_corpus",
-        labels=("happy", "sad", "neutral", "angry"),
-        labels_as_index=True,
-        name_prefix="Ses05",
-        subtitle_files=_TRANSCRIPT,
-        video_folders=("subvideo-tgt", "video", "subvideo"),
-        audio_folders=_SUBAUDIO,
-    ),
-    _sentiment_set("cmumosi", "CMU-MOSI", 686, 3.0, _SUBVIDEO, _SUBAUDIO),
-    _sentiment_set("cmumosei", "CMU-MOSEI", 4659, 3.0, _SUBVIDEO, _SUBAUDIO),
-    _sentiment_set("sims", "CH-SIMS", 457, 1.0),
-    _sentiment_set("simsv2", "CH-SIMS v2", 1034, 1.0),
-    BenchmarkSet(
-        key="ovmerdplus",
-        title="OV-MERD+",
-        metric="f_s",
-        folder="ovmerdplus-process",
-        label_files=("ovlabel.csv", "label.csv", "openset.csv", "track2_train_ovmerdplus.csv", "check-openset.csv"),
-        clips=532,
-        label_columns=("openset",),
-        subtitle_files=_TRANSCRIPT,
-    ),
-)
+    _official("mer2023", "MER2023", "hit_rate", "mer2023-dataset-process", ("label-6way.npz",), 411,
+              "test1_corpus", "train_corpus", labels=_SIX_EMOTIONS),
+    _official("mer2024", "MER2024", "hit_rate", "mer2024-dataset-process",
+              ("reference-semi.csv", "label.csv", "label-semi.csv"), 1169,
+              labels=_SIX_EMOTIONS, label_columns=("discrete", "emo", "label", "emotion"), unlabelled_media=True),
+    _official("meld", "MELD", "hit_rate", "meld-process", ("label.npz",), 2610, *_PARTS,
+              labels=_SEVEN_EMOTIONS, labels_as_index=True, **_SUBFOLDERS),
+    _official("iemocap", "IEMOCAP", "hit_rate", "iemocap-process", ("label_4way.npz",), 1241,
+              "whole_corpus", "whole_corpus", labels=_FOUR_EMOTIONS, labels_as_index=True,
+              **_SESSION_5),
+    _official("cmumosi", "CMU-MOSI", "waf", "cmumosi-process", ("label.npz",), 686, *_PARTS,
+              sentiment_range=(-3.0, 3.0), **_SUBFOLDERS),
+    _official("cmumosei", "CMU-MOSEI", "waf", "cmumosei-process", ("label.npz",), 4659, *_PARTS,
+              sentiment_range=(-3.0, 3.0), **_SUBFOLDERS),
+    _official("sims", "CH-SIMS", "waf", "sims-process", ("label.npz",), 457, *_PARTS, sentiment_range=(-1.0, 1.0)),
+    _official("simsv2", "CH-SIMS v2", "waf", "simsv2-process", ("label.npz",), 1034, *_PARTS,
+              sentiment_range=(-1.0, 1.0)),
+    _official("ovmerdplus", "OV-MERD+", "f_s", "ovmerdplus-process", _OPENSET, 532, label_columns=("openset",)),
+)  # fmt: skip
 
 MER_UNIBENCH = Suite("MER-UniBench", MappingProxyType({item.key: item for item in _NINE_SETS}))

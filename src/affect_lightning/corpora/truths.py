@@ -121,17 +121,14 @@ def read_truths(path: Path, dataset: str, item: BenchmarkSet | None) -> dict[str
     if is_npz:
         raise DataError(f"{path}: labels of {dataset}, a set of your own, are read from csv, jsonl or parquet.")
     rows = read_row_file(path)
-    words, values = item is None or item.metric != "waf", item is None or item.metric == "waf"
-    name = _column(path, rows, NAME_COLUMNS)
-    labels = _column(path, rows, LABEL_COLUMNS) if words else None
-    sentiment = _column(path, rows, SENTIMENT_COLUMNS) if values else None
+    label_columns = () if item is not None and item.metric == "waf" else LABEL_COLUMNS
+    value_columns = () if item is not None and item.metric != "waf" else SENTIMENT_COLUMNS
+    name, labels, sentiment = (_column(path, rows, known) for known in (NAME_COLUMNS, label_columns, value_columns))
     if name is None or (labels is None and sentiment is None):
-        wanted = (
-            NAME_COLUMNS if name is None else (LABEL_COLUMNS if words else ()) + (SENTIMENT_COLUMNS if values else ())
-        )
+        what, wanted = ("names", NAME_COLUMNS) if name is None else ("truth", label_columns + value_columns)
         raise DataError(
-            f"{path} has no column with the {'names' if name is None else 'truth'} of the clips of {dataset}; its "
-            f"columns are {', '.join(columns_of(rows))}. Expected one of {', '.join(wanted)}."
+            f"{path} has no column with the {what} of the clips of {dataset}; its columns are "
+            f"{', '.join(columns_of(rows))}. Expected one of {', '.join(wanted)}."
         )
     truths: dict[str, Truth] = {}
     for row in rows:

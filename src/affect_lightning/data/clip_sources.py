@@ -21,7 +21,7 @@ from affect_lightning.corpora.official_folders import (
     read_benchmark_set,
     read_training_set,
 )
-from affect_lightning.corpora.own_tables import is_own_table, read_own_table
+from affect_lightning.corpora.own_clips import is_own_table, read_own_table, table_path
 from affect_lightning.corpora.tables import shown
 from affect_lightning.data.clip_selection import limited_clips, listed_names, select_clips, stable_share
 from affect_lightning.data.ordering import checked_weights
@@ -150,7 +150,7 @@ class ClipSources:
 
     def _read_training_set(self, key: str) -> list[ClipRecord]:
         if is_own_table(key):
-            return read_own_table(_table_path(self.train_root, key))
+            return read_own_table(table_path(key, self.train_root))
         if self.train_root is None:
             raise ConfigurationError(
                 f"data.train_root is not set. Give the folder that contains the training sets ({key}); "
@@ -162,7 +162,7 @@ class ClipSources:
 
     def _read_test_set(self, key: str) -> list[ClipRecord]:
         if is_own_table(key):
-            return read_own_table(_table_path(self.benchmark_root, key))
+            return read_own_table(table_path(key, self.benchmark_root))
         return read_benchmark_set(
             self._checked_benchmark_root(),
             key,
@@ -224,17 +224,10 @@ class ClipSources:
                 yield trained[key].title, benchmark_names(self.train_root, key)
         for key in self.test_sets or tested:
             if is_own_table(key):
-                yield key, frozenset(clip.name for clip in read_own_table(_table_path(root, key)))
+                yield key, frozenset(clip.name for clip in read_own_table(table_path(key, root)))
             elif root is not None and key in tested and tested[key].folder in (root.name, *_folders(root)):
                 yield tested[key].title, benchmark_names(root, key)
 
 
 def _folders(root: Path) -> list[str]:
     return [path.name for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
-
-
-def _table_path(root: Path | None, entry: str) -> Path:
-    """An own table lies in the root, or where its path says."""
-    path = Path(entry).expanduser()
-    inside = root / path if root is not None else path
-    return inside if inside.is_file() else path

@@ -17,6 +17,7 @@ from lightning.pytorch import LightningDataModule
 
 from affect_lightning.contracts import ClipRecord, FaceDetector
 from affect_lightning.corpora.official_folders import MissingSubtitle
+from affect_lightning.corpora.own_clips import own_clips
 from affect_lightning.data.box_cache import BoxCache
 from affect_lightning.data.cache_folders import user_cache_folder
 from affect_lightning.data.clip_sources import ClipSources, TestOverlap
@@ -26,7 +27,6 @@ from affect_lightning.data.feature_cache.identity import FeaturePrecision
 from affect_lightning.data.feature_cache.source import FeatureMode, FeatureOptions, FeatureSource
 from affect_lightning.data.loading import BatchPlan, ClipLoader, LoadingCounts, WorkerStart
 from affect_lightning.data.ordering import SetBalance, check_order_options
-from affect_lightning.data.own_clips import own_clips
 from affect_lightning.data.quarantine import BadClip, BadClipPolicy, Quarantine, check_bad_clip_options
 from affect_lightning.data.questions import OneQuestion, QuestionDraw
 from affect_lightning.data.streaming.packed_clips import CACHE_BYTES, PackedClips, faces_are_released

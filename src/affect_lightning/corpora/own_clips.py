@@ -1,7 +1,8 @@
-"""Tables in the package's own layout, a row a clip: sets of the user's own, and the label table of a third party's set.
+"""The user's own clips: named by options for `predict`, or as a table with a row a clip.
 
-Not in the paper: for clips outside MER-Caption+ and MER-UniBench, to train on, to test on, or both. docs/data.md has
-the columns with examples. `tables.py` reads the rows; official folders are read by `official_folders.py`.
+Not in the paper: for clips outside MER-Caption+ and MER-UniBench, to train on, to test on, or both. A third party's set
+has its labels in such a table, too. docs/data.md has the columns with examples. `tables.py` reads the rows; the folders
+of sets are read by `official_folders.py`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from affect_lightning.contracts import ClipRecord
 from affect_lightning.corpora.known_sets import known_sets
 from affect_lightning.corpora.sets import TRAINING_SETS
 from affect_lightning.corpora.tables import TableRow, index_rows, number_of, read_row_file, refuse, words_of
-from affect_lightning.errors import DataError
+from affect_lightning.errors import ConfigurationError, DataError
 
+OWN_CORPUS = "own"  # `ClipRecord.corpus` of clips that options name
 OWN_SUFFIXES = (".csv", ".jsonl")
 TRUTH_COLUMNS = ("labels", "sentiment", "description")
 MEDIA_COLUMNS = ("video", "audio", "face")
@@ -29,6 +31,13 @@ def is_own_table(entry: str) -> bool:
     (True, False)
     """
     return Path(entry).suffix.lower() in OWN_SUFFIXES
+
+
+def table_path(entry: str, root: Path | None) -> Path:
+    """The path of an own table: in the root (`train_root`, `benchmark_root`) if it is there, else where it says."""
+    path = Path(entry).expanduser()
+    inside = root / path if root is not None else path
+    return inside if inside.is_file() else path
 
 
 def read_own_table(path: Path | str) -> list[ClipRecord]:
@@ -121,3 +130,44 @@ def _text(row: TableRow, column: str) -> str:
 def _path(row: TableRow, column: str) -> Path | None:
     text = _text(row, column)
     return row.path.parent / Path(text).expanduser() if text else None
+
+
+def own_clips(
+    video: str | list[str] | None, audio: str | list[str] | None, subtitle: str | list[str] | None
+) -> list[ClipRecord]:
+    """Records of the user's own clips.
+
+    Args:
+        video: `data.predict_video`.
+        audio: `data.predict_audio`.
+        subtitle: `data.predict_subtitle`.
+
+    Raises:
+        ConfigurationError: The lists differ in length.
+    """
+    videos, sounds, subtitles = _listed(video), _listed(audio), _listed(subtitle)
+    count = max(len(videos), len(sounds))
+    for option, values in (
+        ("predict_video", videos),
+        ("predict_audio", sounds),
+        ("predict_subtitle", subtitles),
+    ):
+        if values and len(values) != count:
+            raise ConfigurationError(f"{option} has {len(values)} entries for {count} clips; give one a clip, or none.")
+    return [
+        ClipRecord(
+            name=Path((videos or sounds)[index]).stem,
+            corpus=OWN_CORPUS,
+            video=Path(videos[index]).expanduser() if videos else None,
+            audio=Path(sounds[index]).expanduser() if sounds else None,
+            subtitle_english=subtitles[index] if subtitles else "",
+            subtitle_chinese=subtitles[index] if subtitles else "",
+        )
+        for index in range(count)
+    ]
+
+
+def _listed(value: str | list[str] | None) -> list[str]:
+    if value is None:
+        return []
+    return [str(value)] if isinstance(value, (str, Path)) else [str(item) for item in value]
