@@ -44,7 +44,7 @@ def blocks(repository: Path) -> dict[str, str]:
 
 def talks_folder(root: Path, repository: Path) -> Path:
     write_table(root / "talks" / "labels.csv", "labels", TALKS)
-    (root / "talks" / "set.yaml").write_text(blocks(repository)["talks/set.yaml"], encoding="utf-8")
+    (root / "talks" / "benchmark_set.yaml").write_text(blocks(repository)["talks/benchmark_set.yaml"], encoding="utf-8")
     return root
 
 
@@ -159,10 +159,10 @@ def test_a_set_in_the_official_layout(tmp_path: Path) -> None:
         "{metric: hit_rate, labels: [happy, sad], label_files: [label.csv], label_columns: [emotion],"
         " subtitle_files: [said.csv]}"
     )
-    (folder / "set.yaml").write_text(text, encoding="utf-8")
+    (folder / "benchmark_set.yaml").write_text(text, encoding="utf-8")
     first, second = read_benchmark_set(tmp_path, "acts-process")
     assert (first.labels, first.subtitle_chinese, second.labels) == (("sad",), "好", ("sad",))
-    (folder / "set.yaml").write_text(text.replace("}", ", clips: 3}"), encoding="utf-8")
+    (folder / "benchmark_set.yaml").write_text(text.replace("}", ", clips: 3}"), encoding="utf-8")
     with pytest.raises(DataError, match=r"2 clips of acts-process; the set's description says 3, so 1 is missing"):
         read_benchmark_set(tmp_path, "acts-process")
 
@@ -170,35 +170,35 @@ def test_a_set_in_the_official_layout(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("metric: [", r"set.yaml cannot be read as YAML"),
-        ("- metric", r"set.yaml must be a mapping such as `metric: f_s`; found list"),
-        ("title: Talks", r"set.yaml needs the entry `metric`: hit_rate, waf or f_s"),
+        ("metric: [", r"benchmark_set.yaml cannot be read as YAML"),
+        ("- metric", r"benchmark_set.yaml must be a mapping such as `metric: f_s`; found list"),
+        ("title: Talks", r"benchmark_set.yaml needs the entry `metric`: hit_rate, waf or f_s"),
         ("metric: f_s\nlabel_file: x.csv", r"unknown entry 'label_file'\. Did you mean 'label_files'\?"),
         ("metric: f_s\nkey: other", r"unknown entry 'key'"),
         ("metric: wafs", r"has the metric 'wafs'\. Expected one of hit_rate, waf, f_s"),
         ("metric: hit_rate", r"Name the classes in `labels` for hit_rate"),
         ("metric: waf\nlabels: [sad]", r"and for no other metric"),
-        ("metric: hit_rate\nlabels: [yes, no]", r"has labels: \(True, False\)\. Give it a value of the type tuple"),
-        ("metric: hit_rate\nlabels: [sad, Sad]", r"labels that differ from each other"),
-        ("metric: f_s\nclips: 0", r"has clips: 0"),
-        ("metric: waf\nsentiment_range: [1]", r"has sentiment_range: \(1,\)"),
-        ("metric: f_s\nlabel_files: []", r"at least one label file"),
+        ("metric: hit_rate\nlabels: [yes, no]", r"has labels: \(True, False\)\. Expected a list of texts"),
+        ("metric: hit_rate\nlabels: [sad, Sad]", r"names a label twice"),
+        ("metric: f_s\nclips: 0", r"has clips: 0\. Expected a whole number above 0"),
+        ("metric: waf\nsentiment_range: [1]", r"has sentiment_range: \(1,\)\. Expected two numbers"),
+        ("metric: f_s\nlabel_files: []", r"at least one name in `label_files` and in `video_folders`"),
         ("metric: f_s\nlabel_files: [a.npz]", r"Give `corpus_key` and `subtitle_files` for .npz files"),
         ("metric: f_s\ntrain_corpus_key: train", r"neither entry for tables"),
     ],
 )
 def test_slips_in_a_description_are_explained(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "talks").mkdir()
-    (tmp_path / "talks" / "set.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "talks" / "benchmark_set.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=message) as raised:
         known_sets(tmp_path)
-    assert str(tmp_path / "talks" / "set.yaml") in str(raised.value)
+    assert str(tmp_path / "talks" / "benchmark_set.yaml") in str(raised.value)
 
 
 def test_a_name_stands_for_one_set(tmp_path: Path, repository: Path, caplog: pytest.LogCaptureFixture) -> None:
     for key in ("meld", "ovmerd"):
         (tmp_path / key / key).mkdir(parents=True)
-        (tmp_path / key / key / "set.yaml").write_text("metric: f_s", encoding="utf-8")
+        (tmp_path / key / key / "benchmark_set.yaml").write_text("metric: f_s", encoding="utf-8")
         with pytest.raises(DataError, match=rf"describes the set {key}, which exists already\. Rename its folder"):
             known_sets(tmp_path / key)
     root = talks_folder(tmp_path / "sets", repository)

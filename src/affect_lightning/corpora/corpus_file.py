@@ -8,34 +8,17 @@ The file also has the words that its labels use and the best possible scores. Th
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any, Literal
 
 from affect_lightning.corpora.sets import MER_UNIBENCH, BenchmarkSet
 from affect_lightning.corpora.tables import shown
+from affect_lightning.corpora.truths import SplitTruths
 from affect_lightning.errors import DataError
 
 ExpectedCount = Literal["official", "any"] | int
 CORPUS_FILE = "corpus.json"
-
-
-@dataclass(frozen=True)
-class FoundNames:
-    """Names of clips, by where they were found in a set's folder.
-
-    Attributes:
-        labelled: In the test part of the label file.
-        labelled_elsewhere: In its other parts.
-        transcribed: In the table of subtitles.
-        filmed: As video or sound file.
-    """
-
-    labelled: Collection[str]
-    labelled_elsewhere: Collection[str]
-    transcribed: Collection[str]
-    filmed: Collection[str]
 
 
 def expected_number(folder: Path, item: BenchmarkSet, expected: ExpectedCount) -> tuple[int, str] | None:
@@ -64,27 +47,26 @@ def expected_number(folder: Path, item: BenchmarkSet, expected: ExpectedCount) -
     return item.clips, "Table 11 of the paper" if item.key in MER_UNIBENCH.sets else "the set's description"
 
 
-def check_count(item: BenchmarkSet, label_path: Path, wanted: tuple[int, str], found: FoundNames) -> None:
+def check_count(item: BenchmarkSet, labels: SplitTruths, wanted: tuple[int, str], present: Set[str]) -> None:
     """Compare the number of labelled clips with the wanted one.
 
     Args:
         item: The set.
-        label_path: Its label file, for the message.
+        labels: Its label file, read.
         wanted: What `expected_number` gave.
-        found: The evidence of which clips are missing or surplus.
+        present: Names of the clips that have a transcript, a video or a sound file: evidence of what is missing.
 
     Raises:
         DataError: The numbers differ. The message names the clips that are missing (a transcript or media, but no
             label) and surplus (a label, but neither transcript nor media), as far as the folder tells.
     """
-    number, source = wanted
-    difference = len(found.labelled) - number
-    if not difference:
+    (number, source), found = wanted, len(labels.truths)
+    if found == number:
         return
-    labelled = {*found.labelled, *found.labelled_elsewhere}
-    present = {*found.transcribed, *found.filmed}
-    missing = sorted(name for name in present - labelled if name.startswith(item.name_prefix))
-    surplus = sorted({*found.labelled} - present)
+    missing = sorted(
+        name for name in present - labels.truths.keys() - labels.other_names if name.startswith(item.name_prefix)
+    )
+    surplus = sorted(labels.truths.keys() - present)
     evidence = []
     if missing:
         evidence.append(f"Missing there, though they have a transcript or media: {shown(missing)} ({len(missing)}).")
@@ -92,11 +74,11 @@ def check_count(item: BenchmarkSet, label_path: Path, wanted: tuple[int, str], f
         evidence.append(f"Labelled, though they have neither transcript nor media: {shown(surplus)} ({len(surplus)}).")
     if not evidence:
         evidence.append("Which clips these are cannot be told: labels, transcripts and media agree with each other.")
-    kind = "too many" if difference > 0 else "missing"
+    difference = abs(found - number)
     raise DataError(
-        f"{label_path} lists {len(found.labelled)} clips of {item.title}; {source} says {number}, so {abs(difference)} "
-        f"{'is' if abs(difference) == 1 else 'are'} {kind}. {' '.join(evidence)} Restore the official files, or accept "
-        f"your own number with expected_counts: any, or {{{item.key}: {len(found.labelled)}}}."
+        f"{labels.path} lists {found} clips of {item.title}; {source} says {number}, so {difference} "
+        f"{'is' if difference == 1 else 'are'} {'too many' if found > number else 'missing'}. {' '.join(evidence)} "
+        f"Restore the official files, or accept your own number with expected_counts: any, or {{{item.key}: {found}}}."
     )
 
 

@@ -1,7 +1,7 @@
 """Which test sets there are: those of MER-UniBench, those of installed packages, and those that a folder describes.
 
 A third party's set is a `BenchmarkSet` behind an entry point of the group `affect_lightning.benchmark_sets`, named by
-the set's key; or a folder with a `set.yaml`, which holds the attributes of `BenchmarkSet` but for key and folder: these
+the set's key; or a folder with a `benchmark_set.yaml`, which holds the attributes of `BenchmarkSet` but for key and folder: these
 are the folder's name. Either is read, tested and scored as the nine are, and never enters their mean (`Suite`).
 """
 
@@ -22,7 +22,7 @@ from affect_lightning.errors import DataError
 from affect_lightning.plugin_loading.listing import PluginListing, list_entries, nearest_hint
 
 GROUP = "benchmark_sets"
-DESCRIPTION_FILE = "set.yaml"
+DESCRIPTION_FILE = "benchmark_set.yaml"
 _OF_THE_FOLDER = ("key", "folder")
 
 _log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def known_sets(*roots: Path | None) -> dict[str, BenchmarkSet]:
         roots: Folders that contain sets' folders, or are one; whatever is no folder is left out.
 
     Raises:
-        DataError: A `set.yaml` cannot be read, or its folder is named like another set.
+        DataError: A `benchmark_set.yaml` cannot be read, or its folder is named like another set.
     """
     installed = _installed(tuple(list_entries(GROUP)))
     sets = {**MER_UNIBENCH.sets, **{key: item for key, item in installed.items() if isinstance(item, BenchmarkSet)}}
@@ -106,7 +106,7 @@ def _load(listing: PluginListing) -> BenchmarkSet:
 
 
 def read_description(path: Path) -> BenchmarkSet:
-    """The set that a `set.yaml` describes; its key is the folder's name.
+    """The set that a `benchmark_set.yaml` describes; its key is the folder's name.
 
     Raises:
         DataError: The file is unreadable or no YAML mapping, or an attribute is unknown, missing or impossible.

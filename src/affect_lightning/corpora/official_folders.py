@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.corpora.corpus_file import ExpectedCount, FoundNames, check_count, expected_number
+from affect_lightning.corpora.corpus_file import ExpectedCount, check_count, expected_number
 from affect_lightning.corpora.known_sets import find_benchmark_set
 from affect_lightning.corpora.own_clips import read_table_clips
 from affect_lightning.corpora.sets import TRAINING_SETS, BenchmarkSet, Split, TrainingSet
@@ -76,13 +76,12 @@ def read_benchmark_set(
     wanted = expected_number(folder, item, expected_count) if split == "test" else None
     if not item.subtitle_files:
         if wanted is not None:
-            check_count(item, labels.path, wanted, FoundNames(names, labels.other_names, names, media.names))
+            check_count(item, labels, wanted, {*names, *media.names})
         clips = {clip.name: clip for clip in read_table_clips(labels.path, key)}
         return [_with_truth(media.completed(clips[name]), labels) for name in names]
     subtitle_path = find_file(folder, item.subtitle_files, f"the subtitles of {item.title}")
     if wanted is not None and wanted[0] != len(names):
-        found = FoundNames(names, labels.other_names, read_subtitles(subtitle_path), media.names)
-        check_count(item, labels.path, wanted, found)
+        check_count(item, labels, wanted, read_subtitles(subtitle_path).keys() | media.names)
     subtitles = subtitles_of(names, subtitle_path, missing_subtitle, counts)
     return [_with_truth(media.record(name, key, subtitles[name]), labels) for name in names]
 
@@ -92,28 +91,20 @@ def _with_truth(clip: ClipRecord, labels: SplitTruths) -> ClipRecord:
     return replace(clip, labels=words, sentiment=sentiment)
 
 
-def benchmark_names(root: Path | str, key: str, *, split: Split = "test") -> frozenset[str]:
-    """Names of the clips of a split, from the label file alone: to keep test clips out of a training set.
+def benchmark_names(root: Path | str, key: str, *, every_split: bool = False) -> frozenset[str]:
+    """Names of the test clips, from the label file alone: to keep them out of a training set.
+
+    Args:
+        root: Folder that contains the set's folder, or that folder itself.
+        key: Of the set.
+        every_split: Whether the names in the other parts of the label file are wanted, too.
 
     Raises:
         DataError: See `read_benchmark_set`.
     """
     item = find_benchmark_set(key, Path(root))
-    return frozenset(_read_labels(_benchmark_folder(Path(root), item), item, split).truths)
-
-
-def labelled_names(folder: Path, key: str) -> frozenset[str]:
-    """Names of all clips in a set's label file, whatever their split.
-
-    Args:
-        folder: The set's folder.
-        key: Of the set.
-
-    Raises:
-        DataError: See `read_benchmark_set`.
-    """
-    labels = _read_labels(folder, find_benchmark_set(key, folder), "test")
-    return labels.other_names | labels.truths.keys()
+    labels = _read_labels(_benchmark_folder(Path(root), item), item, "test")
+    return labels.other_names | labels.truths.keys() if every_split else frozenset(labels.truths)
 
 
 def _benchmark_folder(root: Path, item: BenchmarkSet) -> Path:

@@ -52,7 +52,7 @@ class BenchmarkSet:
         subtitle_files: Accepted names of the transcript; empty where the table itself has the column `text`.
         video_folders: Accepted folders of the videos; the first is the official one.
         audio_folders: Accepted folders of the sound files; the first is the official one.
-        unlabelled_media: Whether media without labels belong into the folder.
+        unlabelled_media: Whether media without labels belong in the folder.
 
     Raises:
         DataError: A value is none that a set can have.
@@ -80,40 +80,49 @@ class BenchmarkSet:
         where = f"The benchmark set {self.key!r}"
         for item in fields(self):
             value = getattr(self, item.name)
-            if not _fits(value, str(item.type)):
-                raise DataError(f"{where} has {item.name}: {value!r}. Give it a value of the type {item.type}.")
+            wanted, fits = _fit(value, str(item.type))
+            if not fits:
+                raise DataError(f"{where} has {item.name}: {value!r}. Expected {wanted}.")
         if not _KEY.fullmatch(self.key) or self.key == "mean":
             raise DataError(f"{where} needs another key: letters, digits, dots, dashes and underscores, and not mean.")
         if self.metric not in METRIC_TITLES:
             raise DataError(f"{where} has the metric {self.metric!r}. Expected one of {', '.join(METRIC_TITLES)}.")
         if (self.metric == "hit_rate") != bool(self.labels):
-            raise DataError(f"{where} has the metric {self.metric} and the labels {self.labels}. Name the classes in "
-                            "`labels` for hit_rate, and for no other metric.")  # fmt: skip
-        if len({word.strip().lower() for word in self.labels}) < len(self.labels) or not self.label_files:
-            raise DataError(f"{where} needs at least one label file, and labels that differ from each other.")
+            raise DataError(
+                f"{where} has the metric {self.metric} and the labels {self.labels}. Name the classes in `labels` for "
+                f"hit_rate, and for no other metric."
+            )
+        if len({word.lower() for word in self.labels}) < len(self.labels):
+            raise DataError(f"{where} names a label twice. Keep one of them.")
+        if not self.label_files or not self.video_folders:
+            raise DataError(f"{where} needs at least one name in `label_files` and in `video_folders`.")
         npz = {name.lower().endswith(".npz") for name in self.label_files}
         entry = self.corpus_key is not None
         if npz != {entry} or (self.train_corpus_key is not None and not entry) or (entry and not self.subtitle_files):
-            raise DataError(f"{where} has the label files {self.label_files}, the entries {self.corpus_key} and "
-                            f"{self.train_corpus_key} and the transcripts {self.subtitle_files}. Give `corpus_key` and "
-                            "`subtitle_files` for .npz files, and neither entry for tables.")  # fmt: skip
+            raise DataError(
+                f"{where} has the label files {self.label_files}, the entries {self.corpus_key} and "
+                f"{self.train_corpus_key} and the transcripts {self.subtitle_files}. Give `corpus_key` and "
+                f"`subtitle_files` for .npz files, and neither entry for tables."
+            )
 
 
-def _fits(value: object, annotation: str) -> bool:
-    """Whether a value has the type of its field."""
+def _fit(value: Any, annotation: str) -> tuple[str, bool]:
+    """What a field of that type holds, in words, and whether the value is that."""
+    if value is None:
+        return "a value", "None" in annotation
     if annotation.startswith("tuple[float"):
-        return value is None or (isinstance(value, tuple) and len(value) == 2 and all(map(_is_number, value)))
+        return "two numbers", isinstance(value, tuple) and len(value) == 2 and all(
+            type(n) in (int, float) for n in value
+        )
     if annotation.startswith("tuple[str"):
-        return isinstance(value, tuple) and all(isinstance(part, str) and part.strip() for part in value)
+        return "a list of texts", isinstance(value, tuple) and all(
+            isinstance(one, str) and one.strip() for one in value
+        )
     if annotation.startswith("int"):
-        return value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0)
+        return "a whole number above 0", type(value) is int and value > 0
     if annotation == "bool":
-        return isinstance(value, bool)
-    return isinstance(value, str) or (value is None and "None" in annotation)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return "true or false", isinstance(value, bool)
+    return "a text", isinstance(value, str)
 
 
 @dataclass(frozen=True)

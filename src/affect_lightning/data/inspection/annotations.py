@@ -23,7 +23,7 @@ from affect_lightning.corpora.corpus_file import (
 from affect_lightning.corpora.official_folders import (
     AUDIO_SUFFIXES,
     VIDEO_SUFFIXES,
-    labelled_names,
+    benchmark_names,
     read_benchmark_set,
     read_subtitles,
     read_training_set,
@@ -243,7 +243,7 @@ def surplus_files(sets: Sequence[tuple[FoundSet, Sequence[ClipRecord]]]) -> list
         names |= {path.stem for _, clips in here for clip in clips for path in (clip.video, clip.audio) if path}
         for found, _ in here:
             if isinstance(found.item, BenchmarkSet):
-                names |= labelled_names(found.folder, found.key)
+                names |= benchmark_names(found.root, found.key, every_split=True)
         folders = [item for found, _ in here for item in _media_folders(found)]
         surplus = sorted(
             f"{name}/{path.name}"
