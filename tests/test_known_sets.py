@@ -209,6 +209,19 @@ def test_a_name_stands_for_one_set(tmp_path: Path, repository: Path, caplog: pyt
     with distribution(tmp_path / "rival", "rival-set", points), caplog.at_level(logging.WARNING):
         assert known_sets()["meld"] is MER_UNIBENCH.sets["meld"]
     assert "'meld' of rival-set 1.0 has the name of another set" in caplog.text
+    with plays_package(tmp_path / "package", repository):
+        assert find_benchmark_set("plays").title == "Plays"
+        with distribution(tmp_path / "second", "second-set", {"benchmark_sets": {"plays": "second:SET"}}):
+            assert "plays" not in known_sets()
+            with pytest.raises(DataError, match=r"'plays' of second-set 1.0 has the name of another set"):
+                find_benchmark_set("plays")
+
+
+def test_a_linked_folder_has_the_name_of_the_link(tmp_path: Path, repository: Path) -> None:
+    talks_folder(tmp_path / "disk", repository)
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "sets" / "linked").symlink_to(tmp_path / "disk" / "talks")
+    assert {clip.corpus for clip in read_benchmark_set(tmp_path / "sets", "linked")} == {"linked"}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from functools import lru_cache
@@ -41,7 +42,7 @@ def known_sets(*roots: Path | None) -> dict[str, BenchmarkSet]:
     """
     installed = _installed(tuple(list_entries(GROUP)))
     sets = {**MER_UNIBENCH.sets, **{key: item for key, item in installed.items() if isinstance(item, BenchmarkSet)}}
-    for root in dict.fromkeys(root.resolve() for root in roots if root is not None and root.is_dir()):
+    for root in dict.fromkeys(Path(os.path.abspath(root)) for root in roots if root is not None and root.is_dir()):
         for path in sorted([root / DESCRIPTION_FILE, *root.glob(f"*/{DESCRIPTION_FILE}")]):
             if path.is_file():
                 item = read_description(path)
@@ -91,7 +92,9 @@ def _installed(listings: tuple[PluginListing, ...]) -> dict[str, BenchmarkSet | 
             try:
                 found[listing.name] = _load(listing)
             except Exception as error:  # a broken package must not break the scoring of another set
-                found[listing.name] = f"{owner} cannot be used: {error} Fix or uninstall {listing.distribution}."
+                found[listing.name] = (
+                    f"{owner} cannot be used: {str(error).rstrip('.')}. Fix or uninstall {listing.distribution}."
+                )
         if isinstance(found[listing.name], str):
             _log.warning("%s", found[listing.name])
     return found
@@ -124,7 +127,7 @@ def read_description(path: Path) -> BenchmarkSet:
         if name not in known:
             hint = nearest_hint(str(name), known)
             raise DataError(f"{path} has the unknown entry {name!r}.{hint} Known are {', '.join(known)}.")
-    folder = path.parent.resolve().name
+    folder = path.parent.name  # of a link the link's name, by which the folder is found
     values: dict[str, Any] = {"title": folder, "key": folder, "folder": folder}
     values |= {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
     try:
