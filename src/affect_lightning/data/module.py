@@ -58,8 +58,8 @@ class ClipDataModule(LightningDataModule):
         packed_cache_size: What they may take there, such as 20GB (our choice), 500MB, or a number of bytes.
         shuffle_window: Shards of a packed set that the order draws from at a time (16, our choice).
         benchmark_root: Folder that contains the `*-process/` folders; needed to test.
-        test_sets: Keys of the sets to test, such as mer2023 or meld, or tables of your own; None means all the
-            official folders that `benchmark_root` has.
+        test_sets: Keys of the sets to test, such as mer2023 or meld, or tables of your own; None means all
+            known sets that `benchmark_root` has, those with a `benchmark_set.yaml` among them.
         expected_counts: Clips that each test set must have: `official` (Table 11 of the paper, or what a generated
             corpus declares), `any`, or numbers by set, such as {meld: 100}.
         test_overlap: What to do with training clips that have the name of a test clip: `error`, or `drop`, which leaves
