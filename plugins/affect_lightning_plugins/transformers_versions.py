@@ -28,7 +28,8 @@ def cache_argument(model: Any, kept: Any) -> dict[str, Any]:
     Returns:
         One name with the cache.
     """
-    return {_cache_name(type(model)): kept}
+    kind: Any = type(model)
+    return {_cache_name(kind): kept}
 
 
 def kept_cache(output: Any) -> Any:
