@@ -25,7 +25,7 @@ from source_imports import (
 )
 
 FORBIDDEN_FOLDERS = {"utils", "common", "helpers", "misc"}
-FOR_EVERYBODY = (f"{CORE}.errors", f"{CORE}.processors", f"{CORE}.safe_npz", f"{CORE}.user_cache")
+FOR_EVERYBODY = (f"{CORE}.errors", f"{CORE}.processors", f"{CORE}.safe_npz")
 
 
 @dataclass(frozen=True)
@@ -50,28 +50,30 @@ def core(*folders: str) -> tuple[str, ...]:
 TORCH = frozenset({"torch", "numpy"})
 RULES = {
     f"{CORE}.contracts": Rule(libraries=TORCH),
+    f"{CORE}.storage": Rule(libraries=frozenset({"filelock"})),
     f"{CORE}.plugin_loading": Rule(core("contracts"), frozenset({"jsonargparse"})),
-    f"{CORE}.plugin_templates": Rule((*core("plugin_loading"), f"{CORE}.__version__"), frozenset()),
+    f"{CORE}.plugin_templates": Rule((*core("plugin_loading", "storage"), f"{CORE}.__version__"), frozenset()),
     f"{CORE}.prompting": Rule(libraries=frozenset()),
     f"{CORE}.corpora": Rule(core("contracts", "plugin_loading"), frozenset({"yaml", "pyarrow"})),
     f"{CORE}.data": Rule(
-        core("contracts", "corpora", "plugin_loading", "prompting"), never=frozenset({"transformers"})
+        core("contracts", "corpora", "plugin_loading", "prompting", "storage"), never=frozenset({"transformers"})
     ),
-    f"{CORE}.model": Rule(core("contracts", "plugin_loading", "prompting", "metrics")),
-    f"{CORE}.metrics": Rule(libraries=TORCH | {"torchmetrics"}),
-    f"{CORE}.unibench": Rule(core("contracts", "corpora", "plugin_loading", "metrics")),
+    f"{CORE}.model": Rule(core("contracts", "plugin_loading", "prompting", "metrics", "storage")),
+    f"{CORE}.metrics": Rule(core("storage"), libraries=TORCH | {"torchmetrics"}),
+    f"{CORE}.unibench": Rule(core("contracts", "corpora", "plugin_loading", "metrics", "storage")),
     f"{CORE}.annotation": Rule(core("contracts", "corpora", "plugin_loading", "data", "metrics")),
-    f"{CORE}.sandbox": Rule(core("corpora", "metrics"), never=frozenset({"transformers", "lightning"})),
-    f"{CORE}.training": Rule(core("contracts", "plugin_loading", "model")),
+    f"{CORE}.sandbox": Rule(core("corpora", "metrics", "storage"), never=frozenset({"transformers", "lightning"})),
+    f"{CORE}.training": Rule(core("contracts", "plugin_loading", "model", "storage")),
     f"{CORE}.testing": Rule(core("contracts", "plugin_loading", "prompting", "model")),
     f"{CORE}.command_line": Rule((CORE,)),
     f"{CORE}.errors": Rule(libraries=frozenset()),
     f"{CORE}.processors": Rule(libraries=frozenset()),
-    f"{CORE}.user_cache": Rule(libraries=frozenset()),
     f"{CORE}.safe_npz": Rule(libraries=frozenset({"numpy"})),
     f"{CORE}.__main__": Rule(core("command_line")),
-    f"{PLUGINS}.label_extractors": Rule((*core("contracts", "metrics", "prompting"), f"{PLUGINS}.language_models")),
-    PLUGINS: Rule((*core("contracts"), f"{PLUGINS}.pretrained_models", f"{PLUGINS}.transformers_versions")),
+    f"{PLUGINS}.label_extractors": Rule(
+        (*core("contracts", "metrics", "prompting", "storage"), f"{PLUGINS}.language_models")
+    ),
+    PLUGINS: Rule((*core("contracts", "storage"), f"{PLUGINS}.pretrained_models", f"{PLUGINS}.transformers_versions")),
     CORE: Rule(libraries=frozenset()),
 }
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +21,7 @@ from affect_lightning.errors import CheckpointError
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.sharded_checkpoints import read_sharded
 from affect_lightning.model.stored_weights import check_state
+from affect_lightning.storage import whole_path
 
 if TYPE_CHECKING:
     from affect_lightning.model.affectgpt import AffectGPT
@@ -102,21 +101,14 @@ def save_exported(network: AffectGPT, folder: str | Path) -> None:
         "has_adapter": len(own) < len(state),
     }
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    except OSError as error:
-        raise CheckpointError(f"{target} cannot be written: {error}. Choose another folder.") from error
-    try:
-        save_file(own, str(temporary / "projectors.safetensors"), metadata={"format": "pt"})
-        if description["has_adapter"]:
-            network.language_model.save_adapter(str(temporary / "adapter"))
-        (temporary / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-        temporary.chmod(0o755)
-        temporary.replace(target)
+        with whole_path(target) as temporary:
+            temporary.mkdir()
+            save_file(own, str(temporary / "projectors.safetensors"), metadata={"format": "pt"})
+            if description["has_adapter"]:
+                network.language_model.save_adapter(str(temporary / "adapter"))
+            (temporary / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise CheckpointError(f"{target} cannot be written: {error}. Make room, or choose another folder.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def load_exported(folder: str | Path) -> AffectGPT:
