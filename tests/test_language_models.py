@@ -255,7 +255,7 @@ def test_adapter_round_trip_and_mismatch(model, tmp_path):
     assert not torch.allclose(fresh.loss(fresh.embed(ids), mask, labels), model.loss(model.embed(ids), mask, labels))
     fresh.load_adapter(str(tmp_path / "adapter"))
     torch.testing.assert_close(fresh.loss(fresh.embed(ids), mask, labels), model.loss(model.embed(ids), mask, labels))
-    with pytest.raises(CheckpointError, match=r"does not fit the adapter.*differently shaped: .*lora_A"):
+    with pytest.raises(CheckpointError, match=r"do not fill the adapter.*of another shape: .*lora_A"):
         build_part("language_models", {**options, "lora_rank": 3}).load_adapter(str(tmp_path / "adapter"))
     with pytest.raises(CheckpointError, match=r"missing: .*layers\.2"):
         build_part("language_models", {**options, "num_layers": 3}).load_adapter(str(tmp_path / "adapter"))

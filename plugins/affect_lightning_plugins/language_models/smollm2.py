@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.weights import builds_without_weights
 from affect_lightning_plugins.language_models.adapted import AdaptedCausalLM
 from affect_lightning_plugins.language_models.adapter_configs import SEVEN_PROJECTIONS, AdapterOptions
 from affect_lightning_plugins.language_models.loading import (
-    builds_without_weights,
     empty_causal_model,
     load_causal_model,
     load_tokenizer,

@@ -1,14 +1,13 @@
 """Checkpoint files that are whole or absent: written beside their place, flushed to the disk, then renamed (ours).
 
 A crash, a kill or a full disk while one is written leaves what stood under the name before. Neighbours:
-`resume_checkpoint.py` says when, `strategies.py` writes the folders of sharded runs through this module.
+`resume_checkpoint.py` says when, `affect_lightning.checkpoints` reads.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import shutil
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,8 +16,8 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
+from affect_lightning.checkpoints import read_checkpoint
 from affect_lightning.errors import CheckpointError
-from affect_lightning.model.export import read_checkpoint
 
 PARTIAL = ".partial"  # ends the name of what is not whole yet; such leftovers of killed runs may be deleted
 
@@ -37,67 +36,25 @@ class WholeFileCheckpoints(TorchCheckpointIO):
             CheckpointWriteError: The system refuses; a file under the name is as it was.
         """
         target = Path(path)
-        place = Replacement(target)
+        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}{PARTIAL}")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_through(place.temporary, checkpoint)
-            place.finish()
+            _write_through(temporary, checkpoint)
+            os.replace(temporary, target)
+            _flush_folder(target.parent)
         except OSError as error:
-            place.drop()
+            temporary.unlink(missing_ok=True)
             raise write_failure(target, error.strerror or str(error)) from error
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read a checkpoint of one or of several processes; only tensors and plain values, whatever `weights_only` says.
+        """Read a checkpoint; only tensors and plain values, whatever `weights_only` says.
 
         Raises:
             CheckpointError: It is missing, damaged or foreign.
         """
         return read_checkpoint(path)
-
-    def remove_checkpoint(self, path: str | Path) -> None:
-        """Delete a checkpoint, and the folder behind it if it is one of shards."""
-        remove(Path(path))
-
-
-class Replacement:
-    """A place beside a target to write to, which takes the target's place when it is whole.
-
-    A file takes it in one step. A folder cannot: it gets a name of its own, and the target becomes a link to it, in one
-    step too; the folder that the link named before is then deleted.
-
-    Attributes:
-        temporary: The place; a file or a folder may be made there.
-    """
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-        self._mark = uuid.uuid4().hex[:12]
-        self.temporary = target.with_name(f".{target.name}.{self._mark}{PARTIAL}")
-
-    def finish(self) -> None:
-        """Take the target's place.
-
-        Raises:
-            OSError: The system refuses; the target is as it was.
-        """
-        before = self.target.resolve() if self.target.is_symlink() else None
-        if self.temporary.is_dir():
-            folder = self.temporary.with_name(f"{self.target.name}.{self._mark}.shards")
-            os.replace(self.temporary, folder)
-            self.temporary.symlink_to(folder.name)
-        os.replace(self.temporary, self.target)
-        _flush_folder(self.target.parent)
-        if before is not None and before.is_dir() and before.parent == self.target.parent.resolve():
-            shutil.rmtree(before)
-
-    def drop(self) -> None:
-        """Delete what was written."""
-        if self.temporary.is_dir() and not self.temporary.is_symlink():
-            shutil.rmtree(self.temporary, ignore_errors=True)
-        else:
-            self.temporary.unlink(missing_ok=True)
 
 
 def write_failure(target: Path, reason: str) -> CheckpointWriteError:
@@ -109,7 +66,7 @@ def write_failure(target: Path, reason: str) -> CheckpointWriteError:
     )
 
 
-def write_through(path: Path, values: Mapping[str, Any]) -> None:
+def _write_through(path: Path, values: Mapping[str, Any]) -> None:
     """Write values as torch does, to the disk and not only to the system's memory.
 
     Raises:
@@ -122,19 +79,6 @@ def write_through(path: Path, values: Mapping[str, Any]) -> None:
         file.write(buffer.getbuffer())
         file.flush()
         os.fsync(file.fileno())
-
-
-def remove(path: Path) -> None:
-    """Delete a checkpoint: a file, a folder of shards, or a link with the folder that it names."""
-    if path.is_symlink():
-        folder = path.resolve()
-        path.unlink()
-        if folder.is_dir() and folder.parent == path.parent.resolve():
-            shutil.rmtree(folder)
-    elif path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _flush_folder(folder: Path) -> None:
