@@ -49,7 +49,7 @@ RULES = {
     f"{CORE}.prompting": Rule(libraries=frozenset()),
     f"{CORE}.data": Rule(core("contracts", "plugin_loading", "prompting"), never=frozenset({"transformers"})),
     f"{CORE}.model": Rule(core("contracts", "plugin_loading", "prompting", "metrics")),
-    f"{CORE}.metrics": Rule(libraries=TORCH | {"torchmetrics"}),
+    f"{CORE}.metrics": Rule(libraries=TORCH | {"torchmetrics", "openpyxl"}),
     f"{CORE}.unibench": Rule(core("contracts", "plugin_loading", "metrics", "data.readers")),
     f"{CORE}.annotation": Rule(core("contracts", "plugin_loading", "data", "metrics")),
     f"{CORE}.sandbox": Rule(core("metrics"), never=frozenset({"transformers", "lightning"})),
