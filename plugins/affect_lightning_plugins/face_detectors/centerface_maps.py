@@ -25,9 +25,8 @@ BLOCK = 32  # sides must be multiples of this, fixed by the network
 
 @dataclass(frozen=True)
 class CenterFaceOptions:
-    """Options of both detectors; see `CenterFaceDetector`."""
+    """See `CenterFaceDetector`."""
 
-    detector: str
     longest_side: int
     score_threshold: float
     overlap_threshold: float
@@ -35,18 +34,16 @@ class CenterFaceOptions:
     def __post_init__(self) -> None:
         if self.longest_side < BLOCK:
             raise ConfigurationError(
-                f"{self.detector}: longest_side must be at least {BLOCK} pixels; got {self.longest_side}."
+                f"centerface: longest_side must be at least {BLOCK} pixels; got {self.longest_side}."
             )
         for name in ("score_threshold", "overlap_threshold"):
             if not 0.0 < getattr(self, name) < 1.0:
-                raise ConfigurationError(
-                    f"{self.detector}: {name} must lie between 0 and 1; got {getattr(self, name)}."
-                )
+                raise ConfigurationError(f"centerface: {name} must lie between 0 and 1; got {getattr(self, name)}.")
 
     def identity(self, weights: Path) -> str:
         """Detector, weights and options in one line; `scaling` is the version of what `prepare` does."""
         return (
-            f"{self.detector} {hashlib.sha256(weights.read_bytes()).hexdigest()[:12]} longest_side={self.longest_side} "
+            f"centerface {hashlib.sha256(weights.read_bytes()).hexdigest()[:12]} longest_side={self.longest_side} "
             f"scaling=2 score={self.score_threshold:g} overlap={self.overlap_threshold:g}"
         )
 
