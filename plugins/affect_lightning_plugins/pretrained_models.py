@@ -4,7 +4,7 @@ Paper, Section 3.1: the encoders are taken as published and stay frozen, so a re
 hub name at a pinned commit. Code from either is never run. The same architecture can be built without weights: random
 ones on request, and none at all where torch's default device is `meta`, as `affect-lightning summary` counts.
 Neighbours: the shared modules of `video_encoders` and `audio_encoders` call this; language models have tokenizers and
-adapters too, and their own `language_models/loading.py`.
+adapters too, and their own `language_models/model_files.py`.
 """
 
 from __future__ import annotations

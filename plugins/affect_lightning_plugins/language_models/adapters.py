@@ -1,6 +1,6 @@
 """Adapters: attaching, writing and reading them through peft (paper, Section 5 and Table 8).
 
-The paper trains LoRA on the seven projections of every layer and freezes the rest. Used by `adapted.py`;
+The paper trains LoRA on the seven projections of every layer and freezes the rest. Used by `transformers_model.py`;
 `adapter_configs.py` knows the kinds. Legend: B clips, P learned tokens of prompt tuning, E embedding width.
 """
 

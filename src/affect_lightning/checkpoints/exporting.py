@@ -1,13 +1,13 @@
 """From a checkpoint to an exported folder, which `AffectGPT.from_pretrained` reads (ours).
 
-Neighbours: `reading.py` reads the checkpoint, `affect_lightning.model.exported_folder` has the folder's format.
+Neighbours: `plain_reading.py` reads the checkpoint, `affect_lightning.model.exported_folder` has the folder's format.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from affect_lightning.checkpoints.reading import read_checkpoint
+from affect_lightning.checkpoints.plain_reading import read_checkpoint
 
 
 def export_checkpoint(checkpoint: str | Path, folder: str | Path) -> Path:

@@ -1,6 +1,6 @@
 """Loading a Hugging Face causal model completely or not at all, or building it empty to count it.
 
-Used by `loaded.py`, which the plugins derive from, by `smollm2.py` and by the label extractor `causal-lm`.
+Used by `hub_model.py`, which the plugins derive from, by `smollm2.py` and by the label extractor `causal-lm`.
 """
 
 from __future__ import annotations
