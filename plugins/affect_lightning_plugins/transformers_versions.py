@@ -1,7 +1,7 @@
 """What transformers calls differently from version to version, from the lowest that setup.cfg allows to the newest.
 
 Not in the paper. Everything here asks for the thing itself, not for a version number; the versions are in the comments.
-Used by `language_models/decoding.py`. docs/versions.md says what each version is for.
+Used by `language_models/response_decoding.py`. docs/versions.md says what each version is for.
 """
 
 from __future__ import annotations
