@@ -62,7 +62,7 @@ RULES = {
     f"{CORE}.weights": Rule(libraries=TORCH),
     f"{CORE}.__main__": Rule(core("command_line")),
     f"{PLUGINS}.label_extractors": Rule((*core("contracts", "metrics", "prompting"), f"{PLUGINS}.language_models")),
-    PLUGINS: Rule((*core("contracts"), f"{PLUGINS}.pretrained_models")),
+    PLUGINS: Rule((*core("contracts"), f"{PLUGINS}.pretrained_models", f"{PLUGINS}.transformers_versions")),
     CORE: Rule(libraries=frozenset()),
 }
 

@@ -1,7 +1,7 @@
 """Reads the commonest sound file, 16-bit PCM in a WAV, without FFmpeg (paper, Appendix B: sound beside each clip).
 
-FFmpeg takes some milliseconds to open a WAV and to turn its samples into floats, as long as decoding the pictures of a
-small clip. The numbers are the same. Everything else, every damaged file too, is left to FFmpeg.
+Hand-written for speed: FFmpeg takes some milliseconds to open a WAV and to turn its samples into floats, as long as
+decoding the pictures of a small clip. The numbers are the same. Everything else, every damaged file too, is left to FFmpeg.
 Neighbour: `decoding.py` asks here first. Legend: S audio samples, C channels.
 """
 
