@@ -77,7 +77,7 @@ class ChatServer:
 
     @cached_property
     def _client(self) -> Any:
-        """Made at the first question and shared by all threads. Redirects are refused: they would carry the key away."""
+        """Made at the first question. Redirects are refused: they would carry the key away."""
         import openai
 
         hooks = {"request": [] if self.key else [_drop_authorization]}
@@ -96,7 +96,7 @@ class ChatServer:
             ConfigurationError: The server refuses the key, or does not know the model or address.
             ServerError: One question stayed without an answer; the answers before it have been given out.
         """
-        run = _Run()
+        run = _Run(self._client)
         pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="ask")
         positions = {pool.submit(self._ask, prompt, run): index for index, prompt in enumerate(prompts)}
         try:
@@ -117,7 +117,7 @@ class ChatServer:
             if run.stop.wait(_pause(self.pause, attempt, trouble.wait) if trouble else 0.0):
                 return None
             try:
-                return self._ask_once(prompt)
+                return self._ask_once(prompt, run.client)
             except _Trouble as error:
                 trouble = error
             except AffectLightningError as error:
@@ -131,13 +131,13 @@ class ChatServer:
         run.fail(ServerError(message))
         return None
 
-    def _ask_once(self, prompt: str) -> str:
+    def _ask_once(self, prompt: str, client: Any) -> str:
         import openai
 
         fields = {name: value for name, value in self.request.items() if value is not None}
         failure: Exception
         try:
-            reply = self._client.chat.completions.with_raw_response.create(
+            reply = client.chat.completions.with_raw_response.create(
                 model=fields.pop("model", ""), messages=[{"role": "user", "content": prompt}], extra_body=fields
             )
             return self._text_of(reply.content)
@@ -207,9 +207,10 @@ def check_address(base_url: str) -> None:
 
 
 class _Run:
-    """What the threads of one call share: whether to stop, and the first failure, which stops them."""
+    """What the threads of one call share: the client, whether to stop, and the first failure, which stops them."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: Any) -> None:
+        self.client = client
         self.stop = threading.Event()
         self.failure: AffectLightningError | None = None
         self._lock = threading.Lock()
