@@ -23,6 +23,7 @@ import torch
 
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.weights import WeightDifferences, builds_without_weights
+from affect_lightning_plugins import transformers_versions
 
 Weights = Literal["pretrained", "random"]
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -172,9 +173,7 @@ class ModelSource:
                 f"The model folder {self.folder} has no config.json. Give the folder that `save_pretrained` wrote or "
                 f"that the hub's files were downloaded into."
             )
-        from transformers import PreTrainedConfig
-
-        found = self.read(PreTrainedConfig.get_config_dict)[0].get("model_type")
+        found = self.read(transformers_versions.configuration_class().get_config_dict)[0].get("model_type")
         if model_types and found not in model_types:
             raise ConfigurationError(
                 f"{self._place} holds a model of the type {found!r}; this encoder takes {', '.join(model_types)}. The "
@@ -254,7 +253,7 @@ class ModelSource:
             ignore_mismatched_sizes=True,  # so that they are listed below, with all others
             **({"key_mapping": dict(renaming)} if renaming else {}),
         )
-        found = WeightDifferences.reported(report)
+        found = transformers_versions.loading_differences(report)
         found = replace(found, missing=_without(found.missing, dispensable), surplus=_without(found.surplus, surplus))
         self.refuse(found, model_class.__name__)
         return model

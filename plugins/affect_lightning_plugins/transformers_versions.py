@@ -1,16 +1,18 @@
 """What transformers calls differently from version to version, from the lowest that setup.cfg allows to the newest.
 
 Not in the paper. Everything here asks for the thing itself, not for a version number; the versions are in the comments.
-Used by `language_models/response_decoding.py`. docs/versions.md says what each version is for.
+Used by `pretrained_models.py`, by SigLIP and by the language models. docs/versions.md says what each version is for.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from affect_lightning.errors import ContractError
+from affect_lightning.weights import WeightDifferences
 
 # The keys and values of what a model has read: argument and output `cache` since 5.24, `past_key_values` before; 5.40
 # removes the old name. A model whose code comes with its weights may keep the old one on a new transformers.
@@ -50,6 +52,55 @@ def kept_cache(output: Any) -> Any:
         f"Choose a language model that keeps keys and values: got {type(output).__name__} without a cache, expected one "
         f"named {' or '.join(_CACHE_NAMES)}. Decoding reads one token at a time and needs them."
     )
+
+
+def configuration_class() -> Any:
+    """The class that all configurations derive from: `PreTrainedConfig` since 5.0, `PretrainedConfig` before."""
+    from transformers import configuration_utils
+
+    newest = getattr(configuration_utils, "PreTrainedConfig", None)
+    return newest if newest is not None else configuration_utils.PretrainedConfig
+
+
+def dequantising_options() -> dict[str, Any]:
+    """What makes `from_pretrained` unpack a GGUF file into plain weights.
+
+    Since 5.17 it keeps them packed unless it is told otherwise; before there is no such option, and it always unpacks.
+    """
+    import transformers
+
+    packed_by_default = getattr(transformers, "GgufConfig", None)
+    return {} if packed_by_default is None else {"quantization_config": packed_by_default(dequantize=True)}
+
+
+def loading_differences(report: Mapping[str, Any]) -> WeightDifferences:
+    """What `from_pretrained(output_loading_info=True)` reports.
+
+    Weights of another shape are named with their shapes since 5.0, by their names alone before.
+    """
+    reshaped = [entry if isinstance(entry, str) else entry[0] for entry in report["mismatched_keys"]]
+    return WeightDifferences.of(report["missing_keys"], report["unexpected_keys"], reshaped)
+
+
+def has_pooling_head(configuration: Any) -> bool:
+    """Whether a SigLIP tower was saved with its head; before 5.23 only a configuration without one says so."""
+    return bool(getattr(configuration, "vision_use_head", True))
+
+
+def name_backbone(model: Any) -> Any:
+    """Let `base_model` be the network under the head, as it is for every family since 5.0.
+
+    The text model of Gemma 3 before names a part that it does not have, and is then its own `base_model`.
+
+    Args:
+        model: A transformers causal language model; changed in place.
+
+    Returns:
+        The same.
+    """
+    if model.base_model is model and hasattr(model, "model"):
+        model.base_model_prefix = "model"
+    return model
 
 
 @cache

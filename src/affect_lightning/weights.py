@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,13 +32,9 @@ class WeightDifferences:
     reshaped: tuple[str, ...]
 
     @classmethod
-    def reported(cls, report: Any) -> WeightDifferences:
-        """The differences that `from_pretrained(output_loading_info=True)` of transformers reports."""
-        return cls(
-            missing=_sorted(report["missing_keys"]),
-            surplus=_sorted(report["unexpected_keys"]),
-            reshaped=_sorted(entry[0] for entry in report["mismatched_keys"]),
-        )
+    def of(cls, missing: Iterable[str], surplus: Iterable[str], reshaped: Iterable[str]) -> WeightDifferences:
+        """The differences out of names in any order."""
+        return cls(tuple(sorted(missing)), tuple(sorted(surplus)), tuple(sorted(reshaped)))
 
     def refuse(
         self, source: str, network: str, remedy: str, error: type[AffectLightningError] = CheckpointError
@@ -67,20 +62,16 @@ def compare_weights(stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) 
     >>> compare_weights({"a": torch.zeros(2), "b": torch.zeros(1)}, {"a": torch.zeros(3)})
     WeightDifferences(missing=(), surplus=('b',), reshaped=('a',))
     """
-    return WeightDifferences(
-        missing=_sorted(wanted.keys() - stored.keys()),
-        surplus=_sorted(stored.keys() - wanted.keys()),
-        reshaped=_sorted(name for name in wanted.keys() & stored.keys() if wanted[name].shape != stored[name].shape),
+    return WeightDifferences.of(
+        missing=wanted.keys() - stored.keys(),
+        surplus=stored.keys() - wanted.keys(),
+        reshaped=(name for name in wanted.keys() & stored.keys() if wanted[name].shape != stored[name].shape),
     )
 
 
 def builds_without_weights() -> bool:
     """Whether parts are to be built empty, to be counted: inside `with torch.device("meta")`."""
     return torch.empty(0).device.type == "meta"
-
-
-def _sorted(names: Iterable[Any]) -> tuple[str, ...]:
-    return tuple(sorted(map(str, names)))
 
 
 def _shortened(names: tuple[str, ...]) -> str:

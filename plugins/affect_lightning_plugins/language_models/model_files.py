@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.weights import WeightDifferences
+from affect_lightning_plugins.transformers_versions import loading_differences, name_backbone
 
 # Families whose published files bring Python code of their own, which is never run here; transformers has no class.
 _NEEDS_CODE = ("baichuan",)
@@ -44,8 +44,10 @@ def empty_causal_model(
     else:
         values = dict(config)
         settings = AutoConfig.for_model(values.pop("model_type"), **values)
-    return AutoModelForCausalLM.from_config(
-        settings, dtype=getattr(torch, dtype), attn_implementation=attn_implementation, trust_remote_code=False
+    return name_backbone(
+        AutoModelForCausalLM.from_config(
+            settings, dtype=getattr(torch, dtype), attn_implementation=attn_implementation, trust_remote_code=False
+        )
     )
 
 
@@ -80,13 +82,13 @@ def load_causal_model(source: str, **options: Any) -> Any:
     except (OSError, ValueError, KeyError, ImportError, StrictDataclassError) as error:
         raise ConfigurationError(_unreadable("model", source, error)) from error
     model, report = loaded
-    WeightDifferences.reported(report).refuse(
+    loading_differences(report).refuse(
         source,
         type(model).__name__,
         "The folder is incomplete or belongs to another model class: fetch it again, or choose the model's own plugin.",
         ConfigurationError,
     )
-    return model
+    return name_backbone(model)
 
 
 def load_tokenizer(source: str, **options: Any) -> Any:
