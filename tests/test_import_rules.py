@@ -25,7 +25,7 @@ from source_imports import (
 )
 
 FORBIDDEN_FOLDERS = {"utils", "common", "helpers", "misc"}
-FOR_EVERYBODY = (f"{CORE}.errors", f"{CORE}.safe_npz", f"{CORE}.weights")
+FOR_EVERYBODY = tuple(f"{CORE}.{name}" for name in ("errors", "processors", "safe_npz", "user_cache", "weights"))
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ RULES = {
     f"{CORE}.testing": Rule(core("contracts", "plugin_loading", "prompting", "model")),
     f"{CORE}.command_line": Rule((CORE,)),
     f"{CORE}.errors": Rule(libraries=frozenset()),
+    f"{CORE}.processors": Rule(libraries=frozenset()),
+    f"{CORE}.user_cache": Rule(libraries=frozenset()),
     f"{CORE}.safe_npz": Rule(libraries=frozenset({"numpy"})),
     f"{CORE}.weights": Rule(libraries=TORCH),
     f"{CORE}.__main__": Rule(core("command_line")),
@@ -271,7 +273,9 @@ def loaded_by(program: str, after: str = "pass") -> set[str]:
     """Names of the modules that a program loads beyond those of the one before it, in a fresh interpreter."""
     lines = ["import json, sys", after, "before = set(sys.modules)", program]
     lines.append("print(json.dumps(sorted(set(sys.modules) - before)))")
-    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
 

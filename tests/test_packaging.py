@@ -18,7 +18,9 @@ from source_imports import ROOT, packaging
 
 
 def checked(*words: str | Path, **options: object) -> str:
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+    done = subprocess.run(
+        [str(word) for word in words], capture_output=True, text=True, check=False, **options, encoding="utf-8"
+    )  # type: ignore[call-overload]
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return str(done.stdout)
 
@@ -51,7 +53,9 @@ def test_wheel_lists_the_same_plugins_and_runs_the_demo(repository: Path, tmp_pa
     home = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
     checked(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", home, wheel)
     # The dependencies are those of the running environment; the package itself comes from the wheel alone.
-    (home / "dependencies.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+    (home / "dependencies.pth").write_text(
+        "\n".join(path for path in sys.path if path.endswith("site-packages")), encoding="utf-8"
+    )
 
     place = checked(python, "-c", "import affect_lightning; print(affect_lightning.__file__)", cwd=tmp_path)
     assert place.startswith(str(environment))

@@ -65,9 +65,9 @@ def test_what_the_system_refuses_leaves_the_file_before(
 def test_what_an_earlier_run_left_is_kept(tmp_path: Path) -> None:
     target = tmp_path / "last.ckpt"
     for content in ("first", "second"):
-        target.write_text(content)
+        target.write_text(content, encoding="utf-8")
         keep_earlier(target)
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+    assert {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == {
         "last-v1.ckpt": "first",
         "last-v2.ckpt": "second",
     }
@@ -289,7 +289,7 @@ def test_a_run_of_gathered_gradients_validation_and_epochs_goes_on_from_every_st
 def test_another_configuration_and_no_checkpoint_end_with_code_two(clips: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert Run(words(clips, out, "--trainer.max_steps", "1", "--ckpt_path", "last"), tmp_path / "log").end() == 0
-    assert "starts at the beginning: there is no checkpoint yet" in (tmp_path / "log").read_text()
+    assert "starts at the beginning: there is no checkpoint yet" in (tmp_path / "log").read_text(encoding="utf-8")
     assert checkpoint(out).is_file()
     other = words(clips, out, "--ckpt_path", "last", "--model.pre_fusion", "qformer", "--model.weight_decay", "0.1")
     run = Run(other, tmp_path / "log2")
