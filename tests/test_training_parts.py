@@ -29,7 +29,6 @@ from affect_lightning.training import (
     LossSpikeLog,
     ResumeCheckpoint,
     WholeFileCheckpoints,
-    checkpoint_files,
 )
 from affect_lightning.training.resume_checkpoint import keep_earlier
 from affect_lightning.training.run_folders import checkpoint_folders, last_checkpoint, note_job
@@ -51,7 +50,7 @@ def test_what_the_system_refuses_leaves_the_file_before(
     def refuse(*unused: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(checkpoint_files.os, where, refuse)
+    monkeypatch.setattr(os, where, refuse)
     with pytest.raises(CheckpointWriteError, match=f"{path} could not be written: No space left .* as it was before"):
         files.save_checkpoint({**GOOD, "state_dict": {}}, path)
     monkeypatch.undo()

@@ -84,7 +84,7 @@ def _without_figures(scores: dict[str, Any]) -> dict[str, Any]:
 
 def _score_table(report: Report) -> str:
     """Sets down, rows across: the terminal is narrow, and there are up to nine sets."""
-    from affect_lightning.data.readers.benchmark_sets import METRIC_TITLES
+    from affect_lightning.corpora import METRIC_TITLES
     from affect_lightning.unibench.published import NOTE
     from affect_lightning.unibench.report_texts import percent, score_text, sets_text
 

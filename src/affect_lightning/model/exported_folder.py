@@ -12,8 +12,6 @@ network. Nothing is read with code execution: JSON and safetensors. Neighbours: 
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from torch import Tensor
 
 from affect_lightning.errors import CheckpointError
 from affect_lightning.model.configuration import ModelConfiguration
+from affect_lightning.storage import whole_path
 
 FORMAT = "affect-lightning"
 FORMAT_VERSION = 1
@@ -94,23 +93,16 @@ def write_exported(
         "configuration": configuration.as_dict(),
         "has_adapter": save_adapter is not None,
     }
+    own = {name: value.cpu().contiguous() for name, value in weights.items()}
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    except OSError as error:
-        raise CheckpointError(f"{target} cannot be written: {error}. Choose another folder.") from error
-    try:
-        own = {name: value.cpu().contiguous() for name, value in weights.items()}
-        save_file(own, str(temporary / WEIGHTS), metadata={"format": "pt"})
-        if save_adapter is not None:
-            save_adapter(str(temporary / _ADAPTER))
-        (temporary / _DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-        temporary.chmod(0o755)
-        temporary.replace(target)
+        with whole_path(target) as temporary:
+            temporary.mkdir()
+            save_file(own, str(temporary / WEIGHTS), metadata={"format": "pt"})
+            if save_adapter is not None:
+                save_adapter(str(temporary / _ADAPTER))
+            (temporary / _DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise CheckpointError(f"{target} cannot be written: {error}. Make room, or choose another folder.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _read_description(root: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Checkpoint files that are whole or absent: written beside their place, flushed to the disk, then renamed (ours).
+"""Checkpoint files that are whole or absent (ours).
 
 A crash, a kill or a full disk while one is written leaves what stood under the name before. Neighbours:
 `resume_checkpoint.py` says when, `affect_lightning.checkpoints` reads.
@@ -7,9 +7,6 @@ A crash, a kill or a full disk while one is written leaves what stood under the 
 from __future__ import annotations
 
 import io
-import os
-import uuid
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +15,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 
 from affect_lightning.checkpoints import read_checkpoint
 from affect_lightning.errors import CheckpointError
-
-PARTIAL = ".partial"  # ends the name of what is not whole yet; such leftovers of killed runs may be deleted
+from affect_lightning.storage import write_whole
 
 
 class CheckpointWriteError(CheckpointError):
@@ -36,14 +32,12 @@ class WholeFileCheckpoints(TorchCheckpointIO):
             CheckpointWriteError: The system refuses; a file under the name is as it was.
         """
         target = Path(path)
-        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}{PARTIAL}")
+        # torch writing to the file itself reports a full disk as a RuntimeError without the reason.
+        buffer = io.BytesIO()
+        torch.save(dict(checkpoint), buffer)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _write_through(temporary, checkpoint)
-            os.replace(temporary, target)
-            _flush_folder(target.parent)
+            write_whole(target, buffer.getbuffer())
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise write_failure(target, error.strerror or str(error)) from error
 
     def load_checkpoint(
@@ -64,30 +58,3 @@ def write_failure(target: Path, reason: str) -> CheckpointWriteError:
         f"The checkpoint {target} could not be written: {reason}. Training stops; {kept}. Free space or choose another "
         f"folder, then go on with --ckpt_path last."
     )
-
-
-def _write_through(path: Path, values: Mapping[str, Any]) -> None:
-    """Write values as torch does, to the disk and not only to the system's memory.
-
-    Raises:
-        OSError: The system refuses, for instance because the disk is full.
-    """
-    # torch writing to the path itself reports a full disk as a RuntimeError without the reason.
-    buffer = io.BytesIO()
-    torch.save(dict(values), buffer)
-    with path.open("wb") as file:
-        file.write(buffer.getbuffer())
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make the new name last through a power cut; where folders cannot be opened the system does so by itself."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except PermissionError:
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from affect_lightning.storage import write_whole
+
 LAST = "last.ckpt"
 FOLDER = "checkpoints"
 _JOB = "slurm_job"
@@ -42,8 +44,7 @@ def last_checkpoint(folders: Iterable[Path], job: str | None = None) -> Path | N
 
 def note_job(folder: Path, job: str) -> None:
     """Remember that a SLURM job trains here."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / _JOB).write_text(job, encoding="utf-8")
+    write_whole(folder / _JOB, job)
 
 
 def job_of(folder: Path) -> str | None:

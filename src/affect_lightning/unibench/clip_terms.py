@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from affect_lightning.data.readers.benchmark_sets import Metric
+from affect_lightning.corpora import Metric
 from affect_lightning.errors import DataError
 from affect_lightning.metrics.functional import ClipHits, ClipSentiments, ClipSetScores
 from affect_lightning.unibench.scores import SetScore

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from affect_lightning.data.readers.benchmark_sets import METRIC_TITLES
+from affect_lightning.corpora import METRIC_TITLES
 from affect_lightning.unibench.published import NOTE
 from affect_lightning.unibench.report_rows import Report
 from affect_lightning.unibench.report_texts import score_text

@@ -8,12 +8,12 @@ every text out of data is escaped. `figures.py`, `confusion_figure.py` and `loss
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from string import Template
 
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS, METRIC_TITLES
+from affect_lightning.corpora import MER_UNIBENCH, METRIC_TITLES
 from affect_lightning.unibench.confusion_figure import draw_matrix, draw_wheel
 from affect_lightning.unibench.confusions import add_confusions
 from affect_lightning.unibench.examples import Example
@@ -110,7 +110,7 @@ def _model_line(
         text = percent(value) + _small(score.interval if score else None)
         cells.append(_score_cell(text, value, several and value == best[key], hover))
     mean = row.scores.mean
-    hover = f"{row.scores.sets_in_mean} of {len(BENCHMARK_SETS)} sets"
+    hover = f"{row.scores.sets_in_mean} of {len(MER_UNIBENCH.sets)} sets"
     text = mean_text(row) + _small(row.scores.mean_interval)
     cells.append(_score_cell(text, mean, several and mean == best_mean, hover, "mean"))
     return f"<tr>{''.join(cells)}</tr>"
@@ -208,13 +208,14 @@ def _example_section(report: Report) -> str:
             clips.setdefault((example.corpus, example.name), []).append((row.name, example))
     if not clips:
         return ""
-    articles = "\n".join(_example_block(answers, len(report.rows) > 1) for answers in clips.values())
+    titles = {key: score.title for row in report.rows for key, score in row.scores.sets.items()}
+    articles = "\n".join(_example_block(answers, titles, len(report.rows) > 1) for answers in clips.values())
     return f'<div class="examples">\n{articles}\n</div>'
 
 
-def _example_block(answers: Sequence[tuple[str, Example]], several: bool) -> str:
+def _example_block(answers: Sequence[tuple[str, Example]], titles: Mapping[str, str], several: bool) -> str:
     first = answers[0][1]
-    title = BENCHMARK_SETS[first.corpus].title if first.corpus in BENCHMARK_SETS else first.corpus
+    title = titles.get(first.corpus, first.corpus)
     pictures = "".join(
         f'<img src="{_text(picture)}" alt="frame {number} of {_text(first.name)}">'
         for number, picture in enumerate(first.pictures, start=1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from affect_lightning.data.readers.benchmark_sets import METRIC_TITLES
+from affect_lightning.corpora import METRIC_TITLES
 from affect_lightning.unibench.provenance import provenance_lines
 from affect_lightning.unibench.published import NOTE
 from affect_lightning.unibench.report_rows import Report, ReportRow

@@ -10,7 +10,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from affect_lightning.data.readers.benchmark_sets import METRIC_TITLES
+from affect_lightning.corpora import METRIC_TITLES
 from affect_lightning.unibench.published import NOTE, PublishedRow
 from affect_lightning.unibench.report_rows import ReferenceRow, Report, ReportRow
 from affect_lightning.unibench.report_texts import CHOSEN_ON_TEST_NOTE, interval_text, notes_of, percent, sets_text

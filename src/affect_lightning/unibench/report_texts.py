@@ -6,7 +6,7 @@ so that they never disagree.
 
 from __future__ import annotations
 
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS, METRIC_TITLES
+from affect_lightning.corpora import MER_UNIBENCH, METRIC_TITLES
 from affect_lightning.unibench.intervals import LEVEL
 from affect_lightning.unibench.paired_tests import MEAN, PairedTest
 from affect_lightning.unibench.report_rows import CHOSEN_ON_TEST, Report, ReportRow
@@ -71,7 +71,7 @@ def mean_text(row: ReportRow) -> str:
 
 def sets_text(row: ReportRow) -> str:
     """How many sets the mean is over, where it is not all nine."""
-    return "" if row.scores.complete else f" ({row.scores.sets_in_mean} of {len(BENCHMARK_SETS)} sets)"
+    return "" if row.scores.complete else f" ({row.scores.sets_in_mean} of {len(MER_UNIBENCH.sets)} sets)"
 
 
 def set_title(report: Report, key: str) -> str:
