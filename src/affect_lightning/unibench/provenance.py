@@ -12,8 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from affect_lightning.data.readers.benchmark_sets import METRIC_TITLES
-from affect_lightning.unibench.intervals import interval_method
 from affect_lightning.unibench.scores import SuiteScores
+from affect_lightning.unibench.statistics.intervals import interval_method
 
 PACKAGES = ("affect-lightning", "numpy", "torch", "lightning", "transformers", "peft", "torchmetrics")
 _NAMED_CLIPS = 5  # clips named in one line; all of them stand in report.json; our choice

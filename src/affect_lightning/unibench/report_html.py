@@ -20,7 +20,6 @@ from affect_lightning.unibench.examples import Example
 from affect_lightning.unibench.figures import draw_label_counts, draw_legend, draw_scores
 from affect_lightning.unibench.figures import escaped as _text
 from affect_lightning.unibench.loss_curves import draw_curves
-from affect_lightning.unibench.paired_tests import SIGNIFICANT
 from affect_lightning.unibench.provenance import provenance_lines
 from affect_lightning.unibench.published import PublishedRow
 from affect_lightning.unibench.report_rows import CHOSEN_ON_TEST, Report, ReportRow
@@ -35,6 +34,7 @@ from affect_lightning.unibench.report_texts import (
     set_details,
     test_cells,
 )
+from affect_lightning.unibench.statistics.paired_tests import SIGNIFICANT
 
 OPEN_ROWS = 3  # runs whose confusions are unfolded; our choice
 _CHIPS = {True: ("hit", "hit"), False: ("miss", "miss"), None: ("unscored", "not scored")}

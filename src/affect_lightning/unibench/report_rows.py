@@ -13,9 +13,9 @@ from typing import Any
 from affect_lightning.errors import DataError
 from affect_lightning.unibench.examples import Example
 from affect_lightning.unibench.loss_curves import Curve
-from affect_lightning.unibench.paired_tests import PairedTest, paired_tests
 from affect_lightning.unibench.published import PublishedRow
 from affect_lightning.unibench.scores import SetScore, SuiteScores
+from affect_lightning.unibench.statistics.paired_tests import PairedTest, paired_tests
 
 FORMAT = "affect-lightning report"
 VERSION = 1

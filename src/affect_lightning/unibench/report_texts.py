@@ -7,10 +7,10 @@ so that they never disagree.
 from __future__ import annotations
 
 from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS, METRIC_TITLES
-from affect_lightning.unibench.intervals import LEVEL
-from affect_lightning.unibench.paired_tests import MEAN, PairedTest
 from affect_lightning.unibench.report_rows import CHOSEN_ON_TEST, Report, ReportRow
 from affect_lightning.unibench.scores import SetScore
+from affect_lightning.unibench.statistics.intervals import LEVEL
+from affect_lightning.unibench.statistics.paired_tests import MEAN, PairedTest
 
 BOUND_NOTE = (
     "Rows in italics are no models but bounds, computed by the generator of the corpus: the best expected score of a "

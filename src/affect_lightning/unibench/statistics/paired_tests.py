@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 
 from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS
-from affect_lightning.unibench.clip_terms import Array, common_names, metric_values, terms_of
-from affect_lightning.unibench.intervals import (
+from affect_lightning.metrics.functional import Array
+from affect_lightning.unibench.scores import SetScore, SuiteScores
+from affect_lightning.unibench.statistics.clip_terms import metric_values, terms_of
+from affect_lightning.unibench.statistics.intervals import (
     FEWEST_CLIPS,
     RESAMPLES,
     SEED,
@@ -28,7 +30,6 @@ from affect_lightning.unibench.intervals import (
     percentile_interval,
     resampled_sums,
 )
-from affect_lightning.unibench.scores import SetScore, SuiteScores
 
 MEAN = "mean"  # key of the mean's column
 SIGNIFICANT = 0.05  # our choice, the usual one
@@ -152,7 +153,7 @@ class _Draws:
         """None where outcomes are missing, too few clips are common, or one model has no score on them."""
         if first.metric != second.metric or terms_of(first) is None or terms_of(second) is None:
             return None
-        names = tuple(common_names([first, second]))
+        names = tuple(sorted(_names(first) & _names(second)))
         if len(names) < FEWEST_CLIPS:
             return None
         values = self._values(first, names, everyone)
@@ -178,7 +179,7 @@ class _Draws:
                 if other is not None
                 and other.metric == score.metric
                 and terms_of(other) is not None
-                and wanted <= {outcome.name for outcome in other.outcomes}
+                and wanted <= _names(other)
             ]
             terms = [_terms_on(other, names) for other in able]
             sums = resampled_sums(np.concatenate(terms, axis=1), self._resamples, generator(self._seed, score.key))
@@ -254,6 +255,10 @@ def _mean_of(pairs: Sequence[_Differences]) -> _Differences:
         replicates=np.mean([pair.replicates for pair in pairs], axis=0),
         only=None,
     )
+
+
+def _names(score: SetScore) -> set[str]:
+    return {outcome.name for outcome in score.outcomes}
 
 
 def _terms_on(score: SetScore, names: Sequence[str]) -> Array:

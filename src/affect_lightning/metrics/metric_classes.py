@@ -1,8 +1,8 @@
-"""torchmetrics shells of the emotion metrics: `EmotionWheelFScore` and `EmotionHitRate`.
+"""torchmetrics shells of the metrics: `EmotionWheelFScore`, `EmotionHitRate`, `SentimentWAF` and `SentimentAccuracy`.
 
-They keep the sums of `functional.py` (five numbers a sum, one for each wheel) and nothing else, so that any number of
-processes, each with any number of clips, give the score of one process. Each gives one scalar; metrics of one kind that
-differ in `statistic` only share their states inside a `torchmetrics.MetricCollection`.
+Place in the paper: section 4. Each keeps the sums of the clips' terms (`functional.py`) and nothing else, so any number
+of processes, each with any number of clips, gives the score of one process. Each gives one scalar. Inside a
+`torchmetrics.MetricCollection`, metrics that differ in `statistic` only share their sums.
 
 Legend: B clips, W wheels.
 """
@@ -10,6 +10,7 @@ Legend: B clips, W wheels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any, Literal
 
 import torch
@@ -18,11 +19,17 @@ from torchmetrics import Metric
 
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.metrics.functional import (
+    HIT_BLOCKS,
+    SENTIMENT_CELLS,
+    SET_BLOCKS,
+    Array,
     LabelLists,
     clip_hits,
+    clip_sentiments,
     clip_set_scores,
-    hit_rate_from_sums,
-    set_f_score_from_sums,
+    hit_figures,
+    sentiment_figures,
+    set_figures,
 )
 from affect_lightning.metrics.taxonomy import Taxonomy, check_level
 from affect_lightning.metrics.taxonomy_choice import default_taxonomy
@@ -31,7 +38,40 @@ SetStatistic = Literal["f", "precision", "recall"]
 HitStatistic = Literal["hit_rate", "m_score"]
 
 
-class EmotionWheelFScore(Metric):
+class _SumsOfTerms(Metric):
+    """Sums over clips in one state.
+
+    The state's name says what was summed. A MetricCollection shares states that have the same names and the same
+    values after the first batch; without the name, two taxonomies that agree on one batch would share for ever.
+    """
+
+    full_state_update = False
+    is_differentiable = False
+    higher_is_better = True
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
+
+    def _start(self, what: str, terms: int, *settings: object) -> None:
+        self._state = f"{what}_{sha256(repr(settings).encode()).hexdigest()[:8]}"
+        self.add_state(self._state, torch.zeros(terms, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def _add(self, terms: Array) -> None:
+        sums = getattr(self, self._state)
+        sums += torch.from_numpy(terms.sum(0)).to(sums.device)
+
+    def _sums(self) -> Array:
+        sums: Array = getattr(self, self._state).cpu().numpy()
+        return sums
+
+    def _scalar(self, value: Array) -> Tensor:
+        return torch.tensor(float(value), dtype=torch.float64, device=getattr(self, self._state).device)
+
+    def plot(self, val: Any = None, ax: Any = None) -> Any:
+        """Plot one or several values; returns matplotlib's figure and axes."""
+        return self._plot(val, ax)
+
+
+class EmotionWheelFScore(_SumsOfTerms):
     """F_S, Precision_S or Recall_S of open-vocabulary labels (paper, section 4).
 
     Args:
@@ -50,16 +90,6 @@ class EmotionWheelFScore(Metric):
         0.5
     """
 
-    full_state_update = False
-    is_differentiable = False
-    higher_is_better = True
-    plot_lower_bound = 0.0
-    plot_upper_bound = 1.0
-
-    precision_sum: Tensor
-    recall_sum: Tensor
-    clip_count: Tensor
-
     def __init__(
         self, taxonomy: Taxonomy | None = None, level: int = 1, statistic: SetStatistic = "f", **options: Any
     ) -> None:
@@ -67,8 +97,7 @@ class EmotionWheelFScore(Metric):
         check_level(level)
         _check_statistic(statistic, ("f", "precision", "recall"))
         self.taxonomy, self.level, self.statistic = taxonomy or default_taxonomy(), level, statistic
-        for name in ("precision_sum", "recall_sum", "clip_count"):
-            self.add_state(name, torch.zeros(len(self.taxonomy.wheels), dtype=torch.float64), dist_reduce_fx="sum")
+        self._start("set_sums", SET_BLOCKS * len(self.taxonomy.wheels), self.taxonomy.sha256, level)
 
     def update(self, predictions: LabelLists, truths: LabelLists, valid: Tensor | None = None) -> None:
         """Add a batch.
@@ -81,23 +110,15 @@ class EmotionWheelFScore(Metric):
         Raises:
             DataError: The lengths differ.
         """
-        predictions, truths = keep_valid(predictions, valid), keep_valid(truths, valid)
-        precision, recall, count = clip_set_scores(predictions, truths, self.taxonomy, self.level).sums()
-        self.precision_sum += precision.to(self.precision_sum.device)
-        self.recall_sum += recall.to(self.recall_sum.device)
-        self.clip_count += count.to(self.clip_count.device)
+        predictions, truths = _keep_valid(predictions, valid), _keep_valid(truths, valid)
+        self._add(clip_set_scores(predictions, truths, self.taxonomy, self.level).terms())
 
     def compute(self) -> Tensor:
         """The chosen statistic, float64 scalar in [0, 1]; NaN when no clip was scored."""
-        scores = set_f_score_from_sums(self.precision_sum, self.recall_sum, self.clip_count)
-        return torch.tensor(getattr(scores, self.statistic), dtype=torch.float64, device=self.clip_count.device)
-
-    def plot(self, val: Any = None, ax: Any = None) -> Any:
-        """Plot one or several values; returns matplotlib's figure and axes."""
-        return self._plot(val, ax)
+        return self._scalar(set_figures(self._sums())[self.statistic])
 
 
-class EmotionHitRate(Metric):
+class EmotionHitRate(_SumsOfTerms):
     """Hit rate of the one true emotion among the predicted labels, or its companion M-score (paper, section 4).
 
     Args:
@@ -117,16 +138,6 @@ class EmotionHitRate(Metric):
         0.5
     """
 
-    full_state_update = False
-    is_differentiable = False
-    higher_is_better = True
-    plot_lower_bound = 0.0
-    plot_upper_bound = 1.0
-
-    hit_sum: Tensor
-    m_score_sum: Tensor
-    clip_count: Tensor
-
     def __init__(
         self,
         taxonomy: Taxonomy | None = None,
@@ -145,8 +156,8 @@ class EmotionHitRate(Metric):
             )
         self.taxonomy, self.level, self.statistic = taxonomy or default_taxonomy(), level, statistic
         self.candidates = None if candidates is None else tuple(candidates)
-        for name in ("hit_sum", "m_score_sum", "clip_count"):
-            self.add_state(name, torch.zeros(len(self.taxonomy.wheels), dtype=torch.float64), dist_reduce_fx="sum")
+        size = HIT_BLOCKS * len(self.taxonomy.wheels)
+        self._start("hit_sums", size, self.taxonomy.sha256, level, self.candidates)
 
     def update(self, predictions: LabelLists, truths: LabelLists, valid: Tensor | None = None) -> None:
         """Add a batch.
@@ -159,25 +170,68 @@ class EmotionHitRate(Metric):
         Raises:
             DataError: The lengths differ.
         """
-        predictions, truths = keep_valid(predictions, valid), keep_valid(truths, valid)
-        clips = clip_hits(predictions, truths, self.taxonomy, self.candidates, self.level)
-        hits, m_scores, count = clips.sums()
-        self.hit_sum += hits.to(self.hit_sum.device)
-        if self.candidates is not None:
-            self.m_score_sum += m_scores.to(self.m_score_sum.device)
-        self.clip_count += count.to(self.clip_count.device)
+        predictions, truths = _keep_valid(predictions, valid), _keep_valid(truths, valid)
+        # Without candidates no M-score is asked for, and none may depend on the emotions of a batch.
+        self._add(clip_hits(predictions, truths, self.taxonomy, self.candidates or (), self.level).terms())
 
     def compute(self) -> Tensor:
         """The chosen statistic, float64 scalar in [0, 1]; NaN when no clip was scored."""
-        scores = hit_rate_from_sums(self.hit_sum, self.m_score_sum, self.clip_count)
-        return torch.tensor(getattr(scores, self.statistic), dtype=torch.float64, device=self.clip_count.device)
-
-    def plot(self, val: Any = None, ax: Any = None) -> Any:
-        """Plot one or several values; returns matplotlib's figure and axes."""
-        return self._plot(val, ax)
+        return self._scalar(hit_figures(self._sums())[self.statistic])
 
 
-def keep_valid(items: Sequence[Any], valid: Tensor | None) -> list[Any]:
+class _SentimentConfusion(_SumsOfTerms):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._start("confusion", SENTIMENT_CELLS)
+
+    def update(
+        self, predictions: Sequence[str | None], truths: Sequence[float] | Tensor, valid: Tensor | None = None
+    ) -> None:
+        """Add a batch.
+
+        Args:
+            predictions: B sentiments as words; all but `positive` count as not positive.
+            truths: B sentiment values; above 0 is positive, exactly 0 does not count.
+            valid: False for clips that only fill up a batch and must not count, bool [B].
+
+        Raises:
+            DataError: The lengths differ, or a truth is not a number.
+        """
+        values = truths.flatten().tolist() if isinstance(truths, Tensor) else truths
+        self._add(clip_sentiments(_keep_valid(predictions, valid), _keep_valid(values, valid)).terms())
+
+
+class SentimentWAF(_SentimentConfusion):
+    """Weighted F1 of positive against negative sentiment, the primary score (PAPER.md, "Metric", item 4).
+
+    Examples:
+        >>> metric = SentimentWAF()
+        >>> metric.update(["positive", "neutral", "negative"], [1.5, -2.0, 0.0])
+        >>> metric.compute().item()
+        1.0
+    """
+
+    def compute(self) -> Tensor:
+        """The score, float64 scalar in [0, 1]; NaN when no clip was scored."""
+        return self._scalar(sentiment_figures(self._sums())["waf"])
+
+
+class SentimentAccuracy(_SentimentConfusion):
+    """Accuracy of positive against negative sentiment, the companion (PAPER.md, "Metric", item 4).
+
+    Examples:
+        >>> metric = SentimentAccuracy()
+        >>> metric.update(["positive", "positive"], [1.5, -2.0])
+        >>> metric.compute().item()
+        0.5
+    """
+
+    def compute(self) -> Tensor:
+        """The score, float64 scalar in [0, 1]; NaN when no clip was scored."""
+        return self._scalar(sentiment_figures(self._sums())["accuracy"])
+
+
+def _keep_valid(items: Sequence[Any], valid: Tensor | None) -> list[Any]:
     """Items of the clips that count.
 
     Args:
