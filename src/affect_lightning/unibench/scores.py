@@ -1,7 +1,7 @@
 """What a scored set and a scored suite are, as data: scores, companions, intervals, counts, and the clips behind them.
 
 Paper: Section 4 and Table 2. `scoring.py` makes them out of predictions, `intervals.py` adds the bootstrap intervals,
-`report_rows.py` puts them into reports, `outcomes.py` keeps what came of each clip.
+`report` shows them and keeps what came of each clip.
 """
 
 from __future__ import annotations

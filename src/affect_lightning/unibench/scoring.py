@@ -2,7 +2,7 @@
 
 Paper: Section 4 (F_S for fine-grained, hit rate for basic emotions, WAF for sentiment) and Appendix E (labels and
 sentiment out of a response). The metrics themselves live in `affect_lightning.metrics`, the extractors are plugins;
-this module brings predictions to them set by set. `predictions.py` holds the input, `reports.py` shows the result.
+this module brings predictions to them set by set. `predictions.py` holds the input, `report` shows the result.
 """
 
 from __future__ import annotations

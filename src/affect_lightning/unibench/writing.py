@@ -1,7 +1,7 @@
 """Writing files so that a full disk leaves nothing half-written under the final name.
 
 Every file is first written beside its place under a temporary name, flushed to the disk, and renamed only when all the
-files of the group are complete. `predictions.py` and `reports.py` write through this module.
+files of the group are complete. `predictions.py` and `report` write through this module.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Example clips for the report: small pictures, response and truth.
 
 Pictures come from the batch that the model saw, so that the report shows what the model was shown. `callback.py`
-collects examples during the test, `report_html.py` shows them; a picture is kept as a JPEG data URI, which needs no
+collects examples during the test, `page.html` shows them; a picture is kept as a JPEG data URI, which needs no
 file beside the page.
 Legend: B clips, T frames, H height and W width in pixels.
 """
@@ -50,6 +50,11 @@ class Example:
     truth: str
     hit: bool | None
     pictures: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def outcome(self) -> str:
+        """`hit`, `miss` or `not scored`."""
+        return {True: "hit", False: "miss", None: "not scored"}[self.hit]
 
 
 def pictures_of(batch: ClipBatch, index: int) -> tuple[str, ...]:

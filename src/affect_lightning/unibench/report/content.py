@@ -1,21 +1,22 @@
 """What a report says, as data: a row for each model or run, reference rows, and their form in report.json.
 
-Paper: Table 2 (rows are models, columns are the nine sets and their mean). `reports.py` writes and compares reports,
-`report_html.py` and `report_markdown.py` lay them out.
+Paper: Table 2 (rows are models, columns are the nine sets and their mean). `columns.py` says which columns show it,
+`files.py` writes, reads and compares reports.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from affect_lightning.errors import DataError
-from affect_lightning.unibench.examples import Example
-from affect_lightning.unibench.loss_curves import Curve
-from affect_lightning.unibench.published import PublishedRow
+from affect_lightning.unibench.report.examples import Example
+from affect_lightning.unibench.report.loss_curves import Curve
+from affect_lightning.unibench.report.published import PublishedRow
+from affect_lightning.unibench.report.tables import Column, Interval, Marks
 from affect_lightning.unibench.scores import SetScore, SuiteScores
-from affect_lightning.unibench.statistics.paired_tests import PairedTest, paired_tests
+from affect_lightning.unibench.statistics.paired_tests import MEAN, PairedTest, paired_tests
 
 FORMAT = "affect-lightning report"
 VERSION = 1
@@ -48,8 +49,24 @@ class ReportRow:
 
     @property
     def label(self) -> str:
-        """The name as tables show it: marked where the checkpoint was chosen on the test sets."""
+        """The name as figures show it: marked where the checkpoint was chosen on the test sets."""
         return f"{self.name} [{CHOSEN_ON_TEST}]" if self.chosen_on_test else self.name
+
+    @property
+    def marks(self) -> Marks:
+        """What sets the row apart in tables."""
+        return Marks(warning=CHOSEN_ON_TEST if self.chosen_on_test else "")
+
+    def figure(self, key: str, companion: str = "") -> tuple[float | None, Interval | None]:
+        """Score of a set, of one of its companions, or (with the key `mean`) the mean; percent, with its interval."""
+        if key == MEAN:
+            return self.scores.mean, self.scores.mean_interval
+        score = self.scores.sets.get(key)
+        if score is None:
+            return None, None
+        if companion:
+            return score.secondary.get(companion), score.secondary_intervals.get(companion)
+        return score.score, score.interval
 
 
 @dataclass(frozen=True)
@@ -66,6 +83,14 @@ class ReferenceRow:
     scores: Mapping[str, float]
     mean: float | None = None
 
+    marks: ClassVar[Marks] = Marks("bound")
+
+    def figure(self, key: str, companion: str = "") -> tuple[float | None, None]:
+        """As that of `ReportRow`; there are neither companions nor intervals."""
+        if companion:
+            return None, None
+        return self.mean if key == MEAN else self.scores.get(key), None
+
 
 @dataclass(frozen=True)
 class Report:
@@ -77,6 +102,7 @@ class Report:
         bounds: Reference rows, shown apart from the models.
         published: Rows that others published, shown apart and marked as not measured.
         tests: Paired tests between the rows.
+        columns: Installed columns to show as well; they are not kept in report.json.
     """
 
     title: str
@@ -84,6 +110,11 @@ class Report:
     bounds: tuple[ReferenceRow, ...] = ()
     published: tuple[PublishedRow, ...] = ()
     tests: tuple[PairedTest, ...] = ()
+    columns: tuple[Column, ...] = field(default=(), repr=False, compare=False)
+
+    def every_row(self) -> list[ReportRow | ReferenceRow | PublishedRow]:
+        """The lines of the table of scores: runs, bounds, published rows."""
+        return [*self.rows, *self.bounds, *self.published]
 
     def with_paired_tests(self) -> Report:
         """The report with paired tests between its rows, where they know the outcomes of their clips."""

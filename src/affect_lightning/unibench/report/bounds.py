@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from affect_lightning.errors import DataError
-from affect_lightning.unibench.report_rows import ReferenceRow
+from affect_lightning.unibench.report.content import ReferenceRow
 
 CORPUS_FILE = "corpus.json"
 
