@@ -217,10 +217,6 @@ def _say_what_does_not_fit(scored: Sequence[ScoredModel]) -> None:
             print(f"{model.row.name}, {key}: {len(names)} surplus, not scored: {shown(names)}", file=sys.stderr)
 
 
-def _plain(interval: tuple[float, float] | None) -> list[float] | None:
-    return None if interval is None else [*interval]
-
-
 def _set_json(key: str, score: SetScore, model: ScoredModel) -> dict[str, Any]:
     from affect_lightning.data.readers.benchmark_sets import METRIC_TITLES
 
@@ -229,7 +225,7 @@ def _set_json(key: str, score: SetScore, model: ScoredModel) -> dict[str, Any]:
         "metric": METRIC_TITLES[score.metric],
         "score": score.score,
         "secondary": dict(score.secondary),
-        "interval": _plain(score.interval),
+        "interval": score.interval,
         "clips": score.clips,
         "scored": score.scored_clips,
         "taxonomy": model.row.scores.taxonomy,
@@ -254,7 +250,7 @@ def _suite_json(scored: Sequence[ScoredModel]) -> dict[str, Any]:
             {
                 "model": model.row.label,
                 "mean": model.row.scores.mean,
-                "mean_interval": _plain(model.row.scores.mean_interval),
+                "mean_interval": model.row.scores.mean_interval,
                 "sets_in_mean": model.row.scores.sets_in_mean,
                 "checkpoint_rule": model.rule or None,
                 "sets": {key: _set_json(key, score, model) for key, score in model.row.scores.sets.items()},

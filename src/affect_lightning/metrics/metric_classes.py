@@ -23,7 +23,6 @@ from affect_lightning.metrics.functional import (
     SENTIMENT_CELLS,
     SET_BLOCKS,
     Array,
-    LabelLists,
     clip_hits,
     clip_sentiments,
     clip_set_scores,
@@ -39,7 +38,7 @@ HitStatistic = Literal["hit_rate", "m_score"]
 
 
 class _SumsOfTerms(Metric):
-    """Sums over clips in one state.
+    """Sums over clips in one state, and one figure out of them.
 
     The state's name says what was summed. A MetricCollection shares states that have the same names and the same
     values after the first batch; without the name, two taxonomies that agree on one batch would share for ever.
@@ -51,20 +50,40 @@ class _SumsOfTerms(Metric):
     plot_lower_bound = 0.0
     plot_upper_bound = 1.0
 
+    statistic: str
+
     def _start(self, what: str, terms: int, *settings: object) -> None:
         self._state = f"{what}_{sha256(repr(settings).encode()).hexdigest()[:8]}"
         self.add_state(self._state, torch.zeros(terms, dtype=torch.float64), dist_reduce_fx="sum")
 
-    def _add(self, terms: Array) -> None:
+    def _terms(self, predictions: list[Any], truths: list[Any]) -> Array:
+        raise NotImplementedError
+
+    def _figures(self, sums: Array) -> dict[str, Array]:
+        raise NotImplementedError
+
+    def update(self, predictions: Sequence[Any], truths: Sequence[Any] | Tensor, valid: Tensor | None = None) -> None:
+        """Add a batch of B clips.
+
+        Args:
+            predictions: Of each clip, as the class says.
+            truths: Of each clip, as the class says.
+            valid: False for clips that only fill up a batch and must not count, bool [B].
+
+        Raises:
+            DataError: The lengths differ, or a true sentiment is not a number.
+        """
+        values = truths.flatten().tolist() if isinstance(truths, Tensor) else truths
         sums = getattr(self, self._state)
-        sums += torch.from_numpy(terms.sum(0)).to(sums.device)
+        sums += torch.from_numpy(self._terms(_keep_valid(predictions, valid), _keep_valid(values, valid)).sum(0)).to(
+            sums
+        )
 
-    def _sums(self) -> Array:
-        sums: Array = getattr(self, self._state).cpu().numpy()
-        return sums
-
-    def _scalar(self, value: Array) -> Tensor:
-        return torch.tensor(float(value), dtype=torch.float64, device=getattr(self, self._state).device)
+    def compute(self) -> Tensor:
+        """The chosen statistic, float64 scalar in [0, 1]; NaN when no clip was scored."""
+        sums = getattr(self, self._state)
+        value = float(self._figures(sums.cpu().numpy())[self.statistic])
+        return torch.tensor(value, dtype=torch.float64, device=sums.device)
 
     def plot(self, val: Any = None, ax: Any = None) -> Any:
         """Plot one or several values; returns matplotlib's figure and axes."""
@@ -73,6 +92,8 @@ class _SumsOfTerms(Metric):
 
 class EmotionWheelFScore(_SumsOfTerms):
     """F_S, Precision_S or Recall_S of open-vocabulary labels (paper, section 4).
+
+    Predictions and truths are label lists, each a sequence of words or a text.
 
     Args:
         taxonomy: By default that of `default_taxonomy`.
@@ -99,27 +120,17 @@ class EmotionWheelFScore(_SumsOfTerms):
         self.taxonomy, self.level, self.statistic = taxonomy or default_taxonomy(), level, statistic
         self._start("set_sums", SET_BLOCKS * len(self.taxonomy.wheels), self.taxonomy.sha256, level)
 
-    def update(self, predictions: LabelLists, truths: LabelLists, valid: Tensor | None = None) -> None:
-        """Add a batch.
+    def _terms(self, predictions: list[Any], truths: list[Any]) -> Array:
+        return clip_set_scores(predictions, truths, self.taxonomy, self.level).terms()
 
-        Args:
-            predictions: B label lists, each a sequence of words or a text.
-            truths: B label lists.
-            valid: False for clips that only fill up a batch and must not count, bool [B].
-
-        Raises:
-            DataError: The lengths differ.
-        """
-        predictions, truths = _keep_valid(predictions, valid), _keep_valid(truths, valid)
-        self._add(clip_set_scores(predictions, truths, self.taxonomy, self.level).terms())
-
-    def compute(self) -> Tensor:
-        """The chosen statistic, float64 scalar in [0, 1]; NaN when no clip was scored."""
-        return self._scalar(set_figures(self._sums())[self.statistic])
+    def _figures(self, sums: Array) -> dict[str, Array]:
+        return set_figures(sums)
 
 
 class EmotionHitRate(_SumsOfTerms):
     """Hit rate of the one true emotion among the predicted labels, or its companion M-score (paper, section 4).
+
+    Predictions are label lists, each a sequence of words or a text; truths one word each (or a list of which any counts).
 
     Args:
         taxonomy: By default that of `default_taxonomy`.
@@ -159,50 +170,19 @@ class EmotionHitRate(_SumsOfTerms):
         size = HIT_BLOCKS * len(self.taxonomy.wheels)
         self._start("hit_sums", size, self.taxonomy.sha256, level, self.candidates)
 
-    def update(self, predictions: LabelLists, truths: LabelLists, valid: Tensor | None = None) -> None:
-        """Add a batch.
-
-        Args:
-            predictions: B label lists, each a sequence of words or a text.
-            truths: B true emotions, one word each (or a list of which any word counts).
-            valid: False for clips that only fill up a batch and must not count, bool [B].
-
-        Raises:
-            DataError: The lengths differ.
-        """
-        predictions, truths = _keep_valid(predictions, valid), _keep_valid(truths, valid)
+    def _terms(self, predictions: list[Any], truths: list[Any]) -> Array:
         # Without candidates no M-score is asked for, and none may depend on the emotions of a batch.
-        self._add(clip_hits(predictions, truths, self.taxonomy, self.candidates or (), self.level).terms())
+        return clip_hits(predictions, truths, self.taxonomy, self.candidates or (), self.level).terms()
 
-    def compute(self) -> Tensor:
-        """The chosen statistic, float64 scalar in [0, 1]; NaN when no clip was scored."""
-        return self._scalar(hit_figures(self._sums())[self.statistic])
-
-
-class _SentimentConfusion(_SumsOfTerms):
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._start("confusion", SENTIMENT_CELLS)
-
-    def update(
-        self, predictions: Sequence[str | None], truths: Sequence[float] | Tensor, valid: Tensor | None = None
-    ) -> None:
-        """Add a batch.
-
-        Args:
-            predictions: B sentiments as words; all but `positive` count as not positive.
-            truths: B sentiment values; above 0 is positive, exactly 0 does not count.
-            valid: False for clips that only fill up a batch and must not count, bool [B].
-
-        Raises:
-            DataError: The lengths differ, or a truth is not a number.
-        """
-        values = truths.flatten().tolist() if isinstance(truths, Tensor) else truths
-        self._add(clip_sentiments(_keep_valid(predictions, valid), _keep_valid(values, valid)).terms())
+    def _figures(self, sums: Array) -> dict[str, Array]:
+        return hit_figures(sums)
 
 
-class SentimentWAF(_SentimentConfusion):
+class SentimentWAF(_SumsOfTerms):
     """Weighted F1 of positive against negative sentiment, the primary score (PAPER.md, "Metric", item 4).
+
+    Predictions are words, of which all but `positive` count as not positive; truths are values: above 0 is positive,
+    exactly 0 does not count.
 
     Examples:
         >>> metric = SentimentWAF()
@@ -211,13 +191,21 @@ class SentimentWAF(_SentimentConfusion):
         1.0
     """
 
-    def compute(self) -> Tensor:
-        """The score, float64 scalar in [0, 1]; NaN when no clip was scored."""
-        return self._scalar(sentiment_figures(self._sums())["waf"])
+    statistic = "waf"
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._start("confusion", SENTIMENT_CELLS)
+
+    def _terms(self, predictions: list[Any], truths: list[Any]) -> Array:
+        return clip_sentiments(predictions, truths).terms()
+
+    def _figures(self, sums: Array) -> dict[str, Array]:
+        return sentiment_figures(sums)
 
 
-class SentimentAccuracy(_SentimentConfusion):
-    """Accuracy of positive against negative sentiment, the companion (PAPER.md, "Metric", item 4).
+class SentimentAccuracy(SentimentWAF):
+    """Accuracy of positive against negative sentiment, the companion; data as for `SentimentWAF`.
 
     Examples:
         >>> metric = SentimentAccuracy()
@@ -226,21 +214,11 @@ class SentimentAccuracy(_SentimentConfusion):
         0.5
     """
 
-    def compute(self) -> Tensor:
-        """The score, float64 scalar in [0, 1]; NaN when no clip was scored."""
-        return self._scalar(sentiment_figures(self._sums())["accuracy"])
+    statistic = "accuracy"
 
 
 def _keep_valid(items: Sequence[Any], valid: Tensor | None) -> list[Any]:
-    """Items of the clips that count.
-
-    Args:
-        items: One a clip.
-        valid: False for clips that only fill up a batch, bool [B]; None keeps all.
-
-    Raises:
-        DataError: The lengths differ.
-    """
+    """Items of the clips that count: all of them without a mask."""
     if valid is None:
         return list(items)
     flags = valid.flatten().tolist()

@@ -7,7 +7,7 @@ that names a `Column` of another package (docs/reports.md). Every renderer shows
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
@@ -126,74 +126,63 @@ def details_of(row: ReportRow, key: str, columns: tuple[Column, ...] = ()) -> li
     return [(title, text) for title, text in shown if text]
 
 
-def sets_text(row: ReportRow) -> str:
-    """How many sets the mean is over, where it is not all nine."""
-    return "" if row.scores.complete else f" ({row.scores.sets_in_mean} of {len(BENCHMARK_SETS)} sets)"
+def _figure(title: str, key: str, companion: str = "", **more: Any) -> Column:
+    """A figure of any row of the table of scores; see `ReportRow.figure`."""
+    return Column(
+        title, lambda row: row.figure(key, companion)[0], lambda row: row.figure(key, companion)[1], SCORE, **more
+    )
 
 
 def score_table(report: Report) -> Table:
     """The scores: a line a run, bound and published row; a column a set, the mean, and installed columns of runs."""
+
+    def of_sets(row: Any) -> str:
+        return f"{row.scores.sets_in_mean} of {len(BENCHMARK_SETS)} sets" if isinstance(row, ReportRow) else ""
+
+    def mean(row: Any) -> str:
+        is_part = isinstance(row, ReportRow) and not row.scores.complete
+        return SCORE.text(row.figure(MEAN)[0]) + (f" ({of_sets(row)})" if is_part else "")
+
     columns = [
         Column("model", lambda row: row.name, hover=_origin),
-        *(_score_column(report, key) for key in report.set_keys()),
-        Column(
-            "mean",
-            lambda row: row.figure(MEAN)[0],
-            lambda row: row.figure(MEAN)[1],
-            SCORE,
-            text=lambda row: SCORE.text(row.figure(MEAN)[0]) + (sets_text(row) if isinstance(row, ReportRow) else ""),
-            hover=lambda row: (
-                f"{row.scores.sets_in_mean} of {len(BENCHMARK_SETS)} sets" if isinstance(row, ReportRow) else ""
-            ),
-            is_ranked=True,
-            is_summary=True,
-        ),
-        *map(_of_runs, _about_runs(report)),
+        *(_score_column(report.set_scores(key)[0]) for key in report.set_keys()),
+        _figure("mean", MEAN, text=mean, hover=of_sets, is_ranked=True, is_summary=True),
+        *_columns_of_runs(report),
     ]
     return make_table(columns, report.every_row(), lambda row: row.marks)
 
 
-def _about_runs(report: Report) -> list[Column]:
-    return [column for column in report.columns if column.about == "run"]
+def _score_column(first: SetScore) -> Column:
+    def behind(row: Any) -> str:
+        if not isinstance(row, ReportRow):
+            return ""
+        known = first.key in row.scores.sets
+        return "; ".join(map(" ".join, details_of(row, first.key))) if known else "not tested"
 
-
-def _of_runs(column: Column) -> Column:
-    """The column, empty for rows that are no runs."""
-
-    def only_runs(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        return lambda row: read(row) if isinstance(row, ReportRow) else None
-
-    return replace(
-        column,
-        value=only_runs(column.value),
-        interval=only_runs(column.interval) if column.interval else None,
-        text=None,
-        hover=None,
-    )
+    return _figure(first.title, first.key, hover=behind, subtitle=METRIC_TITLES[first.metric], is_ranked=True)
 
 
 def _origin(row: Any) -> str:
     return f"{row.origin}. {row.note}".strip() if isinstance(row, PublishedRow) else ""
 
 
-def _score_column(report: Report, key: str) -> Column:
-    first = report.set_scores(key)[0]
+def _columns_of_runs(report: Report) -> list[Column]:
+    """Installed columns about runs, empty for rows that are no runs."""
 
-    def behind(row: Any) -> str:
-        if not isinstance(row, ReportRow):
-            return ""
-        known = key in row.scores.sets
-        return "; ".join(f"{title} {text}" for title, text in details_of(row, key)) if known else "not tested"
+    def only_runs(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return lambda row: read(row) if isinstance(row, ReportRow) else None
 
-    return Column(
-        first.title,
-        lambda row: row.figure(key)[0],
-        lambda row: row.figure(key)[1],
-        SCORE,
-        hover=behind,
-        subtitle=METRIC_TITLES[first.metric],
-        is_ranked=True,
-    )
+    return [
+        Column(
+            column.title,
+            only_runs(column.value),
+            column.interval and only_runs(column.interval),
+            column.format,
+            name=column.name,
+        )
+        for column in report.columns
+        if column.about == "run"
+    ]
 
 
 def paired_table(report: Report) -> Table:
@@ -202,7 +191,7 @@ def paired_table(report: Report) -> Table:
         Column(
             "models",
             lambda test: f"{test.first} → {test.second}" + (f" ({test.note})" if test.note else ""),
-            is_merged=True,
+            is_grouped=True,
         ),
         Column("set", lambda test: MEAN if test.key == MEAN else report.set_scores(test.key)[0].title),
         Column("clips", lambda test: test.clips, format=COUNT),
@@ -241,18 +230,15 @@ def number_table(report: Report) -> Table:
         Column("extractor", scored("extractor")),
         Column("seed", kept("seed")),
         *(column for key in report.set_keys() for column in _numbers_of_set(report, key)),
-        Column("mean", lambda row: row.figure(MEAN)[0], lambda row: row.figure(MEAN)[1]),
+        _figure("mean", MEAN),
         Column("mean.sets", scored("sets_in_mean")),
-        *map(_of_runs, _about_runs(report)),
+        *_columns_of_runs(report),
     ]
     return make_table(columns, report.every_row())
 
 
 def _numbers_of_set(report: Report, key: str) -> Iterator[Column]:
     """The columns of one set, each named after it; scores and companions also of rows that are no runs."""
-
-    def figure(name: str, companion: str = "") -> Column:
-        return Column(name, lambda row: row.figure(key, companion)[0], lambda row: row.figure(key, companion)[1])
 
     def of_set(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def value(row: Any) -> Any:
@@ -261,19 +247,18 @@ def _numbers_of_set(report: Report, key: str) -> Iterator[Column]:
 
         return value
 
-    yield figure(key)
-    companions = _companions(report.set_scores(key))
-    yield from (figure(f"{key}.{name}", name) for name in companions)
+    yield _figure(key, key)
+    yield from (_figure(f"{key}.{name}", key, name) for name in _companions(report.set_scores(key)))
     for column in _set_columns([], report.columns):
         if column.title != "score":
             name = f"{key}.{column.name or column.title}"
-            yield Column(name, of_set(column.value), of_set(column.interval) if column.interval else None)
+            yield Column(name, of_set(column.value), column.interval and of_set(column.interval))
 
 
 # --- columns of other packages ---
 
 
-def installed_columns(names: tuple[str, ...] | list[str]) -> tuple[Column, ...]:
+def installed_columns(names: Iterable[str]) -> tuple[Column, ...]:
     """Columns that installed packages offer, by the names of their entry points.
 
     Raises:

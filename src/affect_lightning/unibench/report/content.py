@@ -177,7 +177,7 @@ def _row_to_json(row: ReportRow) -> dict[str, Any]:
         "name": row.name,
         **row.scores.to_json(),
         "provenance": dict(row.provenance),
-        "curves": [{"name": curve.name, "points": [list(point) for point in curve.points]} for curve in row.curves],
+        "curves": [asdict(curve) for curve in row.curves],
         "examples": [asdict(example) for example in row.examples],
     }
 

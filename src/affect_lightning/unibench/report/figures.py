@@ -152,8 +152,8 @@ def label_figure(report: Report) -> Figure | None:
         for count, share in enumerate(shares)
     ]
     parts = [highest * part / 4 for part in range(5)]
-    shares = ticks(map(y, parts), (f"{100 * part:g}%" for part in parts))
-    return {"frame": _LABELS, "shares": shares, "counts": ticks(middles, texts), "bars": bars}
+    axis = ticks(map(y, parts), (f"{100 * part:g}%" for part in parts))
+    return {"frame": _LABELS, "shares": axis, "counts": ticks(middles, texts), "bars": bars}
 
 
 def _label_shares(counts: Sequence[Sequence[int]]) -> list[float]:

@@ -74,7 +74,7 @@ class PublishedRow:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, marked as published."""
-        return {**asdict(self), "tables": [*self.tables], "kind": NOT_MEASURED}
+        return {**asdict(self), "kind": NOT_MEASURED}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> PublishedRow:

@@ -80,7 +80,7 @@ class Column:
         subtitle: Second line of the head.
         name: Head in CSV files, by default the title.
         is_ranked: Whether the highest measured value is marked; the values are percent.
-        is_merged: Whether the page draws equal values below each other as one cell.
+        is_grouped: Whether the page shows the first of equal values below each other only.
         is_summary: Whether the page sets the column apart, as it does the mean.
     """
 
@@ -94,7 +94,7 @@ class Column:
     subtitle: str = ""
     name: str = ""
     is_ranked: bool = False
-    is_merged: bool = False
+    is_grouped: bool = False
     is_summary: bool = False
 
     @property
@@ -125,7 +125,6 @@ class Cell:
         interval_text: The interval for readers.
         hover: See `Column`.
         is_best: Whether it is the highest measured value of a ranked column.
-        height: Rows that the cell stands for in a merged column; 0 where one above it stands for this row.
     """
 
     value: Value
@@ -134,7 +133,6 @@ class Cell:
     interval_text: str
     hover: str = ""
     is_best: bool = False
-    height: int = 1
 
     def __str__(self) -> str:
         return " ".join(filter(None, (self.text, self.interval_text)))
@@ -200,7 +198,7 @@ def make_table(columns: Sequence[Column], rows: Iterable[Any], marks: Callable[[
         cells = [column.cell(row) for row in rows]
         if column.is_ranked:
             cells = _best_marked(cells, [mark.kind == "measured" for mark in every])
-        by_column.append(_merged(cells) if column.is_merged else cells)
+        by_column.append(cells)
     lines = [Line(tuple(cells[index] for cells in by_column), mark) for index, mark in enumerate(every)]
     return Table(tuple(columns), tuple(lines))
 
@@ -211,16 +209,3 @@ def _best_marked(cells: Sequence[Cell], measured: Sequence[bool]) -> list[Cell]:
     values = [cell.value for cell, counts in pairs if counts and isinstance(cell.value, int | float)]
     best = max(values) if len(values) > 1 else None
     return [replace(cell, is_best=best is not None and counts and cell.value == best) for cell, counts in pairs]
-
-
-def _merged(cells: Sequence[Cell]) -> list[Cell]:
-    """Equal cells below each other: the first stands for all."""
-    merged = list(cells)
-    first = 0
-    for index in range(1, len(cells)):
-        if cells[index].text == cells[first].text:
-            merged[first] = replace(merged[first], height=index - first + 1)
-            merged[index] = replace(merged[index], height=0)
-        else:
-            first = index
-    return merged

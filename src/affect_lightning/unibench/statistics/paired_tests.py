@@ -73,7 +73,7 @@ class PairedTest:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {**asdict(self), "interval": [*self.interval]}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> PairedTest:
