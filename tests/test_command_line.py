@@ -20,7 +20,16 @@ def program(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "words", [("--help",), ("--version",), ("plugins",), ("plugins", "--json"), ("fit", "--model.pre_fusion.help")]
+    "words",
+    [
+        ("--help",),
+        ("--version",),
+        ("plugins",),
+        ("plugins", "--json"),
+        ("experiments",),
+        ("experiments", "--json"),
+        ("fit", "--model.pre_fusion.help"),
+    ],
 )
 def test_quick_commands_need_no_torch(words: tuple[str, ...]) -> None:
     code = (

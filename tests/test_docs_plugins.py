@@ -54,10 +54,10 @@ def environment(tmp_path: Path, repository: Path, corpus: Path) -> dict[str, str
     command = home / "bin" / "affect-lightning"
     command.write_text(f'#!/bin/sh\nexec "{home}/bin/python" -m affect_lightning "$@"\n', encoding="utf-8")
     command.chmod(0o755)
-    experiments = tmp_path / "work" / "experiments"
-    experiments.mkdir(parents=True)
+    work = tmp_path / "work"
+    work.mkdir()
     tiny = (repository / "tests" / "tiny.yaml").read_text(encoding="utf-8").replace("max_steps: 4", "max_steps: 2")
-    (experiments / "sandbox.yaml").write_text(tiny.replace("sandbox-data", str(corpus)), encoding="utf-8")
+    (work / "sandbox").write_text(tiny.replace("sandbox-data", str(corpus)), encoding="utf-8")
     path = os.pathsep.join([str(home / "bin"), os.environ["PATH"]])
     return {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "VIRTUAL_ENV": str(home), "COLUMNS": "200"}
 

@@ -266,7 +266,7 @@ def test_a_configuration_says_what_is_checked(
         (("--data", "EMPTY", "--workers", "0"), "--workers must be at least 1"),
         (("--data", "EMPTY", "--min-seconds", "9", "--max-seconds", "3"), "--min-seconds must be at least 0 and below"),
         (("--data", "EMPTY", "--allow", "nonsense"), "invalid choice: 'nonsense'"),
-        (("--config", "/nowhere.yaml"), "The configuration /nowhere.yaml cannot be read"),
+        (("--config", "/nowhere.yaml"), "There is no file '/nowhere.yaml' and no experiment of that name"),
         (("--config", "LIST"), "has no data section"),
         (("--config", "ODD"), "The data section of .* is wrong: .*'no_such_option'"),
         (("--config", "BARE"), "names no folder: set data.train_root"),

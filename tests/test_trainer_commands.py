@@ -97,7 +97,9 @@ def test_the_order_of_reading_changes_no_line(fitted: Path, corpus: Path, tmp_pa
 def test_predict_and_export(fitted: Path, corpus: Path, tmp_path: Path) -> None:
     checkpoint = str(fitted / "checkpoints" / "last.ckpt")
     clip = next((corpus / "mer-caption-plus" / "video").glob("*.mp4"))
-    predicted = ["predict", *words(corpus, tmp_path), "--ckpt_path", checkpoint, "--data.predict_video", str(clip)]
+    exact = ("--trainer.precision", "32-true")  # in bf16 the two ways round differently, and a near tie may flip
+    predicted = ["predict", *words(corpus, tmp_path, *exact), "--ckpt_path", checkpoint]
+    predicted += ["--data.predict_video", str(clip)]
     assert main(predicted) == 0
     rows = [
         json.loads(line)

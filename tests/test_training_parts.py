@@ -13,11 +13,12 @@ import pytest
 import torch
 
 from affect_lightning.command_line.program import main
-from affect_lightning.contracts import FeatureSequence
+from affect_lightning.contracts import AudioEncoder, FeatureSequence
 from affect_lightning.data.loading import BatchPlan, ClipLoader
 from affect_lightning.errors import CheckpointError, ConfigurationError
 from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.compatibility import check_fits
+from affect_lightning.model.encoding import encode_stream
 from affect_lightning.model.feature_scaling import StandardScaling
 from affect_lightning.model.module import AffectGPTModule
 from affect_lightning.model.nonfinite import NonFiniteError, NonFiniteGuard
@@ -167,6 +168,21 @@ def test_a_broken_clip_leaves_the_statistics_alone() -> None:
     for name, value in clean.state_dict().items():
         assert torch.equal(value, met.state_dict()[name])
         assert torch.equal(value, uncounted.state_dict()[name])
+
+
+def test_what_a_frozen_encoder_draws_moves_no_dropout() -> None:
+    class Drawing(AudioEncoder):
+        feature_width, sample_rate = 2, 16_000
+
+        def forward(self, waveform: torch.Tensor, lengths: torch.Tensor) -> FeatureSequence:
+            tokens = torch.rand(len(waveform), 3, 2)
+            return FeatureSequence(tokens, torch.ones(len(waveform), 3, dtype=torch.bool))
+
+    torch.manual_seed(3)
+    wanted = torch.rand(4)
+    torch.manual_seed(3)
+    assert encode_stream(random_batch(), "audio", Drawing()).tokens.unique().numel() > 1
+    assert torch.equal(torch.rand(4), wanted)
 
 
 def test_a_steps_draws_depend_on_nothing_before() -> None:

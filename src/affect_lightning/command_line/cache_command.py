@@ -83,7 +83,7 @@ def run(arguments: Sequence[str]) -> int:
     """Encode clips once for `data.features: cached`. Takes the options of `fit` too (`fit --help` shows them)."""
     parser = argparse.ArgumentParser(
         prog="affect-lightning cache",
-        usage="affect-lightning cache --config EXPERIMENT.yaml [options below] [options of fit]",
+        usage="affect-lightning cache --config EXPERIMENT [options below] [options of fit]",
         description=run.__doc__,
         allow_abbrev=False,
     )

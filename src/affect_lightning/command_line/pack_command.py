@@ -25,7 +25,7 @@ def run(arguments: Sequence[str]) -> int:
     """Write the training clips of a configuration as a packed set, for `data.packed`. Takes the options of `fit` too."""
     parser = argparse.ArgumentParser(
         prog="affect-lightning pack",
-        usage="affect-lightning pack --config EXPERIMENT.yaml --out DIR [options below] [options of fit]",
+        usage="affect-lightning pack --config EXPERIMENT --out DIR [options below] [options of fit]",
         description=run.__doc__,
         allow_abbrev=False,
     )

@@ -43,6 +43,7 @@ COMMANDS: dict[str, Command] = {
     "predict": Command("Responses to clips of your own.", "trainer_commands", True),
     "cache": Command("Run the frozen encoders once over the clips, for `data.features: cached`.", "cache_command"),
     "doctor": Command("Check a set of clips before training: files, tables, media, faces.", "doctor_command"),
+    "experiments": Command("List the experiments that `--config` takes by name, or copy one.", "experiments_command"),
     "plugins": Command("List the installed plugins, or explain one.", "plugins_command"),
     "summary": Command("Parts, parameters and memory of a configuration, without its weights.", "summary_command"),
     "sandbox": Command("Generate the sandbox corpus in the official folder layouts.", "sandbox_command"),

@@ -28,7 +28,7 @@ def run(arguments: Sequence[str]) -> int:
     """Parts, parameters and memory of a configuration, counted on the meta device without any weight."""
     parser = argparse.ArgumentParser(
         prog="affect-lightning summary",
-        usage="affect-lightning summary --config YAML [--config YAML ...] [--model.OPTION VALUE ...] [--json]",
+        usage="affect-lightning summary --config EXPERIMENT [--config EXPERIMENT ...] [--model.OPTION VALUE ...] [--json]",
         description=run.__doc__,
         epilog="All options of `affect-lightning fit` are taken; `affect-lightning fit --help` shows them.",
         allow_abbrev=False,
@@ -46,7 +46,7 @@ def run(arguments: Sequence[str]) -> int:
     options, words = parser.parse_known_args(arguments)
     if not words:
         raise ConfigurationError(
-            "`affect-lightning summary` needs a configuration: give --config YAML, such as experiments/affectgpt.yaml."
+            "`affect-lightning summary` needs a configuration: give --config EXPERIMENT, such as `--config affectgpt`."
         )
     with contextlib.redirect_stdout(sys.stderr):
         found = summarise(words, options.prompt_tokens, options.response_tokens)

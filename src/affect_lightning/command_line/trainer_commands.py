@@ -21,6 +21,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
+from affect_lightning.command_line.experiment_files import with_experiment_files
 from affect_lightning.command_line.plugin_arguments import (
     PLUGIN_OPTIONS,
     ChoiceOverride,
@@ -85,7 +86,7 @@ class AffectCLI(LightningCLI):
         super().__init__(
             AffectGPTModule,
             ClipDataModule,
-            args=list(words),
+            args=with_experiment_files(words),
             save_config_callback=RunConfigCallback,
             seed_everything_default=0,
             parser_class=AffectParser,

@@ -19,6 +19,7 @@ from affect_lightning.contracts import AudioEncoder, ClipBatch, FeatureSequence,
 from affect_lightning.errors import ContractError
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.part_calls import call_encoder
+from affect_lightning.model.randomness import separate_draws
 from affect_lightning.plugin_loading import build_part
 
 
@@ -63,6 +64,9 @@ def build_encoders(configuration: ModelConfiguration, streams: Sequence[str]) ->
 def encode_stream(batch: ClipBatch, name: str, encoder: VideoEncoder | AudioEncoder | None) -> FeatureSequence:
     """Run the encoder of one stream, without gradient.
 
+    What a frozen encoder draws (the speech encoders of transformers 4 draw a number a layer, in evaluation too) moves
+    nobody else's draws: dropout is the same with cached features.
+
     Args:
         batch: Decoded clips.
         name: audio, face or frame.
@@ -91,7 +95,7 @@ def encode_stream(batch: ClipBatch, name: str, encoder: VideoEncoder | AudioEnco
             f"{type(encoder).__name__} hears {encoder.sample_rate} Hz; the batch has {batch.sample_rate} Hz. "
             f"Set the data module's sample_rate to {encoder.sample_rate}."
         )
-    with torch.no_grad():
+    with torch.no_grad(), separate_draws(received.device):
         return call_encoder(encoder, received, mask)
 
 

@@ -19,7 +19,7 @@ from affect_lightning.data.feature_cache.clip_files import digest_of, hash_file
 from affect_lightning.plugin_loading import PluginChoice, find_plugin, resolve_choice
 
 # Changes whenever decoding, the sampling of frames or cropping changes what an encoder is shown.
-READING_RULES = "reading-1"
+READING_RULES = "reading-2"  # 2: plain WAV files of other rates are resampled by librosa
 FeaturePrecision = Literal["bf16", "fp32"]
 _AUDIO_ONLY, _PICTURES_ONLY, _FACE_ONLY = ("sample_rate",), ("frame_count", "crop_size"), ("face_policy",)
 _NOT_READING = ("streams", "subtitle_language")  # which streams a cache has is its own matter; a subtitle is no feature
