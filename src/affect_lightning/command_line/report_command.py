@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from affect_lightning.command_line.tables import render_terminal
 from affect_lightning.errors import ConfigurationError
@@ -73,21 +73,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _plain(report: Report, files: Sequence[Path]) -> dict[str, object]:
     """Scores, tests and published rows as plain values; curves, examples and confusions stay in report.json."""
+    rows = [{"name": row.name, "provenance": dict(row.provenance), **row.scores.to_json()} for row in report.rows]
+    for row in rows:
+        for score in row["sets"].values():
+            del score["confusion"], score["label_counts"]
     return {
-        "rows": [
-            {"name": row.name, "provenance": dict(row.provenance), **_without_figures(row.scores.to_json())}
-            for row in report.rows
-        ],
+        "rows": rows,
         "paired_tests": [test.to_json() for test in report.tests],
         "published": [row.to_json() for row in report.published],
         "bounds": {bound.name: bound.mean for bound in report.bounds},
         "files": [str(path) for path in files],
     }
-
-
-def _without_figures(scores: dict[str, Any]) -> dict[str, Any]:
-    figures = {"confusion", "label_counts"}
-    kept = {
-        key: {name: value for name, value in one.items() if name not in figures} for key, one in scores["sets"].items()
-    }
-    return {**scores, "sets": kept}

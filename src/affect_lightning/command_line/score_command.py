@@ -21,7 +21,6 @@ from affect_lightning.errors import ConfigurationError
 if TYPE_CHECKING:
     from affect_lightning.unibench.report.content import Report
     from affect_lightning.unibench.report.tables import Column
-    from affect_lightning.unibench.scores import SetScore
     from affect_lightning.unibench.suite_scoring import ScoredModel, ScoringOptions
     from affect_lightning.unibench.suites import SavedModel
 
@@ -77,7 +76,7 @@ def run(arguments: Sequence[str]) -> int:
     report = Report(f"MER-UniBench: {title}", rows, columns=columns).with_paired_tests()
     write_report(report, folder, published=options.published)
     if options.json:
-        content = _suite_json(scored) if options.suite else _single_json(scored[0], options.dataset)
+        content = _suite_json(scored) if options.suite else _set_json(options.dataset, scored[0])
         print(json.dumps(content, ensure_ascii=False, allow_nan=False))
     else:
         print(_table(scored, report) if options.suite else _details(scored[0], options.dataset, columns), end="\n\n")
@@ -217,9 +216,10 @@ def _say_what_does_not_fit(scored: Sequence[ScoredModel]) -> None:
             print(f"{model.row.name}, {key}: {len(names)} surplus, not scored: {shown(names)}", file=sys.stderr)
 
 
-def _set_json(key: str, score: SetScore, model: ScoredModel) -> dict[str, Any]:
+def _set_json(key: str, model: ScoredModel) -> dict[str, Any]:
     from affect_lightning.data.readers.benchmark_sets import METRIC_TITLES
 
+    score = model.row.scores.sets[key]
     content: dict[str, Any] = {
         "dataset": key,
         "metric": METRIC_TITLES[score.metric],
@@ -239,10 +239,6 @@ def _set_json(key: str, score: SetScore, model: ScoredModel) -> dict[str, Any]:
     return content
 
 
-def _single_json(model: ScoredModel, dataset: str) -> dict[str, Any]:
-    return _set_json(dataset, model.row.scores.sets[dataset], model)
-
-
 def _suite_json(scored: Sequence[ScoredModel]) -> dict[str, Any]:
     return {
         "taxonomy": scored[0].row.scores.taxonomy,
@@ -253,7 +249,7 @@ def _suite_json(scored: Sequence[ScoredModel]) -> dict[str, Any]:
                 "mean_interval": model.row.scores.mean_interval,
                 "sets_in_mean": model.row.scores.sets_in_mean,
                 "checkpoint_rule": model.rule or None,
-                "sets": {key: _set_json(key, score, model) for key, score in model.row.scores.sets.items()},
+                "sets": {key: _set_json(key, model) for key in model.row.scores.sets},
             }
             for model in scored
         ],

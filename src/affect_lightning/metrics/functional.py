@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 LabelLists = Sequence[LabelList]
-SET_BLOCKS = 3  # blocks of W terms: precision, recall, 1 for a scored clip
-HIT_BLOCKS = 3  # hits, M-scores, 1 for a scored clip
+BLOCKS = 3  # blocks of W terms of the metrics on wheels: two values, and 1 for a scored clip
 SENTIMENT_CELLS = 4  # cells of the confusion: 2 truth + prediction
 
 
@@ -164,7 +163,7 @@ def set_f_score(
         (0.5, 1.0)
     """
     sums = clip_set_scores(predictions, truths, taxonomy, level).terms().sum(0)
-    return SetFScore(**_floats(set_figures(sums)), scored_clips=_counts(sums, SET_BLOCKS))
+    return SetFScore(**_floats(set_figures(sums)), scored_clips=_counts(sums))
 
 
 def set_figures(sums: Array) -> dict[str, Array]:
@@ -178,7 +177,7 @@ def set_figures(sums: Array) -> dict[str, Array]:
     Returns:
         `f`, `precision` and `recall`, fractions [...]; NaN where no clip was scored on any wheel.
     """
-    precision, recall = _wheel_means(sums, SET_BLOCKS)
+    precision, recall = _wheel_means(sums)
     both = precision + recall
     f_scores = np.divide(2 * precision * recall, both, out=0 * both, where=both > 0)
     return {"f": _over_wheels(f_scores), "precision": _over_wheels(precision), "recall": _over_wheels(recall)}
@@ -234,7 +233,7 @@ def hit_rate(
         (0.5, 0.25)
     """
     sums = clip_hits(predictions, truths, taxonomy, candidates, level).terms().sum(0)
-    return HitRate(**_floats(hit_figures(sums)), scored_clips=_counts(sums, HIT_BLOCKS))
+    return HitRate(**_floats(hit_figures(sums)), scored_clips=_counts(sums))
 
 
 def hit_figures(sums: Array) -> dict[str, Array]:
@@ -246,7 +245,7 @@ def hit_figures(sums: Array) -> dict[str, Array]:
     Returns:
         `hit_rate` and `m_score`, fractions [...]; NaN where no clip was scored on any wheel.
     """
-    hits, m_scores = _wheel_means(sums, HIT_BLOCKS)
+    hits, m_scores = _wheel_means(sums)
     return {"hit_rate": _over_wheels(hits), "m_score": _over_wheels(m_scores)}
 
 
@@ -308,14 +307,14 @@ def _encode_both(
     return taxonomy.encode(predictions, level), taxonomy.encode(truths, level)
 
 
-def _wheel_terms(scored: Flags, *values: Array) -> Array:
-    """Values [B, W] side by side, 0 for clips that do not count, and 1 for those that do."""
-    return np.concatenate([*(np.where(scored, value, 0.0) for value in values), scored.astype(np.float64)], axis=1)
+def _wheel_terms(scored: Flags, first: Array, second: Array) -> Array:
+    """Two values [B, W] side by side, 0 for clips that do not count, and 1 for those that do."""
+    return np.concatenate([np.where(scored, first, 0.0), np.where(scored, second, 0.0), scored], axis=1)
 
 
-def _wheel_means(sums: Array, blocks: int) -> list[Array]:
+def _wheel_means(sums: Array) -> list[Array]:
     """Means over the scored clips of each wheel, [..., W] for all blocks but the last, which counts them."""
-    *values, count = np.split(sums, blocks, axis=-1)
+    *values, count = np.split(sums, BLOCKS, axis=-1)
     return [_share(value, count) for value in values]
 
 
@@ -335,5 +334,5 @@ def _floats(figures: dict[str, Array]) -> dict[str, float]:
     return {name: math.nan if np.isnan(value) else float(value) for name, value in figures.items()}
 
 
-def _counts(sums: Array, blocks: int) -> tuple[int, ...]:
-    return tuple(int(number) for number in np.split(sums, blocks)[-1])
+def _counts(sums: Array) -> tuple[int, ...]:
+    return tuple(int(number) for number in np.split(sums, BLOCKS)[-1])

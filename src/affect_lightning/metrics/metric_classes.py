@@ -9,7 +9,7 @@ Legend: B clips, W wheels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -19,9 +19,8 @@ from torchmetrics import Metric
 
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.metrics.functional import (
-    HIT_BLOCKS,
+    BLOCKS,
     SENTIMENT_CELLS,
-    SET_BLOCKS,
     Array,
     clip_hits,
     clip_sentiments,
@@ -51,16 +50,12 @@ class _SumsOfTerms(Metric):
     plot_upper_bound = 1.0
 
     statistic: str
+    _terms: Callable[[list[Any], list[Any]], Array]
+    _figures: Callable[[Array], dict[str, Array]]
 
     def _start(self, what: str, terms: int, *settings: object) -> None:
         self._state = f"{what}_{sha256(repr(settings).encode()).hexdigest()[:8]}"
         self.add_state(self._state, torch.zeros(terms, dtype=torch.float64), dist_reduce_fx="sum")
-
-    def _terms(self, predictions: list[Any], truths: list[Any]) -> Array:
-        raise NotImplementedError
-
-    def _figures(self, sums: Array) -> dict[str, Array]:
-        raise NotImplementedError
 
     def update(self, predictions: Sequence[Any], truths: Sequence[Any] | Tensor, valid: Tensor | None = None) -> None:
         """Add a batch of B clips.
@@ -111,6 +106,8 @@ class EmotionWheelFScore(_SumsOfTerms):
         0.5
     """
 
+    _figures = staticmethod(set_figures)
+
     def __init__(
         self, taxonomy: Taxonomy | None = None, level: int = 1, statistic: SetStatistic = "f", **options: Any
     ) -> None:
@@ -118,13 +115,10 @@ class EmotionWheelFScore(_SumsOfTerms):
         check_level(level)
         _check_statistic(statistic, ("f", "precision", "recall"))
         self.taxonomy, self.level, self.statistic = taxonomy or default_taxonomy(), level, statistic
-        self._start("set_sums", SET_BLOCKS * len(self.taxonomy.wheels), self.taxonomy.sha256, level)
+        self._start("set_sums", BLOCKS * len(self.taxonomy.wheels), self.taxonomy.sha256, level)
 
     def _terms(self, predictions: list[Any], truths: list[Any]) -> Array:
         return clip_set_scores(predictions, truths, self.taxonomy, self.level).terms()
-
-    def _figures(self, sums: Array) -> dict[str, Array]:
-        return set_figures(sums)
 
 
 class EmotionHitRate(_SumsOfTerms):
@@ -149,6 +143,8 @@ class EmotionHitRate(_SumsOfTerms):
         0.5
     """
 
+    _figures = staticmethod(hit_figures)
+
     def __init__(
         self,
         taxonomy: Taxonomy | None = None,
@@ -167,15 +163,12 @@ class EmotionHitRate(_SumsOfTerms):
             )
         self.taxonomy, self.level, self.statistic = taxonomy or default_taxonomy(), level, statistic
         self.candidates = None if candidates is None else tuple(candidates)
-        size = HIT_BLOCKS * len(self.taxonomy.wheels)
+        size = BLOCKS * len(self.taxonomy.wheels)
         self._start("hit_sums", size, self.taxonomy.sha256, level, self.candidates)
 
     def _terms(self, predictions: list[Any], truths: list[Any]) -> Array:
         # Without candidates no M-score is asked for, and none may depend on the emotions of a batch.
         return clip_hits(predictions, truths, self.taxonomy, self.candidates or (), self.level).terms()
-
-    def _figures(self, sums: Array) -> dict[str, Array]:
-        return hit_figures(sums)
 
 
 class SentimentWAF(_SumsOfTerms):
@@ -192,6 +185,7 @@ class SentimentWAF(_SumsOfTerms):
     """
 
     statistic = "waf"
+    _figures = staticmethod(sentiment_figures)
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -199,9 +193,6 @@ class SentimentWAF(_SumsOfTerms):
 
     def _terms(self, predictions: list[Any], truths: list[Any]) -> Array:
         return clip_sentiments(predictions, truths).terms()
-
-    def _figures(self, sums: Array) -> dict[str, Array]:
-        return sentiment_figures(sums)
 
 
 class SentimentAccuracy(SentimentWAF):

@@ -1,17 +1,18 @@
 """Entries: plain objects that packages offer by entry point, such as a column of a report.
 
 A part has a contract, options and a place in the network (`groups.py`); an entry is one object that is used as it is.
-Standard library only. An entry is imported when it is asked for by name.
+`listing.py` finds entries; one is imported when it is asked for by name.
 """
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+import importlib
+from operator import attrgetter
 from typing import TypeVar
 
 from affect_lightning.errors import PluginError
 from affect_lightning.plugin_loading.groups import ENTRY_POINT_PREFIX
-from affect_lightning.plugin_loading.listing import nearest_hint
+from affect_lightning.plugin_loading.listing import list_entries, nearest_hint
 
 Entry = TypeVar("Entry")
 
@@ -25,39 +26,31 @@ def load_entry(group: str, name: str, kind: type[Entry]) -> tuple[Entry, str]:
         kind: Type of the object.
 
     Returns:
-        The object, and who offers it, for messages.
+        The object, and what to call it in messages.
 
     Raises:
         PluginError: The name is unknown or offered twice, the import fails, or the object is of another type.
     """
-    points = entry_points(group=ENTRY_POINT_PREFIX + group)
-    found = {point.value: point for point in points if point.name == name}
+    known = list_entries(group)
+    found = [f"{entry.distribution} ({entry.target})" for entry in known if entry.name == name]
     what = group.removesuffix("s").replace("_", " ")
-    if not found:
-        installed = sorted({point.name for point in points})
+    if len(found) != 1:
+        installed = sorted({entry.name for entry in known})
         raise PluginError(
-            f"There is no {what} {name!r}.{nearest_hint(name, installed)} Installed: {', '.join(installed) or 'none'}. "
-            f"A {what} of your own needs an entry point in {ENTRY_POINT_PREFIX}{group}."
+            f"The {what} {name!r} is offered by {' and '.join(found)}. Uninstall one of them, or rename one entry point."
+            if found
+            else f"There is no {what} {name!r}.{nearest_hint(name, installed)} Installed: "
+            f"{', '.join(installed) or 'none'}. A {what} of your own needs an entry point in {ENTRY_POINT_PREFIX}{group}."
         )
-    if len(found) > 1:
-        raise PluginError(
-            f"The {what} {name!r} is offered by {' and '.join(map(_owner, found.values()))}. Uninstall one of them, or "
-            f"rename one entry point."
-        )
-    (point,) = found.values()
+    title = f"The {what} {name!r} of {found[0]}"
+    module, _, attribute = next(entry.target for entry in known if entry.name == name).partition(":")
     try:
-        loaded = point.load()
+        loaded = attrgetter(attribute)(importlib.import_module(module))
     except (Exception, SystemExit) as error:
         raise PluginError(
-            f"The {what} {name!r} of {_owner(point)} cannot be imported: {type(error).__name__}: {error}. Fix or "
-            f"reinstall that package, or leave the {what} out."
+            f"{title} cannot be imported: {type(error).__name__}: {error}. Fix or reinstall that package, or leave the "
+            f"{what} out."
         ) from error
     if not isinstance(loaded, kind):
-        raise PluginError(
-            f"The {what} {name!r} of {_owner(point)} must be a {kind.__module__}.{kind.__name__}, found {loaded!r}."
-        )
-    return loaded, _owner(point)
-
-
-def _owner(point: EntryPoint) -> str:
-    return f"{point.dist.name if point.dist else 'an unknown package'} ({point.value})"
+        raise PluginError(f"{title} must be a {kind.__module__}.{kind.__name__}, found {loaded!r}.")
+    return loaded, title

@@ -108,12 +108,7 @@ def _companions(scores: list[SetScore]) -> list[str]:
 
 
 def set_table(row: ReportRow, columns: tuple[Column, ...] = ()) -> Table:
-    """The details of a run: a line a set; columns that are empty for all of its sets are left out.
-
-    Args:
-        row: The run.
-        columns: Installed columns to show as well.
-    """
+    """The details of a run, with installed columns: a line a set; columns that are empty for all sets are left out."""
     scores = [*row.scores.sets.values()]
     titled = [Column("set", lambda item: item.score.title), *_set_columns(_companions(scores), columns)]
     return make_table(titled, [ScoredSet(row, score) for score in scores]).without_empty_columns()
@@ -264,17 +259,16 @@ def installed_columns(names: Iterable[str]) -> tuple[Column, ...]:
     Raises:
         PluginError: There is no such column, it cannot be imported, is no `Column`, or has a title that is taken.
     """
-    taken = {column.title for column in SET_COLUMNS} | {"model", "set", MEAN}
+    taken = {column.title for column in SET_COLUMNS} | {"", "model", "set", MEAN}
     columns = []
     for name in dict.fromkeys(names):
-        column, owner = load_entry(GROUP, name, Column)
-        if not column.title or column.title in taken:
+        column, title = load_entry(GROUP, name, Column)
+        if column.title in taken:
             raise PluginError(
-                f"The report column {name!r} of {owner} has the title {column.title!r}, which is "
-                f"{'taken' if column.title else 'empty'}. Give it a title of its own."
+                f"{title} has the title {column.title!r}, which is taken or empty. Give it one of its own."
             )
         taken.add(column.title)
-        columns.append(_checked(column, f"The report column {name!r} of {owner}"))
+        columns.append(_checked(column, title))
     return tuple(columns)
 
 

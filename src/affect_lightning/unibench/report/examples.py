@@ -122,25 +122,12 @@ def make_examples(
     """
     outcomes = {(key, outcome.name): outcome for key, score in scores.sets.items() for outcome in score.outcomes}
     examples = []
-    for prediction in predictions:
-        key = (prediction.corpus, prediction.name)
+    for clip in predictions:
+        key = (clip.corpus, clip.name)
         if key in shown:
-            subtitle, pictures = shown[key]
-            outcome = outcomes[key]
-            examples.append(
-                Example(
-                    name=prediction.name,
-                    corpus=prediction.corpus,
-                    subtitle=subtitle,
-                    question=prediction.question,
-                    response=prediction.response,
-                    labels=outcome.labels,
-                    sentiment=outcome.sentiment,
-                    truth=_truth_text(prediction),
-                    hit=outcome.hit,
-                    pictures=pictures,
-                )
-            )
+            (subtitle, pictures), outcome = shown[key], outcomes[key]
+            said = (clip.question, clip.response, outcome.labels, outcome.sentiment)
+            examples.append(Example(*key[::-1], subtitle, *said, _truth_text(clip), outcome.hit, pictures))
     return examples
 
 

@@ -1,6 +1,6 @@
 """report.html: one self-contained page with the tables, figures, example clips and the provenance.
 
-`page.html` is the template, `tables.html` and `figures.html` have its parts, `page.css` the style. Jinja escapes every text.
+`page.html` is the template, `table.html` and `figures.html` have its parts, `page.css` the style. Jinja escapes every text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from affect_lightning.unibench.report.figures import Figure, curve_figure, label
 from affect_lightning.unibench.report.loss_curves import Curve
 from affect_lightning.unibench.report.notes import CONFUSION_NOTE, TEST_NOTE, notes_of
 from affect_lightning.unibench.report.provenance import provenance_lines
-from affect_lightning.unibench.report.renderers import templates
+from affect_lightning.unibench.report.renderers import render_html, templates
 from affect_lightning.unibench.statistics.paired_tests import SIGNIFICANT
 
 OPEN_ROWS = 3  # runs whose confusions are unfolded; our choice
@@ -25,43 +25,28 @@ OPEN_ROWS = 3  # runs whose confusions are unfolded; our choice
 
 def render_page(report: Report) -> str:
     """The report as a complete HTML page without external resources."""
-    confusions = [(row.label, figures) for row in report.rows if (figures := _confusions(row))]
-    curves, examples = _curves(report), _examples(report)
-    provenance = [(row.label, lines) for row in report.rows if (lines := provenance_lines(row.provenance))]
-    content = {
+    figures = {
         "score_figure": score_figure(report),
-        "confusions": confusions,
+        "confusions": [(row.label, figures) for row in report.rows if (figures := _confusions(row))],
         "label_figure": label_figure(report),
-        "curve_figure": curve_figure(curves),
-        "examples": examples,
-        "provenance": provenance,
-    }
-    headings = {
-        "scores": (True, "Scores"),
-        "intervals": (content["score_figure"], "Scores with intervals"),
-        "tests": (report.tests, "Paired tests"),
-        "confusions": (confusions, "What is taken for what"),
-        "labels": (content["label_figure"], "Labels a response"),
-        "curves": (content["curve_figure"], "Training"),
-        "examples": (examples, "Example clips"),
-        "details": (True, "Details by set"),
-        "provenance": (provenance, "Where the scores come from"),
+        "curve_figure": curve_figure(_curves(report)),
     }
     return templates().get_template("page.html").render(
-        content,
+        figures,
         report=report,
         several=len(report.rows) > 1,
         open_rows=OPEN_ROWS,
         lead=_lead(report),
-        headings={anchor: heading for anchor, (shown, heading) in headings.items() if shown},
-        scores=score_table(report),
+        scores=render_html(score_table(report)),
         notes=notes_of(report),
         score_legend=legend(report),
-        tests=paired_table(report),
+        tests=render_html(paired_table(report)),
         test_note=f"{TEST_NOTE} Bold: corrected p below {SIGNIFICANT}.",
         confusion_note=CONFUSION_NOTE,
         label_legend=legend(report, published=False),
-        details=[(row.label, set_table(row, report.columns)) for row in report.rows],
+        examples=_examples(report),
+        details=[(row.label, render_html(set_table(row, report.columns))) for row in report.rows],
+        provenance=[(row.label, lines) for row in report.rows if (lines := provenance_lines(row.provenance))],
     )  # fmt: skip
 
 
@@ -86,11 +71,8 @@ def _confusions(row: ReportRow) -> list[tuple[Figure | None, Figure]]:
 def _curves(report: Report) -> list[Curve]:
     """The losses of all runs, named after them where several have some."""
     several = len([row for row in report.rows if row.curves]) > 1
-    return [
-        replace(curve, name=f"{row.name}: {curve.name}" if several else curve.name)
-        for row in report.rows
-        for curve in row.curves
-    ]
+    named = [(f"{row.name}: " if several else "", curve) for row in report.rows for curve in row.curves]
+    return [replace(curve, name=before + curve.name) for before, curve in named]
 
 
 def _examples(report: Report) -> list[tuple[str, list[tuple[str, Example]]]]:

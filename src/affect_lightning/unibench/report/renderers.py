@@ -38,7 +38,7 @@ def templates() -> Environment:
 
 def render_html(table: Table) -> str:
     """The table as an HTML element; `page.css` has its style."""
-    return str(getattr(templates().get_template("tables.html").module, "table")(table))  # noqa: B009
+    return templates().get_template("table.html").render(table=table)
 
 
 # --- Markdown ---

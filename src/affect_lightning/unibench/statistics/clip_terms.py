@@ -15,9 +15,8 @@ import numpy as np
 from affect_lightning.data.readers.benchmark_sets import Metric
 from affect_lightning.errors import DataError
 from affect_lightning.metrics.functional import (
-    HIT_BLOCKS,
+    BLOCKS,
     SENTIMENT_CELLS,
-    SET_BLOCKS,
     Array,
     ClipHits,
     ClipSetScores,
@@ -28,7 +27,7 @@ from affect_lightning.metrics.functional import (
 from affect_lightning.unibench.scores import SetScore
 
 # Blocks of W terms. A hit-rate set has the blocks of both metrics; they share the last one, which counts clips.
-_BLOCKS: dict[Metric, int] = {"hit_rate": HIT_BLOCKS - 1 + SET_BLOCKS, "f_s": SET_BLOCKS}
+_BLOCKS: dict[Metric, int] = {"hit_rate": 2 * BLOCKS - 1, "f_s": BLOCKS}
 
 
 def hit_terms(hits: ClipHits, sets: ClipSetScores) -> Array:
@@ -51,10 +50,10 @@ def metric_values(metric: Metric, sums: Array) -> dict[str, Array]:
         sentiments = sentiment_figures(sums)
         return {"waf": sentiments["waf"], "ACC": sentiments["accuracy"]}
     parts = np.split(sums, _BLOCKS[metric], axis=-1)
-    sets = set_figures(np.concatenate(parts[-SET_BLOCKS:], axis=-1))
+    sets = set_figures(np.concatenate(parts[-BLOCKS:], axis=-1))
     if metric == "f_s":
         return {"f_s": sets["f"], "Precision_S": sets["precision"], "Recall_S": sets["recall"]}
-    hits = hit_figures(np.concatenate([*parts[: HIT_BLOCKS - 1], parts[-1]], axis=-1))
+    hits = hit_figures(np.concatenate([*parts[: BLOCKS - 1], parts[-1]], axis=-1))
     # The hit rate has no penalty for long lists; its companions have.
     return {
         "hit_rate": hits["hit_rate"],

@@ -20,7 +20,7 @@ import numpy as np
 
 from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS
 from affect_lightning.metrics.functional import Array
-from affect_lightning.unibench.scores import SetScore, SuiteScores
+from affect_lightning.unibench.scores import ClipOutcome, SetScore, SuiteScores
 from affect_lightning.unibench.statistics.clip_terms import metric_values, terms_of
 from affect_lightning.unibench.statistics.intervals import (
     FEWEST_CLIPS,
@@ -127,16 +127,9 @@ class _Differences:
     def test(self, first: str, second: str, key: str, note: str, sets: int = 1) -> PairedTest:
         p_value = bootstrap_p_value(self.replicates)
         interval = percentile_interval(self.replicates) or (self.observed, self.observed)
-        test = PairedTest(
-            first, second, key, self.clips, self.observed, interval, p_value, p_value, sets=sets, note=note
-        )
-        if self.only is None:
-            return test
-        p_hits = mcnemar_p_value(*self.only)
-        only_first, only_second = self.only
-        return replace(
-            test, only_first=only_first, only_second=only_second, mcnemar_p=p_hits, mcnemar_p_corrected=p_hits
-        )
+        hits = (None, None, None) if self.only is None else (*self.only, mcnemar_p_value(*self.only))
+        compared = (self.clips, self.observed, interval, p_value, p_value)
+        return PairedTest(first, second, key, *compared, *hits, hits[-1], sets=sets, note=note)
 
 
 class _Draws:
@@ -153,7 +146,7 @@ class _Draws:
         """None where outcomes are missing, too few clips are common, or one model has no score on them."""
         if first.metric != second.metric or terms_of(first) is None or terms_of(second) is None:
             return None
-        names = tuple(sorted(_names(first) & _names(second)))
+        names = tuple(sorted(_by_name(first).keys() & _by_name(second).keys()))
         if len(names) < FEWEST_CLIPS:
             return None
         values = self._values(first, names, everyone)
@@ -179,7 +172,7 @@ class _Draws:
                 if other is not None
                 and other.metric == score.metric
                 and terms_of(other) is not None
-                and wanted <= _names(other)
+                and wanted <= _by_name(other).keys()
             ]
             terms = [_terms_on(other, names) for other in able]
             sums = resampled_sums(np.concatenate(terms, axis=1), self._resamples, generator(self._seed, score.key))
@@ -257,19 +250,18 @@ def _mean_of(pairs: Sequence[_Differences]) -> _Differences:
     )
 
 
-def _names(score: SetScore) -> set[str]:
-    return {outcome.name for outcome in score.outcomes}
+def _by_name(score: SetScore) -> dict[str, ClipOutcome]:
+    return {outcome.name: outcome for outcome in score.outcomes}
 
 
 def _terms_on(score: SetScore, names: Sequence[str]) -> Array:
-    terms = {outcome.name: outcome.terms for outcome in score.outcomes}
-    return np.array([terms[name] for name in names], dtype=np.float64)
+    outcomes = _by_name(score)
+    return np.array([outcomes[name].terms for name in names], dtype=np.float64)
 
 
 def _hits_of_one(first: SetScore, second: SetScore, names: Sequence[str]) -> tuple[int, int]:
-    ours = {outcome.name: outcome.hit for outcome in first.outcomes}
-    theirs = {outcome.name: outcome.hit for outcome in second.outcomes}
-    pairs = [(ours[name], theirs[name]) for name in names]
+    ours, theirs = _by_name(first), _by_name(second)
+    pairs = [(ours[name].hit, theirs[name].hit) for name in names]
     return pairs.count((True, False)), pairs.count((False, True))
 
 
