@@ -126,8 +126,9 @@ def make_examples(
         key = (clip.corpus, clip.name)
         if key in shown:
             (subtitle, pictures), outcome = shown[key], outcomes[key]
-            said = (clip.question, clip.response, outcome.labels, outcome.sentiment)
-            examples.append(Example(*key[::-1], subtitle, *said, _truth_text(clip), outcome.hit, pictures))
+            labels, sentiment, truth = outcome.labels, outcome.sentiment, _truth_text(clip)
+            asked = (clip.name, clip.corpus, subtitle, clip.question, clip.response)
+            examples.append(Example(*asked, labels, sentiment, truth, outcome.hit, pictures))
     return examples
 
 

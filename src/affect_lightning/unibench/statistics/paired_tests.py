@@ -127,9 +127,13 @@ class _Differences:
     def test(self, first: str, second: str, key: str, note: str, sets: int = 1) -> PairedTest:
         p_value = bootstrap_p_value(self.replicates)
         interval = percentile_interval(self.replicates) or (self.observed, self.observed)
-        hits = (None, None, None) if self.only is None else (*self.only, mcnemar_p_value(*self.only))
-        compared = (self.clips, self.observed, interval, p_value, p_value)
-        return PairedTest(first, second, key, *compared, *hits, hits[-1], sets=sets, note=note)
+        test = PairedTest(
+            first, second, key, self.clips, self.observed, interval, p_value, p_value, sets=sets, note=note
+        )
+        if self.only is None:
+            return test
+        p_hits, (ours, theirs) = mcnemar_p_value(*self.only), self.only
+        return replace(test, only_first=ours, only_second=theirs, mcnemar_p=p_hits, mcnemar_p_corrected=p_hits)
 
 
 class _Draws:
