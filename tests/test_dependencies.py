@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
-from source_imports import ROOT, SOURCES, module_files, packaging
+from grounds import declared_requirements
+from source_imports import ROOT, SOURCES, module_files
 
 # Modules whose distribution has another name.
 DISTRIBUTIONS = {
@@ -24,7 +25,6 @@ DISTRIBUTIONS = {
 # Imported by our sources, and not for us to install.
 BROUGHT_BY_THE_CALLER = {
     "pytest": "affect_lightning.testing is called by tests, so pytest is there",
-    "vllm": "it pins other versions of torch and transformers, so it has an environment of its own",
 }
 # Declared, but imported by other packages or run as programs.
 NEEDED_WITHOUT_IMPORT = {
@@ -57,31 +57,19 @@ class Declared:
 
     @classmethod
     def of_setup_cfg(cls) -> Declared:
-        sections = packaging()
-        extras = {extra: requirements(text) for extra, text in sections["options.extras_require"].items()}
-        return cls(requirements(sections["options"]["install_requires"]), extras)
+        conditions = {
+            section: {canonicalize_name(one.name): str(one.specifier) for one in listed}
+            for section, listed in declared_requirements().items()
+        }
+        return cls(conditions.pop("install_requires"), conditions)
 
     def optional(self, *, tests: bool) -> set[str]:
         """Names in extras; those of the tests' extra only if asked for."""
         return {name for extra, found in self.extras.items() if tests or extra not in TEST_ONLY for name in found}
 
 
-def normalised(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def requirements(text: str) -> dict[str, str]:
-    """Names and version conditions of requirement lines."""
-    found = {}
-    for line in filter(None, map(str.strip, text.splitlines())):
-        match = re.match(r"([\w.-]+)(?:\[[\w,. -]*\])?\s*([^;]*)", line)
-        assert match, line
-        found[normalised(match[1])] = match[2].strip()
-    return found
-
-
 def distribution_of(module: str) -> str:
-    return normalised(DISTRIBUTIONS.get(module, module))
+    return canonicalize_name(DISTRIBUTIONS.get(module, module))
 
 
 def imports_of(source: str) -> Iterator[tuple[str, bool]]:
@@ -159,7 +147,7 @@ def test_tests_import_what_is_declared_or_skip() -> None:
 def test_every_requirement_has_a_floor() -> None:
     declared = Declared.of_setup_cfg()
     found = [item for group in (declared.core, *declared.extras.values()) for item in group.items()]
-    assert [name for name, condition in found if ">=" not in condition and name != "types-pyyaml"] == []
+    assert [name for name, condition in found if ">=" not in condition] == []
 
 
 def test_extras_agree_on_their_floors() -> None:

@@ -75,7 +75,14 @@ def test_following_the_page(environment: dict[str, str], tmp_path: Path) -> None
                 package = place if (place / "pyproject.toml").is_file() else package
                 continue
             done = subprocess.run(
-                command, shell=True, cwd=place, env=environment, capture_output=True, text=True, check=False
+                command,
+                shell=True,
+                cwd=place,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                encoding="utf-8",
             )
             failing = block.note == "exit=1" and "plugins check" in command
             assert done.returncode == int(failing), f"{command}\n{done.stdout}\n{done.stderr}"
@@ -85,8 +92,7 @@ def test_following_the_page(environment: dict[str, str], tmp_path: Path) -> None
                 assert any(one.startswith(wanted) for one in printed), f"{command}\n{wanted}\n{done.stdout}"
     done = subprocess.run(
         ["python", "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=package, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=package, env=environment, capture_output=True, text=True, check=False,encoding="utf-8")  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(CHECKS['pre_fusions'])} passed" in done.stdout
     assert list(tmp_path.rglob("last.ckpt"))

@@ -25,7 +25,7 @@ from source_imports import (
 )
 
 FORBIDDEN_FOLDERS = {"utils", "common", "helpers", "misc"}
-FOR_EVERYBODY = (f"{CORE}.errors", f"{CORE}.safe_npz")
+FOR_EVERYBODY = (f"{CORE}.errors", f"{CORE}.processors", f"{CORE}.safe_npz", f"{CORE}.user_cache")
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ RULES = {
     f"{CORE}.testing": Rule(core("contracts", "plugin_loading", "prompting", "model")),
     f"{CORE}.command_line": Rule((CORE,)),
     f"{CORE}.errors": Rule(libraries=frozenset()),
+    f"{CORE}.processors": Rule(libraries=frozenset()),
+    f"{CORE}.user_cache": Rule(libraries=frozenset()),
     f"{CORE}.safe_npz": Rule(libraries=frozenset({"numpy"})),
     f"{CORE}.__main__": Rule(core("command_line")),
     f"{PLUGINS}.label_extractors": Rule((*core("contracts", "metrics", "prompting"), f"{PLUGINS}.language_models")),
@@ -218,7 +220,9 @@ def loaded_by(program: str, after: str = "pass") -> set[str]:
     """Names of the modules that a program loads beyond those of the one before it, in a fresh interpreter."""
     lines = ["import json, sys", after, "before = set(sys.modules)", program]
     lines.append("print(json.dumps(sorted(set(sys.modules) - before)))")
-    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
 

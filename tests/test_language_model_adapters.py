@@ -176,7 +176,7 @@ def test_rslora_and_dora_are_what_they_are_called() -> None:
 @pytest.mark.parametrize("suffix", ["json", "yaml"])
 def test_a_configuration_may_stand_in_a_file(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"adapter.{suffix}"
-    path.write_text(json.dumps(KINDS["IA3"]))  # JSON is YAML too
+    path.write_text(json.dumps(KINDS["IA3"]), encoding="utf-8")  # JSON is YAML too
     assert trained(tiny(str(path))) == trained(tiny(KINDS["IA3"]))
 
 
@@ -196,7 +196,7 @@ def test_rank_zero_is_no_adapter_whatever_the_kind() -> None:
         assert type(part.network).__name__ == "Qwen2ForCausalLM"
 
 
-@pytest.mark.parametrize("method", REFUSED_METHODS)
+@pytest.mark.parametrize("method", sorted(OFFERED & REFUSED_METHODS.keys()))
 def test_methods_that_would_be_wrong_in_silence_are_refused(method: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{method} is not supported: it "):
         tiny({"peft_type": method})
@@ -219,7 +219,7 @@ def test_wrong_adapters_are_refused(adapter: Any, text: str) -> None:
 
 
 def test_an_adapter_file_must_be_a_mapping(tmp_path: Path) -> None:
-    (tmp_path / "list.yaml").write_text("- 1\n")
+    (tmp_path / "list.yaml").write_text("- 1\n", encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"must be a mapping with peft_type; got \[1\]"):
         tiny(str(tmp_path / "list.yaml"))
 

@@ -18,7 +18,9 @@ from source_imports import ROOT, packaging
 
 
 def checked(*words: str | Path, **options: object) -> str:
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+    done = subprocess.run(
+        [str(word) for word in words], capture_output=True, text=True, check=False, **options, encoding="utf-8"
+    )  # type: ignore[call-overload]
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return str(done.stdout)
 
@@ -51,7 +53,9 @@ def test_wheel_lists_the_same_plugins_and_runs_the_demo(repository: Path, tmp_pa
     home = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
     checked(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", home, wheel)
     # The dependencies are those of the running environment; the package itself comes from the wheel alone.
-    (home / "dependencies.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+    (home / "dependencies.pth").write_text(
+        "\n".join(path for path in sys.path if path.endswith("site-packages")), encoding="utf-8"
+    )
 
     place = checked(python, "-c", "import affect_lightning; print(affect_lightning.__file__)", cwd=tmp_path)
     assert place.startswith(str(environment))
@@ -72,22 +76,14 @@ def test_wheel_lists_the_same_plugins_and_runs_the_demo(repository: Path, tmp_pa
 
     # The demo's whole way in a folder that holds nothing, with tiny parts.
     (tmp_path / "empty").mkdir()
-    words = (
-        "demo",
-        "--config",
-        str(repository / "tests" / "tiny.yaml"),
-        "--clips",
-        "6",
-        "--test-clips",
-        "1",
-        "--steps",
-        "2",
+    told = checked(
+        *(python, "-m", "affect_lightning", "demo", "--config", repository / "tests" / "tiny.yaml"),
+        *("--clips", "6", "--test-clips", "1", "--steps", "2", "--json"),
+        cwd=tmp_path / "empty",
     )
-    told = json.loads(
-        checked(python, "-m", "affect_lightning", *words, "--json", cwd=tmp_path / "empty").splitlines()[-1]
-    )
-    assert [row["name"] for row in told["rows"]] == ["untrained-seed0", "trained-seed0"]
-    assert Path(told["report"]).is_file()
+    result = json.loads(told.splitlines()[-1])
+    assert [row["name"] for row in result["rows"]] == ["sandbox/untrained-seed0", "sandbox/trained-seed0"]
+    assert Path(result["report"]).is_file()
     assert list((tmp_path / "empty" / "demo").rglob("last.ckpt"))
 
 

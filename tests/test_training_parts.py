@@ -65,17 +65,17 @@ def test_what_the_system_refuses_leaves_the_file_before(
 
 def test_a_folder_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     target = tmp_path / "last.ckpt"
-    target.write_text("a file of an earlier run with one process")
+    target.write_text("a file of an earlier run with one process", encoding="utf-8")
     for content in ("first", "second"):
         place = Replacement(target)
         place.temporary.mkdir()
-        (place.temporary / "rest.pt").write_text(content)
+        (place.temporary / "rest.pt").write_text(content, encoding="utf-8")
         place.finish()
-        assert (target / "rest.pt").read_text() == content
+        assert (target / "rest.pt").read_text(encoding="utf-8") == content
     assert len(list(tmp_path.iterdir())) == 2  # the link, and what it names
     keep_earlier(target)
     keep_earlier(target)
-    assert (tmp_path / "last-v1.ckpt" / "rest.pt").read_text() == "second"
+    assert (tmp_path / "last-v1.ckpt" / "rest.pt").read_text(encoding="utf-8") == "second"
     WholeFileCheckpoints().remove_checkpoint(tmp_path / "last-v1.ckpt")
     assert list(tmp_path.iterdir()) == []
 
@@ -296,7 +296,7 @@ def test_a_run_of_gathered_gradients_validation_and_epochs_goes_on_from_every_st
 def test_another_configuration_and_no_checkpoint_end_with_code_two(clips: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert Run(words(clips, out, "--trainer.max_steps", "1", "--ckpt_path", "last"), tmp_path / "log").end() == 0
-    assert "starts at the beginning: there is no checkpoint yet" in (tmp_path / "log").read_text()
+    assert "starts at the beginning: there is no checkpoint yet" in (tmp_path / "log").read_text(encoding="utf-8")
     assert checkpoint(out).is_file()
     other = words(clips, out, "--ckpt_path", "last", "--model.pre_fusion", "qformer", "--model.weight_decay", "0.1")
     run = Run(other, tmp_path / "log2")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import re
 from pathlib import Path
 
@@ -10,20 +9,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from grounds import declared_requirements
+
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ("test",)  # of a contributor: no user installs them, so the page does not explain them
-
-
-def declared(*, without: tuple[str, ...] = ()) -> dict[str, list[Requirement]]:
-    """Requirements of each section of setup.cfg: `install_requires` and the extras."""
-    parser = configparser.ConfigParser()
-    parser.read(ROOT / "setup.cfg", encoding="utf-8")
-    texts = {"install_requires": parser["options"]["install_requires"], **parser["options.extras_require"]}
-    return {
-        name: [Requirement(line) for line in text.strip().splitlines() if line and not line.startswith("#")]
-        for name, text in texts.items()
-        if name not in without
-    }
 
 
 def floor(requirement: Requirement) -> str | None:
@@ -48,7 +37,7 @@ def unmet(requirements: list[Requirement], pins: str) -> list[str]:
 
 def test_every_requirement_has_one_floor() -> None:
     floors: dict[str, set[str | None]] = {}
-    for requirements in declared().values():
+    for requirements in declared_requirements().values():
         for requirement in requirements:
             floors.setdefault(canonicalize_name(requirement.name), set()).add(floor(requirement))
     assert {name: found for name, found in floors.items() if len(found) > 1 or None in found} == {}
@@ -61,7 +50,8 @@ def test_the_page_explains_every_floor() -> None:
     }
     wanted = {
         canonicalize_name(requirement.name): floor(requirement)
-        for requirements in declared(without=TOOLS).values()
+        for section, requirements in declared_requirements().items()
+        if section not in TOOLS
         for requirement in requirements
     }
     assert rows == wanted
@@ -69,7 +59,7 @@ def test_the_page_explains_every_floor() -> None:
 
 def test_vllm_and_this_package_resolve_together() -> None:
     """`requirements/vllm-resolved.txt` is what a resolver found for the extra `vllm`; it stays within the floors."""
-    sections = declared()
+    sections = declared_requirements()
     resolved = (ROOT / "requirements" / "vllm-resolved.txt").read_text(encoding="utf-8")
     assert unmet([*sections["install_requires"], *sections["vllm"]], resolved) == []
     assert "torch==2.14.0" in resolved.splitlines()  # the one that vLLM 0.33 pins

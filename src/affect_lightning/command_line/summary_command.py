@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import json
 import sys
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -84,8 +83,6 @@ def summarise(words: Sequence[str], prompt_tokens: int, response_tokens: int) ->
 
     section = read_configuration(words)
     configuration = AffectGPTModule(**section.model.as_dict()).configuration
-    # Parts that read a file of theirs copy its weights into nothing, as is meant here.
-    warnings.filterwarnings("ignore", message=".*copying from a non-meta parameter")
     with torch.device("meta"):
         network = AffectGPT.from_configuration(configuration)
     parts, (export, checkpoint) = part_sizes(network), stored_bytes(network)

@@ -1,10 +1,10 @@
 """Pure functions of MER-UniBench's metrics: set F-score, hit rate, and sentiment WAF and accuracy.
 
-Place in the paper: section 4 and Appendix K; PAPER.md ("Metric") states the algorithm. This is the only implementation,
-in three steps: the terms of each clip (`clip_set_scores`, `clip_hits`, `clip_sentiments`), their sums, and the figures
-out of the sums (`set_figures`, `hit_figures`, `sentiment_figures`). `metric_classes.py`
-keeps the sums in torchmetrics shells; unibench's intervals and paired tests resample the clips' terms, thousands of
-sums at once. All scores are fractions in [0, 1].
+Place in the paper: Section 4 and Appendix K; where the text is short (empty sets, neutral clips, averages over wheels),
+the authors' released metric decides. This is the only implementation, in three steps: the terms of each clip
+(`clip_set_scores`, `clip_hits`, `clip_sentiments`), their sums, and the figures out of the sums (`set_figures`,
+`hit_figures`, `sentiment_figures`). `metric_classes.py` keeps the sums in torchmetrics shells; unibench's intervals and
+paired tests resample the clips' terms, thousands of sums at once. All scores are fractions in [0, 1].
 
 Legend: B clips, W wheels, C terms of a clip; `...` any leading dimensions, such as resamples.
 """

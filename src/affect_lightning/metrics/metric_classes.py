@@ -172,7 +172,7 @@ class EmotionHitRate(_SumsOfTerms):
 
 
 class SentimentWAF(_SumsOfTerms):
-    """Weighted F1 of positive against negative sentiment, the primary score (PAPER.md, "Metric", item 4).
+    """Weighted F1 of positive against negative sentiment, the primary score (paper, Section 4).
 
     Predictions are words, of which all but `positive` count as not positive; truths are values: above 0 is positive,
     exactly 0 does not count.
