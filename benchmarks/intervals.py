@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from affect_lightning.contracts import LabelExtractor, Sentiment
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS
+from affect_lightning.corpora import MER_UNIBENCH
 from affect_lightning.metrics import Taxonomy
 from affect_lightning.unibench.predictions import Prediction
 from affect_lightning.unibench.scores import SuiteScores
@@ -51,10 +51,10 @@ def suite(seed: int) -> SuiteScores:
             corpus=key,
             question="",
             response=", ".join(answers.sample(words, k=answers.randint(1, 5))),
-            truth_labels=tuple(truths.sample(words, k=1 + 2 * (item.task == "fine-grained"))),
+            truth_labels=tuple(truths.sample(words, k=1 + 2 * (item.metric == "f_s"))),
             truth_sentiment=truths.choice([-1.0, 0.0, 1.0]),
         )
-        for key, item in BENCHMARK_SETS.items()
+        for key, item in MER_UNIBENCH.sets.items()
         for number in range(item.clips)
     ]
     return score_predictions(predictions, WordExtractor(), taxonomy)

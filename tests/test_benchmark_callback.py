@@ -194,6 +194,28 @@ class Clips(LightningDataModule):
         return loader([make_batch("meld", ["a", "b"])])
 
 
+class Talks(Clips):
+    """Clips of a set that its folder describes."""
+
+    def test_dataloader(self) -> DataLoader:
+        return loader([make_batch("talks", ["a", "b"])])
+
+
+@in_lightning
+@pytest.mark.usefixtures("one_word_extractor")
+def test_a_set_is_scored_as_its_folder_says(tmp_path: Path) -> None:
+    (tmp_path / "talks").mkdir()
+    (tmp_path / "talks" / "benchmark_set.yaml").write_text(
+        "{title: The talks, metric: hit_rate, labels: [happy, sad], clips: 9}"
+    )
+    benchmark = BenchmarkCallback(out=str(tmp_path / "out"), examples=0)
+    make_trainer(tmp_path, benchmark, logger=False).test(Parrot(), datamodule=Talks(tmp_path), verbose=False)
+    assert benchmark.scores is not None
+    score = benchmark.scores.sets["talks"]
+    assert (score.title, score.metric, score.score, score.official_clips) == ("The talks", "hit_rate", 100.0, 9)
+    assert benchmark.scores.mean is None
+
+
 @in_lightning
 @pytest.mark.usefixtures("one_word_extractor")
 def test_bounds_quarantine_and_losses_are_found_by_themselves(tmp_path: Path) -> None:

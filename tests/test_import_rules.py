@@ -53,12 +53,15 @@ RULES = {
     f"{CORE}.plugin_loading": Rule(core("contracts"), frozenset({"jsonargparse"})),
     f"{CORE}.plugin_templates": Rule((*core("plugin_loading"), f"{CORE}.__version__"), frozenset()),
     f"{CORE}.prompting": Rule(libraries=frozenset()),
-    f"{CORE}.data": Rule(core("contracts", "plugin_loading", "prompting"), never=frozenset({"transformers"})),
+    f"{CORE}.corpora": Rule(core("contracts", "plugin_loading"), frozenset({"yaml", "pyarrow"})),
+    f"{CORE}.data": Rule(
+        core("contracts", "corpora", "plugin_loading", "prompting"), never=frozenset({"transformers"})
+    ),
     f"{CORE}.model": Rule(core("contracts", "plugin_loading", "prompting", "metrics")),
     f"{CORE}.metrics": Rule(libraries=TORCH | {"torchmetrics"}),
-    f"{CORE}.unibench": Rule(core("contracts", "plugin_loading", "metrics", "data.readers")),
-    f"{CORE}.annotation": Rule(core("contracts", "plugin_loading", "data", "metrics")),
-    f"{CORE}.sandbox": Rule(core("metrics"), never=frozenset({"transformers", "lightning"})),
+    f"{CORE}.unibench": Rule(core("contracts", "corpora", "plugin_loading", "metrics")),
+    f"{CORE}.annotation": Rule(core("contracts", "corpora", "plugin_loading", "data", "metrics")),
+    f"{CORE}.sandbox": Rule(core("corpora", "metrics"), never=frozenset({"transformers", "lightning"})),
     f"{CORE}.training": Rule(core("contracts", "plugin_loading", "model")),
     f"{CORE}.testing": Rule(core("contracts", "plugin_loading", "prompting", "model")),
     f"{CORE}.command_line": Rule((CORE,)),
@@ -133,6 +136,7 @@ def test_every_module_keeps_the_rules() -> None:
         (f"{CORE}.data.loader", "from ..model import network"),
         (f"{CORE}.model.network", "from affect_lightning_plugins.pre_fusions.none import NoPreFusion"),
         (f"{CORE}.unibench.scoring", "from affect_lightning.data.faces import crop"),
+        (f"{CORE}.corpora.truths", "from affect_lightning.data.decoding import decode_clip"),
         (f"{CORE}.prompting", "import torch"),
         (f"{CORE}.contracts.features", "import lightning"),
         (f"{CORE}.plugin_loading.listing", "import affect_lightning.data"),
@@ -148,8 +152,8 @@ def test_a_broken_rule_is_found(module: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        (f"{CORE}.unibench.scoring", "from affect_lightning.data.readers import read_benchmark_set"),
-        (f"{CORE}.unibench.scoring", "from affect_lightning.data import readers"),
+        (f"{CORE}.unibench.scoring", "from affect_lightning.corpora.truths import read_truths"),
+        (f"{CORE}.sandbox.layouts", "from ..corpora.sets import MER_UNIBENCH"),
         (f"{CORE}.data.loader", "from .faces import crop\nfrom ..contracts import ClipBatch\nimport numpy"),
         (f"{CORE}.sandbox.authoring", "from affect_lightning.errors import DataError"),
         (f"{PLUGINS}.label_extractors.rules", "from affect_lightning.metrics import Taxonomy"),
@@ -245,4 +249,10 @@ def test_the_package_and_plugin_loading_load_no_torch() -> None:
 
 def test_prompting_loads_the_standard_library_only() -> None:
     tops = {name.split(".")[0] for name in loaded_by(f"import {CORE}.prompting")}
+    assert tops - set(sys.stdlib_module_names) <= {CORE}
+
+
+def test_the_table_of_the_sets_loads_no_torch() -> None:
+    """The sandbox's worker processes import it."""
+    tops = {name.split(".")[0] for name in loaded_by(f"import {CORE}.corpora")}
     assert tops - set(sys.stdlib_module_names) <= {CORE}

@@ -15,8 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from affect_lightning.errors import DataError
 from affect_lightning.unibench import writing
-from affect_lightning.unibench.report.bounds import read_bounds
-from affect_lightning.unibench.report.content import ReferenceRow, Report, ReportRow
+from affect_lightning.unibench.report.content import ReferenceRow, Report, ReportRow, bound_rows
 from affect_lightning.unibench.report.examples import Example, choose_examples
 from affect_lightning.unibench.report.figures import curve_figure
 from affect_lightning.unibench.report.files import compare_runs, read_report, write_report
@@ -248,14 +247,14 @@ def test_broken_reports_are_explained(tmp_path: Path, text: str | None, message:
 def test_bounds_are_read_from_the_corpus(tmp_path: Path) -> None:
     path = tmp_path / "corpus.json"
     path.write_text(json.dumps({"bounds": BOUNDS}), encoding="utf-8")
-    face, both = read_bounds(path)
+    face, both = bound_rows(path)
     assert (face.name, face.scores, face.mean) == ("bound: face", {"meld": 40.0}, 41.0)
     assert (both.name, both.mean) == ("bound: face + voice", 91.0)
     path.write_text(json.dumps({"bounds": {"scores": {"meld": {"face": "much"}}}}), encoding="utf-8")
     with pytest.raises(DataError, match=r"corpus.json has no table `bounds.scores` of fractions"):
-        read_bounds(path)
+        bound_rows(path)
     with pytest.raises(DataError, match=r"nowhere.json cannot be read"):
-        read_bounds(tmp_path / "nowhere.json")
+        bound_rows(tmp_path / "nowhere.json")
 
 
 def test_loss_curves_come_out_of_event_files(tmp_path: Path) -> None:

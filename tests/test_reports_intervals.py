@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from affect_lightning.data.readers.benchmark_sets import Metric
+from affect_lightning.corpora import Metric
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.metrics.functional import Array
 from affect_lightning.unibench.scores import SetScore, SuiteScores

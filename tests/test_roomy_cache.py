@@ -183,7 +183,7 @@ def test_any_sequence_of_changes_leaves_what_the_dynamic_layer_has(room: int, ch
                 layer.batch_repeat_interleave(2)
             elif kind == "reorder":
                 layer.reorder_cache(torch.arange(clips).flip(0))
-            elif kind == "crop":
+            elif kind == "crop" and layer.get_seq_length() > 1:  # 0 tokens to take off once meant all of them
                 layer.crop(-min(number, layer.get_seq_length() - 1))
         assert both.roomy.get_seq_length() == both.plain.get_seq_length()
         asked = 2 if BY_LENGTH else torch.arange(2) + both.plain.get_seq_length()

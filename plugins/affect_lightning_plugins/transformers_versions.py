@@ -28,7 +28,8 @@ def cache_argument(model: Any, kept: Any) -> dict[str, Any]:
     Returns:
         One name with the cache.
     """
-    return {_cache_name(type(model)): kept}
+    kind: Any = type(model)
+    return {_cache_name(kind): kept}
 
 
 def kept_cache(output: Any) -> Any:
@@ -99,7 +100,7 @@ def name_backbone(model: Any) -> Any:
 
 
 @cache
-def _cache_name(kind: type) -> str:
+def _cache_name(kind: Any) -> str:
     """Of a class of models: its forward's own name for the cache, else the newest name that transformers knows."""
     from transformers.modeling_outputs import CausalLMOutputWithPast
 

@@ -26,7 +26,7 @@ from affect_lightning.user_cache import user_cache_folder
 
 if TYPE_CHECKING:
     from affect_lightning.contracts import ClipRecord
-    from affect_lightning.data.inspection.set_folders import FoundSet
+    from affect_lightning.data.inspection.annotations import FoundSet
     from affect_lightning.data.module import ClipDataModule
 
 FOUND_WRONG = 1
@@ -78,7 +78,7 @@ def run(arguments: Sequence[str]) -> int:
 @contextlib.contextmanager
 def _quiet_readers() -> Iterator[None]:
     """What the readers would log as a warning stands in the table."""
-    log = logging.getLogger("affect_lightning.data.readers")
+    log = logging.getLogger("affect_lightning.corpora")
     level = log.level
     log.setLevel(logging.ERROR)
     try:
@@ -182,7 +182,7 @@ def _sets_and_module(
     options: argparse.Namespace, data: dict[str, Any], configured: dict[str, Any]
 ) -> tuple[list[FoundSet], ClipDataModule]:
     """The sets to check, and the data module that reads their clips."""
-    from affect_lightning.data.inspection.set_folders import find_sets, named_sets
+    from affect_lightning.data.inspection.annotations import find_sets, named_sets
     from affect_lightning.data.module import ClipDataModule
 
     model = configured.get("model") or {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +70,7 @@ def run(arguments: Sequence[str]) -> int:
     models, title = _models(options)
     scorer = SavedOutputScorer(_scoring_options(options, choice))
     scored = [scorer.score(model) for model in models]
-    _say_what_does_not_fit(scored)
+    _say_what_does_not_fit(scored, scorer.sets)
     folder = options.out or Path("runs") / "score" / (options.dataset or options.suite.resolve().name)
     rows = tuple(model.row for model in scored)
     report = Report(f"MER-UniBench: {title}", rows, columns=columns).with_paired_tests()
@@ -198,16 +198,14 @@ def _columns(words: Sequence[str]) -> dict[str, str]:
     return columns
 
 
-def _say_what_does_not_fit(scored: Sequence[ScoredModel]) -> None:
+def _say_what_does_not_fit(scored: Sequence[ScoredModel], sets: Collection[str]) -> None:
     """Name on standard error what is not as it should be."""
-    from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS
-    from affect_lightning.data.readers.tables import shown
+    from affect_lightning.corpora import TRAINING_SETS
+    from affect_lightning.corpora.tables import shown
     from affect_lightning.plugin_loading.listing import nearest_hint
-    from affect_lightning.unibench.scoring import OTHER_TITLES
 
-    own = sorted({key for model in scored for key in model.row.scores.sets} - {*BENCHMARK_SETS, *OTHER_TITLES})
-    for key in own:
-        hint = nearest_hint(key, BENCHMARK_SETS)
+    for key in sorted({key for model in scored for key in model.row.scores.sets} - {*sets, *TRAINING_SETS}):
+        hint = nearest_hint(key, sets)
         print(f"{key} is no set of MER-UniBench; scored as a set of your own.{hint}", file=sys.stderr)
     for model in scored:
         for key, names in model.missing.items():
@@ -217,7 +215,7 @@ def _say_what_does_not_fit(scored: Sequence[ScoredModel]) -> None:
 
 
 def _set_json(key: str, model: ScoredModel) -> dict[str, Any]:
-    from affect_lightning.data.readers.benchmark_sets import METRIC_TITLES
+    from affect_lightning.corpora import METRIC_TITLES
 
     score = model.row.scores.sets[key]
     content: dict[str, Any] = {

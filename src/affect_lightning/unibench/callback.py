@@ -15,13 +15,14 @@ import torch.distributed
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from affect_lightning.contracts import ClipBatch, LabelExtractor
+from affect_lightning.corpora import known_sets
+from affect_lightning.corpora.corpus_file import CORPUS_FILE
 from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.metrics import Taxonomy, taxonomy_by_name
 from affect_lightning.plugin_loading import PluginChoice, build_part
 from affect_lightning.unibench.predictions import FOLDER, Prediction, write_predictions
-from affect_lightning.unibench.report.bounds import CORPUS_FILE, read_bounds
 from affect_lightning.unibench.report.columns import installed_columns
-from affect_lightning.unibench.report.content import Report, ReportRow
+from affect_lightning.unibench.report.content import Report, ReportRow, bound_rows
 from affect_lightning.unibench.report.examples import Example, choose_examples, make_examples, pictures_of
 from affect_lightning.unibench.report.files import write_report
 from affect_lightning.unibench.report.loss_curves import Curve, read_loss_curves
@@ -149,7 +150,7 @@ class BenchmarkCallback(Callback):
             write_predictions(folder / FOLDER, predictions)
             row = self._row(trainer, folder, predictions, shown, quarantined)
             corpus_file = self._corpus_file(trainer)
-            bounds = tuple(read_bounds(corpus_file)) if corpus_file else ()
+            bounds = bound_rows(corpus_file) if corpus_file else ()
             write_report(Report(f"MER-UniBench: {row.name}", (row,), bounds), folder, columns=self.columns)
             self.scores = row.scores
             _log_scores(pl_module, row)
@@ -185,8 +186,8 @@ class BenchmarkCallback(Callback):
     def _corpus_file(self, trainer: Trainer) -> Path | None:
         if self.corpus_file is not None:
             return Path(self.corpus_file)
-        root = getattr(getattr(trainer, "datamodule", None), "benchmark_root", None)
-        found = Path(root) / CORPUS_FILE if root else None
+        root = _benchmark_root(trainer)
+        found = root / CORPUS_FILE if root else None
         return found if found is not None and found.is_file() else None
 
     def _row(
@@ -199,7 +200,8 @@ class BenchmarkCallback(Callback):
     ) -> ReportRow:
         if self._extractor is None or self._taxonomy is None:
             raise ContractError("BenchmarkCallback was used without its setup; pass it to the Trainer's callbacks.")
-        scores = score_predictions(predictions, self._extractor, self._taxonomy)
+        sets = known_sets(_benchmark_root(trainer))
+        scores = score_predictions(predictions, self._extractor, self._taxonomy, sets=sets)
         provenance = collect_provenance(
             scores,
             checkpoint=str(trainer.ckpt_path or "none: the weights in memory"),
@@ -231,6 +233,12 @@ def _gather(part: Any) -> list[Any]:
     parts: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(parts, part)
     return parts
+
+
+def _benchmark_root(trainer: Trainer) -> Path | None:
+    """Folder of the test sets, if the data module has one."""
+    root = getattr(getattr(trainer, "datamodule", None), "benchmark_root", None)
+    return Path(root) if root else None
 
 
 def _quarantined(trainer: Trainer) -> list[dict[str, str]]:

@@ -6,12 +6,11 @@ Paper: Section 4 and Table 2. `scoring.py` makes them out of predictions, `inter
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS, Metric
+from affect_lightning.corpora import MER_UNIBENCH, Metric
 
 
 @dataclass(frozen=True)
@@ -153,25 +152,25 @@ class SuiteScores:
     @property
     def mean(self) -> float | None:
         """Mean of the primary scores of the MER-UniBench sets, in percent; None if there are none."""
-        scores = self._mean_scores()
-        return math.fsum(scores) / len(scores) if scores else None
+        return MER_UNIBENCH.mean(self._by_key())
 
     @property
     def sets_in_mean(self) -> int:
         """Number of sets in the mean; 9 for the paper's mean."""
-        return len(self._mean_scores())
+        return len(MER_UNIBENCH.scores_of(self._by_key()))
 
     @property
     def complete(self) -> bool:
         """Whether the mean is over all nine sets."""
-        return self.sets_in_mean == len(BENCHMARK_SETS)
+        return self.sets_in_mean == len(MER_UNIBENCH.sets)
 
-    def _mean_scores(self) -> list[float]:
-        return [item.score for key, item in self.sets.items() if key in BENCHMARK_SETS and item.score is not None]
+    def _by_key(self) -> dict[str, float | None]:
+        return {key: item.score for key, item in self.sets.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Plain values: the mean, its number of sets, and the sets."""
         return {
+            "suite": MER_UNIBENCH.title,
             "mean": self.mean,
             "mean_interval": self.mean_interval,
             "sets_in_mean": self.sets_in_mean,

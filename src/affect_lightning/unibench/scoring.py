@@ -8,13 +8,14 @@ this module brings predictions to them set by set. `predictions.py` holds the in
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from affect_lightning.contracts import LabelExtractor
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS, Metric
+from affect_lightning.corpora import MER_UNIBENCH, BenchmarkSet, Metric, known_sets
+from affect_lightning.corpora.known_sets import title_of
 from affect_lightning.errors import DataError
 from affect_lightning.metrics import Taxonomy
 from affect_lightning.metrics.functional import Array, Flags, clip_hits, clip_sentiments, clip_set_scores
@@ -25,20 +26,24 @@ from affect_lightning.unibench.scores import ClipOutcome, Confusion, SetScore, S
 from affect_lightning.unibench.statistics.clip_terms import hit_terms, metric_values, scored_clips
 from affect_lightning.unibench.statistics.intervals import with_intervals
 
-OTHER_TITLES = {"ovmerd": "OV-MERD"}  # sets outside MER-UniBench that published scores are over; 332 clips
-
 
 def score_predictions(
-    predictions: Iterable[Prediction], extractor: LabelExtractor, taxonomy: Taxonomy, *, intervals: bool = True
+    predictions: Iterable[Prediction],
+    extractor: LabelExtractor,
+    taxonomy: Taxonomy,
+    *,
+    intervals: bool = True,
+    sets: Mapping[str, BenchmarkSet] | None = None,
 ) -> SuiteScores:
     """Score predictions set by set.
 
     Args:
-        predictions: Of any number of sets. A set outside MER-UniBench is scored by F_S if its truth has words and by
-            WAF if it has sentiment values; it does not enter the mean.
+        predictions: Of any number of sets. A set that is not known is scored by F_S if its truth has words and by WAF
+            if it has sentiment values. No set outside MER-UniBench enters the mean.
         extractor: Turns responses into labels, and labels into sentiment; asked only for what was not given.
         taxonomy: Maps labels onto the emotion wheels; level 1, the inner ring, as in the paper.
         intervals: Whether to add the bootstrap intervals, which take most of the time.
+        sets: The known sets by key; by default those of MER-UniBench and of installed packages.
 
     Raises:
         DataError: There are no predictions, a clip has two, or a set has no truth.
@@ -47,9 +52,9 @@ def score_predictions(
     groups = group_by_corpus(predictions)
     if not groups:
         raise DataError("There are no predictions to score. Test at least one set with at least one readable clip.")
-    ordered = [key for key in BENCHMARK_SETS if key in groups] + sorted(set(groups) - set(BENCHMARK_SETS))
-    sets = {key: _score_set(key, groups[key], extractor, taxonomy) for key in ordered}
-    scores = SuiteScores(sets, taxonomy.name, taxonomy.sha256, extractor_text(sets.values()))
+    known = known_sets() if sets is None else sets
+    scored = {key: _score_set(key, known, groups[key], extractor, taxonomy) for key in MER_UNIBENCH.in_order(groups)}
+    scores = SuiteScores(scored, taxonomy.name, taxonomy.sha256, extractor_text(scored.values()))
     return with_intervals(scores) if intervals else scores
 
 
@@ -72,8 +77,14 @@ class _Result:
     confusion: Confusion
 
 
-def _score_set(key: str, group: Sequence[Prediction], extractor: LabelExtractor, taxonomy: Taxonomy) -> SetScore:
-    item = BENCHMARK_SETS.get(key)
+def _score_set(
+    key: str,
+    sets: Mapping[str, BenchmarkSet],
+    group: Sequence[Prediction],
+    extractor: LabelExtractor,
+    taxonomy: Taxonomy,
+) -> SetScore:
+    item = sets.get(key)
     metric = item.metric if item else _metric_of(key, group)
     answers = answers_of(key, group, extractor, by_sentiment=metric == "waf")
     if metric == "waf":
@@ -87,7 +98,7 @@ def _score_set(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
     outcomes = zip(group, answers.labels, answers.sentiments, result.hits, result.terms.tolist(), strict=True)
     return SetScore(
         key=key,
-        title=item.title if item else OTHER_TITLES.get(key, key),
+        title=title_of(key, sets),
         metric=metric,
         score=values.pop(metric),
         secondary=values,

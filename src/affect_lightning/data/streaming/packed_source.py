@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from affect_lightning.corpora.tables import shown
 from affect_lightning.data.clip_sources import ClipSources, stable_share
 from affect_lightning.data.ordering import SetBalance
-from affect_lightning.data.readers.tables import shown
 from affect_lightning.data.streaming.packed_clips import CACHE_BYTES, PackedClips, open_packed_set
 from affect_lightning.data.streaming.shard_order import SHUFFLE_WINDOW, ShardedPlan
 from affect_lightning.data.streaming.transport import is_remote

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS, METRIC_TITLES
+from affect_lightning.corpora import MER_UNIBENCH, METRIC_TITLES
 from affect_lightning.errors import PluginError
 from affect_lightning.plugin_loading import load_entry
 from affect_lightning.unibench.report.content import Report, ReportRow
@@ -132,7 +132,7 @@ def score_table(report: Report) -> Table:
     """The scores: a line a run, bound and published row; a column a set, the mean, and installed columns of runs."""
 
     def of_sets(row: Any) -> str:
-        return f"{row.scores.sets_in_mean} of {len(BENCHMARK_SETS)} sets" if isinstance(row, ReportRow) else ""
+        return f"{row.scores.sets_in_mean} of {len(MER_UNIBENCH.sets)} sets" if isinstance(row, ReportRow) else ""
 
     def mean(row: Any) -> str:
         is_part = isinstance(row, ReportRow) and not row.scores.complete

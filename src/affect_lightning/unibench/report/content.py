@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
+from affect_lightning.corpora import MER_UNIBENCH
+from affect_lightning.corpora.corpus_file import declared_bounds
 from affect_lightning.errors import DataError
 from affect_lightning.unibench.report.examples import Example
 from affect_lightning.unibench.report.loss_curves import Curve
@@ -92,6 +95,22 @@ class ReferenceRow:
         return self.mean if key == MEAN else self.scores.get(key), None
 
 
+def bound_rows(corpus_file: Path) -> tuple[ReferenceRow, ...]:
+    """The best possible scores of a generated corpus, a row for each subset of the modalities, in percent.
+
+    Raises:
+        DataError: The corpus.json is unreadable, or its bounds have another form.
+    """
+    scores = declared_bounds(corpus_file)
+    subsets = dict.fromkeys(subset for row in scores.values() for subset in row)
+    rows = []
+    for subset in sorted(subsets, key=lambda subset: subset.count("+")):
+        by_set = {key: 100.0 * float(row[subset]) for key, row in scores.items() if subset in row}
+        mean = by_set.pop("mean", None)
+        rows.append(ReferenceRow(f"bound: {subset.replace('+', ' + ')}", by_set, mean))
+    return tuple(rows)
+
+
 @dataclass(frozen=True)
 class Report:
     """All that a report shows.
@@ -122,11 +141,7 @@ class Report:
 
     def set_keys(self) -> list[str]:
         """Sets of any row: those of MER-UniBench in the paper's order, then others by name."""
-        from affect_lightning.data.readers import BENCHMARK_SETS
-
-        order = list(BENCHMARK_SETS)
-        keys = {key for row in self.rows for key in row.scores.sets}
-        return sorted(keys, key=lambda key: (order.index(key) if key in order else len(order), key))
+        return MER_UNIBENCH.in_order(key for row in self.rows for key in row.scores.sets)
 
     def set_scores(self, key: str) -> list[SetScore]:
         """The scores of one set, in the order of the rows that have it."""

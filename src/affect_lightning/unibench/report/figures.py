@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from affect_lightning.data.readers.benchmark_sets import METRIC_TITLES
+from affect_lightning.corpora import METRIC_TITLES
 from affect_lightning.unibench.report.content import Report
 from affect_lightning.unibench.report.loss_curves import Curve
 from affect_lightning.unibench.report.tables import NOT_MEASURED, SCORE

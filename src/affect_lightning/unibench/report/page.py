@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS
 from affect_lightning.unibench.confusions import add_confusions
 from affect_lightning.unibench.report.columns import paired_table, score_table, set_table
 from affect_lightning.unibench.report.confusion_figures import matrix_figure, wheel_figure
@@ -77,11 +76,9 @@ def _curves(report: Report) -> list[Curve]:
 
 def _examples(report: Report) -> list[tuple[str, list[tuple[str, Example]]]]:
     """Clips with the title of their set and the answers of all runs."""
+    titles = {key: score.title for row in report.rows for key, score in row.scores.sets.items()}
     clips: dict[tuple[str, str], list[tuple[str, Example]]] = {}
     for row in report.rows:
         for example in row.examples:
             clips.setdefault((example.corpus, example.name), []).append((row.name, example))
-    return [
-        (BENCHMARK_SETS[corpus].title if corpus in BENCHMARK_SETS else corpus, answers)
-        for (corpus, _), answers in clips.items()
-    ]
+    return [(titles.get(corpus, corpus), answers) for (corpus, _), answers in clips.items()]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from affect_lightning.data.readers.benchmark_sets import METRIC_TITLES
+from affect_lightning.corpora import METRIC_TITLES
 from affect_lightning.unibench.scores import SuiteScores
 from affect_lightning.unibench.statistics.intervals import interval_method
 

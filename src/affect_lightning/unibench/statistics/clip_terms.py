@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from affect_lightning.data.readers.benchmark_sets import Metric
+from affect_lightning.corpora import Metric
 from affect_lightning.errors import DataError
 from affect_lightning.metrics.functional import (
     BLOCKS,

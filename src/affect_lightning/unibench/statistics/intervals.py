@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS
+from affect_lightning.corpora import MER_UNIBENCH
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.metrics.functional import Array
 from affect_lightning.unibench.scores import SetScore, SuiteScores
@@ -52,7 +52,7 @@ def with_intervals(scores: SuiteScores, *, resamples: int = RESAMPLES, seed: int
     for key, score in scores.sets.items():
         values = set_replicates(score, resamples, seed)
         sets[key] = score if values is None else _with_interval(score, values)
-        if key in BENCHMARK_SETS and score.score is not None:
+        if key in MER_UNIBENCH.sets and score.score is not None:
             replicates.append(None if values is None else values[score.metric])
     known = [values for values in replicates if values is not None]
     mean = _interval_of(np.mean(known, axis=0)) if known and len(known) == len(replicates) else None

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS
+from affect_lightning.corpora import MER_UNIBENCH
 from affect_lightning.metrics.functional import Array
 from affect_lightning.unibench.scores import ClipOutcome, SetScore, SuiteScores
 from affect_lightning.unibench.statistics.clip_terms import metric_values, terms_of
@@ -109,7 +109,7 @@ def paired_tests(
         ]
         found = [(key, pair) for key, pair in pairs if pair is not None]
         tests += [pair.test(first, second, key, note) for key, pair in found]
-        in_mean = [pair for key, pair in found if key in BENCHMARK_SETS]
+        in_mean = [pair for key, pair in found if key in MER_UNIBENCH.sets]
         if len(in_mean) > 1:
             tests.append(_mean_of(in_mean).test(first, second, MEAN, note, sets=len(in_mean)))
     return tuple(_corrected(tests))

@@ -1,40 +1,24 @@
-"""Whether a test set has as many clips as it should: Table 11 of the paper, or what a generated corpus declares.
+"""`corpus.json`: what a generated corpus declares of itself, and how many clips a test set must have.
 
-A set that lost clips gives scores that cannot be compared, and nothing else shows it. So `benchmark.py` counts here
-before anything is decoded; a corpus that is not the official one says so in its `corpus.json` or by an option.
+A set that lost clips gives scores that cannot be compared, and nothing else shows it. So the number of clips must be
+that of Table 11 of the paper; a generated corpus declares its own in the `corpus.json` beside the folders of its sets.
+The file also has the words that its labels use and the best possible scores. The sandbox writes it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any, Literal
 
-from affect_lightning.data.readers.benchmark_sets import BenchmarkSet
-from affect_lightning.data.readers.tables import shown
+from affect_lightning.corpora.sets import MER_UNIBENCH, BenchmarkSet
+from affect_lightning.corpora.tables import shown
+from affect_lightning.corpora.truths import SplitTruths
 from affect_lightning.errors import DataError
 
 ExpectedCount = Literal["official", "any"] | int
-CORPUS_FILE = "corpus.json"  # what `affect-lightning sandbox` writes beside the folders of its sets
-
-
-@dataclass(frozen=True)
-class FoundNames:
-    """Names of clips, by where they were found in a set's folder.
-
-    Attributes:
-        labelled: In the test part of the label file.
-        labelled_elsewhere: In its other parts.
-        transcribed: In the table of subtitles.
-        filmed: As video or sound file.
-    """
-
-    labelled: Collection[str]
-    labelled_elsewhere: Collection[str]
-    transcribed: Collection[str]
-    filmed: Collection[str]
+CORPUS_FILE = "corpus.json"
 
 
 def expected_number(folder: Path, item: BenchmarkSet, expected: ExpectedCount) -> tuple[int, str] | None:
@@ -43,7 +27,7 @@ def expected_number(folder: Path, item: BenchmarkSet, expected: ExpectedCount) -
     Args:
         folder: The set's folder; a `corpus.json` may stand in it or beside it.
         item: The set.
-        expected: `official` (what the corpus declares, else Table 11), `any`, or a number.
+        expected: `official` (what the corpus declares, else the table of the sets), `any`, or a number.
 
     Raises:
         DataError: `expected` is something else, or the corpus.json is broken.
@@ -54,35 +38,35 @@ def expected_number(folder: Path, item: BenchmarkSet, expected: ExpectedCount) -
         return expected, "the option expected_counts"
     if expected != "official":
         raise DataError(f"expected_counts must be official, any or a positive number; got {expected!r} for {item.key}.")
-    declared = _declaration(folder)
-    if declared is not None:
-        number = _declared_number(declared, item.key)
-        if number is not None:
-            return number, str(declared)
-    return item.clips, "Table 11 of the paper"
+    declared, path = _declaration(folder)
+    number = _declared_number(declared, path, item.key) if path is not None else None
+    if number is not None:
+        return number, str(path)
+    if item.clips is None:
+        return None
+    return item.clips, "Table 11 of the paper" if item.key in MER_UNIBENCH.sets else "the set's description"
 
 
-def check_count(item: BenchmarkSet, label_path: Path, wanted: tuple[int, str], found: FoundNames) -> None:
+def check_count(item: BenchmarkSet, labels: SplitTruths, wanted: tuple[int, str], present: Set[str]) -> None:
     """Compare the number of labelled clips with the wanted one.
 
     Args:
         item: The set.
-        label_path: Its label file, for the message.
+        labels: Its label file, read.
         wanted: What `expected_number` gave.
-        found: The evidence of which clips are missing or surplus.
+        present: Names of the clips that have a transcript, a video or a sound file: evidence of what is missing.
 
     Raises:
         DataError: The numbers differ. The message names the clips that are missing (a transcript or media, but no
             label) and surplus (a label, but neither transcript nor media), as far as the folder tells.
     """
-    number, source = wanted
-    difference = len(found.labelled) - number
-    if not difference:
+    (number, source), found = wanted, len(labels.truths)
+    if found == number:
         return
-    labelled = {*found.labelled, *found.labelled_elsewhere}
-    present = {*found.transcribed, *found.filmed}
-    missing = sorted(name for name in present - labelled if name.startswith(item.name_prefix))
-    surplus = sorted({*found.labelled} - present)
+    missing = sorted(
+        name for name in present - labels.truths.keys() - labels.other_names if name.startswith(item.name_prefix)
+    )
+    surplus = sorted(labels.truths.keys() - present)
     evidence = []
     if missing:
         evidence.append(f"Missing there, though they have a transcript or media: {shown(missing)} ({len(missing)}).")
@@ -90,11 +74,11 @@ def check_count(item: BenchmarkSet, label_path: Path, wanted: tuple[int, str], f
         evidence.append(f"Labelled, though they have neither transcript nor media: {shown(surplus)} ({len(surplus)}).")
     if not evidence:
         evidence.append("Which clips these are cannot be told: labels, transcripts and media agree with each other.")
-    kind = "too many" if difference > 0 else "missing"
+    difference = abs(found - number)
     raise DataError(
-        f"{label_path} lists {len(found.labelled)} clips of {item.title}; {source} says {number}, so {abs(difference)} "
-        f"{'is' if abs(difference) == 1 else 'are'} {kind}. {' '.join(evidence)} Restore the official files, or accept "
-        f"your own number with expected_counts: any, or {{{item.key}: {len(found.labelled)}}}."
+        f"{labels.path} lists {found} clips of {item.title}; {source} says {number}, so {difference} "
+        f"{'is' if difference == 1 else 'are'} {'too many' if found > number else 'missing'}. {' '.join(evidence)} "
+        f"Restore the official files, or accept your own number with expected_counts: any, or {{{item.key}: {found}}}."
     )
 
 
@@ -108,8 +92,7 @@ def declared_training_number(folder: Path, key: str) -> int | None:
     Raises:
         DataError: The corpus.json is broken.
     """
-    path = _declaration(folder)
-    training = _content(path).get("training") if path is not None else None
+    training = _declaration(folder)[0].get("training")
     if not isinstance(training, dict) or training.get("corpus") != key:
         return None
     number = training.get("clips")
@@ -125,13 +108,31 @@ def declared_words(folder: Path) -> frozenset[str]:
     Raises:
         DataError: The corpus.json is broken.
     """
-    path = _declaration(folder)
-    words = _content(path).get("label_words") if path is not None else None
+    words = _declaration(folder)[0].get("label_words")
     return frozenset(str(word) for word in words) if isinstance(words, list) else frozenset()
 
 
-def _declaration(folder: Path) -> Path | None:
-    return next((path for path in (folder / CORPUS_FILE, folder.parent / CORPUS_FILE) if path.is_file()), None)
+def declared_bounds(path: Path) -> Mapping[str, Mapping[str, float]]:
+    """The best possible scores of a corpus.json: fractions by set (or `mean`) and subset of the modalities.
+
+    Raises:
+        DataError: The file is unreadable, or its bounds have another form.
+    """
+    bounds = _content(path).get("bounds")
+    scores = bounds.get("scores") if isinstance(bounds, dict) else None
+    rows = list(scores.values()) if isinstance(scores, dict) else [None]
+    if not all(isinstance(row, dict) and all(isinstance(value, int | float) for value in row.values()) for row in rows):
+        raise DataError(
+            f"{path} has no table `bounds.scores` of fractions by set and subset of the modalities. Make the corpus "
+            f"again with `affect-lightning sandbox`."
+        )
+    return scores or {}
+
+
+def _declaration(folder: Path) -> tuple[dict[str, Any], Path | None]:
+    """Content and path of the corpus.json in a set's folder or beside it; empty and None where there is none."""
+    path = next((path for path in (folder / CORPUS_FILE, folder.parent / CORPUS_FILE) if path.is_file()), None)
+    return ({}, None) if path is None else (_content(path), path)
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -142,8 +143,8 @@ def _content(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {"test_sets": None}
 
 
-def _declared_number(path: Path, key: str) -> int | None:
-    sets = _content(path).get("test_sets", {})
+def _declared_number(content: Mapping[str, Any], path: Path, key: str) -> int | None:
+    sets = content.get("test_sets", {})
     declared = sets.get(key) if isinstance(sets, dict) else None
     if declared is None and isinstance(sets, dict):
         return None

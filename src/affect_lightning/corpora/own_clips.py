@@ -1,23 +1,22 @@
-"""Read a set of the user's own: one CSV or JSON-lines table with a row a clip.
+"""The user's own clips: named by options for `predict`, or as a table with a row a clip.
 
-Not in the paper: for clips outside MER-Caption+ and MER-UniBench, to train on, to test on, or both. docs/data.md has
-the columns with examples. `tables.py` reads the rows; official folders are read by `benchmark.py` and `training.py`.
+Not in the paper: for clips outside MER-Caption+ and MER-UniBench, to train on, to test on, or both. A third party's set
+has its labels in such a table, too. docs/data.md has the columns with examples. `tables.py` reads the rows; the folders
+of sets are read by `official_folders.py`.
 """
 
 from __future__ import annotations
 
 import difflib
-import json
-import math
 from pathlib import Path
-from typing import Any
 
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS
-from affect_lightning.data.readers.tables import TableRow, index_rows, parse_labels, read_rows, read_text
-from affect_lightning.data.readers.training import TRAINING_SETS
-from affect_lightning.errors import DataError
+from affect_lightning.corpora.known_sets import known_sets
+from affect_lightning.corpora.sets import TRAINING_SETS
+from affect_lightning.corpora.tables import TableRow, index_rows, number_of, read_row_file, refuse, words_of
+from affect_lightning.errors import ConfigurationError, DataError
 
+OWN_CORPUS = "own"  # `ClipRecord.corpus` of clips that options name
 OWN_SUFFIXES = (".csv", ".jsonl")
 TRUTH_COLUMNS = ("labels", "sentiment", "description")
 MEDIA_COLUMNS = ("video", "audio", "face")
@@ -34,6 +33,13 @@ def is_own_table(entry: str) -> bool:
     return Path(entry).suffix.lower() in OWN_SUFFIXES
 
 
+def table_path(entry: str, root: Path | None) -> Path:
+    """The path of an own table: in the root (`train_root`, `benchmark_root`) if it is there, else where it says."""
+    path = Path(entry).expanduser()
+    inside = root / path if root is not None else path
+    return inside if inside.is_file() else path
+
+
 def read_own_table(path: Path | str) -> list[ClipRecord]:
     """The clips of a table, sorted by name.
 
@@ -47,21 +53,24 @@ def read_own_table(path: Path | str) -> list[ClipRecord]:
         language.
 
     Raises:
-        DataError: The file is missing, broken or empty, is named like an official set, lacks a column, or has a row
+        DataError: The file is missing, broken or empty, is named like a known set, lacks a column, or has a row
             without a name, with another's name, without truth, or with a cell that cannot be read.
     """
     path = Path(path)
     corpus = path.stem
-    if corpus in BENCHMARK_SETS or corpus in TRAINING_SETS:
+    if corpus in TRAINING_SETS or corpus in known_sets(path.parent):
         raise DataError(
             f"{path} is named like the official set {corpus}, and its scores would be taken for that set's. Rename the "
-            f"file, or give the key {corpus} to read the official folder."
+            f"file, or give the key {corpus} to read the set's folder."
         )
+    return read_table_clips(path, corpus)
+
+
+def read_table_clips(path: Path, corpus: str) -> list[ClipRecord]:
+    """The clips of a table as records of a set; see `read_own_table`."""
     if not path.is_file():
         raise DataError(f"The table {path} is missing. Give the path of a .csv or .jsonl file with a row a clip.")
-    rows = read_json_lines(path) if path.suffix.lower() == ".jsonl" else read_rows(path, ())
-    if not rows:
-        raise DataError(f"{path} lists no clips. Give it one row a clip.")
+    rows = read_row_file(path)
     for row in rows:
         _check_columns(row)
         row["name"] = _text(row, "name")
@@ -69,31 +78,10 @@ def read_own_table(path: Path | str) -> list[ClipRecord]:
     return [_record(indexed[name], corpus) for name in sorted(indexed)]
 
 
-def read_json_lines(path: Path) -> list[TableRow]:
-    """The rows of a `.jsonl` file, one JSON object a line; empty lines are left out.
-
-    Raises:
-        DataError: The file is unreadable, or a line is no JSON object; the message names file and line.
-    """
-    rows = []
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            content = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{path}, line {number} is no JSON: {error}. Mend or remove the line.") from error
-        if not isinstance(content, dict):
-            raise DataError(
-                f'{path}, line {number} must be an object such as {{"name": "clip1", "text": "Hello."}}; found '
-                f"{type(content).__name__}."
-            )
-        rows.append(TableRow(content, path, number))
-    return rows
-
-
 def _record(row: TableRow, corpus: str) -> ClipRecord:
-    labels, sentiment, description = _labels(row), _sentiment(row), _text(row, "description")
+    labels = () if row.get("labels") is None else words_of(row, "labels")
+    sentiment = None if row.get("sentiment") in (None, "") else number_of(row, "sentiment")
+    description = _text(row, "description")
     if not labels and sentiment is None and not description:
         raise DataError(
             f"{row.path}, line {row.line}, columns {', '.join(TRUTH_COLUMNS)}: all are empty for the clip "
@@ -135,34 +123,51 @@ def _text(row: TableRow, column: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise DataError(f"{row.where(column)}: expected a text, found {value!r}.")
+        refuse(row, column, f"expected a text, found {value!r}.")
     return value.strip()
-
-
-def _labels(row: TableRow) -> tuple[str, ...]:
-    value: Any = row.get("labels")
-    if isinstance(value, list) and all(isinstance(word, str) and word.strip() for word in value):
-        return tuple(dict.fromkeys(word.strip() for word in value))
-    if value is None or isinstance(value, str):
-        return parse_labels(value or "", row.where("labels"))
-    raise DataError(f"{row.where('labels')}: expected a list of words, found {value!r}.")
-
-
-def _sentiment(row: TableRow) -> float | None:
-    value = row.get("sentiment")
-    if value is None or value == "":
-        return None
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise DataError(
-            f"{row.where('sentiment')}: {value!r} is no number; expected one such as -0.4, positive above 0, or nothing."
-        )
-    return number
 
 
 def _path(row: TableRow, column: str) -> Path | None:
     text = _text(row, column)
     return row.path.parent / Path(text).expanduser() if text else None
+
+
+def own_clips(
+    video: str | list[str] | None, audio: str | list[str] | None, subtitle: str | list[str] | None
+) -> list[ClipRecord]:
+    """Records of the user's own clips.
+
+    Args:
+        video: `data.predict_video`.
+        audio: `data.predict_audio`.
+        subtitle: `data.predict_subtitle`.
+
+    Raises:
+        ConfigurationError: The lists differ in length.
+    """
+    videos, sounds, subtitles = _listed(video), _listed(audio), _listed(subtitle)
+    count = max(len(videos), len(sounds))
+    for option, values in (
+        ("predict_video", videos),
+        ("predict_audio", sounds),
+        ("predict_subtitle", subtitles),
+    ):
+        if values and len(values) != count:
+            raise ConfigurationError(f"{option} has {len(values)} entries for {count} clips; give one a clip, or none.")
+    return [
+        ClipRecord(
+            name=Path((videos or sounds)[index]).stem,
+            corpus=OWN_CORPUS,
+            video=Path(videos[index]).expanduser() if videos else None,
+            audio=Path(sounds[index]).expanduser() if sounds else None,
+            subtitle_english=subtitles[index] if subtitles else "",
+            subtitle_chinese=subtitles[index] if subtitles else "",
+        )
+        for index in range(count)
+    ]
+
+
+def _listed(value: str | list[str] | None) -> list[str]:
+    if value is None:
+        return []
+    return [str(value)] if isinstance(value, (str, Path)) else [str(item) for item in value]

@@ -1,35 +1,27 @@
-"""The annotation files themselves: csv tables, subtitles and lists of emotion words.
+"""Tables and their cells: csv, jsonl and parquet rows that know where they stand, emotion words, numbers.
 
-Paper: Appendix C (annotation of MER-Caption+ and of the nine sets). `benchmark.py`, `training.py` and `own_tables.py`
-beside this file put the tables together. Csv files are read by the standard library as UTF-8, with or without a byte
-order mark. A row knows its file and line, so that every message can name file, row and column.
+Paper: Appendix C (annotation of MER-Caption+ and of the nine sets). Label files, subtitles, tables of the user's own and
+saved outputs of models are read through this module. Text is UTF-8, with or without a byte order mark. Nothing in these
+formats can hold code; the official `.npz` files go through `affect_lightning.safe_npz` instead.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import logging
+import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NoReturn
 
-from affect_lightning.errors import DataError
+from affect_lightning.errors import ConfigurationError, DataError
 
-MissingSubtitle = Literal["error", "empty"]
-
-_log = logging.getLogger(__name__)
+ROW_FILE_SUFFIXES = (".csv", ".jsonl", ".parquet")
 _SHOWN_NAMES = 5  # names listed in a message before "and N more"; our choice
 _SEPARATORS = re.compile(r"""["',，、]""")
-
-
-class Subtitle(NamedTuple):
-    """What is said in a clip, in both languages; an empty text where a language is not given."""
-
-    english: str
-    chinese: str
 
 
 class TableRow(dict[str, Any]):
@@ -40,6 +32,8 @@ class TableRow(dict[str, Any]):
         line: Counted from 1, the header's line included; the last line of a row that spans several.
     """
 
+    kind = "line"
+
     def __init__(self, cells: Mapping[str, Any], path: Path, line: int) -> None:
         super().__init__(cells)
         self.path, self.line = path, line
@@ -47,7 +41,24 @@ class TableRow(dict[str, Any]):
     def where(self, column: str) -> str:
         """File, row and column, for messages; the clip's name too, once the row has one."""
         clip = f", clip {self['name']}" if self.get("name") and column != "name" else ""
-        return f"{self.path}, line {self.line}, column {column}{clip}"
+        return f"{self.path}, {self.kind} {self.line}, column {column}{clip}"
+
+
+class ItemRow(TableRow):
+    """A row of a file without lines, such as parquet or npz; `line` counts its rows from 1."""
+
+    kind = "row"
+
+
+def refuse(row: TableRow, column: str, complaint: str) -> NoReturn:
+    """Raise a DataError that names file, row and column.
+
+    Args:
+        row: Where the fault is.
+        column: Likewise.
+        complaint: What was found, what was expected and what to do.
+    """
+    raise DataError(f"{row.where(column)}: {complaint}")
 
 
 def find_file(folder: Path, names: Sequence[str], what: str) -> Path:
@@ -101,6 +112,74 @@ def read_rows(path: Path, columns: Sequence[str], any_of: Sequence[str] = ()) ->
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num} cannot be read as csv: {error}. Restore the file.") from error
     return rows
+
+
+def read_json_lines(path: Path) -> list[TableRow]:
+    """The rows of a `.jsonl` file, one JSON object a line; empty lines are left out.
+
+    Raises:
+        DataError: The file is unreadable, or a line is no JSON object; the message names file and line.
+    """
+    rows = []
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            content = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{path}, line {number} is no JSON: {error}. Mend or remove the line.") from error
+        if not isinstance(content, dict):
+            raise DataError(
+                f'{path}, line {number} must be an object such as {{"name": "clip1", "text": "Hello."}}; found '
+                f"{type(content).__name__}."
+            )
+        rows.append(TableRow(content, path, number))
+    return rows
+
+
+def read_row_file(path: Path) -> list[TableRow]:
+    """The rows of a csv (UTF-8, with a header), jsonl or parquet file; empty lines are left out.
+
+    Raises:
+        DataError: The file is missing, unreadable, empty, of another format, or a row is broken; the message names
+            file and row.
+        ConfigurationError: A parquet file, and pyarrow is not installed.
+    """
+    if not path.is_file():
+        raise DataError(f"There is no file {path}. Give the path of a {', '.join(ROW_FILE_SUFFIXES)} file.")
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        rows = read_rows(path, ())
+    elif suffix == ".jsonl":
+        rows = read_json_lines(path)
+    elif suffix == ".parquet":
+        rows = _read_parquet(path)
+    else:
+        raise DataError(f"{path} ends in {suffix or 'nothing'}; expected one of {', '.join(ROW_FILE_SUFFIXES)}.")
+    if not rows:
+        raise DataError(f"{path} lists no clips. Give it one row a clip.")
+    return rows
+
+
+def columns_of(rows: list[TableRow]) -> list[str]:
+    """Every column of any row, in order of appearance; the rows of a jsonl file may differ."""
+    return list(dict.fromkeys(column for row in rows for column in row))
+
+
+def _read_parquet(path: Path) -> list[TableRow]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ConfigurationError(
+            f"Reading {path} needs pyarrow, which is not installed: pip install 'affect-lightning[parquet]', or save "
+            f"the table as csv or jsonl."
+        ) from error
+    try:
+        rows = parquet.read_table(path).to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{path} is no sound parquet file: {error}. Write it again.") from error
+    return [ItemRow(cells, path, number) for number, cells in enumerate(rows, start=1)]
 
 
 def read_text(path: Path) -> str:
@@ -170,51 +249,6 @@ def index_rows(path: Path, rows: Iterable[TableRow]) -> dict[str, TableRow]:
     return indexed
 
 
-def read_subtitles(path: Path) -> dict[str, Subtitle]:
-    """Subtitles by clip name, from a table with the columns name, chinese and english.
-
-    Raises:
-        DataError: See `read_rows` and `index_rows`.
-    """
-    rows = index_rows(path, read_rows(path, ("name", "chinese", "english")))
-    return {name: Subtitle(english=row["english"], chinese=row["chinese"]) for name, row in rows.items()}
-
-
-def subtitles_of(
-    names: Sequence[str], path: Path, policy: MissingSubtitle, counts: Counter[str] | None
-) -> dict[str, Subtitle]:
-    """The subtitle of each of `names`; a clip without a row is an error, or is counted and gets empty texts.
-
-    A row with empty texts is no missing row: nothing is said in that clip.
-
-    Args:
-        names: Clips wanted.
-        path: Table of subtitles.
-        policy: `error`, or `empty` for empty texts.
-        counts: If given, `counts["without subtitle"]` grows by the number of clips without a row.
-
-    Raises:
-        DataError: A clip has no row and the policy is `error`; or the table is unreadable.
-    """
-    subtitles = read_subtitles(path)
-    missing = [name for name in names if name not in subtitles]
-    if missing and policy == "error":
-        raise DataError(
-            f"{path} has no row for {shown(missing)} ({len(missing)} of {len(names)} clips). Add the rows, or allow "
-            f"empty subtitles with missing_subtitle=empty."
-        )
-    if missing:
-        count(counts, "without subtitle", missing, path)
-    return {name: subtitles.get(name, Subtitle("", "")) for name in names}
-
-
-def count(counts: Counter[str] | None, what: str, names: Sequence[str], path: Path) -> None:
-    """Log that some clips lack something and add their number to `counts`, if given."""
-    _log.warning("%s: %d clips are %s: %s", path, len(names), what, shown(names))
-    if counts is not None:
-        counts[what] += len(names)
-
-
 def shown(names: Sequence[str]) -> str:
     """A few of the names for a message.
 
@@ -251,3 +285,33 @@ def parse_labels(text: str, where: str) -> tuple[str, ...]:
             f"Mend the cell."
         )
     return words
+
+
+def words_of(row: TableRow, column: str) -> tuple[str, ...]:
+    """The emotion words of a cell: a list of texts, or a text as `parse_labels` reads it.
+
+    Raises:
+        DataError: It is neither; the message names file, row and column.
+    """
+    value = row.get(column)
+    if isinstance(value, str):
+        return parse_labels(value, row.where(column))
+    if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
+        refuse(row, column, f"expected a list of words, found {value!r}. Correct the cell.")
+    return tuple(dict.fromkeys(word.strip() for word in value if word.strip()))
+
+
+def number_of(row: TableRow, column: str) -> float:
+    """The finite number of a cell.
+
+    Raises:
+        DataError: It is none; the message names file, row and column.
+    """
+    value = row.get(column)
+    try:
+        number = math.nan if value is None or isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        refuse(row, column, f"{value!r} is no number; expected one such as -0.4, positive above 0.")
+    return number
