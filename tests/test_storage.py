@@ -77,7 +77,7 @@ def test_whatever_the_system_refuses_no_file_is_half_written(
     assert caught.value.filename == str(paths[number - 1])
     assert sorted(os.listdir(tmp_path)) == ["a", "b", "c"]
     renamed = number - 1 if call == "replace" else 0
-    assert [path.read_text() for path in paths] == ["new"] * renamed + ["old" * 100] * (3 - renamed)
+    assert [path.read_text(encoding="utf-8") for path in paths] == ["new"] * renamed + ["old" * 100] * (3 - renamed)
 
 
 def test_an_error_half_way_through_leaves_the_file_before(tmp_path: Path) -> None:
@@ -90,13 +90,13 @@ def test_an_error_half_way_through_leaves_the_file_before(tmp_path: Path) -> Non
 
     with pytest.raises(ValueError, match="no more"):
         write_whole(path, cut_off)
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
     assert os.listdir(tmp_path) == ["a"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_device_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("affect_lightning.storage.whole_files.place_beside", lambda path: Path("/dev/full"))
+    monkeypatch.setattr("affect_lightning.storage.whole_files._place_beside", lambda path: Path("/dev/full"))
     monkeypatch.setattr("affect_lightning.storage.whole_files._remove", lambda path: None)
     with pytest.raises(OSError, match="No space left") as caught:
         write_whole(tmp_path / "a", b"text")
@@ -144,7 +144,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         with whole_path(target) as place:
             assert place.parent == target.parent
             (place / "below").mkdir(parents=True)
-            (place / "below" / "file").write_text(text)
+            (place / "below" / "file").write_text(text, encoding="utf-8")
             if error:
                 raise error
 
@@ -155,7 +155,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     make("first")
     with pytest.raises(OSError, match="not empty"):
         make("second")
-    assert (target / "below" / "file").read_text() == "first"
+    assert (target / "below" / "file").read_text(encoding="utf-8") == "first"
     assert os.listdir(target.parent) == [target.name]
 
 
@@ -171,7 +171,7 @@ def test_a_file_is_whole_after_a_kill_at_any_moment(tmp_path: Path) -> None:
         wait_until(path.is_file)
         time.sleep(draw.uniform(0.0, 0.01))
         kill(process)
-        content = path.read_text()
+        content = path.read_text(encoding="utf-8")
         assert len(content) == 300_000
         assert len(set(content)) == 1
         path.unlink()
@@ -390,7 +390,7 @@ def hold(path: str, seen: str) -> None:
 def add_under_lock(path: str, count: str, turns: int) -> None:
     for _ in range(turns):
         with file_lock(Path(path)):
-            number = int(Path(count).read_text())
+            number = int(Path(count).read_text(encoding="utf-8"))
             time.sleep(0.0005)
             write_whole(Path(count), str(number + 1), durable=False)
 
@@ -401,7 +401,7 @@ def test_processes_take_turns_under_a_lock(tmp_path: Path) -> None:
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
-    assert (tmp_path / "count").read_text() == "80"
+    assert (tmp_path / "count").read_text(encoding="utf-8") == "80"
 
 
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
@@ -438,5 +438,5 @@ def test_threads_take_turns_too(tmp_path: Path) -> None:
 
 def test_storage_loads_the_standard_library_only() -> None:
     program = "import sys, affect_lightning.storage; print(*{name.split('.')[0] for name in sys.modules})"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, encoding="utf-8")
     assert not {"torch", "numpy", "filelock", "asyncio"} & set(done.stdout.split())

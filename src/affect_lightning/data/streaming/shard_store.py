@@ -2,8 +2,8 @@
 
 Processes of one machine share the cache: a shard is fetched once, under a lock, however many workers ask for it. When
 there is no room, the shard that was opened longest ago goes; a process that has it open lets go of it when it opens the
-next one.
-Neighbours: `transport.py` fetches, `packed_clips.py` asks.
+next one. Hand-written, because litdata's own streaming cuts the epoch after a resume to one batch under Lightning's Trainer
+(0.2.76), and our loader wants items by number. Neighbours: `transport.py` fetches, `packed_clips.py` asks.
 """
 
 from __future__ import annotations
