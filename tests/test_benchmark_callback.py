@@ -206,7 +206,8 @@ class Talks(Clips):
 def test_a_set_is_scored_as_its_folder_says(tmp_path: Path) -> None:
     (tmp_path / "talks").mkdir()
     (tmp_path / "talks" / "benchmark_set.yaml").write_text(
-        "{title: The talks, metric: hit_rate, labels: [happy, sad], clips: 9}"
+        "{title: The talks, metric: hit_rate, labels: [happy, sad], clips: 9}",
+        encoding="utf-8",
     )
     benchmark = BenchmarkCallback(out=str(tmp_path / "out"), examples=0)
     make_trainer(tmp_path, benchmark, logger=False).test(Parrot(), datamodule=Talks(tmp_path), verbose=False)

@@ -14,7 +14,6 @@ import pytest
 from torch.utils.tensorboard import SummaryWriter
 
 from affect_lightning.errors import DataError
-from affect_lightning.unibench import writing
 from affect_lightning.unibench.report.content import ReferenceRow, Report, ReportRow, bound_rows
 from affect_lightning.unibench.report.examples import Example, choose_examples
 from affect_lightning.unibench.report.figures import curve_figure
@@ -176,7 +175,7 @@ def refuse(number: int, code: int) -> Callable[..., None]:
 def test_a_full_disk_leaves_nothing_half_written(
     tmp_path: Path, report: Report, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    monkeypatch.setattr(writing.os, "fsync", refuse(number, errno.ENOSPC))
+    monkeypatch.setattr(os, "fsync", refuse(number, errno.ENOSPC))
     with pytest.raises(WritingError, match=r"\.\w+ could not be written: No space left on device. Nothing half-"):
         write_report(report, tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -184,7 +183,7 @@ def test_a_full_disk_leaves_nothing_half_written(
 
 def test_a_full_disk_leaves_the_earlier_report(tmp_path: Path, report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     write_report(report, tmp_path)
-    monkeypatch.setattr(writing.os, "fsync", refuse(2, errno.ENOSPC))
+    monkeypatch.setattr(os, "fsync", refuse(2, errno.ENOSPC))
     with pytest.raises(WritingError):
         write_report(replace(report, title="new"), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == REPORT_FILES

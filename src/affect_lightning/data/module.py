@@ -34,7 +34,7 @@ from affect_lightning.data.streaming.shard_order import SHUFFLE_WINDOW, ShardedP
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import PluginChoice, build_part, resolve_choice
 from affect_lightning.prompting import check_inputs
-from affect_lightning.user_cache import user_cache_folder
+from affect_lightning.storage import user_cache_folder
 
 _SPLITS = {
     "fit": ("train", "validation"),

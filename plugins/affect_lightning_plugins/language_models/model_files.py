@@ -1,6 +1,6 @@
 """Loading a Hugging Face causal model completely or not at all, or building it empty to count it.
 
-Used by `loaded.py`, which the plugins derive from, by `smollm2.py` and by the label extractor `causal-lm`.
+Used by `hub_model.py`, which the plugins derive from, by `smollm2.py` and by the label extractor `causal-lm`.
 """
 
 from __future__ import annotations
@@ -11,15 +11,10 @@ from typing import Any
 import torch
 
 from affect_lightning.errors import ConfigurationError
-from affect_lightning_plugins.transformers_versions import mismatched_names, name_backbone
+from affect_lightning_plugins.transformers_versions import loading_differences, name_backbone
 
 # Families whose published files bring Python code of their own, which is never run here; transformers has no class.
 _NEEDS_CODE = ("baichuan",)
-
-
-def builds_without_weights() -> bool:
-    """Whether parts are to be built empty: inside `with torch.device("meta")`."""
-    return torch.get_default_device().type == "meta"
 
 
 def cuda_is_there() -> bool:
@@ -87,17 +82,12 @@ def load_causal_model(source: str, **options: Any) -> Any:
     except (OSError, ValueError, KeyError, ImportError, StrictDataclassError) as error:
         raise ConfigurationError(_unreadable("model", source, error)) from error
     model, report = loaded
-    problems = {
-        "missing": report["missing_keys"],
-        "surplus": report["unexpected_keys"],
-        "differently shaped": mismatched_names(report),
-    }
-    found = [f"{kind}: {', '.join(sorted(map(str, keys))[:8])}" for kind, keys in problems.items() if keys]
-    if found:
-        raise ConfigurationError(
-            f"The weights of {source} do not fill {type(model).__name__} exactly, so they are not used. "
-            f"{'; '.join(found)}. The folder is incomplete or belongs to another model class."
-        )
+    loading_differences(report).refuse(
+        source,
+        type(model).__name__,
+        "The folder is incomplete or belongs to another model class: fetch it again, or choose the model's own plugin.",
+        ConfigurationError,
+    )
     return name_backbone(model)
 
 

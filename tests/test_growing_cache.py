@@ -13,9 +13,9 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
-from affect_lightning_plugins.language_models import roomy_cache
-from affect_lightning_plugins.language_models.decoding import DecodingOptions, decode_responses, read_prefix
-from affect_lightning_plugins.language_models.roomy_cache import RoomyLayer, make_room
+from affect_lightning_plugins.language_models import growing_cache
+from affect_lightning_plugins.language_models.growing_cache import GrowingLayer, make_room
+from affect_lightning_plugins.language_models.response_decoding import DecodingOptions, decode_responses, read_prefix
 from affect_lightning_plugins.transformers_versions import name_backbone
 
 TOKENS = 20
@@ -37,16 +37,16 @@ WINDOW = {"sliding_window": 6}
 # Layers are asked for a mask by the length of the query since transformers 5.10 at the latest, before by its positions.
 BY_LENGTH = "query_length" in inspect.signature(DynamicLayer.get_mask_sizes).parameters
 FAMILIES: dict[str, tuple[dict[str, Any], list[type]]] = {  # and the layers that the cache then has
-    "llama": ({}, [RoomyLayer, RoomyLayer]),
-    "qwen3": ({}, [RoomyLayer, RoomyLayer]),
+    "llama": ({}, [GrowingLayer, GrowingLayer]),
+    "qwen3": ({}, [GrowingLayer, GrowingLayer]),
     "qwen2": (
         {**WINDOW, "use_sliding_window": True, "max_window_layers": 1},
-        [RoomyLayer, DynamicSlidingWindowLayer],
+        [GrowingLayer, DynamicSlidingWindowLayer],
     ),
     "mistral": (WINDOW, [DynamicSlidingWindowLayer] * 2),
     "gemma3_text": (
         {**WINDOW, "layer_types": ["sliding_attention", "full_attention"]},
-        [DynamicSlidingWindowLayer, RoomyLayer],
+        [DynamicSlidingWindowLayer, GrowingLayer],
     ),
 }
 
@@ -69,8 +69,8 @@ def caches(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         make_room(cache, tokens)
         seen.append(cache)
 
-    monkeypatch.setattr(roomy_cache, "BLOCK", 7)
-    monkeypatch.setattr(roomy_cache, "make_room", spy)
+    monkeypatch.setattr(growing_cache, "BLOCK", 7)
+    monkeypatch.setattr(growing_cache, "make_room", spy)
     return seen
 
 
@@ -142,10 +142,10 @@ def test_bfloat16_and_sampling_are_those_of_the_dynamic_cache(
         model.to(dtype)
         for options in (DecodingOptions(TOKENS), DecodingOptions(TOKENS, temperature=1.0, seed=3)):
             arguments = model, embeddings.to(dtype), mask, (), options
-            roomy = decode_responses(*arguments)
+            growing = decode_responses(*arguments)
             with monkeypatch.context() as patch:
-                patch.setattr(roomy_cache, "make_room", lambda cache, tokens: None)
-                assert decode_responses(*arguments) == roomy
+                patch.setattr(growing_cache, "make_room", lambda cache, tokens: None)
+                assert decode_responses(*arguments) == growing
 
 
 class _Grown:
@@ -156,7 +156,7 @@ class _Grown:
         first = self.states(3, 4)
         self.plain = DynamicLayer()
         self.plain.update(*first)
-        self.roomy = RoomyLayer(*first, room)
+        self.growing = GrowingLayer(*first, room)
 
     def states(self, clips: int, tokens: int) -> tuple[Tensor, Tensor]:
         """Random keys and values; the widths differ, as some models have it."""
@@ -174,7 +174,7 @@ def test_any_sequence_of_changes_leaves_what_the_dynamic_layer_has(room: int, ch
     for kind, number in changes:
         clips = len(both.plain.keys)
         states = both.states(clips, number)
-        for layer in (both.plain, both.roomy):
+        for layer in (both.plain, both.growing):
             if kind == "update":
                 layer.update(*states)
             elif kind == "select":
@@ -185,20 +185,18 @@ def test_any_sequence_of_changes_leaves_what_the_dynamic_layer_has(room: int, ch
                 layer.reorder_cache(torch.arange(clips).flip(0))
             elif kind == "crop" and layer.get_seq_length() > 1:  # 0 tokens to take off once meant all of them
                 layer.crop(-min(number, layer.get_seq_length() - 1))
-        assert both.roomy.get_seq_length() == both.plain.get_seq_length()
+        assert both.growing.get_seq_length() == both.plain.get_seq_length()
         asked = 2 if BY_LENGTH else torch.arange(2) + both.plain.get_seq_length()
-        assert both.roomy.get_mask_sizes(asked) == both.plain.get_mask_sizes(asked)
-        assert torch.equal(both.roomy.keys, both.plain.keys)
-        assert torch.equal(both.roomy.values, both.plain.values)
+        assert both.growing.get_mask_sizes(asked) == both.plain.get_mask_sizes(asked)
+        assert torch.equal(both.growing.keys, both.plain.keys)
+        assert torch.equal(both.growing.values, both.plain.values)
 
 
 def test_a_token_is_written_where_there_is_room() -> None:
     both = _Grown(3)
-    places = [both.roomy.update(*both.states(3, 1))[0].data_ptr() for _ in range(4)]
+    places = [both.growing.update(*both.states(3, 1))[0].data_ptr() for _ in range(4)]
     assert places[0] == places[1] == places[2] != places[3]
     assert both.plain.keys.data_ptr() != both.plain.update(*both.states(3, 1))[0].data_ptr()
-    both.roomy.reset()
-    assert both.roomy.get_seq_length() == 0
 
 
 def test_room_is_only_made_in_layers_that_are_known() -> None:
@@ -210,5 +208,5 @@ def test_room_is_only_made_in_layers_that_are_known() -> None:
     for layer in cache.layers[:2]:
         layer.update(*_Grown(0).states(1, 2))
     make_room(cache, 5)
-    assert [type(layer) for layer in cache.layers] == [RoomyLayer, Other, DynamicLayer]  # the last has read nothing
+    assert [type(layer) for layer in cache.layers] == [GrowingLayer, Other, DynamicLayer]  # the last has read nothing
     make_room(object(), 5)

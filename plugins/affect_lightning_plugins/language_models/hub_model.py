@@ -1,7 +1,7 @@
-"""LoadedCausalLM: a causal model from a folder or the hub, or of published sizes without weights (paper, Section 5).
+"""A causal model of transformers from a folder or the hub, or of published sizes without weights (paper, Section 5).
 
-The plugins beside this file (`causal_lm.py`, `qwen25.py`, `qwen3.py`, `llama3.py`, `vicuna.py`, `smollm2_hub.py`) only
-say which model. `loading.py` reads weights, `published.py` knows the families, `adapted.py` does the work.
+`CausalLM` is the plugin for any of them, `published_models.py` has those of the known families. `model_files.py` reads
+weights, `transformers_model.py` does the work.
 
 Under `with torch.device("meta")` no weight, tokenizer or hub is needed: that is how `affect-lightning summary` counts.
 """
@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from affect_lightning.errors import ConfigurationError
-from affect_lightning_plugins.language_models.adapted import AdaptedCausalLM, default_dtype
+from affect_lightning.weights import builds_without_weights
 from affect_lightning_plugins.language_models.adapter_configs import SEVEN_PROJECTIONS, AdapterOptions
 from affect_lightning_plugins.language_models.four_bit import four_bit_options
 from affect_lightning_plugins.language_models.liger import apply_liger_kernels, check_liger
-from affect_lightning_plugins.language_models.loading import (
-    builds_without_weights,
+from affect_lightning_plugins.language_models.model_files import (
     empty_causal_model,
     load_causal_model,
     load_tokenizer,
 )
+from affect_lightning_plugins.language_models.transformers_model import AdaptedCausalLM, default_dtype
 from affect_lightning_plugins.language_models.vllm_engine import VllmEngine, VllmSettings, check_vllm
 
 
@@ -58,7 +58,7 @@ class ModelOrigin:
         return str(Path(self.model).expanduser()) if self.is_folder else self.model
 
 
-class LoadedCausalLM(AdaptedCausalLM):
+class HubCausalLM(AdaptedCausalLM):
     """A causal model from a folder or the hub, frozen, with an adapter. Plugins derive from it and say which one."""
 
     def __init__(
@@ -131,6 +131,23 @@ class LoadedCausalLM(AdaptedCausalLM):
             template_options=origin.template_options,
         )
         self.engine = engine
+
+
+class CausalLM(HubCausalLM):
+    """Any Hugging Face causal language model by folder or hub name, frozen, with an adapter."""
+
+    def __init__(self, *, model: str, revision: str | None = None, **options: Any) -> None:
+        """Load the model and attach the adapter.
+
+        Args:
+            model: Folder or hub name.
+            revision: Commit on the hub; a hub name needs one, so that a result can be had again.
+            options: See `HubCausalLM`.
+
+        Raises:
+            ConfigurationError: The model cannot be read or filled completely, or an option is out of range.
+        """
+        super().__init__(ModelOrigin(model, revision), **options)
 
 
 def _engine(

@@ -2,7 +2,7 @@
 
 An own loop and not `generate` of transformers, for two reasons: nothing that a model's `generation_config.json` says
 (repetition penalty, temperature) slips into a score, and a sampled response depends on its clip and the seed only,
-not on the clips beside it. Used by `adapted.py`; `roomy_cache.py` keeps the keys and values.
+not on the clips beside it. Used by `transformers_model.py`; `growing_cache.py` keeps the keys and values.
 Legend: B clips, L prompt tokens, P tokens read before, E embedding width, V vocabulary.
 """
 
@@ -68,7 +68,7 @@ def decode_responses(
     Raises:
         ContractError: A row is padded on the right, where its response would start.
     """
-    from affect_lightning_plugins.language_models.roomy_cache import make_room
+    from affect_lightning_plugins.language_models.growing_cache import make_room
 
     if not bool(attention_mask[:, -1].bool().all()):
         raise ContractError("Prompts must be padded on the left for decoding; got a row that ends with padding.")

@@ -1,24 +1,24 @@
 """Keys and values of a running decoding, kept in blocks with room, so that a token is written and nothing is copied.
 
-Not in the paper, whose generation (Section 3.1, Eq. 2) is one clip at a time. transformers' dynamic cache joins all keys
-and values anew at every token, which at 48 clips moves more memory than the weights of a small model; its static cache
-attends to the whole length that was set aside, written or not. Here blocks are added as responses grow, and attention
-sees views of what has been written. Used by `decoding.py`.
-Legend: B clips, H heads of keys and values, N tokens so far, D width of a head.
+Hand-written for a measured reason. A step of a model of the size of SmolLM2-135M (fp32, one thread, 160 tokens read) took
+with 16 clips 118 ms here, 119 with transformers' dynamic cache, and 125, 131 and 147 with its static cache of 48, 128 and
+352 more tokens; with 48 clips 260 ms here, 288, and 264, 287 and 323. The dynamic cache joins all keys and values anew at
+every token; the static one attends to the whole length that was set aside, written or not, and cannot let ended clips
+leave. Here blocks are added as responses grow, and attention sees views of what has been written.
+Used by `response_decoding.py`. Legend: B clips, H heads of keys and values, N tokens so far, D width of a head.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicLayer
 
 BLOCK = 64  # tokens; our choice: most responses need one block, and little memory is set aside in vain
 
 
-class RoomyLayer(DynamicLayer):
+class GrowingLayer(DynamicLayer):
     """One layer's keys and values [B, H, N, D], with room for more behind them."""
 
     keys: Tensor
@@ -35,8 +35,7 @@ class RoomyLayer(DynamicLayer):
         super().__init__()
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
         self.keys, self.values = keys, values
-        self._key_blocks, self._value_blocks = _with_room(keys, room), _with_room(values, room)
-        self._show(keys.shape[2])
+        self._make_room(room)
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **options: Any) -> tuple[Tensor, Tensor]:
         """Write the next tokens.
@@ -50,35 +49,20 @@ class RoomyLayer(DynamicLayer):
         Returns:
             Views of all keys and all values so far.
         """
-        before = self.keys.shape[2]
-        after = before + key_states.shape[2]
-        if after > self._key_blocks.shape[2]:
-            room = max(BLOCK, key_states.shape[2])
-            self._key_blocks, self._value_blocks = _with_room(self.keys, room), _with_room(self.values, room)
-        self._key_blocks[:, :, before:after] = key_states
-        self._value_blocks[:, :, before:after] = value_states
-        self._show(after)
+        before, new = self.keys.shape[2], key_states.shape[2]
+        # What chooses, repeats or reorders rows puts tensors of its own in the place of our views.
+        ours = self.keys.data_ptr() == self._key_blocks.data_ptr() and len(self.keys) == len(self._key_blocks)
+        if not ours or before + new > self._key_blocks.shape[2]:
+            self._make_room(max(BLOCK, new))
+        self._key_blocks[:, :, before : before + new] = key_states
+        self._value_blocks[:, :, before : before + new] = value_states
+        self._show(before + new)
         return self.keys, self.values
 
-    def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep some rows of the batch, with their room."""
+    def _make_room(self, room: int) -> None:
         written = self.keys.shape[2]
-        self._key_blocks = self._key_blocks.index_select(0, indices)
-        self._value_blocks = self._value_blocks.index_select(0, indices)
+        self._key_blocks, self._value_blocks = _with_room(self.keys, room), _with_room(self.values, room)
         self._show(written)
-
-    def batch_repeat_interleave(self, repeats: int) -> None:
-        """Repeat every row of the batch, with its room."""
-        rows = torch.arange(self.keys.shape[0], device=self.keys.device)
-        self.batch_select_indices(rows.repeat_interleave(repeats))
-
-    def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Put the rows of the batch into another order."""
-        self.batch_select_indices(beam_idx.to(self.keys.device))
-
-    def reset(self) -> None:
-        """Forget everything; the room stays."""
-        self._show(0)
 
     def _show(self, written: int) -> None:
         self.keys = self._key_blocks[:, :, :written]
@@ -98,7 +82,7 @@ def make_room(cache: Any, tokens: int) -> None:
     layers: list[Any] = getattr(cache, "layers", [])
     for index, layer in enumerate(layers):
         if type(layer) is DynamicLayer and layer.keys is not None and layer.values is not None:
-            layers[index] = RoomyLayer(layer.keys, layer.values, min(tokens, BLOCK))
+            layers[index] = GrowingLayer(layer.keys, layer.values, min(tokens, BLOCK))
 
 
 def _with_room(kept: Tensor, room: int) -> Tensor:

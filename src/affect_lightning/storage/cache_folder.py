@@ -1,7 +1,6 @@
 """Where this package keeps what it has fetched or computed, also where the user's home cannot be written.
 
-Not in the paper. Neighbours: `data/box_cache.py`, `data/feature_cache`, `data/streaming`, `metrics/official_releases.py`
-and the plugins that keep files ask here; `command_line/program.py` takes libraries to a place that can be written, too.
+`command_line/program.py` takes libraries to a place that can be written, too.
 """
 
 from __future__ import annotations
@@ -32,8 +31,9 @@ def user_cache_folder(*names: str) -> Path:
         names: Folders in it.
 
     Returns:
-        In the folder that `AFFECT_LIGHTNING_CACHE` names; else in `affect-lightning` in `XDG_CACHE_HOME`, or in
-        `~/.cache`; where that cannot be written, in a folder of the user's in the system's temporary folder.
+        In the folder that `AFFECT_LIGHTNING_CACHE` names; else in `affect-lightning` in `XDG_CACHE_HOME`, which must be
+        an absolute path to count (XDG Base Directory Specification), or in `~/.cache`; where that cannot be written, in
+        a folder of the user's in the system's temporary folder.
 
     Raises:
         ConfigurationError: Only the temporary folder can be written, and the folder there is another user's.
@@ -41,8 +41,8 @@ def user_cache_folder(*names: str) -> Path:
     named = os.environ.get(CACHE_VARIABLE)
     if named:
         return Path(named).expanduser().joinpath(*names)
-    base = os.environ.get("XDG_CACHE_HOME")
-    usual = (Path(base) if base else _home() / ".cache") / _NAME
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    usual = (base if base.is_absolute() else _home() / ".cache") / _NAME
     return (usual if _can_be_made(usual) else _temporary(usual)).joinpath(*names)
 
 

@@ -1,7 +1,7 @@
 """AdaptedCausalLM: the language model contract on a Hugging Face causal model with LoRA (paper, Section 3.1, Eq. 1-2).
 
-The base is frozen, the adapter trains. The plugins beside this file (`loaded.py` with its families, `smollm2.py`,
-`tiny.py`) only differ in where model and tokenizer come from. `adapters.py` has the adapters, `decoding.py` generates,
+The base is frozen, the adapter trains. The plugins beside this file (`hub_model.py` with its families, `smollm2.py`,
+`tiny.py`) only differ in where model and tokenizer come from. `adapters.py` has the adapters, `response_decoding.py` generates,
 or `vllm_engine.py`.
 Legend: B clips, L text tokens, E embedding width, R supervised positions of the batch.
 """
@@ -25,7 +25,7 @@ from affect_lightning_plugins.language_models.adapters import (
     save_adapter,
 )
 from affect_lightning_plugins.language_models.clipwise_attention import use_clipwise_attention
-from affect_lightning_plugins.language_models.decoding import DecodingOptions, decode_responses, read_prefix
+from affect_lightning_plugins.language_models.response_decoding import DecodingOptions, decode_responses, read_prefix
 from affect_lightning_plugins.language_models.response_loss import response_loss
 from affect_lightning_plugins.language_models.vllm_engine import VllmEngine
 
