@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
-from affect_lightning.contracts import ClipBatch, ClipRecord, LabelExtractor, Sentiment
+from affect_lightning.contracts import ClipBatch, ClipRecord, LabelExtractor, Sentiment, StreamInput
 from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.unibench import callback as callback_module
 from affect_lightning.unibench.callback import BenchmarkCallback
@@ -36,20 +36,24 @@ def make_batch(corpus: str, names: list[str], filler: int = 0) -> ClipBatch:
         questions=["What does the person feel?"] * len(names),
         responses=[""] * len(names),
         subtitles=[record.subtitle_english for record in records],
-        face=torch.full((len(names), 5, 3, 40, 60), 128, dtype=torch.uint8),
-        frame_mask=torch.tensor([[True, True, False, True, False]] * len(names)),
+        streams={
+            "face": StreamInput(
+                torch.full((len(names), 5, 3, 40, 60), 128, dtype=torch.uint8),
+                torch.tensor([[True, True, False, True, False]] * len(names)),
+            )
+        },
         valid=torch.tensor([index < len(names) - filler for index in range(len(names))]),
     )
 
 
 def test_pictures_are_small_jpegs_of_real_frames() -> None:
     batch = make_batch("meld", ["a"])
-    assert batch.face is not None
     assert len(pictures_of(batch, 0)) == 3
     assert all(picture.startswith("data:image/jpeg;base64,/9j/") for picture in pictures_of(batch, 0))
     assert len(jpeg_data_uri(torch.zeros(720, 1280, 3, dtype=torch.uint8).numpy())) < 4000
-    assert pictures_of(replace(batch, face=None), 0) == ()
-    assert pictures_of(replace(batch, frame_mask=torch.zeros(1, 5, dtype=torch.bool)), 0) == ()
+    assert pictures_of(replace(batch, streams={}), 0) == ()
+    batch.streams["face"].mask.zero_()
+    assert pictures_of(batch, 0) == ()
 
 
 class Parrot(LightningModule):

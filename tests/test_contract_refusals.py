@@ -180,7 +180,7 @@ def test_values_are_looked_at_in_the_first_batch_only(monkeypatch: pytest.Monkey
     built = network()
     for _ in range(3):
         built(random_batch())
-    assert sorted(looked) == ["features of real frames or samples"] * 2 + ["fused tokens"]
+    assert sorted(looked) == ["features of real steps"] * 2 + ["fused tokens"]
 
 
 def test_a_part_built_by_hand_is_named_by_its_class() -> None:
@@ -194,7 +194,7 @@ def test_a_part_built_by_hand_is_named_by_its_class() -> None:
 
 def test_masked_tokens_of_an_encoder_may_hold_anything() -> None:
     built = network()
-    encoder = built.audio_encoder
+    encoder = built.encoders["audio_encoder"]
     forward = encoder.forward
 
     def with_nan(waveform: torch.Tensor, lengths: torch.Tensor) -> Any:

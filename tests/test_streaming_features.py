@@ -53,7 +53,7 @@ def module_of(words: list[str], **options: Any) -> ClipDataModule:
 
 def features_of(batch: ClipBatch) -> dict[str, list[Any]]:
     assert batch.features is not None
-    assert batch.frame is batch.face is batch.waveform is None
+    assert not batch.streams
     return {name: [stream.tokens.tolist(), stream.mask.tolist()] for name, stream in batch.features.items()}
 
 

@@ -3,19 +3,23 @@
 from affect_lightning.contracts.clips import ClipBatch, ClipRecord
 from affect_lightning.contracts.conformance import ConformanceError
 from affect_lightning.contracts.cues import CueDescriber
-from affect_lightning.contracts.encoders import AudioEncoder, VideoEncoder
+from affect_lightning.contracts.encoders import AudioEncoder, Encoder, SeriesEncoder, VideoEncoder
 from affect_lightning.contracts.faces import FaceBox, FaceDetector
 from affect_lightning.contracts.features import FeatureSequence
 from affect_lightning.contracts.fusion import PreFusion
 from affect_lightning.contracts.labels import LabelExtractor, Sentiment
 from affect_lightning.contracts.language import LanguageModel
+from affect_lightning.contracts.stream_readers import StreamReader
+from affect_lightning.contracts.streams import STREAMS, Stream, StreamInput
 
 __all__ = [
+    "STREAMS",
     "AudioEncoder",
     "ClipBatch",
     "ClipRecord",
     "ConformanceError",
     "CueDescriber",
+    "Encoder",
     "FaceBox",
     "FaceDetector",
     "FeatureSequence",
@@ -23,5 +27,9 @@ __all__ = [
     "LanguageModel",
     "PreFusion",
     "Sentiment",
+    "SeriesEncoder",
+    "Stream",
+    "StreamInput",
+    "StreamReader",
     "VideoEncoder",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -83,6 +84,30 @@ def check_finite(values: Tensor, what: str) -> None:
     wrong = int((~torch.isfinite(values.detach())).sum())
     if wrong:
         raise ConformanceError(f"finite {what}", f"{wrong} of {values.numel()} that are NaN or infinite")
+
+
+def check_stream(found: Any, *, kind: str) -> np.ndarray:
+    """Hold what `StreamReader.read` returned for a clip against its contract.
+
+    Args:
+        found: What came.
+        kind: That the reader announces.
+
+    Raises:
+        ConformanceError: It is no array of that kind, or a series with NaN or infinity.
+    """
+    if isinstance(found, np.ndarray):
+        if kind == "pictures" and found.dtype == np.uint8 and found.ndim == 4 and found.shape[3] == 3:
+            return found
+        if kind == "series" and found.dtype == np.float32 and found.ndim == 2 and found.shape[1]:
+            if not np.isfinite(found).all():
+                raise ConformanceError("a series of finite numbers", f"{int((~np.isfinite(found)).sum())} that are not")
+            return found
+        received = f"an array {found.dtype} {list(found.shape)}"
+    else:
+        received = described(found)
+    forms = {"pictures": "uint8 [T, H, W, 3]", "series": "float32 [T, C]"}
+    raise ConformanceError(f"an array {forms.get(kind, f'of a kind out of {list(forms)}, not {kind!r}')}", received)
 
 
 def check_embeddings(found: Any, *, ids: Tensor, width: int) -> Tensor:

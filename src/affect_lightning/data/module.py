@@ -19,7 +19,7 @@ from affect_lightning.contracts import ClipRecord, FaceDetector
 from affect_lightning.data.box_cache import BoxCache
 from affect_lightning.data.cache_folders import user_cache_folder
 from affect_lightning.data.clip_sources import ClipSources, TestOverlap
-from affect_lightning.data.dataset import ClipDataset, Questioner, ReadingOptions, SubtitleLanguage
+from affect_lightning.data.dataset import ClipDataset, Questioner, ReadingOptions, SubtitleLanguage, built_readers
 from affect_lightning.data.faces import ClipWithoutFace, FaceCropper, FacePolicy, FrameWithoutFace
 from affect_lightning.data.feature_cache.identity import FeaturePrecision
 from affect_lightning.data.feature_cache.source import FeatureMode, FeatureOptions, FeatureSource
@@ -33,8 +33,14 @@ from affect_lightning.data.streaming.packed_clips import CACHE_BYTES, PackedClip
 from affect_lightning.data.streaming.packed_source import PackedSource
 from affect_lightning.data.streaming.shard_order import SHUFFLE_WINDOW, ShardedPlan
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.plugin_loading import PluginChoice, build_part, resolve_choice
-from affect_lightning.prompting import check_inputs
+from affect_lightning.plugin_loading import (
+    EncoderChoices,
+    PluginChoice,
+    build_part,
+    check_inputs,
+    needed_streams,
+    resolve_choice,
+)
 
 _SPLITS = {
     "fit": ("train", "validation"),
@@ -79,9 +85,10 @@ class ClipDataModule(LightningDataModule):
             subtitle's length hardly matters).
         validation_share: Share of the training clips kept for validation, chosen by a stable hash of the name (0.05,
             our choice: the paper validates on the test sets only).
-        inputs: Streams that the prompt shows, of audio, face, frame, text and multi; decides what is decoded. Linked
-            to the model's option of the same name (paper, Section 5: audio, face, text and the fused stream).
+        inputs: Streams that the prompt shows; decides what is read. Linked to the model's option of the same name (paper,
+            Section 5: audio, face, text and the fused stream).
         fused_streams: Streams that `multi` is made of (paper, Eq. 3: audio and video); linked to the model's.
+        stream_readers: Options of the readers of plugins' streams, by stream, such as {pose: {folder: joints}}.
         frames: Frames a clip, T (paper, Appendix B: 8).
         crop_size: Side of face crops and whole frames in pixels (paper, Appendix B: 224).
         sample_rate: Of the sound, in Hz (paper, Appendix B: 16 kHz).
@@ -111,6 +118,7 @@ class ClipDataModule(LightningDataModule):
         feature_precision: In which features are stored: bf16, half the size (our choice), or fp32.
         video_encoder: The model's; linked to it. Only needed to check cached features.
         audio_encoder: The same.
+        stream_encoders: The same.
         seed: Of the order of the training clips and of the draw of questions.
         on_bad_clip: What to do with a clip that cannot be read: `quarantine` (go on without it, counted) or `error`.
         max_bad_share: Share of a split's clips that may be bad before the run stops (0.01, our choice).
@@ -149,6 +157,7 @@ class ClipDataModule(LightningDataModule):
         validation_share: float = 0.05,
         inputs: Sequence[str] = ("multi", "audio", "face", "text"),
         fused_streams: Sequence[str] = ("audio", "face"),
+        stream_readers: dict[str, dict[str, Any]] | None = None,
         frames: int = 8,
         crop_size: int = 224,
         sample_rate: int = 16_000,
@@ -171,6 +180,7 @@ class ClipDataModule(LightningDataModule):
         feature_precision: FeaturePrecision = "bf16",
         video_encoder: PluginChoice | None = None,
         audio_encoder: PluginChoice | None = None,
+        stream_encoders: dict[str, Any] | None = None,
         seed: int = 0,
         on_bad_clip: BadClipPolicy = "quarantine",
         max_bad_share: float = 0.01,
@@ -184,14 +194,15 @@ class ClipDataModule(LightningDataModule):
         super().__init__()
         check_order_options(set_balance, length_pool)
         check_bad_clip_options(on_bad_clip, max_bad_share)
-        shown = check_inputs(inputs)
+        streams = needed_streams(check_inputs(inputs), fused_streams)
         self.options = ReadingOptions(
-            streams=frozenset({*shown, *(fused_streams if "multi" in shown else ())} & {"audio", "face", "frame"}),
+            streams=frozenset(streams),
             frame_count=frames,
             crop_size=crop_size,
             sample_rate=sample_rate,
             subtitle_language=subtitle_language,
             face_policy=FacePolicy(frame_without_face, clip_without_face),
+            readers=built_readers(streams, stream_readers or {}),
         )
         self.benchmark_root = _path(benchmark_root)  # the benchmark callback looks for corpus.json there
         self.sources = ClipSources(
@@ -220,7 +231,8 @@ class ClipDataModule(LightningDataModule):
         self.face_detector = face_detector
         self.cache_folder = _path(cache_folder)
         folder = _path(feature_folder) or user_cache_folder("features")
-        self.feature_options = FeatureOptions(features, folder, feature_precision, video_encoder, audio_encoder)
+        encoders = EncoderChoices(video_encoder, audio_encoder, stream_encoders or {})
+        self.feature_options = FeatureOptions(features, folder, feature_precision, encoders)
         self._features: FeatureSource | None = None
         self.seed = seed
         self.on_bad_clip, self.max_bad_share = on_bad_clip, max_bad_share
@@ -254,6 +266,11 @@ class ClipDataModule(LightningDataModule):
     def _packed_clips(self) -> tuple[PackedClips, PackedClips]:
         """Of a set with what the run reads; where only the text is read, any will do."""
         payload = "media" if self.feature_options.mode == "live" else "features"
+        if payload == "media" and self.options.readers:
+            raise ConfigurationError(
+                f"A packed set of media has no files of the streams {', '.join(self.options.readers)}, which plugins read. "
+                f"Train from the folders (without data.packed), or pack features: `affect-lightning pack --payload features`."
+            )
         return self.packed.training_clips(self.sources, payload if self.options.streams else None)
 
     def _cached_features(self, stage: str) -> FeatureSource | None:

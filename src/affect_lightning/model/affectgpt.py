@@ -14,20 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from affect_lightning.contracts import (
-    AudioEncoder,
-    ClipBatch,
-    FeatureSequence,
-    LanguageModel,
-    PreFusion,
-    VideoEncoder,
-)
+from affect_lightning.contracts import ClipBatch, Encoder, FeatureSequence, LanguageModel, PreFusion
 from affect_lightning.errors import ContractError
 from affect_lightning.model.branches import build_branch
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.encoding import build_encoders, encode_stream
 from affect_lightning.model.feature_scaling import StandardScaling, build_feature_scaling
-from affect_lightning.model.part_calls import call_generate, call_loss, call_pre_fusion
+from affect_lightning.model.part_calls import call_generate, call_generate_from_prefix, call_loss, call_pre_fusion
 from affect_lightning.model.projectors import build_projector, embedding_size
 from affect_lightning.model.prompt_assembly import (
     IGNORED_LABEL,
@@ -43,7 +36,7 @@ from affect_lightning.plugin_loading import build_part
 
 _FUSED = "multi"
 # Parts whose state is never in a checkpoint unless it trains (the adapter): they come from their own sources.
-_FROZEN_PARTS = ("video_encoder.", "audio_encoder.", "language_model.")
+_FROZEN_PARTS = ("encoders.", "language_model.")
 
 
 class AffectGPT(nn.Module):
@@ -51,8 +44,8 @@ class AffectGPT(nn.Module):
 
     Attributes:
         configuration: What it was built from.
-        video_encoder: Shared by the face and frame streams; None when neither is needed, or features come from a cache.
-        audio_encoder: None when the audio stream is not needed, or features come from a cache.
+        encoders: By `configuration.encoders.key_of` of their streams, such as `video_encoder` of face and frame; none
+            for a stream that is not needed, or whose features come from a cache.
         pre_fusion: None when the prompt shows no fused tokens.
         language_model: With its adapter.
         last_step: Tokens of the last call of `forward`, for the throughput meter.
@@ -63,8 +56,7 @@ class AffectGPT(nn.Module):
         configuration: ModelConfiguration,
         *,
         language_model: LanguageModel,
-        video_encoder: VideoEncoder | None = None,
-        audio_encoder: AudioEncoder | None = None,
+        encoders: Mapping[str, Encoder] | None = None,
         pre_fusion: PreFusion | None = None,
         feature_widths: Mapping[str, int] | None = None,
     ) -> None:
@@ -73,20 +65,19 @@ class AffectGPT(nn.Module):
         Args:
             configuration: Says how they are joined.
             language_model: Built language model.
-            video_encoder: Built encoder, if a face or frame stream is needed.
-            audio_encoder: Built encoder, if the audio stream is needed.
+            encoders: Built encoders of the streams that are needed; see the attribute.
             pre_fusion: Built pre-fusion for the configuration's fused streams, if fused tokens are shown.
             feature_widths: Width of every encoded stream if the batches bring their features, so that no encoder is
                 needed.
         """
         super().__init__()
         self.configuration = configuration
-        self.video_encoder = video_encoder
-        self.audio_encoder = audio_encoder
+        self.encoders = nn.ModuleDict(encoders or {})
         self.pre_fusion = pre_fusion
         self.language_model = language_model
-        widths = stream_widths(configuration, video_encoder, audio_encoder, feature_widths)
+        widths = stream_widths(configuration, encoders or {}, feature_widths)
         self.feature_widths = widths
+        self._encoder_keys = {name: configuration.encoders.key_of(name) for name in widths}
         self.feature_scaling = nn.ModuleDict(
             {name: build_feature_scaling(configuration.feature_norm, width) for name, width in widths.items()}
         )
@@ -106,9 +97,7 @@ class AffectGPT(nn.Module):
         )
         if configuration.fuses_projected and _FUSED in projected:
             self.projectors[_FUSED] = nn.Identity()  # H is of the language model's width already
-        for encoder in (video_encoder, audio_encoder):
-            if encoder is not None:
-                encoder.requires_grad_(False)
+        self.encoders.requires_grad_(False)
         self.last_step: StepSize | None = None
         self.train()
 
@@ -126,7 +115,7 @@ class AffectGPT(nn.Module):
             AffectLightningError: A part cannot be built; see its plugin.
         """
         encoders = build_encoders(configuration, () if feature_widths is not None else configuration.encoded_streams)
-        widths = stream_widths(configuration, encoders.video, encoders.audio, feature_widths)
+        widths = stream_widths(configuration, encoders, feature_widths)
         language_model = None
         fusion = None
         if configuration.fuses:
@@ -140,8 +129,7 @@ class AffectGPT(nn.Module):
             language_model=build_part("language_models", configuration.language_model)
             if language_model is None
             else language_model,
-            video_encoder=encoders.video,
-            audio_encoder=encoders.audio,
+            encoders=encoders,
             pre_fusion=fusion,
             feature_widths=widths,
         )
@@ -166,9 +154,7 @@ class AffectGPT(nn.Module):
     def train(self, mode: bool = True) -> AffectGPT:
         """Set the mode of what trains; encoders stay in eval mode always."""
         super().train(mode)
-        for encoder in (self.video_encoder, self.audio_encoder):
-            if encoder is not None:
-                encoder.eval()
+        self.encoders.eval()
         return self
 
     def trainable_state(self) -> dict[str, Tensor]:
@@ -202,11 +188,13 @@ class AffectGPT(nn.Module):
         Raises:
             ContractError: The batch lacks a stream, or an encoder breaks its contract.
         """
-        streams = self.configuration.encoded_streams
         if batch.features is not None:
-            return {name: self._cached_stream(batch.features, name) for name in streams}
-        encoders = {name: self.audio_encoder if name == "audio" else self.video_encoder for name in streams}
-        return {name: encode_stream(batch, name, encoder) for name, encoder in encoders.items()}
+            return {name: self._cached_stream(batch.features, name) for name in self.feature_widths}
+        return {name: encode_stream(batch, name, self.encoder_of(name)) for name in self.feature_widths}
+
+    def encoder_of(self, stream: str) -> Encoder | None:
+        """The encoder of an encoded stream; None if it was built for cached features."""
+        return getattr(self.encoders, self._encoder_keys[stream], None)
 
     def project(self, features: Mapping[str, FeatureSequence], valid: Tensor | None = None) -> dict[str, Tensor]:
         """Fuse, compress and project encoded streams (Z_f and the branches; H).
@@ -348,8 +336,11 @@ class AffectGPT(nn.Module):
                 questions=questions,
                 features=self.project(self.encode(batch) if features is None else features),
             )
-            texts = self.language_model.generate_from_prefix(
-                prompts.prefix_embeds, prompts.prefix_mask, prompts.inputs_embeds, prompts.attention_mask, **options
+            texts = call_generate_from_prefix(
+                self.language_model,
+                (prompts.prefix_embeds, prompts.prefix_mask),
+                (prompts.inputs_embeds, prompts.attention_mask),
+                **options,
             )
         return [texts[start : start + len(questions)] for start in range(0, len(texts), len(questions))]
 

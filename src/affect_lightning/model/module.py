@@ -40,6 +40,7 @@ class AffectGPTModule(LightningModule):
         language_model: str | dict[str, Any],
         video_encoder: str | dict[str, Any] | None = None,
         audio_encoder: str | dict[str, Any] | None = None,
+        stream_encoders: dict[str, Any] | None = None,
         pre_fusion: str | dict[str, Any] = "attention",
         inputs: list[str] | None = None,
         fused_streams: list[str] | None = None,
@@ -71,9 +72,11 @@ class AffectGPTModule(LightningModule):
             language_model: Plugin of the language model, by name, or name and options.
             video_encoder: Plugin for the face and frame streams; None only if neither is shown or fused.
             audio_encoder: Plugin for the audio stream; None only if it is neither shown nor fused.
+            stream_encoders: Plugins of single streams by name, such as {pose: pose-rows}: a stream of a plugin needs one
+                here, and face or frame may have one of its own. None means the two above.
             pre_fusion: Plugin that makes the `multi` tokens; attention is the paper's best (Table 5).
-            inputs: Streams that the prompt shows, out of multi, audio, face, frame, text. None means multi, audio,
-                face and text (paper, Section 5). With pre-fusion `none`, `multi` gives no tokens.
+            inputs: Streams that the prompt shows, out of multi, audio, face, frame, text and those of installed plugins.
+                None means multi, audio, face and text (paper, Section 5). With pre-fusion `none`, `multi` gives no tokens.
             fused_streams: Streams that the pre-fusion takes. None means audio and face (paper, Eq. 3).
             fused_features: What it takes of them: encoded features Z, or H, the same after their projectors, which
                 did worse in the paper (Section 3.2).
@@ -117,6 +120,7 @@ class AffectGPTModule(LightningModule):
         self.configuration = ModelConfiguration.resolve(
             video_encoder=video_encoder,
             audio_encoder=audio_encoder,
+            stream_encoders=stream_encoders,
             language_model=language_model,
             pre_fusion=pre_fusion,
             inputs=["multi", "audio", "face", "text"] if inputs is None else inputs,
@@ -162,7 +166,7 @@ class AffectGPTModule(LightningModule):
 
     @property
     def encoded_streams(self) -> tuple[str, ...]:
-        """Streams that the data module must read, out of audio, face and frame; known before anything is built."""
+        """Streams that the data module must read; known before anything is built."""
         return self.configuration.encoded_streams
 
     def configure_model(self) -> None:

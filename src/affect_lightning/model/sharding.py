@@ -37,8 +37,7 @@ def shard_network(network: AffectGPT, mesh: DeviceMesh, precision: str = "32-tru
     for parameter in network.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
-    encoders = [encoder for encoder in (network.video_encoder, network.audio_encoder) if encoder is not None]
-    whole = {parameter for encoder in encoders for parameter in encoder.parameters()}
+    whole = set(network.encoders.parameters())
     for block in network.language_model.shardable_blocks():
         fully_shard(block, mesh=mesh, mp_policy=policy)
     for part in trained_parts(network):

@@ -66,6 +66,20 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         _FROZEN,
         *_NETWORK,
     ),
+    "series_encoders": (
+        *_FORM,
+        _check("shapes", encoder_checks.series_shapes),
+        _PADDING,
+        _BATCH,
+        _FROZEN,
+        *_NETWORK,
+    ),
+    "streams": (
+        *_FORM,
+        _check("files", worker_checks.stream_files),
+        _IDENTITY,
+        *_OPTIONS,
+    ),
     "pre_fusions": (
         *_FORM,
         _check("shapes", fusion_checks.fusion_shapes),
