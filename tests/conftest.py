@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from grounds import report_ground, set_warning_filters
+
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 # No test depends on, or fills, what the user has fetched. Only the language model that the installation unpacked is
@@ -47,6 +49,16 @@ LONG_FILES = (
     "test_training_parts", "test_experiments", "test_figure4", "test_resume_kills", "test_feature_cache_training",
     "test_doctor_processes", "test_streaming_memory", "test_two_processes", "test_feature_cache_kills", "test_faces_speaker",
 )  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Warnings are errors on the locked ground only."""
+    set_warning_filters(config)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """What differs from the lock, and what other packages warned of, where that fails nothing."""
+    report_ground(terminalreporter, config)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from affect_lightning.command_line import trainer_commands
 from affect_lightning.command_line.program import main
 from affect_lightning.prompting import question_text
 
@@ -158,6 +159,23 @@ def test_print_config_shows_the_command_lines_choice(
     text = capsys.readouterr().out
     assert "name: qformer" in text
     assert "num_queries: 3" in text
+
+
+@pytest.mark.parametrize("arithmetic", ["bf16-mixed", "32-true"])
+def test_the_chosen_arithmetic_and_its_summary_warn_of_nothing(
+    arithmetic: str, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever `precision: null` means on this processor: warnings are errors here."""
+    monkeypatch.setattr(trainer_commands, "fitting_precision", lambda accelerator: arithmetic)
+    chosen: list[str] = []
+    monkeypatch.setattr(
+        trainer_commands.RunConfigCallback,
+        "setup",
+        lambda self, trainer, *rest, **named: chosen.append(trainer.precision),
+    )
+    more = ("--trainer.enable_model_summary", "true", "--trainer.max_steps", "1")
+    assert main(["fit", *words(corpus, tmp_path, *more)]) == 0
+    assert chosen == [arithmetic]
 
 
 def test_removing_streams_builds_no_encoder_for_them(corpus: Path, tmp_path: Path) -> None:

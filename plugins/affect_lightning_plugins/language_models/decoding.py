@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from affect_lightning.errors import ConfigurationError, ContractError
+from affect_lightning_plugins.transformers_versions import cache_argument, kept_cache
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,11 @@ def decode_responses(
             **step,
             attention_mask=mask if padded else None,
             position_ids=positions,
-            past_key_values=cache,
+            **cache_argument(model, cache),
             use_cache=True,
             logits_to_keep=1,
         )
-        cache = output.past_key_values
+        cache = kept_cache(output)
         if "inputs_embeds" in step:
             make_room(cache, options.max_new_tokens - 1)
         chosen = rows.choose(output.logits[:, -1].float())
@@ -118,8 +119,9 @@ def read_prefix(model: Any, inputs_embeds: Tensor, attention_mask: Tensor, times
     mask = attention_mask.long()
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     read = model.base_model(inputs_embeds=inputs_embeds, attention_mask=mask, position_ids=positions, use_cache=True)
-    read.past_key_values.batch_repeat_interleave(times)
-    return read.past_key_values
+    cache = kept_cache(read)
+    cache.batch_repeat_interleave(times)
+    return cache
 
 
 class _Rows:

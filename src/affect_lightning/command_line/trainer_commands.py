@@ -52,6 +52,7 @@ EXPECTED_WARNINGS = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # inside Lightning 2.6 with torch 2.15
     r"Checkpoint directory .* exists and is not empty",  # so it is when a run goes on
     r"The '\w+_dataloader' does not have many workers",  # `data.workers` is the user's choice
+    r"Precision .* is not supported by the model summary",  # mixed precision keeps 32-bit weights, as it then assumes
 )
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 

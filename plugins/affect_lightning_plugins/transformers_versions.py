@@ -1,0 +1,64 @@
+"""What transformers calls differently from version to version, from the lowest that setup.cfg allows to the newest.
+
+Not in the paper. Everything here asks for the thing itself, not for a version number; the versions are in the comments.
+Used by `language_models/decoding.py`. docs/versions.md says what each version is for.
+"""
+
+from __future__ import annotations
+
+import inspect
+from functools import cache
+from typing import Any
+
+from affect_lightning.errors import ContractError
+
+# The keys and values of what a model has read: argument and output `cache` since 5.24, `past_key_values` before; 5.40
+# removes the old name. A model whose code comes with its weights may keep the old one on a new transformers.
+_CACHE_NAMES = ("cache", "past_key_values")
+
+
+def cache_argument(model: Any, kept: Any) -> dict[str, Any]:
+    """The keyword argument that hands keys and values to a model's forward.
+
+    Args:
+        model: A transformers causal language model.
+        kept: A transformers cache, or None.
+
+    Returns:
+        One name with the cache.
+    """
+    return {_cache_name(type(model)): kept}
+
+
+def kept_cache(output: Any) -> Any:
+    """Keys and values that a forward gives back.
+
+    Args:
+        output: What a transformers model returns with `use_cache=True`.
+
+    Returns:
+        A transformers cache.
+
+    Raises:
+        ContractError: There is none.
+    """
+    for name in _CACHE_NAMES:
+        kept = getattr(output, name, None)
+        if kept is not None:
+            return kept
+    raise ContractError(
+        f"Choose a language model that keeps keys and values: got {type(output).__name__} without a cache, expected one "
+        f"named {' or '.join(_CACHE_NAMES)}. Decoding reads one token at a time and needs them."
+    )
+
+
+@cache
+def _cache_name(kind: type) -> str:
+    """Of a class of models: its forward's own name for the cache, else the newest name that transformers knows."""
+    from transformers.modeling_outputs import CausalLMOutputWithPast
+
+    for known in (inspect.signature(kind.forward).parameters, CausalLMOutputWithPast.__dataclass_fields__):
+        for name in _CACHE_NAMES:
+            if name in known:
+                return name
+    return _CACHE_NAMES[0]
