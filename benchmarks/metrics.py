@@ -1,6 +1,6 @@
 """How long scoring takes: 12,799 clips' worth of saved outputs on five wheels, against a plain loop in the same run.
 
-`python benchmarks/metrics.py [--json]` needs the reference data ($AFFECT_REFERENCE_DIR, else ../shared/reference) and
+`python benchmarks/metrics.py [--json]` needs the reference data, in the folder that $AFFECT_REFERENCE_DIR names, and
 the official taxonomy, either fetched (`affect-lightning taxonomy fetch`) or in the reference data.
 
 The clips are the nine sets with their real sizes (paper, Table 11). Sets without saved outputs borrow those of their
@@ -25,6 +25,8 @@ from datetime import datetime, timezone
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from reference_data import ReferenceMissingError, reference_folder  # benchmarks/reference_data.py beside this file
 
 from affect_lightning.metrics import Taxonomy, hit_rate, parse_labels, sentiment_waf, set_f_score, taxonomy_by_name
 from affect_lightning.metrics.taxonomy_choice import _loaded
@@ -61,10 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument("--repeats", type=int, default=7, help="runs of each measurement (default: 7, our choice)")
     options = parser.parse_args(arguments)
-    named = os.environ.get("AFFECT_REFERENCE_DIR")
-    reference = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "reference"
-    if not reference.is_dir():
-        print(f"The reference data is not in {reference}; set AFFECT_REFERENCE_DIR.", file=sys.stderr)
+    try:
+        reference = reference_folder()
+    except ReferenceMissingError as error:
+        print(error, file=sys.stderr)
         return 2
     record = measure(reference, options.repeats)
     print(json.dumps(record) if options.json else "\n".join(f"{key:32} {value}" for key, value in record.items()))

@@ -51,14 +51,14 @@ def write_linked_set(folder: Path, clips: int) -> Path:
 
 def peak_bytes(process: int | str) -> int:
     """Most memory that a process ever held."""
-    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+    for line in Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines():
         if line.startswith("VmHWM"):
             return int(line.split()[1]) * 1024
     return 0
 
 
 def children() -> list[int]:
-    listed = [path.read_text() for path in Path("/proc/self/task").glob("*/children")]
+    listed = [path.read_text(encoding="utf-8") for path in Path("/proc/self/task").glob("*/children")]
     return [int(number) for text in listed for number in text.split()]
 
 
@@ -90,7 +90,9 @@ def memory(counts: list[int], workers: int) -> list[dict[str, int]]:
         with tempfile.TemporaryDirectory() as name:
             folder = write_linked_set(Path(name) / "set", count)
             words = [sys.executable, __file__, "one", "--folder", str(folder), "--workers", str(workers)]
-            rows.append(json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout))
+            rows.append(
+                json.loads(subprocess.run(words, check=True, capture_output=True, text=True, encoding="utf-8").stdout)
+            )
     return rows
 
 

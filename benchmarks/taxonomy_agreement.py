@@ -1,15 +1,14 @@
 """Where the built-in taxonomy and the official one disagree on the reference outputs: figures of docs/taxonomy.md.
 
-`python benchmarks/taxonomy_agreement.py [--json] [--words 25]` needs the reference data ($AFFECT_REFERENCE_DIR, else
-../shared/reference). It counts label occurrences in the saved outputs of AffectGPT and of the five baselines: one label
-in one clip of one checkpoint is one occurrence on each of the five wheels.
+`python benchmarks/taxonomy_agreement.py [--json] [--words 25]` needs the reference data, in the folder that
+$AFFECT_REFERENCE_DIR names. It counts label occurrences in the saved outputs of AffectGPT and of the five baselines: one
+label in one clip of one checkpoint is one occurrence on each of the five wheels.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics import read_table, read_truth  # benchmarks/metrics.py beside this file
+from reference_data import ReferenceMissingError, reference_folder
 
 from affect_lightning.metrics import Taxonomy, hit_rate, parse_labels, set_f_score
 from affect_lightning.safe_npz import read_npz
@@ -28,10 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument("--words", type=int, default=25, help="disagreeing words to list (default: 25)")
     options = parser.parse_args(arguments)
-    named = os.environ.get("AFFECT_REFERENCE_DIR")
-    reference = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "reference"
-    if not reference.is_dir():
-        print(f"The reference data is not in {reference}; set AFFECT_REFERENCE_DIR.", file=sys.stderr)
+    try:
+        reference = reference_folder()
+    except ReferenceMissingError as error:
+        print(error, file=sys.stderr)
         return 2
     official = Taxonomy.from_official(reference / "emotion_wheel")
     record = agreement(count_labels(reference), official, options.words)

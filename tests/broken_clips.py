@@ -204,7 +204,7 @@ class Payload:
 
 
 def _leave_mark(path: str, text: str) -> None:
-    Path(path).write_text(text)
+    Path(path).write_text(text, encoding="utf-8")
 
 
 def _pickled_faces(path: Path) -> None:

@@ -6,11 +6,13 @@ import atexit
 import gc
 import multiprocessing
 import os
+import runpy
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from affect_lightning.user_cache import keep_libraries_out_of_a_home_that_cannot_be_written
 from grounds import report_ground, set_warning_filters
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -23,6 +25,10 @@ atexit.register(_cache.cleanup)
 for _unpacked in _users.glob("smollm2-135m-*"):
     Path(_cache.name, _unpacked.name).symlink_to(_unpacked.resolve())
 os.environ["AFFECT_LIGHTNING_CACHE"] = _cache.name
+keep_libraries_out_of_a_home_that_cannot_be_written()
+
+# The processor does not decide what is tested: 32 bits, except where a test asks for bf16 (docs/training.md).
+os.environ.setdefault("AFFECT_CPU_BF16", "off")
 
 # Processes of the method `forkserver` begin as copies of one that has imported all this: not one import each.
 multiprocessing.set_forkserver_preload(
@@ -54,6 +60,8 @@ LONG_FILES = (
 def pytest_configure(config: pytest.Config) -> None:
     """Warnings are errors on the locked ground only."""
     set_warning_filters(config)
+    # Tests read with two workers also where a single processor may be used; torch then advises against it.
+    config.addinivalue_line("filterwarnings", "ignore:This DataLoader will create:UserWarning")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -81,20 +89,16 @@ def pytest_unconfigure() -> None:
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-def reference_folder() -> Path | None:
-    """The folder of reference data, or None where it is absent."""
-    named = os.environ.get("AFFECT_REFERENCE_DIR")
-    folder = Path(named) if named else REPOSITORY.parent / "shared" / "reference"
-    return folder if folder.is_dir() else None
-
-
 @pytest.fixture
 def reference() -> Path:
-    """The folder of reference data; skips the test where it is absent."""
-    folder = reference_folder()
-    if folder is None:
-        pytest.skip("reference data absent: set AFFECT_REFERENCE_DIR or put it at ../shared/reference")
-    return folder
+    """The folder of reference data. Where it is absent the test is skipped, with AFFECT_REQUIRE_REFERENCE=1 it fails."""
+    found = runpy.run_path(str(REPOSITORY / "benchmarks" / "reference_data.py"))  # the one place that looks for it
+    try:
+        return found["reference_folder"]()
+    except found["ReferenceMissingError"] as error:
+        if os.environ.get("AFFECT_REQUIRE_REFERENCE") == "1":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
 
 
 @pytest.fixture

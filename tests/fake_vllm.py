@@ -157,7 +157,7 @@ def install(monkeypatch: pytest.MonkeyPatch, folder: Path, version: str = "0.33.
     """
     metadata = folder / f"vllm-{version}.dist-info" / "METADATA"
     metadata.parent.mkdir(parents=True)
-    metadata.write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}\n")
+    metadata.write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(folder))
     names = ("vllm", "vllm.exceptions", "vllm.lora", "vllm.lora.request")
     package, exceptions, _, request = modules = tuple(map(ModuleType, names))

@@ -9,6 +9,7 @@ docs/versions.md says why there are three.
 
 from __future__ import annotations
 
+import configparser
 import os
 import re
 from collections import Counter
@@ -31,6 +32,17 @@ def requirements_of(path: Path) -> list[Requirement]:
     """The requirements that a lock lists, without their hashes."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return [Requirement(re.split(r"\s+(?:\\|--hash)", line)[0]) for line in lines if line and line[0] not in "# \t"]
+
+
+def declared_requirements() -> dict[str, list[Requirement]]:
+    """What setup.cfg asks for, by section: `install_requires` and each extra."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(REQUIREMENTS.parent / "setup.cfg", encoding="utf-8")
+    texts = {"install_requires": parser["options"]["install_requires"], **parser["options.extras_require"]}
+    return {
+        section: [Requirement(line) for line in text.splitlines() if line.strip() and not line.startswith("#")]
+        for section, text in texts.items()
+    }
 
 
 def locked_versions(path: Path | None = None, python: str | None = None) -> dict[str, str]:

@@ -36,28 +36,33 @@ def dangerous(piece: str) -> str:
 
 @dataclass(frozen=True)
 class SlowChecker:
-    """Notes each clip that it checks."""
+    """Notes each clip that it checks; once the journal has `halt` lines it waits to be killed, or for its parent's end."""
 
     log: Path
+    halt: int
+    parent: int
 
     def __call__(self, record: ClipRecord) -> ClipCheck:
         with self.log.open("a", encoding="utf-8") as stream:
             stream.write(record.name + "\n")
         time.sleep(0.02)
+        journal = self.log.with_name("journal.jsonl")
+        while os.getppid() == self.parent and journal.is_file() and journal.read_bytes().count(b"\n") >= self.halt:
+            time.sleep(0.02)
         return ClipCheck(record.name, record.corpus, "video" if record.name.endswith("7") else "", "broken")
 
 
-def main(folder: Path, count: int) -> None:
-    """Check `count` clips, with a journal in `folder`."""
+def main(folder: Path, count: int, halt: int) -> None:
+    """Check `count` clips, with a journal in `folder`; `halt` more than `count` for going through."""
     from affect_lightning.data.inspection.journal import Journal
     from affect_lightning.data.inspection.media import Checking, check_clips
 
     clips = [ClipRecord(f"clip{number:03}", "made", video=folder / f"clip{number:03}.mp4") for number in range(count)]
-    checking = Checking(SlowChecker(folder / "checked.log"), "settings", 2, 60.0)  # type: ignore[arg-type]
+    checking = Checking(SlowChecker(folder / "checked.log", halt, os.getpid()), "settings", 2, 600.0)  # type: ignore[arg-type]
     with Journal(folder / "journal.jsonl") as journal:
         checks = check_clips(clips, checking, journal)
-    (folder / "done.txt").write_text("\n".join(f"{check.name} {check.stage}" for check in checks))
+    (folder / "done.txt").write_text("\n".join(f"{check.name} {check.stage}" for check in checks), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

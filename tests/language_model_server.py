@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from patience import LONGEST
 
 # What to answer: the model's words, or an action on the handler. Gets the prompt and its number of earlier requests.
 Behaviour = Callable[[str, int], "str | Callable[[BaseHTTPRequestHandler], None]"]
@@ -83,9 +84,13 @@ def refuse(status: int, body: str = "no", **headers: str) -> Callable[[BaseHTTPR
     return lambda handler: send(handler, status, body, **headers)
 
 
-def sleep(seconds: float) -> Callable[[BaseHTTPRequestHandler], None]:
-    """Say nothing for so long, then hang up."""
-    return lambda handler: time.sleep(seconds)
+def silent_until(told: threading.Event) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Say nothing until then, and hang up."""
+
+    def keep_silent(handler: BaseHTTPRequestHandler) -> None:
+        told.wait(LONGEST)
+
+    return keep_silent
 
 
 def hang_up(handler: BaseHTTPRequestHandler) -> None:

@@ -21,7 +21,7 @@ LABEL_FILES = {"mer2023": ("mer2023-dataset-process/label-6way.npz", "test1_corp
 
 
 class PlainTaxonomy:
-    """The official tables in dicts, by the words of PAPER.md."""
+    """The official tables in dicts, by the rules of the authors' released metric (paper, Section 4)."""
 
     def __init__(self, folder: Path) -> None:
         import openpyxl
@@ -116,7 +116,7 @@ def plain_sentiment(predictions: list[str], truths: list[float]) -> tuple[float,
 @cache
 def expected(reference: Path) -> dict[str, Any]:
     """Figures of the authors' own metric."""
-    return json.loads((reference / "expected.json").read_text())
+    return json.loads((reference / "expected.json").read_text(encoding="utf-8"))
 
 
 def official_truth(reference: Path, key: str) -> dict[str, Any]:

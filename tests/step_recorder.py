@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class StepRecorder(Callback):
-    """A JSON line a step in `folder`: number, loss to the last bit, clips, questions asked by their responses."""
+    """A JSON line a step in `folder`: number, loss to the last bit, clips, questions asked by their responses.
+
+    At the step that a file `halt` in the folder names it waits to be killed.
+    """
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
@@ -36,10 +40,13 @@ class StepRecorder(Callback):
             "norm": float(trainer.callback_metrics["train/gradient_norm"]) if stepped else None,
             "rate": trainer.optimizers[0].param_groups[0]["lr"],
         }
-        with (self.folder / f"steps-{trainer.global_rank}.jsonl").open("a") as file:
+        with (self.folder / f"steps-{trainer.global_rank}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
             file.flush()
             os.fsync(file.fileno())
+        parent, halt = os.getppid(), self.folder / "halt"
+        while halt.exists() and trainer.global_step >= int(halt.read_text(encoding="utf-8")) and os.getppid() == parent:
+            time.sleep(0.02)  # until it is killed
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the statistics of the features as this process has them."""
@@ -74,5 +81,5 @@ def recorded(folder: Path, rank: int = 0) -> list[dict[str, Any]]:
     path = folder / f"steps-{rank}.jsonl"
     if not path.exists():
         return []
-    lines = path.read_text().splitlines(keepends=True)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("\n")]

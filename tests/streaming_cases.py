@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from affect_lightning.data.streaming.packed_source import PackedSource
 from affect_lightning.plugin_loading import build_part
 from clip_making import tone, write_clip, write_wav
 from model_cases import stream_values
+from patience import LONGEST
 
 OPTIONS = ReadingOptions(frozenset({"audio", "face", "frame"}), frame_count=3, crop_size=16)
 
@@ -70,11 +72,17 @@ def tiny_records(count: int) -> list[ClipRecord]:
     return [ClipRecord(f"clip{index:06}", "made", labels=("happy",), subtitle_english="w") for index in range(count)]
 
 
-def pack_tiny(folder: Path, count: int) -> None:
-    """Many shards of a few clips; runs in a process that is killed."""
+def pack_tiny(folder: Path, count: int, halt: int | None = None) -> None:
+    """Many shards of a few clips; in a process that is killed it waits for that at the clip `halt`."""
+    from affect_lightning.data.streaming.packed_items import Payload, media_parts
     from affect_lightning.data.streaming.packing import pack_clips
 
-    pack_clips(tiny_records(count), folder, shard_bytes=1000)
+    def parts(position: int, clip: ClipRecord) -> Any:
+        while position == halt:
+            time.sleep(LONGEST)
+        return media_parts(position, clip)
+
+    pack_clips(tiny_records(count), folder, payload=Payload("media", parts), shard_bytes=1000)
 
 
 def open_first_clip(place: str, cache: Path, environment: dict[str, str]) -> None:

@@ -133,7 +133,7 @@ def in_lightning(test: Callable[..., None]) -> Callable[..., None]:
 @pytest.mark.usefixtures("one_word_extractor")
 def test_the_callback_scores_a_test(tmp_path: Path) -> None:
     corpus_file = tmp_path / "corpus.json"
-    corpus_file.write_text(json.dumps({"bounds": BOUNDS}))
+    corpus_file.write_text(json.dumps({"bounds": BOUNDS}), encoding="utf-8")
     benchmark = BenchmarkCallback(examples=2, corpus_file=str(corpus_file))
     trainer = make_trainer(tmp_path, benchmark)
     loaders = [
@@ -201,7 +201,7 @@ class Clips(LightningDataModule):
 @in_lightning
 @pytest.mark.usefixtures("one_word_extractor")
 def test_bounds_quarantine_and_losses_are_found_by_themselves(tmp_path: Path) -> None:
-    (tmp_path / "corpus.json").write_text(json.dumps({"bounds": BOUNDS}))
+    (tmp_path / "corpus.json").write_text(json.dumps({"bounds": BOUNDS}), encoding="utf-8")
     training, checkpoint = tmp_path / "fit", tmp_path / "fit" / "checkpoints" / "last.ckpt"
     with SummaryWriter(str(training)) as writer:
         writer.add_scalar("train/loss", 2.0, 1)

@@ -25,7 +25,7 @@ def test_there_are_enough() -> None:
     assert sum(kind.outcome == "bad" for kind in KINDS) >= 40
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("workers", [0, 2])
 def test_every_broken_file_ends_in_quarantine(broken_set: Path, tmp_path: Path, workers: int) -> None:
     module = ClipDataModule(

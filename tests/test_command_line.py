@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -15,12 +16,25 @@ from affect_lightning.errors import ConfigurationError, PluginError
 
 def program(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "affect_lightning", *words], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "affect_lightning", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
     )
 
 
 @pytest.mark.parametrize(
-    "words", [("--help",), ("--version",), ("plugins",), ("plugins", "--json"), ("fit", "--model.pre_fusion.help")]
+    "words",
+    [
+        ("--help",),
+        ("--version",),
+        ("plugins",),
+        ("plugins", "--json"),
+        ("experiments",),
+        ("experiments", "--json"),
+        ("fit", "--model.pre_fusion.help"),
+    ],
 )
 def test_quick_commands_need_no_torch(words: tuple[str, ...]) -> None:
     code = (
@@ -29,7 +43,7 @@ def test_quick_commands_need_no_torch(words: tuple[str, ...]) -> None:
         "heavy = {'torch', 'lightning', 'transformers', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy\nraise SystemExit(code)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, encoding="utf-8")
     assert done.returncode == 0, done.stderr
 
 
@@ -39,7 +53,7 @@ def test_a_plugin_s_options_are_shown_without_lightning() -> None:
         "code = main(['fit', '--model.pre_fusion.help', 'qformer'])\n"
         "assert 'lightning' not in sys.modules\nraise SystemExit(code)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     assert "--model.pre_fusion.OPTION VALUE" in done.stdout
 
@@ -48,6 +62,26 @@ def test_help_lists_every_command() -> None:
     done = program("--help")
     assert done.returncode == 0
     assert all(name in done.stdout for name in COMMANDS)
+
+
+SPEAKING = r"""
+import json, sys, types
+from affect_lightning.command_line.program import main
+command = types.SimpleNamespace(run=lambda words: print(json.dumps({"response": "\u4f60\u597d"}, ensure_ascii=False)))
+sys.modules["affect_lightning.command_line.plugins_command"] = command
+raise SystemExit(main(["plugins"]))
+"""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_words_of_any_language_are_printed(encoding: str) -> None:
+    """Locale C with Python's UTF-8 mode off, or another encoding for the streams: no word ends the program."""
+    locale = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    environment = {**os.environ, **(locale if encoding == "ascii" else {"PYTHONIOENCODING": encoding})}
+    done = subprocess.run([sys.executable, "-c", SPEAKING], capture_output=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    text = done.stdout.decode("latin-1" if encoding == "latin-1" else "utf-8")
+    assert json.loads(text) == {"response": "你好"}
 
 
 def test_unknown_command_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,8 +37,7 @@ def _installed(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fixture
     words = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
     done = subprocess.run(
         [sys.executable, *words, "--target", str(folder / "site"), str(folder / "source")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True, text=True, check=False,encoding="utf-8")  # fmt: skip
     assert done.returncode == 0, done.stderr
     sys.path.append(str(folder / "site"))
     sys.path_importer_cache.clear()

@@ -153,7 +153,7 @@ def test_bad_clips_are_named(corpus: Path, tmp_path: Path) -> None:
     module.setup("fit")
     assert sum(len(batch) for batch in module.train_dataloader()) == 5
     assert [clip.name for clip in module.bad_clips] == ["sample_003"]
-    assert json.loads((tmp_path / "quarantine.jsonl").read_text())["stage"] == "video"
+    assert json.loads((tmp_path / "quarantine.jsonl").read_text(encoding="utf-8"))["stage"] == "video"
     assert module.counts()["train"]["quarantined"] == 1
 
 
@@ -217,9 +217,19 @@ def test_importing_data_is_light() -> None:
     code = (
         "import sys, affect_lightning.data; print([m for m in ('lightning', 'av', 'cv2', 'torch') if m in sys.modules])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8"
+        ).stdout
+        == "[]\n"
+    )
     code = (
         "import sys, affect_lightning.data.dataset, affect_lightning.data.collation; "
         "print([m for m in ('lightning', 'transformers', 'torchvision') if m in sys.modules])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8"
+        ).stdout
+        == "[]\n"
+    )

@@ -166,7 +166,7 @@ def broken_video(kind: str, folder: Path) -> Path:
     elif kind == "loop":
         path.symlink_to(path)
     elif kind == "playlist":
-        path.write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n")
+        path.write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n", encoding="utf-8")
     elif kind != "missing":
         whole = write_clip(folder / "whole.mp4", container_options={"movflags": "faststart"}).read_bytes()
         late_index = write_clip(folder / "late.mp4").read_bytes()

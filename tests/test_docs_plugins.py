@@ -61,11 +61,11 @@ def environment(tmp_path: Path, repository: Path, corpus: Path) -> dict[str, str
     command = home / "bin" / "affect-lightning"
     command.write_text(f'#!/bin/sh\nexec "{home}/bin/python" -m affect_lightning "$@"\n', encoding="utf-8")
     command.chmod(0o755)
-    experiments = tmp_path / "work" / "experiments"
-    experiments.mkdir(parents=True)
+    work = tmp_path / "work"
+    work.mkdir()
     tiny = (repository / "tests" / "tiny.yaml").read_text(encoding="utf-8").replace("max_steps: 4", "max_steps: 2")
-    (tmp_path / "work" / "sandbox-data").symlink_to(corpus, target_is_directory=True)
-    (experiments / "sandbox.yaml").write_text(tiny.replace("sandbox-data", str(corpus)), encoding="utf-8")
+    (work / "sandbox-data").symlink_to(corpus, target_is_directory=True)
+    (work / "sandbox").write_text(tiny.replace("sandbox-data", str(corpus)), encoding="utf-8")
     path = os.pathsep.join([str(home / "bin"), os.environ["PATH"]])
     return {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "VIRTUAL_ENV": str(home), "COLUMNS": "200"}
 
@@ -93,7 +93,14 @@ def test_following_the_page(
                 package = place if (place / "pyproject.toml").is_file() else package
                 continue
             done = subprocess.run(
-                command, shell=True, cwd=place, env=environment, capture_output=True, text=True, check=False
+                command,
+                shell=True,
+                cwd=place,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                encoding="utf-8",
             )
             failing = block.note == "exit=1" and "plugins check" in command
             assert done.returncode == int(failing), f"{command}\n{done.stdout}\n{done.stderr}"
@@ -103,8 +110,7 @@ def test_following_the_page(
                 assert any(one.startswith(wanted) for one in printed), f"{command}\n{wanted}\n{done.stdout}"
     done = subprocess.run(
         ["python", "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=package, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=package, env=environment, capture_output=True, text=True, check=False,encoding="utf-8")  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{sum(len(CHECKS[group]) for group in groups) + own} passed" in done.stdout
     assert list(tmp_path.rglob("last.ckpt"))

@@ -245,7 +245,8 @@ def test_a_configuration_says_what_is_checked(
     config = tmp_path / "experiment.yaml"
     config.write_text(
         f"model: {{inputs: [text]}}\ndata: {{train_root: {root}, benchmark_root: {root}, test_sets: [mer2024]}}\n"
-        "benchmark: {taxonomy: builtin}\n"
+        "benchmark: {taxonomy: builtin}\n",
+        encoding="utf-8",
     )
     (root / TRAINING / "video" / "sample_00.mp4").unlink()
     code, out, _ = doctor(capsys, "--config", config, "--json")
@@ -266,7 +267,7 @@ def test_a_configuration_says_what_is_checked(
         (("--data", "EMPTY", "--workers", "0"), "--workers must be at least 1"),
         (("--data", "EMPTY", "--min-seconds", "9", "--max-seconds", "3"), "--min-seconds must be at least 0 and below"),
         (("--data", "EMPTY", "--allow", "nonsense"), "invalid choice: 'nonsense'"),
-        (("--config", "/nowhere.yaml"), "The configuration /nowhere.yaml cannot be read"),
+        (("--config", "/nowhere.yaml"), "There is no file '/nowhere.yaml' and no experiment of that name"),
         (("--config", "LIST"), "has no data section"),
         (("--config", "ODD"), "The data section of .* is wrong: .*'no_such_option'"),
         (("--config", "BARE"), "names no folder: set data.train_root"),
@@ -277,7 +278,7 @@ def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tup
 
     texts = {"LIST": "- a\n", "ODD": "data: {no_such_option: 1}\n", "BARE": "data: {}\n"}
     for name, text in texts.items():
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text, encoding="utf-8")
     given = [str(tmp_path / word) if word in texts else str(tmp_path) if word == "EMPTY" else word for word in words]
     (tmp_path / "empty").mkdir()
     given = [str(tmp_path / "empty") if word == str(tmp_path) else word for word in given]

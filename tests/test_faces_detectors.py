@@ -182,7 +182,7 @@ def test_other_graphs_are_refused(tmp_path: Path, kind: str, attributes: dict[st
 @needs_centerface
 def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "text.onnx"
-    path.write_text("no graph at all")
+    path.write_text("no graph at all", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="text.onnx"):
         OnnxModule(path)
     ok = write_graph(tmp_path / "relu.onnx", "Relu")

@@ -92,7 +92,7 @@ def holds(found: FaceBox | None, true: list[float]) -> bool:
 
 @needs_centerface
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_speaker_of_planted_two_face_clips(tmp_path: Path) -> None:
     """The generator's truth is read here only; sizes overlap by design: by size alone 92 to 93% would be right."""
     from affect_lightning.sandbox.generation import generate_sandbox

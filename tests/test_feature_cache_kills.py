@@ -12,11 +12,11 @@ import pytest
 from affect_lightning.command_line.program import main
 from clip_making import write_clip, write_training_set
 from feature_cache_cases import all_entries, words
+from patience import LONGEST
 from training_runs import Run
 
 KILLS = int(os.environ.get("AFFECT_CACHE_KILLS", "2"))  # 20 take minutes
 CLIPS = 6 * KILLS
-LONGEST_WAIT = 600.0  # seconds until a batch; only a hanging program takes so long
 
 
 def written(folder: Path) -> int:
@@ -28,7 +28,7 @@ def kill_in_the_middle(command: list[str], log: Path, folder: Path, draw: random
     """Run, kill some moments after the first or a later batch; whether it was still running then."""
     before = written(folder)
     run = Run(command, log)
-    end = time.monotonic() + LONGEST_WAIT
+    end = time.monotonic() + LONGEST
     for _ in range(draw.randint(1, 2)):  # so many changes of the files; then some moments more
         while written(folder) == before and run.process.is_alive():
             assert time.monotonic() < end, "nothing was written"

@@ -188,7 +188,7 @@ def test_weights_files_are_compared_by_content(tmp_path: Path) -> None:
 
 def test_a_folder_of_weights_has_one_identity(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "model" / "config.json").write_text("{}", encoding="utf-8")
     before = file_facts(tmp_path / "model")
     assert file_facts(tmp_path / "model", [before]) is before
     (tmp_path / "model" / "weights.bin").write_bytes(b"1")

@@ -148,12 +148,12 @@ def test_damage_is_refused(tmp_path: Path) -> None:
 def test_a_foreign_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="missing or damaged"):
         read_manifest(tmp_path)
-    (tmp_path / "cache.json").write_text('{"format": "something", "format_version": 3}')
+    (tmp_path / "cache.json").write_text('{"format": "something", "format_version": 3}', encoding="utf-8")
     with pytest.raises(DataError, match="'something' version 3; expected 'affect-lightning features' version 1"):
         read_manifest(tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(DataError, match=r"cannot be written.*data\.feature_folder"):
         make_manifest(SMALL_WIDTHS).write(tmp_path / "file" / "cache")

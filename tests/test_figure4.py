@@ -127,6 +127,6 @@ def test_fit_as_a_user_starts_it(folders: dict[str, Path], corpus: Path, tmp_pat
     for way, make in (("yaml", by_yaml), ("words", by_words)):
         words = fit_words(make("siglip", "wavlm", "qformer", folders), corpus, tmp_path / way)
         program = [sys.executable, "-m", "affect_lightning", "fit", *words]
-        done = subprocess.run(program, capture_output=True, text=True, check=False, cwd=REPOSITORY)
+        done = subprocess.run(program, capture_output=True, text=True, check=False, cwd=REPOSITORY, encoding="utf-8")
         assert done.returncode == 0, done.stderr
         assert list((tmp_path / way).rglob("last.ckpt"))

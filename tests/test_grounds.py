@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import hashlib
 import os
 import re
@@ -38,12 +37,8 @@ def test_a_lock_names_one_version_of_each_package_with_its_hashes(name: str) -> 
 
 def declared(extras: tuple[str, ...]) -> list[Requirement]:
     """What setup.cfg asks for: always, and with these extras."""
-    parser = configparser.ConfigParser(interpolation=None)
-    parser.read(grounds.REQUIREMENTS.parent / "setup.cfg", encoding="utf-8")
-    texts = parser["options"]["install_requires"].split("\n")
-    for extra in extras:
-        texts += parser["options.extras_require"][extra].split("\n")
-    return [Requirement(text) for text in texts if text.strip() and not text.strip().startswith("#")]
+    sections = grounds.declared_requirements()
+    return [one for name in ("install_requires", *extras) for one in sections[name]]
 
 
 def active(requirement: Requirement, python: str) -> bool:
@@ -84,13 +79,6 @@ def test_the_lowest_ground_has_each_declared_floor_itself(python: str) -> None:
     assert not above, "the lowest version is not the floor: raise the floor in setup.cfg, or run `make lock`"
 
 
-def test_every_requirement_has_a_floor() -> None:
-    parser = configparser.ConfigParser(interpolation=None)
-    parser.read(grounds.REQUIREMENTS.parent / "setup.cfg", encoding="utf-8")
-    everything = declared(tuple(parser["options.extras_require"]))
-    assert [str(one) for one in everything if not re.search(r">=|==", str(one.specifier))] == []
-
-
 def test_the_smaller_lock_is_part_of_the_larger() -> None:
     for python in PYTHONS:
         smaller = grounds.locked_versions(grounds.REQUIREMENTS / "locked.txt", python)
@@ -116,6 +104,7 @@ def makefile_value(name: str) -> str:
         input=show,
         capture_output=True,
         text=True,
+        encoding="utf-8",
         check=True,
     )
     return done.stdout.strip()
@@ -126,7 +115,7 @@ def test_a_target_installs_from_locks_and_looks_nothing_up(target: str, tmp_path
     fresh = [f"{name}={tmp_path / name}" for name in ("VENV", "VENV_LOWEST")]
     done = subprocess.run(
         ["make", "--no-print-directory", "-n", target, *fresh],
-        cwd=grounds.REQUIREMENTS.parent, capture_output=True, text=True, check=True,
+        cwd=grounds.REQUIREMENTS.parent, capture_output=True, text=True, encoding="utf-8", check=True,
     )  # fmt: skip
     installs = [line for line in done.stdout.splitlines() if "pip install" in line]
     assert len(installs) >= 3
@@ -200,7 +189,7 @@ def installed(registry: Path, site: Path, *arguments: str) -> Path:
 def run_suite(registry: Path, site: Path, ground: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", ".", "suite"],
-        cwd=registry, capture_output=True, text=True, check=False,
+        cwd=registry, capture_output=True, text=True, encoding="utf-8", check=False,
         env=os.environ | {"AFFECT_GROUND": ground, "PYTHONPATH": os.pathsep.join([str(site), str(Path(__file__).parent)])},
     )  # fmt: skip
 

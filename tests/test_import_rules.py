@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import ast
-import configparser
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-SOURCES = {"affect_lightning": ROOT / "src", "affect_lightning_plugins": ROOT / "plugins"}
-CORE, PLUGINS = SOURCES
+from source_imports import (
+    CORE,
+    PLACED,
+    PLUGINS,
+    ROOT,
+    SOURCES,
+    imported_modules,
+    module_files,
+    package_files,
+    packaging,
+)
+
 FORBIDDEN_FOLDERS = {"utils", "common", "helpers", "misc"}
-FOR_EVERYBODY = (f"{CORE}.errors", f"{CORE}.safe_npz")
+FOR_EVERYBODY = (f"{CORE}.errors", f"{CORE}.processors", f"{CORE}.safe_npz", f"{CORE}.user_cache")
 
 
 @dataclass(frozen=True)
@@ -57,41 +63,18 @@ RULES = {
     f"{CORE}.testing": Rule(core("contracts", "plugin_loading", "prompting", "model")),
     f"{CORE}.command_line": Rule((CORE,)),
     f"{CORE}.errors": Rule(libraries=frozenset()),
+    f"{CORE}.processors": Rule(libraries=frozenset()),
+    f"{CORE}.user_cache": Rule(libraries=frozenset()),
     f"{CORE}.safe_npz": Rule(libraries=frozenset({"numpy"})),
     f"{CORE}.__main__": Rule(core("command_line")),
     f"{PLUGINS}.label_extractors": Rule((*core("contracts", "metrics", "prompting"), f"{PLUGINS}.language_models")),
-    PLUGINS: Rule((*core("contracts"), f"{PLUGINS}.pretrained_models")),
+    PLUGINS: Rule((*core("contracts"), f"{PLUGINS}.pretrained_models", f"{PLUGINS}.transformers_versions")),
     CORE: Rule(libraries=frozenset()),
 }
 
 
-def module_files() -> Iterator[tuple[str, Path]]:
-    """Every module of ours by name."""
-    for package, folder in SOURCES.items():
-        for path in sorted((folder / package).rglob("*.py")):
-            parts = path.relative_to(folder).with_suffix("").parts
-            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
-
-
 def is_within(module: str, parent: str) -> bool:
     return module == parent or module.startswith(parent + ".")
-
-
-def imported_modules(source: str, module: str, is_package: bool) -> Iterator[str]:
-    """Everything that a source imports, at any depth and under any condition, with relative names resolved.
-
-    `from a import b` counts as `a.b` where `a` is ours: b may be a module.
-    """
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                parents = module.split(".")[: None if is_package and node.level == 1 else is_package - node.level]
-                base = ".".join([*parents, base]).rstrip(".")
-            ours = base.split(".")[0] in SOURCES
-            yield from ((f"{base}.{alias.name}" for alias in node.names) if ours else [base])
 
 
 def rule_of(module: str) -> tuple[str, Rule]:
@@ -180,35 +163,34 @@ def test_what_is_allowed_is_not_found(module: str, source: str) -> None:
 # --- packaging ---
 
 
-def packaging() -> configparser.ConfigParser:
-    parser = configparser.ConfigParser(interpolation=None)
-    parser.read(ROOT / "setup.cfg", encoding="utf-8")
-    return parser
-
-
 def test_every_folder_with_modules_is_packaged() -> None:
     listed = packaging()["options"]["packages"].split()
-    folders = {
-        ".".join(path.parent.relative_to(folder).parts)
-        for package, folder in SOURCES.items()
-        for path in (folder / package).rglob("*.py")
-    }
+    folders = {package for package, path in package_files() if path.suffix == ".py"}
     assert sorted(folders - set(listed)) == [], "add these to `packages` in setup.cfg"
     assert sorted(set(listed) - folders) == [], "setup.cfg lists folders that do not exist"
     assert len(listed) == len(set(listed))
 
 
+def test_packages_are_looked_for_where_setup_cfg_says() -> None:
+    lines = packaging()["options"]["package_dir"].strip().splitlines()
+    placed = {package.strip(): ROOT / folder.strip() for package, folder in (line.split("=") for line in lines)}
+    assert placed == {**{package: folder / package for package, folder in SOURCES.items()}, **PLACED}
+
+
+def packaged_patterns(package: str) -> list[str]:
+    """Patterns of the files beside the modules that setup.cfg takes along for a package."""
+    section = packaging()["options.package_data"]
+    return f"{section['*']}, {section.get(package, '')}".replace(",", " ").split()
+
+
 def test_every_file_beside_the_modules_is_packaged() -> None:
-    patterns = packaging()["options.package_data"]["*"].replace(",", " ").split()
     left_out = [
         str(path.relative_to(ROOT))
-        for package, folder in SOURCES.items()
-        for path in (folder / package).rglob("*")
-        if path.is_file()
-        and path.suffix not in (".py", ".pyc")
-        and not any(fnmatch(path.name, one) for one in patterns)
+        for package, path in package_files()
+        if path.suffix != ".py" and not any(fnmatch(path.name, one) for one in packaged_patterns(package))
     ]
     assert not left_out, "add a pattern to [options.package_data] in setup.cfg"
+    assert packaged_patterns(f"{CORE}.experiments")[-1] == "*.yaml"
 
 
 def test_every_entry_point_names_a_class_that_exists() -> None:
@@ -238,7 +220,9 @@ def loaded_by(program: str, after: str = "pass") -> set[str]:
     """Names of the modules that a program loads beyond those of the one before it, in a fresh interpreter."""
     lines = ["import json, sys", after, "before = set(sys.modules)", program]
     lines.append("print(json.dumps(sorted(set(sys.modules) - before)))")
-    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
 

@@ -182,7 +182,7 @@ def test_another_family_s_folder_is_refused(folders: dict[str, Path]) -> None:
 
 
 def test_code_of_a_model_s_own_is_never_run(folders: dict[str, Path], tmp_path: Path) -> None:
-    (tmp_path / "modeling_baichuan.py").write_text("raise SystemExit('this ran')\n")
+    (tmp_path / "modeling_baichuan.py").write_text("raise SystemExit('this ran')\n", encoding="utf-8")
     (tmp_path / "config.json").write_text(
         json.dumps(
             {
@@ -193,7 +193,8 @@ def test_code_of_a_model_s_own_is_never_run(folders: dict[str, Path], tmp_path: 
                     "AutoModelForCausalLM": "modeling_baichuan.BaichuanForCausalLM",
                 },
             }
-        )
+        ),
+        encoding="utf-8",
     )
     with pytest.raises(ConfigurationError, match=r"needs Python code .*\(Baichuan2 does\).* never run here"):
         build_part("language_models", {"name": "causal-lm", "model": str(tmp_path)})

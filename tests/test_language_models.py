@@ -303,11 +303,11 @@ def test_system_prompt_and_chat_template(saved):
 
 
 def test_partial_weights_are_refused_with_their_keys(saved, tmp_path):
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load, save_file
 
     folder = tmp_path / "partial"
     shutil.copytree(saved, folder)
-    weights = load_file(folder / "model.safetensors")
+    weights = load((folder / "model.safetensors").read_bytes())
     lost = next(name for name in weights if "q_proj" in name)
     weights["surplus.weight"] = weights.pop(lost)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
@@ -318,7 +318,7 @@ def test_partial_weights_are_refused_with_their_keys(saved, tmp_path):
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "hidden_size": 8}))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "hidden_size": 8}), encoding="utf-8")
     with pytest.raises(ConfigurationError, match="cannot be read"):
         build_part("language_models", {"name": "causal-lm", "model": str(tmp_path)})
 
@@ -359,7 +359,7 @@ def test_dequantised_folder_appears_complete_or_not_at_all(monkeypatch, tmp_path
     target = tmp_path / "cache" / "model"
 
     def full_disk(source, folder):
-        (folder / "half").write_text("written")
+        (folder / "half").write_text("written", encoding="utf-8")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(smollm2, "_write_dequantised", full_disk)
@@ -368,11 +368,11 @@ def test_dequantised_folder_appears_complete_or_not_at_all(monkeypatch, tmp_path
     assert not list(target.parent.iterdir())
 
     def another_process_is_first(source, folder):
-        (folder / "config.json").write_text("mine")
+        (folder / "config.json").write_text("mine", encoding="utf-8")
         target.mkdir()
-        (target / "config.json").write_text("theirs")
+        (target / "config.json").write_text("theirs", encoding="utf-8")
 
     monkeypatch.setattr(smollm2, "_write_dequantised", another_process_is_first)
     smollm2._dequantise(gguf, target)
     assert [path.name for path in target.parent.iterdir()] == ["model"]
-    assert (target / "config.json").read_text() == "theirs"
+    assert (target / "config.json").read_text(encoding="utf-8") == "theirs"

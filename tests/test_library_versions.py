@@ -10,7 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from affect_lightning.errors import ContractError
-from affect_lightning_plugins.transformers_versions import cache_argument, kept_cache
+from affect_lightning_plugins.transformers_versions import cache_argument, kept_cache, mismatched_names
 
 TINY = {
     "vocab_size": 23,
@@ -53,6 +53,11 @@ def test_the_cache_of_a_real_model_goes_back_and_forth(family: str) -> None:
         next_token = model(input_ids=ids[:, 2:], use_cache=True, **cache_argument(model, kept_cache(read)))
         whole = model(input_ids=ids)
     assert torch.allclose(next_token.logits[:, -1], whole.logits[:, -1], atol=1e-5)
+
+
+def test_weights_of_another_shape_are_named_in_both_forms_of_the_report() -> None:
+    assert mismatched_names({"mismatched_keys": ["layer.weight"]}) == ["layer.weight"]
+    assert mismatched_names({"mismatched_keys": [("layer.weight", (2, 3), (3, 3))]}) == ["layer.weight"]
 
 
 def test_both_names_are_read_and_none_is_refused() -> None:

@@ -15,6 +15,7 @@ from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import build_part
 from affect_lightning_plugins.language_models import liger
 from language_model_folders import save_tiny
+from patience import LONGEST
 from test_language_models import answered
 
 ROOT = Path(__file__).parent.parent
@@ -36,7 +37,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any
 
     metadata = tmp_path / "installed" / "liger_kernel-0.8.5.dist-info" / "METADATA"
     metadata.parent.mkdir(parents=True)
-    metadata.write_text("Metadata-Version: 2.1\nName: liger-kernel\nVersion: 0.8.5\n")
+    metadata.write_text("Metadata-Version: 2.1\nName: liger-kernel\nVersion: 0.8.5\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(metadata.parent.parent))
     names = ("liger_kernel", "liger_kernel.transformers", "liger_kernel.transformers.monkey_patch")
     for module in map(ModuleType, names):
@@ -99,6 +100,6 @@ def test_a_model_that_is_only_counted_needs_no_liger() -> None:
 @pytest.mark.slow
 def test_the_benchmark_says_what_it_lacks() -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "train_step.py"), "--with", "liger"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST, check=False, encoding="utf-8")
     assert done.returncode == 2
     assert "affect-lightning[liger]" in done.stderr

@@ -17,7 +17,7 @@ import torch
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.plugin_loading import build_part
 from affect_lightning_plugins.label_extractors import causal_lm
-from affect_lightning_plugins.label_extractors.answer_cache import AnswerCache, default_cache_folder
+from affect_lightning_plugins.label_extractors.answer_cache import AnswerCache
 from affect_lightning_plugins.label_extractors.causal_lm import CausalLMLabelExtractor
 from affect_lightning_plugins.label_extractors.model_revision import model_revision
 
@@ -132,8 +132,8 @@ def test_a_run_that_breaks_off_loses_one_batch(
 def test_another_model_prompt_or_setting_asks_anew(one_folder: Path, tmp_path: Path) -> None:
     other_model = tmp_path / "tiny"
     shutil.copytree(one_folder, other_model)
-    configuration = json.loads((other_model / "config.json").read_text())
-    (other_model / "config.json").write_text(json.dumps({**configuration, "rms_norm_eps": 1e-5}))
+    configuration = json.loads((other_model / "config.json").read_text(encoding="utf-8"))
+    (other_model / "config.json").write_text(json.dumps({**configuration, "rms_norm_eps": 1e-5}), encoding="utf-8")
     variants: list[tuple[Path, dict[str, Any]]] = [
         (one_folder, {}),
         (other_model, {}),
@@ -150,7 +150,7 @@ def test_another_model_prompt_or_setting_asks_anew(one_folder: Path, tmp_path: P
         assert len(list((tmp_path / "kept").glob("*.jsonl"))) == count
     # A copy of the same files is the same model.
     shutil.copytree(one_folder, tmp_path / "copy" / "tiny")
-    (tmp_path / "copy" / "tiny" / "README.md").write_text("a model")
+    (tmp_path / "copy" / "tiny" / "README.md").write_text("a model", encoding="utf-8")
     assert extractor(tmp_path / "copy" / "tiny", tmp_path).identity() in identities
 
 
@@ -241,10 +241,10 @@ def test_a_model_of_the_hub_is_known_by_its_commit(one_folder: Path, tmp_path: P
     stored = tmp_path / "hub" / "models--some--model"
     shutil.copytree(one_folder, stored / "snapshots" / commit)
     (stored / "refs").mkdir()
-    (stored / "refs" / "main").write_text(commit)
+    (stored / "refs" / "main").write_text(commit, encoding="utf-8")
     environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
     words = [sys.executable, "-c", HUB, str(tmp_path)]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, encoding="utf-8")
     assert done.stdout.startswith(f"causal-lm model, revision commit-{commit}, prompts "), done.stderr
 
 
@@ -334,17 +334,6 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         AnswerCache(tmp_path, "m", {}).add("labels", {"one": "1"})
 
 
-@pytest.fixture
-def _no_cache_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AFFECT_LIGHTNING_CACHE", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", "/home/me")
-
-
-@pytest.mark.usefixtures("_no_cache_variables")
-def test_the_default_folder_is_the_users_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert default_cache_folder() == Path("/home/me/.cache/affect-lightning/label_extractors")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/scratch/cache")
-    assert default_cache_folder() == Path("/scratch/cache/affect-lightning/label_extractors")
-    monkeypatch.setenv("AFFECT_LIGHTNING_CACHE", "~/mine")
-    assert default_cache_folder() == Path("/home/me/mine/label_extractors")
+def test_answers_are_kept_in_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AFFECT_LIGHTNING_CACHE", str(tmp_path))
+    assert AnswerCache(None, "m", {}).path.parent == tmp_path / "label_extractors"

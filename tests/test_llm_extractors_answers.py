@@ -150,7 +150,7 @@ def test_prompts_come_as_text_or_file(tmp_path: Path) -> None:
 )
 def test_a_prompt_without_its_placeholder_is_refused(options: dict[str, str], message: str, tmp_path: Path) -> None:
     file = tmp_path / "prompt.txt"
-    file.write_text("no placeholder")
+    file.write_text("no placeholder", encoding="utf-8")
     given = {key: str(file) if value == "FILE" else value for key, value in options.items()}
     with pytest.raises(ConfigurationError, match=message):
         read_extraction_prompts(**given)

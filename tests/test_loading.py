@@ -24,6 +24,7 @@ from affect_lightning.plugin_loading import build_part
 from clip_making import tone, write_clip, write_wav
 from model_cases import stream_values
 from name_recorder import NameRecorder
+from patience import LONGEST
 
 CLIPS = 7
 
@@ -77,7 +78,7 @@ def test_any_number_of_workers_gives_the_same_batches(records: list[ClipRecord])
 class MeetingDetector(FaceDetector):
     """Waits until two threads detect at once, each with its own copy; finds nothing."""
 
-    meeting = threading.Barrier(2, timeout=20)
+    meeting = threading.Barrier(2, timeout=LONGEST)
     owners: ClassVar[dict[int, int]] = {}
 
     def identity(self) -> str:
@@ -188,7 +189,9 @@ def test_bad_clips_go_to_quarantine(records: list[ClipRecord], tmp_path: Path, w
     assert quarantine.counts_by_stage() == {"video": 2}
     assert loader.counts.clips == 10
     assert loader.counts.lost_batches == 1  # in the second epoch, both meet in one batch
-    lines = [json.loads(line) for line in (tmp_path / "run" / "quarantine.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line) for line in (tmp_path / "run" / "quarantine.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert {line["name"] for line in lines} == {"clip1", "clip4"}
     assert lines[0] == {
         "name": lines[0]["name"],
@@ -230,7 +233,7 @@ def test_a_batch_without_clips(records: list[ClipRecord]) -> None:
 
 
 def test_a_full_disk_is_said_so(records: list[ClipRecord], tmp_path: Path) -> None:
-    (tmp_path / "run").write_text("a file where the folder should be")
+    (tmp_path / "run").write_text("a file where the folder should be", encoding="utf-8")
     quarantine = Quarantine(max_bad_share=1.0, file=tmp_path / "run" / "quarantine.jsonl")
     with pytest.raises(DataError, match="The quarantine file .* cannot be written"):
         list(make_loader(broken(records, "clip0"), quarantine=quarantine))

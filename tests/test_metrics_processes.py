@@ -13,6 +13,7 @@ import torch.multiprocessing as mp
 
 from affect_lightning.metrics import EmotionHitRate, EmotionWheelFScore, SentimentAccuracy, SentimentWAF, Taxonomy
 from metric_cases import official_truth, saved_outputs
+from patience import LONGEST
 
 WORDS = ("happy", "sad", "angry", "afraid", "surprised", "calm", "proud", "disgusted", "neutral")
 SENTIMENTS = ("positive", "negative", "neutral")
@@ -92,7 +93,7 @@ def work(rank: int, port: int, reference: str | None, folder: str) -> None:
     """One process: the scores with every sharding, as this process sees them."""
     torch.set_num_threads(1)
     address = f"tcp://127.0.0.1:{port}"
-    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2, timeout=timedelta(seconds=300))
+    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2, timeout=timedelta(seconds=LONGEST))
     clips, taxonomy = load_case(reference)
     found = {name: scores(clips, shards[rank], taxonomy) for name, shards in shardings(len(clips)).items()}
     torch.save(found, Path(folder) / f"{rank}.pt")

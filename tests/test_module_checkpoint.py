@@ -132,12 +132,12 @@ def test_foreign_and_damaged_exports_are_refused(fitted, tmp_path):
     module.network.save_pretrained(folder)
     with pytest.raises(CheckpointError, match="not an exported folder"):
         AffectGPT.from_pretrained(tmp_path)
-    description = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**description, "format_version": 99}))
+    description = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**description, "format_version": 99}), encoding="utf-8")
     with pytest.raises(CheckpointError, match="version 99; expected 'affect-lightning' version 1"):
         AffectGPT.from_pretrained(folder)
     description["configuration"]["inputs"] = ["audio", "text"]
-    (folder / "config.json").write_text(json.dumps(description))
+    (folder / "config.json").write_text(json.dumps(description), encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"surplus: .*branches\.face"):
         AffectGPT.from_pretrained(folder)
     (folder / "projectors.safetensors").write_bytes(b"damaged")

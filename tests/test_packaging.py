@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import email
 import json
 import os
 import subprocess
 import sys
 import sysconfig
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from source_imports import ROOT, packaging
+
 
 def checked(*words: str | Path, **options: object) -> str:
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+    done = subprocess.run(
+        [str(word) for word in words], capture_output=True, text=True, check=False, **options, encoding="utf-8"
+    )  # type: ignore[call-overload]
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return str(done.stdout)
 
@@ -24,24 +30,32 @@ def plugin_names(listing: str, distribution: str) -> set[tuple[str, str]]:
     return {(row["group"], row["name"]) for row in rows if row["distribution"] == distribution}
 
 
-@pytest.mark.slow
-def test_wheel_lists_the_same_plugins_and_fits(repository: Path, tmp_path: Path, corpus: Path) -> None:
-    source = tmp_path / "source"
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of what git has or would take."""
+    repository, folder = ROOT, tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
     names = checked("git", "-C", repository, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     for name in filter(None, names):
         if (repository / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((repository / name).read_bytes())
-    checked(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist", source)
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    checked(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder / "dist", source)
+    (built,) = (folder / "dist").glob("*.whl")
+    return built
 
+
+@pytest.mark.slow
+def test_wheel_lists_the_same_plugins_and_runs_the_demo(repository: Path, tmp_path: Path, wheel: Path) -> None:
     environment = tmp_path / "environment"
     venv.create(environment, with_pip=False)
     python = environment / "bin" / "python"
     home = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
     checked(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", home, wheel)
     # The dependencies are those of the running environment; the package itself comes from the wheel alone.
-    (home / "dependencies.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+    (home / "dependencies.pth").write_text(
+        "\n".join(path for path in sys.path if path.endswith("site-packages")), encoding="utf-8"
+    )
 
     place = checked(python, "-c", "import affect_lightning; print(affect_lightning.__file__)", cwd=tmp_path)
     assert place.startswith(str(environment))
@@ -52,13 +66,45 @@ def test_wheel_lists_the_same_plugins_and_fits(repository: Path, tmp_path: Path,
     assert there == here
     assert len(there) > 10
 
-    config = repository / "tests" / "tiny.yaml"
-    checked(
-        *(python, "-m", "affect_lightning", "fit", "--config", config, "--trainer.max_steps", "2"),
-        *("--data.train_root", corpus, "--trainer.logger.init_args.save_dir", tmp_path / "runs"),
-        cwd=tmp_path,
+    experiments = json.loads(checked(python, "-m", "affect_lightning", "experiments", "--json", cwd=tmp_path))[
+        "experiments"
+    ]
+    assert {row["name"] for row in experiments} == {path.stem for path in (repository / "experiments").glob("*.yaml")}
+    assert all(row["path"].startswith(str(environment)) for row in experiments)
+    words = ("fit", "--config", "affectgpt", "--config", "table5_qformer", "--print_config")
+    assert "num_queries: 32" in checked(python, "-m", "affect_lightning", *words, cwd=tmp_path)
+
+    # The demo's whole way in a folder that holds nothing, with tiny parts.
+    (tmp_path / "empty").mkdir()
+    words = (
+        "demo",
+        "--config",
+        str(repository / "tests" / "tiny.yaml"),
+        "--clips",
+        "6",
+        "--test-clips",
+        "1",
+        "--steps",
+        "2",
     )
-    assert list((tmp_path / "runs").rglob("last.ckpt"))
+    told = json.loads(
+        checked(python, "-m", "affect_lightning", *words, "--json", cwd=tmp_path / "empty").splitlines()[-1]
+    )
+    assert [row["name"] for row in told["rows"]] == ["untrained-seed0", "trained-seed0"]
+    assert Path(told["report"]).is_file()
+    assert list((tmp_path / "empty" / "demo").rglob("last.ckpt"))
+
+
+@pytest.mark.slow
+def test_the_metadata_are_those_of_setup_cfg_and_the_readme(repository: Path, wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        found = email.message_from_bytes(archive.read(name))
+    assert found["Description-Content-Type"] == "text/markdown"
+    assert str(found.get_payload()).strip() == (repository / "README.md").read_text(encoding="utf-8").strip()
+    declared = packaging()["options"]["install_requires"].split()
+    required = [line.split(";")[0].strip() for line in found.get_all("Requires-Dist") or () if "extra ==" not in line]
+    assert sorted(required) == sorted(declared)
 
 
 @pytest.mark.slow

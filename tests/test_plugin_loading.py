@@ -115,7 +115,9 @@ def test_listing_imports_nothing() -> None:
                  ("torch", "numpy", "jsonargparse", "timm", "transformers", "affect_lightning_plugins")]
         print(json.dumps([count, heavy, "affect_lightning.contracts" in sys.modules]))
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True, encoding="utf-8"
+    )
     count, heavy, contracts = json.loads(done.stdout)
     assert count >= 5
     assert heavy == []

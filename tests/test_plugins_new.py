@@ -22,7 +22,13 @@ PROGRAM = (sys.executable, "-m", "affect_lightning")
 
 def checked(*words: str | Path, environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
     done = subprocess.run(
-        [str(word) for word in words], capture_output=True, text=True, check=False, env=environment, cwd=cwd
+        [str(word) for word in words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        cwd=cwd,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done.stdout

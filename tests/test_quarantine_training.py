@@ -24,6 +24,7 @@ from affect_lightning.data.worker_start import lost_worker
 from affect_lightning.errors import DataError
 from affect_lightning.model.monitoring import TrainingMonitor
 from clip_making import write_clip, write_training_set
+from patience import LONGEST
 
 NAMES = [f"sample_{index:03}" for index in range(16)]
 BROKEN = ("sample_002", "sample_009", "sample_013")
@@ -127,7 +128,7 @@ def test_the_first_ten_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"12 of 1100 clips.*The first 10: .*\[10\] clip10 ") as caught:
         quarantine.admit(BadClip("clip12", "made", "/x", "video", "no."), 1100)
     assert "clip11" not in str(caught.value)
-    assert len((tmp_path / "quarantine.jsonl").read_text().splitlines()) == 12
+    assert len((tmp_path / "quarantine.jsonl").read_text(encoding="utf-8").splitlines()) == 12
 
 
 def test_the_default_limit_is_one_percent() -> None:
@@ -157,7 +158,7 @@ def kill_one(holds_the_lock):
     next(given)
     iterator = loader._fetcher._iterator
     if holds_the_lock:  # as a worker does that is killed while it looks whether it shall end
-        assert iterator._workers_done_event._cond.acquire(timeout=10)
+        assert iterator._workers_done_event._cond.acquire(timeout=300)
     try:
         os.kill(iterator._workers[0].pid, signal.SIGKILL)
         list(given)
@@ -175,13 +176,14 @@ if __name__ == "__main__":
 
 def test_a_killed_worker_is_told_of(corpus: Path, tmp_path: Path) -> None:
     script = tmp_path / "killed_worker.py"
-    script.write_text(KILLED_WORKER)
+    script.write_text(KILLED_WORKER, encoding="utf-8")
     ended = subprocess.run(
         [sys.executable, str(script), str(corpus)],
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=LONGEST,
         check=False,
+        encoding="utf-8",
     )
     told = r"told: A worker process that reads clips died or hangs: DataLoader worker.*doctor"
     assert len(re.findall(told, ended.stdout)) == 2, ended.stdout + ended.stderr

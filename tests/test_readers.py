@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -24,8 +23,6 @@ from affect_lightning.data.readers import read_benchmark_set as read_counted_set
 from affect_lightning.data.readers.tables import parse_labels
 from affect_lightning.errors import DataError
 
-ROOT = Path(__file__).resolve().parents[1]
-REFERENCE = Path(os.environ.get("AFFECT_REFERENCE_DIR", ROOT.parent / "shared" / "reference"))
 SUBTITLES = "transcription-engchi-polish.csv"
 TRAINING_FILES = ("subtitle_chieng.csv", "track2_train_mercaptionplus.csv", "track3_train_mercaptionplus.csv")
 
@@ -408,13 +405,10 @@ def test_lists_of_words_are_read_as_the_official_metric_reads_them(text: str, wo
 @pytest.mark.parametrize(
     ("key", "clips"), [("mer2023", 411), ("meld", 2610), ("cmumosi", 686), ("cmumosei", 4659), ("sims", 457)]
 )
-def test_the_real_label_files_are_read_whole(tmp_path: Path, key: str, clips: int) -> None:
+def test_the_real_label_files_are_read_whole(reference: Path, tmp_path: Path, key: str, clips: int) -> None:
     item = BENCHMARK_SETS[key]
-    source = REFERENCE / "labels" / item.folder
-    if not source.is_dir():
-        pytest.skip(f"the official labels are not in {source}; set AFFECT_REFERENCE_DIR")
     folder = tmp_path / item.folder
-    shutil.copytree(source, folder)
+    shutil.copytree(reference / "labels" / item.folder, folder)
     if not (folder / SUBTITLES).exists():
         write_csv(folder / SUBTITLES, ["name", "chinese", "english"], [])
     counts: Counter[str] = Counter()

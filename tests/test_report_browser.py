@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from affect_lightning.unibench.reports import compare_runs, write_report
+from patience import LONGEST
 from report_cases import finished_runs
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "chrome-headless-shell")
@@ -88,7 +89,7 @@ def opened(address: str, tmp_path: Path, *options: str) -> tuple[str, list[str]]
         *(f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={WINDOW[0]},{WINDOW[1]}", "--hide-scrollbars"),
         *("--enable-logging=stderr", "--virtual-time-budget=3000", *options, "--dump-dom", address),
     ]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=240)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=LONGEST, encoding="utf-8")
     assert "</html>" in done.stdout, f"{program} showed nothing: {done.stderr[-2000:]}"
     return done.stdout, CONSOLE.findall(done.stderr)
 
@@ -138,7 +139,9 @@ def test_a_planted_mistake_is_seen(page: Path, tmp_path: Path) -> None:
 
 def test_a_planted_request_is_seen(page: Path, tmp_path: Path) -> None:
     """So is a picture from outside the file, which the page must not need."""
-    (tmp_path / "outside.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
+    (tmp_path / "outside.svg").write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', encoding="utf-8"
+    )
     planted = tmp_path / "planted.html"
     text = page.read_text(encoding="utf-8").replace("</main>", '<img src="outside.svg" alt=""></main>')
     planted.write_text(text, encoding="utf-8")

@@ -239,18 +239,18 @@ def test_runs_are_compared(tmp_path: Path, report: Report) -> None:
 )
 def test_broken_reports_are_explained(tmp_path: Path, text: str | None, message: str) -> None:
     if text is not None:
-        (tmp_path / "report.json").write_text(text)
+        (tmp_path / "report.json").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=message):
         read_report(tmp_path)
 
 
 def test_bounds_are_read_from_the_corpus(tmp_path: Path) -> None:
     path = tmp_path / "corpus.json"
-    path.write_text(json.dumps({"bounds": BOUNDS}))
+    path.write_text(json.dumps({"bounds": BOUNDS}), encoding="utf-8")
     face, both = read_bounds(path)
     assert (face.name, face.scores, face.mean) == ("bound: face", {"meld": 40.0}, 41.0)
     assert (both.name, both.mean) == ("bound: face + voice", 91.0)
-    path.write_text(json.dumps({"bounds": {"scores": {"meld": {"face": "much"}}}}))
+    path.write_text(json.dumps({"bounds": {"scores": {"meld": {"face": "much"}}}}), encoding="utf-8")
     with pytest.raises(DataError, match=r"corpus.json has no table `bounds.scores` of fractions"):
         read_bounds(path)
     with pytest.raises(DataError, match=r"nowhere.json cannot be read"):

@@ -15,6 +15,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingW
 from affect_lightning_plugins.language_models import roomy_cache
 from affect_lightning_plugins.language_models.decoding import DecodingOptions, decode_responses, read_prefix
 from affect_lightning_plugins.language_models.roomy_cache import RoomyLayer, make_room
+from affect_lightning_plugins.transformers_versions import name_backbone
 
 TOKENS = 20
 LENGTHS = (9, 14, 4, 11)  # of the prompts; the window below is shorter than most, and than every answer
@@ -53,7 +54,7 @@ def family(request: pytest.FixtureRequest) -> tuple[Any, list[type]]:
     options, layers = FAMILIES[request.param]
     torch.manual_seed(0)
     config = AutoConfig.for_model(request.param, **SIZES, **options)
-    return AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval(), layers
+    return name_backbone(AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")).eval(), layers
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def differences(first: list[ClipBatch], second: list[ClipBatch]) -> list[str]:
     return found
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_workers_and_caches_change_nothing(corpus: Path, tmp_path: Path) -> None:
     cold = batches_of(corpus, tmp_path / "main")
     assert [len(batch) for batch in cold] == [3, 3, 2] * 2

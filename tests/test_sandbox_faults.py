@@ -32,7 +32,7 @@ def test_the_page_lists_every_kind(repository: Path) -> None:
     assert [kind for kind in KINDS if f"`{kind}`" not in page] == []
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_reading(planted: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     root, kinds = planted
     assert sorted(kinds.values()) == sorted(KINDS)
@@ -62,11 +62,13 @@ def test_reading(planted: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
         assert (batch.questions[0] == question_text("describe")) == (kind != "empty_description")
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_doctor(planted: tuple[Path, dict[str, str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root, kinds = planted
     config = tmp_path / "detector.yaml"
-    config.write_text(json.dumps({"data": {"face_detector": DETECTOR, "cache_folder": str(tmp_path / "boxes")}}))
+    config.write_text(
+        json.dumps({"data": {"face_detector": DETECTOR, "cache_folder": str(tmp_path / "boxes")}}), encoding="utf-8"
+    )
     words = ["--config", str(config), "--data", str(root), "--cache", str(tmp_path), "--workers", "2"]
     code = main(["doctor", *words, "--taxonomy", "builtin", "--json"])
     findings = json.loads(capsys.readouterr().out)["findings"]

@@ -37,9 +37,9 @@ class FakeMeasure:
 
 
 def fake_performer(script: ClipScript, video_path: Path, audio_path: Path) -> FakeMeasure:
-    video_path.write_text(f"{script.name} {script.seed}")
+    video_path.write_text(f"{script.name} {script.seed}", encoding="utf-8")
     if script.fault != "no_audio":
-        audio_path.write_text(script.sentence_english)
+        audio_path.write_text(script.sentence_english, encoding="utf-8")
     return FakeMeasure(2.5, 62, None if script.fault == "no_face" else FACE_BOXES)
 
 
@@ -172,14 +172,14 @@ def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
 
 
 def test_foreign_folders_and_files_are_refused_untouched(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("mine")
+    (tmp_path / "thesis.tex").write_text("mine", encoding="utf-8")
     with pytest.raises(DataError, match=r"is not empty \(it holds thesis.tex\)"):
         generate(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     with pytest.raises(DataError, match="is a file"):
         generate(tmp_path / "thesis.tex")
     (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "corpus.json").write_text("{")
+    (tmp_path / "broken" / "corpus.json").write_text("{", encoding="utf-8")
     with pytest.raises(DataError, match="cannot be read"):
         generate(tmp_path / "broken")
 

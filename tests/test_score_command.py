@@ -189,7 +189,9 @@ def test_help_needs_no_torch() -> None:
         "import sys; from affect_lightning.command_line.program import main; code = main(['score', '--help']); "
         "print(sorted({'torch', 'numpy', 'lightning', 'pyarrow'} & set(sys.modules)), file=sys.stderr); sys.exit(code)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, encoding="utf-8"
+    )
     assert done.returncode == 0
     assert done.stderr.strip() == "[]"
     assert "FOLDER/predictions/MODEL/SET.csv" in done.stdout

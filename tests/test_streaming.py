@@ -136,7 +136,7 @@ def test_bad_clips_go_to_quarantine(packed: PackedClips, records: list[ClipRecor
         loader = make_loader(clips, quarantine=quarantine, shuffle=False)
         assert sum(len(batch) for batch in loader) == 10
         assert len(quarantine.clips) == 2
-    assert files[0].read_text() == files[1].read_text()
+    assert files[0].read_text(encoding="utf-8") == files[1].read_text(encoding="utf-8")
     with pytest.raises(DataError, match="2 of 12 clips cannot be read"):
         list(make_loader(packed, quarantine=Quarantine(max_bad_share=0.01), shuffle=False))
 
@@ -215,7 +215,7 @@ def test_what_is_no_packed_set_is_told(packed_folder: Path, tmp_path: Path) -> N
         opened(tmp_path / "nothing")
     folder = copied(packed_folder, tmp_path / "set")
     manifest = folder / MANIFEST
-    text = manifest.read_text()
+    text = manifest.read_text(encoding="utf-8")
     for changed, message in (
         (text.replace("pack/1", "pack/9"), "is of the format 'affect-lightning-pack/9'"),
         (text[:-200], "is no manifest of a packed set"),
@@ -223,7 +223,7 @@ def test_what_is_no_packed_set_is_told(packed_folder: Path, tmp_path: Path) -> N
         (text.replace('"clips": 12', '"clips": 13'), "its shards have 12 clips, it announces 13"),
         (text.replace('"media"', '"features"'), "has the payload 'features'; 'media' is needed"),
     ):
-        manifest.write_text(changed)
+        manifest.write_text(changed, encoding="utf-8")
         with pytest.raises(DataError, match=message):
             opened(folder)
     manifest.unlink()

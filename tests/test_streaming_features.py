@@ -76,7 +76,7 @@ def test_packed_features_are_the_cached_ones(words: list[str], packed: Path) -> 
 
 
 def test_the_manifest_says_what_it_is(packed: Path) -> None:
-    manifest = json.loads((packed / "manifest.json").read_text())
+    manifest = json.loads((packed / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["payload"] == "features"
     assert [entry["name"] for entry in manifest["unreadable"]] == [BROKEN]
     assert list(manifest["beside"]) == ["cache.json"]

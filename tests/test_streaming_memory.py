@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from patience import LONGEST
+
 pytest.importorskip("litdata", reason="litdata is not installed: pip install 'affect-lightning[streaming]'")
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc, which only Linux has")
 
@@ -22,7 +24,9 @@ ALLOWED_BYTES_A_CLIP = 500
 def test_memory_grows_by_a_small_index_only(repository: Path) -> None:
     many = int(os.environ.get("AFFECT_MANY_CLIPS", "200000"))
     command = [sys.executable, str(repository / "benchmarks" / "streaming.py"), "memory", "--workers", "1"]
-    done = subprocess.run([*command, "--clips", "1000", str(many)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "--clips", "1000", str(many)], capture_output=True, text=True, check=False, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stderr
     small, large = (json.loads(line) for line in done.stdout.splitlines())
     assert (small["clips"], large["clips"]) == (1000, many)
@@ -48,14 +52,16 @@ if __name__ == "__main__":
 
 def test_workers_end_with_a_killed_parent(tmp_path: Path, repository: Path) -> None:
     program = tmp_path / "program.py"
-    program.write_text(PROGRAM.format(tests=str(repository / "tests")))
-    with subprocess.Popen([sys.executable, str(program)], stdout=subprocess.PIPE, text=True) as process:
+    program.write_text(PROGRAM.format(tests=str(repository / "tests")), encoding="utf-8")
+    with subprocess.Popen(
+        [sys.executable, str(program)], stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as process:
         assert process.stdout is not None
         workers = json.loads(process.stdout.readline())
         assert len(workers) == 2
         time.sleep(1)  # the next batches wait to be taken
         process.send_signal(signal.SIGKILL)
-    until = time.monotonic() + 30
+    until = time.monotonic() + LONGEST
     while time.monotonic() < until and any(is_running(worker) for worker in workers):
         time.sleep(0.2)
     assert not [worker for worker in workers if is_running(worker)]
@@ -63,6 +69,6 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path, repository: Path) -> N
 
 def is_running(process: int) -> bool:
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False

@@ -22,6 +22,7 @@ from affect_lightning.data.streaming.packed_clips import open_packed_set
 from affect_lightning.data.streaming.packing import pack_clips
 from affect_lightning.errors import ConfigurationError, DataError
 from clip_making import write_test_set, write_training_set
+from patience import LONGEST
 from streaming_cases import pack_tiny, tiny_records
 
 pytest.importorskip("litdata", reason="litdata is not installed: pip install 'affect-lightning[streaming]'")
@@ -43,11 +44,12 @@ def test_killed_at_random_moments_it_loses_and_repeats_nothing(tmp_path: Path) -
     drawn = random.Random(7)
     reached: list[int] = []
     for _ in range(KILLS):
-        process = context.Process(target=pack_tiny, args=(folder, count))
-        process.start()
         shards = len(list(folder.glob("chunk-*")))
         wanted = shards + drawn.randint(0, max(1, (80 - shards) // 4))
-        until = time.monotonic() + 120
+        halt = min(5 * (wanted + 4), count - 1)  # five clips a shard: it never gets through before it is killed
+        process = context.Process(target=pack_tiny, args=(folder, count, halt))
+        process.start()
+        until = time.monotonic() + LONGEST
         while len(list(folder.glob("chunk-*"))) < wanted and process.is_alive() and time.monotonic() < until:
             time.sleep(0.001)
         time.sleep(drawn.random() * 0.01)
@@ -122,7 +124,7 @@ def test_folders_in_use_are_refused(tmp_path: Path) -> None:
     from filelock import FileLock
 
     (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "thesis.tex").write_text("do not touch")
+    (tmp_path / "full" / "thesis.tex").write_text("do not touch", encoding="utf-8")
     with pytest.raises(DataError, match="is not empty and holds no packed set"):
         pack_clips(tiny_records(3), tmp_path / "full")
     (tmp_path / "held" / STAGING).mkdir(parents=True)
@@ -131,7 +133,7 @@ def test_folders_in_use_are_refused(tmp_path: Path) -> None:
         pytest.raises(DataError, match="Another process is packing into"),
     ):
         pack_clips(tiny_records(3), tmp_path / "held")
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(DataError, match="cannot be written"):
         pack_clips(tiny_records(3), tmp_path / "file" / "set")
     with pytest.raises(ConfigurationError, match="There are no clips to pack"):

@@ -24,7 +24,7 @@ TINY = Path(__file__).parent / "tiny.yaml"
 
 def summary(*words: str) -> dict[str, Any]:
     program = [sys.executable, "-m", "affect_lightning", "summary", "--config", str(PAPER), *words, "--json"]
-    done = subprocess.run(program, capture_output=True, text=True, check=False, cwd=REPOSITORY)
+    done = subprocess.run(program, capture_output=True, text=True, check=False, cwd=REPOSITORY, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)  # nothing else is on standard output
 

@@ -20,6 +20,7 @@ def output(repository: Path, reference: Path, script: str, *words: str) -> dict[
         text=True,
         check=False,
         env={**os.environ, "AFFECT_REFERENCE_DIR": str(reference)},
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -72,6 +73,7 @@ def test_without_reference_data_the_scripts_say_so(repository: Path, tmp_path: P
         text=True,
         check=False,
         env={**os.environ, "AFFECT_REFERENCE_DIR": str(tmp_path / "nowhere")},
+        encoding="utf-8",
     )
     assert done.returncode == 2
-    assert "set AFFECT_REFERENCE_DIR" in done.stderr
+    assert "Set AFFECT_REFERENCE_DIR" in done.stderr

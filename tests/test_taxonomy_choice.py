@@ -15,7 +15,7 @@ import pytest
 
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.metrics import Taxonomy, default_taxonomy, set_f_score, taxonomy_by_name
-from affect_lightning.metrics.official_releases import RELEASE_2025, RELEASE_2026, RELEASES, cache_folder
+from affect_lightning.metrics.official_releases import RELEASE_2025, RELEASE_2026, RELEASES
 from affect_lightning.metrics.release_fetching import DownloadError, copy_release, download_release
 from affect_lightning.metrics.taxonomy_choice import _loaded
 
@@ -64,15 +64,6 @@ def closed_address() -> str:
 
 def offline(release_name: str = "official-2025"):  # type: ignore[no-untyped-def]
     return replace(RELEASES[release_name], sources=(closed_address(), closed_address()))
-
-
-def test_the_cache_folder_follows_the_system_and_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cache_folder().name == "cache"
-    monkeypatch.delenv("AFFECT_LIGHTNING_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert cache_folder() == Path("/somewhere/affect-lightning")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_folder() == Path.home() / ".cache" / "affect-lightning"
 
 
 def test_a_release_is_downloaded_and_becomes_the_default(server: str, cache: Path) -> None:
@@ -140,7 +131,7 @@ def test_a_folder_copied_by_hand_passes_the_same_checks(copy: Path, cache: Path)
 
 
 def test_a_cache_that_cannot_be_written_is_explained(copy: Path, cache: Path) -> None:
-    cache.write_text("a file where the folder should be")
+    cache.write_text("a file where the folder should be", encoding="utf-8")
     with pytest.raises(DataError, match="official-2025 could not be written: .*AFFECT_LIGHTNING_CACHE"):
         copy_release(RELEASE_2025, copy)
     assert Taxonomy.from_official(copy).sha256 == taxonomy_by_name(copy).sha256  # loading does without the cache

@@ -132,6 +132,6 @@ def test_plot_writes_every_word(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_plot_into_a_file_that_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     assert main(["taxonomy", "plot", "--taxonomy", "builtin", "--out", str(tmp_path / "file" / "wheels.png")]) == 2
     assert "wheels.png could not be written" in capsys.readouterr().err

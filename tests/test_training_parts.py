@@ -13,11 +13,12 @@ import pytest
 import torch
 
 from affect_lightning.command_line.program import main
-from affect_lightning.contracts import FeatureSequence
+from affect_lightning.contracts import AudioEncoder, FeatureSequence
 from affect_lightning.data.loading import BatchPlan, ClipLoader
 from affect_lightning.errors import CheckpointError, ConfigurationError
 from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.compatibility import check_fits
+from affect_lightning.model.encoding import encode_stream
 from affect_lightning.model.feature_scaling import StandardScaling
 from affect_lightning.model.module import AffectGPTModule
 from affect_lightning.model.nonfinite import NonFiniteError, NonFiniteGuard
@@ -64,17 +65,17 @@ def test_what_the_system_refuses_leaves_the_file_before(
 
 def test_a_folder_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     target = tmp_path / "last.ckpt"
-    target.write_text("a file of an earlier run with one process")
+    target.write_text("a file of an earlier run with one process", encoding="utf-8")
     for content in ("first", "second"):
         place = Replacement(target)
         place.temporary.mkdir()
-        (place.temporary / "rest.pt").write_text(content)
+        (place.temporary / "rest.pt").write_text(content, encoding="utf-8")
         place.finish()
-        assert (target / "rest.pt").read_text() == content
+        assert (target / "rest.pt").read_text(encoding="utf-8") == content
     assert len(list(tmp_path.iterdir())) == 2  # the link, and what it names
     keep_earlier(target)
     keep_earlier(target)
-    assert (tmp_path / "last-v1.ckpt" / "rest.pt").read_text() == "second"
+    assert (tmp_path / "last-v1.ckpt" / "rest.pt").read_text(encoding="utf-8") == "second"
     WholeFileCheckpoints().remove_checkpoint(tmp_path / "last-v1.ckpt")
     assert list(tmp_path.iterdir()) == []
 
@@ -167,6 +168,21 @@ def test_a_broken_clip_leaves_the_statistics_alone() -> None:
     for name, value in clean.state_dict().items():
         assert torch.equal(value, met.state_dict()[name])
         assert torch.equal(value, uncounted.state_dict()[name])
+
+
+def test_what_a_frozen_encoder_draws_moves_no_dropout() -> None:
+    class Drawing(AudioEncoder):
+        feature_width, sample_rate = 2, 16_000
+
+        def forward(self, waveform: torch.Tensor, lengths: torch.Tensor) -> FeatureSequence:
+            tokens = torch.rand(len(waveform), 3, 2)
+            return FeatureSequence(tokens, torch.ones(len(waveform), 3, dtype=torch.bool))
+
+    torch.manual_seed(3)
+    wanted = torch.rand(4)
+    torch.manual_seed(3)
+    assert encode_stream(random_batch(), "audio", Drawing()).tokens.unique().numel() > 1
+    assert torch.equal(torch.rand(4), wanted)
 
 
 def test_a_steps_draws_depend_on_nothing_before() -> None:
@@ -280,7 +296,7 @@ def test_a_run_of_gathered_gradients_validation_and_epochs_goes_on_from_every_st
 def test_another_configuration_and_no_checkpoint_end_with_code_two(clips: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert Run(words(clips, out, "--trainer.max_steps", "1", "--ckpt_path", "last"), tmp_path / "log").end() == 0
-    assert "starts at the beginning: there is no checkpoint yet" in (tmp_path / "log").read_text()
+    assert "starts at the beginning: there is no checkpoint yet" in (tmp_path / "log").read_text(encoding="utf-8")
     assert checkpoint(out).is_file()
     other = words(clips, out, "--ckpt_path", "last", "--model.pre_fusion", "qformer", "--model.weight_decay", "0.1")
     run = Run(other, tmp_path / "log2")

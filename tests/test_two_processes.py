@@ -29,7 +29,7 @@ def train(clips: Path, out: Path, strategy: str, *more: str) -> list[dict]:
     """Steps of a training with 4 clips a step; `strategy` is `one`, or that of two processes."""
     if strategy == "one":
         command = words(clips, out, *PLAIN, "--data.batch_size", "4", *more)
-        assert Run(command, out / "one.log").end() == 0, (out / "one.log").read_text()
+        assert Run(command, out / "one.log").end() == 0, (out / "one.log").read_text(encoding="utf-8")
         return recorded(out)
     two = ("--trainer.devices", "2", "--trainer.strategy", strategy, "--data.batch_size", "2")
     command = words(clips, out, *PLAIN, *two, *more)
@@ -143,7 +143,7 @@ def test_scores_of_one_and_two_processes_agree(two: tuple[str, Path], corpus: Pa
         runs = [Run(command, tmp_path / f"{count}-{rank}.log", name) for rank, name in enumerate(names)]
         assert [run.end() for run in runs] == [0] * count, runs[0].text()
         rows = sorted((here / "predictions").glob("*.jsonl"))
-        texts = [sorted(line for line in file.read_text().splitlines()) for file in rows]
-        report = json.loads((here / "report.json").read_text())
+        texts = [sorted(line for line in file.read_text(encoding="utf-8").splitlines()) for file in rows]
+        report = json.loads((here / "report.json").read_text(encoding="utf-8"))
         scores.append((texts, [(row["mean"], row["sets"]) for row in report["rows"]]))
     assert scores[0] == scores[1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -18,9 +17,6 @@ from affect_lightning.metrics.wheels import Wheel
 from affect_lightning.safe_npz import read_npz
 from affect_lightning.unibench.predictions import Prediction, read_predictions, write_predictions
 from affect_lightning.unibench.scoring import SuiteScores, score_predictions
-
-ROOT = Path(__file__).resolve().parents[1]
-REFERENCE = Path(os.environ.get("AFFECT_REFERENCE_DIR", ROOT.parent / "shared" / "reference"))
 
 
 class CommaExtractor(LabelExtractor):
@@ -216,21 +212,21 @@ class SavedExtractor(LabelExtractor):
 
 
 @pytest.mark.parametrize("key", ["mer2023", "meld", "cmumosi", "sims"])
-def test_saved_outputs_of_the_authors_score_as_their_metric_says(key: str) -> None:
+def test_saved_outputs_of_the_authors_score_as_their_metric_says(reference: Path, key: str) -> None:
     """From the official label files and saved labels to the figures of expected.json, for the first checkpoint."""
-    if not (REFERENCE / "expected.json").is_file():
-        pytest.skip(f"the reference data is not in {REFERENCE}; set AFFECT_REFERENCE_DIR")
-    expected = json.loads((REFERENCE / "expected.json").read_text())[key]["by_checkpoint"]["checkpoint_000030"]
-    (saved,) = (REFERENCE / "affectgpt_outputs" / key).glob("checkpoint_000030*-openset.npz")
+    expected = json.loads((reference / "expected.json").read_text(encoding="utf-8"))[key]["by_checkpoint"][
+        "checkpoint_000030"
+    ]
+    (saved,) = (reference / "affectgpt_outputs" / key).glob("checkpoint_000030*-openset.npz")
     labels = saved_column(saved)
     sentiment_file = saved.with_name(saved.name.replace("-openset", "-openset-sentiment"))
     feelings = saved_column(sentiment_file) if sentiment_file.is_file() else {}
-    records = read_benchmark_set(REFERENCE / "labels", key)
+    records = read_benchmark_set(reference / "labels", key)
     predictions = [
         Prediction(r.name, key, "", str(labels[r.name]), r.labels, r.sentiment) for r in records if r.name in labels
     ]
     extractor = SavedExtractor([str(feelings.get(p.name, "")) for p in predictions])
-    result = score_predictions(predictions, extractor, official_taxonomy()).sets[key]
+    result = score_predictions(predictions, extractor, official_taxonomy(reference)).sets[key]
     assert result.clips == result.official_clips
     assert result.score == pytest.approx(expected["waf"] if isinstance(expected, dict) else expected, abs=1e-3)
     if isinstance(expected, dict):
@@ -244,5 +240,5 @@ def saved_column(path: Path) -> dict[str, object]:
 
 
 @cache
-def official_taxonomy() -> Taxonomy:
-    return Taxonomy.from_official(REFERENCE / "emotion_wheel")
+def official_taxonomy(reference: Path) -> Taxonomy:
+    return Taxonomy.from_official(reference / "emotion_wheel")

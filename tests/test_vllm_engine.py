@@ -25,6 +25,7 @@ from affect_lightning_plugins.language_models.vllm_engine import VllmEngine, Vll
 from fake_vllm import LLM, install
 from language_model_folders import save_tiny
 from model_cases import SENTENCES, perturb
+from patience import LONGEST
 from test_language_models import prompts
 
 TINY = Path(__file__).parent / "tiny.yaml"
@@ -208,7 +209,9 @@ def test_nothing_is_left_when_the_process_ends() -> None:
         "assert Path(folder).is_dir()\n"
         "print(folder)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=LONGEST, check=True, encoding="utf-8"
+    )
     assert not Path(done.stdout.strip()).parent.exists()
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from clip_making import write_clip, write_training_set
+from patience import LONGEST
 from step_recorder import recorded
 
 TINY = Path(__file__).parent / "tiny.yaml"
-LONGEST = 300.0  # seconds; only a hanging run takes so long
 _context = multiprocessing.get_context("forkserver")
 
 
@@ -117,7 +117,7 @@ class Run:
         return self.wait_for(lambda: any(row["step"] >= step for row in recorded(out, rank)))
 
     def text(self) -> str:
-        return self.log.read_text(errors="replace")
+        return self.log.read_text(errors="replace", encoding="utf-8")
 
 
 def _work(command: list[str], log: str, environment: dict[str, str], before: Callable[[], Any] | None) -> None:

@@ -22,6 +22,7 @@ from typing import Any, Literal
 import torch
 
 from affect_lightning.errors import ConfigurationError
+from affect_lightning_plugins import transformers_versions
 
 Weights = Literal["pretrained", "random"]
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -171,9 +172,7 @@ class ModelSource:
                 f"The model folder {self.folder} has no config.json. Give the folder that `save_pretrained` wrote or "
                 f"that the hub's files were downloaded into."
             )
-        from transformers import PreTrainedConfig
-
-        found = self.read(PreTrainedConfig.get_config_dict)[0].get("model_type")
+        found = self.read(transformers_versions.configuration_class().get_config_dict)[0].get("model_type")
         if model_types and found not in model_types:
             raise ConfigurationError(
                 f"{self._place} holds a model of the type {found!r}; this encoder takes {', '.join(model_types)}. The "
@@ -258,7 +257,7 @@ class ModelSource:
             model_class.__name__,
             missing=_without(report["missing_keys"], dispensable),
             unexpected=_without(report["unexpected_keys"], surplus),
-            mismatched=[entry[0] for entry in report["mismatched_keys"]],
+            mismatched=transformers_versions.mismatched_names(report),
         )
         return model
 

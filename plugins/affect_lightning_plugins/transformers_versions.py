@@ -1,12 +1,13 @@
 """What transformers calls differently from version to version, from the lowest that setup.cfg allows to the newest.
 
 Not in the paper. Everything here asks for the thing itself, not for a version number; the versions are in the comments.
-Used by `language_models/decoding.py`. docs/versions.md says what each version is for.
+Used by `pretrained_models.py`, by SigLIP and by the language models. docs/versions.md says what each version is for.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -50,6 +51,51 @@ def kept_cache(output: Any) -> Any:
         f"Choose a language model that keeps keys and values: got {type(output).__name__} without a cache, expected one "
         f"named {' or '.join(_CACHE_NAMES)}. Decoding reads one token at a time and needs them."
     )
+
+
+def configuration_class() -> Any:
+    """The class that all configurations derive from: `PreTrainedConfig` since 5.0, `PretrainedConfig` before."""
+    from transformers import configuration_utils
+
+    newest = getattr(configuration_utils, "PreTrainedConfig", None)
+    return newest if newest is not None else configuration_utils.PretrainedConfig
+
+
+def dequantising_options() -> dict[str, Any]:
+    """What makes `from_pretrained` unpack a GGUF file into plain weights.
+
+    Since 5.17 it keeps them packed unless it is told otherwise; before there is no such option, and it always unpacks.
+    """
+    import transformers
+
+    packed_by_default = getattr(transformers, "GgufConfig", None)
+    return {} if packed_by_default is None else {"quantization_config": packed_by_default(dequantize=True)}
+
+
+def mismatched_names(report: Mapping[str, Any]) -> list[str]:
+    """Weights that are stored in another shape, from a loading report: with their shapes since 5.0, names before."""
+    return [entry if isinstance(entry, str) else entry[0] for entry in report["mismatched_keys"]]
+
+
+def has_pooling_head(configuration: Any) -> bool:
+    """Whether a SigLIP tower was saved with its head; before 5.23 only a configuration without one says so."""
+    return bool(getattr(configuration, "vision_use_head", True))
+
+
+def name_backbone(model: Any) -> Any:
+    """Let `base_model` be the network under the head, as it is for every family since 5.0.
+
+    The text model of Gemma 3 before names a part that it does not have, and is then its own `base_model`.
+
+    Args:
+        model: A transformers causal language model; changed in place.
+
+    Returns:
+        The same.
+    """
+    if model.base_model is model and hasattr(model, "model"):
+        model.base_model_prefix = "model"
+    return model
 
 
 @cache

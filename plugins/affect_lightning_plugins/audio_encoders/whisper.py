@@ -29,6 +29,8 @@ _MODEL = "openai/whisper-large-v3"
 _FFT, _HOP = 400, 160  # 25 and 10 ms (arXiv 2212.04356, Section 2.2); the defaults of WhisperFeatureExtractor
 _FRAME = 2 * _HOP  # the second convolution halves the rate
 _SURPLUS = (r"^(model\.)?decoder\.", r"^proj_out\.")
+# Of the encoder in the whole model, stored with or without its head; `model.` is taken off by transformers itself.
+_RENAMING = {r"^model\.encoder\.": "model.", r"^encoder\.": ""}
 
 
 class WhisperAudioEncoder(PretrainedSpeechEncoder):
@@ -134,4 +136,4 @@ def _build(source: ModelSource) -> Any:
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
     configuration = source.configuration(WhisperConfig, ("whisper",))
-    return source.network(WhisperEncoder, configuration, surplus=_SURPLUS, renaming={r"^(model\.)?encoder\.": ""})
+    return source.network(WhisperEncoder, configuration, surplus=_SURPLUS, renaming=_RENAMING)

@@ -14,6 +14,7 @@ import numpy as np
 
 from affect_lightning.contracts import FaceBox, FaceDetector
 from affect_lightning_plugins.face_detectors.centerface_maps import (
+    CARRIER,
     CenterFaceOptions,
     Scaling,
     found_faces,
@@ -35,6 +36,8 @@ class CenterFaceDetector(FaceDetector):
     Raises:
         ConfigurationError: A package is missing, or an option is out of range.
     """
+
+    carrier = CARRIER
 
     def __init__(self, longest_side: int = 320, score_threshold: float = 0.35, overlap_threshold: float = 0.3):
         self.options = CenterFaceOptions("centerface", longest_side, score_threshold, overlap_threshold)

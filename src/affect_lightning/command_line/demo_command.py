@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from affect_lightning.command_line.experiment_files import find_experiment
 from affect_lightning.command_line.tables import format_table
-from affect_lightning.errors import AffectLightningError, ConfigurationError
+from affect_lightning.errors import AffectLightningError
 
-CONFIGURATION = Path("experiments") / "sandbox.yaml"
+CONFIGURATION = "sandbox"
+RUNS = "sandbox"  # of the folder of its runs, whatever the experiment
 SHORT_CLIPS = 480
 LONG_CLIPS = 900
 LONG_STEPS = 880
@@ -31,7 +33,7 @@ class DemoPlan:
     clips: int
     test_clips: int
     steps: int | None
-    configuration: Path
+    configuration: str
 
     @property
     def corpus(self) -> Path:
@@ -41,10 +43,10 @@ class DemoPlan:
     def trainer_words(self, version: str) -> list[str]:
         """Options that fit and test share."""
         words = [
-            *("--config", str(self.configuration), "--seed_everything", str(self.seed)),
+            *("--config", self.configuration, "--seed_everything", str(self.seed)),
             *("--data.train_root", str(self.corpus), "--data.benchmark_root", str(self.corpus)),
             *("--trainer.logger.init_args.save_dir", str(self.out / "runs")),
-            *("--trainer.logger.init_args.version", version),
+            *("--trainer.logger.init_args.name", RUNS, "--trainer.logger.init_args.version", version),
         ]
         return words if self.steps is None else [*words, "--trainer.max_steps", str(self.steps)]
 
@@ -52,6 +54,8 @@ class DemoPlan:
 def run(arguments: Sequence[str]) -> int:
     """Generate a corpus, test the untrained model, train, test again, and compare both in one report."""
     plan, as_json = _plan(arguments)
+    with contextlib.redirect_stdout(sys.stderr):
+        _check_installation(plan.configuration)
     started = time.monotonic()
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         runs, report_folder = _go_the_way(plan)
@@ -67,9 +71,26 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _check_installation(configuration: str) -> None:
+    """Say before minutes of work what is not installed, all at once."""
+    from affect_lightning.command_line.carried_models import missing_carriers, missing_of_extra, require_installed
+    from affect_lightning.command_line.plugin_arguments import PLUGIN_OPTIONS
+    from affect_lightning.command_line.trainer_commands import read_configuration
+    from affect_lightning.plugin_loading import split_choice
+
+    section = read_configuration(["--config", configuration])
+    choices = [
+        (group, split_choice(choice)[0])
+        for option, group in PLUGIN_OPTIONS.items()
+        if (choice := section.get(option)) is not None
+    ]
+    of_extra = missing_of_extra("sandbox") if configuration == CONFIGURATION else []
+    require_installed("affect-lightning demo", carriers=missing_carriers(choices), extra="sandbox", of_extra=of_extra)
+
+
 def _go_the_way(plan: DemoPlan) -> tuple[Path, Path]:
     """Run the commands; returns the folder of the runs and that of the comparison."""
-    runs = plan.out / "runs" / "sandbox"
+    runs = plan.out / "runs" / RUNS
     untrained = _unused(runs, f"untrained-seed{plan.seed}")
     trained = _unused(runs, f"trained-seed{plan.seed}")
     _do(
@@ -100,13 +121,10 @@ def _plan(arguments: Sequence[str]) -> tuple[DemoPlan, bool]:
     parser.add_argument("--test-clips", type=int, default=20, help="clips in each test set (default: 20)")
     parser.add_argument("--steps", type=int, default=None, help="training steps (default: those of the YAML)")
     parser.add_argument("--long", action="store_true", help="more clips and steps, meant for 25 minutes instead of 10")
-    parser.add_argument("--config", type=Path, default=CONFIGURATION, help=f"experiment (default: {CONFIGURATION})")
+    parser.add_argument("--config", default=CONFIGURATION, help="experiment, a name or a file (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output at the end")
     options = parser.parse_args(arguments)
-    if not options.config.is_file():
-        raise ConfigurationError(
-            f"There is no {options.config}. Run the demo in a clone of the repository, or name an experiment with --config."
-        )
+    find_experiment(options.config)
     plan = DemoPlan(
         out=options.out,
         seed=options.seed,

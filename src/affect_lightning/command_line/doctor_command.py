@@ -11,17 +11,18 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from affect_lightning.command_line.experiment_files import find_experiment
 from affect_lightning.command_line.tables import format_table
-from affect_lightning.data.cache_folders import user_cache_folder
 from affect_lightning.data.inspection.findings import CHECKS, NAMED, Finding, SetSummary, Thresholds
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.processors import usable_processors
+from affect_lightning.user_cache import user_cache_folder
 
 if TYPE_CHECKING:
     from affect_lightning.contracts import ClipRecord
@@ -60,7 +61,10 @@ def run(arguments: Sequence[str]) -> int:
     """Check official sets: files, tables, counts, media, lengths, faces and label words. Exit code 1 if any is wrong."""
     options = _parser().parse_args(arguments)
     if options.data is None and options.config is None:
-        raise ConfigurationError("doctor needs --data DIR, the folder that holds the sets, or --config FILE, or both.")
+        raise ConfigurationError(
+            "doctor needs --data DIR, the folder that holds the sets, or --config EXPERIMENT, or both."
+        )
+    options.config = None if options.config is None else find_experiment(options.config)
     _check_numbers(options)
     with _quiet_readers():
         diagnosis = _diagnose(options)
@@ -86,8 +90,8 @@ def _quiet_readers() -> Iterator[None]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="affect-lightning doctor", description=run.__doc__)
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder with official sets, or one set's folder")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="experiment YAML: its data options and sets")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
+    parser.add_argument("--config", metavar="EXPERIMENT", help="YAML file or name: its data options and sets")
+    parser.add_argument("--workers", type=int, default=usable_processors(), help="processes (default: one a core)")
     parser.add_argument(
         "--timeout", type=float, default=CLIP_SECONDS, help=f"seconds for one clip (default: {CLIP_SECONDS:g})"
     )
@@ -234,7 +238,8 @@ def _check_media(
         journal_path.unlink(missing_ok=True)
     reader = module.reader(everything)
     checker = ClipChecker(reader, reader.cropper is not None and reader.cropper.detector.finds_faces)
-    checking = Checking(checker, settings, options.workers, options.timeout)
+    workers = min(options.workers, len(everything))
+    checking = Checking(checker, settings, workers, options.timeout)
     with Journal(journal_path) as journal, _progress(len(everything)) as report:
         checks = iter(check_clips(everything, checking, journal, report))
     limits = Thresholds(options.min_seconds, options.max_seconds)

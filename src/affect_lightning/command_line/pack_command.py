@@ -25,7 +25,7 @@ def run(arguments: Sequence[str]) -> int:
     """Write the training clips of a configuration as a packed set, for `data.packed`. Takes the options of `fit` too."""
     parser = argparse.ArgumentParser(
         prog="affect-lightning pack",
-        usage="affect-lightning pack --config EXPERIMENT.yaml --out DIR [options below] [options of fit]",
+        usage="affect-lightning pack --config EXPERIMENT --out DIR [options below] [options of fit]",
         description=run.__doc__,
         allow_abbrev=False,
     )
@@ -98,8 +98,8 @@ def _pack(data: Any, folder: Path, shard_bytes: int, kind: str) -> Any:
 def configured_data(words: Sequence[str]) -> Any:
     """The data module that `fit` would have with these words."""
     from affect_lightning.command_line.cache_command import ConfigurationReader
+    from affect_lightning.command_line.expected_warnings import silence_expected_warnings
     from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
-    from affect_lightning.command_line.trainer_commands import silence_expected_warnings
 
     silence_expected_warnings()
     rest, overrides, asked = take_plugin_words(["fit", *words])

@@ -8,13 +8,16 @@ stand in modules of their own. Every command is imported only when it is asked f
 from __future__ import annotations
 
 import argparse
+import codecs
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from affect_lightning import __version__
 from affect_lightning.errors import AffectLightningError
+from affect_lightning.user_cache import keep_libraries_out_of_a_home_that_cannot_be_written
 
 USER_MISTAKE = 2
 INTERRUPTED = 130
@@ -43,6 +46,7 @@ COMMANDS: dict[str, Command] = {
     "predict": Command("Responses to clips of your own.", "trainer_commands", True),
     "cache": Command("Run the frozen encoders once over the clips, for `data.features: cached`.", "cache_command"),
     "doctor": Command("Check a set of clips before training: files, tables, media, faces.", "doctor_command"),
+    "experiments": Command("List the experiments that `--config` takes by name, or copy one.", "experiments_command"),
     "plugins": Command("List the installed plugins, or explain one.", "plugins_command"),
     "summary": Command("Parts, parameters and memory of a configuration, without its weights.", "summary_command"),
     "sandbox": Command("Generate the sandbox corpus in the official folder layouts.", "sandbox_command"),
@@ -78,6 +82,22 @@ def _explained_plugin(words: Sequence[str]) -> str:
     return plugin_help(asked) if asked is not None else ""
 
 
+def _print_any_text() -> None:
+    """Let names and responses in any language be printed, also where the locale is C and Python's UTF-8 mode is off.
+
+    An ASCII stream becomes UTF-8, as Python itself makes it in the C locale (PEP 540); another encoding writes what it
+    lacks as escapes.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if not isinstance(stream, io.TextIOWrapper):
+            continue
+        name = codecs.lookup(stream.encoding).name
+        if name == "ascii":
+            stream.reconfigure(encoding="utf-8", errors=stream.errors)
+        elif name != "utf-8" and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -89,7 +109,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = _overall_parser()
+    _print_any_text()
     try:
+        keep_libraries_out_of_a_home_that_cannot_be_written()
         # Only the first word is ours: the rest belongs to the command, `--help` included.
         chosen = parser.parse_args(words[:1]).command
         command = COMMANDS[chosen]

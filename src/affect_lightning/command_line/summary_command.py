@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import json
 import sys
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,7 @@ def run(arguments: Sequence[str]) -> int:
     """Parts, parameters and memory of a configuration, counted on the meta device without any weight."""
     parser = argparse.ArgumentParser(
         prog="affect-lightning summary",
-        usage="affect-lightning summary --config YAML [--config YAML ...] [--model.OPTION VALUE ...] [--json]",
+        usage="affect-lightning summary --config EXPERIMENT [--config EXPERIMENT ...] [--model.OPTION VALUE ...] [--json]",
         description=run.__doc__,
         epilog="All options of `affect-lightning fit` are taken; `affect-lightning fit --help` shows them.",
         allow_abbrev=False,
@@ -46,7 +45,7 @@ def run(arguments: Sequence[str]) -> int:
     options, words = parser.parse_known_args(arguments)
     if not words:
         raise ConfigurationError(
-            "`affect-lightning summary` needs a configuration: give --config YAML, such as experiments/affectgpt.yaml."
+            "`affect-lightning summary` needs a configuration: give --config EXPERIMENT, such as `--config affectgpt`."
         )
     with contextlib.redirect_stdout(sys.stderr):
         found = summarise(words, options.prompt_tokens, options.response_tokens)
@@ -84,8 +83,6 @@ def summarise(words: Sequence[str], prompt_tokens: int, response_tokens: int) ->
 
     section = read_configuration(words)
     configuration = AffectGPTModule(**section.model.as_dict()).configuration
-    # Parts that read a file of theirs copy its weights into nothing, as is meant here.
-    warnings.filterwarnings("ignore", message=".*copying from a non-meta parameter")
     with torch.device("meta"):
         network = AffectGPT.from_configuration(configuration)
     parts, (export, checkpoint) = part_sizes(network), stored_bytes(network)

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
+from affect_lightning.command_line.expected_warnings import silence_expected_warnings
+from affect_lightning.command_line.experiment_files import with_experiment_files
 from affect_lightning.command_line.plugin_arguments import (
     PLUGIN_OPTIONS,
     ChoiceOverride,
@@ -44,16 +45,8 @@ from affect_lightning.unibench.reports import read_report
 # What `model.inputs: null` and `model.fused_streams: null` mean (paper, Section 5 and Eq. 3).
 DEFAULT_INPUTS = ("multi", "audio", "face", "text")
 DEFAULT_FUSED_STREAMS = ("audio", "face")
-# Warnings that tell the user of the program nothing, with the reason.
-EXPECTED_WARNINGS = (
-    "LightningCLI's args parameter",  # the words come from the command line, by way of program.py
-    r"Found \d+ module\(s\) in eval mode",  # the frozen encoders, on purpose
-    r"FSDP2-wrapped module .* returned a view",  # no part behind it changes its input in place
-    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # inside Lightning 2.6 with torch 2.15
-    r"Checkpoint directory .* exists and is not empty",  # so it is when a run goes on
-    r"The '\w+_dataloader' does not have many workers",  # `data.workers` is the user's choice
-    r"Precision .* is not supported by the model summary",  # mixed precision keeps 32-bit weights, as it then assumes
-)
+# `on` or `off` in place of what the processor is fast at, so that both ways are tested on every machine.
+CPU_BF16_VARIABLE = "AFFECT_CPU_BF16"
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
 
@@ -85,7 +78,7 @@ class AffectCLI(LightningCLI):
         super().__init__(
             AffectGPTModule,
             ClipDataModule,
-            args=list(words),
+            args=with_experiment_files(words),
             save_config_callback=RunConfigCallback,
             seed_everything_default=0,
             parser_class=AffectParser,
@@ -203,16 +196,27 @@ def fitting_precision(accelerator: str) -> str:
     """Mixed bf16 where the device computes it fast, 32-bit elsewhere.
 
     A processor without AVX512-BF16 or AMX emulates bf16 and was 30 times slower with it than in 32 bits (measured on
-    AVX2, 8 x 48 tokens of SmolLM2-135M), so there it stays at 32 bits.
+    AVX2, 8 x 48 tokens of SmolLM2-135M), so there it stays at 32 bits. The environment variable `AFFECT_CPU_BF16` decides
+    for the processor instead: `on`, also where bf16 is emulated, or `off`.
 
     Args:
         accelerator: The Trainer's `accelerator` option.
+
+    Raises:
+        ConfigurationError: The variable has another value.
     """
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
-        return "bf16-mixed"
-    return "32-true"
+    return "bf16-mixed" if _bf16_on_the_processor() else "32-true"
+
+
+def _bf16_on_the_processor() -> bool:
+    asked = os.environ.get(CPU_BF16_VARIABLE) or "auto"
+    if asked not in ("auto", "on", "off"):
+        raise ConfigurationError(f"Set {CPU_BF16_VARIABLE} to on, off or auto; got {asked!r}.")
+    if asked == "auto":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return asked == "on"
 
 
 def _place_results_beside_checkpoint(section: Namespace) -> None:
@@ -260,14 +264,6 @@ def run(words: Sequence[str]) -> int:
     if program.trainer.is_global_zero:
         _print_results(program.config.subcommand, folder, as_json)
     return 0
-
-
-def silence_expected_warnings() -> None:
-    """Silence what tells the user of the program nothing."""
-    # Lightning 2.6 still calls what jsonargparse 4.53 deprecates; its user can do nothing about it.
-    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-    for message in EXPECTED_WARNINGS:
-        warnings.filterwarnings("ignore", message=message)
 
 
 def _print_results(command: str, folder: Path, as_json: bool) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from affect_lightning.contracts import FaceBox
 from affect_lightning.data.box_files import KEY_BYTES, GrowingFiles
-from affect_lightning.data.cache_folders import user_cache_folder
 from affect_lightning.data.media_files import MediaFile, PackedFile
+from affect_lightning.user_cache import user_cache_folder
 
 LAYOUT = "boxes-2"  # changes whenever the sampling of frames or the layout of the lines does
 FOLDER = "face_boxes"

@@ -17,7 +17,6 @@ from lightning.pytorch import LightningDataModule
 
 from affect_lightning.contracts import ClipRecord, FaceDetector
 from affect_lightning.data.box_cache import BoxCache
-from affect_lightning.data.cache_folders import user_cache_folder
 from affect_lightning.data.clip_sources import ClipSources, TestOverlap
 from affect_lightning.data.dataset import ClipDataset, Questioner, ReadingOptions, SubtitleLanguage, built_readers
 from affect_lightning.data.faces import ClipWithoutFace, FaceCropper, FacePolicy, FrameWithoutFace
@@ -41,6 +40,7 @@ from affect_lightning.plugin_loading import (
     needed_streams,
     resolve_choice,
 )
+from affect_lightning.user_cache import user_cache_folder
 
 _SPLITS = {
     "fit": ("train", "validation"),

@@ -1,8 +1,9 @@
 """Reads the commonest sound file, 16-bit PCM in a WAV, without FFmpeg (paper, Appendix B: sound beside each clip).
 
 FFmpeg takes some milliseconds to open a WAV and to turn its samples into floats, as long as decoding the pictures of a
-small clip. The numbers are the same. Everything else, every damaged file too, is left to FFmpeg.
-Neighbour: `decoding.py` asks here first. Legend: S audio samples, C channels.
+small clip, and longer to resample one. At the wanted rate the numbers are the same. Everything else, every damaged file
+too, is left to FFmpeg.
+Neighbours: `decoding.py` asks here first, `resampling.py` changes the rate. Legend: S audio samples, C channels.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ import wave
 import numpy as np
 
 from affect_lightning.data.media_files import MediaFile, PackedFile
+from affect_lightning.data.resampling import resample
 
 _BYTES = 2  # a sample
 _FULL_SCALE = np.float32(1 / 32768)  # FFmpeg's
+_RATES = (8_000, 192_000)  # Hz, our choice: from telephone to studio; others are left to FFmpeg
+_MOST_BYTES = 2**26  # our choice: six minutes at 48 kHz; FFmpeg resamples longer ones piece by piece
 
 
 def read_plain_wav(
@@ -24,12 +28,12 @@ def read_plain_wav(
 
     Args:
         path: The sound file.
-        sample_rate: Wanted rate in Hz; a file of another rate is left to FFmpeg.
+        sample_rate: Wanted rate in Hz; a file of another rate is resampled.
         least_seconds: A shorter sound is left to FFmpeg, and so to its error.
         most_seconds: A longer one too.
 
     Returns:
-        None for anything but a whole 16-bit PCM WAV of this rate and length.
+        None for anything but a whole 16-bit PCM WAV of such a length.
 
     Raises:
         UnreadableClipError: A packed file could not be read when it was packed.
@@ -39,8 +43,12 @@ def read_plain_wav(
     try:
         with wave.open(path.opened("audio") if isinstance(path, PackedFile) else str(path), "rb") as sound:
             length, channels = sound.getnframes(), sound.getnchannels()
-            plain = sound.getsampwidth() == _BYTES and sound.getframerate() == sample_rate
-            if not plain or not least_seconds * sample_rate <= length <= most_seconds * sample_rate:
+            rate, width = sound.getframerate(), sound.getsampwidth()
+            if width != _BYTES or not least_seconds * rate <= length <= most_seconds * rate:
+                return None
+            if rate != sample_rate and not (
+                _RATES[0] <= rate <= _RATES[1] and length * channels * _BYTES <= _MOST_BYTES
+            ):
                 return None
             content = sound.readframes(length)
     except (wave.Error, EOFError, OSError):
@@ -48,4 +56,13 @@ def read_plain_wav(
     if len(content) != length * channels * _BYTES:  # truncated
         return None
     waveform = np.frombuffer(content, dtype="<i2").astype(np.float32) * _FULL_SCALE
-    return waveform if channels == 1 else waveform.reshape(length, channels).T.mean(axis=0)
+    mono = _average(waveform.reshape(length, channels)) if channels > 1 else waveform
+    return mono if rate == sample_rate else resample(mono, rate, sample_rate)
+
+
+def _average(waveform: np.ndarray) -> np.ndarray:
+    """Average of the channels of [S, C]; channel by channel, which is 6 times faster than numpy's mean of narrow rows."""
+    total = waveform[:, 0].copy()
+    for channel in range(1, waveform.shape[1]):
+        total += waveform[:, channel]
+    return total / np.float32(waveform.shape[1])

@@ -1,8 +1,9 @@
 """Pure functions of MER-UniBench's metrics: set F-score, hit rate, and sentiment WAF and accuracy.
 
-Place in the paper: section 4 and Appendix K; PAPER.md ("Metric") states the algorithm. Each metric has three parts: the
-results clip by clip (for intervals and paired tests), their sums, and the score from the sums. `emotion_metrics.py` and
-`sentiment_metrics.py` keep the sums in torchmetrics shells. All scores are fractions in [0, 1].
+Place in the paper: Section 4 and Appendix K; where the text is short (empty sets, neutral clips, averages over wheels),
+the authors' released metric decides. Each metric has three parts: the results clip by clip (for intervals and paired
+tests), their sums, and the score from the sums. `emotion_metrics.py` and `sentiment_metrics.py` keep the sums in
+torchmetrics shells. All scores are fractions in [0, 1].
 
 Legend: B clips, W wheels.
 """

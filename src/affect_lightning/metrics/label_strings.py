@@ -1,7 +1,8 @@
 """Label lists as texts.
 
-Label files and saved outputs write emotion words as `"['a', 'b']"` or `"[a, b]"`. The rule (PAPER.md, "Metric", item
-6): strip the outer brackets, split at quotes and commas. The functional metrics and the readers of label files use it.
+Label files and saved outputs write emotion words as `"['a', 'b']"` or `"[a, b]"`. The rule is that of the
+authors' released metric: strip the outer brackets, split at quotes and commas. The functional metrics and the readers
+of label files use it.
 """
 
 from __future__ import annotations

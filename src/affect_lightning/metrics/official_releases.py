@@ -8,15 +8,13 @@ a release is part of this package. `release_fetching.py` beside this file fills 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from affect_lightning.errors import DataError
 from affect_lightning.metrics.official_tables import NPZ_NAME
-
-CACHE_VARIABLE = "AFFECT_LIGHTNING_CACHE"
+from affect_lightning.user_cache import user_cache_folder
 
 # Each file is looked for under these addresses in turn; its hash decides whether it is the right one.
 _MERTOOLS = "https://raw.githubusercontent.com/zeroQiaoba/MERTools"
@@ -56,7 +54,7 @@ class OfficialRelease:
     @property
     def folder(self) -> Path:
         """Where the user's copy is, or would be."""
-        return cache_folder() / "taxonomies" / self.name
+        return user_cache_folder("taxonomies", self.name)
 
     @property
     def published_files(self) -> list[str]:
@@ -115,16 +113,3 @@ RELEASE_2026 = OfficialRelease(
     taxonomy_sha256="7a52fee821b7797461527702e2e45c1f543166c1d0195a49cb730cf44d862b96",
 )
 RELEASES = {release.name: release for release in (RELEASE_2025, RELEASE_2026)}
-
-
-def cache_folder() -> Path:
-    """Folder for what this package downloads or computes once.
-
-    Returns:
-        The folder named by `AFFECT_LIGHTNING_CACHE`; else `affect-lightning` in `XDG_CACHE_HOME`, or in `~/.cache`.
-    """
-    named = os.environ.get(CACHE_VARIABLE)
-    if named:
-        return Path(named).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "affect-lightning"

@@ -1,6 +1,6 @@
 """The authors' released taxonomy, read from the folder they published.
 
-Two releases exist (PAPER.md): 2025, as `format.csv`, `synonym.xlsx` and `wheel1.xlsx` to `wheel5.xlsx`, which the
+Two releases exist: 2025, as `format.csv`, `synonym.xlsx` and `wheel1.xlsx` to `wheel5.xlsx`, which the
 paper's numbers need; and 2026, as one `.npz` file. Nothing of them is part of this package: the user supplies the
 folder. `taxonomy.py` calls this module.
 """

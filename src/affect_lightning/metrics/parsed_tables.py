@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from affect_lightning.errors import DataError
-from affect_lightning.metrics.official_releases import cache_folder
 from affect_lightning.metrics.official_tables import TaxonomyTables, read_release, source_files
 from affect_lightning.metrics.wheels import Wheel
 from affect_lightning.safe_npz import read_npz
+from affect_lightning.user_cache import user_cache_folder
 
 _READING = 1  # raise it when official_tables.py reads something differently, so that older results are not used
 
@@ -42,7 +42,7 @@ def load_tables(path: Path, release: str) -> TaxonomyTables:
         DataError: See `read_release`.
     """
     try:
-        kept = cache_folder() / "taxonomies" / "parsed" / f"{_sources_hash(path, release)}.npz"
+        kept = user_cache_folder("taxonomies", "parsed") / f"{_sources_hash(path, release)}.npz"
     except OSError:
         return read_release(path, release)  # it says which file is missing or unreadable
     if kept.is_file():

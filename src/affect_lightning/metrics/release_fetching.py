@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.metrics.official_releases import CACHE_VARIABLE, OfficialRelease
+from affect_lightning.metrics.official_releases import OfficialRelease
+from affect_lightning.user_cache import CACHE_VARIABLE
 
 _TIMEOUT = 20.0  # seconds without an answer; our choice
 _MAX_BYTES = 8 * 1024**2  # our choice: the largest official file has 0.1 MB

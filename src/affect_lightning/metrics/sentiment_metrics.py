@@ -53,7 +53,7 @@ class _SentimentConfusion(Metric):
 
 
 class SentimentWAF(_SentimentConfusion):
-    """Weighted F1 of positive against negative sentiment (PAPER.md, "Metric", item 4).
+    """Weighted F1 of positive against negative sentiment (paper, Section 4).
 
     Examples:
         >>> metric = SentimentWAF()
@@ -68,7 +68,7 @@ class SentimentWAF(_SentimentConfusion):
 
 
 class SentimentAccuracy(_SentimentConfusion):
-    """Accuracy of positive against negative sentiment (PAPER.md, "Metric", item 4).
+    """Accuracy of positive against negative sentiment (paper, Section 4).
 
     Examples:
         >>> metric = SentimentAccuracy()

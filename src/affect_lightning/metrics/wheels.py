@@ -46,7 +46,7 @@ class Wheel:
 
         Returns:
             The wheel. A word that stands in several places belongs to the last of them; an inner name taken on level
-            2 goes to its alphabetically first middle name (PAPER.md, "Metric", item 1).
+            2 goes to its alphabetically first middle name (the authors' released metric).
         """
         inner: dict[str, str] = {}
         middle: dict[str, str] = {}

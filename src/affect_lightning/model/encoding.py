@@ -18,6 +18,7 @@ from affect_lightning.contracts import ClipBatch, Encoder, FeatureSequence
 from affect_lightning.errors import ContractError
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.part_calls import call_encoder
+from affect_lightning.model.randomness import separate_draws
 from affect_lightning.plugin_loading import GROUPS, build_part, find_stream
 
 
@@ -47,6 +48,9 @@ def build_encoders(configuration: ModelConfiguration, streams: Sequence[str]) ->
 def encode_stream(batch: ClipBatch, name: str, encoder: Encoder | None) -> FeatureSequence:
     """Run the encoder of one stream, without gradient.
 
+    What a frozen encoder draws (the speech encoders of transformers 4 draw a number a layer, in evaluation too) moves
+    nobody else's draws: dropout is the same with cached features.
+
     Args:
         batch: Decoded clips.
         name: Of the stream.
@@ -68,8 +72,9 @@ def encode_stream(batch: ClipBatch, name: str, encoder: Encoder | None) -> Featu
             f"The network was built for cached features, without the encoder of the stream {name!r}, and the batch has "
             f"no features. Give batches of `data.features: cached`, or build a new network for live ones."
         )
-    with torch.no_grad():
-        return call_encoder(encoder, name, batch.streams[name])
+    stream = batch.streams[name]
+    with torch.no_grad(), separate_draws(stream.values.device):
+        return call_encoder(encoder, name, stream)
 
 
 def weights_digest(module: nn.Module) -> str:

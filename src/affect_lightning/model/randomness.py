@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -36,3 +38,14 @@ def seed_step(seed: int, epoch: int, batch: int, rank: int) -> None:
     torch.manual_seed(value)
     np.random.seed(value % 2**32)  # third parties' parts draw from the global one
     random.seed(value)
+
+
+@contextmanager
+def separate_draws(device: torch.device) -> Iterator[None]:
+    """Put torch's generators back afterwards: what is drawn inside moves nothing that is drawn later.
+
+    Args:
+        device: Where is drawn, beside the processor.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield

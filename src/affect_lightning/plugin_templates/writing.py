@@ -46,7 +46,7 @@ class TemplateKind:
         return f"{self.name.replace('-', '_')}.py.template"
 
 
-_FIT = "affect-lightning fit --config experiments/sandbox.yaml --model."
+_FIT = "affect-lightning fit --config sandbox --model."
 KINDS: dict[str, TemplateKind] = {
     kind.name: kind
     for kind in (
@@ -72,7 +72,7 @@ KINDS: dict[str, TemplateKind] = {
         TemplateKind(
             "face-detector",
             "face_detectors",
-            "affect-lightning fit --config experiments/sandbox.yaml --data.face_detector $name",
+            "affect-lightning fit --config sandbox --data.face_detector $name",
         ),
         TemplateKind(
             "label-extractor",

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.processors import usable_processors
 from affect_lightning.sandbox.authoring import (
     AuthoredClip,
     author_test_set,
@@ -156,7 +157,7 @@ def _checked_parameters(
 
 def _checked_workers(workers: int | None) -> int:
     if workers is None:
-        return os.cpu_count() or 1
+        return usable_processors()
     if workers < 1:
         raise ConfigurationError(f"{workers} workers were asked for; give at least 1, or none for one a processor.")
     return workers

@@ -74,7 +74,15 @@ def slurm_job() -> str | None:
 def requeue(job: str) -> bool:
     """Ask SLURM to run the job again; whether it agreed."""
     try:
-        done = subprocess.run(["scontrol", "requeue", job], check=False, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            ["scontrol", "requeue", job],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            encoding="utf-8",
+            errors="replace",
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         _log.warning("SLURM job %s could not be requeued: %s. Submit it again; it goes on from last.ckpt.", job, error)
         return False

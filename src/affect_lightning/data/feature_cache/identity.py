@@ -19,7 +19,7 @@ from affect_lightning.data.feature_cache.clip_files import digest_of, hash_file
 from affect_lightning.plugin_loading import PluginChoice, find_plugin, find_stream, resolve_choice
 
 # Changes whenever decoding, the sampling of frames or cropping changes what an encoder is shown.
-READING_RULES = "reading-1"
+READING_RULES = "reading-2"  # 2: plain WAV files of other rates are resampled by librosa
 FeaturePrecision = Literal["bf16", "fp32"]
 # Which streams an option of reading counts for; one that is not named counts for every stream. Which streams a cache has is
 # its own matter, a subtitle is no feature, and readers of plugins have an identity of their own.

