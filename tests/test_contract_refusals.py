@@ -140,6 +140,10 @@ def test_too_few_responses_are_refused() -> None:
         ContractError, match=rf"{OWNER} .*LanguageModel\): expected a list of 4 responses; got a list of 1"
     ):
         built.generate(random_batch(), max_new_tokens=2)
+    with pytest.raises(
+        ContractError, match=rf"{OWNER} .*LanguageModel\): expected a list of 8 responses; got a list of 1"
+    ):
+        built.answer(random_batch(), ["Why?", "How?"], max_new_tokens=2)
 
 
 def test_boxes_of_another_kind_are_refused(tmp_path: Path) -> None:

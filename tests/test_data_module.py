@@ -152,7 +152,7 @@ def test_bad_clips_are_named(corpus: Path, tmp_path: Path) -> None:
     module = make_module(train_root=root, quarantine_file=tmp_path / "quarantine.jsonl", max_bad_share=0.2)
     module.setup("fit")
     assert sum(len(batch) for batch in module.train_dataloader()) == 5
-    assert [clip.name for clip in module.bad_clips] == ["sample_003"]
+    assert [clip["name"] for clip in module.quarantined("train")] == ["sample_003"]
     assert json.loads((tmp_path / "quarantine.jsonl").read_text(encoding="utf-8"))["stage"] == "video"
     assert module.counts()["train"]["quarantined"] == 1
 

@@ -9,6 +9,7 @@ from affect_lightning.contracts.features import FeatureSequence
 from affect_lightning.contracts.fusion import PreFusion
 from affect_lightning.contracts.labels import LabelExtractor, Sentiment
 from affect_lightning.contracts.language import LanguageModel
+from affect_lightning.contracts.run_joints import ResponseRow, RunData, run_data_of
 from affect_lightning.contracts.stream_readers import StreamReader
 from affect_lightning.contracts.streams import STREAMS, Stream, StreamInput
 
@@ -26,10 +27,13 @@ __all__ = [
     "LabelExtractor",
     "LanguageModel",
     "PreFusion",
+    "ResponseRow",
+    "RunData",
     "Sentiment",
     "SeriesEncoder",
     "Stream",
     "StreamInput",
     "StreamReader",
     "VideoEncoder",
+    "run_data_of",
 ]

@@ -25,21 +25,14 @@ from affect_lightning.data.feature_cache.source import FeatureMode, FeatureOptio
 from affect_lightning.data.loading import BatchPlan, ClipLoader, LoadingCounts, WorkerStart
 from affect_lightning.data.ordering import SetBalance, check_order_options
 from affect_lightning.data.own_clips import own_clips
-from affect_lightning.data.quarantine import BadClip, BadClipPolicy, Quarantine, check_bad_clip_options
+from affect_lightning.data.quarantine import BadClipPolicy, Quarantine, check_bad_clip_options
 from affect_lightning.data.questions import OneQuestion, QuestionDraw
 from affect_lightning.data.readers.tables import MissingSubtitle
 from affect_lightning.data.streaming.packed_clips import CACHE_BYTES, PackedClips, faces_are_released
 from affect_lightning.data.streaming.packed_source import PackedSource
 from affect_lightning.data.streaming.shard_order import SHUFFLE_WINDOW, ShardedPlan
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.plugin_loading import (
-    EncoderChoices,
-    PluginChoice,
-    build_part,
-    check_inputs,
-    needed_streams,
-    resolve_choice,
-)
+from affect_lightning.plugin_loading import EncoderChoices, PluginChoice, build_part, check_inputs, needed_streams
 from affect_lightning.user_cache import user_cache_folder
 
 _SPLITS = {
@@ -85,8 +78,7 @@ class ClipDataModule(LightningDataModule):
             subtitle's length hardly matters).
         validation_share: Share of the training clips kept for validation, chosen by a stable hash of the name (0.05,
             our choice: the paper validates on the test sets only).
-        inputs: Streams that the prompt shows; decides what is read. Linked to the model's option of the same name (paper,
-            Section 5: audio, face, text and the fused stream).
+        inputs: Streams that the prompt shows; decides what is read. Linked to the model's option (paper, Section 5).
         fused_streams: Streams that `multi` is made of (paper, Eq. 3: audio and video); linked to the model's.
         stream_readers: Options of the readers of plugins' streams, by stream, such as {pose: {folder: joints}}.
         frames: Frames a clip, T (paper, Appendix B: 8).
@@ -111,10 +103,9 @@ class ClipDataModule(LightningDataModule):
             frame that has one), `whole` (the whole frame) or `drop` (the frame is masked). nearest, our choice.
         clip_without_face: What a clip without any face gives: `whole` (its whole frames) or `drop` (quarantine, stage
             face). whole, our choice.
-        features: `live` decodes clips and lets the model encode them; `cached` reads what `affect-lightning cache` kept:
-            no decoding, no encoders. Not for predict, which is always live.
-        feature_folder: Where feature caches are kept, or one of them; None means `affect-lightning/features` in the
-            user's cache folder.
+        features: `live` decodes clips and lets the model encode them; `cached` reads what `affect-lightning cache` kept.
+            Predict is always live.
+        feature_folder: Where feature caches are kept, or one of them; None means `features` in the user's cache folder.
         feature_precision: In which features are stored: bf16, half the size (our choice), or fp32.
         video_encoder: The model's; linked to it. Only needed to check cached features.
         audio_encoder: The same.
@@ -266,12 +257,7 @@ class ClipDataModule(LightningDataModule):
     def _packed_clips(self) -> tuple[PackedClips, PackedClips]:
         """Of a set with what the run reads; where only the text is read, any will do."""
         payload = "media" if self.feature_options.mode == "live" else "features"
-        if payload == "media" and self.options.readers:
-            raise ConfigurationError(
-                f"A packed set of media has no files of the streams {', '.join(self.options.readers)}, which plugins read. "
-                f"Train from the folders (without data.packed), or pack features: `affect-lightning pack --payload features`."
-            )
-        return self.packed.training_clips(self.sources, payload if self.options.streams else None)
+        return self.packed.training_clips(self.sources, payload if self.options.streams else None, self.options.readers)
 
     def _cached_features(self, stage: str) -> FeatureSource | None:
         """The cache that the stage reads, checked; None if it encodes live."""
@@ -395,10 +381,11 @@ class ClipDataModule(LightningDataModule):
         folder = self.trainer.log_dir if self.trainer else None
         return Path(folder) / "quarantine.jsonl" if folder else None
 
-    @property
-    def bad_clips(self) -> list[BadClip]:
-        """Every clip in quarantine, of all splits."""
-        return [clip for quarantine in self.quarantines.values() for clip in quarantine.clips]
+    def quarantined(self, split: str | None = None) -> list[dict[str, str]]:
+        """The clips of a split, or of all, that could not be read; see `BadClip` for the entries."""
+        return [
+            asdict(clip) for name, known in self.quarantines.items() if split in (None, name) for clip in known.clips
+        ]
 
     def counts(self) -> dict[str, dict[str, int]]:
         """By split: the fields of `LoadingCounts` and `quarantined`, in this process so far."""
@@ -407,10 +394,6 @@ class ClipDataModule(LightningDataModule):
             split: {**asdict(counts), "quarantined": len(self.quarantines[split].clips)}
             for split, counts in met.items()
         }
-
-    def resolved_face_detector(self) -> dict[str, object]:
-        """The face detector's name and all its options, as plain values."""
-        return resolve_choice("face_detectors", self.face_detector)
 
 
 def _path(value: Path | str | None) -> Path | None:

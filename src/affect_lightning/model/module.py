@@ -5,7 +5,7 @@ All network mathematics is in `affectgpt.py`; `schedule.py` has the learning rat
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -14,7 +14,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.modules.module import _IncompatibleKeys
 
-from affect_lightning.contracts import ClipBatch
+from affect_lightning.contracts import ClipBatch, ResponseRow, run_data_of
 from affect_lightning.errors import CheckpointError, ConfigurationError
 from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.block_execution import compile_blocks, recompute_activations
@@ -176,10 +176,12 @@ class AffectGPTModule(LightningModule):
         For training under the strategy `fsdp` it is sharded here.
         """
         if self.network is None:
-            data = getattr(self._trainer, "datamodule", None)
+            data = run_data_of(self._trainer)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.hparams["seed"])
-                self.network = AffectGPT.from_configuration(self.configuration, getattr(data, "feature_widths", None))
+                self.network = AffectGPT.from_configuration(
+                    self.configuration, None if data is None else data.feature_widths
+                )
             blocks = self.network.language_model.shardable_blocks()
             if self.hparams["activation_checkpointing"]:
                 recompute_activations(blocks)
@@ -273,11 +275,12 @@ class AffectGPTModule(LightningModule):
 
     def test_step(  # type: ignore[override]  # Lightning passes any output on to callbacks
         self, batch: ClipBatch, batch_index: int, dataloader_idx: int = 0
-    ) -> list[dict[str, Any]]:
-        """Responses of a batch with the truth beside them, one row a clip; see `response_rows`."""
-        return response_rows(batch, batch.questions, self.built_network.generate(batch, **self._decoding))
+    ) -> list[ResponseRow]:
+        """Responses of a batch with the truth beside them, one row a clip."""
+        responses = self.built_network.generate(batch, **self._decoding)
+        return ResponseRow.of_batch(batch, batch.questions, responses)
 
-    def predict_step(self, batch: ClipBatch, batch_index: int, dataloader_idx: int = 0) -> list[dict[str, Any]]:
+    def predict_step(self, batch: ClipBatch, batch_index: int, dataloader_idx: int = 0) -> list[ResponseRow]:
         """The same; with `predict_questions`, a row for each of them and each clip."""
         kinds = self.hparams["predict_questions"]
         if not kinds:
@@ -287,7 +290,7 @@ class AffectGPTModule(LightningModule):
         return [
             row
             for position, question in enumerate(questions)
-            for row in response_rows(batch, [question] * len(batch), [texts[position] for texts in answers])
+            for row in ResponseRow.of_batch(batch, [question] * len(batch), [texts[position] for texts in answers])
         ]
 
     @property
@@ -332,24 +335,6 @@ class AffectGPTModule(LightningModule):
         return [
             {"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay), parameters in grouped.items()
         ]
-
-
-def response_rows(batch: ClipBatch, questions: Sequence[str], responses: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows with name, corpus, question, response, truth_labels, truth_sentiment and valid, one a clip."""
-    return [
-        {
-            "name": record.name,
-            "corpus": record.corpus,
-            "question": question,
-            "response": response,
-            "truth_labels": record.labels,
-            "truth_sentiment": record.sentiment,
-            "valid": valid,
-        }
-        for record, question, response, valid in zip(
-            batch.records, questions, responses, batch.valid.tolist(), strict=True
-        )
-    ]
 
 
 def _check_training_options(rate: float, projector_rate: float | None, warmup_steps: int, warmup_start: float) -> None:
