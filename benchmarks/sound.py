@@ -91,7 +91,11 @@ def import_milliseconds() -> float:
         "librosa.resample(numpy.zeros(441, 'f4'), orig_sr=44100, target_sr=16000)\n"
         "print(1000 * (time.process_time() - started))"
     )
-    return float(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
+    return float(
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True, encoding="utf-8"
+        ).stdout
+    )
 
 
 def main() -> None:

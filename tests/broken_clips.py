@@ -11,6 +11,7 @@ import pickle
 import random
 import socket
 import struct
+import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -348,6 +349,8 @@ ODD_NAMES = [
         "x" * 200,
     )
 ]
+if sys.getfilesystemencoding() == "ascii":  # LC_ALL=C with Python's UTF-8 mode off: no such file can be named
+    ODD_NAMES = [kind for kind in ODD_NAMES if kind.name.isascii()]
 HEALTHY = [Kind(f"healthy_{index}", "video", _healthy, "reads") for index in range(4)]
 KINDS = (*VIDEOS, *SOUNDS, *FACES, *ODD_NAMES, *HEALTHY)
 

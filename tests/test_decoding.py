@@ -248,3 +248,16 @@ def test_broken_sound(tmp_path: Path, kind: str, expected: str) -> None:
 def test_missing_paths() -> None:
     with pytest.raises(UnreadableClipError, match="names no video file"):
         decode_clip(None, None, frame_count=8, sample_rate=16_000)
+
+
+def test_a_title_in_another_encoding_is_no_fault(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.wav", tone(1.0))
+    content = path.read_bytes()
+    title = b"INFOINAM\x04\x00\x00\x00caf\xe9"  # Latin-1
+    listed = b"LIST" + len(title).to_bytes(4, "little") + title
+    size = (len(content) + len(listed) - 8).to_bytes(4, "little")
+    path.write_bytes(content[:4] + size + content[8:36] + listed + content[36:])
+    options = {"metadata_encoding": "latin-1"} if int(av.__version__.split(".")[0]) < 19 else {}
+    with av.open(str(path), **options) as container:
+        assert container.metadata["title"].startswith("caf")  # FFmpeg does read it
+    assert len(decoding._decode_sound_file(path, 16_000)) == 16_000

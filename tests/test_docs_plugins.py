@@ -57,6 +57,7 @@ def environment(tmp_path: Path, repository: Path, corpus: Path) -> dict[str, str
     venv.create(home, with_pip=False)
     site = next((home / "lib").glob("python*/site-packages"))
     paths = [path for path in sys.path if path and not path.endswith(".zip") and path != str(repository / "tests")]
+    paths += [str(repository / name) for name in ("src", "plugins")]  # whatever else is tested in this process
     (site / "dependencies.pth").write_text("\n".join(paths), encoding="utf-8")
     command = home / "bin" / "affect-lightning"
     command.write_text(f'#!/bin/sh\nexec "{home}/bin/python" -m affect_lightning "$@"\n', encoding="utf-8")

@@ -42,7 +42,7 @@ def test_a_name_is_the_file_of_the_package() -> None:
 
 
 def test_a_path_wins_where_it_exists(tmp_path: Path) -> None:
-    (tmp_path / "affectgpt").write_text("seed_everything: 3\n")
+    (tmp_path / "affectgpt").write_text("seed_everything: 3\n", encoding="utf-8")
     (tmp_path / "sandbox").mkdir()  # no configuration: `affect-lightning sandbox --out sandbox` makes one
     assert find_experiment("affectgpt") == Path("affectgpt")
     assert find_experiment("sandbox") == shipped_files()["sandbox"]
@@ -53,7 +53,7 @@ def test_sources_that_are_not_installed_have_them_too(repository: Path) -> None:
     program = "from affect_lightning.command_line.experiment_files import find_experiment as f; print(f('sandbox'))"
     environment = {**os.environ, "PYTHONPATH": str(repository / "src")}
     words = [sys.executable, "-S", "-c", program]  # -S: no installed packages, so no mapping of ours
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment, encoding="utf-8")
     assert done.stdout.strip() == str(FOLDER / "sandbox.yaml"), done.stderr
 
 
@@ -120,13 +120,13 @@ def test_copies_are_the_files_and_never_overwrite(tmp_path: Path, capsys: pytest
     assert copied.read_bytes() == (FOLDER / "sandbox.yaml").read_bytes()
     assert find_experiment("mine/sandbox.yaml") == Path("mine/sandbox.yaml")
 
-    copied.write_text("# mine now\n")
+    copied.write_text("# mine now\n", encoding="utf-8")
     assert main(["experiments", "copy", "text_only", "sandbox", "--out", "mine"]) == 2
     assert "mine/sandbox.yaml exists already. Give another folder with --out" in capsys.readouterr().err
-    assert copied.read_text() == "# mine now\n"
+    assert copied.read_text(encoding="utf-8") == "# mine now\n"
     assert not (tmp_path / "mine" / "text_only.yaml").exists()
     assert main(["experiments", "copy", "sandbx"]) == 2
     assert "There is no experiment 'sandbx'. Did you mean 'sandbox'" in capsys.readouterr().err
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     assert main(["experiments", "copy", "sandbox", "--out", "file/below"]) == 2
     assert "cannot be written to file/below" in capsys.readouterr().err

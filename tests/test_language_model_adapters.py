@@ -196,7 +196,7 @@ def test_rank_zero_is_no_adapter_whatever_the_kind() -> None:
         assert type(part.network).__name__ == "Qwen2ForCausalLM"
 
 
-@pytest.mark.parametrize("method", REFUSED_METHODS)
+@pytest.mark.parametrize("method", sorted(OFFERED & REFUSED_METHODS.keys()))
 def test_methods_that_would_be_wrong_in_silence_are_refused(method: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{method} is not supported: it "):
         tiny({"peft_type": method})

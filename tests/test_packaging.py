@@ -76,22 +76,14 @@ def test_wheel_lists_the_same_plugins_and_runs_the_demo(repository: Path, tmp_pa
 
     # The demo's whole way in a folder that holds nothing, with tiny parts.
     (tmp_path / "empty").mkdir()
-    words = (
-        "demo",
-        "--config",
-        str(repository / "tests" / "tiny.yaml"),
-        "--clips",
-        "6",
-        "--test-clips",
-        "1",
-        "--steps",
-        "2",
+    told = checked(
+        *(python, "-m", "affect_lightning", "demo", "--config", repository / "tests" / "tiny.yaml"),
+        *("--clips", "6", "--test-clips", "1", "--steps", "2", "--json"),
+        cwd=tmp_path / "empty",
     )
-    told = json.loads(
-        checked(python, "-m", "affect_lightning", *words, "--json", cwd=tmp_path / "empty").splitlines()[-1]
-    )
-    assert [row["name"] for row in told["rows"]] == ["untrained-seed0", "trained-seed0"]
-    assert Path(told["report"]).is_file()
+    result = json.loads(told.splitlines()[-1])
+    assert [row["name"] for row in result["rows"]] == ["sandbox/untrained-seed0", "sandbox/trained-seed0"]
+    assert Path(result["report"]).is_file()
     assert list((tmp_path / "empty" / "demo").rglob("last.ckpt"))
 
 

@@ -114,7 +114,7 @@ def test_librosa_is_imported_where_its_folder_cannot_be_written(
     monkeypatch.delenv("NUMBA_CACHE_DIR")
     monkeypatch.setattr("os.access", lambda path, mode: False)
     file = tmp_path / "file"
-    file.write_text("")
+    file.write_text("", encoding="utf-8")
     monkeypatch.setenv("AFFECT_LIGHTNING_CACHE", str(tmp_path if home == "writable" else file))
     _give_numba_a_folder()
     given = Path(os.environ["NUMBA_CACHE_DIR"])

@@ -13,7 +13,7 @@ from affect_lightning import user_cache
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.user_cache import keep_libraries_out_of_a_home_that_cannot_be_written, user_cache_folder
 
-LIBRARIES = ("MPLCONFIGDIR", "NUMBA_CACHE_DIR", "TRITON_CACHE_DIR", "HF_HOME")
+LIBRARIES = ("MPLCONFIGDIR", "TRITON_CACHE_DIR", "HF_HOME")
 # A file is in the way: even root makes no folder there. Root also makes none in the system's own file systems.
 UNWRITABLE = ("/dev/null/home", "/proc", "/proc/nowhere", "FILE/home")
 
@@ -77,7 +77,7 @@ def test_libraries_stay_in_a_home_that_can_be_written_and_where_the_user_put_the
     keep_libraries_out_of_a_home_that_cannot_be_written()
     assert os.environ["MPLCONFIGDIR"] == "mine"
     assert "HF_HOME" not in os.environ
-    assert "numba" in os.environ["NUMBA_CACHE_DIR"]
+    assert "triton" in os.environ["TRITON_CACHE_DIR"]
 
 
 def test_a_folder_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

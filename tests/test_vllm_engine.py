@@ -28,6 +28,10 @@ from model_cases import SENTENCES, perturb
 from patience import LONGEST
 from test_language_models import prompts
 
+# Weights are told apart by their hashes; torch 2.8 has none, and vLLM brings a newer one.
+pytestmark = pytest.mark.skipif(
+    not hasattr(torch, "hash_tensor"), reason="vLLM 0.33 needs torch 2.14; this one is older"
+)
 TINY = Path(__file__).parent / "tiny.yaml"
 NEW_TOKENS = 12
 

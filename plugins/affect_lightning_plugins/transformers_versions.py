@@ -99,7 +99,7 @@ def name_backbone(model: Any) -> Any:
 
 
 @cache
-def _cache_name(kind: type) -> str:
+def _cache_name(kind: Any) -> str:
     """Of a class of models: its forward's own name for the cache, else the newest name that transformers knows."""
     from transformers.modeling_outputs import CausalLMOutputWithPast
 

@@ -20,7 +20,6 @@ _log = logging.getLogger(__name__)
 # Where libraries keep files that they can make again, and where in the home they do so by themselves.
 _LIBRARIES = {
     "MPLCONFIGDIR": ".config/matplotlib",
-    "NUMBA_CACHE_DIR": ".cache/numba",
     "TRITON_CACHE_DIR": ".triton",
     "HF_HOME": ".cache/huggingface",
 }
@@ -48,7 +47,7 @@ def user_cache_folder(*names: str) -> Path:
 
 
 def keep_libraries_out_of_a_home_that_cannot_be_written() -> None:
-    """Let matplotlib, numba, Triton and huggingface_hub keep their files beside ours where the home takes none.
+    """Let matplotlib, Triton and huggingface_hub keep their files beside ours where the home takes none.
 
     What the user has set stays, and so does a folder that is there: it may hold models to read.
     """

@@ -7,7 +7,8 @@ and response together, E embedding width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -180,7 +181,11 @@ def _saved_by_a_step(
     options = {"clip_lengths": [length] * clips} if getattr(language_model, "attends_clipwise", False) else {}
     was_training = model.training
     model.train()
-    with _LeanAttention(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+    with (
+        _LeanAttention(),
+        _no_autocast_without_values(),
+        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
+    ):
         output = model.base_model(inputs_embeds=row, attention_mask=mask, use_cache=False, **options)
         states = output.last_hidden_state.unflatten(1, (clips, length))[0, :, prompt_tokens - 1 : -1]
         logits = model.get_output_embeddings()(states.flatten(0, 1))
@@ -189,6 +194,21 @@ def _saved_by_a_step(
     model.train(was_training)
     del loss
     return sum(storage.nbytes() for storage in saved.values())
+
+
+@contextmanager
+def _no_autocast_without_values() -> Iterator[None]:
+    """Let models switch autocast off on the meta device, which torch has none for; transformers does not ask since 5.0."""
+    autocast = torch.autocast
+
+    def switched(device_type: str, *args: Any, **options: Any) -> Any:
+        return nullcontext() if device_type == "meta" else autocast(device_type, *args, **options)
+
+    torch.autocast = switched  # type: ignore[assignment, misc]
+    try:
+        yield
+    finally:
+        torch.autocast = autocast  # type: ignore[misc]
 
 
 class _LeanAttention(torch.overrides.TorchFunctionMode):
