@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 from affect_lightning.contracts.clips import ClipBatch
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: Lightning takes the outputs of a step apart and refuses frozen ones
 class ResponseRow:
     """A response with the clip's truth beside it. A test or predict step returns a list of them.
 
