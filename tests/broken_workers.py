@@ -20,9 +20,12 @@ from affect_lightning.contracts import (
     FaceDetector,
     FeatureSequence,
     LabelExtractor,
+    LossTerm,
+    Objective,
     Sentiment,
     SeriesEncoder,
     StreamReader,
+    TrainedNetwork,
 )
 
 BROKEN: dict[str, dict[str, str]] = {
@@ -35,6 +38,7 @@ BROKEN: dict[str, dict[str, str]] = {
         "NamedByAddress": "identity",
         "TwoLines": "identity",
     },
+    "objectives": {"CutOff": "terms", "BareTensor": "terms", "CountsClips": "items", "LearnsFillers": "items"},
     "series_encoders": {"RealWhereNothingIs": "shapes", "AveragesPadding": "mask-invariance"},
     "streams": {
         "RowsFromNowhere": "files",
@@ -58,6 +62,7 @@ GOOD = {
     "face_detectors": "GoodFinder",
     "label_extractors": "GoodWords",
     "cue_describers": "GoodCues",
+    "objectives": "GoodAim",
     "series_encoders": "GoodRowEncoder",
     "streams": "GoodRows",
 }
@@ -304,3 +309,41 @@ class AveragesPadding(GoodRowEncoder):
 
     def forward(self, values: Tensor, mask: Tensor) -> FeatureSequence:
         return super().forward(values - values.mean(dim=1, keepdim=True), mask)
+
+
+class GoodAim(Objective):
+    """The response loss."""
+
+    def terms(self, network: TrainedNetwork, batch: ClipBatch) -> Any:
+        return {"aim": network.response_loss(network.outputs(batch), batch.valid)}
+
+
+class CutOff(GoodAim):
+    """Gives a loss that nothing learns from."""
+
+    def terms(self, network: TrainedNetwork, batch: ClipBatch) -> Any:
+        term = super().terms(network, batch)["aim"]
+        return {"aim": term._replace(mean=term.mean.detach())}
+
+
+class BareTensor(GoodAim):
+    """Gives a loss without a name and without items."""
+
+    def terms(self, network: TrainedNetwork, batch: ClipBatch) -> Any:
+        return super().terms(network, batch)["aim"].mean
+
+
+class CountsClips(GoodAim):
+    """Calls a mean over tokens a mean over clips."""
+
+    def terms(self, network: TrainedNetwork, batch: ClipBatch) -> Any:
+        return {"aim": super().terms(network, batch)["aim"]._replace(items=batch.valid.sum())}
+
+
+class LearnsFillers(GoodAim):
+    """Learns from clips that are not valid."""
+
+    def terms(self, network: TrainedNetwork, batch: ClipBatch) -> Any:
+        outputs = network.outputs(batch)
+        mean, items, _ = network.response_loss(outputs, torch.ones_like(batch.valid))
+        return {"aim": LossTerm(mean, items)}

@@ -9,6 +9,7 @@ from affect_lightning.contracts.features import FeatureSequence
 from affect_lightning.contracts.fusion import PreFusion
 from affect_lightning.contracts.labels import LabelExtractor, Sentiment
 from affect_lightning.contracts.language import LanguageModel
+from affect_lightning.contracts.objectives import LossTerm, NetworkOutputs, Objective, TrainedNetwork
 from affect_lightning.contracts.run_joints import ResponseRow, RunData, run_data_of
 from affect_lightning.contracts.stream_readers import StreamReader
 from affect_lightning.contracts.streams import STREAMS, Stream, StreamInput
@@ -26,6 +27,9 @@ __all__ = [
     "FeatureSequence",
     "LabelExtractor",
     "LanguageModel",
+    "LossTerm",
+    "NetworkOutputs",
+    "Objective",
     "PreFusion",
     "ResponseRow",
     "RunData",
@@ -34,6 +38,7 @@ __all__ = [
     "Stream",
     "StreamInput",
     "StreamReader",
+    "TrainedNetwork",
     "VideoEncoder",
     "run_data_of",
 ]

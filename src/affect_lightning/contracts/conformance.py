@@ -7,7 +7,7 @@ Legend: B clips, T frames, N feature tokens, D feature width, L text tokens, E e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor
 from affect_lightning.contracts.faces import FaceBox
 from affect_lightning.contracts.features import FeatureSequence
 from affect_lightning.contracts.labels import Sentiment
+from affect_lightning.contracts.objectives import LossTerm
 from affect_lightning.errors import ContractError
 
 
@@ -131,6 +132,21 @@ def check_loss(found: Any) -> Tensor:
     if not isinstance(found, Tensor) or not found.is_floating_point() or found.ndim:
         raise ConformanceError("a loss that is one floating point number, a tensor []", described(found))
     return found
+
+
+def check_terms(found: Any) -> dict[str, LossTerm]:
+    """Hold what `Objective.terms` returned against its contract.
+
+    Raises:
+        ConformanceError: It is no mapping of names to terms, or a mean or a number of items is no scalar.
+    """
+    if not isinstance(found, Mapping) or not found or not all(isinstance(term, LossTerm) for term in found.values()):
+        raise ConformanceError("a mapping of names to LossTerm, one at least", described(found))
+    for name, term in found.items():
+        check_loss(term.mean)
+        if not isinstance(term.items, Tensor) or term.items.ndim:
+            raise ConformanceError(f"the number of items of {name!r}, a tensor []", described(term.items))
+    return dict(found)
 
 
 def check_texts(found: Any, *, count: int, what: str) -> list[str]:

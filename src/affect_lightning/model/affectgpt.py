@@ -14,13 +14,28 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from affect_lightning.contracts import ClipBatch, Encoder, FeatureSequence, LanguageModel, PreFusion
+from affect_lightning.contracts import (
+    ClipBatch,
+    Encoder,
+    FeatureSequence,
+    LanguageModel,
+    LossTerm,
+    NetworkOutputs,
+    Objective,
+    PreFusion,
+)
 from affect_lightning.errors import ContractError
 from affect_lightning.model.branches import build_branch
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.encoding import build_encoders, encode_stream
 from affect_lightning.model.feature_scaling import StandardScaling, build_feature_scaling
-from affect_lightning.model.part_calls import call_generate, call_generate_from_prefix, call_loss, call_pre_fusion
+from affect_lightning.model.part_calls import (
+    call_generate,
+    call_generate_from_prefix,
+    call_loss,
+    call_objective,
+    call_pre_fusion,
+)
 from affect_lightning.model.projectors import build_projector, embedding_size
 from affect_lightning.model.prompt_assembly import (
     IGNORED_LABEL,
@@ -228,48 +243,60 @@ class AffectGPT(nn.Module):
 
     def assemble(self, batch: ClipBatch, features: Mapping[str, FeatureSequence], *, learn: bool) -> AssembledPrompts:
         """Prompts of the batch as embeddings: with responses, right-padded, to learn; left-padded to generate."""
+        return self._prompts(batch, self.project(features, batch.valid), learn=learn)
+
+    def _prompts(self, batch: ClipBatch, projected: Mapping[str, Tensor], *, learn: bool) -> AssembledPrompts:
         return assemble_prompts(
             self.language_model,
             inputs=self.configuration.inputs,
             names=batch.names,
             subtitles=batch.subtitles,
             questions=batch.questions,
-            features=self.project(features, batch.valid),
+            features=projected,
             responses=batch.responses if learn else None,
             padding="right" if learn else "left",
         )
 
-    def forward(self, batch: ClipBatch, features: Mapping[str, FeatureSequence] | None = None) -> Tensor:
-        """Loss on the responses (Eq. 2).
+    def outputs(self, batch: ClipBatch, features: Mapping[str, FeatureSequence] | None = None) -> NetworkOutputs:
+        """What objectives are made of, by name.
 
         Args:
             batch: Clips with responses.
             features: Encoded streams, if they are known already.
 
-        Returns:
-            Scalar: mean over all response tokens of the batch.
-
         Raises:
             DataError: A clip has no response.
             ContractError: See `encode` and `prompt_assembly`.
         """
-        return self.loss_with_count(batch, features)[0]
+        encoded = self.encode(batch) if features is None else features
+        projected = self.project(encoded, batch.valid)
+        prompts = self._prompts(batch, projected, learn=True)
+        self.last_step = prompts.size
+        return NetworkOutputs(encoded, projected, prompts.inputs_embeds, prompts.attention_mask, prompts.labels)
 
-    def loss_with_count(
-        self, batch: ClipBatch, features: Mapping[str, FeatureSequence] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """What `forward` gives, and the number of response tokens that it is the mean of.
+    def response_loss(self, outputs: NetworkOutputs, valid: Tensor) -> LossTerm:
+        """Cross-entropy of the responses (Eq. 2), a mean over the response tokens of valid clips, and their number.
 
         A clip that is not valid is not learnt from; a batch of nothing else has a loss of 0 and no tokens.
         """
-        prompts = self.assemble(batch, self.encode(batch) if features is None else features, learn=True)
-        self.last_step = prompts.size
-        labels = prompts.labels.masked_fill(~batch.valid.to(prompts.labels.device).unsqueeze(1), IGNORED_LABEL)
+        labels = outputs.labels.masked_fill(~valid.to(outputs.labels.device).unsqueeze(1), IGNORED_LABEL)
         count = (labels[:, 1:] != IGNORED_LABEL).sum()
-        learnt = bool(batch.valid.any())
-        labels = labels if learnt else prompts.labels
-        loss = call_loss(self.language_model, prompts.inputs_embeds, prompts.attention_mask, labels)
-        return (loss if learnt else loss * 0.0), count
+        learnt = bool(valid.any())
+        labels = labels if learnt else outputs.labels
+        loss = call_loss(self.language_model, outputs.inputs_embeds, outputs.attention_mask, labels)
+        return LossTerm(loss if learnt else loss * 0.0, count)
+
+    def forward(self, batch: ClipBatch, features: Mapping[str, FeatureSequence] | None = None) -> Tensor:
+        """The response loss of a batch, a scalar; see `outputs` and `response_loss`."""
+        return self.response_loss(self.outputs(batch, features), batch.valid).mean
+
+    def terms(self, objective: Objective, batch: ClipBatch) -> dict[str, LossTerm]:
+        """What training makes small for a batch, by name.
+
+        Raises:
+            ContractError: The objective, or a part of the network, breaks its contract.
+        """
+        return call_objective(objective, self, batch)
 
     @torch.no_grad()
     def generate(

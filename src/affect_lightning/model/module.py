@@ -14,18 +14,19 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.modules.module import _IncompatibleKeys
 
-from affect_lightning.contracts import ClipBatch, ResponseRow, run_data_of
+from affect_lightning.contracts import ClipBatch, LossTerm, Objective, ResponseRow, run_data_of
 from affect_lightning.errors import CheckpointError, ConfigurationError
 from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.block_execution import compile_blocks, recompute_activations
 from affect_lightning.model.compatibility import check_fits
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.nonfinite import MAX_SKIPPED_STEPS, NonFiniteGuard, OnNonFinite, last_checkpoint_of
-from affect_lightning.model.processes import share_of_mean
+from affect_lightning.model.processes import shares_of_means
 from affect_lightning.model.randomness import seed_step
 from affect_lightning.model.schedule import learning_rate_factor, schedule_length
 from affect_lightning.model.sharding import shard_network, whole_tensor
 from affect_lightning.model.stored_weights import check_state
+from affect_lightning.plugin_loading import build_part, resolve_choice
 from affect_lightning.prompting import question_text
 
 _PREFIX = "network."
@@ -50,6 +51,7 @@ class AffectGPTModule(LightningModule):
         feature_norm: Literal["none", "layer", "standard"] = "none",
         projector_init_scale: float | None = None,
         stream_dropout: float = 0.0,
+        objective: str | dict[str, Any] = "response",
         learning_rate: float = 1e-5,
         projector_learning_rate: float | None = None,
         weight_decay: float = 0.05,
@@ -89,6 +91,7 @@ class AffectGPTModule(LightningModule):
             stream_dropout: Share of training samples in which an encoded stream is hidden from the model, for each
                 stream (0 as in the paper). Ours, for short runs: a stream that only decides when others disagree is
                 learnt sooner.
+            objective: Plugin that says what training makes small: `response`, the cross-entropy of the responses (Eq. 2).
             learning_rate: 1e-5 (authors' recipe).
             projector_learning_rate: For all that trains but the adapter; None means the same (authors' recipe).
             weight_decay: 0.05 (authors' recipe); biases, norms and other vectors have none (our choice).
@@ -132,6 +135,8 @@ class AffectGPTModule(LightningModule):
             stream_dropout=stream_dropout,
             fused_features=fused_features,
         )
+        arguments["objective"] = resolve_choice("objectives", objective)
+        self.objective: Objective = build_part("objectives", arguments["objective"])
         self.save_hyperparameters({**arguments, **self.configuration.as_dict()})  # resolved, so that it reloads alike
         self.strict_loading = False  # frozen weights are in no checkpoint; load_state_dict checks the rest itself
         self.network: AffectGPT | None = None
@@ -232,15 +237,18 @@ class AffectGPTModule(LightningModule):
         seed_step(self.hparams["seed"], self.trainer.current_epoch, batch_idx, self.global_rank)
 
     def training_step(self, batch: ClipBatch, batch_index: int) -> Tensor:
-        """Loss of a batch, weighted so that its mean over processes is the mean over all response tokens."""
-        loss, count = self.built_network.loss_with_count(batch)
+        """The objective's terms in one sum, weighted so that over processes each is the mean over all its items."""
+        terms = self.built_network.terms(self.objective, batch)
         several = self.trainer.world_size > 1
         if several:
-            loss = loss * share_of_mean(count)
+            terms = over_processes(terms)
+        loss = weighted_sum(terms)
         self.nonfinite.note(batch.names, loss)
         if not several and not bool(batch.valid.any()):
             return loss  # it only stands in for a batch that could not be read, and teaches nothing
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch), sync_dist=several)
+        for name, term in terms.items() if len(terms) > 1 else ():
+            self.log(f"train/{name}", term.mean.detach(), batch_size=len(batch), sync_dist=several)
         optimizers = self.trainer.optimizers
         if optimizers:
             self.log("train/learning_rate", optimizers[0].param_groups[0]["lr"], batch_size=len(batch))
@@ -269,9 +277,15 @@ class AffectGPTModule(LightningModule):
             self.log("train/skipped_steps", float(self.nonfinite.skipped), prog_bar=True)
 
     def validation_step(self, batch: ClipBatch, batch_index: int) -> None:
-        """Log the loss on clips with responses: the mean over their tokens, however they were put into batches."""
-        loss, count = self.built_network.loss_with_count(batch)
-        self.log("val/loss", loss, prog_bar=True, batch_size=int(count), sync_dist=True)
+        """Log the terms on clips with responses: means over their items, however these were put into batches.
+
+        `val/loss` is the term of an objective that has one; of several it is their sum, weighted by the first's items.
+        """
+        terms = self.built_network.terms(self.objective, batch)
+        items = int(next(iter(terms.values())).items)
+        self.log("val/loss", weighted_sum(terms), prog_bar=True, batch_size=items, sync_dist=True)
+        for name, term in terms.items() if len(terms) > 1 else ():
+            self.log(f"val/{name}", term.mean, batch_size=int(term.items), sync_dist=True)
 
     def test_step(  # type: ignore[override]  # Lightning passes any output on to callbacks
         self, batch: ClipBatch, batch_index: int, dataloader_idx: int = 0
@@ -335,6 +349,19 @@ class AffectGPTModule(LightningModule):
         return [
             {"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay), parameters in grouped.items()
         ]
+
+
+def weighted_sum(terms: Mapping[str, LossTerm]) -> Tensor:
+    """What training makes small: the terms in one number."""
+    return torch.stack([term.mean * term.weight if term.weight != 1.0 else term.mean for term in terms.values()]).sum()
+
+
+def over_processes(terms: Mapping[str, LossTerm]) -> dict[str, LossTerm]:
+    """The terms scaled so that their means over processes are means over all items. Collective."""
+    shares = shares_of_means(torch.stack([term.items for term in terms.values()]))
+    return {
+        name: term._replace(mean=term.mean * share) for (name, term), share in zip(terms.items(), shares, strict=True)
+    }
 
 
 def _check_training_options(rate: float, projector_rate: float | None, warmup_steps: int, warmup_start: float) -> None:

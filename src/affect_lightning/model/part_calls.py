@@ -17,11 +17,15 @@ from torch import Tensor, nn
 
 from affect_lightning.contracts import (
     AudioEncoder,
+    ClipBatch,
     Encoder,
     FeatureSequence,
     LanguageModel,
+    LossTerm,
+    Objective,
     SeriesEncoder,
     StreamInput,
+    TrainedNetwork,
 )
 from affect_lightning.contracts.conformance import (
     ConformanceError,
@@ -29,6 +33,7 @@ from affect_lightning.contracts.conformance import (
     check_features,
     check_finite,
     check_loss,
+    check_terms,
     check_texts,
 )
 from affect_lightning.errors import ContractError
@@ -107,6 +112,16 @@ def call_loss(language_model: LanguageModel, inputs_embeds: Tensor, attention_ma
                 raise ConformanceError("a finite loss for finite embeddings", str(float(loss.detach())))
             origin.seen_finite = True
     return loss
+
+
+def call_objective(objective: Objective, network: TrainedNetwork, batch: ClipBatch) -> dict[str, LossTerm]:
+    """The terms of a step, by name. A loss that is no number is the business of `nonfinite.py`.
+
+    Raises:
+        ContractError: The objective breaks its contract.
+    """
+    with held_to_contract(objective):
+        return check_terms(objective.terms(network, batch))
 
 
 def call_generate(language_model: LanguageModel, inputs_embeds: Tensor, mask: Tensor, **options: Any) -> list[str]:

@@ -44,7 +44,7 @@ def shard_network(network: AffectGPT, mesh: DeviceMesh, precision: str = "32-tru
         # Their outputs are no plain tensors, so nothing would gather them again for the backward pass.
         fully_shard(part, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
     fully_shard(network, mesh=mesh, mp_policy=policy, reshard_after_forward=False, ignored_params=whole)
-    for method in ("loss_with_count", "generate"):
+    for method in ("terms", "generate"):
         register_fsdp_forward_method(network, method)
 
 

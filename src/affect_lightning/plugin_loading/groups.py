@@ -49,6 +49,7 @@ GROUPS: dict[str, PluginGroup] = {
         PluginGroup("streams", "stream", "StreamReader"),
         PluginGroup("pre_fusions", "pre-fusion", "PreFusion", supplied=("stream_widths",)),
         PluginGroup("language_models", "language model", "LanguageModel"),
+        PluginGroup("objectives", "objective", "Objective"),
         PluginGroup("face_detectors", "face detector", "FaceDetector"),
         PluginGroup("label_extractors", "label extractor", "LabelExtractor"),
         PluginGroup("cue_describers", "cue describer", "CueDescriber"),

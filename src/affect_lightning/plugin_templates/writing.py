@@ -69,6 +69,7 @@ KINDS: dict[str, TemplateKind] = {
             tests="test_contract_language_model.py.template",
             check_options=" --options model=FOLDER",
         ),
+        TemplateKind("objective", "objectives", f"{_FIT}objective $name"),
         TemplateKind(
             "face-detector",
             "face_detectors",

@@ -24,7 +24,7 @@ from affect_lightning.testing.outcomes import CheckNotPossibleError
 from affect_lightning.testing.subject import Subject
 from affect_lightning.testing.worker_checks import clip_batch
 
-_TINY_PARTS: dict[str, Any] = {
+TINY_PARTS: dict[str, Any] = {
     "video_encoder": "tiny-video",
     "audio_encoder": "tiny-audio",
     "pre_fusion": "attention",
@@ -61,9 +61,9 @@ def fits_two_steps(subject: Subject) -> str:
 def _choices(subject: Subject) -> dict[str, Any]:
     choice = resolve_choice(subject.group, subject.choice)
     if subject.group != "series_encoders":
-        return {**_TINY_PARTS, GROUPS[subject.group].option: choice}
+        return {**TINY_PARTS, GROUPS[subject.group].option: choice}
     stream = _series_stream()
-    return {**_TINY_PARTS, "inputs": ["multi", "audio", stream, "text"], "stream_encoders": {stream: choice}}
+    return {**TINY_PARTS, "inputs": ["multi", "audio", stream, "text"], "stream_encoders": {stream: choice}}
 
 
 def _series_stream() -> str:
