@@ -3,7 +3,7 @@
     python benchmarks/intervals.py
 
 Generated responses of one to five labels, more varied than those of a real model: a clip of its own kind is the worst
-case of `affect_lightning.unibench.intervals`. Prints the processor's seconds of both (not the clock's, so that a busy
+case of `affect_lightning.unibench.statistics.intervals`. Prints the processor's seconds of both (not the clock's, so that a busy
 machine gives the same), the kinds of clips, and the seconds that 10,000 resamples of a plain loop would take, from 20.
 """
 
@@ -16,14 +16,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from affect_lightning.contracts import LabelExtractor, Sentiment
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS
+from affect_lightning.corpora import MER_UNIBENCH
 from affect_lightning.metrics import Taxonomy
-from affect_lightning.unibench.clip_terms import metric_values, terms_of
-from affect_lightning.unibench.intervals import RESAMPLES, with_intervals
-from affect_lightning.unibench.paired_tests import paired_tests
 from affect_lightning.unibench.predictions import Prediction
 from affect_lightning.unibench.scores import SuiteScores
 from affect_lightning.unibench.scoring import score_predictions
+from affect_lightning.unibench.statistics.clip_terms import metric_values, terms_of
+from affect_lightning.unibench.statistics.intervals import RESAMPLES, with_intervals
+from affect_lightning.unibench.statistics.paired_tests import paired_tests
 
 LOOP = 20  # resamples of the plain loop
 
@@ -51,10 +51,10 @@ def suite(seed: int) -> SuiteScores:
             corpus=key,
             question="",
             response=", ".join(answers.sample(words, k=answers.randint(1, 5))),
-            truth_labels=tuple(truths.sample(words, k=1 + 2 * (item.task == "fine-grained"))),
+            truth_labels=tuple(truths.sample(words, k=1 + 2 * (item.metric == "f_s"))),
             truth_sentiment=truths.choice([-1.0, 0.0, 1.0]),
         )
-        for key, item in BENCHMARK_SETS.items()
+        for key, item in MER_UNIBENCH.sets.items()
         for number in range(item.clips)
     ]
     return score_predictions(predictions, WordExtractor(), taxonomy)

@@ -46,10 +46,10 @@ from affect_lightning.model.block_execution import compile_blocks, recompute_act
 from affect_lightning.model.encoding import build_encoders
 from affect_lightning.model.throughput import StepCost, StepSize, measured_peak
 from affect_lightning.plugin_loading import build_part
-from affect_lightning_plugins.language_models.adapted import AdaptedCausalLM
 from affect_lightning_plugins.language_models.adapter_configs import SEVEN_PROJECTIONS, AdapterOptions
 from affect_lightning_plugins.language_models.liger import apply_liger_kernels, check_liger
-from affect_lightning_plugins.language_models.published import published_origin
+from affect_lightning_plugins.language_models.published_models import published_origin
+from affect_lightning_plugins.language_models.transformers_model import AdaptedCausalLM
 
 FRAMES, SIDE, SECONDS, RATE = 8, 224, 5, 16_000
 # English words of the 166 descriptions of OV-MERD that the authors published: least, 5%, 10%, ... 95%, most.
@@ -108,7 +108,7 @@ def build_language_model(device: torch.device, dtype: torch.dtype, liger: bool =
     """The paper's sizes on a GPU, the small one's on a CPU; random weights."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    values = dict(published_origin("qwen2.5", "7B", None, None).config or {}) if device.type == "cuda" else dict(SMALL)
+    values = dict(published_origin("qwen2.5", "7B").config or {}) if device.type == "cuda" else dict(SMALL)
     config = AutoConfig.for_model(values.pop("model_type"), **values)
     with device:
         model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")

@@ -177,7 +177,6 @@ CASES: dict[str, dict[str, Options | Callable[[TinyFiles], Options]]] = {
     "face_detectors": {
         "none": {},
         "centerface": {"longest_side": 96},
-        "centerface-torch": {"longest_side": 96, "device": "cpu"},
         "yunet": lambda files: files.yunet(),
     },
     "label_extractors": {

@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from affect_lightning.contracts import LabelExtractor, Sentiment
+from affect_lightning.corpora import MER_UNIBENCH
 from affect_lightning.metrics import Taxonomy
-from affect_lightning.unibench.examples import Example
-from affect_lightning.unibench.loss_curves import Curve
 from affect_lightning.unibench.predictions import Prediction
-from affect_lightning.unibench.provenance import collect_provenance
-from affect_lightning.unibench.report_rows import ReferenceRow, Report, ReportRow
-from affect_lightning.unibench.reports import write_report
+from affect_lightning.unibench.report.content import ReferenceRow, Report, ReportRow
+from affect_lightning.unibench.report.examples import Example
+from affect_lightning.unibench.report.files import write_report
+from affect_lightning.unibench.report.loss_curves import Curve
+from affect_lightning.unibench.report.provenance import collect_provenance
 from affect_lightning.unibench.scores import SuiteScores
 from affect_lightning.unibench.scoring import score_predictions
 
+BY_SENTIMENT = {"plays", *(key for key, item in MER_UNIBENCH.sets.items() if item.metric == "waf")}
 WORDS = ("happy", "sad", "angry", "surprised", "scared", "disgusted")
 PICTURE = "data:image/gif;base64,R0lGODlhAQABAIAAAP///wAAACH5BAEAAAAALAAAAAABAAEAAAICRAEAOw=="  # one white pixel
 
@@ -35,7 +37,7 @@ class WordExtractor(LabelExtractor):
 
 
 def generated_suite(seed: int, skill: float, clips: int = 60, corpora: Sequence[str] = ()) -> SuiteScores:
-    """A suite of three sets, in which the truth is among the labels with the chance `skill`; truths do not vary."""
+    """A suite of sets, by default three, in which the truth is among the labels with the chance `skill`; truths do not vary."""
     predictions = []
     for corpus in corpora or ("meld", "sims", "ovmerdplus"):
         truths, answers = random.Random(corpus), random.Random(f"{corpus} {seed}")
@@ -44,7 +46,7 @@ def generated_suite(seed: int, skill: float, clips: int = 60, corpora: Sequence[
             value = truths.choice([-1.0, 0.0, 0.6, 1.0])
             said = [truth[0]] if answers.random() < skill else []
             said += answers.sample(WORDS, k=answers.randrange(3))
-            if corpus == "sims":
+            if corpus in BY_SENTIMENT:
                 right = "happy" if value > 0 else "sad"
                 said = [right if answers.random() < skill else answers.choice(WORDS)]
             predictions.append(
@@ -53,8 +55,8 @@ def generated_suite(seed: int, skill: float, clips: int = 60, corpora: Sequence[
                     corpus,
                     "How does the person feel?",
                     " ".join(dict.fromkeys(said)),
-                    () if corpus == "sims" else tuple(truth),
-                    value if corpus == "sims" else None,
+                    () if corpus in BY_SENTIMENT else tuple(truth),
+                    value if corpus in BY_SENTIMENT else None,
                 )
             )
     return score_predictions(predictions, WordExtractor(), Taxonomy.builtin())

@@ -16,7 +16,7 @@ from affect_lightning.model.projectors import embedding_size
 from affect_lightning.model.prompt_assembly import assemble_prompts, prompt_ids
 from affect_lightning.plugin_loading import build_part
 from affect_lightning.prompting import placeholder
-from affect_lightning_plugins.language_models.adapted import AdaptedCausalLM
+from affect_lightning_plugins.language_models.transformers_model import AdaptedCausalLM
 from model_cases import TINY_PARTS, perturb, pick, random_batch, with_streams, without_streams
 
 

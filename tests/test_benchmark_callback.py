@@ -19,10 +19,10 @@ from affect_lightning.contracts import ClipBatch, ClipRecord, LabelExtractor, Re
 from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.unibench import callback as callback_module
 from affect_lightning.unibench.callback import BenchmarkCallback
-from affect_lightning.unibench.examples import jpeg_data_uri, pictures_of
-from affect_lightning.unibench.loss_curves import Curve
 from affect_lightning.unibench.predictions import read_predictions
-from affect_lightning.unibench.reports import read_report
+from affect_lightning.unibench.report.examples import jpeg_data_uri, pictures_of
+from affect_lightning.unibench.report.files import read_report
+from affect_lightning.unibench.report.loss_curves import Curve
 
 BOUNDS = {"scores": {"meld": {"face": 0.4, "face+voice": 0.9}, "mean": {"face": 0.41, "face+voice": 0.91}}}
 
@@ -184,6 +184,29 @@ class Clips(LightningDataModule):
 
     def test_dataloader(self) -> DataLoader:
         return loader([make_batch("meld", ["a", "b"])])
+
+
+class Talks(Clips):
+    """Clips of a set that its folder describes."""
+
+    def test_dataloader(self) -> DataLoader:
+        return loader([make_batch("talks", ["a", "b"])])
+
+
+@in_lightning
+@pytest.mark.usefixtures("one_word_extractor")
+def test_a_set_is_scored_as_its_folder_says(tmp_path: Path) -> None:
+    (tmp_path / "talks").mkdir()
+    (tmp_path / "talks" / "benchmark_set.yaml").write_text(
+        "{title: The talks, metric: hit_rate, labels: [happy, sad], clips: 9}",
+        encoding="utf-8",
+    )
+    benchmark = BenchmarkCallback(out=str(tmp_path / "out"), examples=0)
+    make_trainer(tmp_path, benchmark, logger=False).test(Parrot(), datamodule=Talks(tmp_path), verbose=False)
+    assert benchmark.scores is not None
+    score = benchmark.scores.sets["talks"]
+    assert (score.title, score.metric, score.score, score.official_clips) == ("The talks", "hit_rate", 100.0, 9)
+    assert benchmark.scores.mean is None
 
 
 @in_lightning

@@ -15,10 +15,9 @@ from affect_lightning.data.dataset import ReadingOptions
 from affect_lightning.data.feature_cache import matching as matching_module
 from affect_lightning.data.feature_cache.clip_files import file_state, used_files
 from affect_lightning.data.feature_cache.identity import differences, file_facts, stream_identity
-from affect_lightning.data.feature_cache.locking import CacheLock
 from affect_lightning.data.feature_cache.manifest import CacheManifest
 from affect_lightning.data.feature_cache.matching import match_clips
-from affect_lightning.data.feature_cache.shards import BadClipEntry, ShardWriter
+from affect_lightning.data.feature_cache.shards import BadClipEntry, ShardWriter, only_command, take_lock
 from affect_lightning.data.feature_cache.source import FeatureOptions, FeatureSource
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.plugin_loading import EncoderChoices
@@ -287,10 +286,14 @@ def test_wrong_words_are_refused(tmp_path: Path) -> None:
 
 
 def test_only_one_command_writes(tmp_path: Path) -> None:
-    with CacheLock(tmp_path) as first:
-        with pytest.raises(DataError, match="Another `affect-lightning cache` is writing"):
-            CacheLock(tmp_path, wait_seconds=0.1)
-        first.share()
-        with CacheLock(tmp_path, shared=True, wait_seconds=0.1), pytest.raises(DataError, match="Another"):
-            CacheLock(tmp_path, wait_seconds=0.1)
-    CacheLock(tmp_path, wait_seconds=0.1).__exit__(None, None, None)
+    refused = pytest.raises(DataError, match="Another `affect-lightning cache` is writing")
+    with only_command(tmp_path), ShardWriter(tmp_path, rank=1):
+        with refused, only_command(tmp_path, wait_seconds=0.1):
+            pass
+        with refused:
+            take_lock(tmp_path, "writing-001.lock", wait_seconds=0.1)
+    # A process that a killed command has left keeps the next one out.
+    with ShardWriter(tmp_path, rank=1), refused, only_command(tmp_path, wait_seconds=0.1):
+        pass
+    with only_command(tmp_path, wait_seconds=0.1), ShardWriter(tmp_path, rank=1):
+        pass

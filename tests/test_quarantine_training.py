@@ -17,9 +17,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 
 from affect_lightning.contracts import ClipBatch
+from affect_lightning.corpora.official_folders import read_training_set
 from affect_lightning.data.module import ClipDataModule
 from affect_lightning.data.quarantine import BadClip, Quarantine
-from affect_lightning.data.readers import read_training_set
 from affect_lightning.data.worker_start import lost_worker
 from affect_lightning.errors import DataError
 from affect_lightning.model.monitoring import TrainingMonitor

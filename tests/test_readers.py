@@ -13,14 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from affect_lightning.data.readers import (
-    BENCHMARK_SETS,
-    BenchmarkSet,
-    find_benchmark_set,
-    read_training_set,
-)
-from affect_lightning.data.readers import read_benchmark_set as read_counted_set
-from affect_lightning.data.readers.tables import parse_labels
+from affect_lightning.corpora import MER_UNIBENCH, BenchmarkSet, find_benchmark_set
+from affect_lightning.corpora.official_folders import read_benchmark_set as read_counted_set
+from affect_lightning.corpora.official_folders import read_training_set
+from affect_lightning.corpora.tables import parse_labels
 from affect_lightning.errors import DataError
 
 SUBTITLES = "transcription-engchi-polish.csv"
@@ -37,19 +33,19 @@ def write_csv(path: Path, header: list[str], rows: list[list[str]], encoding: st
 
 def official_truth(item: BenchmarkSet, position: int) -> tuple[Any, tuple[str, ...], float | None]:
     """The label as the official file stores it, and the words and sentiment that a reader should find."""
-    if item.task == "fine-grained":
+    if item.metric == "f_s":
         return "['calm', 'slightly amused']", ("calm", "slightly amused"), None
-    if item.task == "sentiment":
+    if item.metric == "waf":
         value = float(item.sentiment_range[position % 2])
         return {"emo": 0, "val": np.float32(value)}, (), value
     word = item.labels[position % len(item.labels)]
-    stored: Any = item.labels.index(word) if item.key in {"meld", "iemocap"} else word
+    stored: Any = item.labels.index(word) if item.labels_as_index else word
     return {"emo": stored, "val": -10}, (word,), None
 
 
 def write_set(root: Path, key: str, label_file: str | None = None) -> tuple[Path, list[str]]:
     """A folder of three clips in the official layout; the names are written unsorted."""
-    item = BENCHMARK_SETS[key]
+    item = MER_UNIBENCH.sets[key]
     folder = root / item.folder
     names = [f"{item.name_prefix}clip{number}" for number in (2, 1, 3)]
     truths = {name: official_truth(item, position)[0] for position, name in enumerate(names)}
@@ -58,17 +54,17 @@ def write_set(root: Path, key: str, label_file: str | None = None) -> tuple[Path
     if path.suffix == ".npz":
         others = {"Ses01clip": {"emo": 0, "val": -10}} if item.name_prefix else {}
         np.savez_compressed(path, **{item.corpus_key: {**truths, **others}, "train_corpus": {"other": {"emo": 0}}})
-    elif item.task == "basic":
+    elif item.metric == "hit_rate":
         write_csv(path, ["name", "discrete"], [[name, truth["emo"]] for name, truth in truths.items()])
     else:
         write_csv(path, ["name", "openset"], [[name, truth] for name, truth in truths.items()])
     rows = [[name, f"你好 {name}", f"hello, {name}"] for name in names]
     write_csv(folder / SUBTITLES, ["name", "chinese", "english"], rows, encoding="utf-8-sig")
     for name in names:
-        (folder / item.video_folders[1]).mkdir(exist_ok=True)
-        (folder / item.video_folders[1] / f"{name}.mp4").touch()
-        (folder / item.audio_folders[0]).mkdir(exist_ok=True)
-        (folder / item.audio_folders[0] / f"{name}.wav").touch()
+        (folder / "subvideo").mkdir(exist_ok=True)
+        (folder / "subvideo" / f"{name}.mp4").touch()
+        (folder / "audio").mkdir(exist_ok=True)
+        (folder / "audio" / f"{name}.wav").touch()
     return folder, names
 
 
@@ -84,13 +80,13 @@ def write_training_set(root: Path, key: str = "mercaptionplus", folder_name: str
     return folder
 
 
-@pytest.mark.parametrize("key", BENCHMARK_SETS)
+@pytest.mark.parametrize("key", MER_UNIBENCH.sets)
 def test_each_set_is_read_from_its_official_layout(tmp_path: Path, key: str) -> None:
     folder, names = write_set(tmp_path, key)
     records = read_benchmark_set(tmp_path, key)
     assert [record.name for record in records] == sorted(names)
     for record in records:
-        _, labels, sentiment = official_truth(BENCHMARK_SETS[key], names.index(record.name))
+        _, labels, sentiment = official_truth(MER_UNIBENCH.sets[key], names.index(record.name))
         assert (record.corpus, record.labels, record.sentiment) == (key, labels, sentiment)
         assert record.subtitle_english == f"hello, {record.name}"
         assert record.subtitle_chinese == f"你好 {record.name}"
@@ -101,9 +97,26 @@ def test_each_set_is_read_from_its_official_layout(tmp_path: Path, key: str) -> 
 
 
 def test_the_table_of_the_sets_is_that_of_the_paper() -> None:
-    clips = {key: item.clips for key, item in BENCHMARK_SETS.items()}
-    assert " ".join(clips) == "mer2023 mer2024 meld iemocap cmumosi cmumosei sims simsv2 ovmerdplus"
-    assert list(clips.values()) == [411, 1169, 2610, 1241, 686, 4659, 457, 1034, 532]
+    rows = [
+        (key, item.title, item.clips, item.metric, item.folder, item.label_files[0], item.corpus_key)
+        for key, item in MER_UNIBENCH.sets.items()
+    ]
+    test, dataset = "test_corpus", "dataset-process"
+    assert rows == [
+        ("mer2023", "MER2023", 411, "hit_rate", f"mer2023-{dataset}", "label-6way.npz", "test1_corpus"),
+        ("mer2024", "MER2024", 1169, "hit_rate", f"mer2024-{dataset}", "reference-semi.csv", None),
+        ("meld", "MELD", 2610, "hit_rate", "meld-process", "label.npz", test),
+        ("iemocap", "IEMOCAP", 1241, "hit_rate", "iemocap-process", "label_4way.npz", "whole_corpus"),
+        ("cmumosi", "CMU-MOSI", 686, "waf", "cmumosi-process", "label.npz", test),
+        ("cmumosei", "CMU-MOSEI", 4659, "waf", "cmumosei-process", "label.npz", test),
+        ("sims", "CH-SIMS", 457, "waf", "sims-process", "label.npz", test),
+        ("simsv2", "CH-SIMS v2", 1034, "waf", "simsv2-process", "label.npz", test),
+        ("ovmerdplus", "OV-MERD+", 532, "f_s", "ovmerdplus-process", "ovlabel.csv", None),
+    ]
+    media = {key: (item.video_folders[0], item.audio_folders[0]) for key, item in MER_UNIBENCH.sets.items()}
+    sub = dict.fromkeys(("meld", "cmumosi", "cmumosei"), ("subvideo", "subaudio"))
+    plain = dict.fromkeys(("mer2023", "mer2024", "sims", "simsv2", "ovmerdplus"), ("video", "audio"))
+    assert media == {**sub, **plain, "iemocap": ("subvideo-tgt", "subaudio")}
     with pytest.raises(DataError, match=r"no benchmark set 'medl'. Did you mean 'meld'\? The sets are mer2023,"):
         find_benchmark_set("medl")
 
@@ -132,13 +145,15 @@ def test_missing_media_are_listed_where_they_should_be(tmp_path: Path) -> None:
     assert read_benchmark_set(tmp_path, "sims")[0].audio is None, "no folder of sound files: the video's own track"
 
 
-def test_media_folders_and_suffixes_have_an_order(tmp_path: Path) -> None:
-    folder, _ = write_set(tmp_path, "meld")
+@pytest.mark.parametrize(("key", "first"), [("sims", "video/clip2.avi"), ("meld", "subvideo/clip2.mp4")])
+def test_media_folders_and_suffixes_have_an_order(tmp_path: Path, key: str, first: str) -> None:
+    """The set's official folder wins, then the suffix."""
+    folder, _ = write_set(tmp_path, key)
     (folder / "video").mkdir()
     (folder / "video" / "clip2.avi").touch()
     (folder / "subvideo" / "clip3.avi").touch()
-    videos = [record.video.relative_to(folder).as_posix() for record in read_benchmark_set(tmp_path, "meld")]
-    assert videos == ["subvideo/clip1.mp4", "video/clip2.avi", "subvideo/clip3.mp4"]
+    videos = [record.video.relative_to(folder).as_posix() for record in read_benchmark_set(tmp_path, key)]
+    assert videos == ["subvideo/clip1.mp4", first, "subvideo/clip3.mp4"]
 
 
 class Planted:
@@ -203,38 +218,38 @@ BENCHMARK_FAULTS: Mapping[str, tuple[str, Callable[[Path], object], str]] = {
     ),
     "empty set": (
         "ovmerdplus",
-        lambda folder: break_file(folder / "label.csv", "name,openset\n"),
-        r"label.csv lists no clips of OV-MERD\+\.",
+        lambda folder: break_file(folder / "ovlabel.csv", "name,openset\n"),
+        r"ovlabel.csv lists no clips of OV-MERD\+\.",
     ),
     "empty file": (
         "ovmerdplus",
-        lambda folder: break_file(folder / "label.csv", ""),
-        r"label.csv lacks the column name, openset; its columns are none \(the file is empty\)",
+        lambda folder: break_file(folder / "ovlabel.csv", ""),
+        r"ovlabel.csv lacks the column name, openset; its columns are none \(the file is empty\)",
     ),
     "column": (
         "mer2024",
-        lambda folder: break_file(folder / "label.csv", "name,valence\nclip1,3\n"),
-        r"label.csv lacks the column discrete or emo or label or emotion; its columns are name, valence",
+        lambda folder: break_file(folder / "reference-semi.csv", "name,valence\nclip1,3\n"),
+        r"reference-semi.csv lacks the column discrete or emo or label or emotion; its columns are name, valence",
     ),
     "word": (
         "mer2024",
-        lambda folder: break_file(folder / "label.csv", "name,discrete\nclip1,joyful\n"),
-        r"label.csv, line 2, column discrete, clip clip1: the label 'joyful' is none of the emotions of MER2024 \(0 wor",
+        lambda folder: break_file(folder / "reference-semi.csv", "name,discrete\nclip1,joyful\n"),
+        r"reference-semi.csv, line 2, column discrete, clip clip1: the label 'joyful' is none of the emotions of MER2024 \(0 wor",
     ),
     "openset": (
         "ovmerdplus",
-        lambda folder: break_file(folder / "label.csv", "name,openset\nclip1,\"['calm'\"\n"),
+        lambda folder: break_file(folder / "ovlabel.csv", "name,openset\nclip1,\"['calm'\"\n"),
         r"line 2, column openset, clip clip1: the emotion words cannot be read from \"\['calm'\"; expected a list",
     ),
     "twice": (
         "ovmerdplus",
-        lambda folder: break_file(folder / "label.csv", "name,openset\nclip1,[calm]\nclip1,[sad]\n"),
-        r"label.csv has more than one row for the clip 'clip1': lines 2 and 3, column name",
+        lambda folder: break_file(folder / "ovlabel.csv", "name,openset\nclip1,[calm]\nclip1,[sad]\n"),
+        r"ovlabel.csv has more than one row for the clip 'clip1': lines 2 and 3, column name",
     ),
     "nameless": (
         "ovmerdplus",
-        lambda folder: break_file(folder / "label.csv", "name,openset\n,[calm]\n"),
-        r"label.csv has a row without a name: line 2, column name",
+        lambda folder: break_file(folder / "ovlabel.csv", "name,openset\n,[calm]\n"),
+        r"ovlabel.csv has a row without a name: line 2, column name",
     ),
     "short row": (
         "meld",
@@ -259,7 +274,7 @@ BENCHMARK_FAULTS: Mapping[str, tuple[str, Callable[[Path], object], str]] = {
     "both splits": (
         "meld",
         lambda folder: np.savez(folder / "label.npz", test_corpus={"a": {"emo": 0}}, train_corpus={"a": {"emo": 0}}),
-        r"lists a \(1\) as test clips \(test_corpus\) and as training clips \(train_corpus\). Nobody trains on test",
+        r"lists a \(1\) as test clips \(test_corpus\) and as training clips \(train_corpus\). Every clip must be in one",
     ),
     "pickle": (
         "sims",
@@ -406,7 +421,7 @@ def test_lists_of_words_are_read_as_the_official_metric_reads_them(text: str, wo
     ("key", "clips"), [("mer2023", 411), ("meld", 2610), ("cmumosi", 686), ("cmumosei", 4659), ("sims", 457)]
 )
 def test_the_real_label_files_are_read_whole(reference: Path, tmp_path: Path, key: str, clips: int) -> None:
-    item = BENCHMARK_SETS[key]
+    item = MER_UNIBENCH.sets[key]
     folder = tmp_path / item.folder
     shutil.copytree(reference / "labels" / item.folder, folder)
     if not (folder / SUBTITLES).exists():
@@ -415,7 +430,7 @@ def test_the_real_label_files_are_read_whole(reference: Path, tmp_path: Path, ke
     records = read_counted_set(tmp_path, key, missing_subtitle="empty", counts=counts)
     assert len(records) == clips == item.clips
     assert counts["without subtitle"] == (clips if key == "cmumosei" else 0)
-    if item.task == "sentiment":
+    if item.metric == "waf":
         assert all(record.sentiment is not None and record.labels == () for record in records)
     else:
         assert {record.labels[0] for record in records} == set(item.labels)

@@ -12,13 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from affect_lightning.data.readers import (
-    BENCHMARK_SETS,
-    TRAINING_SETS,
-    ExpectedCount,
-    benchmark_names,
-    read_benchmark_set,
-)
+from affect_lightning.corpora import MER_UNIBENCH, TRAINING_SETS
+from affect_lightning.corpora.corpus_file import ExpectedCount
+from affect_lightning.corpora.official_folders import benchmark_names, read_benchmark_set
 from affect_lightning.errors import DataError
 from affect_lightning.safe_npz import read_npz
 
@@ -29,7 +25,7 @@ TRAINING_CLIPS = {"mer2023": 3373, "meld": 9989, "cmumosi": 1284, "sims": 1368}
 
 def write_set(root: Path, labelled: Sequence[str], transcribed: Sequence[str], filmed: Sequence[str]) -> Path:
     """CH-SIMS with clips of these names."""
-    folder = root / BENCHMARK_SETS["sims"].folder
+    folder = root / MER_UNIBENCH.sets["sims"].folder
     (folder / "video").mkdir(parents=True)
     labels: Any = {name: {"emo": 0, "val": 0.5} for name in labelled}
     np.savez(folder / "label.npz", test_corpus=labels, train_corpus={"train1": {"emo": 0, "val": -0.5}})
@@ -83,7 +79,7 @@ def test_a_generated_corpus_declares_its_own_number(tmp_path: Path) -> None:
 
 
 def test_the_sandbox_declares_itself(corpus: Path) -> None:
-    for key in BENCHMARK_SETS:
+    for key in MER_UNIBENCH.sets:
         assert len(read_benchmark_set(corpus, key)) == 2
 
 
@@ -119,7 +115,7 @@ def test_sessions_of_iemocap_are_its_splits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", TRAINING_CLIPS)
 def test_real_splits_are_whole_and_share_no_clip(reference: Path, key: str) -> None:
-    item = BENCHMARK_SETS[key]
+    item = MER_UNIBENCH.sets[key]
     test = read_benchmark_set(reference / "labels", key)
     training = read_benchmark_set(reference / "labels", key, split="train")
     assert (len(test), len(training)) == (item.clips, TRAINING_CLIPS[key])
@@ -146,4 +142,4 @@ def test_a_real_label_file_that_lost_clips_is_noticed(reference: Path, tmp_path:
 
 
 def test_keys_of_training_and_test_sets_differ() -> None:
-    assert not TRAINING_SETS.keys() & BENCHMARK_SETS.keys()
+    assert not TRAINING_SETS.keys() & MER_UNIBENCH.sets.keys()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.data.readers import is_own_table, read_own_table
+from affect_lightning.corpora.own_clips import is_own_table, read_own_table
 from affect_lightning.errors import DataError
 
 CSV = """name,text,labels,sentiment,description,video,audio,face,recorded

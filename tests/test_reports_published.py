@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from affect_lightning.command_line.program import main
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS
+from affect_lightning.corpora import MER_UNIBENCH
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.unibench.published import PublishedRow, all_published_rows, published_rows
-from affect_lightning.unibench.report_rows import Report
-from affect_lightning.unibench.reports import compare_runs, read_report, write_report
+from affect_lightning.unibench.report.content import Report
+from affect_lightning.unibench.report.files import compare_runs, read_report, write_report
+from affect_lightning.unibench.report.published import PublishedRow, all_published_rows, published_rows
 from report_cases import finished_runs
 
 ROWS = all_published_rows()
@@ -27,7 +27,7 @@ def test_the_mean_is_that_of_the_nine_scores(row: PublishedRow) -> None:
     if not row.scores:
         assert row.note == "only the mean is published"
         return
-    assert list(row.scores) == list(BENCHMARK_SETS)
+    assert list(row.scores) == list(MER_UNIBENCH.sets)
     assert sum(row.scores.values()) / 9 == pytest.approx(row.mean, abs=0.0101)
 
 

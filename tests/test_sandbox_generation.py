@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.sandbox.corpora import TEST_CORPORA
 from affect_lightning.sandbox.emotions import label_words
 from affect_lightning.sandbox.generation import GeneratedCorpus, generate_sandbox
 from affect_lightning.sandbox.layouts import media_paths
+from affect_lightning.sandbox.priors import TEST_CORPORA
 from affect_lightning.sandbox.script import ClipScript
 
 TRAINING_PEOPLE = range(24)
@@ -111,13 +111,14 @@ def test_training_layout(corpus: Path) -> None:
     assert truth[0]["face_boxes"] == [[1.0, 2.0, 30.0, 40.0]]
 
 
-@pytest.mark.parametrize("key", [key for key, item in TEST_CORPORA.items() if item.corpus_key])
+@pytest.mark.parametrize("key", [key for key, item in TEST_CORPORA.items() if item.official.corpus_key])
 def test_layout_of_sets_with_pickled_labels(corpus: Path, key: str) -> None:
     specification = TEST_CORPORA[key]
-    folder = corpus / specification.folder
-    with np.load(folder / specification.label_file, allow_pickle=True) as archive:
-        assert archive.files == [specification.corpus_key]
-        array = archive[specification.corpus_key]
+    official = specification.official
+    folder = corpus / official.folder
+    with np.load(folder / official.label_files[0], allow_pickle=True) as archive:
+        assert archive.files == [official.corpus_key]
+        array = archive[official.corpus_key]
     assert (array.dtype, array.shape) == (np.dtype(object), ())
     labels = array.item()
     transcript = {row["name"] for row in read_csv(folder / "transcription-engchi-polish.csv")}
@@ -127,14 +128,16 @@ def test_layout_of_sets_with_pickled_labels(corpus: Path, key: str) -> None:
     assert len(labels) - len(scored) == (6 if key == "iemocap" else 0)
     assert all(path.exists() for name in scored for path in media_paths(corpus, key, name))
     assert not any(media_paths(corpus, key, name)[0].exists() for name in set(labels) - set(scored))
-    if specification.metric == "waf":
+    if official.metric == "waf":
         values = [labels[name]["val"] for name in scored]
         assert max(map(abs, values)) <= specification.sentiment_limit
         assert {labels[name]["emo"] for name in scored} == {0}
         assert 0 < sum(value > 0 for value in values) < 20
         assert type(values[0]) is (np.float32 if key == "cmumosei" else np.float64)
     else:
-        assert {labels[name]["emo"] for name in scored} <= set(specification.label_names.values())
+        assert {labels[name]["emo"] for name in scored} <= set(
+            range(7) if official.labels_as_index else official.labels
+        )
 
 
 def test_layout_of_sets_with_csv_labels(corpus: Path) -> None:

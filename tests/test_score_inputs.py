@@ -238,7 +238,7 @@ def test_a_planted_pickle_is_refused(capsys: pytest.CaptureFixture[str], where: 
         ("x.csv", "who,openset\na,happy\n", "x.csv has no column for the name; its columns are who, openset"),
         ("x.csv", "name,openset,labels\na,happy,sad\n", "more than one column that can be the labels: openset, labels"),
         ("x.csv", "name,sentiment\na,positive\nb,\nc,x\nd,x\ne,x\n", "is scored by its emotion words"),
-        ("x.csv", "", "x.csv has no rows"),
+        ("x.csv", "", "x.csv lists no clips"),
         ("x.csv", b"name,openset\na,\xff\n", "x.csv, line 2 cannot be read as UTF-8"),
         ("x.jsonl", '{"name": "a", "labels": ["happy"]}\n{"name"\n', "x.jsonl, line 2 is no JSON"),
         ("x.jsonl", '{"name": "a", "labels": [1]}\n', "x.jsonl, line 1, column labels, clip a: expected a list"),
@@ -275,7 +275,7 @@ def test_broken_predictions_are_named(
     [
         (
             "name,emotion\na,joy\nb,merry\n",
-            "labels/meld.csv, line 3, column emotion, clip b, field emo: the label 'merry'",
+            "labels/meld.csv, line 3, column emotion, clip b: the label 'merry'",
         ),
         ("name,emotion\na,joy\na,joy\n", "line 3, column name: the clip 'a' stands there twice"),
         ("name,mood\na,joy\n", "labels/meld.csv has no column with the truth of the clips of meld"),

@@ -32,9 +32,9 @@ def experiment_data(root: Path, **more: Any) -> dict[str, Any]:
 
 def write_official(root: Path, key: str, label: dict[str, Any], test: list[str], train: list[str]) -> None:
     """A set with labels and transcripts and nothing else; the same label everywhere."""
-    from affect_lightning.data.readers import BENCHMARK_SETS
+    from affect_lightning.corpora import MER_UNIBENCH
 
-    item = BENCHMARK_SETS[key]
+    item = MER_UNIBENCH.sets[key]
     folder = root / item.folder
     folder.mkdir(parents=True)
     entries: dict[str, Any] = {

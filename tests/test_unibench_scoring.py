@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from affect_lightning.contracts import LabelExtractor, Sentiment
-from affect_lightning.data.readers import read_benchmark_set
+from affect_lightning.corpora.official_folders import read_benchmark_set
 from affect_lightning.errors import ContractError, DataError
 from affect_lightning.metrics import Taxonomy
 from affect_lightning.metrics.wheels import Wheel

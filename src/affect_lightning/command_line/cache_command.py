@@ -32,10 +32,9 @@ from affect_lightning.command_line.plugin_arguments import ChoiceOverride, plugi
 from affect_lightning.command_line.trainer_commands import AffectCLI
 from affect_lightning.contracts import ClipRecord, Encoder
 from affect_lightning.data.feature_cache.identity import arithmetic_of
-from affect_lightning.data.feature_cache.locking import CacheLock
 from affect_lightning.data.feature_cache.manifest import MANIFEST, CacheManifest
 from affect_lightning.data.feature_cache.matching import match_clips
-from affect_lightning.data.feature_cache.shards import CacheEntry
+from affect_lightning.data.feature_cache.shards import CacheEntry, only_command
 from affect_lightning.data.feature_cache.source import wanted_identities
 from affect_lightning.data.module import ClipDataModule
 from affect_lightning.data.quarantine import BadClip, Quarantine
@@ -114,11 +113,10 @@ def _fill(words: Sequence[str], overrides: dict[str, ChoiceOverride], own: argpa
     trainer = program.config["fit"].trainer
     devices = choose_devices(str(trainer.accelerator), own.devices)
     plan = _plan(program.model, program.datamodule, str(trainer.precision), own.split)
-    with CacheLock(plan.folder) as lock:
+    with only_command(plan.folder):
         matching = match_clips(plan.folder, plan.records, plan.manifest.streams, plan.data.options.readers)
         found = [item.entry for item in matching.found if item is not None]
         missing = [plan.records[position] for position in matching.missing]
-        lock.share()
         started = time.monotonic()
         added = list(_encode_missing(plan, missing, found, devices, own.batch_size))
         seconds = time.monotonic() - started

@@ -23,7 +23,6 @@ from affect_lightning.contracts import ClipRecord, Encoder
 from affect_lightning.data.dataset import ReadingOptions
 from affect_lightning.data.faces import FaceCropper
 from affect_lightning.data.feature_cache.clip_encoding import ClipsToEncode, entries_of, read_in_batches
-from affect_lightning.data.feature_cache.locking import CacheLock
 from affect_lightning.data.feature_cache.manifest import CacheManifest
 from affect_lightning.data.feature_cache.shards import CacheEntry, ShardWriter
 from affect_lightning.data.loading import WorkerStart
@@ -162,11 +161,10 @@ def _encode_share(job: EncodingJob, results: Connection) -> None:
         torch.set_num_threads(job.threads)
     torch.set_float32_matmul_precision("high")
     try:
-        with CacheLock(job.folder, shared=True):
-            encoders = encoders_for(job.configuration, list(job.manifest.streams), job.seed)
-            check_weights(encoders, job.configuration, job.manifest)
-            for entries in encode(job, encoders):
-                results.send(entries)
+        encoders = encoders_for(job.configuration, list(job.manifest.streams), job.seed)
+        check_weights(encoders, job.configuration, job.manifest)
+        for entries in encode(job, encoders):
+            results.send(entries)
         results.send(None)
     except AffectLightningError as error:
         results.send(error)

@@ -22,11 +22,11 @@ from affect_lightning.command_line.tables import format_table
 from affect_lightning.data.inspection.findings import CHECKS, NAMED, Finding, SetSummary, Thresholds
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.processors import usable_processors
-from affect_lightning.user_cache import user_cache_folder
+from affect_lightning.storage import user_cache_folder
 
 if TYPE_CHECKING:
     from affect_lightning.contracts import ClipRecord
-    from affect_lightning.data.inspection.set_folders import FoundSet
+    from affect_lightning.data.inspection.annotations import FoundSet
     from affect_lightning.data.module import ClipDataModule
 
 FOUND_WRONG = 1
@@ -78,7 +78,7 @@ def run(arguments: Sequence[str]) -> int:
 @contextlib.contextmanager
 def _quiet_readers() -> Iterator[None]:
     """What the readers would log as a warning stands in the table."""
-    log = logging.getLogger("affect_lightning.data.readers")
+    log = logging.getLogger("affect_lightning.corpora")
     level = log.level
     log.setLevel(logging.ERROR)
     try:
@@ -182,7 +182,7 @@ def _sets_and_module(
     options: argparse.Namespace, data: dict[str, Any], configured: dict[str, Any]
 ) -> tuple[list[FoundSet], ClipDataModule]:
     """The sets to check, and the data module that reads their clips."""
-    from affect_lightning.data.inspection.set_folders import find_sets, named_sets
+    from affect_lightning.data.inspection.annotations import find_sets, named_sets
     from affect_lightning.data.module import ClipDataModule
 
     model = configured.get("model") or {}
@@ -228,8 +228,7 @@ def _check_media(
 ) -> list[Finding]:
     """Read every clip; completes `summaries`, and returns what was found."""
     from affect_lightning.data.inspection.clip_check import ClipChecker
-    from affect_lightning.data.inspection.journal import Journal
-    from affect_lightning.data.inspection.media import Checking, check_clips, media_findings, with_media
+    from affect_lightning.data.inspection.media import Checking, CheckJournal, check_clips, media_findings, with_media
 
     everything = [clip for _, records in clips.values() for clip in records]
     if not everything:
@@ -238,9 +237,9 @@ def _check_media(
         journal_path.unlink(missing_ok=True)
     reader = module.reader(everything)
     checker = ClipChecker(reader, reader.cropper is not None and reader.cropper.detector.finds_faces)
-    workers = min(options.workers, len(everything))
-    checking = Checking(checker, settings, workers, options.timeout)
-    with Journal(journal_path) as journal, _progress(len(everything)) as report:
+    checking = Checking(checker, settings, min(options.workers, len(everything)), options.timeout)
+    journal = CheckJournal(journal_path)
+    with _progress(len(everything)) as report:
         checks = iter(check_clips(everything, checking, journal, report))
     limits = Thresholds(options.min_seconds, options.max_seconds)
     found: list[Finding] = []

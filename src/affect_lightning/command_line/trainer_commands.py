@@ -30,8 +30,8 @@ from affect_lightning.command_line.plugin_arguments import (
     take_plugin_words,
 )
 from affect_lightning.command_line.resuming import choose_strategy, find_last_checkpoint
+from affect_lightning.corpora.own_clips import OWN_CORPUS
 from affect_lightning.data.module import ClipDataModule
-from affect_lightning.data.own_clips import OWN_CORPUS
 from affect_lightning.data.worker_start import lost_worker
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.model.module import AffectGPTModule
@@ -40,7 +40,7 @@ from affect_lightning.plugin_loading import resolve_choice
 from affect_lightning.training import LossSpikeLog, ResumeCheckpoint, StoppedBySignal
 from affect_lightning.unibench.callback import BenchmarkCallback
 from affect_lightning.unibench.predictions import read_predictions
-from affect_lightning.unibench.reports import read_report
+from affect_lightning.unibench.report.files import read_report
 
 # What `model.inputs: null` and `model.fused_streams: null` mean (paper, Section 5 and Eq. 3).
 DEFAULT_INPUTS = ("multi", "audio", "face", "text")

@@ -1,6 +1,6 @@
 """Data: clips in, batches out (paper, Section 2 and Appendix B).
 
-The way of a clip: `readers/` list it, `decoding.py` opens it, `speaker.py` chooses the speaker's face and `faces.py`
+The way of a clip: `corpora` lists it, `decoding.py` opens it, `speaker.py` chooses the speaker's face and `faces.py`
 crops it (boxes kept by `box_cache.py`), `questions.py` asks, `dataset.py` and `collation.py` make samples and batches
 in worker processes, `loading.py` hands them out in an order that resumes exactly, `quarantine.py` counts what cannot
 be read, `module.py` is the LightningDataModule, and `mer_caption_plus.py` the same under the paper's name. Importing

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.data.readers.tables import read_text, shown
+from affect_lightning.corpora.tables import read_text, shown
 from affect_lightning.errors import ConfigurationError, DataError
 
 LIST_SUFFIX = ".txt"  # an entry of include or exclude that ends so is a file with a name a line

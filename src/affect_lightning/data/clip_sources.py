@@ -1,6 +1,6 @@
 """Which clips are trained on and which are tested on: sets by name, shares, limits, and no clip on both sides.
 
-Paper: Section 5 (training on MER-Caption+, testing on the nine sets of MER-UniBench). `readers/` read the sets,
+Paper: Section 5 (training on MER-Caption+, testing on the nine sets of MER-UniBench). `corpora` reads the sets,
 `clip_selection.py` selects among their clips; `module.py` holds the options and asks here.
 """
 
@@ -13,20 +13,18 @@ from pathlib import Path
 from typing import Literal
 
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.data.clip_selection import limited_clips, listed_names, select_clips, stable_share
-from affect_lightning.data.ordering import checked_weights
-from affect_lightning.data.readers import (
-    BENCHMARK_SETS,
-    TRAINING_SETS,
-    ExpectedCount,
+from affect_lightning.corpora import TRAINING_SETS, find_benchmark_set, known_sets
+from affect_lightning.corpora.corpus_file import ExpectedCount
+from affect_lightning.corpora.official_folders import (
+    MissingSubtitle,
     benchmark_names,
-    find_benchmark_set,
-    is_own_table,
     read_benchmark_set,
-    read_own_table,
     read_training_set,
 )
-from affect_lightning.data.readers.tables import MissingSubtitle, shown
+from affect_lightning.corpora.own_clips import is_own_table, read_own_table, table_path
+from affect_lightning.corpora.tables import shown
+from affect_lightning.data.clip_selection import limited_clips, listed_names, select_clips, stable_share
+from affect_lightning.data.ordering import checked_weights
 from affect_lightning.errors import ConfigurationError, DataError
 
 TestOverlap = Literal["error", "drop"]
@@ -84,7 +82,7 @@ class ClipSources:
         named = [key for key in self.train_sets if key not in TRAINING_SETS]
         for key in (*named, *(self.test_sets or ()), *self._counted_sets()):
             if not is_own_table(key):
-                find_benchmark_set(key)
+                find_benchmark_set(key, self.train_root, self.benchmark_root)
         if not self.train_sets or len(set(self.train_sets)) != len(self.train_sets):
             raise ConfigurationError(f"train_sets must name at least one set, each once; got {[*self.train_sets]}.")
 
@@ -152,7 +150,7 @@ class ClipSources:
 
     def _read_training_set(self, key: str) -> list[ClipRecord]:
         if is_own_table(key):
-            return read_own_table(_table_path(self.train_root, key))
+            return read_own_table(table_path(key, self.train_root))
         if self.train_root is None:
             raise ConfigurationError(
                 f"data.train_root is not set. Give the folder that contains the training sets ({key}); "
@@ -164,7 +162,7 @@ class ClipSources:
 
     def _read_test_set(self, key: str) -> list[ClipRecord]:
         if is_own_table(key):
-            return read_own_table(_table_path(self.benchmark_root, key))
+            return read_own_table(table_path(key, self.benchmark_root))
         return read_benchmark_set(
             self._checked_benchmark_root(),
             key,
@@ -181,9 +179,10 @@ class ClipSources:
         if self.test_sets is not None:
             return self.test_sets
         root = self._checked_benchmark_root()
-        keys = [key for key, item in BENCHMARK_SETS.items() if (root / item.folder).is_dir()]
+        sets = known_sets(root)
+        keys = [key for key, item in sets.items() if (root / item.folder).is_dir()]
         if not keys:
-            expected = ", ".join(item.folder for item in BENCHMARK_SETS.values())
+            expected = ", ".join(item.folder for item in sets.values())
             raise DataError(f"{root} (data.benchmark_root) has no test set. Expected one or more of {expected}.")
         return keys
 
@@ -218,23 +217,17 @@ class ClipSources:
 
     def known_test_names(self) -> Iterable[tuple[str, frozenset[str]]]:
         """The names of the test clips of every set that is known, with the set's title."""
-        for key in self.train_sets:
-            if key in BENCHMARK_SETS and self.train_root is not None:
-                yield BENCHMARK_SETS[key].title, benchmark_names(self.train_root, key)
         root = self.benchmark_root  # a missing folder is told of when it is tested on
-        for key in self.test_sets or BENCHMARK_SETS:
+        trained, tested = known_sets(self.train_root), known_sets(root)
+        for key in self.train_sets:
+            if key in trained and self.train_root is not None:
+                yield trained[key].title, benchmark_names(self.train_root, key)
+        for key in self.test_sets or tested:
             if is_own_table(key):
-                yield key, frozenset(clip.name for clip in read_own_table(_table_path(root, key)))
-            elif root is not None and BENCHMARK_SETS[key].folder in (root.name, *_folders(root)):
-                yield BENCHMARK_SETS[key].title, benchmark_names(root, key)
+                yield key, frozenset(clip.name for clip in read_own_table(table_path(key, root)))
+            elif root is not None and key in tested and tested[key].folder in (root.name, *_folders(root)):
+                yield tested[key].title, benchmark_names(root, key)
 
 
 def _folders(root: Path) -> list[str]:
     return [path.name for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
-
-
-def _table_path(root: Path | None, entry: str) -> Path:
-    """An own table lies in the root, or where its path says."""
-    path = Path(entry).expanduser()
-    inside = root / path if root is not None else path
-    return inside if inside.is_file() else path

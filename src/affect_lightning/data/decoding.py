@@ -120,7 +120,7 @@ def _open(path: MediaFile | None, stage: str) -> Iterator[Any]:
         source = _source(path, stage)
         options = _WAV_OPTIONS if path.suffix.lower() == ".wav" else _OPTIONS
         # A title in another encoding must not fail the clip: av 19 sees to that by itself, and has no such option.
-        lenient = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+        lenient: Any = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
         with av.open(source, options=options, **lenient) as container:
             yield container
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:

@@ -16,6 +16,8 @@ import torch
 from lightning.pytorch import LightningDataModule
 
 from affect_lightning.contracts import ClipRecord, FaceDetector
+from affect_lightning.corpora.official_folders import MissingSubtitle
+from affect_lightning.corpora.own_clips import own_clips
 from affect_lightning.data.box_cache import BoxCache
 from affect_lightning.data.clip_sources import ClipSources, TestOverlap
 from affect_lightning.data.dataset import ClipDataset, Questioner, ReadingOptions, SubtitleLanguage, built_readers
@@ -24,16 +26,14 @@ from affect_lightning.data.feature_cache.identity import FeaturePrecision
 from affect_lightning.data.feature_cache.source import FeatureMode, FeatureOptions, FeatureSource
 from affect_lightning.data.loading import BatchPlan, ClipLoader, LoadingCounts, WorkerStart
 from affect_lightning.data.ordering import SetBalance, check_order_options
-from affect_lightning.data.own_clips import own_clips
 from affect_lightning.data.quarantine import BadClipPolicy, Quarantine, check_bad_clip_options
 from affect_lightning.data.questions import OneQuestion, QuestionDraw
-from affect_lightning.data.readers.tables import MissingSubtitle
 from affect_lightning.data.streaming.packed_clips import CACHE_BYTES, PackedClips, faces_are_released
 from affect_lightning.data.streaming.packed_source import PackedSource
 from affect_lightning.data.streaming.shard_order import SHUFFLE_WINDOW, ShardedPlan
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import EncoderChoices, PluginChoice, build_part, check_inputs, needed_streams
-from affect_lightning.user_cache import user_cache_folder
+from affect_lightning.storage import user_cache_folder
 
 _SPLITS = {
     "fit": ("train", "validation"),
@@ -57,8 +57,8 @@ class ClipDataModule(LightningDataModule):
         packed_cache_size: What they may take there, such as 20GB (our choice), 500MB, or a number of bytes.
         shuffle_window: Shards of a packed set that the order draws from at a time (16, our choice).
         benchmark_root: Folder that contains the `*-process/` folders; needed to test.
-        test_sets: Keys of the sets to test, such as mer2023 or meld, or tables of your own; None means all the
-            official folders that `benchmark_root` has.
+        test_sets: Keys of the sets to test, such as mer2023 or meld, or tables of your own; None means all
+            known sets that `benchmark_root` has, those with a `benchmark_set.yaml` among them.
         expected_counts: Clips that each test set must have: `official` (Table 11 of the paper, or what a generated
             corpus declares), `any`, or numbers by set, such as {meld: 100}.
         test_overlap: What to do with training clips that have the name of a test clip: `error`, or `drop`, which leaves

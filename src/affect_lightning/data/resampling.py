@@ -15,9 +15,9 @@ import tempfile
 
 import numpy as np
 
-from affect_lightning.user_cache import user_cache_folder
+from affect_lightning.storage import user_cache_folder
 
-_METHOD = "soxr_hq"  # librosa's default: flat to 0.91 of the new half rate, aliases below -100 dB
+_METHOD = "soxr_hq"  # librosa's default
 
 
 def resample(waveform: np.ndarray, rate: int, wanted: int) -> np.ndarray:

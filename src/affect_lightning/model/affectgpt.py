@@ -1,6 +1,6 @@
 """AffectGPT: encoders, pre-fusion, branches, projectors and language model as one network (paper, Section 3, Eq. 1-7).
 
-A plain nn.Module. `module.py` trains it, `export.py` writes it; the parts beside this file do the steps.
+A plain nn.Module. `module.py` trains it, `exported_folder.py` has its folder's format; the parts beside this file do the steps.
 Legend: B clips, T frames, N feature tokens, D feature width, K tokens of a stream in the prompt, E embedding width.
 """
 
@@ -24,10 +24,10 @@ from affect_lightning.contracts import (
     Objective,
     PreFusion,
 )
-from affect_lightning.errors import ContractError
 from affect_lightning.model.branches import build_branch
 from affect_lightning.model.configuration import ModelConfiguration
-from affect_lightning.model.encoding import build_encoders, encode_stream
+from affect_lightning.model.encoding import build_encoders, cached_stream, encode_stream
+from affect_lightning.model.exported_folder import WEIGHTS, read_exported, write_exported
 from affect_lightning.model.feature_scaling import StandardScaling, build_feature_scaling
 from affect_lightning.model.part_calls import (
     call_generate,
@@ -43,15 +43,17 @@ from affect_lightning.model.prompt_assembly import (
     assemble_prompts,
     assemble_shared_prompts,
 )
-from affect_lightning.model.stored_weights import check_state
 from affect_lightning.model.stream_dropout import drop_streams
 from affect_lightning.model.stream_widths import projected_widths, stream_widths
 from affect_lightning.model.throughput import StepSize
 from affect_lightning.plugin_loading import build_part
+from affect_lightning.weights import compare_weights
 
 _FUSED = "multi"
 # Parts whose state is never in a checkpoint unless it trains (the adapter): they come from their own sources.
-_FROZEN_PARTS = ("encoders.", "language_model.")
+_LANGUAGE_MODEL = "language_model."
+_FROZEN_PARTS = ("encoders.", _LANGUAGE_MODEL)
+_REMEDY = "Use the configuration that they were trained with (plugins, inputs, lora_rank, branch options)."
 
 
 class AffectGPT(nn.Module):
@@ -156,15 +158,25 @@ class AffectGPT(nn.Module):
         Raises:
             CheckpointError: The folder is incomplete, foreign or does not fit.
         """
-        from affect_lightning.model.export import load_exported
-
-        return load_exported(folder)
+        stored = read_exported(folder)
+        network = cls.from_configuration(stored.configuration)
+        own = _without_language_model(network.trainable_state())
+        compare_weights(stored.weights, own).refuse(str(Path(folder) / WEIGHTS), "the configured network", _REMEDY)
+        network.load_state_dict(dict(stored.weights), strict=False)
+        if stored.adapter is not None:
+            network.language_model.load_adapter(str(stored.adapter))
+        return network.eval()
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write adapter, projectors and configuration; see `export.save_exported`."""
-        from affect_lightning.model.export import save_exported
+        """Write adapter, projectors and configuration into a new or empty folder.
 
-        save_exported(self, folder)
+        Raises:
+            CheckpointError: The folder exists and is not empty, or cannot be written.
+        """
+        state = self.trainable_state()
+        own = _without_language_model(state)
+        save_adapter = self.language_model.save_adapter if len(own) < len(state) else None
+        write_exported(folder, self.configuration, own, save_adapter)
 
     def train(self, mode: bool = True) -> AffectGPT:
         """Set the mode of what trains; encoders stay in eval mode always."""
@@ -181,18 +193,19 @@ class AffectGPT(nn.Module):
             if name in trained or not name.startswith(_FROZEN_PARTS)
         }
 
-    def load_trainable_state(self, state: Mapping[str, Tensor], source: str) -> None:
+    def load_trainable_state(self, state: Mapping[str, Tensor], source: str, *, assign: bool = False) -> None:
         """Load what `trainable_state` gave.
 
         Args:
             state: Names and values.
             source: Where they come from, for the message.
+            assign: Take the tensors themselves in place of their values.
 
         Raises:
             CheckpointError: Names or shapes are not exactly those of this network.
         """
-        check_state(state, self.trainable_state(), source)
-        self.load_state_dict(dict(state), strict=False)
+        compare_weights(state, self.trainable_state()).refuse(source, "the configured network", _REMEDY)
+        self.load_state_dict(dict(state), strict=False, assign=assign)
 
     def encode(self, batch: ClipBatch) -> dict[str, FeatureSequence]:
         """Run the frozen encoders (Z_a, Z_v), without gradient; or take the features that the batch brings.
@@ -204,7 +217,9 @@ class AffectGPT(nn.Module):
             ContractError: The batch lacks a stream, or an encoder breaks its contract.
         """
         if batch.features is not None:
-            return {name: self._cached_stream(batch.features, name) for name in self.feature_widths}
+            dtype = next((parameter.dtype for parameter in self.projectors.parameters()), None)
+            widths = self.feature_widths.items()
+            return {name: cached_stream(batch.features, name, width, dtype) for name, width in widths}
         return {name: encode_stream(batch, name, self.encoder_of(name)) for name in self.feature_widths}
 
     def encoder_of(self, stream: str) -> Encoder | None:
@@ -380,14 +395,6 @@ class AffectGPT(nn.Module):
         finally:
             self.train(was_training)
 
-    def _cached_stream(self, features: Mapping[str, FeatureSequence], name: str) -> FeatureSequence:
-        wanted = self.feature_widths[name]
-        if name not in features or features[name].width != wanted:
-            found = f"width {features[name].width}" if name in features else f"streams {sorted(features)}"
-            raise ContractError(
-                f"The model needs features of the stream {name!r} with width {wanted}; the batch brings {found}. Cache "
-                f"them again with the model's configuration."
-            )
-        stream = features[name]
-        dtype = next((parameter.dtype for parameter in self.projectors.parameters()), stream.tokens.dtype)
-        return FeatureSequence(stream.tokens.to(dtype), stream.mask)
+
+def _without_language_model(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value for name, value in state.items() if not name.startswith(_LANGUAGE_MODEL)}

@@ -9,7 +9,7 @@ Legend: B clips, N feature tokens, D feature width.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +75,30 @@ def encode_stream(batch: ClipBatch, name: str, encoder: Encoder | None) -> Featu
     stream = batch.streams[name]
     with torch.no_grad(), separate_draws(stream.values.device):
         return call_encoder(encoder, name, stream)
+
+
+def cached_stream(
+    features: Mapping[str, FeatureSequence], name: str, width: int, dtype: torch.dtype | None
+) -> FeatureSequence:
+    """One stream of the features that a batch brings.
+
+    Args:
+        features: By stream.
+        name: Of the stream.
+        width: D that the network was built for.
+        dtype: In which they are wanted; None leaves them.
+
+    Raises:
+        ContractError: The stream is missing or has another width.
+    """
+    if name not in features or features[name].width != width:
+        found = f"width {features[name].width}" if name in features else f"streams {sorted(features)}"
+        raise ContractError(
+            f"The model needs features of the stream {name!r} with width {width}; the batch brings {found}. Cache "
+            f"them again with the model's configuration."
+        )
+    stream = features[name]
+    return FeatureSequence(stream.tokens.to(dtype or stream.tokens.dtype), stream.mask)
 
 
 def weights_digest(module: nn.Module) -> str:

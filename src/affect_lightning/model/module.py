@@ -1,6 +1,7 @@
 """AffectGPTModule: steps, optimiser, logging and checkpoints of AffectGPT for Lightning (paper, Section 5).
 
-All network mathematics is in `affectgpt.py`; `schedule.py` has the learning rate, `export.py` reads checkpoints.
+All network mathematics is in `affectgpt.py`, the learning rate in `schedule.py`; `affect_lightning.checkpoints` reads what
+is stored here.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from affect_lightning.model.processes import shares_of_means
 from affect_lightning.model.randomness import seed_step
 from affect_lightning.model.schedule import learning_rate_factor, schedule_length
 from affect_lightning.model.sharding import shard_network, whole_tensor
-from affect_lightning.model.stored_weights import check_state
 from affect_lightning.plugin_loading import build_part, resolve_choice
 from affect_lightning.prompting import question_text
 
@@ -147,7 +147,7 @@ class AffectGPTModule(LightningModule):
         """Build the module of a checkpoint that was read already, and fill it.
 
         Args:
-            checkpoint: What `export.read_checkpoint` gives.
+            checkpoint: What `checkpoints.read_checkpoint` gives.
             source: Its path, for messages.
 
         Raises:
@@ -212,8 +212,8 @@ class AffectGPTModule(LightningModule):
             CheckpointError: Names or shapes differ from those of the configuration.
         """
         self.configure_model()
-        check_state(state_dict, self.state_dict(), "the checkpoint")
-        super().load_state_dict(state_dict, strict=False, assign=assign)
+        trained = {name.removeprefix(_PREFIX): value for name, value in state_dict.items()}
+        self.built_network.load_trainable_state(trained, "the checkpoint", assign=assign)
         return _IncompatibleKeys([], [])  # frozen weights are no gap: Lightning would warn of each
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

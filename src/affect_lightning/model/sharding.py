@@ -4,7 +4,7 @@ Units: each block of the language model with its adapter; each part of ours that
 projectors); and the network itself for the rest, the embeddings and the head. The frozen encoders are in none of them:
 they are small beside the language model, have no gradient, and stay whole on every device.
 Whatever the arithmetic, the shards of what trains are the 32-bit masters that the optimiser steps on.
-Neighbours: `module.py` calls it; `sharded_checkpoints.py` writes shards; `training/strategies.py` has the strategy.
+Neighbours: `module.py` calls it; `training/strategies.py` has the strategy, which writes and reads checkpoints.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -59,3 +59,11 @@ def trained_parts(network: AffectGPT) -> Iterator[nn.Module]:
 def whole_tensor(value: Tensor) -> Tensor:
     """The tensor itself, or what the shards of all processes make together (then it is a collective)."""
     return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def like_parameter(whole: Tensor, parameter: Tensor) -> Tensor:
+    """A whole tensor laid out over the processes as a parameter of the same shape is; each takes its own piece."""
+    if not isinstance(parameter, DTensor):
+        return whole
+    mesh = parameter.device_mesh
+    return distribute_tensor(whole.to(mesh.device_type), mesh, parameter.placements, src_data_rank=None)

@@ -12,6 +12,7 @@ from affect_lightning.plugin_loading.building import (
     resolve_choice,
     split_choice,
 )
+from affect_lightning.plugin_loading.entries import load_entry
 from affect_lightning.plugin_loading.groups import GROUPS, PluginGroup
 from affect_lightning.plugin_loading.listing import PluginListing, find_plugin, list_plugins
 from affect_lightning.plugin_loading.origin import PartOrigin, held_to_contract, origin_of
@@ -41,6 +42,7 @@ __all__ = [
     "find_stream",
     "held_to_contract",
     "list_plugins",
+    "load_entry",
     "load_plugin_class",
     "needed_streams",
     "origin_of",

@@ -18,7 +18,7 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points
 from pathlib import Path
 
 from affect_lightning.errors import PluginError
-from affect_lightning.plugin_loading.groups import GROUPS, PluginGroup
+from affect_lightning.plugin_loading.groups import ENTRY_POINT_PREFIX, GROUPS, PluginGroup
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,17 @@ def find_group(name: str) -> PluginGroup:
 
 def list_plugins(group: str | None = None) -> list[PluginListing]:
     """Every installed plugin, of one group or of all, sorted by group and name. Imports none of them."""
-    chosen = set(GROUPS) if group is None else {find_group(group).name}
-    return [listing for listing in _read(_places()) if listing.group in chosen]
+    chosen = list(GROUPS) if group is None else [find_group(group).name]
+    return [listing for name in chosen for listing in list_entries(name)]
+
+
+def list_entries(group: str) -> list[PluginListing]:
+    """Every entry point of a group of ours, a group of parts or of anything else, sorted by name. Imports nothing.
+
+    Args:
+        group: Short name, without `affect_lightning.`.
+    """
+    return [listing for listing in _read(_places()) if listing.group == group]
 
 
 def _places() -> tuple[tuple[str, int], ...]:
@@ -105,17 +114,17 @@ def _changed(folder: str) -> int:
 
 @lru_cache(maxsize=1)
 def _read(places: tuple[tuple[str, int], ...]) -> tuple[PluginListing, ...]:
-    """All plugins. To read every distribution takes tens of milliseconds, so it is done once for a state of `places`."""
+    """All entry points of our groups. Reading every distribution takes tens of milliseconds: once for a state of `places`."""
     found = entry_points()
     owners: dict[int, tuple[str, str]] = {}  # by the distribution's object: reading its metadata takes long
     listings = set()
-    for name, group in GROUPS.items():
-        for point in found.select(group=group.entry_point_group):
-            if id(point.dist) not in owners:
-                owners[id(point.dist)] = _owner(point)
-            listings.add(_listing(name, point, owners[id(point.dist)]))
-    order = {name: position for position, name in enumerate(GROUPS)}
-    return tuple(sorted(listings, key=lambda listing: (order[listing.group], listing.name, listing.distribution)))
+    for group in found.groups:
+        if group.startswith(ENTRY_POINT_PREFIX):
+            for point in found.select(group=group):
+                if id(point.dist) not in owners:
+                    owners[id(point.dist)] = _owner(point)
+                listings.add(_listing(group.removeprefix(ENTRY_POINT_PREFIX), point, owners[id(point.dist)]))
+    return tuple(sorted(listings, key=lambda listing: (listing.group, listing.name, listing.distribution)))
 
 
 def _listing(group: str, point: EntryPoint, owner: tuple[str, str]) -> PluginListing:

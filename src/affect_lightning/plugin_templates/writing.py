@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import keyword
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
@@ -16,6 +15,7 @@ from string import Template
 from affect_lightning import __version__
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.plugin_loading import GROUPS, list_plugins
+from affect_lightning.storage import whole_path, write_whole
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -158,25 +158,16 @@ def write_plugin_package(kind_name: str, name: str, parent: Path) -> Path:
         )
     names = PackageNames.of(name)
     folder = parent / name
-    contents = _contents(kind, names)
+    if folder.exists():
+        raise ConfigurationError(f"{folder} exists already, and nothing is overwritten. Choose another name or --out.")
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir()
-    except FileExistsError as error:
-        raise ConfigurationError(
-            f"{error.filename} exists already, and nothing is overwritten. Choose another name or --out."
-        ) from error
+        with whole_path(folder, durable=False) as package:
+            for path, text in _contents(kind, names).items():
+                write_whole(package / path, text, durable=False)
     except OSError as error:
         raise DataError(
-            f"{folder} cannot be made: {error.strerror or error}. Choose another folder with --out."
+            f"{folder} cannot be written: {error.strerror or error}. Choose another folder with --out."
         ) from error
-    try:
-        for path, text in contents.items():
-            (folder / path).parent.mkdir(exist_ok=True)
-            (folder / path).write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise DataError(f"{folder} cannot be written: {error.strerror or error}. Nothing was left there.") from error
     return folder
 
 

@@ -2,7 +2,7 @@
 
 Stands in for MER-Caption's clips and their annotation (paper, Section 2), and for the test clips of MER-UniBench
 (Section 4). Emotions, codes and words come from `emotions.py`, sentences from `grammars.py`, reasons from
-`descriptions.py`, priors from `corpora.py`. `performing.py` performs the scripts, `layouts.py` writes the annotations.
+`descriptions.py`, priors from `priors.py`. `performing.py` performs the scripts, `layouts.py` writes the annotations.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import get_args
 
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.sandbox.clip_names import clip_name
-from affect_lightning.sandbox.corpora import TEST_CORPORA, TRAINING_CORPUS, TRAINING_PRIOR
 from affect_lightning.sandbox.descriptions import describe
 from affect_lightning.sandbox.emotions import (
     EMOTIONS,
@@ -27,6 +26,7 @@ from affect_lightning.sandbox.emotions import (
     joint_table,
 )
 from affect_lightning.sandbox.grammars import Split, draw_sentence
+from affect_lightning.sandbox.priors import TEST_CORPORA, TRAINING_PRIOR, TRAINING_SET
 from affect_lightning.sandbox.script import ClipScript, Fault
 
 FAULT_KINDS: tuple[Fault, ...] = get_args(Fault)
@@ -79,7 +79,7 @@ def author_training(
     Raises:
         ConfigurationError: A number or a fault kind is out of range.
     """
-    authored = _author(TRAINING_CORPUS, TRAINING_PRIOR, "training", clips=clips, seed=seed, identities=identities)
+    authored = _author(TRAINING_SET.key, TRAINING_PRIOR, "training", clips=clips, seed=seed, identities=identities)
     return _plant_faults(authored, share=faults, kinds=checked_fault_kinds(faults, fault_kinds), seed=seed)
 
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from affect_lightning.corpora import MER_UNIBENCH
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.sandbox.corpora import TEST_CORPORA, CorpusSpecification
 from affect_lightning.sandbox.emotions import EMOTIONS, EmotionName, Showing, joint_table
+from affect_lightning.sandbox.priors import TEST_CORPORA, GeneratedSet
 
 MODALITIES: tuple[str, ...] = ("face", "voice", "text")
 SUBSETS: tuple[tuple[str, ...], ...] = tuple(subset for size in (1, 2, 3) for subset in combinations(MODALITIES, size))
@@ -38,10 +39,11 @@ def score_bounds() -> dict[str, dict[str, float]]:
         key: {subset_name(subset): set_bound(specification, subset) for subset in SUBSETS}
         for key, specification in TEST_CORPORA.items()
     }
-    bounds["mean"] = {
-        name: sum(row[name] for row in bounds.values()) / len(TEST_CORPORA) for name in map(subset_name, SUBSETS)
+    columns = {
+        subset_name(subset): {key: row[subset_name(subset)] for key, row in bounds.items()} for subset in SUBSETS
     }
-    return bounds
+    means = {name: MER_UNIBENCH.mean(column) or 0.0 for name, column in columns.items()}
+    return {**bounds, "mean": means}
 
 
 def bounds_report() -> dict[str, Any]:
@@ -52,7 +54,7 @@ def bounds_report() -> dict[str, Any]:
     everything = subset_name(MODALITIES)
     return {
         "assumptions": ASSUMPTIONS,
-        "metrics": {key: specification.metric for key, specification in TEST_CORPORA.items()},
+        "metrics": {key: specification.official.metric for key, specification in TEST_CORPORA.items()},
         "scores": {key: {name: round(score, 6) for name, score in row.items()} for key, row in bounds.items()},
         "best_single_modality": {
             "name": best,
@@ -71,7 +73,7 @@ def subset_name(subset: Sequence[str]) -> str:
     return "+".join(subset)
 
 
-def set_bound(specification: CorpusSpecification, subset: Sequence[str]) -> float:
+def set_bound(specification: GeneratedSet, subset: Sequence[str]) -> float:
     """The best expected score on one set for a model that observes some of the modalities.
 
     Args:
@@ -84,7 +86,7 @@ def set_bound(specification: CorpusSpecification, subset: Sequence[str]) -> floa
     if not subset or any(modality not in MODALITIES for modality in subset):
         raise ConfigurationError(f"Modalities {list(subset)} were given; name one or more of {', '.join(MODALITIES)}.")
     cells = observable_cells(joint_table(specification.prior), subset)
-    if specification.metric == "waf":
+    if specification.official.metric == "waf":
         return best_waf(cells)
     # With one sector an emotion, a clip's precision and recall in F_S are both 1 or both 0: the share of hits.
     return best_hit_rate(cells)

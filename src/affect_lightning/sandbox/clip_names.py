@@ -6,10 +6,7 @@ kinds of names that the official sets have.
 
 from __future__ import annotations
 
-from affect_lightning.sandbox.corpora import TRAINING_CORPUS
-
-IEMOCAP_SESSION = "Ses05"
-"""The session whose clips are the test part of IEMOCAP."""
+from affect_lightning.sandbox.priors import TEST_CORPORA, TRAINING_SET
 
 
 def clip_name(corpus: str, number: int) -> str:
@@ -20,11 +17,11 @@ def clip_name(corpus: str, number: int) -> str:
     """
     group, place = divmod(number, 4)
     names = {
-        TRAINING_CORPUS: f"samplenew3_{number:08d}",
+        TRAINING_SET.key: f"samplenew3_{number:08d}",
         "mer2023": f"sample_{number:08d}",
         "mer2024": f"samplenew_{number:08d}",
         "meld": f"test_dia{group}_utt{place}",
-        "iemocap": iemocap_name(IEMOCAP_SESSION, number),
+        "iemocap": iemocap_name(TEST_CORPORA["iemocap"].official.name_prefix, number),
         "cmumosi": f"sandboxmosi{group:03d}_{place + 1}",
         "cmumosei": f"sandboxmosei{group:03d}_{place}",
         "sims": f"video_{group + 1:04d}_{place + 1:04d}",

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from affect_lightning.corpora.corpus_file import CORPUS_FILE
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.processors import usable_processors
 from affect_lightning.sandbox.authoring import (
@@ -31,7 +32,6 @@ from affect_lightning.sandbox.authoring import (
     planted_faults,
 )
 from affect_lightning.sandbox.bounds import bounds_report
-from affect_lightning.sandbox.corpora import TEST_CORPORA, TRAINING_CORPUS, TRAINING_FOLDER, TRAINING_PRIOR
 from affect_lightning.sandbox.emotions import label_words
 from affect_lightning.sandbox.layouts import (
     media_paths,
@@ -40,11 +40,11 @@ from affect_lightning.sandbox.layouts import (
     write_test_annotations,
     write_training_annotations,
 )
+from affect_lightning.sandbox.priors import TEST_CORPORA, TRAINING_PRIOR, TRAINING_SET
 from affect_lightning.sandbox.script import ClipScript
 
 Performer = Callable[[ClipScript, Path, Path], Any]
 
-CORPUS_FILE = "corpus.json"
 TRUTH_FILE = "clip_truth.jsonl"
 FORMAT = "affect-lightning sandbox"
 FORMAT_VERSION = 1
@@ -232,7 +232,7 @@ def _own_performer() -> Performer:
 def _open_workshop(root: Path, parameters: dict[str, Any]) -> None:
     """Make the folders and note the parameters, so that an interrupted run can be told from a foreign folder."""
     write_json(root / _WORKSHOP / _PARAMETERS_FILE, {"version": FORMAT_VERSION, **parameters})
-    for corpus in (TRAINING_CORPUS, *TEST_CORPORA):
+    for corpus in (TRAINING_SET.key, *TEST_CORPORA):
         for path in media_paths(root, corpus, "any"):
             path.parent.mkdir(parents=True, exist_ok=True)
         (root / _WORKSHOP / corpus).mkdir(exist_ok=True)
@@ -315,16 +315,16 @@ def _corpus_content(parameters: dict[str, Any], training: Sequence[AuthoredClip]
         "version": FORMAT_VERSION,
         "parameters": parameters,
         "training": {
-            "corpus": TRAINING_CORPUS,
-            "folder": TRAINING_FOLDER,
+            "corpus": TRAINING_SET.key,
+            "folder": TRAINING_SET.folder,
             "clips": parameters["clips"],
             "prior": dict(TRAINING_PRIOR),
         },
         "test_sets": {
             key: {
-                "folder": specification.folder,
+                "folder": specification.official.folder,
                 "clips": parameters["test_clips"],
-                "metric": specification.metric,
+                "metric": specification.official.metric,
                 "prior": dict(specification.prior),
             }
             for key, specification in TEST_CORPORA.items()

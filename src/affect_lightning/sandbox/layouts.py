@@ -10,89 +10,78 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from affect_lightning.sandbox.authoring import AuthoredClip
 from affect_lightning.sandbox.clip_names import iemocap_name
-from affect_lightning.sandbox.corpora import TEST_CORPORA, TRAINING_CORPUS, TRAINING_FOLDER, CorpusSpecification
 from affect_lightning.sandbox.emotions import EmotionName
+from affect_lightning.sandbox.priors import TEST_CORPORA, TRAINING_SET, GeneratedSet
+from affect_lightning.storage import write_whole
 
 NO_SENTIMENT = -10
 """What the official files hold where a set has no sentiment value."""
+_SUBTITLE_COLUMNS = ("name", "chinese", "english")
 OTHER_SESSIONS = ("Ses01", "Ses03")
 """Sessions of IEMOCAP that stand in the label file, without media here; a reader must skip them."""
 
 
 def media_paths(root: Path, corpus: str, name: str) -> tuple[Path, Path]:
     """Where a clip's MP4 and WAV lie below the root of the sandbox."""
-    if corpus == TRAINING_CORPUS:
-        folder, video, audio = root / TRAINING_FOLDER, "video", "audio"
-    else:
-        specification = TEST_CORPORA[corpus]
-        folder, video, audio = root / specification.folder, specification.video_folder, specification.audio_folder
-    return folder / video / f"{name}.mp4", folder / audio / f"{name}.wav"
+    official = TEST_CORPORA[corpus].official if corpus in TEST_CORPORA else TRAINING_SET
+    folder = root / official.folder
+    return folder / official.video_folders[0] / f"{name}.mp4", folder / official.audio_folders[0] / f"{name}.wav"
 
 
 def write_training_annotations(root: Path, clips: Sequence[AuthoredClip]) -> None:
     """Write the csv files of MER-Caption+: subtitles, open-vocabulary labels, descriptions."""
-    folder = root / TRAINING_FOLDER
-    _write_csv(folder / "subtitle_chieng.csv", ("name", "chinese", "english"), _subtitles(clips))
-    _write_csv(
-        folder / "track2_train_mercaptionplus.csv",
-        ("name", "openset"),
-        ((clip.script.name, str(list(clip.labels))) for clip in clips),
-    )
-    _write_csv(
-        folder / "track3_train_mercaptionplus.csv",
-        ("name", "reason"),
-        ((clip.script.name, clip.description) for clip in clips),
-    )
+    folder = root / TRAINING_SET.folder
+    words = ((clip.script.name, str(list(clip.labels))) for clip in clips)
+    _write_csv(folder / TRAINING_SET.subtitle_files[0], _SUBTITLE_COLUMNS, _subtitles(clips))
+    _write_csv(folder / TRAINING_SET.label_file, ("name", "openset"), words)
+    if TRAINING_SET.description_file is not None:
+        reasons = ((clip.script.name, clip.description) for clip in clips)
+        _write_csv(folder / TRAINING_SET.description_file, ("name", "reason"), reasons)
 
 
 def write_test_annotations(root: Path, key: str, clips: Sequence[AuthoredClip]) -> None:
     """Write the label file and the transcript of one test set."""
     specification = TEST_CORPORA[key]
-    folder = root / specification.folder
+    official = specification.official
+    folder = root / official.folder
     subtitles = _subtitles(clips)
-    if key == "ovmerdplus":
-        rows = ((clip.script.name, str(list(clip.labels))) for clip in clips)
-        _write_csv(folder / specification.label_file, ("name", "openset"), rows)
-    elif not specification.corpus_key:
-        names = specification.label_names
-        rows = ((clip.script.name, str(names[clip.emotion])) for clip in clips)
-        _write_csv(folder / specification.label_file, ("name", "discrete"), rows)
+    if official.corpus_key is None:
+        told = {
+            clip.script.name: str(specification.label(clip.emotion) if official.labels else list(clip.labels))
+            for clip in clips
+        }
+        _write_csv(folder / official.label_files[0], ("name", official.label_columns[0]), told.items())
     else:
         labels = {clip.script.name: _label_entry(specification, clip) for clip in clips}
-        if key == "iemocap":
+        if official.name_prefix:
             foreign = _other_sessions(specification)
             labels = {**foreign, **labels}
             subtitles = [*((name, "你好。", "Hello.") for name in foreign), *subtitles]
-        _write_npz(folder / specification.label_file, specification.corpus_key, labels)
-    _write_csv(folder / "transcription-engchi-polish.csv", ("name", "chinese", "english"), subtitles)
+        _write_npz(folder / official.label_files[0], official.corpus_key, labels)
+    _write_csv(folder / official.subtitle_files[0], _SUBTITLE_COLUMNS, subtitles)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write an indented JSON file with sorted keys, atomically."""
+    """Write an indented JSON file with sorted keys."""
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    _write_atomically(path, lambda file: file.write(text.encode("utf-8")))
+    write_whole(path, text, durable=False)
 
 
 def write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write one JSON object a line, atomically."""
-
-    def write(file: BinaryIO) -> None:
-        for row in rows:
-            file.write((json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n").encode("utf-8"))
-
-    _write_atomically(path, write)
+    """Write one JSON object a line."""
+    lines = (json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n" for row in rows)
+    write_whole(path, "".join(lines), durable=False)
 
 
-def sentiment_value(specification: CorpusSpecification, sentiment: float) -> float:
+def sentiment_value(specification: GeneratedSet, sentiment: float) -> float:
     """A sentiment in [-1, 1] on the scale and grid of a set; 0 stays 0 and nothing else becomes 0.
 
     >>> sentiment_value(TEST_CORPORA["cmumosi"], -0.4), sentiment_value(TEST_CORPORA["sims"], 0.95)
@@ -102,25 +91,25 @@ def sentiment_value(specification: CorpusSpecification, sentiment: float) -> flo
     return round(round(sentiment * specification.sentiment_limit / step) * step, 6)
 
 
-def _label_entry(specification: CorpusSpecification, clip: AuthoredClip) -> dict[str, Any]:
+def _label_entry(specification: GeneratedSet, clip: AuthoredClip) -> dict[str, Any]:
     """One value of a label dictionary, with the types of the official files."""
-    emotion: str | int = specification.label_names.get(clip.emotion, 0)
+    emotion = specification.label(clip.emotion)
     if not specification.sentiment_limit:
         return {"emo": emotion, "val": NO_SENTIMENT}
     value: Any = sentiment_value(specification, clip.sentiment)
-    if specification.key == "cmumosei":
+    if specification.official.key == "cmumosei":
         value = np.float32(value)
-    elif specification.metric == "waf":
+    elif specification.official.metric == "waf":
         value = np.float64(value)
     return {"emo": emotion, "val": value}
 
 
-def _other_sessions(specification: CorpusSpecification) -> dict[str, dict[str, Any]]:
-    candidates: tuple[EmotionName, ...] = tuple(specification.label_names)
+def _other_sessions(specification: GeneratedSet) -> dict[str, dict[str, Any]]:
+    emotions: tuple[EmotionName, ...] = ("joy", "sadness", "neutral")
     return {
-        iemocap_name(session, number): {"emo": specification.label_names[emotion], "val": NO_SENTIMENT}
+        iemocap_name(session, number): {"emo": specification.label(emotion), "val": NO_SENTIMENT}
         for session in OTHER_SESSIONS
-        for number, emotion in enumerate(candidates[:3])
+        for number, emotion in enumerate(emotions)
     }
 
 
@@ -133,19 +122,11 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]])
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    _write_atomically(path, lambda file: file.write(text.getvalue().encode("utf-8")))
+    write_whole(path, text.getvalue(), durable=False)
 
 
 def _write_npz(path: Path, corpus_key: str, labels: dict[str, dict[str, Any]]) -> None:
     """A zero-dimensional object array around a pickled dictionary, as in the official files."""
     array = np.array(labels, dtype=object)
     entries: dict[str, Any] = {corpus_key: array}
-    _write_atomically(path, lambda file: np.savez(file, **entries))
-
-
-def _write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    with unfinished.open("wb") as file:
-        write(file)
-    os.replace(unfinished, path)
+    write_whole(path, lambda file: np.savez(file, **entries), durable=False)

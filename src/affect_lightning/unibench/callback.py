@@ -1,7 +1,7 @@
 """BenchmarkCallback: collects the responses of a Lightning test, scores them and writes the report.
 
 Paper: Section 4 and Table 2. The LightningModule only generates; extraction, scoring (`scoring.py`) and reporting
-(`reports.py`) happen here, once, after all processes have handed over their clips. During predict it only writes the
+(`report`) happen here, once, after all processes have handed over their clips. During predict it only writes the
 responses (`predictions.py`).
 """
 
@@ -16,16 +16,18 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from affect_lightning.contracts import ClipBatch, LabelExtractor, ResponseRow, run_data_of
 from affect_lightning.contracts.conformance import described
+from affect_lightning.corpora import known_sets
+from affect_lightning.corpora.corpus_file import CORPUS_FILE
 from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.metrics import Taxonomy, taxonomy_by_name
 from affect_lightning.plugin_loading import PluginChoice, build_part
-from affect_lightning.unibench.bounds import CORPUS_FILE, read_bounds
-from affect_lightning.unibench.examples import Example, choose_examples, make_examples, pictures_of
-from affect_lightning.unibench.loss_curves import Curve, read_loss_curves
 from affect_lightning.unibench.predictions import FOLDER, Prediction, write_predictions
-from affect_lightning.unibench.provenance import collect_provenance
-from affect_lightning.unibench.report_rows import Report, ReportRow
-from affect_lightning.unibench.reports import write_report
+from affect_lightning.unibench.report.columns import installed_columns
+from affect_lightning.unibench.report.content import Report, ReportRow, bound_rows
+from affect_lightning.unibench.report.examples import Example, choose_examples, make_examples, pictures_of
+from affect_lightning.unibench.report.files import write_report
+from affect_lightning.unibench.report.loss_curves import Curve, read_loss_curves
+from affect_lightning.unibench.report.provenance import collect_provenance
 from affect_lightning.unibench.scoring import SuiteScores, score_predictions
 
 ClipKey = tuple[str, str]  # corpus and name
@@ -49,6 +51,7 @@ class BenchmarkCallback(Callback):
         checkpoint_rule: str | None = None,
         training_run: str | None = None,
         corpus_file: str | None = None,
+        columns: Sequence[str] = (),
     ) -> None:
         """Keep the options; nothing is loaded yet.
 
@@ -66,6 +69,7 @@ class BenchmarkCallback(Callback):
             training_run: Folder with the event files whose losses are shown; by default that of the checkpoint.
             corpus_file: The sandbox's corpus.json with the best possible scores; by default the one of the data
                 module's folder, if there is one.
+            columns: Names of the report's columns that installed packages offer (docs/reports.md); by default none.
         """
         super().__init__()
         if examples < 0:
@@ -78,6 +82,7 @@ class BenchmarkCallback(Callback):
         self.checkpoint_rule = checkpoint_rule
         self.training_run = training_run
         self.corpus_file = corpus_file
+        self.columns = tuple(columns)
         self.scores: SuiteScores | None = None
         self._extractor: LabelExtractor | None = None
         self._taxonomy: Taxonomy | None = None
@@ -85,8 +90,9 @@ class BenchmarkCallback(Callback):
         self._shown: dict[ClipKey, tuple[str, tuple[str, ...]]] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Build extractor and taxonomy, so that a wrong choice fails before the first clip is generated."""
+        """Build extractor and taxonomy and find columns, so that a wrong choice fails before the first clip."""
         if stage == "test":
+            installed_columns(self.columns)
             self._extractor = build_part("label_extractors", self.label_extractor)
             self._taxonomy = taxonomy_by_name(self.taxonomy)
 
@@ -147,8 +153,8 @@ class BenchmarkCallback(Callback):
             write_predictions(folder / FOLDER, predictions)
             row = self._row(trainer, folder, predictions, shown, quarantined)
             corpus_file = self._corpus_file(trainer)
-            bounds = tuple(read_bounds(corpus_file)) if corpus_file else ()
-            write_report(Report(f"MER-UniBench: {row.name}", (row,), bounds), folder)
+            bounds = bound_rows(corpus_file) if corpus_file else ()
+            write_report(Report(f"MER-UniBench: {row.name}", (row,), bounds), folder, columns=self.columns)
             self.scores = row.scores
             _log_scores(pl_module, row)
             _log_responses(trainer, row.examples)
@@ -183,8 +189,8 @@ class BenchmarkCallback(Callback):
     def _corpus_file(self, trainer: Trainer) -> Path | None:
         if self.corpus_file is not None:
             return Path(self.corpus_file)
-        data = run_data_of(trainer)
-        found = data.benchmark_root / CORPUS_FILE if data is not None and data.benchmark_root is not None else None
+        root = _benchmark_root(trainer)
+        found = root / CORPUS_FILE if root else None
         return found if found is not None and found.is_file() else None
 
     def _row(
@@ -197,7 +203,8 @@ class BenchmarkCallback(Callback):
     ) -> ReportRow:
         if self._extractor is None or self._taxonomy is None:
             raise ContractError("BenchmarkCallback was used without its setup; pass it to the Trainer's callbacks.")
-        scores = score_predictions(predictions, self._extractor, self._taxonomy)
+        sets = known_sets(_benchmark_root(trainer))
+        scores = score_predictions(predictions, self._extractor, self._taxonomy, sets=sets)
         provenance = collect_provenance(
             scores,
             checkpoint=str(trainer.ckpt_path or "none: the weights in memory"),
@@ -231,6 +238,12 @@ def _gather(part: Any) -> list[Any]:
     return parts
 
 
+def _benchmark_root(trainer: Trainer) -> Path | None:
+    """Folder of the test sets, if the data module has one."""
+    data = run_data_of(trainer)
+    return None if data is None else data.benchmark_root
+
+
 def _checkpoint_rule(trainer: Trainer) -> str:
     return "the checkpoint file given for this test" if trainer.ckpt_path else "no checkpoint was loaded"
 
@@ -244,9 +257,8 @@ def _log_scores(module: LightningModule, row: ReportRow) -> None:
 
 def _log_responses(trainer: Trainer, examples: Sequence[Example]) -> None:
     """Show the examples as text in TensorBoard, where a logger can."""
-    words = {True: "hit", False: "miss", None: "not scored"}
     text = "\n\n".join(
-        f"**{example.corpus} {example.name}** ({words[example.hit]})  \nQuestion: {example.question}  \n"
+        f"**{example.corpus} {example.name}** ({example.outcome})  \nQuestion: {example.question}  \n"
         f"Response: {example.response}  \nTruth: {example.truth}"
         for example in examples
     )

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from affect_lightning.data.readers.benchmark import Truth
-from affect_lightning.data.readers.tables import shown
+from affect_lightning.corpora.tables import shown
+from affect_lightning.corpora.truths import Truth
 from affect_lightning.errors import DataError
 from affect_lightning.unibench.prediction_files import Answer
 from affect_lightning.unibench.predictions import Prediction

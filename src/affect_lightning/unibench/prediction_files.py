@@ -12,11 +12,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from affect_lightning.data.readers.tables import TableRow
+from affect_lightning.corpora.tables import (
+    ROW_FILE_SUFFIXES,
+    ItemRow,
+    TableRow,
+    columns_of,
+    read_row_file,
+    refuse,
+)
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.metrics import parse_labels
 from affect_lightning.safe_npz import read_npz
-from affect_lightning.unibench.row_files import ROW_FILE_SUFFIXES, ItemRow, columns_of, read_row_file, refuse
 
 OUTPUT_SUFFIXES = (".npz", *ROW_FILE_SUFFIXES)
 

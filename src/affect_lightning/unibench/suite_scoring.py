@@ -1,6 +1,6 @@
 """Scoring of saved outputs: one model on one set, or a suite of models and sets, as rows of a report.
 
-Paper: Tables 2 and 12. `suites.py` finds the files, `prediction_files.py` and `truths.py` read them, `pairing.py` joins
+Paper: Tables 2 and 12. `suites.py` finds the files, `prediction_files.py` and `corpora/truths.py` read them, `pairing.py` joins
 them, `checkpoint_rules.py` chooses among checkpoints and `scoring.py` scores; `affect-lightning score` calls this.
 """
 
@@ -13,7 +13,8 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from affect_lightning.contracts import LabelExtractor
-from affect_lightning.data.readers.benchmark import Truth
+from affect_lightning.corpora import known_sets
+from affect_lightning.corpora.truths import Truth, find_label_file, read_truths
 from affect_lightning.metrics import Taxonomy
 from affect_lightning.unibench.checkpoint_rules import (
     CheckpointRule,
@@ -22,16 +23,15 @@ from affect_lightning.unibench.checkpoint_rules import (
     checkpoint_for_all_sets,
     rule_text,
 )
-from affect_lightning.unibench.examples import Example, choose_examples, make_examples
 from affect_lightning.unibench.pairing import Pairing, pair
 from affect_lightning.unibench.prediction_files import read_answers
 from affect_lightning.unibench.predictions import Prediction
-from affect_lightning.unibench.provenance import collect_provenance
-from affect_lightning.unibench.report_rows import ReportRow
+from affect_lightning.unibench.report.content import ReportRow
+from affect_lightning.unibench.report.examples import Example, choose_examples, make_examples
+from affect_lightning.unibench.report.provenance import collect_provenance
 from affect_lightning.unibench.scores import SuiteScores
 from affect_lightning.unibench.scoring import score_predictions
 from affect_lightning.unibench.suites import SavedModel
-from affect_lightning.unibench.truths import find_label_file, read_set_truths
 
 _EXAMPLES = 12  # clips shown in the report; our choice, as in `callback.py`
 
@@ -91,6 +91,7 @@ class SavedOutputScorer:
         """
         check_rule(options.rule, options.checkpoint)
         self.options = options
+        self.sets = known_sets(*options.label_roots)
         self._label_files: dict[str, Path] = {}
         self._truths: dict[str, dict[str, Truth]] = {}
 
@@ -104,7 +105,7 @@ class SavedOutputScorer:
         chosen = self._chosen(model)
         pairings = {key: self._read(model, key, name) for key, name in chosen.items()}
         predictions = [prediction for pairing in pairings.values() for prediction in pairing.predictions]
-        scores = score_predictions(predictions, self.options.extractor, self.options.taxonomy)
+        scores = score_predictions(predictions, self.options.extractor, self.options.taxonomy, sets=self.sets)
         rule = self.options.rule if several else ""
         missing = {key: pairing.missing for key, pairing in pairings.items() if pairing.missing}
         surplus = {key: pairing.surplus for key, pairing in pairings.items() if pairing.surplus}
@@ -136,7 +137,9 @@ class SavedOutputScorer:
         for key, name in tqdm(steps, desc=f"checkpoints of {model.name}", unit="file", disable=not steps, leave=False):
             predictions = self._read(model, key, name).predictions
             options = self.options
-            result = score_predictions(predictions, options.extractor, options.taxonomy, intervals=False)
+            result = score_predictions(
+                predictions, options.extractor, options.taxonomy, intervals=False, sets=self.sets
+            )
             scores.setdefault(key, {})[name] = result.sets[key].score
         return {key: best_checkpoint(scores[key]) if key in scores else found[0] for key, found in names.items()}
 
@@ -151,8 +154,8 @@ class SavedOutputScorer:
         if not self.options.label_roots:
             return None
         if key not in self._truths:
-            self._label_files[key] = find_label_file(self.options.label_roots, key)
-            self._truths[key] = read_set_truths(self._label_files[key], key)
+            self._label_files[key] = find_label_file(self.options.label_roots, key, self.sets)
+            self._truths[key] = read_truths(self._label_files[key], key, self.sets.get(key))
         return self._truths[key]
 
 

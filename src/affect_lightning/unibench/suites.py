@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from affect_lightning.data.readers.benchmark_sets import BENCHMARK_SETS
+from affect_lightning.corpora import known_sets
 from affect_lightning.errors import DataError
 from affect_lightning.unibench.prediction_files import OUTPUT_SUFFIXES
 
@@ -58,6 +58,7 @@ def find_models(folder: Path) -> list[SavedModel]:
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder} with the outputs of models.")
+    sets = known_sets(folder, folder / LABEL_FOLDER)
     models: dict[str, dict[str, Checkpoints]] = {}
     for place in _subfolders(folder / PREDICTION_FOLDER):
         models[place.name] = _outputs_of_model(place)
@@ -65,7 +66,7 @@ def find_models(folder: Path) -> list[SavedModel]:
         if outputs.name.endswith(_OUTPUTS):
             for place in _subfolders(outputs):
                 name, key = place.name, _RELEASED_OTHERS
-                if place.name in BENCHMARK_SETS:
+                if place.name in sets:
                     name, key = outputs.name.removesuffix(_OUTPUTS), place.name
                 models.setdefault(_TITLES.get(name, name), {})[key] = _checkpoints(_files(place), place)
     if not models:

@@ -1,7 +1,7 @@
-"""Checks of a set's tables and folders, before any clip is opened.
+"""Which sets lie in a folder, and whether their tables and folders are whole, before any clip is opened.
 
-Paper: Appendix C (annotation files) and Table 11 (numbers of clips). The readers do the reading: what they refuse is
-what training or testing would refuse. Neighbours: `set_folders.py` finds the sets, `media.py` checks the clips.
+Paper: Appendix C (annotation files) and Table 11 (numbers of clips). `corpora` does the reading: what it refuses is
+what training or testing would refuse. Neighbour: `media.py` checks the clips.
 """
 
 from __future__ import annotations
@@ -10,29 +10,104 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.data.inspection.findings import Finding
-from affect_lightning.data.inspection.set_folders import FoundSet
-from affect_lightning.data.readers import (
-    BENCHMARK_SETS,
-    TRAINING_SETS,
+from affect_lightning.corpora import TRAINING_SETS, BenchmarkSet, TrainingSet, find_benchmark_set, known_sets
+from affect_lightning.corpora.corpus_file import (
     ExpectedCount,
-    is_own_table,
+    declared_training_number,
+    declared_words,
+    expected_number,
+)
+from affect_lightning.corpora.official_folders import (
+    AUDIO_SUFFIXES,
+    VIDEO_SUFFIXES,
+    benchmark_names,
     read_benchmark_set,
-    read_own_table,
+    read_subtitles,
     read_training_set,
 )
-from affect_lightning.data.readers.benchmark import SUBTITLE_FILE as TEST_SUBTITLES
-from affect_lightning.data.readers.benchmark import labelled_names
-from affect_lightning.data.readers.clip_counts import declared_training_number, declared_words, expected_number
-from affect_lightning.data.readers.media import AUDIO_SUFFIXES, VIDEO_SUFFIXES
-from affect_lightning.data.readers.tables import read_subtitles
-from affect_lightning.data.readers.training import SUBTITLE_FILE as TRAINING_SUBTITLES
+from affect_lightning.corpora.own_clips import is_own_table, read_own_table, table_path
+from affect_lightning.corpora.tables import find_file
+from affect_lightning.data.inspection.findings import Finding
 from affect_lightning.errors import DataError
 
 NEUTRAL = "neutral"
-OFFICIAL_TRAINING_CLIPS = {"mer-caption-plus": 31_327}  # paper, Section 2: MER-Caption+
+
+
+@dataclass(frozen=True)
+class FoundSet:
+    """A set to check.
+
+    Attributes:
+        key: Of the set; the path of the file for a table of the user's own.
+        role: Whether it is trained or tested on.
+        root: What the readers take: the folder above the set's folder, or that folder; the table's own path.
+        folder: The set's folder.
+        item: Its row in the table of the sets; None for a table of the user's own.
+    """
+
+    key: str
+    role: Literal["training", "test"]
+    root: Path
+    folder: Path
+    item: BenchmarkSet | TrainingSet | None = None
+
+
+def find_sets(root: Path) -> list[FoundSet]:
+    """Every known set in a folder, or the one that the folder itself is.
+
+    Raises:
+        DataError: The folder is missing, or holds none.
+    """
+    if not root.is_dir():
+        raise DataError(f"The folder {root} is missing. Give the folder that holds the sets, or one set's folder.")
+    root = root.resolve()
+    found: list[FoundSet] = []
+    for key, item in TRAINING_SETS.items():
+        for folder in (root, root / key):
+            if (folder / item.label_file).is_file() or (folder.name == key and folder.is_dir()):
+                found.append(FoundSet(key, "training", root, folder, item))
+                break
+    sets = known_sets(root)
+    for key, benchmark in sets.items():
+        folder = root if root.name == benchmark.folder else root / benchmark.folder
+        if folder.is_dir():
+            found.append(FoundSet(key, "test", root, folder, benchmark))
+    if not found:
+        expected = [*TRAINING_SETS, *(item.folder for item in sets.values())]
+        raise DataError(
+            f"{root} holds no official set. Expected one or more of the folders {', '.join(expected)}, or one of them "
+            f"itself; `affect-lightning sandbox --out DIR` writes such folders."
+        )
+    return found
+
+
+def named_sets(keys: tuple[str, ...], role: Literal["training", "test"], root: Path | None) -> list[FoundSet]:
+    """The sets that a configuration names, found or not.
+
+    Args:
+        keys: Of known sets, or paths of tables.
+        role: Of all of them.
+        root: `train_root` or `benchmark_root`.
+
+    Raises:
+        DataError: A set is named, but `root` is not set.
+    """
+    sets = []
+    for key in keys:
+        if is_own_table(key):
+            path = table_path(key, root)
+            sets.append(FoundSet(key, role, path, path.parent))
+            continue
+        if root is None:
+            option = "train_root" if role == "training" else "benchmark_root"
+            raise DataError(f"The configuration names the set {key}, but data.{option} is not set. Give it, or --data.")
+        item = TRAINING_SETS.get(key) or find_benchmark_set(key, root)
+        folder = root if root.name == item.folder or not (root / item.folder).is_dir() else root / item.folder
+        sets.append(FoundSet(key, role, root, folder, item))
+    return sets
 
 
 @dataclass(frozen=True)
@@ -55,7 +130,7 @@ def check_annotations(
 
     Args:
         found: The set.
-        expected_count: See `readers.clip_counts.expected_number`.
+        expected_count: See `corpora.corpus_file.expected_number`.
         needs_media: Whether files that are missing or surplus matter.
     """
     try:
@@ -63,8 +138,7 @@ def check_annotations(
     except DataError as error:
         return CheckedAnnotations([], [Finding(_corpus(found), "annotation-file", "problem", text=str(error))])
     findings = [*_count(found, clips, expected_count)]
-    if not is_own_table(found.key):
-        findings += [*_subtitles(found, clips), *_targets(found, clips)]
+    findings += [*_subtitles(found, clips), *_targets(found, clips)]
     if needs_media:
         findings += _missing_files(found, clips)
     return CheckedAnnotations(clips, findings)
@@ -77,7 +151,7 @@ def _corpus(found: FoundSet) -> str:
 def _read(found: FoundSet, expected_count: ExpectedCount) -> list[ClipRecord]:
     if is_own_table(found.key):
         return read_own_table(found.root)
-    if found.key in TRAINING_SETS:
+    if isinstance(found.item, TrainingSet):
         return read_training_set(found.root, found.key, missing_subtitle="empty")
     return read_benchmark_set(
         found.root,
@@ -89,15 +163,16 @@ def _read(found: FoundSet, expected_count: ExpectedCount) -> list[ClipRecord]:
 
 
 def _count(found: FoundSet, clips: Sequence[ClipRecord], expected: ExpectedCount) -> list[Finding]:
-    if is_own_table(found.key) or expected == "any":
+    if found.item is None or expected == "any":
         return []
     try:
-        if found.role == "test":
-            wanted = expected_number(found.folder, BENCHMARK_SETS[found.key], expected)
+        if found.role == "test" and isinstance(found.item, BenchmarkSet):
+            wanted = expected_number(found.folder, found.item, expected)
             if wanted is not None and wanted[0] != len(clips):
                 _read(found, expected)  # its error names the clips that are missing or surplus
             return []
-        number = declared_training_number(found.folder, found.key) or OFFICIAL_TRAINING_CLIPS.get(found.key)
+        official = found.item.clips if isinstance(found.item, TrainingSet) else None
+        number = declared_training_number(found.folder, found.key) or official
     except DataError as error:
         return [Finding(found.key, "clip-count", "problem", text=str(error))]
     if number is None or number == len(clips):
@@ -107,20 +182,24 @@ def _count(found: FoundSet, clips: Sequence[ClipRecord], expected: ExpectedCount
 
 
 def _subtitles(found: FoundSet, clips: Sequence[ClipRecord]) -> list[Finding]:
-    file = TRAINING_SUBTITLES if found.key in TRAINING_SETS else TEST_SUBTITLES
-    rows = read_subtitles(found.folder / file)
+    if found.item is None or not found.item.subtitle_files:
+        return []
+    file = find_file(found.folder, found.item.subtitle_files, f"the subtitles of {found.item.title}")
+    rows = read_subtitles(file)
     missing = tuple(clip.name for clip in clips if clip.name not in rows)
     if not missing:
         return []
     return [
-        Finding(found.key, "missing-subtitle", "problem", missing, f"no row in {file}; or set missing_subtitle: empty")
+        Finding(
+            found.key, "missing-subtitle", "problem", missing, f"no row in {file.name}; or set missing_subtitle: empty"
+        )
     ]
 
 
 def _targets(found: FoundSet, clips: Sequence[ClipRecord]) -> list[Finding]:
     """Clips of a training set that lack one of the two things to learn."""
-    item = TRAINING_SETS.get(found.key)
-    if item is None:
+    item = found.item
+    if not isinstance(item, TrainingSet):
         return []
     findings = []
     without_words = tuple(clip.name for clip in clips if not clip.labels)
@@ -152,18 +231,19 @@ def _is_there(path: Path) -> bool:
 def surplus_files(sets: Sequence[tuple[FoundSet, Sequence[ClipRecord]]]) -> list[Finding]:
     """Media files that no annotation names, by folder: sets may share one.
 
-    In a training folder that is usual (MER-Caption+ comes with 132,171 videos for 31,327 annotated clips), and MER2024's
-    clips without labels lie beside those of its test set; so there it is a note.
+    In a training folder that is usual (MER-Caption+ comes with 132,171 videos for 31,327 annotated clips), and in a set
+    with `unlabelled_media`; so there it is a note.
     """
     findings: list[Finding] = []
-    for folder in dict.fromkeys(found.folder for found, _ in sets if not is_own_table(found.key)):
+    for folder in dict.fromkeys(found.folder for found, _ in sets if found.item is not None):
         here = [(found, clips) for found, clips in sets if found.folder == folder and clips]
         if not here:
             continue
         names = {clip.name for _, clips in here for clip in clips}
+        names |= {path.stem for _, clips in here for clip in clips for path in (clip.video, clip.audio) if path}
         for found, _ in here:
-            if found.key in BENCHMARK_SETS:
-                names |= labelled_names(found.folder, found.key)
+            if isinstance(found.item, BenchmarkSet):
+                names |= benchmark_names(found.root, found.key, every_split=True)
         folders = [item for found, _ in here for item in _media_folders(found)]
         surplus = sorted(
             f"{name}/{path.name}"
@@ -172,7 +252,7 @@ def surplus_files(sets: Sequence[tuple[FoundSet, Sequence[ClipRecord]]]) -> list
             if path.stem not in names or path.suffix.lower() not in (*VIDEO_SUFFIXES, *AUDIO_SUFFIXES)
         )
         if surplus:
-            usual = any(found.role == "training" or found.key == "mer2024" for found, _ in here)
+            usual = any(found.role == "training" or _may_lack_labels(found) for found, _ in here)
             text = "not annotated, never read"
             findings.append(
                 Finding(here[0][0].key, "surplus-file", "note" if usual else "problem", tuple(surplus), text)
@@ -181,10 +261,11 @@ def surplus_files(sets: Sequence[tuple[FoundSet, Sequence[ClipRecord]]]) -> list
 
 
 def _media_folders(found: FoundSet) -> tuple[str, ...]:
-    if found.key in TRAINING_SETS:
-        return ("video", "audio")
-    item = BENCHMARK_SETS[found.key]
-    return (*item.video_folders, *item.audio_folders)
+    return () if found.item is None else (*found.item.video_folders, *found.item.audio_folders)
+
+
+def _may_lack_labels(found: FoundSet) -> bool:
+    return isinstance(found.item, BenchmarkSet) and found.item.unlabelled_media
 
 
 def unknown_words(found: FoundSet, clips: Sequence[ClipRecord], is_known: Callable[[str], bool]) -> list[Finding]:

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from affect_lightning.corpora.tables import shown
 from affect_lightning.data.clip_sources import ClipSources, stable_share
 from affect_lightning.data.ordering import SetBalance
-from affect_lightning.data.readers.tables import shown
 from affect_lightning.data.streaming.packed_clips import CACHE_BYTES, PackedClips, open_packed_set
 from affect_lightning.data.streaming.shard_order import SHUFFLE_WINDOW, ShardedPlan
 from affect_lightning.data.streaming.transport import is_remote
 from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.user_cache import user_cache_folder
+from affect_lightning.storage import user_cache_folder
 
 # Options that say where folders are, or that are settled when the set is read.
 NOT_OF_THE_SELECTION = (

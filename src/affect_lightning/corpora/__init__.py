@@ -1,0 +1,30 @@
+"""Corpora: which sets there are, where their files lie, and the clips and truths in them; nothing is decoded here.
+
+Paper: Section 2 (MER-Caption+) and Appendix C with Table 11 (the nine sets of MER-UniBench). `sets.py` is the one table
+of the sets and `known_sets.py` adds those of third parties; `official_folders.py` and `own_clips.py` make ClipRecords;
+`truths.py` reads labels, `tables.py` rows, `corpus_file.py` what a generated corpus declares. Importing this package
+imports the table alone, without torch.
+"""
+
+from affect_lightning.corpora.known_sets import find_benchmark_set, known_sets
+from affect_lightning.corpora.sets import (
+    MER_UNIBENCH,
+    METRIC_TITLES,
+    TRAINING_SETS,
+    BenchmarkSet,
+    Metric,
+    Suite,
+    TrainingSet,
+)
+
+__all__ = [
+    "MER_UNIBENCH",
+    "METRIC_TITLES",
+    "TRAINING_SETS",
+    "BenchmarkSet",
+    "Metric",
+    "Suite",
+    "TrainingSet",
+    "find_benchmark_set",
+    "known_sets",
+]

@@ -1,0 +1,138 @@
+"""Which test sets there are: those of MER-UniBench, those of installed packages, and those that a folder describes.
+
+A third party's set is a `BenchmarkSet` behind an entry point of the group `affect_lightning.benchmark_sets`, named by
+the set's key; or a folder with a `benchmark_set.yaml`, which holds the attributes of `BenchmarkSet` but for key and folder: these
+are the folder's name. Either is read, tested and scored as the nine are, and never enters their mean (`Suite`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from functools import lru_cache
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+from affect_lightning.corpora.sets import MER_UNIBENCH, TRAINING_SETS, BenchmarkSet
+from affect_lightning.corpora.tables import read_text
+from affect_lightning.errors import DataError
+from affect_lightning.plugin_loading.listing import PluginListing, list_entries, nearest_hint
+
+GROUP = "benchmark_sets"
+DESCRIPTION_FILE = "benchmark_set.yaml"
+_OF_THE_FOLDER = ("key", "folder")
+
+_log = logging.getLogger(__name__)
+
+
+def known_sets(*roots: Path | None) -> dict[str, BenchmarkSet]:
+    """Every test set by key: MER-UniBench in the paper's order, installed sets, sets described below the roots.
+
+    An installed set that cannot be used is left out and logged; asked for by name, it is an error.
+
+    Args:
+        roots: Folders that contain sets' folders, or are one; whatever is no folder is left out.
+
+    Raises:
+        DataError: A `benchmark_set.yaml` cannot be read, or its folder is named like another set.
+    """
+    installed = _installed(tuple(list_entries(GROUP)))
+    sets = {**MER_UNIBENCH.sets, **{key: item for key, item in installed.items() if isinstance(item, BenchmarkSet)}}
+    for root in dict.fromkeys(Path(os.path.abspath(root)) for root in roots if root is not None and root.is_dir()):
+        for path in sorted([root / DESCRIPTION_FILE, *root.glob(f"*/{DESCRIPTION_FILE}")]):
+            if path.is_file():
+                item = read_description(path)
+                if sets.setdefault(item.key, item) != item or item.key in TRAINING_SETS:
+                    raise DataError(f"{path} describes the set {item.key}, which exists already. Rename its folder.")
+    return sets
+
+
+def find_benchmark_set(key: str, *roots: Path | None) -> BenchmarkSet:
+    """The set of that key.
+
+    Args:
+        key: Of the set.
+        roots: See `known_sets`.
+
+    Raises:
+        DataError: There is none, with the nearest one named; or it is an installed set that cannot be used.
+    """
+    sets = known_sets(*roots)
+    if key in sets:
+        return sets[key]
+    fault = _installed(tuple(list_entries(GROUP))).get(key)
+    raise DataError(fault if isinstance(fault, str) else unknown_set(key, sets))
+
+
+def unknown_set(key: str, sets: Iterable[str]) -> str:
+    """The sentence about a key that no set has."""
+    return f"There is no benchmark set {key!r}.{nearest_hint(key, sets)} The sets are {', '.join(sets)}."
+
+
+def title_of(key: str, sets: Mapping[str, BenchmarkSet]) -> str:
+    """A set's name in tables; the key of a set that nobody knows."""
+    item = sets.get(key) or TRAINING_SETS.get(key)
+    return item.title if item is not None else key
+
+
+@lru_cache(maxsize=1)
+def _installed(listings: tuple[PluginListing, ...]) -> dict[str, BenchmarkSet | str]:
+    """Installed sets by key, or what is wrong with them."""
+    found: dict[str, BenchmarkSet | str] = {}
+    for listing in listings:
+        owner = f"The benchmark set {listing.name!r} of {listing.distribution} {listing.version}"
+        taken = listing.name in MER_UNIBENCH.sets or listing.name in TRAINING_SETS
+        if taken or listing.name in found:
+            found[listing.name] = f"{owner} has the name of another set. Uninstall it, or rename its entry point."
+        else:
+            try:
+                found[listing.name] = _load(listing)
+            except Exception as error:  # a broken package must not break the scoring of another set
+                found[listing.name] = (
+                    f"{owner} cannot be used: {str(error).rstrip('.')}. Fix or uninstall {listing.distribution}."
+                )
+        if isinstance(found[listing.name], str):
+            _log.warning("%s", found[listing.name])
+    return found
+
+
+def _load(listing: PluginListing) -> BenchmarkSet:
+    module, _, attribute = listing.target.partition(":")
+    item = attrgetter(attribute)(importlib.import_module(module))
+    if not isinstance(item, BenchmarkSet) or item.key != listing.name:
+        raise DataError(f"{listing.target} must be a BenchmarkSet with the key {listing.name!r}; found {item!r}.")
+    return item
+
+
+def read_description(path: Path) -> BenchmarkSet:
+    """The set that a `benchmark_set.yaml` describes; its key is the folder's name.
+
+    Raises:
+        DataError: The file is unreadable or no YAML mapping, or an attribute is unknown, missing or impossible.
+    """
+    import yaml
+
+    try:
+        content: Any = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        raise DataError(f"{path} cannot be read as YAML: {error}. Correct the file.") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path} must be a mapping such as `metric: f_s`; found {type(content).__name__}.")
+    known = [item.name for item in fields(BenchmarkSet) if item.name not in _OF_THE_FOLDER]
+    for name in content:
+        if name not in known:
+            hint = nearest_hint(str(name), known)
+            raise DataError(f"{path} has the unknown entry {name!r}.{hint} Known are {', '.join(known)}.")
+    folder = path.parent.name  # of a link the link's name, by which the folder is found
+    values: dict[str, Any] = {"title": folder, "key": folder, "folder": folder}
+    values |= {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
+    try:
+        return BenchmarkSet(**values)
+    except TypeError as error:
+        raise DataError(f"{path} needs the entry `metric`: hit_rate, waf or f_s.") from error
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error

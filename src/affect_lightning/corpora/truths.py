@@ -1,0 +1,260 @@
+"""The truth of a set's clips: official label files, and tables with clip names and emotion words or sentiment values.
+
+Paper: Appendix C and Table 11. `sets.py` says where the label files lie; `official_folders.py` makes records of what is
+read here, and the scorer of saved outputs joins it with predictions. The pickled dictionaries inside the official
+`.npz` files are read by `affect_lightning.safe_npz`, which runs no code from them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from affect_lightning.corpora.known_sets import unknown_set
+from affect_lightning.corpora.sets import BenchmarkSet, Split
+from affect_lightning.corpora.tables import (
+    ROW_FILE_SUFFIXES,
+    TableRow,
+    columns_of,
+    index_rows,
+    number_of,
+    read_row_file,
+    read_rows,
+    refuse,
+    shown,
+    words_of,
+)
+from affect_lightning.errors import DataError
+
+NAME_COLUMNS = ("name", "filename", "clip", "id")
+LABEL_COLUMNS = ("openset", "labels", "label", "emotions", "emotion", "emo", "discrete")
+SENTIMENT_COLUMNS = ("val", "valence", "sentiment")
+# Label files of sets outside MER-UniBench, such as OV-MERD's 332 clips: tried in order inside the set's folder.
+_OWN_STEMS = ("label", "labels", "openset", "check-openset")
+
+
+class Truth(NamedTuple):
+    """What a label file says of a clip: words, or a sentiment value."""
+
+    labels: tuple[str, ...]
+    sentiment: float | None = None
+
+
+@dataclass(frozen=True)
+class SplitTruths:
+    """A label file, read.
+
+    Attributes:
+        path: Of the file.
+        truths: Of the wanted split, by clip name.
+        other_names: Names of clips in its other parts.
+    """
+
+    path: Path
+    truths: dict[str, Truth]
+    other_names: frozenset[str] = frozenset()
+
+
+def find_label_file(roots: Sequence[Path], dataset: str, sets: Mapping[str, BenchmarkSet]) -> Path:
+    """The label file of a set.
+
+    Args:
+        roots: Each is the folder of all sets, the set's folder, or the label file itself; the first that has it wins.
+        dataset: Key of the set: a known one, or a name of the user's own.
+        sets: The known sets.
+
+    Raises:
+        DataError: None has it, or a root is the folder of another set.
+    """
+    item = sets.get(dataset)
+    tried: list[str] = []
+    for root in roots:
+        if root.is_file():
+            return root
+        if not root.is_dir():
+            raise DataError(f"There is no folder or file {root} with the labels of {dataset}.")
+        others = [other for other in sets.values() if other.folder == root.name and other.key != dataset]
+        if others:
+            raise DataError(f"{root} is the folder of {others[0].title} ({others[0].key}), not of {dataset}.")
+        for candidate in _candidates(root, dataset, item):
+            tried.append(str(candidate))
+            if candidate.is_file():
+                return candidate
+    hint = "" if item is not None else f" {unknown_set(dataset, sets)}"
+    raise DataError(
+        f"The labels of {dataset} were not found; tried {shown(tried)}. Give the folder of all sets, the set's folder or "
+        f"the label file.{hint}{'' if item else ' Others need a label file of their own.'}"
+    )
+
+
+def _candidates(root: Path, dataset: str, item: BenchmarkSet | None) -> list[Path]:
+    own = [f"{stem}{suffix}" for stem in _OWN_STEMS for suffix in ROW_FILE_SUFFIXES]
+    if item is not None:
+        folders = [root / item.folder, root / dataset, root]
+        names = [*item.label_files, *(name for name in own if name not in item.label_files)]
+    else:
+        folders, names = [root / dataset, root / f"{dataset}-process", root], own
+    beside = [root / f"{dataset}{suffix}" for suffix in (".npz", *ROW_FILE_SUFFIXES)]
+    return [folder / name for folder in folders[:-1] for name in names] + beside + [root / name for name in names]
+
+
+def read_truths(path: Path, dataset: str, item: BenchmarkSet | None) -> dict[str, Truth]:
+    """Truths of the test split by clip name.
+
+    Args:
+        path: An official label file, or a csv, jsonl or parquet table with a column of NAME_COLUMNS and one of
+            LABEL_COLUMNS (emotion words; for a hit-rate set one of its classes or its index) or SENTIMENT_COLUMNS.
+        dataset: Key of the set.
+        item: The set; None for one of the user's own.
+
+    Raises:
+        DataError: The file is missing, broken, refused, lacks a column or an entry, has an unreadable label or a clip
+            twice, or is empty; the message names file, row and column.
+        ConfigurationError: Parquet without pyarrow.
+    """
+    is_npz = path.suffix.lower() == ".npz"
+    if item is not None and (is_npz or (item.label_columns and path.name in item.label_files)):
+        return read_official_labels(path, item).truths
+    if is_npz:
+        raise DataError(f"{path}: labels of {dataset}, a set of your own, are read from csv, jsonl or parquet.")
+    rows = read_row_file(path)
+    label_columns = () if item is not None and item.metric == "waf" else LABEL_COLUMNS
+    value_columns = () if item is not None and item.metric != "waf" else SENTIMENT_COLUMNS
+    name, labels, sentiment = (_column(path, rows, known) for known in (NAME_COLUMNS, label_columns, value_columns))
+    if name is None or (labels is None and sentiment is None):
+        what, wanted = ("names", NAME_COLUMNS) if name is None else ("truth", label_columns + value_columns)
+        raise DataError(
+            f"{path} has no column with the {what} of the clips of {dataset}; its columns are "
+            f"{', '.join(columns_of(rows))}. Expected one of {', '.join(wanted)}."
+        )
+    truths: dict[str, Truth] = {}
+    for row in rows:
+        clip = str(row.get(name) or "").strip()
+        if not clip or clip in truths:
+            refuse(row, name, f"the clip {clip!r} stands there twice." if clip else "the clip has no name.")
+        if item is not None:
+            truths[clip] = _truth_in(row, labels or sentiment or "", item)
+        else:
+            truths[clip] = Truth(
+                words_of(row, labels) if labels is not None else (),
+                number_of(row, sentiment) if sentiment is not None else None,
+            )
+    return truths
+
+
+def _column(path: Path, rows: list[TableRow], known: Sequence[str]) -> str | None:
+    found = [column for column in columns_of(rows) if column.strip().lower() in known]
+    if len(found) > 1:
+        raise DataError(f"{path} has more than one column for the same thing: {', '.join(found)}. Keep one of them.")
+    return found[0] if found else None
+
+
+def _truth_in(row: TableRow, column: str, item: BenchmarkSet) -> Truth:
+    if item.metric == "f_s":
+        return Truth(words_of(row, column))
+    return _truth_of(row.get(column), item, row.where(column))
+
+
+def read_official_labels(path: Path, item: BenchmarkSet, split: Split = "test") -> SplitTruths:
+    """The official label file of a set, csv or npz.
+
+    Raises:
+        DataError: See `read_truths`; also a clip that is in both splits.
+    """
+    labels = _read_csv(path, item) if path.suffix.lower() == ".csv" else _read_npz(path, item, split)
+    if not labels.truths:
+        prefix = f" whose names start with {item.name_prefix!r}" if item.name_prefix and split == "test" else ""
+        what = "clips" if split == "test" else "training clips"
+        raise DataError(f"{path} lists no {what} of {item.title}{prefix}. Restore the official file.")
+    return labels
+
+
+def _read_csv(path: Path, item: BenchmarkSet) -> SplitTruths:
+    rows = index_rows(path, read_rows(path, ("name",), any_of=item.label_columns))
+    columns = {name: next(column for column in item.label_columns if column in row) for name, row in rows.items()}
+    return SplitTruths(path, {name: _truth_in(row, columns[name], item) for name, row in rows.items()})
+
+
+def _read_npz(path: Path, item: BenchmarkSet, split: Split) -> SplitTruths:
+    from affect_lightning.safe_npz import read_npz
+
+    content = read_npz(path)
+    entries = {"test": item.corpus_key, "train": item.train_corpus_key}
+    members = {
+        name: _members(content[entry], item, name, f"{path}: {entry}")
+        for name, entry in entries.items()
+        if entry is not None and entry in content
+    }
+    if split not in members:
+        raise DataError(
+            f"{path} has no entry {entries[split]!r}; it has {', '.join(content) if content else 'none'}. "
+            f"Restore the official label file of {item.title}."
+        )
+    in_both = sorted(members["test"].keys() & members["train"].keys()) if len(members) == 2 else []
+    if in_both:
+        raise DataError(
+            f"{path} lists {shown(in_both)} ({len(in_both)}) as test clips ({entries['test']}) and as training clips "
+            f"({entries['train']}). Every clip must be in one split only: restore the official file."
+        )
+    truths = {
+        name: _truth_in_npz(label, item, f"{path}, entry {entries[split]}, clip {name}")
+        for name, label in members[split].items()
+    }
+    everybody = {str(name) for corpus in content.values() if isinstance(corpus, Mapping) for name in corpus}
+    return SplitTruths(path, truths, frozenset(everybody - truths.keys()))
+
+
+def _members(corpus: Any, item: BenchmarkSet, split: str, where: str) -> dict[str, Any]:
+    """The clips of a split; a set with a name prefix keeps both splits in one entry."""
+    if not isinstance(corpus, Mapping):
+        raise DataError(f"{where} must be a dictionary of clips, found {type(corpus).__name__}.")
+    in_test = item.name_prefix if item.corpus_key == item.train_corpus_key else ""
+    return {
+        str(name): label
+        for name, label in corpus.items()
+        if not in_test or str(name).startswith(in_test) == (split == "test")
+    }
+
+
+def _truth_in_npz(label: Any, item: BenchmarkSet, where: str) -> Truth:
+    """The truth of a clip's dictionary: `emo` (a class or its index) or `val` (a sentiment value)."""
+    field = "val" if item.metric == "waf" else "emo"
+    if not isinstance(label, Mapping) or field not in label:
+        found = ", ".join(map(str, label)) if isinstance(label, Mapping) else repr(label)
+        raise DataError(f"{where}: the label lacks {field!r}; found {found}. Restore the official label file.")
+    return _truth_of(label[field], item, f"{where}, field {field}")
+
+
+def _truth_of(value: Any, item: BenchmarkSet, where: str) -> Truth:
+    """The truth that a value means in a hit-rate or WAF set."""
+    if item.metric == "waf":
+        return Truth((), _sentiment(value, item, where))
+    return Truth((_emotion(value, item, where),))
+
+
+def _emotion(value: Any, item: BenchmarkSet, where: str) -> str:
+    """The class that a label means: a word, or an index into the classes."""
+    text = str(value).strip().lower()
+    words = {word.lower(): word for word in item.labels}
+    if text in words:
+        return words[text]
+    if text.isdecimal() and int(text) < len(item.labels):
+        return item.labels[int(text)]
+    candidates = ", ".join(f"{index} {word}" for index, word in enumerate(item.labels))
+    raise DataError(f"{where}: the label {value!r} is none of the emotions of {item.title} ({candidates}).")
+
+
+def _sentiment(value: Any, item: BenchmarkSet, where: str) -> float:
+    low, high = item.sentiment_range or (-math.inf, math.inf)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number) or not low <= number <= high:
+        raise DataError(
+            f"{where}: the sentiment {value!r} is no number in [{low:g}, {high:g}], the range of {item.title}."
+        )
+    return number
