@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
 
-from affect_lightning.data.worker_start import start_worker
+from affect_lightning.data.reading_workers import start_worker
 from affect_lightning.errors import AffectLightningError, DataError
 
 Piece = TypeVar("Piece")
@@ -94,7 +94,7 @@ def _ending(code: int) -> str:
     return f"the process that read it was ended by {name}{likely}"
 
 
-class SurvivingPool(Generic[Piece]):
+class FaultTolerantPool(Generic[Piece]):
     """Gives pieces of work to processes and survives what the work does to them.
 
     Args:
