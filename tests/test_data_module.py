@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from affect_lightning.data.module import ClipDataModule
+from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.errors import AffectLightningError, DataError, PluginError
 from affect_lightning.prompting import question_text
 from clip_making import write_clip, write_test_set, write_training_set

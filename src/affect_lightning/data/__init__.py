@@ -1,10 +1,10 @@
 """Data: clips in, batches out (paper, Section 2 and Appendix B).
 
-The way of a clip: `corpora` lists it, `decoding.py` opens it, `speaker.py` chooses the speaker's face and `faces.py`
-crops it (boxes kept by `box_cache.py`), `questions.py` asks, `dataset.py` and `collation.py` make samples and batches
-in worker processes, `loading.py` hands them out in an order that resumes exactly, `quarantine.py` counts what cannot
-be read, `module.py` is the LightningDataModule, and `mer_caption_plus.py` the same under the paper's name. Importing
-this package imports none of them.
+The way of a clip: `corpora` reads the sets and `clip_sources.py` lists it, `decoding.py` opens it, `speaker.py` chooses the
+speaker's face and `faces.py` crops it (boxes kept by `box_cache.py`), `dataset.py` makes a sample of it with a question, in
+the threads or processes of `reading_workers.py`, `loading.py` hands out batches in the order of `ordering.py`, which resumes
+exactly, `quarantine.py` counts what cannot be read, and `clip_data_module.py` is the LightningDataModule, which brings in
+`feature_cache` and `packed_sets` as well. Importing this package imports none of them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from affect_lightning.data.clip_data_module import ClipDataModule, MERCaptionPlusDataModule
     from affect_lightning.data.decoding import DecodedClip, decode_clip
     from affect_lightning.data.faces import FaceCropper, FacePolicy
     from affect_lightning.data.loading import ClipLoader
-    from affect_lightning.data.mer_caption_plus import MERCaptionPlusDataModule
-    from affect_lightning.data.module import ClipDataModule
     from affect_lightning.data.ordering import BatchPlan
     from affect_lightning.data.quarantine import BadClip, Quarantine, UnreadableClipError
     from affect_lightning.data.speaker import choose_speaker
@@ -25,12 +24,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "BadClip": "quarantine",
     "BatchPlan": "ordering",
-    "ClipDataModule": "module",
+    "ClipDataModule": "clip_data_module",
     "ClipLoader": "loading",
     "DecodedClip": "decoding",
     "FaceCropper": "faces",
     "FacePolicy": "faces",
-    "MERCaptionPlusDataModule": "mer_caption_plus",
+    "MERCaptionPlusDataModule": "clip_data_module",
     "Quarantine": "quarantine",
     "UnreadableClipError": "quarantine",
     "choose_speaker": "speaker",

@@ -2,7 +2,7 @@
 
 Paper: Section 5 (training on all of MER-Caption+, testing on the nine sets of MER-UniBench). The selections are ours, for
 subsets and curves over the amount of data; they go by stable hashes, so nothing depends on the order or number of other
-clips. `corpora` reads the sets; `module.py` holds the options and asks here.
+clips. `corpora` reads the sets; `clip_data_module.py` holds the options and asks here.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ class ClipSources:
     train_sets: tuple[str, ...] = ("mer-caption-plus",)
     benchmark_root: Path | None = None
     test_sets: tuple[str, ...] | None = None
-    expected_counts: str | Mapping[str, int] = "official"
+    expected_counts: dict[str, int] | str = "official"
     test_overlap: TestOverlap = "error"
     missing_subtitle: MissingSubtitle = "error"
     neutral_share: float = 1.0

@@ -30,8 +30,8 @@ from affect_lightning.corpora.official_folders import (
 )
 from affect_lightning.corpora.own_clips import is_own_table, read_own_table, table_path
 from affect_lightning.corpora.tables import find_file
-from affect_lightning.data.inspection.findings import Finding
 from affect_lightning.errors import DataError
+from affect_lightning.inspection.findings import Finding
 
 NEUTRAL = "neutral"
 
