@@ -1,4 +1,4 @@
-"""Checks of encoders beside those of every network (contracts: `contracts.encoders`; paper, Section 3.1).
+"""Checks of encoders beside those of every network (contracts: `contracts.network_parts`; paper, Section 3.1).
 
 Neighbours: `module_checks.py`, `inputs.py`.
 Legend: B clips, T frames or rows, S audio samples, N feature tokens, D feature width.
