@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable
 
-from affect_lightning.contracts.labels import Sentiment
+from affect_lightning.contracts import Sentiment
 from affect_lightning_plugins.label_extractors.chinese_mentions import chinese_labels, is_meant_in_chinese
 from affect_lightning_plugins.label_extractors.english_mentions import Mention, is_negated, word_group
 from affect_lightning_plugins.label_extractors.evidence import concluded_words

@@ -13,8 +13,7 @@ from typing import Any, Literal
 
 import torch
 
-from affect_lightning.contracts import LabelExtractor
-from affect_lightning.contracts.labels import Sentiment
+from affect_lightning.contracts import LabelExtractor, Sentiment
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.prompting import read_extraction_prompts
 from affect_lightning_plugins.label_extractors.answer_cache import AnswerCache

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from tqdm.auto import tqdm
 
-from affect_lightning.contracts.labels import Sentiment
+from affect_lightning.contracts import Sentiment
 from affect_lightning.prompting import ExtractionPrompts
 from affect_lightning_plugins.label_extractors.answer_cache import AnswerCache
 from affect_lightning_plugins.label_extractors.answer_parsing import labels_in_answer, sentiment_in_answer

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from importlib import resources
 
-from affect_lightning.contracts import LabelExtractor
-from affect_lightning.contracts.labels import Sentiment
+from affect_lightning.contracts import LabelExtractor, Sentiment
 from affect_lightning.metrics.builtin import builtin_valences
 from affect_lightning_plugins.label_extractors.english_mentions import word_group
 from affect_lightning_plugins.label_extractors.evidence import concluded_words

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
-from affect_lightning.command_line.tables import format_table, render_terminal
+from affect_lightning.command_line.terminal_tables import format_table, render_terminal
 from affect_lightning.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from affect_lightning.command_line.expected_warnings import silence_expected_warnings
-from affect_lightning.command_line.experiment_files import with_experiment_files
+from affect_lightning.command_line.experiments_command import with_experiment_files
 from affect_lightning.command_line.plugin_arguments import (
     PLUGIN_OPTIONS,
     ChoiceOverride,

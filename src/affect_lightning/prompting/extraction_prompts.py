@@ -2,7 +2,7 @@
 
 The paper asks in two steps: emotion words out of a free-form response, then the sentiment out of those words. The
 wording here is ours; a user's own comes as text or file. The label extractors `causal-lm` and `openai` ask with it.
-Neighbour: `questions.py`, what the trained model itself is asked.
+Neighbour: `user_turn.py`, what the trained model itself is asked.
 """
 
 from __future__ import annotations

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading.building import PluginChoice, load_plugin_class, resolve_choice
-from affect_lightning.plugin_loading.groups import GROUPS
-from affect_lightning.plugin_loading.listing import list_plugins
+from affect_lightning.plugin_loading.listing import GROUPS, list_plugins
 
 if TYPE_CHECKING:
     from affect_lightning.contracts import Stream

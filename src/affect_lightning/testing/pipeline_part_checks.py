@@ -1,6 +1,6 @@
 """Checks of the parts that are no networks: face detectors, label extractors, cue describers, readers of streams.
 
-Neighbours: `suite.py` lists them, `option_checks.py` checks their options. Legend: B clips, T frames.
+Neighbours: `suite.py` lists them, `shared_checks.py` checks their options. Legend: B clips, T frames.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from affect_lightning.contracts.conformance import (
     described,
 )
 from affect_lightning.plugin_loading import find_stream
-from affect_lightning.testing.comparing import require
 from affect_lightning.testing.inputs import SoundInputs, StepInputs
+from affect_lightning.testing.requirements import require
 from affect_lightning.testing.subject import Subject
 
 RESPONSES = (

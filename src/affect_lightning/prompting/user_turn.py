@@ -1,13 +1,18 @@
-"""The two questions of the paper's training, a third for sentiment, and the responses that are wanted.
+"""A user turn: the questions and wanted responses, and the text with placeholders for the feature tokens.
 
 Paper, Sections 2 and 3.1: one question asks for a description with reasons, the other for all states; training draws
 one at random each time. The third is ours, for corpora that give a sentiment value and no words. The wording is ours
-and short, because every word costs a token a clip. Neighbour: `user_text.py`.
+and short, because every word costs a token a clip.
+The order of a turn is the paper's: fused tokens, audio tokens, face and frame tokens, subtitle, question. A placeholder is
+one private-use character, repeated once a feature token; `model.prompt_assembly` replaces it by the token's embedding,
+so nothing is added to a language model's vocabulary. Which streams there are is not known here: the first stream that
+is shown has the first placeholder, the second the second.
+Neighbour: `extraction_prompts.py` has what another language model is asked about a response.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from affect_lightning.errors import ConfigurationError
 
@@ -75,3 +80,41 @@ def sentiment_word(value: float) -> str:
 def _check_kind(kind: str) -> None:
     if kind not in QUESTION_KINDS:
         raise ConfigurationError(f"There is no question kind {kind!r}; expected one of {', '.join(QUESTION_KINDS)}.")
+
+
+SUBTITLE_STREAM = "text"
+# Plane 15 (supplementary private use): private-use characters of the basic plane do turn up in real subtitles.
+FIRST_PLACEHOLDER, MAX_PLACEHOLDERS = 0xF0A00, 256
+
+
+def placeholder(position: int) -> str:
+    """The character of the stream that stands at this position among those shown.
+
+    >>> placeholder(2) == chr(0xF0A02)
+    True
+    """
+    return chr(FIRST_PLACEHOLDER + position)
+
+
+def assemble_user_text(
+    inputs: Sequence[str], subtitle: str, question: str, token_counts: Mapping[str, int] | None = None
+) -> str:
+    """Write the user turn of one clip.
+
+    Args:
+        inputs: Streams that the prompt shows, in its order.
+        subtitle: What is said; shown when `text` is in `inputs`, also when it is empty (nobody speaks).
+        question: The question.
+        token_counts: Feature tokens a stream; 1 for a stream that is not named, 0 for one that gives none.
+
+    Returns:
+        The text with placeholders.
+    """
+    counts = token_counts or {}
+    tokens = "".join(
+        placeholder(position) * counts.get(name, 1) for position, name in enumerate(inputs) if name != SUBTITLE_STREAM
+    )
+    lines = [f"Clip: {tokens}"] if tokens else []
+    if SUBTITLE_STREAM in inputs:
+        lines.append(f'Says: "{" ".join(subtitle.split())}"')
+    return "\n".join([*lines, question])

@@ -1,16 +1,136 @@
-"""What a language model must provide (paper, Eq. 1 and 2).
+"""What the parts of the network must provide: encoders, pre-fusions and language models.
 
-Legend: B clips, Q questions a clip, P tokens of a shared beginning, L text tokens, E embedding width.
+Paper: Section 3.1 and Appendix B (encoders of pictures and sound; those of series are ours), Section 3.2 with Eq. 3 to 7
+(pre-fusions), Eq. 1 and 2 (language models). Neighbour: `pipeline_parts.py` has the parts beside the network.
+Legend: B clips, T frames or rows, S audio samples, C values a row, N feature tokens, D feature width, K query tokens,
+Q questions a clip, P tokens of a shared beginning, L text tokens, E embedding width.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
+
+from affect_lightning.contracts.streams import FeatureSequence
+
+
+class VideoEncoder(nn.Module, ABC):
+    """Turns frames into feature tokens. Frozen by the model: it never trains and is never in a checkpoint.
+
+    Attributes:
+        feature_width: D of the tokens it returns.
+        image_size: Side in pixels to which it resizes frames by itself.
+
+    A constructor that cannot load its weights raises `affect_lightning.errors.ConfigurationError` with the remedy.
+    """
+
+    feature_width: int
+    image_size: int
+
+    @abstractmethod
+    def forward(self, frames: Tensor, mask: Tensor) -> FeatureSequence:
+        """Encode frames; resizing and normalisation happen here, so that the data side knows no encoder.
+
+        Args:
+            frames: uint8 [B, T, 3, H, W], RGB, any H and W.
+            mask: True where a frame is real [B, T], bool. What stands in other frames changes nothing.
+
+        Returns:
+            Tokens [B, N, D]; N is T times a constant.
+
+        Raises:
+            ContractError: `frames` or `mask` has another type or shape.
+        """
+
+
+class AudioEncoder(nn.Module, ABC):
+    """Turns sound into feature tokens. Frozen by the model, as the video encoder is.
+
+    Attributes:
+        feature_width: D of the tokens it returns.
+        sample_rate: In Hz; the data side resamples to it.
+    """
+
+    feature_width: int
+    sample_rate: int
+
+    @abstractmethod
+    def forward(self, waveform: Tensor, lengths: Tensor) -> FeatureSequence:
+        """Encode sound.
+
+        Args:
+            waveform: float [B, S] in [-1, 1] at `sample_rate`. What stands beyond a clip's length changes nothing.
+            lengths: Real samples a clip [B], int64; 0 is allowed and gives a clip without real tokens.
+
+        Returns:
+            Tokens [B, N, D].
+
+        Raises:
+            ContractError: `waveform` or `lengths` has another type or shape.
+        """
+
+
+class SeriesEncoder(nn.Module, ABC):
+    """Turns a series, such as body pose or heart rate, into feature tokens. Frozen by the model, as the others are.
+
+    Attributes:
+        feature_width: D of the tokens it returns.
+        input_width: C of the series that it takes.
+    """
+
+    feature_width: int
+    input_width: int
+
+    @abstractmethod
+    def forward(self, values: Tensor, mask: Tensor) -> FeatureSequence:
+        """Encode a series.
+
+        Args:
+            values: float [B, T, C]. What stands in rows that are not real changes nothing.
+            mask: True where a row is real [B, T], bool; a clip without real rows gives no real token.
+
+        Returns:
+            Tokens [B, N, D].
+
+        Raises:
+            ContractError: `values` or `mask` has another type or shape.
+        """
+
+
+Encoder: TypeAlias = VideoEncoder | AudioEncoder | SeriesEncoder
+
+
+class PreFusion(nn.Module, ABC):
+    """Fuses the streams before the language model. It trains.
+
+    A subclass's constructor takes `stream_widths` first, `{stream name: feature width}` in the order in which the
+    streams are concatenated, and options of its own after it.
+
+    Attributes:
+        output_width: Width of the fused tokens; 0 for a part that fuses nothing and gives no tokens.
+        output_tokens: Fused tokens a clip, a constant; 0 for a part that fuses nothing.
+    """
+
+    output_width: int
+    output_tokens: int
+
+    @abstractmethod
+    def forward(self, streams: Mapping[str, FeatureSequence]) -> FeatureSequence:
+        """Fuse the streams.
+
+        Args:
+            streams: One FeatureSequence [B, N, D] for every name given at construction; N and D differ by stream.
+
+        Returns:
+            Fused tokens [B, output_tokens, output_width]. Masked tokens of a stream change nothing.
+
+        Raises:
+            ContractError: A stream is missing, unknown or has another width than announced.
+        """
 
 
 class LanguageModel(nn.Module, ABC):

@@ -1,12 +1,15 @@
-"""Checks of every part that is a network: padding, batches, number types, gradient, saving, torch.compile.
+"""Checks that kinds of parts share: form, options and help of all; of networks padding, batches, gradient, saving and more.
 
-Neighbours: `inputs.py` makes the variations, `sharding_checks.py` and `training_checks.py` go on.
+The last one trains a part under FSDP2, in one process with gloo (paper, Appendix C: training on several GPUs): the part is
+put into one module whose forward does the whole call and is sharded as the root, as the strategies of this package do; a
+language model's blocks are sharded inside it. Neighbours: `inputs.py` makes the variations, `training_checks.py` goes on.
 Legend: B clips, N feature tokens, D feature width.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import logging
 import warnings
 from collections.abc import Iterator
@@ -14,13 +17,74 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from affect_lightning.contracts.conformance import ConformanceError, check_finite
-from affect_lightning.testing.comparing import HALF, require, require_equal_state, require_same
+from affect_lightning.errors import PluginError
+from affect_lightning.plugin_loading import find_plugin, load_plugin_class, plugin_options, resolve_choice
 from affect_lightning.testing.inputs import PartInputs, PromptInputs
-from affect_lightning.testing.outcomes import CheckNotPossibleError
+from affect_lightning.testing.requirements import (
+    HALF,
+    CheckNotPossibleError,
+    require,
+    require_equal_state,
+    require_same,
+)
 from affect_lightning.testing.subject import Subject
+
+_NO_TYPE = ("anything", "Any")
+
+
+def contract_form(subject: Subject) -> str:
+    """The name is offered once; the class can be imported, inherits from the contract and has all that it names."""
+    try:
+        found = load_plugin_class(subject.group, subject.name)
+        subject.build()
+    except PluginError as error:
+        raise ConformanceError("a part that can be loaded and built", str(error)) from error
+    listing = find_plugin(subject.group, subject.name)
+    return f"{found.__name__} of {listing.distribution} {listing.version}".rstrip()
+
+
+def options_round_trip(subject: Subject) -> str:
+    """Name and plain options, as checkpoints store them, rebuild the same part."""
+    resolved = resolve_choice(subject.group, subject.choice)
+    try:
+        stored = json.loads(json.dumps(resolved))
+    except (TypeError, ValueError) as error:
+        raise ConformanceError(
+            "options that are plain values (null, numbers, texts, lists, mappings)", str(error)
+        ) from error
+    require(stored == resolved, f"plain options that come back from a file: {resolved}", f"{stored}")
+    again = resolve_choice(subject.group, stored)
+    require(again == resolved, f"the same options when checked again: {resolved}", f"{again}")
+    first, second = subject.build(), subject.build(choice=stored)
+    if isinstance(first, nn.Module):
+        require_equal_state(first.state_dict(), second.state_dict(), "the weights of a part rebuilt from its options")
+        with torch.no_grad():
+            inputs = subject.inputs()
+            require_same(inputs.outputs(first.eval()), inputs.outputs(second.eval()), "the results of a rebuilt part")
+    elif hasattr(first, "identity"):
+        _require_same_identity(first, second)
+    return f"{len(resolved) - 1} options"
+
+
+def _require_same_identity(first: Any, second: Any) -> None:
+    require(first.identity() == second.identity(), f"the same identity {first.identity()!r}", f"{second.identity()!r}")
+
+
+def help_text(subject: Subject) -> str:
+    """The class has one line of help, and every option a type, a default (or `required`) and a text."""
+    listing = find_plugin(subject.group, subject.name)
+    require(
+        listing.summary(), "a docstring of the class, whose first line is shown by `affect-lightning plugins`", "none"
+    )
+    options = plugin_options(subject.group, subject.name)
+    for option in options:
+        require(option.type not in _NO_TYPE, f"a type for the option {option.name}", "none")
+        require(option.default, f"a default for the option {option.name}, or `required`", "none")
+        require(option.help, f"a line about the option {option.name} under `Args:` in the docstring", "none")
+    return f"{len(options)} options"
 
 
 @torch.no_grad()
@@ -175,3 +239,76 @@ def _without_remarks() -> Iterator[None]:
 def gradients(part: nn.Module) -> list[Tensor]:
     """Gradients of all weights that have one, in order."""
     return [parameter.grad for parameter in part.parameters() if parameter.grad is not None]
+
+
+class _WholeCall(nn.Module):
+    """The part and its call as one module, so that FSDP gathers all weights around it."""
+
+    def __init__(self, part: nn.Module, inputs: PartInputs) -> None:
+        super().__init__()
+        self.part = part
+        self.inputs = inputs
+
+    def forward(self) -> list[Tensor]:
+        """The part's results."""
+        return self.inputs.outputs(self.part)
+
+
+def shards(subject: Subject) -> str | None:
+    """Sharded by FSDP2 (gloo, one process) the part gives the same results and the same gradients."""
+    plain, part = subject.frozen_copy(), subject.frozen_copy()
+    if not any(True for _ in part.parameters()):
+        return "it has no weights to shard"
+    inputs = subject.inputs()
+    expected = _results(plain, inputs)
+    with _one_process(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, about its internals
+        from torch.distributed.fsdp import fully_shard
+
+        mesh = distributed.init_device_mesh("cpu", (1,))
+        blocks = part.shardable_blocks() if subject.group == "language_models" else ()
+        for block in blocks:
+            fully_shard(block, mesh=mesh)
+        whole = _WholeCall(part, inputs)
+        fully_shard(whole, mesh=mesh)
+        found = _results(whole, _Called(whole))
+        require_same(expected, found, "the results under FSDP2")
+        wanted = gradients(plain)
+        shown = [gradient.full_tensor() for gradient in gradients(part)]  # type: ignore[attr-defined]  # a DTensor
+        require_same(wanted, shown, "the gradients under FSDP2")
+    return f"{len(wanted)} gradients, {len(blocks)} blocks"
+
+
+class _Called:
+    """Inputs that are inside the module already."""
+
+    def __init__(self, whole: nn.Module) -> None:
+        self.whole = whole
+
+    def outputs(self, part: Any, call: Any = None) -> list[Tensor]:
+        return self.whole()
+
+
+def _results(part: nn.Module, inputs: Any) -> list[Tensor]:
+    if any(parameter.requires_grad for parameter in part.parameters()):
+        return backward(part, inputs)
+    with torch.no_grad():
+        return inputs.outputs(part)
+
+
+@contextmanager
+def _one_process() -> Iterator[None]:
+    """A process group of this process alone, gone afterwards.
+
+    Raises:
+        CheckNotPossibleError: torch has no gloo here, or the process is in a group already.
+    """
+    if not distributed.is_available() or not distributed.is_gloo_available():
+        raise CheckNotPossibleError("this torch has no torch.distributed with gloo")
+    if distributed.is_initialized():
+        raise CheckNotPossibleError("this process is in a process group already; run the check in a process of its own")
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
