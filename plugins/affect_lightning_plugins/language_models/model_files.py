@@ -21,6 +21,9 @@ from affect_lightning_plugins.transformers_versions import loading_differences, 
 
 # Families whose published files bring Python code of their own, which is never run here; transformers has no class.
 _NEEDS_CODE = ("baichuan",)
+# Four bits and the scales of blocks of 64, themselves quantised (Dettmers et al. 2023, Section 3: 0.127 bits more).
+BITS_A_WEIGHT = 4.127
+_KERNELS = {"rope": True, "rms_norm": True, "swiglu": True, "cross_entropy": False, "fused_linear_cross_entropy": False}
 
 
 def cuda_is_there() -> bool:
@@ -124,10 +127,6 @@ def _unreadable(part: str, source: str, error: Exception) -> str:
     return f"{head} Give a folder with config.json, weights and tokenizer, or a hub name with network access."
 
 
-# Four bits and the scales of blocks of 64, themselves quantised (Dettmers et al. 2023, Section 3: 0.127 bits more).
-BITS_A_WEIGHT = 4.127
-
-
 def four_bit_options(kind: str | Mapping[str, Any], dtype: str) -> dict[str, Any]:
     """What `from_pretrained` wants for a base in four bits; nothing for other kinds than `qlora`.
 
@@ -160,9 +159,6 @@ def four_bit_options(kind: str | Mapping[str, Any], dtype: str) -> dict[str, Any
         ),
         "device_map": {"": torch.cuda.current_device()},
     }
-
-
-_KERNELS = {"rope": True, "rms_norm": True, "swiglu": True, "cross_entropy": False, "fused_linear_cross_entropy": False}
 
 
 def check_liger() -> None:

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 CLIPWISE_ATTENTION = "affect_clipwise_sdpa"  # letters and underscores only: transformers reads others as a repository
+# Most logits of one piece: 128 MB in 32 bits, which is 220 positions of Qwen2.5 or 682 of SmolLM2 (our choice).
+LOGITS_AT_ONCE = 2**25
 
 
 def use_clipwise_attention(model: Any) -> bool:
@@ -64,10 +66,6 @@ def _attend(
     clips = zip(*(states.split(clip_lengths, dim=2) for states in (query, key, value)), strict=True)
     pieces = [sdpa_attention_forward(module, q, k, v, None, **options)[0] for q, k, v in clips]
     return torch.cat(pieces, dim=1), None
-
-
-# Most logits of one piece: 128 MB in 32 bits, which is 220 positions of Qwen2.5 or 682 of SmolLM2 (our choice).
-LOGITS_AT_ONCE = 2**25
 
 
 def response_loss(hidden: Tensor, targets: Tensor, head: Callable[[Tensor], Tensor], words: int) -> Tensor:

@@ -45,6 +45,14 @@ _CLIP_MODEL = "openai/clip-vit-large-patch14"
 # The text tower, and position numbers that older files hold.
 _CLIP_SURPLUS = (r"^text_model\.", r"^text_projection\.", r"^logit_scale$", r"position_ids$")
 _CLIP_PROJECTION = (r"^visual_projection\.",)
+_HALF = (0.5, 0.5, 0.5)  # pixels in [-1, 1] (arXiv 2303.15343); the defaults of transformers' SiglipImageProcessor too
+_SIGLIP_MODEL = "google/siglip-so400m-patch14-384"
+_SIGLIP_SURPLUS = (r"^text_model\.", r"^logit_scale$", r"^logit_bias$", r"position_ids$")
+_DINOV2_MODEL = "facebook/dinov2-large"
+_DINOV2_SIZE = 224  # what its preprocessing crops to; the positions were trained for 518 and are interpolated
+_WITH_REGISTERS = "dinov2_with_registers"
+_UNKNOWN = (0.5, 0.5, 0.5)
+_DISPENSABLE = (r"mask_token$",)  # for training by masked pictures only
 
 
 class ClipVideoEncoder(PretrainedVideoEncoder):
@@ -104,11 +112,6 @@ def _clip_network(source: ModelSource, features: Features) -> tuple[FrameNetwork
         FrameNetwork(network, read, width, size, lambda side: side // patch),
         picture_format(source, PictureFormat(size, CLIP_MEAN, CLIP_STD, "bicubic", whole_levels=True)),
     )
-
-
-_HALF = (0.5, 0.5, 0.5)  # pixels in [-1, 1] (arXiv 2303.15343); the defaults of transformers' SiglipImageProcessor too
-_SIGLIP_MODEL = "google/siglip-so400m-patch14-384"
-_SIGLIP_SURPLUS = (r"^text_model\.", r"^logit_scale$", r"^logit_bias$", r"position_ids$")
 
 
 class SiglipVideoEncoder(PretrainedVideoEncoder):
@@ -192,11 +195,6 @@ def _rows_of_patches(pictures: Tensor, patch: int) -> dict[str, Tensor]:
     return {"pixel_values": by_pixel, "spatial_shapes": shapes, "pixel_attention_mask": mask}
 
 
-_DINOV2_MODEL = "facebook/dinov2-large"
-_DINOV2_SIZE = 224  # what its preprocessing crops to; the positions were trained for 518 and are interpolated
-_WITH_REGISTERS = "dinov2_with_registers"
-
-
 class Dinov2VideoEncoder(PretrainedVideoEncoder):
     """DINOv2 ViT-L/14, or any DINOv2 (also with registers) by folder or hub name; frozen."""
 
@@ -250,10 +248,6 @@ def _dinov2_network(source: ModelSource, features: Features) -> tuple[FrameNetwo
         FrameNetwork(network, read, configuration.hidden_size, size, lambda side: side // patch),
         picture_format(source, PictureFormat(size, IMAGENET_MEAN, IMAGENET_STD, "bicubic", whole_levels=True)),
     )
-
-
-_UNKNOWN = (0.5, 0.5, 0.5)
-_DISPENSABLE = (r"mask_token$",)  # for training by masked pictures only
 
 
 class HuggingFaceImageEncoder(PretrainedVideoEncoder):
