@@ -45,8 +45,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _fetch(options: argparse.Namespace) -> int:
-    from affect_lightning.metrics.official_releases import RELEASES
-    from affect_lightning.metrics.release_fetching import copy_release, download_release
+    from affect_lightning.metrics.official_releases import RELEASES, copy_release, download_release
     from affect_lightning.metrics.taxonomy_choice import default_taxonomy, taxonomy_by_name
 
     release = RELEASES[options.release]

@@ -1,6 +1,6 @@
 """The built-in taxonomy's tables: our own vocabulary on the five published wheels.
 
-`wheels.tsv` lists the wheels' words (facts) and `lexicon.tsv` our vocabulary; `build.py` derives `forms.tsv` (word
+`wheels.tsv` lists the wheels' words (facts) and `lexicon.tsv` our vocabulary; `tests/vocabulary_making.py` of the repository derives `forms.tsv` (word
 forms by morphology) and `words.tsv` (base words with valence and wheel words). `taxonomy.py` above reads them through
 this module, and so does the rule-based label extractor, which also uses words that stand on no wheel.
 """
