@@ -1,7 +1,7 @@
 """Saved outputs of any model: the authors' `.npz` files, csv, jsonl (ours and plain ones) and parquet.
 
 Paper: Section 4 and Appendix E. A file gives for each clip a response in free words, the emotion words or the
-sentiment, under the column names below. `pairing.py` joins these answers with the truth; `scoring.py` scores them.
+sentiment, under the column names below. `suite_scoring.py` joins these answers with the truth.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Emotion words in English prose, and whether they are meant of the speaker.
+"""Emotion words in English and Chinese prose, and whether they are meant of the speaker.
 
-Words and phrases come from the built-in vocabulary of `affect_lightning.metrics`. A mention does not count when it is
-negated ("no sign of anger"), open ("whether she is angry"), somebody else's ("her friend's anger") or a property of a
-thing ("a tense situation"). `evidence.py` weighs the mentions; `rules.py` is the plugin.
+English words and phrases come from the built-in vocabulary of `affect_lightning.metrics`; the table `chinese_words.tsv`
+beside this file lists the Chinese terms of an English label. A mention does not count when it is negated ("no sign of
+anger"), open ("whether she is angry"), somebody else's ("her friend's anger") or a property of a thing ("a tense
+situation"). `labels_in_text.py` weighs the mentions; `rules.py` is the plugin.
 """
 
 from __future__ import annotations
@@ -129,3 +130,53 @@ def is_negated(before: str) -> bool:
     listed = "," not in scope or re.search(r",\s*(?:or|nor)\b|,[^,]*$", scope)
     new_clause = re.search(r",\s*(?:she|he|they|we|it|the|which)\b", scope)
     return len(scope.split()) <= MAX_SCOPE and bool(listed) and not new_clause
+
+
+_DIRECT_CHINESE_NEGATION = re.compile(r"(?:不|没|无|非|未|别)(?:太|很|怎么|那么|够|会|要|必|用)?$")
+_CHINESE_NEGATION = re.compile(
+    r"(?:没有|毫无|无法|并非|并不|不是|不再|不觉得|不感到|是否|缺乏|而非|而不是|无明显)[^，。；！？但却]{0,14}$"
+)
+_CHINESE_PEOPLE = (
+    "对方|别人|他人|其他人|另一[^，。；]{1,6}|旁人|听众|观众|朋友|同事|老板|同学|母亲|父亲|妈妈|爸爸|丈夫|妻子|"
+    "哥哥|弟弟|姐姐|妹妹|儿子|女儿|孩子"
+)
+_CHINESE_OTHERS = re.compile(
+    rf"(?:{_CHINESE_PEOPLE})的[^，。；的]{{0,3}}$"
+    rf"|(?<![对向为和与])(?<![对向为][她他]的)(?:{_CHINESE_PEOPLE})(?:也|都|很|非常|十分|有些|有点|感到|感觉|觉得|显得|看起来)+$"
+)
+_CHINESE_NEITHER = (re.compile("既$"), re.compile("^[^，。；]{0,6}也不"))  # 既不高兴也不难过: neither of them
+_OF_A_CHINESE_THING = re.compile(r"^的?(?:氛围|气氛|环境|场面|局面|话题|音乐|事情|事件|问题|背景)")
+
+
+def find_chinese_mentions(text: str) -> list[Mention]:
+    """Emotion terms of a Chinese text, longest first at each place; their words are English labels."""
+    table = chinese_labels()
+    return [Mention(table[match[0]], match.start(), match.end()) for match in _terms_pattern().finditer(text)]
+
+
+def is_meant_in_chinese(sentence: str, mention: Mention) -> bool:
+    """Whether a mention is asserted of the speaker: not negated, not open, nobody else's, not of a thing."""
+    before, after = sentence[: mention.start], sentence[mention.end :]
+    if _CHINESE_NEITHER[0].search(before) and _CHINESE_NEITHER[1].match(after):
+        return False
+    return not any(
+        (
+            _DIRECT_CHINESE_NEGATION.search(before),
+            _CHINESE_NEGATION.search(before),
+            _CHINESE_OTHERS.search(before),
+            _OF_A_CHINESE_THING.match(after),
+        )
+    )
+
+
+@lru_cache(maxsize=1)
+def chinese_labels() -> dict[str, str]:
+    """Chinese term to English label."""
+    text = resources.files(__package__).joinpath("chinese_words.tsv").read_text(encoding="utf-8")
+    rows = list(csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
+    return {term: english for english, terms in rows for term in terms.split(" ")}
+
+
+@lru_cache(maxsize=1)
+def _terms_pattern() -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, sorted(chinese_labels(), key=len, reverse=True))))

@@ -19,10 +19,16 @@ from affect_lightning.corpora.known_sets import title_of
 from affect_lightning.errors import DataError
 from affect_lightning.metrics import Taxonomy
 from affect_lightning.metrics.functional import Array, Flags, clip_hits, clip_sentiments, clip_set_scores
-from affect_lightning.unibench.confusions import sector_confusion, sentiment_confusion
-from affect_lightning.unibench.label_extraction import answers_of
-from affect_lightning.unibench.predictions import Prediction, group_by_corpus
-from affect_lightning.unibench.scores import ClipOutcome, Confusion, SetScore, SuiteScores
+from affect_lightning.unibench.scoring.predictions import Prediction, group_by_corpus
+from affect_lightning.unibench.scoring.scores import (
+    ClipOutcome,
+    Confusion,
+    SetScore,
+    SuiteScores,
+    sector_confusion,
+    sentiment_confusion,
+)
+from affect_lightning.unibench.scoring.set_answers import answers_of
 from affect_lightning.unibench.statistics.clip_terms import hit_terms, metric_values, scored_clips
 from affect_lightning.unibench.statistics.intervals import with_intervals
 

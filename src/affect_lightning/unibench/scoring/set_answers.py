@@ -1,7 +1,7 @@
 """Emotion words and sentiments of a set's predictions: as they were given, or out of the responses.
 
 Paper: Appendix E. Labels and sentiments that come with a prediction are taken as they are; only what is not given is
-extracted, and `SetAnswers.source` says which of the two happened. `scoring.py` scores the outcome.
+extracted, and `SetAnswers.source` says which of the two happened. `set_scoring.py` scores the outcome.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from affect_lightning.contracts import LabelExtractor, Sentiment
 from affect_lightning.contracts.conformance import check_labels, check_sentiments
 from affect_lightning.errors import DataError
 from affect_lightning.plugin_loading import held_to_contract
-from affect_lightning.unibench.prediction_files import SENTIMENT_WORDS
-from affect_lightning.unibench.predictions import Prediction
+from affect_lightning.unibench.scoring.prediction_files import SENTIMENT_WORDS
+from affect_lightning.unibench.scoring.predictions import Prediction
 
 GIVEN_LABELS = "given labels"
 GIVEN_SENTIMENTS = "given sentiments"

@@ -1,7 +1,9 @@
 """Scoring of saved outputs: one model on one set, or a suite of models and sets, as rows of a report.
 
-Paper: Tables 2 and 12. `suites.py` finds the files, `prediction_files.py` and `corpora/truths.py` read them, `pairing.py` joins
-them, `checkpoint_rules.py` chooses among checkpoints and `scoring.py` scores; `affect-lightning score` calls this.
+Paper: Tables 2 and 12; a score is over all clips of a set. `suites.py` finds the files,
+`checkpoint_rules.py` chooses among checkpoints, `prediction_files.py` and `corpora/truths.py` read the two sides, which
+are joined here: some clips have both, some lack a prediction, and some are unknown. `set_scoring.py` scores what comes
+out; `affect-lightning score` calls this.
 """
 
 from __future__ import annotations
@@ -14,24 +16,94 @@ from tqdm.auto import tqdm
 
 from affect_lightning.contracts import LabelExtractor
 from affect_lightning.corpora import known_sets
+from affect_lightning.corpora.tables import shown
 from affect_lightning.corpora.truths import Truth, find_label_file, read_truths
+from affect_lightning.errors import DataError
 from affect_lightning.metrics import Taxonomy
-from affect_lightning.unibench.checkpoint_rules import (
+from affect_lightning.unibench.report.content import ReportRow
+from affect_lightning.unibench.report.examples import Example, choose_examples, make_examples
+from affect_lightning.unibench.report.provenance import collect_provenance
+from affect_lightning.unibench.scoring.checkpoint_rules import (
     CheckpointRule,
     best_checkpoint,
     check_rule,
     checkpoint_for_all_sets,
     rule_text,
 )
-from affect_lightning.unibench.pairing import Pairing, pair
-from affect_lightning.unibench.prediction_files import read_answers
-from affect_lightning.unibench.predictions import Prediction
-from affect_lightning.unibench.report.content import ReportRow
-from affect_lightning.unibench.report.examples import Example, choose_examples, make_examples
-from affect_lightning.unibench.report.provenance import collect_provenance
-from affect_lightning.unibench.scores import SuiteScores
-from affect_lightning.unibench.scoring import score_predictions
-from affect_lightning.unibench.suites import SavedModel
+from affect_lightning.unibench.scoring.prediction_files import Answer, read_answers
+from affect_lightning.unibench.scoring.predictions import Prediction
+from affect_lightning.unibench.scoring.scores import SuiteScores
+from affect_lightning.unibench.scoring.set_scoring import score_predictions
+from affect_lightning.unibench.scoring.suites import SavedModel
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """The clips of one set.
+
+    Attributes:
+        predictions: One for each clip that has a truth, sorted by name; with `missing` set where the model has none.
+        missing: Clips with a truth and no prediction.
+        surplus: Clips with a prediction and no truth; they are not scored.
+    """
+
+    predictions: tuple[Prediction, ...]
+    missing: tuple[str, ...]
+    surplus: tuple[str, ...]
+
+
+def pair(
+    dataset: str, truths: Mapping[str, Truth] | None, answers: Mapping[str, Answer], *, allow_missing: bool = False
+) -> Pairing:
+    """Join the answers of a model with the truths of a set.
+
+    Args:
+        dataset: Key of the set.
+        truths: By clip name; None to take those that our own prediction files carry.
+        answers: By clip name.
+        allow_missing: Count a clip without a prediction as wrong, instead of refusing to score.
+
+    Raises:
+        DataError: Clips have no prediction and that is not allowed; no name fits; or there is no truth at all.
+    """
+    if truths is None:
+        truths = {name: Truth(answer.truth_labels, answer.truth_sentiment) for name, answer in answers.items()}
+        if not any(truth.labels or truth.sentiment is not None for truth in truths.values()):
+            raise DataError(
+                f"The predictions for {dataset} carry no truth (only files of `affect-lightning test` do). Give the "
+                f"labels of the set with `--labels`."
+            )
+    missing = tuple(sorted(truths.keys() - answers.keys()))
+    surplus = tuple(sorted(answers.keys() - truths.keys()))
+    if len(missing) == len(truths):
+        raise DataError(
+            f"None of the {len(answers)} predicted clips ({shown(surplus)}) is among the {len(truths)} clips of "
+            f"{dataset} ({shown(missing)}). Are these predictions of another set, or names in another form?"
+        )
+    if missing and not allow_missing:
+        raise DataError(
+            f"{len(missing)} of {len(truths)} clips of {dataset} have no prediction: {shown(missing)}. A score is over "
+            f"all clips: add them, or count them as wrong with `--allow-missing`."
+        )
+    predictions = [_prediction(name, dataset, truths[name], answers.get(name)) for name in sorted(truths)]
+    return Pairing(tuple(predictions), missing, surplus)
+
+
+def _prediction(name: str, dataset: str, truth: Truth, answer: Answer | None) -> Prediction:
+    given = answer or Answer()
+    return Prediction(
+        name=name,
+        corpus=dataset,
+        question=given.question,
+        response=given.response or "",
+        truth_labels=truth.labels,
+        truth_sentiment=truth.sentiment,
+        given_labels=given.labels,
+        given_sentiment=given.sentiment,
+        missing=answer is None,
+        has_response=given.response is not None,
+    )
+
 
 _EXAMPLES = 12  # clips shown in the report; our choice, as in `callback.py`
 

@@ -1,8 +1,9 @@
-"""Derives `forms.tsv` and `words.tsv` from `lexicon.tsv`: `python -m affect_lightning.metrics.builtin.build`.
+"""Derives the built-in vocabulary's `forms.tsv` and `words.tsv` from its `lexicon.tsv`: `python tests/vocabulary_making.py`.
 
 English morphology by rule: adjectives get their adverb, their noun in -ness and short ones their degrees; nouns their
 plural; verbs their inflections and the adverbs of their participles. A rule also makes forms that nobody writes, which
-do no harm. A test checks that the tables in the repository are what this script makes.
+do no harm. `test_taxonomy.py` checks that the tables in the repository are what this script makes. The tables are part of the
+package, the script is not.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1] / "src" / "affect_lightning" / "metrics" / "builtin"
 _VOWELS = "aeiou"
 _IRREGULAR = {  # verbs whose past or participle no rule gives
     "hurt": ("hurt", "hurt"),
@@ -21,7 +22,7 @@ _IRREGULAR = {  # verbs whose past or participle no rule gives
 
 
 def main() -> None:
-    """Write both tables beside this file."""
+    """Write both tables beside the lexicon."""
     for name, text in build_tables((FOLDER / "lexicon.tsv").read_text(encoding="utf-8")).items():
         (FOLDER / name).write_text(text, encoding="utf-8")
 

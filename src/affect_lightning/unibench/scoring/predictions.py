@@ -1,7 +1,8 @@
 """Predictions: what a model said about each clip, beside the truth; one `.jsonl` file a set.
 
 Paper: Section 4 (free-form responses are scored after the fact, so they are kept). `callback.py` writes them during
-test and predict, `scoring.py` scores them; `writing.py` keeps the files whole.
+test and predict, `set_scoring.py` scores them. `write_files` writes all files of a run's results (`report` too) or none,
+and says in a sentence what the system refuses; `storage` keeps the files whole.
 """
 
 from __future__ import annotations
@@ -15,9 +16,35 @@ from typing import Any
 
 from affect_lightning.contracts import ResponseRow
 from affect_lightning.errors import DataError
-from affect_lightning.unibench.writing import write_files
+from affect_lightning.storage import write_whole_files
 
 FOLDER = "predictions"
+_OPTIONAL: dict[str, Any] = {"given_labels": None, "given_sentiment": None, "missing": False, "has_response": True}
+
+
+class WritingError(DataError):
+    """Files could not be written: a full disk, a missing right or a folder that is a file."""
+
+
+def write_files(contents: Mapping[Path, str]) -> list[Path]:
+    """Write a group of text files (UTF-8), none of which takes its name before all of them are written.
+
+    Args:
+        contents: Text by final path. Missing folders are made.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        WritingError: The system refuses; no file is half written.
+    """
+    try:
+        return write_whole_files(contents)
+    except OSError as error:
+        raise WritingError(
+            f"{error.filename} could not be written: {error.strerror or error}. Nothing half-written was left under that "
+            f"name. Free space or choose another folder, then run the command again."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -101,7 +128,6 @@ def _given_of_row(row: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-_OPTIONAL: dict[str, Any] = {"given_labels": None, "given_sentiment": None, "missing": False, "has_response": True}
 _FIELDS = tuple(name for name in Prediction.__dataclass_fields__ if name not in _OPTIONAL)
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from affect_lightning.corpora import known_sets
 from affect_lightning.errors import DataError
-from affect_lightning.unibench.prediction_files import OUTPUT_SUFFIXES
+from affect_lightning.unibench.scoring.prediction_files import OUTPUT_SUFFIXES
 
 LABEL_FOLDER = "labels"
 PREDICTION_FOLDER = "predictions"
