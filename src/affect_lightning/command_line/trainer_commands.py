@@ -103,6 +103,7 @@ class AffectCLI(LightningCLI):
         parser.link_arguments("model.fused_streams", "data.fused_streams", compute_fn=_default_fused_streams)
         parser.link_arguments("model.video_encoder", "data.video_encoder")
         parser.link_arguments("model.audio_encoder", "data.audio_encoder")
+        parser.link_arguments("model.stream_encoders", "data.stream_encoders")
         for action in parser._actions:
             group = PLUGIN_OPTIONS.get(str(action.dest))
             if group is not None:

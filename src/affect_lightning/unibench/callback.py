@@ -14,7 +14,8 @@ from typing import Any
 import torch.distributed
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from affect_lightning.contracts import ClipBatch, LabelExtractor
+from affect_lightning.contracts import ClipBatch, LabelExtractor, ResponseRow, run_data_of
+from affect_lightning.contracts.conformance import described
 from affect_lightning.corpora import known_sets
 from affect_lightning.corpora.corpus_file import CORPUS_FILE
 from affect_lightning.errors import ConfigurationError, ContractError
@@ -35,8 +36,8 @@ ClipKey = tuple[str, str]  # corpus and name
 class BenchmarkCallback(Callback):
     """Scores the responses of `trainer.test` and writes predictions and reports into the run's folder.
 
-    The test step returns one row a clip: a list of dictionaries with the fields of `Prediction` and `valid`; rows that
-    are not valid only fill up a batch and are dropped.
+    The test step returns a list of `ResponseRow`, one a clip; rows that are not valid only fill up a batch and are
+    dropped.
     """
 
     def __init__(
@@ -145,7 +146,9 @@ class BenchmarkCallback(Callback):
         folder = self.results_folder(trainer)
         predictions = [row for rows in _gather(self._predictions) for row in rows]
         shown = {key: value for part in _gather(self._shown) for key, value in part.items()}
-        quarantined = [clip for clips in _gather(_quarantined(trainer)) for clip in clips]
+        data = run_data_of(trainer)
+        here = [] if data is None else list(data.quarantined("test"))
+        quarantined = [clip for clips in _gather(here) for clip in clips]
         if trainer.is_global_zero:
             write_predictions(folder / FOLDER, predictions)
             row = self._row(trainer, folder, predictions, shown, quarantined)
@@ -170,12 +173,12 @@ class BenchmarkCallback(Callback):
 
     def _keep(self, outputs: Any) -> list[tuple[int, Prediction]]:
         """Valid rows of a batch with their position in it."""
-        if not isinstance(outputs, Sequence) or not all(isinstance(row, Mapping) for row in outputs):
+        if not isinstance(outputs, list) or not all(isinstance(row, ResponseRow) for row in outputs):
             raise ContractError(
-                f"The test or predict step must return a list with one dictionary a clip (name, corpus, question, "
-                f"response, truth_labels, truth_sentiment, valid); it returned {type(outputs).__name__}."
+                f"The test or predict step must return a list of affect_lightning.contracts.ResponseRow, one a clip; it "
+                f"returned {described(outputs)}."
             )
-        kept = [(index, Prediction.from_row(row)) for index, row in enumerate(outputs) if row.get("valid", True)]
+        kept = [(index, Prediction.of_response(row)) for index, row in enumerate(outputs) if row.valid]
         self._predictions.extend(prediction for _, prediction in kept)
         return kept
 
@@ -237,15 +240,8 @@ def _gather(part: Any) -> list[Any]:
 
 def _benchmark_root(trainer: Trainer) -> Path | None:
     """Folder of the test sets, if the data module has one."""
-    root = getattr(getattr(trainer, "datamodule", None), "benchmark_root", None)
-    return Path(root) if root else None
-
-
-def _quarantined(trainer: Trainer) -> list[dict[str, str]]:
-    """Test clips that this process's data module could not read, if it counts them."""
-    quarantines = getattr(getattr(trainer, "datamodule", None), "quarantines", {})
-    clips = quarantines["test"].clips if "test" in quarantines else ()
-    return [{key: str(value) for key, value in vars(clip).items()} for clip in clips]
+    data = run_data_of(trainer)
+    return None if data is None else data.benchmark_root
 
 
 def _checkpoint_rule(trainer: Trainer) -> str:

@@ -64,12 +64,10 @@ def pictures_of(batch: ClipBatch, index: int) -> tuple[str, ...]:
         batch: Face crops are preferred to whole pictures; without either there are no pictures.
         index: Of the clip within the batch.
     """
-    frames = batch.face if batch.face is not None else batch.frame
-    if frames is None:
+    shown = batch.streams.get("face") or batch.streams.get("frame")
+    if shown is None:
         return ()
-    clip = frames[index]  # [T, 3, H, W]
-    if batch.frame_mask is not None:
-        clip = clip[batch.frame_mask[index]]
+    clip = shown.values[index][shown.mask[index]]  # [T, 3, H, W]
     count = min(PICTURES, len(clip))
     chosen = [int((position + 0.5) * len(clip) / count) for position in range(count)]
     return tuple(jpeg_data_uri(clip[position].permute(1, 2, 0).cpu().numpy()) for position in chosen)
