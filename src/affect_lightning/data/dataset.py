@@ -28,7 +28,7 @@ from affect_lightning.data.ordering import SampleKey
 from affect_lightning.data.quarantine import BadClip, UnreadableClipError
 from affect_lightning.errors import AffectLightningError, ConfigurationError
 from affect_lightning.plugin_loading import build_part, encoded_streams, held_to_contract
-from affect_lightning.plugin_loading.streams import STREAM_GROUP
+from affect_lightning.plugin_loading.known_streams import STREAM_GROUP
 from affect_lightning.prompting import QUESTION_KINDS, question_text, response_text, sentiment_word
 
 TEST_QUESTIONS = (*QUESTION_KINDS, "task")
