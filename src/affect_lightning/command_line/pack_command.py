@@ -32,9 +32,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder of the packed set; an unfinished one is finished"
     )
-    parser.add_argument(
-        "--shard-size", default="64MiB", help="a shard grows to this at most (default: 64MiB, litdata's)"
-    )
+    parser.add_argument("--shard-size", help="a shard grows to this at most (default: 64MiB, litdata's)")
     parser.add_argument(
         "--payload",
         choices=["media", "features"],
@@ -45,8 +43,9 @@ def run(arguments: Sequence[str]) -> int:
     own, words = parser.parse_known_args(list(arguments))
 
     from affect_lightning.packed_sets.packed_source import parse_size
+    from affect_lightning.packed_sets.packing import SHARD_BYTES
 
-    size = parse_size(own.shard_size, "--shard-size")
+    size = parse_size(SHARD_BYTES if own.shard_size is None else own.shard_size, "--shard-size")
     started = time.monotonic()
     with contextlib.redirect_stdout(sys.stderr):
         manifest = _pack(configured_data(words), own.out, size, own.payload)

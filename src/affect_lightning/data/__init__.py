@@ -14,45 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from affect_lightning.data.clip_data_module import ClipDataModule, MERCaptionPlusDataModule
-    from affect_lightning.data.decoding import DecodedClip, decode_clip
-    from affect_lightning.data.faces import FaceCropper, FacePolicy
-    from affect_lightning.data.loading import ClipLoader
-    from affect_lightning.data.ordering import BatchPlan
-    from affect_lightning.data.quarantine import BadClip, Quarantine, UnreadableClipError
-    from affect_lightning.data.speaker import choose_speaker
 
-_HOMES = {
-    "BadClip": "quarantine",
-    "BatchPlan": "ordering",
-    "ClipDataModule": "clip_data_module",
-    "ClipLoader": "loading",
-    "DecodedClip": "decoding",
-    "FaceCropper": "faces",
-    "FacePolicy": "faces",
-    "MERCaptionPlusDataModule": "clip_data_module",
-    "Quarantine": "quarantine",
-    "UnreadableClipError": "quarantine",
-    "choose_speaker": "speaker",
-    "decode_clip": "decoding",
-}
-
-__all__ = [
-    "BadClip",
-    "BatchPlan",
-    "ClipDataModule",
-    "ClipLoader",
-    "DecodedClip",
-    "FaceCropper",
-    "FacePolicy",
-    "MERCaptionPlusDataModule",
-    "Quarantine",
-    "UnreadableClipError",
-    "choose_speaker",
-    "decode_clip",
-]
+__all__ = ["ClipDataModule", "MERCaptionPlusDataModule"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.clip_data_module"), name)

@@ -16,6 +16,7 @@ from typing import Literal
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.corpora import TRAINING_SETS, find_benchmark_set, known_sets
+from affect_lightning.corpora.annotation_tables import read_text, shown
 from affect_lightning.corpora.corpus_file import ExpectedCount
 from affect_lightning.corpora.official_folders import (
     MissingSubtitle,
@@ -24,7 +25,6 @@ from affect_lightning.corpora.official_folders import (
     read_training_set,
 )
 from affect_lightning.corpora.own_clips import is_own_table, read_own_table, table_path
-from affect_lightning.corpora.tables import read_text, shown
 from affect_lightning.data.ordering import checked_weights
 from affect_lightning.errors import ConfigurationError, DataError
 

@@ -113,13 +113,6 @@ class Quarantine:
         """The bad clips so far, in the order in which they were met."""
         return list(self._clips.values())
 
-    def counts_by_stage(self) -> dict[str, int]:
-        """Number of bad clips by stage."""
-        counts: dict[str, int] = {}
-        for clip in self._clips.values():
-            counts[clip.stage] = counts.get(clip.stage, 0) + 1
-        return counts
-
     def admit(self, clip: BadClip, clip_count: int) -> None:
         """Count a bad clip.
 

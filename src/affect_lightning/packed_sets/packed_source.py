@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from affect_lightning.corpora.tables import shown
+from affect_lightning.corpora.annotation_tables import shown
 from affect_lightning.data.clip_sources import ClipSources, stable_share
 from affect_lightning.data.ordering import SetBalance
 from affect_lightning.errors import ConfigurationError, DataError
