@@ -291,12 +291,11 @@ def sentiment_figures(sums: Array) -> dict[str, Array]:
     Returns:
         `waf` and `accuracy`, fractions [...]; NaN where no clip counted.
     """
-    confusion = sums.reshape(*sums.shape[:-1], 2, 2)  # row truth, column prediction, 0 is not positive
-    support, named = confusion.sum(-1), confusion.sum(-2)
-    right = confusion.diagonal(axis1=-2, axis2=-1)
-    weighted = (support * 2 * right / np.maximum(support + named, 1)).sum(-1)
-    total = sums.sum(-1)
-    return {"waf": _share(weighted, total), "accuracy": _share(right.sum(-1), total)}
+    confusion = np.moveaxis(sums, -1, 0).reshape(2, 2, *sums.shape[:-1])  # truth, prediction; 0 is not positive
+    support, named, right = confusion.sum(1), confusion.sum(0), confusion[[0, 1], [0, 1]]
+    weighted = (support * 2 * right / np.maximum(support + named, 1)).sum(0)
+    total = support.sum(0)
+    return {"waf": _share(weighted, total), "accuracy": _share(right.sum(0), total)}
 
 
 def _encode_both(

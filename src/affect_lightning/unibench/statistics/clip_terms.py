@@ -49,11 +49,11 @@ def metric_values(metric: Metric, sums: Array) -> dict[str, Array]:
     if metric == "waf":
         sentiments = sentiment_figures(sums)
         return {"waf": sentiments["waf"], "ACC": sentiments["accuracy"]}
-    parts = np.split(sums, _BLOCKS[metric], axis=-1)
-    sets = set_figures(np.concatenate(parts[-BLOCKS:], axis=-1))
+    wheels = sums.shape[-1] // _BLOCKS[metric]
+    sets = set_figures(sums[..., -BLOCKS * wheels :])
     if metric == "f_s":
         return {"f_s": sets["f"], "Precision_S": sets["precision"], "Recall_S": sets["recall"]}
-    hits = hit_figures(np.concatenate([*parts[: BLOCKS - 1], parts[-1]], axis=-1))
+    hits = hit_figures(np.concatenate([sums[..., : (BLOCKS - 1) * wheels], sums[..., -wheels:]], axis=-1))
     # The hit rate has no penalty for long lists; its companions have.
     return {
         "hit_rate": hits["hit_rate"],
