@@ -75,6 +75,10 @@ class ClipChecker:
         self._reader.records = []
         self.finds_faces = finds_faces
 
+    def files_of_plugins(self, record: ClipRecord) -> list[Path]:
+        """The files that readers of plugins' streams open for a clip."""
+        return [path for reader in self._reader.options.readers.values() for path in reader.files(record).values()]
+
     def __call__(self, record: ClipRecord) -> ClipCheck:
         """The check of a clip.
 

@@ -24,16 +24,17 @@ from affect_lightning.storage import LineLog
 WORKER_STAGE = "worker"
 
 
-def clip_key(record: ClipRecord, settings: str) -> str:
+def clip_key(record: ClipRecord, settings: str, more: Sequence[Path] = ()) -> str:
     """Under what a clip's check is kept.
 
     Args:
         record: The clip.
         settings: Everything else that a verdict depends on: what is read, and how.
+        more: Files that plugins read for it.
     """
     parts = [str(CHECK_VERSION), settings, record.corpus, record.name]
     parts += [str(bool(part)) for part in (record.labels, record.description, record.sentiment is not None)]
-    for path in (record.video, record.audio, record.face):
+    for path in (record.video, record.audio, record.face, *more):
         try:
             status = path.stat() if path is not None else None
         except OSError:
@@ -125,7 +126,7 @@ def check_clips(
         journal: Of earlier checks.
         report: Told how many clips are done, and how many of these are bad, whenever that grows.
     """
-    keys = [clip_key(clip, checking.settings) for clip in clips]
+    keys = [clip_key(clip, checking.settings, checking.checker.files_of_plugins(clip)) for clip in clips]
     known = {key for key in keys if key in journal.known and not _deserves_more_time(journal.known[key], checking)}
     waiting = {key: clip for key, clip in zip(keys, clips, strict=True) if key not in known}
     bad = sum(bool(journal.known[key].stage) for key in known)
