@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from affect_lightning.contracts import STREAMS, ClipRecord, StreamInput
-from affect_lightning.data.dataset import ClipDataset, ReadingOptions, SampleKey, built_readers
-from affect_lightning.data.feature_cache.clip_files import used_files
+from affect_lightning.data.dataset import ClipDataset, OneQuestion, ReadingOptions, built_readers
+from affect_lightning.data.feature_cache.identity import used_files
 from affect_lightning.data.module import ClipDataModule
+from affect_lightning.data.ordering import SampleKey
 from affect_lightning.data.quarantine import BadClip
-from affect_lightning.data.questions import OneQuestion
 from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.model import AffectGPT, ModelConfiguration
 from affect_lightning.plugin_loading import EncoderChoices, check_inputs, encoded_streams, find_stream, stream_names
@@ -264,8 +264,7 @@ def test_cached_features_depend_on_reader_and_rows(folder: Path) -> None:
 
 
 def test_the_doctor_looks_again_when_its_file_has_come(folder: Path) -> None:
-    from affect_lightning.data.inspection.clip_check import ClipChecker
-    from affect_lightning.data.inspection.media import Checking, CheckJournal, check_clips
+    from affect_lightning.data.inspection.media import Checking, CheckJournal, ClipChecker, check_clips
 
     readers = built_readers(["pulse"], {"pulse": {"folder": str(folder)}})
     clip = ClipRecord("four", "mine", labels=("calm",))
