@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from affect_lightning.contracts import STREAMS, ClipRecord, StreamInput
+from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.dataset import ClipDataset, OneQuestion, ReadingOptions, built_readers
-from affect_lightning.data.feature_cache.identity import used_files
-from affect_lightning.data.module import ClipDataModule
 from affect_lightning.data.ordering import SampleKey
 from affect_lightning.data.quarantine import BadClip
 from affect_lightning.errors import ConfigurationError, ContractError
+from affect_lightning.feature_cache.identity import used_files
 from affect_lightning.model import AffectGPT, ModelConfiguration
 from affect_lightning.plugin_loading import EncoderChoices, check_inputs, encoded_streams, find_stream, stream_names
 from clip_making import tone, write_clip, write_training_set
@@ -248,7 +248,7 @@ def test_the_data_module_pads_it_to_the_longest_clip(data_of: Any) -> None:
 
 
 def test_cached_features_depend_on_reader_and_rows(folder: Path) -> None:
-    from affect_lightning.data.feature_cache.source import FeatureOptions, wanted_identities
+    from affect_lightning.feature_cache.source import FeatureOptions, wanted_identities
 
     readers = built_readers(["pulse"], {"pulse": {"folder": str(folder)}})
     record = ClipRecord("one", "mine", video=Path("v.mp4"), audio=Path("a.wav"))

@@ -22,11 +22,11 @@ import numpy as np
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.dataset import ClipDataset, FailedSample
 from affect_lightning.data.decoding import announced_seconds
-from affect_lightning.data.inspection.fault_tolerant_pool import FaultTolerantPool
-from affect_lightning.data.inspection.findings import Finding, SetSummary, Thresholds
 from affect_lightning.data.ordering import SampleKey
 from affect_lightning.data.quarantine import BadClip, UnreadableClipError
 from affect_lightning.errors import DataError
+from affect_lightning.inspection.fault_tolerant_pool import FaultTolerantPool
+from affect_lightning.inspection.findings import Finding, SetSummary, Thresholds
 from affect_lightning.storage import LineLog
 
 CHECK_VERSION = 1  # changes whenever a verdict means something else: kept verdicts are then made anew
