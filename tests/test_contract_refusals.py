@@ -17,8 +17,9 @@ from affect_lightning.command_line.program import main
 from affect_lightning.data.faces import FaceCropper
 from affect_lightning.data.media_files import MediaFile
 from affect_lightning.errors import AffectLightningError, ContractError, PluginError
-from affect_lightning.model import AffectGPTModule, part_calls
+from affect_lightning.model import part_calls
 from affect_lightning.plugin_loading import build_part, list_plugins, load_plugin_class
+from affect_lightning.training import AffectGPTModule
 from affect_lightning.unibench.label_extraction import DeferredExtractor, answers_of
 from affect_lightning.unibench.predictions import Prediction
 from model_cases import TINY_PARTS, random_batch

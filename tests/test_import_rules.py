@@ -58,15 +58,15 @@ RULES = {
     f"{CORE}.data": Rule(
         core("contracts", "corpora", "plugin_loading", "prompting", "storage"), never=frozenset({"transformers"})
     ),
-    f"{CORE}.model": Rule(core("contracts", "plugin_loading", "prompting", "metrics", "storage")),
+    f"{CORE}.model": Rule(core("contracts", "plugin_loading", "prompting", "storage"), never=frozenset({"lightning"})),
     f"{CORE}.metrics": Rule(core("storage"), libraries=TORCH | {"torchmetrics", "openpyxl"}),
     f"{CORE}.unibench": Rule(core("contracts", "corpora", "plugin_loading", "metrics", "storage")),
     f"{CORE}.annotation": Rule(core("contracts", "corpora", "plugin_loading", "data", "metrics")),
     f"{CORE}.sandbox": Rule(core("corpora", "metrics", "storage"), never=frozenset({"transformers", "lightning"})),
     f"{CORE}.objectives": Rule(core("contracts"), TORCH),
     f"{CORE}.checkpoints": Rule(core("model"), TORCH),
-    f"{CORE}.training": Rule(core("checkpoints", "contracts", "plugin_loading", "model", "storage")),
-    f"{CORE}.testing": Rule(core("contracts", "plugin_loading", "prompting", "model")),
+    f"{CORE}.training": Rule(core("checkpoints", "contracts", "plugin_loading", "model", "prompting", "storage")),
+    f"{CORE}.testing": Rule(core("contracts", "plugin_loading", "prompting", "model", "training")),
     f"{CORE}.command_line": Rule((CORE,)),
     f"{CORE}.errors": Rule(libraries=frozenset()),
     f"{CORE}.processors": Rule(libraries=frozenset()),
@@ -149,6 +149,7 @@ def test_every_module_keeps_the_rules() -> None:
         (f"{PLUGINS}.video_encoders.mine", "from affect_lightning.metrics import Taxonomy"),
         (f"{PLUGINS}.video_encoders.mine", "from affect_lightning_plugins.audio_encoders import windows"),
         (f"{CORE}", "import torch"),
+        (f"{CORE}.model.network", "import lightning.pytorch"),
         (f"{CORE}.model.network", "def f():\n    from affect_lightning.checkpoints import read_checkpoint"),
     ],
 )

@@ -40,7 +40,7 @@ from affect_lightning.data.module import ClipDataModule
 from affect_lightning.data.quarantine import BadClip, Quarantine
 from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.model.encoding import weights_digest
-from affect_lightning.model.module import AffectGPTModule
+from affect_lightning.training.affectgpt_module import AffectGPTModule
 
 SPLITS = ("train", "validation", "test")
 

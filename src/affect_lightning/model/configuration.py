@@ -1,7 +1,7 @@
 """ModelConfiguration: which parts an AffectGPT has and how they are joined, as plain values (paper, Section 3).
 
 A configuration is checked when it is made, before anything heavy is built; `as_dict` goes into checkpoints and exported
-folders. Neighbours: `affectgpt.py` builds from it, `module.py` and `export.py` store it.
+folders. Neighbours: `affectgpt.py` builds from it, checkpoints and `exported_folder.py` store it.
 """
 
 from __future__ import annotations
