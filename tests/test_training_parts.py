@@ -19,7 +19,7 @@ from affect_lightning.data.loading import BatchPlan, ClipLoader
 from affect_lightning.errors import CheckpointError, ConfigurationError
 from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.encoding import encode_stream
-from affect_lightning.model.feature_scaling import StandardScaling
+from affect_lightning.model.feature_conditioning import StandardScaling
 from affect_lightning.training import (
     CheckpointWriteError,
     LossSpikeLog,

@@ -1,6 +1,6 @@
 """Model: AffectGPT, the network, a plain nn.Module (paper, Section 3). It knows no Lightning; `training` trains it.
 
-`configuration.py` says which parts and how; `affectgpt.py` composes them out of `feature_scaling.py`, `branches.py`,
+`configuration.py` says which parts and how; `affectgpt.py` composes them out of `feature_conditioning.py`, `branches.py`,
 `projectors.py` and `prompt_assembly.py`; `exported_folder.py` is what others read.
 """
 

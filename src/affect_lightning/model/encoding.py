@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from affect_lightning.contracts import ClipBatch, Encoder, FeatureSequence
 from affect_lightning.errors import ContractError
+from affect_lightning.model.checked_calls import call_encoder
 from affect_lightning.model.configuration import ModelConfiguration
-from affect_lightning.model.part_calls import call_encoder
 from affect_lightning.plugin_loading import GROUPS, build_part, find_stream
 
 

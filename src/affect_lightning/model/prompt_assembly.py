@@ -19,7 +19,7 @@ from torch import Tensor
 
 from affect_lightning.contracts import LanguageModel
 from affect_lightning.errors import ContractError, DataError
-from affect_lightning.model.part_calls import call_embed
+from affect_lightning.model.checked_calls import call_embed
 from affect_lightning.prompting import FIRST_PLACEHOLDER, MAX_PLACEHOLDERS, assemble_user_text, placeholder
 
 IGNORED_LABEL = -100
