@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from affect_lightning.contracts import STREAMS, ClipRecord, StreamInput
-from affect_lightning.data.dataset import ClipDataset, ReadingOptions, SampleKey, built_readers
-from affect_lightning.data.feature_cache.clip_files import used_files
+from affect_lightning.data.dataset import ClipDataset, OneQuestion, ReadingOptions, built_readers
+from affect_lightning.data.feature_cache.identity import used_files
 from affect_lightning.data.module import ClipDataModule
+from affect_lightning.data.ordering import SampleKey
 from affect_lightning.data.quarantine import BadClip
-from affect_lightning.data.questions import OneQuestion
 from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.model import AffectGPT, ModelConfiguration
 from affect_lightning.plugin_loading import EncoderChoices, check_inputs, encoded_streams, find_stream, stream_names

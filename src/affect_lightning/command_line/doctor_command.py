@@ -227,8 +227,14 @@ def _check_media(
     journal_path: Path,
 ) -> list[Finding]:
     """Read every clip; completes `summaries`, and returns what was found."""
-    from affect_lightning.data.inspection.clip_check import ClipChecker
-    from affect_lightning.data.inspection.media import Checking, CheckJournal, check_clips, media_findings, with_media
+    from affect_lightning.data.inspection.media import (
+        Checking,
+        CheckJournal,
+        ClipChecker,
+        check_clips,
+        media_findings,
+        with_media,
+    )
 
     everything = [clip for _, records in clips.values() for clip in records]
     if not everything:
