@@ -71,7 +71,6 @@ RULES = {
     f"{CORE}.model": Rule(core("contracts", "plugin_loading", "prompting", "storage"), never=frozenset({"lightning"})),
     f"{CORE}.metrics": Rule(core("storage"), libraries=TORCH | {"torchmetrics", "openpyxl"}),
     f"{CORE}.unibench": Rule(core("contracts", "corpora", "plugin_loading", "metrics", "storage")),
-    f"{CORE}.annotation": Rule(core("contracts", "corpora", "plugin_loading", "data", "metrics")),
     f"{CORE}.sandbox": Rule(core("corpora", "metrics", "storage"), never=frozenset({"transformers", "lightning"})),
     f"{CORE}.objectives": Rule(core("contracts"), TORCH),
     f"{CORE}.checkpoints": Rule(core("model"), TORCH),
