@@ -14,8 +14,8 @@ from affect_lightning.contracts import ClipBatch, FaceBox
 from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.model.encoding import encode_stream
-from affect_lightning.model.monitoring import TrainingMonitor
 from affect_lightning.plugin_loading import build_part
+from affect_lightning.training.monitoring import TrainingMonitor
 from clip_making import write_clip, write_training_set
 from face_cases import ScriptedDetector, box
 from model_cases import stream_values

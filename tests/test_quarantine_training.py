@@ -22,7 +22,7 @@ from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.quarantine import BadClip, Quarantine
 from affect_lightning.data.reading_workers import lost_worker
 from affect_lightning.errors import DataError
-from affect_lightning.model.monitoring import TrainingMonitor
+from affect_lightning.training.monitoring import TrainingMonitor
 from clip_making import write_clip, write_training_set
 from patience import LONGEST
 

@@ -338,7 +338,7 @@ class ClipDataset:
         with held_to_contract(reader):
             try:
                 return ReadStream.whole(check_stream(reader.read(record), kind=reader.kind))
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, EOFError) as error:  # NumPy raises the last for an empty file
                 path = next(iter(reader.files(record).values()), None)
                 raise UnreadableClipError(path, name, f"{error}") from error
 

@@ -25,7 +25,7 @@ class UnreadableClipError(DataError):
 
     Attributes:
         path: The file.
-        stage: What was being done: `video`, `audio`, `face` or `annotation`.
+        stage: What was being done: `video`, `audio`, `face`, `annotation`, or a plugin's stream.
         reason: Why it failed and what was expected, in one sentence.
     """
 

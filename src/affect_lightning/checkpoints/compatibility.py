@@ -1,7 +1,7 @@
 """Whether a checkpoint belongs to the configuration that is to go on with it (ours).
 
 Weights of one encoder fit another of the same width without an error, and an optimiser's state brings its own learning
-rate: only the stored options tell. Neighbours: `module.py` asks when a Trainer restores, `affect_lightning.weights`
+rate: only the stored options tell. Neighbours: `AffectGPTModule` asks when a Trainer restores, `affect_lightning.weights`
 compares names and shapes of the weights.
 """
 
@@ -11,9 +11,12 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+from torch import Tensor
+
 from affect_lightning.errors import AffectLightningError, CheckpointError
 from affect_lightning.model.configuration import ModelConfiguration
 
+NETWORK_PREFIX = "network."  # of every name in a checkpoint: the LightningModule's attribute
 # What an optimiser's state and the order of random numbers depend on; compared only to go on training.
 TRAINING_OPTIONS = (
     "objective",
@@ -55,6 +58,11 @@ def check_fits(stored: Mapping[str, Any], wanted: Mapping[str, Any], source: str
             f"The checkpoint {source} does not fit the configuration: {listed}. Set these back"
             + (", or start a new run without --ckpt_path." if goes_on_training else ", or choose another checkpoint.")
         )
+
+
+def network_state(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A checkpoint's weights by the network's names."""
+    return {name.removeprefix(NETWORK_PREFIX): value for name, value in state_dict.items()}
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -1,11 +1,16 @@
-"""Feature scaling: encoder outputs brought to unit size before fusion and projection (ours; the paper has none).
+"""Between encoders and fusion: features brought to unit size, and streams hidden at random in training (ours).
 
-The paper trains for 900,000 samples, long enough for a linear layer to find the scale of each encoder. A run of a few
-hundred steps is not: there, features whose common mean is ten times their differences hide what they tell.
-`none` is the paper's way. Neighbours: `branches.py`, `projectors.py`. Legend: B clips, N tokens, D feature width.
+Scaling: the paper trains for 900,000 samples, long enough for a linear layer to find the scale of each encoder. A run of a few
+hundred steps is not: there, features whose common mean is ten times their differences hide what they tell. `none` is the
+paper's way.
+Stream dropout: two streams that agree most of the time leave a third without gradient until they are learnt; hiding streams
+at random (ModDrop, Neverova et al., 2016) gives each of them samples that only it can explain.
+Neighbour: `affectgpt.py` calls both. Legend: B clips, N feature tokens, D feature width.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -90,3 +95,23 @@ class StandardScaling(nn.Module):
         self.squares += batch_squares + difference.square() * self.count * added / total
         self.mean += difference * added / total
         self.count += added
+
+
+def drop_streams(streams: Mapping[str, FeatureSequence], share: float) -> dict[str, FeatureSequence]:
+    """Hide each stream of each clip with a probability, but never all streams of a clip.
+
+    Args:
+        streams: Scaled features [B, N, D].
+        share: The probability, 0 to 1; a draw that would hide all streams of a clip hides none.
+
+    Returns:
+        The same with zeros in the place of hidden features, which after standardisation are the mean.
+    """
+    clips = len(next(iter(streams.values())).tokens) if streams else 0
+    hidden = torch.rand(clips, len(streams)) < share
+    hidden &= ~hidden.all(dim=1, keepdim=True)
+    dropped = {}
+    for position, (name, stream) in enumerate(streams.items()):
+        kept = ~hidden[:, position].to(stream.tokens.device)
+        dropped[name] = FeatureSequence(stream.tokens * kept[:, None, None].to(stream.tokens.dtype), stream.mask)
+    return dropped

@@ -1,7 +1,7 @@
 """AffectGPTModule: steps, optimiser, logging and checkpoints of AffectGPT for Lightning (paper, Section 5).
 
-All network mathematics is in `affectgpt.py`, the learning rate in `schedule.py`; `affect_lightning.checkpoints` reads what
-is stored here.
+All network mathematics is in `affect_lightning.model`, the learning rate in `optimisation.py`;
+`affect_lightning.checkpoints` reads what is stored here.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.modules.module import _IncompatibleKeys
 
+from affect_lightning.checkpoints.compatibility import NETWORK_PREFIX, check_fits, network_state
 from affect_lightning.contracts import ClipBatch, LossTerm, Objective, ResponseRow, run_data_of
 from affect_lightning.errors import CheckpointError, ConfigurationError
 from affect_lightning.model.affectgpt import AffectGPT
-from affect_lightning.model.block_execution import compile_blocks, recompute_activations
-from affect_lightning.model.compatibility import check_fits
 from affect_lightning.model.configuration import ModelConfiguration
-from affect_lightning.model.nonfinite import MAX_SKIPPED_STEPS, NonFiniteGuard, OnNonFinite, last_checkpoint_of
 from affect_lightning.model.processes import shares_of_means
-from affect_lightning.model.randomness import seed_step
-from affect_lightning.model.schedule import learning_rate_factor, schedule_length
-from affect_lightning.model.sharding import shard_network, whole_tensor
 from affect_lightning.plugin_loading import build_part, resolve_choice
 from affect_lightning.prompting import question_text
-
-_PREFIX = "network."
+from affect_lightning.training.device_execution import (
+    compile_blocks,
+    recompute_activations,
+    shard_network,
+    whole_tensor,
+)
+from affect_lightning.training.loss_anomalies import MAX_SKIPPED_STEPS, NonFiniteGuard, OnNonFinite, last_checkpoint_of
+from affect_lightning.training.optimisation import learning_rate_factor, schedule_length, seed_step
 
 
 class AffectGPTModule(LightningModule):
@@ -200,7 +201,7 @@ class AffectGPTModule(LightningModule):
         state = super().state_dict(*arguments, **options)
         if self.network is None or arguments or options.get("prefix"):
             return state
-        kept = {_PREFIX + name for name in self.network.trainable_state()}
+        kept = {NETWORK_PREFIX + name for name in self.network.trainable_state()}
         for name in [name for name in state if name not in kept]:
             del state[name]
         return state
@@ -212,8 +213,7 @@ class AffectGPTModule(LightningModule):
             CheckpointError: Names or shapes differ from those of the configuration.
         """
         self.configure_model()
-        trained = {name.removeprefix(_PREFIX): value for name, value in state_dict.items()}
-        self.built_network.load_trainable_state(trained, "the checkpoint", assign=assign)
+        self.built_network.load_trainable_state(network_state(state_dict), "the checkpoint", assign=assign)
         return _IncompatibleKeys([], [])  # frozen weights are no gap: Lightning would warn of each
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -233,7 +233,7 @@ class AffectGPTModule(LightningModule):
         self.nonfinite.skipped = int(checkpoint.get("skipped_steps", 0))
 
     def on_train_batch_start(self, batch: ClipBatch, batch_idx: int) -> None:
-        """Make what the step draws (dropout) depend on nothing that happened before; see `randomness.py`."""
+        """Make what the step draws (dropout) depend on nothing that happened before; see `optimisation.py`."""
         seed_step(self.hparams["seed"], self.trainer.current_epoch, batch_idx, self.global_rank)
 
     def training_step(self, batch: ClipBatch, batch_index: int) -> Tensor:
@@ -260,7 +260,7 @@ class AffectGPTModule(LightningModule):
         Under fp16 with loss scaling an infinite gradient is usual: the scaler skips that step.
 
         Raises:
-            NonFiniteError: See `nonfinite.py`.
+            NonFiniteError: See `loss_anomalies.py`.
         """
         gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
         norm = whole_tensor(torch.nn.utils.get_total_norm(gradients))

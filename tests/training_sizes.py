@@ -1,7 +1,7 @@
 """Bytes that a training takes on a device and on the disk, from counts of parameters (ours).
 
-Arithmetic, not measurement: docs/training.md has tables made with it, and says so. Neighbours: `sharding.py` decides
-what is shared over processes, `training/checkpoint_files.py` writes what `checkpoint_bytes` foretells.
+Arithmetic, not measurement: docs/training.md has tables made with it, and says so. `test_training_sizes.py` holds it against
+networks and files.
 """
 
 from __future__ import annotations

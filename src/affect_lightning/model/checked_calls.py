@@ -115,7 +115,7 @@ def call_loss(language_model: LanguageModel, inputs_embeds: Tensor, attention_ma
 
 
 def call_objective(objective: Objective, network: TrainedNetwork, batch: ClipBatch) -> dict[str, LossTerm]:
-    """The terms of a step, by name. A loss that is no number is the business of `nonfinite.py`.
+    """The terms of a step, by name. A loss that is no number is the business of `training/loss_anomalies.py`.
 
     Raises:
         ContractError: The objective breaks its contract.
