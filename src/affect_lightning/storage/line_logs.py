@@ -122,6 +122,8 @@ class LineLog:
             OSError: The file cannot be read.
         """
         for line in self.new_lines():
+            if line.body == b"":  # of a shared file: a writer took a line that another was still writing for a torn one
+                continue
             try:
                 record = self._record(line)
             except DamagedLineError:
