@@ -39,7 +39,14 @@ from affect_lightning.data.streaming.packed_clips import CACHE_BYTES, PackedClip
 from affect_lightning.data.streaming.packed_source import PackedSource
 from affect_lightning.data.streaming.shard_order import SHUFFLE_WINDOW, ShardedPlan
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.plugin_loading import EncoderChoices, PluginChoice, build_part, check_inputs, needed_streams
+from affect_lightning.plugin_loading import (
+    EncoderChoices,
+    PluginChoice,
+    build_part,
+    check_fused_streams,
+    check_inputs,
+    needed_streams,
+)
 from affect_lightning.storage import user_cache_folder
 
 _SPLITS = {
@@ -153,8 +160,8 @@ class ClipDataModule(LightningDataModule):
         exclude: str | list[str] | None = None,
         length_pool: int = 0,
         validation_share: float = 0.05,
-        inputs: Sequence[str] = ("multi", "audio", "face", "text"),
-        fused_streams: Sequence[str] = ("audio", "face"),
+        inputs: Sequence[str] | None = None,
+        fused_streams: Sequence[str] | None = None,
         stream_readers: dict[str, dict[str, Any]] | None = None,
         frames: int = 8,
         crop_size: int = 224,
@@ -192,7 +199,7 @@ class ClipDataModule(LightningDataModule):
         super().__init__()
         check_order_options(set_balance, length_pool)
         check_bad_clip_options(on_bad_clip, max_bad_share)
-        streams = needed_streams(check_inputs(inputs), fused_streams)
+        streams = needed_streams(check_inputs(inputs), check_fused_streams(fused_streams))
         self.options = ReadingOptions(
             streams=frozenset(streams),
             frame_count=frames,
