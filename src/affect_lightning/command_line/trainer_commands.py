@@ -31,7 +31,7 @@ from affect_lightning.command_line.plugin_arguments import (
 )
 from affect_lightning.command_line.resuming import choose_strategy, find_last_checkpoint
 from affect_lightning.corpora.own_clips import OWN_CORPUS
-from affect_lightning.data.module import ClipDataModule
+from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.reading_workers import lost_worker
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import resolve_choice

@@ -1,7 +1,7 @@
 """A packed set as a source of training clips, split as `clip_sources.py` splits clips in folders.
 
 Which clips are used at all is chosen when the set is packed; the split, and that no test clip is trained on, is settled
-when it is read, from the rows of `clips.npy` alone. Neighbours: `packed_clips.py`, `module.py`.
+when it is read, from the rows of `clips.npy` alone. Neighbours: `packed_clips.py`, `data/clip_data_module.py`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from affect_lightning.corpora.tables import shown
+from affect_lightning.corpora.annotation_tables import shown
 from affect_lightning.data.clip_sources import ClipSources, stable_share
 from affect_lightning.data.ordering import SetBalance
-from affect_lightning.data.streaming.packed_clips import CACHE_BYTES, PackedClips, open_packed_set
-from affect_lightning.data.streaming.shard_order import SHUFFLE_WINDOW, ShardedPlan
-from affect_lightning.data.streaming.shard_store import is_remote
 from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.packed_sets.packed_clips import CACHE_BYTES, PackedClips, open_packed_set
+from affect_lightning.packed_sets.shard_order import SHUFFLE_WINDOW, ShardedPlan
+from affect_lightning.packed_sets.shard_store import is_remote
 from affect_lightning.storage import user_cache_folder
 
 # Options that say where folders are, or that are settled when the set is read.

@@ -20,13 +20,13 @@ from torch.utils.data import DataLoader
 from affect_lightning.contracts import ClipBatch, ClipRecord, FeatureSequence
 from affect_lightning.data.dataset import ClipDataset, ClipSample, FailedSample, OneQuestion, ReadingOptions
 from affect_lightning.data.faces import FaceCropper
-from affect_lightning.data.feature_cache.identity import STORED_TYPES, CacheManifest, FileState, file_state, used_files
-from affect_lightning.data.feature_cache.shards import BadClipEntry, CacheEntry
-from affect_lightning.data.loading import WorkerStart, collate
+from affect_lightning.data.loading import collate
 from affect_lightning.data.ordering import SampleKey
 from affect_lightning.data.quarantine import BadClip
-from affect_lightning.data.reading_workers import telling_of_lost_workers, worker_options
+from affect_lightning.data.reading_workers import ReadingWorkers, telling_of_lost_workers
 from affect_lightning.errors import AffectLightningError
+from affect_lightning.feature_cache.identity import STORED_TYPES, CacheManifest, FileState, file_state, used_files
+from affect_lightning.feature_cache.shards import BadClipEntry, CacheEntry
 
 
 @dataclass(frozen=True)
@@ -94,15 +94,14 @@ def _without_media(read: ClipSample | BadClip | FailedSample) -> ClipSample | Ba
 
 
 def read_in_batches(
-    clips: ClipsToEncode, batches: Sequence[Sequence[int]], workers: int, worker_start: WorkerStart
+    clips: ClipsToEncode, batches: Sequence[Sequence[int]], readers: ReadingWorkers
 ) -> Iterator[tuple[ClipBatch | None, list[ReadClip]]]:
     """Read clips batch by batch, in worker processes or in this one.
 
     Args:
         clips: The clips.
         batches: Positions of each batch.
-        workers: Worker processes; 0 reads here.
-        worker_start: How they start.
+        readers: The worker processes; with none, clips are read here.
 
     Raises:
         DataError: A worker died or hangs.
@@ -112,9 +111,9 @@ def read_in_batches(
         batch_sampler=batches,  # type: ignore[arg-type]
         collate_fn=BatchCollator(clips.options.sample_rate),
         generator=torch.Generator(),
-        **worker_options(workers, worker_start),
+        **readers.loader_options(),
     )
-    return telling_of_lost_workers(loader, workers > 0)
+    return telling_of_lost_workers(loader, readers.workers > 0)
 
 
 def entries_of(

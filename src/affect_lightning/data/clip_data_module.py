@@ -1,14 +1,15 @@
-"""ClipDataModule: the official folders, or the user's own clip, as Lightning's loaders.
+"""ClipDataModule: the official folders, or the user's own clip, as Lightning's loaders; MERCaptionPlusDataModule: the paper's.
 
-Paper: Section 5 (training on MER-Caption+, testing on the nine sets of MER-UniBench). Holds options only:
-`clip_sources.py` lists the clips of each split, `dataset.py` reads them, `loading.py` hands them out.
+Paper: Section 2, Section 5 (training on MER-Caption+, testing on the nine sets of MER-UniBench). Holds options only:
+`clip_sources.py` lists the clips of each split, or `packed_sets` has them; `dataset.py` reads them, or `feature_cache` has
+what the encoders gave for them; `loading.py` hands them out.
 Legend: B clips, T frames.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,16 @@ from affect_lightning.data.dataset import (
     built_readers,
 )
 from affect_lightning.data.faces import ClipWithoutFace, FaceCropper, FacePolicy, FrameWithoutFace
-from affect_lightning.data.feature_cache.identity import FeaturePrecision
-from affect_lightning.data.feature_cache.source import FeatureMode, FeatureOptions, FeatureSource
-from affect_lightning.data.loading import ClipLoader, LoadingCounts, WorkerStart
+from affect_lightning.data.loading import ClipLoader
 from affect_lightning.data.ordering import BatchPlan, SetBalance, check_order_options
-from affect_lightning.data.quarantine import BadClipPolicy, Quarantine, check_bad_clip_options
-from affect_lightning.data.streaming.packed_clips import CACHE_BYTES, PackedClips, faces_are_released
-from affect_lightning.data.streaming.packed_source import PackedSource
-from affect_lightning.data.streaming.shard_order import SHUFFLE_WINDOW, ShardedPlan
+from affect_lightning.data.quarantine import BadClipOptions, BadClipPolicy, Quarantine
+from affect_lightning.data.reading_workers import ReadingWorkers, WorkerStart
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.feature_cache.identity import FeaturePrecision
+from affect_lightning.feature_cache.source import FeatureMode, FeatureOptions, FeatureSource
+from affect_lightning.packed_sets.packed_clips import PackedClips, faces_are_released
+from affect_lightning.packed_sets.packed_source import PackedSource
+from affect_lightning.packed_sets.shard_order import ShardedPlan
 from affect_lightning.plugin_loading import (
     EncoderChoices,
     PluginChoice,
@@ -47,14 +49,8 @@ from affect_lightning.plugin_loading import (
     check_inputs,
     needed_streams,
 )
-from affect_lightning.storage import user_cache_folder
 
-_SPLITS = {
-    "fit": ("train", "validation"),
-    "validate": ("validation",),
-    "test": ("test",),
-    "predict": ("predict",),
-}
+_SPLITS = {"fit": ("train", "validation"), "validate": ("validation",), "test": ("test",), "predict": ("predict",)}
 
 
 class ClipDataModule(LightningDataModule):
@@ -143,52 +139,52 @@ class ClipDataModule(LightningDataModule):
         self,
         *,
         train_root: Path | str | None = None,
-        train_sets: Sequence[str] = ("mer-caption-plus",),
+        train_sets: Sequence[str] = ClipSources.train_sets,
         packed: str | None = None,
         packed_cache_folder: Path | str | None = None,
-        packed_cache_size: str | int = CACHE_BYTES,
-        shuffle_window: int = SHUFFLE_WINDOW,
+        packed_cache_size: str | int = PackedSource.cache_size,
+        shuffle_window: int = PackedSource.window,
         benchmark_root: Path | str | None = None,
         test_sets: list[str] | None = None,
-        expected_counts: dict[str, int] | str = "official",
-        test_overlap: TestOverlap = "error",
-        neutral_share: float = 1.0,
-        set_balance: SetBalance = "natural",
+        expected_counts: dict[str, int] | str = ClipSources.expected_counts,
+        test_overlap: TestOverlap = ClipSources.test_overlap,
+        neutral_share: float = ClipSources.neutral_share,
+        set_balance: SetBalance = BatchPlan.balance,
         set_weights: dict[str, float] | None = None,
-        ratio: float = 1.0,
+        ratio: float = ClipSources.ratio,
         include: str | list[str] | None = None,
         exclude: str | list[str] | None = None,
-        length_pool: int = 0,
+        length_pool: int = BatchPlan.length_pool,
         validation_share: float = 0.05,
         inputs: Sequence[str] | None = None,
         fused_streams: Sequence[str] | None = None,
         stream_readers: dict[str, dict[str, Any]] | None = None,
-        frames: int = 8,
-        crop_size: int = 224,
-        sample_rate: int = 16_000,
-        subtitle_language: SubtitleLanguage = "english",
-        missing_subtitle: MissingSubtitle = "error",
-        describe_share: float = 0.5,
-        test_question: str = "name",
+        frames: int = ReadingOptions.frame_count,
+        crop_size: int = ReadingOptions.crop_size,
+        sample_rate: int = ReadingOptions.sample_rate,
+        subtitle_language: SubtitleLanguage = ReadingOptions.subtitle_language,
+        missing_subtitle: MissingSubtitle = ClipSources.missing_subtitle,
+        describe_share: float = QuestionDraw.describe_share,
+        test_question: str = OneQuestion.kind,
         batch_size: int = 3,
         eval_batch_size: int = 32,
         longest_first: bool = True,
-        workers: int = 0,
-        worker_start: WorkerStart = "spawn",
-        reading_threads: int = 1,
+        workers: int = ReadingWorkers.workers,
+        worker_start: WorkerStart = ReadingWorkers.worker_start,
+        reading_threads: int = ReadingWorkers.reading_threads,
         face_detector: PluginChoice = "centerface",
         cache_folder: Path | str | None = None,
-        frame_without_face: FrameWithoutFace = "nearest",
-        clip_without_face: ClipWithoutFace = "whole",
-        features: FeatureMode = "live",
+        frame_without_face: FrameWithoutFace = FacePolicy.frame,
+        clip_without_face: ClipWithoutFace = FacePolicy.clip,
+        features: FeatureMode = FeatureOptions.mode,
         feature_folder: Path | str | None = None,
-        feature_precision: FeaturePrecision = "bf16",
+        feature_precision: FeaturePrecision = FeatureOptions.precision,
         video_encoder: PluginChoice | None = None,
         audio_encoder: PluginChoice | None = None,
         stream_encoders: dict[str, Any] | None = None,
-        seed: int = 0,
-        on_bad_clip: BadClipPolicy = "quarantine",
-        max_bad_share: float = 0.01,
+        seed: int = QuestionDraw.seed,
+        on_bad_clip: BadClipPolicy = BadClipOptions.policy,
+        max_bad_share: float = BadClipOptions.max_bad_share,
         quarantine_file: Path | str | None = None,
         limit_train_clips: int | None = None,
         limit_test_clips: int | None = None,
@@ -196,9 +192,9 @@ class ClipDataModule(LightningDataModule):
         predict_audio: str | list[str] | None = None,
         predict_subtitle: str | list[str] | None = None,
     ):
+        given = dict(locals())
         super().__init__()
         check_order_options(set_balance, length_pool)
-        check_bad_clip_options(on_bad_clip, max_bad_share)
         streams = needed_streams(check_inputs(inputs), check_fused_streams(fused_streams))
         self.options = ReadingOptions(
             streams=frozenset(streams),
@@ -211,20 +207,9 @@ class ClipDataModule(LightningDataModule):
         )
         self.benchmark_root = _path(benchmark_root)  # the benchmark callback looks for corpus.json there
         self.sources = ClipSources(
-            train_root=_path(train_root),
-            train_sets=tuple(train_sets),
-            benchmark_root=self.benchmark_root,
-            test_sets=None if test_sets is None else tuple(test_sets),
-            expected_counts=expected_counts,
-            test_overlap=test_overlap,
-            missing_subtitle=missing_subtitle,
-            neutral_share=neutral_share,
-            ratio=ratio,
-            include=include,
-            exclude=exclude,
-            validation_share=validation_share,
-            limit_train_clips=limit_train_clips,
-            limit_test_clips=limit_test_clips,
+            **{item.name: given[item.name] for item in fields(ClipSources)}
+            | {"train_root": _path(train_root), "train_sets": tuple(train_sets), "benchmark_root": self.benchmark_root}
+            | {"test_sets": None if test_sets is None else tuple(test_sets)}
         )
         self.packed = PackedSource(packed, _path(packed_cache_folder), packed_cache_size, shuffle_window)
         self.set_balance, self.length_pool = set_balance, length_pool
@@ -232,15 +217,15 @@ class ClipDataModule(LightningDataModule):
         self.training_questions = QuestionDraw(describe_share, seed)
         self.test_questions = OneQuestion(test_question)
         self.batch_size, self.eval_batch_size, self.longest_first = batch_size, eval_batch_size, longest_first
-        self.workers, self.worker_start, self.reading_threads = workers, worker_start, reading_threads
+        self.readers = ReadingWorkers(workers, worker_start, reading_threads)
         self.face_detector = face_detector
         self.cache_folder = _path(cache_folder)
-        folder = _path(feature_folder) or user_cache_folder("features")
         encoders = EncoderChoices(video_encoder, audio_encoder, stream_encoders or {})
-        self.feature_options = FeatureOptions(features, folder, feature_precision, encoders)
+        folder = {} if feature_folder is None else {"folder": Path(feature_folder).expanduser()}
+        self.feature_options = FeatureOptions(features, precision=feature_precision, encoders=encoders, **folder)
         self._features: FeatureSource | None = None
         self.seed = seed
-        self.on_bad_clip, self.max_bad_share = on_bad_clip, max_bad_share
+        self.bad_clips = BadClipOptions(on_bad_clip, max_bad_share)
         self.quarantine_file = _path(quarantine_file)
         self.predict_clips = own_clips(predict_video, predict_audio, predict_subtitle)
         self.records: dict[str, list[ClipRecord] | PackedClips] = {}
@@ -327,15 +312,13 @@ class ClipDataModule(LightningDataModule):
         if split in self._loaders:
             return self._loaders[split]
         records = self.records[split]
-        policy = "error" if split == "predict" else self.on_bad_clip
-        self.quarantines[split] = Quarantine(policy, self.max_bad_share, self._quarantine_path())
+        policy = "error" if split == "predict" else self.bad_clips.policy
+        self.quarantines[split] = Quarantine(policy, self.bad_clips.max_bad_share, self._quarantine_path())
         self._loaders[split] = ClipLoader(
             self._dataset(split, records, questions),
             self._plan(split, batch_size, shuffle),
             self.quarantines[split],
-            workers=min(self.workers, len(records)),
-            worker_start=self.worker_start,
-            reading_threads=self.reading_threads,
+            readers=self.readers.for_clips(len(records)),
             pin_memory=torch.cuda.is_available(),
         )
         return self._loaders[split]
@@ -349,32 +332,18 @@ class ClipDataModule(LightningDataModule):
     def _plan(self, split: str, batch_size: int, shuffle: bool) -> BatchPlan | ShardedPlan:
         records = self.records[split]
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        order: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "seed": self.seed, "rank": rank}
+        order |= {"world_size": world_size, "balance": self.set_balance, "length_pool": self.length_pool}
         if isinstance(records, PackedClips):
-            return self.packed.plan(
-                records,
-                batch_size=batch_size,
-                shuffle=shuffle,
-                seed=self.seed,
-                rank=rank,
-                world_size=world_size,
-                balance=self.set_balance,
-                weights=self.set_weights,
-                ranks_here=world_size // (self.trainer.num_nodes if self.trainer else 1),
-                length_pool=self.length_pool,
-            )
+            here = world_size // (self.trainer.num_nodes if self.trainer else 1)
+            return self.packed.plan(records, **order, weights=self.set_weights, ranks_here=here)
         corpora = list(dict.fromkeys(record.corpus for record in records))
         language = "subtitle_chinese" if self.options.subtitle_language == "chinese" else "subtitle_english"
         return BatchPlan(
-            clip_count=len(records),
-            batch_size=batch_size,
-            shuffle=shuffle,
-            seed=self.seed,
-            rank=rank,
-            world_size=world_size,
+            len(records),
+            **order,
             groups=tuple(corpora.index(record.corpus) for record in records),
-            balance=self.set_balance,
             lengths=tuple(len(getattr(record, language)) for record in records),
-            length_pool=self.length_pool,
             weights=tuple(self.set_weights[corpus] for corpus in corpora) if shuffle and self.set_weights else (),
             longest_first=self.longest_first and split in ("test", "predict"),
         )
@@ -403,11 +372,32 @@ class ClipDataModule(LightningDataModule):
 
     def counts(self) -> dict[str, dict[str, int]]:
         """By split: the fields of `LoadingCounts` and `quarantined`, in this process so far."""
-        met: dict[str, LoadingCounts] = {split: loader.counts for split, loader in self._loaders.items()}
         return {
-            split: {**asdict(counts), "quarantined": len(self.quarantines[split].clips)}
-            for split, counts in met.items()
+            split: {**asdict(loader.counts), "quarantined": len(self.quarantines[split].clips)}
+            for split, loader in self._loaders.items()
         }
+
+
+class MERCaptionPlusDataModule(ClipDataModule):
+    """MER-Caption+ as released, alone or mixed with OV-MERD and MER2026's human-labelled clips.
+
+    Example:
+        `MERCaptionPlusDataModule("data", train_sets=("mer-caption-plus", "ovmerd"), set_weights={"ovmerd": 3})`
+
+    Args:
+        train_root: Folder that contains `mer-caption-plus/` (and `ovmerd/`, ...), or that folder itself.
+        train_sets: Sets of the mix (paper, Section 5: MER-Caption+ alone).
+        options: Of `ClipDataModule`. Its defaults are the paper's where the paper has a value: 8 frames of 224 pixels,
+            16 kHz, batches of 3, both questions drawn at random.
+
+    Raises:
+        ConfigurationError: An option is out of range.
+    """
+
+    def __init__(
+        self, train_root: Path | str, *, train_sets: Sequence[str] = ClipSources.train_sets, **options: Any
+    ) -> None:
+        super().__init__(train_root=train_root, train_sets=train_sets, **options)
 
 
 def _path(value: Path | str | None) -> Path | None:

@@ -1,7 +1,7 @@
-"""A packed set as `dataset.py` reads it: clips by position, with the annotation and the files out of the shard.
+"""A packed set as `data/dataset.py` reads it: clips by position, with the annotation and the files out of the shard.
 
 A process holds no list of clips: the rows of `clips.npy` (15 bytes a clip) are mapped from disk, and a clip's record is
-made when it is read. Neighbours: `shard_store.py` brings the shards near, `packed_items.py` takes items apart.
+made when it is read. Neighbours: `shard_store.py` brings the shards near, `layout.py` takes items apart.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.media_files import MediaFiles
-from affect_lightning.data.streaming.layout import (
+from affect_lightning.packed_sets.layout import (
     CLIP_ROW,
     CLIPS,
     HAS_RELEASED_FACE,
@@ -33,7 +33,7 @@ from affect_lightning.data.streaming.layout import (
     shard_name,
     split_item,
 )
-from affect_lightning.data.streaming.shard_store import ShardStore, Transport, is_remote
+from affect_lightning.packed_sets.shard_store import ShardStore, Transport, is_remote
 from affect_lightning.storage import write_whole
 
 CACHE_BYTES = 20 * 2**30  # our choice: 300 shards of 64 MiB, many more than a run needs at a time

@@ -3,7 +3,7 @@
     FOLDER/<streams and encoders>-<hash>/cache.json            the identity, written once before the first clip
                                          shard-RRR-NNNN.bin    features, one clip after the other (shards.py)
                                          shard-RRR-NNNN.jsonl  journal: one line a batch
-                                         checked.jsonl         files that were hashed again later (reading.py)
+                                         checked.jsonl         files that were hashed again later (cached_features.py)
                                          writing.lock, writing-RRR.lock    held while the command, its process RRR, write
 
 A clip's files are hashed in full when it is encoded, because they are read anyhow. Later, size and time of change are
@@ -13,7 +13,7 @@ Paths are never part of it: a set may move.
 A cache holds one identity: for every stream the encoder (plugin, options, distribution, weights) and the way in which
 its clips were read, and the precision. `affect-lightning cache` knows all of it; a training, which builds no encoder,
 knows all but the weights of the built encoder, and compares the files that its options name instead.
-Neighbours: `clip_encoding.py` records, `reading.py` looks at the clips' files, `source.py` finds the cache that serves.
+Neighbours: `clip_encoding.py` records, `cached_features.py` looks at the clips' files, `source.py` finds the cache that serves.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 `concurrent.futures` gives up the whole pool when a process is killed, and waits for ever for one that hangs. Here each
 process has one piece at a time, so a crash, a kill for want of memory, or a time that runs out belongs to that piece.
-Neighbours: `clip_check.py` is the work, `media.py` gives out the clips.
+Neighbour: `clip_checks.py` gives out the clips.
 """
 
 from __future__ import annotations

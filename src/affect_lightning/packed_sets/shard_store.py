@@ -22,8 +22,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from affect_lightning.data.streaming.layout import PackError, Shard, file_sha256, shard_name
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.packed_sets.layout import PackError, Shard, file_sha256, shard_name
 from affect_lightning.storage import file_lock, whole_path
 
 SCHEMES = ("s3://",)

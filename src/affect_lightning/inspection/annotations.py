@@ -14,6 +14,7 @@ from typing import Literal
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.corpora import TRAINING_SETS, BenchmarkSet, TrainingSet, find_benchmark_set, known_sets
+from affect_lightning.corpora.annotation_tables import find_file
 from affect_lightning.corpora.corpus_file import (
     ExpectedCount,
     declared_training_number,
@@ -29,9 +30,8 @@ from affect_lightning.corpora.official_folders import (
     read_training_set,
 )
 from affect_lightning.corpora.own_clips import is_own_table, read_own_table, table_path
-from affect_lightning.corpora.tables import find_file
-from affect_lightning.data.inspection.findings import Finding
 from affect_lightning.errors import DataError
+from affect_lightning.inspection.findings import Finding
 
 NEUTRAL = "neutral"
 

@@ -2,7 +2,7 @@
 
 Refuses a cache made in another way (naming what differs) and clips that are missing or have changed (naming them), with
 the command that mends it. Nothing is encoded here in passing: a run from the cache has no encoders.
-Neighbours: `identity.py` compares, `matching.py` looks at the clips, `data/module.py` holds the options.
+Neighbours: `identity.py` compares, `cached_features.py` looks at the clips, `data/clip_data_module.py` holds the options.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Any, Literal, get_args
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.dataset import ReadingOptions
-from affect_lightning.data.feature_cache.identity import (
+from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.feature_cache.cached_features import CachedFeatures, Matching, match_clips
+from affect_lightning.feature_cache.identity import (
     MANIFEST,
     CacheManifest,
     FeaturePrecision,
@@ -26,9 +28,8 @@ from affect_lightning.data.feature_cache.identity import (
     read_manifest,
     stream_identity,
 )
-from affect_lightning.data.feature_cache.reading import CachedFeatures, Matching, match_clips
-from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.plugin_loading import EncoderChoices, PluginChoice
+from affect_lightning.storage import user_cache_folder
 
 FeatureMode = Literal["live", "cached"]
 NAMED = 10  # how many clips or differences a message names (our choice: fits a screen)
@@ -41,7 +42,7 @@ class FeatureOptions:
 
     Attributes:
         mode: `data.features`.
-        folder: `data.feature_folder`, resolved.
+        folder: `data.feature_folder`; by default `features` in the user's cache folder.
         precision: `data.feature_precision`.
         encoders: Of the model.
 
@@ -49,9 +50,9 @@ class FeatureOptions:
         ConfigurationError: A word is unknown.
     """
 
-    mode: FeatureMode
-    folder: Path
-    precision: FeaturePrecision
+    mode: FeatureMode = "live"
+    folder: Path = field(default_factory=lambda: user_cache_folder("features"))
+    precision: FeaturePrecision = "bf16"  # our choice: half the size
     encoders: EncoderChoices = field(default_factory=EncoderChoices)
 
     def __post_init__(self) -> None:

@@ -25,7 +25,10 @@ import torch
 from torch import Tensor
 
 from affect_lightning.contracts import ClipRecord, StreamReader
-from affect_lightning.data.feature_cache.identity import (
+from affect_lightning.data.media_files import CachedClip
+from affect_lightning.data.quarantine import UnreadableClipError
+from affect_lightning.errors import DataError
+from affect_lightning.feature_cache.identity import (
     STORED_TYPES,
     CacheManifest,
     FileState,
@@ -35,10 +38,7 @@ from affect_lightning.data.feature_cache.identity import (
     read_manifest,
     used_files,
 )
-from affect_lightning.data.feature_cache.shards import BadClipEntry, CacheEntry, read_journals
-from affect_lightning.data.media_files import CachedClip
-from affect_lightning.data.quarantine import UnreadableClipError
-from affect_lightning.errors import DataError
+from affect_lightning.feature_cache.shards import BadClipEntry, CacheEntry, read_journals
 from affect_lightning.storage import LineLog
 
 CHECKED = "checked.jsonl"

@@ -31,12 +31,12 @@ import torch
 from safetensors.torch import load, save
 
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.data.feature_cache.identity import MANIFEST as CACHE_MANIFEST
-from affect_lightning.data.feature_cache.identity import STORED_TYPES, CacheManifest
-from affect_lightning.data.feature_cache.reading import CachedFeatures
 from affect_lightning.data.media_files import CachedClip, MediaFiles, PackedFile
 from affect_lightning.data.quarantine import UnreadableClipError
 from affect_lightning.errors import DataError
+from affect_lightning.feature_cache.cached_features import CachedFeatures
+from affect_lightning.feature_cache.identity import MANIFEST as CACHE_MANIFEST
+from affect_lightning.feature_cache.identity import STORED_TYPES, CacheManifest
 
 FORMAT = "affect-lightning-pack/1"
 MANIFEST, CLIPS, LITDATA_INDEX, STAGING = "manifest.json", "clips.npy", "index.json", ".packing"

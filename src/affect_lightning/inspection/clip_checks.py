@@ -22,11 +22,11 @@ import numpy as np
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.dataset import ClipDataset, FailedSample
 from affect_lightning.data.decoding import announced_seconds
-from affect_lightning.data.inspection.fault_tolerant_pool import FaultTolerantPool
-from affect_lightning.data.inspection.findings import Finding, SetSummary, Thresholds
 from affect_lightning.data.ordering import SampleKey
 from affect_lightning.data.quarantine import BadClip, UnreadableClipError
 from affect_lightning.errors import DataError
+from affect_lightning.inspection.fault_tolerant_pool import FaultTolerantPool
+from affect_lightning.inspection.findings import Finding, SetSummary, Thresholds
 from affect_lightning.storage import LineLog
 
 CHECK_VERSION = 1  # changes whenever a verdict means something else: kept verdicts are then made anew
@@ -87,6 +87,10 @@ class ClipChecker:
         self._reader.records = []
         self.finds_faces = finds_faces
 
+    def files_of_plugins(self, record: ClipRecord) -> list[Path]:
+        """The files that readers of plugins' streams open for a clip."""
+        return [path for reader in self._reader.options.readers.values() for path in reader.files(record).values()]
+
     def __call__(self, record: ClipRecord) -> ClipCheck:
         """The check of a clip.
 
@@ -123,16 +127,17 @@ def _video_seconds(path: Path | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
 
 
-def clip_key(record: ClipRecord, settings: str) -> str:
+def clip_key(record: ClipRecord, settings: str, more: Sequence[Path] = ()) -> str:
     """Under what a clip's check is kept.
 
     Args:
         record: The clip.
         settings: Everything else that a verdict depends on: what is read, and how.
+        more: Files that plugins read for it.
     """
     parts = [str(CHECK_VERSION), settings, record.corpus, record.name]
     parts += [str(bool(part)) for part in (record.labels, record.description, record.sentiment is not None)]
-    for path in (record.video, record.audio, record.face):
+    for path in (record.video, record.audio, record.face, *more):
         try:
             status = path.stat() if path is not None else None
         except OSError:
@@ -224,7 +229,7 @@ def check_clips(
         journal: Of earlier checks.
         report: Told how many clips are done, and how many of these are bad, whenever that grows.
     """
-    keys = [clip_key(clip, checking.settings) for clip in clips]
+    keys = [clip_key(clip, checking.settings, checking.checker.files_of_plugins(clip)) for clip in clips]
     known = {key for key in keys if key in journal.known and not _deserves_more_time(journal.known[key], checking)}
     waiting = {key: clip for key, clip in zip(keys, clips, strict=True) if key not in known}
     bad = sum(bool(journal.known[key].stage) for key in known)

@@ -2,7 +2,7 @@
 
 A shard is written by litdata under `.packing`, moved to its final name when it is whole, and then noted in the journal; so
 a shard without a line is written again, and a clip is in exactly one shard that has a line. The manifest comes last.
-Neighbours: `packed_items.py` makes the items, `layout.py` says what lies where. The command is `affect-lightning pack`.
+Neighbours: `layout.py` makes the items and says what lies where. The command is `affect-lightning pack`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import numpy as np
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.clip_sources import stable_share
-from affect_lightning.data.streaming.layout import (
+from affect_lightning.errors import ConfigurationError
+from affect_lightning.packed_sets.layout import (
     CLIP_ROW,
     CLIPS,
     FORMAT,
@@ -44,7 +45,6 @@ from affect_lightning.data.streaming.layout import (
     names_hash,
     shard_name,
 )
-from affect_lightning.errors import ConfigurationError
 from affect_lightning.storage import Content, DamagedLineError, LineLog, file_lock, whole_path, write_whole_files
 
 SHARD_BYTES = 64 * 2**20  # litdata's own default: large enough for storage, small enough to hold several of
