@@ -35,9 +35,7 @@ from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.reading_workers import lost_worker
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import resolve_choice
-from affect_lightning.training import LossSpikeLog, ResumeCheckpoint, StoppedBySignal
-from affect_lightning.training.affectgpt_module import AffectGPTModule
-from affect_lightning.training.monitoring import TrainingMonitor
+from affect_lightning.training import AffectGPTModule, LossSpikeLog, ResumeCheckpoint, StoppedBySignal, TrainingMonitor
 from affect_lightning.unibench.callback import BenchmarkCallback
 from affect_lightning.unibench.report.files import read_report
 from affect_lightning.unibench.scoring.predictions import read_predictions
