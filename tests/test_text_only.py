@@ -17,7 +17,7 @@ from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.clip_sources import ClipSources, is_neutral
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.prompting import question_text
-from affect_lightning.training.affectgpt_module import AffectGPTModule
+from affect_lightning.training import AffectGPTModule
 
 EXPERIMENT = Path(__file__).resolve().parents[1] / "experiments" / "text_only.yaml"
 SETS = ["meld", "mer2023", "cmumosi", "sims"]

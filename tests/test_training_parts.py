@@ -22,12 +22,12 @@ from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.encoding import encode_stream
 from affect_lightning.model.feature_conditioning import StandardScaling
 from affect_lightning.training import (
+    AffectGPTModule,
     CheckpointWriteError,
     LossSpikeLog,
     ResumeCheckpoint,
     WholeFileCheckpoints,
 )
-from affect_lightning.training.affectgpt_module import AffectGPTModule
 from affect_lightning.training.checkpoint_files import checkpoint_folders, last_checkpoint, note_job
 from affect_lightning.training.device_execution import shard_network, whole_tensor
 from affect_lightning.training.loss_anomalies import NonFiniteError, NonFiniteGuard

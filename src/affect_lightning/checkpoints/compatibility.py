@@ -15,19 +15,11 @@ from torch import Tensor
 
 from affect_lightning.errors import AffectLightningError, CheckpointError
 from affect_lightning.model.configuration import ModelConfiguration
+from affect_lightning.model.options import OptimisationOptions
 
 NETWORK_PREFIX = "network."  # of every name in a checkpoint: the LightningModule's attribute
 # What an optimiser's state and the order of random numbers depend on; compared only to go on training.
-TRAINING_OPTIONS = (
-    "objective",
-    "learning_rate",
-    "projector_learning_rate",
-    "weight_decay",
-    "warmup_steps",
-    "warmup_start",
-    "total_steps",
-    "seed",
-)
+TRAINING_OPTIONS = (*OptimisationOptions.__dataclass_fields__, "seed")
 # How a part computes, not what: may differ in a test, where no run is continued.
 _ARITHMETIC = ("dtype", "attn_implementation", "generation_backend", "vllm_options", "liger_kernels")
 
@@ -87,7 +79,7 @@ def _resolved(values: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
     """The model's options with the defaults of today's plugins filled in, so that a new option is no difference."""
     chosen = {name: values.get(name) for name in names}
     try:
-        return ModelConfiguration.resolve(**chosen).as_dict()  # type: ignore[arg-type]
+        return ModelConfiguration.resolve(**chosen).as_dict()
     except (AffectLightningError, TypeError):
         return chosen  # made with a plugin that is not installed: its own words are compared
 

@@ -39,7 +39,7 @@ from affect_lightning.feature_cache.identity import MANIFEST, CacheManifest, ari
 from affect_lightning.feature_cache.shards import CacheEntry, only_command
 from affect_lightning.feature_cache.source import wanted_identities
 from affect_lightning.model.encoding import weights_digest
-from affect_lightning.training.affectgpt_module import AffectGPTModule
+from affect_lightning.training import AffectGPTModule
 
 SPLITS = ("train", "validation", "test")
 

@@ -66,6 +66,10 @@ STREAMS: dict[str, Stream] = {
 }
 """The streams of the paper, in the prompt's order. Those of plugins stand before `text`."""
 
+# What `model.inputs: null` and `model.fused_streams: null` mean (paper, Section 5 and Eq. 3).
+DEFAULT_INPUTS = ("multi", "audio", "face", "text")
+DEFAULT_FUSED_STREAMS = ("audio", "face")
+
 
 @dataclass(frozen=True)
 class StreamInput:

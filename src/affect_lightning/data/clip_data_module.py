@@ -41,7 +41,14 @@ from affect_lightning.feature_cache.source import FeatureMode, FeatureOptions, F
 from affect_lightning.packed_sets.packed_clips import PackedClips, faces_are_released
 from affect_lightning.packed_sets.packed_source import PackedSource
 from affect_lightning.packed_sets.shard_order import ShardedPlan
-from affect_lightning.plugin_loading import EncoderChoices, PluginChoice, build_part, check_inputs, needed_streams
+from affect_lightning.plugin_loading import (
+    EncoderChoices,
+    PluginChoice,
+    build_part,
+    check_fused_streams,
+    check_inputs,
+    needed_streams,
+)
 
 _SPLITS = {"fit": ("train", "validation"), "validate": ("validation",), "test": ("test",), "predict": ("predict",)}
 
@@ -149,8 +156,8 @@ class ClipDataModule(LightningDataModule):
         exclude: str | list[str] | None = None,
         length_pool: int = BatchPlan.length_pool,
         validation_share: float = 0.05,
-        inputs: Sequence[str] = ("multi", "audio", "face", "text"),
-        fused_streams: Sequence[str] = ("audio", "face"),
+        inputs: Sequence[str] | None = None,
+        fused_streams: Sequence[str] | None = None,
         stream_readers: dict[str, dict[str, Any]] | None = None,
         frames: int = ReadingOptions.frame_count,
         crop_size: int = ReadingOptions.crop_size,
@@ -188,7 +195,7 @@ class ClipDataModule(LightningDataModule):
         given = dict(locals())
         super().__init__()
         check_order_options(set_balance, length_pool)
-        streams = needed_streams(check_inputs(inputs), fused_streams)
+        streams = needed_streams(check_inputs(inputs), check_fused_streams(fused_streams))
         self.options = ReadingOptions(
             streams=frozenset(streams),
             frame_count=frames,

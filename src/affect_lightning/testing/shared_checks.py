@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from affect_lightning.testing.requirements import (
     require,
     require_equal_state,
     require_same,
+    without_remarks,
 )
 from affect_lightning.testing.subject import Subject
 
@@ -205,7 +205,7 @@ def compiles(subject: Subject) -> str:
     inputs = subject.inputs()
     torch._dynamo.reset()
     try:
-        with _without_remarks():
+        with without_remarks("torch._dynamo"):
             compiled = torch.compile(entry, backend=subject.compile_backend)
             if any(parameter.requires_grad for parameter in part.parameters()):
                 found, expected = backward(part, inputs, compiled), backward(plain, inputs)
@@ -220,20 +220,6 @@ def compiles(subject: Subject) -> str:
     require_same(expected, found, "the results under torch.compile")
     require_same(gradients(plain), gradients(part), "the gradients under torch.compile")
     return f"with the backend {subject.compile_backend}"
-
-
-@contextmanager
-def _without_remarks() -> Iterator[None]:
-    """Without torch's own about its internals, such as where a graph was broken."""
-    logger = logging.getLogger("torch._dynamo")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def gradients(part: nn.Module) -> list[Tensor]:

@@ -16,18 +16,17 @@ import math
 from collections import deque
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal
+from typing import Any, get_args
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from affect_lightning.errors import AffectLightningError, ConfigurationError
+from affect_lightning.model.options import ExecutionOptions, OnNonFinite
 from affect_lightning.model.processes import gather_objects, sum_over_processes
 from affect_lightning.storage import LineLog
 
-OnNonFinite = Literal["stop", "skip"]
-MAX_SKIPPED_STEPS = 10  # our choice: one broken clip met in each of ten epochs, not a run that diverges
 _log = logging.getLogger(__name__)
 
 
@@ -42,13 +41,17 @@ class NonFiniteGuard:
         skipped: Optimiser steps left out so far, over all runs that were resumed.
     """
 
-    def __init__(self, on_nonfinite: str = "stop", max_skipped_steps: int = MAX_SKIPPED_STEPS) -> None:
+    def __init__(
+        self,
+        on_nonfinite: str = ExecutionOptions.on_nonfinite,
+        max_skipped_steps: int = ExecutionOptions.max_skipped_steps,
+    ) -> None:
         """Keep the options.
 
         Raises:
             ConfigurationError: An option is out of range.
         """
-        if on_nonfinite not in ("stop", "skip") or max_skipped_steps < 0:
+        if on_nonfinite not in get_args(OnNonFinite) or max_skipped_steps < 0:
             raise ConfigurationError(
                 f"on_nonfinite is stop or skip, and max_skipped_steps 0 or more; got {on_nonfinite!r} and "
                 f"{max_skipped_steps}."
