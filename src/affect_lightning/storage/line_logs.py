@@ -122,7 +122,7 @@ class LineLog:
             OSError: The file cannot be read.
         """
         for line in self.new_lines():
-            if self.shared and not line.body:  # a writer took a line that another was still writing for a torn one
+            if self.shared and line.body == b"":  # a writer took a line that another was still writing for a torn one
                 continue
             try:
                 record = self._record(line)
