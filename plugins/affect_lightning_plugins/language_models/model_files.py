@@ -4,7 +4,7 @@ Not in the paper, and off by default: the base in the four bits that QLoRA wants
 instead of 15), and Liger's kernels, RMSNorm, SwiGLU and RoPE as one GPU kernel each. Both need an extra and a GPU.
 Liger's fused linear cross-entropy is left out: `training_memory.py` already passes only response positions through the
 head, in pieces.
-Used by `hub_model.py`, which the plugins derive from, by `smollm2.py` and by the label extractor `causal-lm`.
+Used by `hub_models.py`, which the plugins derive from, by `smollm2.py` and by the label extractor `causal-lm`.
 """
 
 from __future__ import annotations

@@ -16,12 +16,12 @@ from affect_lightning.errors import ConfigurationError
 from affect_lightning.storage import CACHE_VARIABLE, user_cache_folder, whole_path
 from affect_lightning.weights import builds_without_weights
 from affect_lightning_plugins.language_models.adapters import SEVEN_PROJECTIONS, AdapterOptions
+from affect_lightning_plugins.language_models.hub_models import published_origin
 from affect_lightning_plugins.language_models.model_files import (
     empty_causal_model,
     load_causal_model,
     load_tokenizer,
 )
-from affect_lightning_plugins.language_models.published_models import published_origin
 from affect_lightning_plugins.language_models.transformers_model import AdaptedCausalLM
 from affect_lightning_plugins.transformers_versions import dequantising_options
 

@@ -1,6 +1,6 @@
 """Responses by vLLM from our prompt embeddings: paged cache, continuous batching, LoRA kernels (not in the paper).
 
-`hub_model.py` builds a `VllmEngine` where `generation_backend: vllm` is set, and `transformers_model.py` decodes with it
+`hub_models.py` builds a `VllmEngine` where `generation_backend: vllm` is set, and `transformers_model.py` decodes with it
 instead of with `response_decoding.py`. vLLM is imported at the first response and never otherwise. Written against the
 sources of vLLM 0.33.
 Legend: B clips, L prompt tokens, E embedding width.

