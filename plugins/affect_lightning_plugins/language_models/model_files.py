@@ -21,8 +21,6 @@ from affect_lightning_plugins.transformers_versions import loading_differences, 
 
 # Families whose published files bring Python code of their own, which is never run here; transformers has no class.
 _NEEDS_CODE = ("baichuan",)
-# Four bits and the scales of blocks of 64, themselves quantised (Dettmers et al. 2023, Section 3: 0.127 bits more).
-BITS_A_WEIGHT = 4.127
 _KERNELS = {"rope": True, "rms_norm": True, "swiglu": True, "cross_entropy": False, "fused_linear_cross_entropy": False}
 
 
