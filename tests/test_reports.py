@@ -14,11 +14,18 @@ import pytest
 from torch.utils.tensorboard import SummaryWriter
 
 from affect_lightning.errors import DataError
-from affect_lightning.unibench.report.content import ReferenceRow, Report, ReportRow, bound_rows
+from affect_lightning.unibench.report.content import (
+    MAX_POINTS,
+    Curve,
+    ReferenceRow,
+    Report,
+    ReportRow,
+    bound_rows,
+    read_loss_curves,
+)
 from affect_lightning.unibench.report.examples import Example, choose_examples
 from affect_lightning.unibench.report.figures import curve_figure
 from affect_lightning.unibench.report.files import compare_runs, read_report, write_report
-from affect_lightning.unibench.report.loss_curves import MAX_POINTS, Curve, read_loss_curves
 from affect_lightning.unibench.report.provenance import collect_provenance, provenance_lines
 from affect_lightning.unibench.scoring.predictions import WritingError, write_files
 from affect_lightning.unibench.scoring.set_scoring import SetScore, SuiteScores

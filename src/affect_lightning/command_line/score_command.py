@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
 from affect_lightning.command_line.terminal_tables import format_table, render_terminal
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.unibench.scoring.checkpoint_rules import CHECKPOINT_RULES
 
 if TYPE_CHECKING:
     from affect_lightning.unibench.report.content import Report
@@ -48,7 +49,6 @@ suite:     FOLDER/labels/...                         as above
 _EXTRACTOR = {"extractor": "label_extractors"}
 _DEFAULT_EXTRACTOR = "rules"  # our choice: it needs no weights, and saved labels skip it
 _TERMS = ("taxonomy", "label extractor", "checkpoint", "checkpoint rule")  # of the provenance, shown in the terminal
-_RULES = ("last", "fixed", "paper_best_on_test")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--checkpoint-rule",
-        choices=_RULES,
+        choices=CHECKPOINT_RULES,
         default="last",
         help="which of several checkpoints is scored (last): last and fixed choose without looking at a score; "
         "paper_best_on_test takes the best on each test set, as the paper's row does, and is labelled so",

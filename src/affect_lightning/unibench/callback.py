@@ -22,10 +22,9 @@ from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.metrics import Taxonomy, taxonomy_by_name
 from affect_lightning.plugin_loading import PluginChoice, build_part
 from affect_lightning.unibench.report.columns import installed_columns
-from affect_lightning.unibench.report.content import Report, ReportRow, bound_rows
+from affect_lightning.unibench.report.content import Curve, Report, ReportRow, bound_rows, read_loss_curves
 from affect_lightning.unibench.report.examples import Example, choose_examples, make_examples, pictures_of
 from affect_lightning.unibench.report.files import write_report
-from affect_lightning.unibench.report.loss_curves import Curve, read_loss_curves
 from affect_lightning.unibench.report.provenance import collect_provenance
 from affect_lightning.unibench.scoring.predictions import FOLDER, Prediction, write_predictions
 from affect_lightning.unibench.scoring.set_scoring import SuiteScores, score_predictions

@@ -2,8 +2,7 @@
 
 Paper: Table 2 as a picture; Section 4 on free-form answers with any number of labels; Appendix D (the wheels), for the
 confusion of sectors: the wheel with its commonest confusions, and the matrix. A figure is a plain mapping for the
-template: its frame, ticks (place and text), and marks. `loss_curves.py` reads the losses, `page.py` puts the figures into
-the page.
+template: its frame, ticks (place and text), and marks. `page.py` puts the figures into the page.
 """
 
 from __future__ import annotations
@@ -13,8 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from affect_lightning.corpora import METRIC_TITLES
-from affect_lightning.unibench.report.content import Report
-from affect_lightning.unibench.report.loss_curves import Curve
+from affect_lightning.unibench.report.content import Curve, Report
 from affect_lightning.unibench.report.tables import NOT_MEASURED, SCORE
 from affect_lightning.unibench.scoring.scores import Confusion
 from affect_lightning.unibench.statistics.paired_tests import MEAN

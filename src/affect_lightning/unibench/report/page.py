@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from affect_lightning.unibench.report.columns import paired_table, score_table, set_table
-from affect_lightning.unibench.report.content import Report, ReportRow
+from affect_lightning.unibench.report.content import Curve, Report, ReportRow
 from affect_lightning.unibench.report.examples import Example
 from affect_lightning.unibench.report.figures import (
     Figure,
@@ -19,7 +19,6 @@ from affect_lightning.unibench.report.figures import (
     score_figure,
     wheel_figure,
 )
-from affect_lightning.unibench.report.loss_curves import Curve
 from affect_lightning.unibench.report.provenance import CONFUSION_NOTE, TEST_NOTE, notes_of, provenance_lines
 from affect_lightning.unibench.report.renderers import render_html, templates
 from affect_lightning.unibench.scoring.scores import add_confusions
