@@ -264,7 +264,7 @@ def test_cached_features_depend_on_reader_and_rows(folder: Path) -> None:
 
 
 def test_the_doctor_looks_again_when_its_file_has_come(folder: Path) -> None:
-    from affect_lightning.data.inspection.media import Checking, CheckJournal, ClipChecker, check_clips
+    from affect_lightning.inspection.clip_checks import Checking, CheckJournal, ClipChecker, check_clips
 
     readers = built_readers(["pulse"], {"pulse": {"folder": str(folder)}})
     clip = ClipRecord("four", "mine", labels=("calm",))

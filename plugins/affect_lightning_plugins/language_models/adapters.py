@@ -45,22 +45,28 @@ _WEIGHTS_FILE = "adapter_model.safetensors"
 
 @dataclass(frozen=True)
 class AdapterOptions:
-    """Which adapter, and its size.
+    """Which adapter, and its size: options of every language model here, whose plugins pass them on as they are.
 
     Attributes:
-        rank: 16 (paper, Table 8); 0 means no adapter, whatever the kind.
-        alpha: Scale; 32 as in the authors' recipe.
-        dropout: 0.05 as in the authors' recipe.
-        target_modules: Names of the linear layers that get one; the seven projections (authors' recipe).
-        kind: lora (the paper's), rslora, dora or qlora; or a configuration of peft as a mapping, or the path of a JSON
-            or YAML file with one. A configuration of peft has its own rank and layers: the other options do not count.
+        lora_rank: 16 (paper, Table 8); 0 means no adapter, whatever the kind.
+        lora_alpha: Scale; 32 (authors' recipe).
+        lora_dropout: 0.05 (authors' recipe).
+        lora_target_modules: Names of the adapted linear layers; None means the seven projections (authors' recipe).
+        adapter: lora (the paper's), rslora, dora, qlora (base in four bits), or any method of peft by its configuration
+            with peft_type: a mapping, or the path of a JSON or YAML file. That has its own rank and layers: the other
+            options do not count.
     """
 
-    rank: int = 16
-    alpha: float = 32
-    dropout: float = 0.05
-    target_modules: tuple[str, ...] = SEVEN_PROJECTIONS
-    kind: str | Mapping[str, Any] = "lora"
+    lora_rank: int = 16
+    lora_alpha: float = 32
+    lora_dropout: float = 0.05
+    lora_target_modules: list[str] | None = None
+    adapter: str | dict[str, Any] = "lora"
+
+    @property
+    def target_modules(self) -> list[str]:
+        """Names of the adapted linear layers."""
+        return list(self.lora_target_modules or SEVEN_PROJECTIONS)
 
 
 def peft_configuration(model: Any, options: AdapterOptions) -> Any:
@@ -73,9 +79,9 @@ def peft_configuration(model: Any, options: AdapterOptions) -> Any:
     Raises:
         ConfigurationError: The kind or method is unknown or refused, an option is wrong, or no layer has a name.
     """
-    if isinstance(options.kind, str) and options.kind in KINDS:
-        return _lora_configuration(model, options, KINDS[options.kind])
-    return _method_configuration(_read(options.kind) if isinstance(options.kind, str) else options.kind)
+    if isinstance(options.adapter, str) and options.adapter in KINDS:
+        return _lora_configuration(model, options, KINDS[options.adapter])
+    return _method_configuration(_read(options.adapter) if isinstance(options.adapter, str) else options.adapter)
 
 
 def _lora_configuration(model: Any, options: AdapterOptions, more: Mapping[str, Any]) -> Any:
@@ -90,10 +96,10 @@ def _lora_configuration(model: Any, options: AdapterOptions, more: Mapping[str, 
 
     return LoraConfig(
         task_type="CAUSAL_LM",
-        r=options.rank,
-        lora_alpha=options.alpha,  # type: ignore[arg-type]  # peft divides by it: any number will do
-        lora_dropout=options.dropout,
-        target_modules=list(options.target_modules),
+        r=options.lora_rank,
+        lora_alpha=options.lora_alpha,  # type: ignore[arg-type]  # peft divides by it: any number will do
+        lora_dropout=options.lora_dropout,
+        target_modules=options.target_modules,
         **more,
     )
 
@@ -156,13 +162,13 @@ def attach_adapter(model: Any, options: AdapterOptions) -> Any:
     Raises:
         ConfigurationError: A number is out of range, or the adapter does not fit the model.
     """
-    if options.rank < 0 or options.alpha <= 0 or not 0 <= options.dropout < 1:
+    if options.lora_rank < 0 or options.lora_alpha <= 0 or not 0 <= options.lora_dropout < 1:
         raise ConfigurationError(
-            f"LoRA needs lora_rank >= 0, lora_alpha > 0 and 0 <= lora_dropout < 1; got {options.rank}, "
-            f"{options.alpha} and {options.dropout}."
+            f"LoRA needs lora_rank >= 0, lora_alpha > 0 and 0 <= lora_dropout < 1; got {options.lora_rank}, "
+            f"{options.lora_alpha} and {options.lora_dropout}."
         )
     model.requires_grad_(False)
-    if options.rank == 0:
+    if options.lora_rank == 0:
         return model
     from peft import get_peft_model
 

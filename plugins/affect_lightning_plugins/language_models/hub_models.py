@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.weights import builds_without_weights
-from affect_lightning_plugins.language_models.adapters import SEVEN_PROJECTIONS, AdapterOptions
+from affect_lightning_plugins.language_models.adapters import AdapterOptions
 from affect_lightning_plugins.language_models.model_files import (
     apply_liger_kernels,
     check_liger,
@@ -75,35 +75,26 @@ class HubCausalLM(AdaptedCausalLM):
         origin: ModelOrigin,
         *,
         dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
-        adapter: str | dict[str, Any] = "lora",
-        lora_rank: int = 16,
-        lora_alpha: float = 32,
-        lora_dropout: float = 0.05,
-        lora_target_modules: list[str] | None = None,
         system_prompt: str | None = None,
         chat_template: str | None = None,
         attn_implementation: str = "sdpa",
         generation_backend: Literal["transformers", "vllm"] = "transformers",
         vllm_options: dict[str, Any] | None = None,
         liger_kernels: bool = False,
+        **lora: Any,
     ) -> None:
         """Load the model, or build it without weights, and attach the adapter.
 
         Args:
             origin: Which model.
             dtype: Number type of the frozen base; `auto` is bfloat16 on a GPU that has it, else float32 (our choice).
-            adapter: lora (the paper's), rslora, dora, qlora (base in four bits), or any method of peft by its
-                configuration with peft_type: a mapping, or the path of a JSON or YAML file.
-            lora_rank: 16 (paper, Table 8); 0 means no adapter.
-            lora_alpha: 32 (authors' recipe).
-            lora_dropout: 0.05 (authors' recipe).
-            lora_target_modules: Names of the adapted linear layers; None means the seven projections (authors' recipe).
             system_prompt: Text of the system turn; None leaves it to the chat template.
             chat_template: Jinja text that replaces the tokenizer's chat template; None keeps that.
             attn_implementation: Attention kernel of transformers; `sdpa` comes with torch (our choice).
             generation_backend: What decodes responses: the model itself, or vLLM from the same prompt embeddings.
             vllm_options: Further arguments of `vllm.LLM`, such as max_model_len; only with that backend.
             liger_kernels: Use Liger's kernels for RMSNorm, SwiGLU and RoPE; off, since not measured (our choice).
+            lora: See `AdapterOptions`.
 
         Raises:
             ConfigurationError: The model cannot be read or filled completely, an option is out of range, or a package or
@@ -113,10 +104,8 @@ class HubCausalLM(AdaptedCausalLM):
             "dtype": default_dtype() if dtype == "auto" else dtype,
             "attn_implementation": attn_implementation,
         }
-        lora = AdapterOptions(
-            lora_rank, lora_alpha, lora_dropout, tuple(lora_target_modules or SEVEN_PROJECTIONS), adapter
-        )
-        engine = _engine(origin, options["dtype"], lora, generation_backend, vllm_options)
+        adapter = AdapterOptions(**lora)
+        engine = _engine(origin, options["dtype"], adapter, generation_backend, vllm_options)
         tokenizer = None
         if builds_without_weights():
             model = empty_causal_model(origin.place, origin.revision, origin.config, **options)
@@ -124,7 +113,8 @@ class HubCausalLM(AdaptedCausalLM):
             _check_pinned(origin)
             if liger_kernels:
                 check_liger()
-            options |= {"revision": origin.revision, **four_bit_options(adapter if lora_rank else "", options["dtype"])}
+            kind = adapter.adapter if adapter.lora_rank else ""
+            options |= {"revision": origin.revision, **four_bit_options(kind, options["dtype"])}
             model = load_causal_model(origin.place, **options)
             tokenizer = load_tokenizer(origin.place, revision=origin.revision)
             chat_template = chat_template or (None if tokenizer.chat_template else origin.chat_template)
@@ -134,7 +124,7 @@ class HubCausalLM(AdaptedCausalLM):
         super().__init__(
             model,
             tokenizer,
-            lora,
+            adapter,
             system_prompt=system_prompt,
             chat_template=chat_template,
             template_options=origin.template_options,

@@ -129,7 +129,7 @@ def four_bit_options(kind: str | Mapping[str, Any], dtype: str) -> dict[str, Any
     """What `from_pretrained` wants for a base in four bits; nothing for other kinds than `qlora`.
 
     Args:
-        kind: See `AdapterOptions.kind`.
+        kind: See `AdapterOptions.adapter`.
         dtype: Number type of the arithmetic.
 
     Raises:

@@ -81,7 +81,7 @@ class AdaptedCausalLM(LanguageModel):
     @property
     def causal_model(self) -> Any:
         """The transformers model; its linear layers are the adapted ones."""
-        return self.network.get_base_model() if self.lora.rank else self.network
+        return self.network.get_base_model() if self.lora.lora_rank else self.network
 
     def render_prompt(self, user_text: str) -> str:
         """See `LanguageModel.render_prompt`."""
@@ -217,7 +217,7 @@ class AdaptedCausalLM(LanguageModel):
 
     def save_adapter(self, folder: str) -> None:
         """See `LanguageModel.save_adapter`."""
-        if self.lora.rank:
+        if self.lora.lora_rank:
             save_adapter(self.network, folder)
 
     def load_adapter(self, folder: str) -> None:
@@ -226,7 +226,7 @@ class AdaptedCausalLM(LanguageModel):
         Raises:
             CheckpointError: The folder has no adapter, or one that does not fit.
         """
-        if self.lora.rank:
+        if self.lora.lora_rank:
             load_adapter(self.network, folder)
 
 

@@ -73,15 +73,15 @@ class VllmSettings:
                 f"vllm_options takes plain values (text, numbers, true, false, null, lists and mappings of them); got "
                 f"others for {', '.join(wrong)}."
             )
-        if not self.lora.rank:
+        if not self.lora.lora_rank:
             return
-        if not isinstance(self.lora.kind, str) or self.lora.kind not in ADAPTERS:
+        if not isinstance(self.lora.adapter, str) or self.lora.adapter not in ADAPTERS:
             raise ConfigurationError(
-                f"vLLM runs the adapters {' and '.join(ADAPTERS)} here; got {self.lora.kind!r}. Choose one of them, or "
+                f"vLLM runs the adapters {' and '.join(ADAPTERS)} here; got {self.lora.adapter!r}. Choose one of them, or "
                 f"generation_backend: transformers, which generates with every adapter."
             )
-        if self.lora.rank > _RANKS[-1]:
-            raise ConfigurationError(f"vLLM runs LoRA up to rank {_RANKS[-1]}; lora_rank is {self.lora.rank}.")
+        if self.lora.lora_rank > _RANKS[-1]:
+            raise ConfigurationError(f"vLLM runs LoRA up to rank {_RANKS[-1]}; lora_rank is {self.lora.lora_rank}.")
         if self.dtype not in LORA_TYPES:
             raise ConfigurationError(
                 f"vLLM computes LoRA in {' or '.join(LORA_TYPES)}, and the language model is in {self.dtype}. Set its "
@@ -190,7 +190,7 @@ class VllmEngine:
 
     def _adapter(self, network: Any) -> Any:
         """The request for the adapter as it is now; None without one. Changed weights are a new adapter to vLLM."""
-        if not self.settings.lora.rank:
+        if not self.settings.lora.lora_rank:
             return None
         held, now = self._held, _weights_now(network)
         if held.request is None or now != held.weights:
@@ -250,14 +250,14 @@ def _build(settings: VllmSettings) -> Any:
         "generation_config": "vllm",  # nothing of the model's generation_config.json slips into a score
         "gpu_memory_utilization": _free_share(),
     }
-    if settings.lora.rank:
+    if settings.lora.lora_rank:
         arguments |= {
             "enable_lora": True,
             "max_loras": 1,
-            "max_lora_rank": next(rank for rank in _RANKS if rank >= settings.lora.rank),
+            "max_lora_rank": next(rank for rank in _RANKS if rank >= settings.lora.lora_rank),
             # Without this vLLM wraps Llama's embedding too, and one of its two model runners then reads past an array
             # where prompts are embeddings (vllm-project/vllm issue 51122; still so in the sources of 0.33.0).
-            "lora_target_modules": list(settings.lora.target_modules),
+            "lora_target_modules": settings.lora.target_modules,
         }
     try:
         return vllm.LLM(**(arguments | dict(settings.options)))
