@@ -15,15 +15,15 @@ import pytest
 
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.metrics import Taxonomy, default_taxonomy, set_f_score, taxonomy_by_name
-from affect_lightning.metrics.official_releases import (
+from affect_lightning.metrics.taxonomy_choice import (
     RELEASE_2025,
     RELEASE_2026,
     RELEASES,
     DownloadError,
+    _loaded,
     copy_release,
     download_release,
 )
-from affect_lightning.metrics.taxonomy_choice import _loaded
 
 
 @pytest.fixture(autouse=True)

@@ -52,9 +52,9 @@ class AdapterOptions:
         lora_alpha: Scale; 32 (authors' recipe).
         lora_dropout: 0.05 (authors' recipe).
         lora_target_modules: Names of the adapted linear layers; None means the seven projections (authors' recipe).
-        adapter: lora (the paper's), rslora, dora, qlora (base in four bits), or any method of peft by its configuration
-            with peft_type: a mapping, or the path of a JSON or YAML file. That has its own rank and layers: the other
-            options do not count.
+        adapter: lora (the paper's), rslora, dora, qlora (base in four bits, of a folder or the hub), or any method of peft by its
+            configuration with peft_type: a mapping, or the path of a JSON or YAML file. That has its own rank and layers: the
+            other options do not count.
     """
 
     lora_rank: int = 16

@@ -75,8 +75,13 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _fetch(options: argparse.Namespace) -> int:
-    from affect_lightning.metrics.official_releases import RELEASES, copy_release, download_release
-    from affect_lightning.metrics.taxonomy_choice import default_taxonomy, taxonomy_by_name
+    from affect_lightning.metrics.taxonomy_choice import (
+        RELEASES,
+        copy_release,
+        default_taxonomy,
+        download_release,
+        taxonomy_by_name,
+    )
 
     release = RELEASES[options.release]
     if options.folder is not None:

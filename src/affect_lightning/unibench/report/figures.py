@@ -2,7 +2,7 @@
 
 Paper: Table 2 as a picture; Section 4 on free-form answers with any number of labels; Appendix D (the wheels), for the
 confusion of sectors: the wheel with its commonest confusions, and the matrix. A figure is a plain mapping for the
-template: its frame, ticks (place and text), and marks. `page.py` puts the figures into the page.
+template: its frame, ticks (place and text), and marks. `renderers.py` puts the figures into the page.
 """
 
 from __future__ import annotations

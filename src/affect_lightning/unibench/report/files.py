@@ -1,6 +1,6 @@
 """Files of a report: report.json, .md, .html, .tex, .csv and outcomes.jsonl, written whole or not at all.
 
-Paper: Table 2. `content.py` says what a report holds, `columns.py` and `renderers.py` make its tables, `page.py` the page;
+Paper: Table 2. `content.py` says what a report holds, `columns.py` its tables, `renderers.py` their forms and the page;
 `callback.py` writes one at the end of a test, and `compare_runs` puts several runs side by side.
 outcomes.jsonl has what came of each clip, one line a clip. The terms of each clip (`clip_terms.py`) are kept so that
 finished runs can be compared clip by clip (`paired_tests.py`) without scoring anything again. Plain text: nothing in it is
@@ -25,10 +25,15 @@ from affect_lightning.unibench.report.columns import (
     set_table,
 )
 from affect_lightning.unibench.report.content import ReferenceRow, Report, ReportRow
-from affect_lightning.unibench.report.page import render_page
 from affect_lightning.unibench.report.provenance import TEST_NOTE, notes_of, provenance_lines
 from affect_lightning.unibench.report.published import PublishedRow, published_rows
-from affect_lightning.unibench.report.renderers import markdown_text, render_csv, render_latex, render_markdown
+from affect_lightning.unibench.report.renderers import (
+    markdown_text,
+    render_csv,
+    render_latex,
+    render_markdown,
+    render_page,
+)
 from affect_lightning.unibench.scoring.predictions import write_files
 from affect_lightning.unibench.scoring.scores import ClipOutcome, SetScore
 from affect_lightning.unibench.statistics.clip_terms import metric_values, terms_of
