@@ -166,7 +166,7 @@ def test_training_behind_the_encoder(kind: str, tmp_path: Path) -> None:
     model = AffectGPT.from_configuration(ModelConfiguration.resolve(**parts))
     perturb(model)
     model(random_batch()).backward()
-    encoder = getattr(model, part)
+    encoder = model.encoders[part]
     assert not [value for value in encoder.parameters() if value.requires_grad or value.grad is not None]
     stream = "face" if part == "video_encoder" else "audio"
     assert all(value.grad is not None and value.grad.any() for value in model.projectors[stream].parameters())
@@ -186,7 +186,7 @@ def test_training_behind_the_encoder(kind: str, tmp_path: Path) -> None:
         warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
         trainer.fit(module, loader)
     assert trainer.global_step == 2
-    assert weights_digest(getattr(module.network, part)) == weights_digest(encoder)
+    assert weights_digest(module.network.encoders[part]) == weights_digest(encoder)
 
 
 def test_the_program_fits_with_figure_4s_encoders(corpus: Path, tmp_path: Path) -> None:
