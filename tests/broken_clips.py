@@ -296,7 +296,9 @@ VIDEOS = [
     Kind("announced_hours", "video", _changed(_announced_hours), "either"),
     Kind("size_changes", "video", _two_sizes, reason="size|truncated|damaged|media"),
     Kind("negative_times", "video", lambda path: write_clip(path, range(-280, 320, 40)), "reads"),
-    Kind("all_before_the_start", "video", lambda path: write_clip(path, range(-600, 0, 40)), reason="not one frame"),
+    Kind(
+        "all_before_the_start", "video", lambda path: write_clip(path, range(-600, 0, 40)), reason="no frame could be"
+    ),
     Kind("folder", "video", lambda path: path.mkdir(), reason="no regular file"),
     Kind("link_to_itself", "video", lambda path: path.symlink_to(path.name), reason="does not exist"),
     Kind("link_to_nothing", "video", lambda path: path.symlink_to("nowhere.mp4"), reason="does not exist"),

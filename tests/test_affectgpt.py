@@ -281,8 +281,8 @@ def test_encoder_that_breaks_its_promise_is_refused(network, monkeypatch):
         ({"fused_streams": []}, "what the pre-fusion takes"),
         ({"feature_norm": "batch"}, "one of none, layer, standard"),
         ({"projector_init_scale": 0.0}, "must be positive"),
-        ({"branch_compression": "max"}, "is mean, attention or qformer"),
-        ({"branch_compression": "mean", "branch_tokens": 2}, "and 1 for the compression `mean`"),
+        ({"branch_compression": "max"}, "must be mean, attention or qformer"),
+        ({"branch_compression": "mean", "branch_tokens": 2}, "and exactly 1 for the compression `mean`"),
         ({"branch_compression": {"name": "mean", "size": 2}}, "has no options"),
     ],
 )

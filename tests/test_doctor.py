@@ -261,7 +261,7 @@ def test_a_configuration_says_what_is_checked(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "doctor needs --data DIR"),
+        ((), "Give --data DIR, the folder that holds the sets"),
         (("--data", "/nowhere"), "The folder /nowhere is missing"),
         (("--data", "EMPTY"), "holds no official set. Expected one or more of the folders mer-caption-plus"),
         (("--data", "EMPTY", "--workers", "0"), "--workers must be at least 1"),
@@ -269,8 +269,8 @@ def test_a_configuration_says_what_is_checked(
         (("--data", "EMPTY", "--allow", "nonsense"), "invalid choice: 'nonsense'"),
         (("--config", "/nowhere.yaml"), "There is no file '/nowhere.yaml' and no experiment of that name"),
         (("--config", "LIST"), "has no data section"),
-        (("--config", "ODD"), "The data section of .* is wrong: .*'no_such_option'"),
-        (("--config", "BARE"), "names no folder: set data.train_root"),
+        (("--config", "ODD"), "The data section of .* is not valid: .*'no_such_option'"),
+        (("--config", "BARE"), "names no folder. Set data.train_root"),
     ],
 )
 def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str) -> None:

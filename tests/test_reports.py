@@ -156,7 +156,7 @@ def test_scores_that_do_not_exist_are_shown_as_such(tmp_path: Path) -> None:
     page = check_page(paths[2])
     assert "svg" not in page.tags
     assert "article" not in page.tags
-    with pytest.raises(DataError, match="A report needs at least one run with scores"):
+    with pytest.raises(DataError, match="Give at least one run with scores"):
         write_report(Report("none", ()), tmp_path)
 
 
@@ -230,8 +230,8 @@ def test_runs_are_compared(tmp_path: Path, report: Report) -> None:
     ("text", "message"),
     [
         (None, r"There is no report .*report.json \(No such file or directory\). `affect-lightning test` writes it"),
-        ("{", r"report.json is no JSON file"),
-        ("[]", r"report.json is no report of affect-lightning: its format is not 'affect-lightning report'"),
+        ("{", r"report.json is not a JSON file"),
+        ("[]", r"report.json is not a report of affect-lightning: its format is not 'affect-lightning report'"),
         ('{"format": "affect-lightning report", "version": 9}', r"has version 9 of the report's format, expected 1"),
         ('{"format": "affect-lightning report", "version": 1}', r"report.json is a damaged report: KeyError\('rows'\)"),
     ],

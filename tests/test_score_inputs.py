@@ -161,7 +161,7 @@ def test_a_set_of_ones_own_is_scored_by_its_words(capsys: pytest.CaptureFixture[
     result = json.loads(out)
     # Precision 1, recall 1/2 on each wheel: F = 2/3.
     assert (code, result["metric"], result["score"]) == (0, "F_S", pytest.approx(200 / 3))
-    assert "mine is no set of MER-UniBench" in err
+    assert "mine is not a set of MER-UniBench" in err
 
 
 def test_our_own_predictions_carry_their_truth(capsys: pytest.CaptureFixture[str]) -> None:
@@ -196,7 +196,7 @@ def test_surplus_predictions_are_named_and_not_scored(capsys: pytest.CaptureFixt
     options = ("--dataset", "meld", "--labels", "labels", "--predictions", more, "--json")
     code, out, err = score(capsys, *options)
     assert (code, json.loads(out)["score"], json.loads(out)["surplus"]) == (0, pytest.approx(50.0), ["x1"])
-    assert "more, meld: 1 surplus, not scored: x1" in err
+    assert "more, meld: 1 without a label, not scored: x1" in err
 
 
 class Planted:
@@ -219,20 +219,20 @@ def test_a_planted_pickle_is_refused(capsys: pytest.CaptureFixture[str], where: 
         np.savez(labels, test_corpus=np.array({"a": Planted()}, dtype=object))
     code, _, err = score(capsys, "--dataset", "meld", "--labels", labels, "--predictions", predictions)
     assert code == 2
-    assert "refused and nothing was executed" in err
+    assert "refused, and nothing of it was run" in err
     assert not Path("executed").exists()
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("x.csv", "name,openset\na,[happy]\nb\n", "x.csv, line 3: 1 cells where the header has 2"),
-        ("x.csv", "name,openset\na,happy, calm\n", "x.csv, line 2: 3 cells where the header has 2"),
+        ("x.csv", "name,openset\na,[happy]\nb\n", "x.csv, line 3: 1 cells, but the header has 2"),
+        ("x.csv", "name,openset\na,happy, calm\n", "x.csv, line 2: 3 cells, but the header has 2"),
         ("x.csv", "name,openset\n,[happy]\n", "x.csv, line 2, column name: expected the name of a clip"),
         (
             "x.csv",
             "name,openset\na,[happy]\na,[sad]\n",
-            "x.csv, line 3, column name: the clip 'a' stands there twice, first as number 2",
+            "x.csv, line 3, column name: the clip 'a' is listed twice, first as number 2",
         ),
         ("x.csv", "name,words\na,happy\n", "x.csv has no column for the response or labels or sentiment"),
         ("x.csv", "who,openset\na,happy\n", "x.csv has no column for the name; its columns are who, openset"),
@@ -252,8 +252,8 @@ def test_a_planted_pickle_is_refused(capsys: pytest.CaptureFixture[str], where: 
             '{"name": "a", "labels": ["x"]}\n{"name": "b"}\n',
             "line 2, column labels, clip b: expected a list",
         ),
-        ("x.parquet", b"PAR1 nothing", "x.parquet is no sound parquet file"),
-        ("x.npz", b"nothing", "x.npz is not a sound .npz"),
+        ("x.parquet", b"PAR1 nothing", "x.parquet is not a valid parquet file"),
+        ("x.npz", b"nothing", "x.npz is not a valid .npz"),
         ("x.txt", "a happy", "x.txt ends in .txt; predictions are read from .npz, .csv, .jsonl, .parquet"),
         ("x.csv", "name,openset\nq,[happy]\n", "None of the 1 predicted clips (q) is among the 5 clips of meld"),
     ],

@@ -172,7 +172,7 @@ def test_what_is_no_series_is_the_readers_fault(folder: Path, rows: np.ndarray, 
 
 
 def test_options_for_what_no_plugin_reads_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="`stream_readers` has options for audio, which no installed plugin"):
+    with pytest.raises(ConfigurationError, match="`stream_readers` has options for audio, but no installed plugin"):
         built_readers(["audio"], {"audio": {}})
     with pytest.raises(ConfigurationError, match="`stream_encoders` maps encoded streams"):
         network(stream_encoders={"pulse": "rows", "text": "rows"})

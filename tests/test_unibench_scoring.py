@@ -163,7 +163,7 @@ def test_predictions_survive_the_disk(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("{", r"meld.jsonl, row 2 is broken: Expecting property name"),
-        ("[1]", r"meld.jsonl, row 2 is broken: the row is no JSON object but list"),
+        ("[1]", r"meld.jsonl, row 2 is broken: the row must be a JSON object, found list"),
         ('{"name": "a"}', r"row 2 is broken: the row lacks corpus, question, response, truth_labels, truth_sentiment"),
         ('{"response": 3}', r"response must be a text, found 3"),
         ('{"truth_labels": "joy"}', r"truth_labels must be a list of texts, found 'joy'"),

@@ -41,8 +41,8 @@ def _build(source: ModelSource) -> Any:
     if not hears or not hasattr(transformers, named) or getattr(configuration, "add_adapter", False):
         raise ConfigurationError(
             f"{source.model!r} is a {named} of the type {configuration.model_type!r}; hf-audio takes models of "
-            f"transformers {transformers.__version__} that hear samples through convolutions, without an adapter "
-            f"behind them. Use `whisper` for Whisper, or write a plugin."
+            f"transformers {transformers.__version__} that read samples through convolutions and have no "
+            f"adapter after them. Use `whisper` for Whisper, or write a plugin."
         )
     model_class = getattr(transformers, named)
     if named == "AutoModel":

@@ -82,12 +82,12 @@ class PretrainedSpeechEncoder(AudioEncoder):
         layers = int(configuration.num_hidden_layers)
         if not 1 <= last_layers <= layers:
             raise ConfigurationError(
-                f"last_layers must lie in 1 to {layers}, the layers of {model!r}; got {last_layers}."
+                f"last_layers must be from 1 to {layers}, the layers of {model!r}; got {last_layers}."
             )
         self.settings = model_source.settings("preprocessor_config.json") or {}
         rate = int(self.settings.get("sampling_rate", SAMPLE_RATE))
         if rate != SAMPLE_RATE:
-            raise ConfigurationError(f"{model!r} hears {rate} Hz; this encoder takes models of {SAMPLE_RATE} Hz.")
+            raise ConfigurationError(f"{model!r} hears {rate} Hz; this encoder needs a model of {SAMPLE_RATE} Hz.")
         self.sample_rate = SAMPLE_RATE
         self.feature_width = int(configuration.hidden_size)
         self.windows = windows if span == "windows" else 1

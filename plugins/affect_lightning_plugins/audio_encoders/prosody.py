@@ -123,7 +123,7 @@ class ProsodyAudioEncoder(AudioEncoder):
     def _pitch(self, frames: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Pitch [B, F] in Hz and aperiodicity [B, F], measured in every second frame and repeated: half the cost.
 
-        Each pitch is the median of three neighbours, which mends single octave errors; `counts` [B] real frames a clip
+        Each pitch is the median of three neighbours, which corrects single octave errors; `counts` [B] real frames a clip
         keep neighbours from beyond the clip out of it.
         """
         batch, count, _ = frames.shape

@@ -56,7 +56,7 @@ class RawSoundEncoder(PretrainedSpeechEncoder):
         self.window_samples = None if self.window_seconds is None else round(self.window_seconds * SAMPLE_RATE)
         if self.window_samples is not None and self.window_samples < self.shortest:
             raise ConfigurationError(
-                f"window_seconds {self.window_seconds} is too short: one frame of {model!r} needs {self.shortest} "
+                f"window_seconds {self.window_seconds} is too short. Raise it: one frame of {model!r} needs {self.shortest} "
                 f"samples, that is {self.shortest / SAMPLE_RATE:.3f} seconds."
             )
         # Without the file: the default of Wav2Vec2FeatureExtractor, which all these models were published with.

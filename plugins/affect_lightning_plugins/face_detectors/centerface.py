@@ -107,7 +107,7 @@ def _providers(device: str) -> list[tuple[str, dict[str, Any]]]:
         return cpu
     if _CUDA not in offered:
         raise ConfigurationError(
-            f"centerface: install onnxruntime-gpu in place of onnxruntime for device {device!r}, or set device to cpu. "
+            f"centerface: install onnxruntime-gpu instead of onnxruntime for device {device!r}, or set device to cpu. "
             f"The installed onnxruntime offers {', '.join(offered)}."
         )
     # The full 32 bits: with shortened ones (TF32) boxes would depend on the device.

@@ -39,7 +39,7 @@ class CenterFaceOptions:
             )
         for name in ("score_threshold", "overlap_threshold"):
             if not 0.0 < getattr(self, name) < 1.0:
-                raise ConfigurationError(f"centerface: {name} must lie between 0 and 1; got {getattr(self, name)}.")
+                raise ConfigurationError(f"centerface: {name} must be between 0 and 1; got {getattr(self, name)}.")
 
     def identity(self, weights: Path) -> str:
         """Detector, weights and options in one line; `scaling` is the version of what `prepare` does."""

@@ -40,7 +40,7 @@ class YuNetDetector(FaceDetector):
         self.model_path = Path(model_path)
         if not self.model_path.is_file():
             raise ConfigurationError(
-                f"The face detector 'yunet' finds no file {self.model_path}. Download face_detection_yunet_*.onnx from "
+                f"The face detector 'yunet' cannot find the file {self.model_path}. Download face_detection_yunet_*.onnx from "
                 f"OpenCV's model zoo and give its path as model_path, or choose 'centerface'."
             )
         self.longest_side = longest_side

@@ -64,7 +64,7 @@ class AnswerCache:
                 self._take(record)
         except OSError as error:
             raise DataError(
-                f"The cache of answers {self.path} cannot be read: {error.strerror or error}. Mend its rights, or give "
+                f"The cache of answers {self.path} cannot be read: {error.strerror or error}. Fix its permissions, or give "
                 f"the label extractor another cache_dir."
             ) from error
         return {text: self._answers[step, text] for text in judged if (step, text) in self._answers}
@@ -81,8 +81,8 @@ class AnswerCache:
             self._log.add(*({"step": step, "judged": judged, "answer": answer} for judged, answer in answers.items()))
         except OSError as error:
             raise DataError(
-                f"The answers of the language model cannot be kept in {self.path}: {error.strerror or error}. Make "
-                f"room, or give the label extractor another cache_dir."
+                f"The answers of the language model cannot be kept in {self.path}: {error.strerror or error}. Free "
+                f"space, or give the label extractor another cache_dir."
             ) from error
         self._answers.update(((step, judged), answer) for judged, answer in answers.items())
 

@@ -150,7 +150,7 @@ class CausalLMLabelExtractor(LabelExtractor):
         room = getattr(model.config, "max_position_embeddings", None)
         if room is not None and longest + self._decoding.max_new_tokens > room:
             raise DataError(
-                f"A prompt has {longest} tokens and its answer may have {self._decoding.max_new_tokens}, but "
+                f"A prompt has {longest} tokens and its answer up to {self._decoding.max_new_tokens}, but "
                 f"{self._source} takes {room} in all. Shorten the response or the prompt, or choose another model."
             )
         pad = self._tokenizer.pad_token_id
@@ -174,6 +174,6 @@ def _device(name: str) -> torch.device:
         device = None
     if device is None or (device.type == "cuda" and not gpu):
         raise ConfigurationError(
-            f"There is no device {name!r} here; expected auto, cpu{', cuda or a GPU such as cuda:1' if gpu else ''}."
+            f"There is no device {name!r}; expected auto, cpu{', cuda or a GPU such as cuda:1' if gpu else ''}."
         )
     return device

@@ -63,12 +63,12 @@ class ChatServer:
         check_address(self.base_url)
         if not self.key.isascii() or any(character.isspace() for character in self.key):
             raise ConfigurationError(
-                f"The environment variable {self.key_variable} holds no key: a key has neither blanks nor characters "
-                f"beyond ASCII. Put the bare key there."
+                f"The environment variable {self.key_variable} holds no key: a key has no blanks and only "
+                f"ASCII characters. Put only the key there."
             )
         fixed = sorted({"messages", "stream"} & set(self.request))
         if fixed:
-            raise ConfigurationError(f"extra_body sets {', '.join(fixed)}, which the extractor sets. Leave it out.")
+            raise ConfigurationError(f"extra_body sets {', '.join(fixed)}, which the extractor sets itself. Remove it.")
         if importlib.util.find_spec("openai") is None:
             raise ConfigurationError(
                 "The label extractor 'openai' needs the package openai: run `pip install 'affect-lightning[openai]'`, or "
@@ -124,8 +124,8 @@ class ChatServer:
                 run.fail(error)
                 return None
         message = (
-            f"{self.base_url} gave no answer in {self.attempts} tries; the last time: {trouble}. What was answered "
-            f"before is kept: run the same command again when the server is well, with a lower concurrency (now "
+            f"{self.base_url} gave no answer in {self.attempts} tries; the last time: {trouble}. Run the same "
+            f"command again when the server works: earlier answers are kept. Use a lower concurrency (now "
             f"{self.concurrency}) if it is overloaded, or a longer timeout (now {self.timeout:g} s)."
         )
         run.fail(ServerError(message))
@@ -154,7 +154,7 @@ class ChatServer:
             message = json.loads(content)["choices"][0]["message"]["content"]
         except (ValueError, KeyError, IndexError, TypeError):
             shown = self._without_key(content.decode("utf-8", errors="replace"))[:_SHOWN]
-            raise _Trouble(f"the reply is no chat completion: {shown!r}") from None
+            raise _Trouble(f"the reply is not a chat completion: {shown!r}") from None
         return message if isinstance(message, str) else ""  # None: the model wrote nothing
 
     def _refusal(self, status: int, headers: Mapping[str, str], said: str) -> Exception:
@@ -164,7 +164,7 @@ class ChatServer:
         if status in (401, 403):
             held = "holds a key that it does not accept" if self.key else "is not set"
             return ConfigurationError(
-                f"{self.base_url} refuses the key (status {status}): {said}. The environment variable "
+                f"{self.base_url} rejects the key (status {status}): {said}. The environment variable "
                 f"{self.key_variable} {held}; put a valid key there, or name another one with api_key_variable."
             )
         if status == 404 or 300 <= status < 400:
@@ -176,7 +176,7 @@ class ChatServer:
                 f"which must be one of those listed at {self.base_url}/models."
             )
         return ServerError(
-            f"{self.base_url} refuses the question (status {status}): {said}. Set or remove (null) request fields with "
+            f"{self.base_url} rejects the request (status {status}): {said}. Set or remove (null) request fields with "
             f"extra_body, raise the server's context length, or choose another model."
         )
 
@@ -202,7 +202,7 @@ def check_address(base_url: str) -> None:
     if parts.username or parts.password:
         raise ConfigurationError(
             "base_url holds a user name or password, which every report would show. Put the key into an environment "
-            "variable and name it with api_key_variable."
+            "variable, and name the variable with api_key_variable."
         )
 
 

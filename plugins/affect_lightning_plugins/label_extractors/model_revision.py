@@ -39,7 +39,9 @@ def _hash_of(folder: Path) -> str:
                 while chunk := file.read(_CHUNK):
                     digest.update(chunk)
     except OSError as error:
-        raise ConfigurationError(f"The model's folder {folder} cannot be read: {error}. Mend its rights.") from error
+        raise ConfigurationError(
+            f"The model's folder {folder} cannot be read: {error}. Fix its permissions."
+        ) from error
     return digest.hexdigest()
 
 
@@ -58,7 +60,7 @@ def _hub_commit(model: str, revision: str | None) -> str:
     commit = re.search(r"/snapshots/([0-9a-f]{40})/", Path(str(path)).as_posix())
     if commit is None:
         raise ConfigurationError(
-            f"The hub tells no commit of {model!r}, so its answers could not be told from another revision's. Download "
-            f"the model into a folder and give that."
+            f"Download the model {model!r} into a folder and give that folder: the hub gives no commit, so answers of "
+            f"different revisions could be mixed."
         )
     return commit[1]

@@ -57,7 +57,7 @@ class PromptedExtraction:
         texts = [response.strip() for response in responses]
         answers = self._answers("labels", {text: self.prompts.about_response(text) for text in texts if text})
         found = {text: labels_in_answer(answer) for text, answer in answers.items()}
-        self._unread["labels"] |= _report_unread(found, answers, "no list of labels; those responses have no label")
+        self._unread["labels"] |= _report_unread(found, answers, "not a list of labels; these responses have no label")
         return [list(found.get(text) or ()) for text in texts]
 
     def sentiment(self, labels: Sequence[Sequence[str]]) -> list[Sentiment]:
@@ -66,7 +66,9 @@ class PromptedExtraction:
         prompts = {text: self.prompts.about_labels(words) for text, words in zip(texts, labels, strict=True) if text}
         answers = self._answers("sentiment", prompts)
         found = {text: sentiment_in_answer(answer) for text, answer in answers.items()}
-        self._unread["sentiment"] |= _report_unread(found, answers, "no sentiment; those label lists count as neutral")
+        self._unread["sentiment"] |= _report_unread(
+            found, answers, "not a sentiment; these label lists count as neutral"
+        )
         return [found.get(text) or "neutral" for text in texts]
 
     def _answers(self, step: str, prompts: Mapping[str, str]) -> dict[str, str]:

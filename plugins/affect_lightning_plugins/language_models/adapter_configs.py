@@ -26,15 +26,15 @@ KINDS: dict[str, dict[str, bool]] = {
 }
 # Methods whose effect is in a part of peft that a loss on embeddings never passes; with them it would be wrong in silence.
 REFUSED_METHODS: dict[str, str] = {
-    "ADALORA": "it must give out its ranks after every optimiser step",
-    "CARTRIDGE": "it works through the cache of keys and values, which training here has none of",
-    "CPT": "it wants the type of each token",
+    "ADALORA": "it must redistribute its ranks after every optimiser step",
+    "CARTRIDGE": "it works through the cache of keys and values, and training here has none",
+    "CPT": "it needs the type of each token",
     "LILY": "it chooses by the average of a whole row, and here one row holds several clips",
-    "MULTITASK_PROMPT_TUNING": "it wants the number of each clip's task",
-    "POLY": "it wants the number of each clip's task",
-    "PREFIX_TUNING": "it works through the cache of keys and values, which training here has none of",
-    "SHADOW": "it passes on its states in a form of its own, which the loss on embeddings cannot read",
-    "XLORA": "it wants trained adapters and a first pass over token ids",
+    "MULTITASK_PROMPT_TUNING": "it needs the number of each clip's task",
+    "POLY": "it needs the number of each clip's task",
+    "PREFIX_TUNING": "it works through the cache of keys and values, and training here has none",
+    "SHADOW": "it returns its states in a form of its own, which the loss on embeddings cannot read",
+    "XLORA": "it needs trained adapters and a first pass over token ids",
 }
 
 
@@ -100,7 +100,7 @@ def _method_configuration(values: Mapping[str, Any]) -> Any:
     method = str(values.get("peft_type", "")).upper()
     if method not in known:
         raise ConfigurationError(
-            f"An adapter is one of {', '.join(KINDS)}, or a configuration of peft with peft_type, one of "
+            f"An adapter must be one of {', '.join(KINDS)}, or a configuration of peft with peft_type, one of "
             f"{', '.join(name for name in known if name not in REFUSED_METHODS)}; got {dict(values)}."
         )
     if method in REFUSED_METHODS:

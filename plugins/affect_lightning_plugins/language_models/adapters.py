@@ -51,8 +51,8 @@ def attach_adapter(model: Any, options: AdapterOptions) -> Any:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             reason = " ".join(str(error).split())[:300].rstrip(".")
             raise ConfigurationError(
-                f"peft cannot put the adapter {config.peft_type.value} on {type(model).__name__}: {reason}. Look at its "
-                f"options, target_modules above all."
+                f"peft cannot put the adapter {config.peft_type.value} on {type(model).__name__}: {reason}. Check its options, "
+                f"above all target_modules."
             ) from error
 
 
@@ -91,7 +91,7 @@ def load_adapter(model: Any, folder: str) -> None:
     compare_weights(stored, get_peft_model_state_dict(model, save_embedding_layers=False)).refuse(
         str(path),
         "the adapter that the configuration describes",
-        "Use the language model, lora_rank and lora_target_modules that it was made with.",
+        "Use the language model, lora_rank and lora_target_modules of its training.",
     )
     set_peft_model_state_dict(model, stored)
     config = model.active_peft_config

@@ -37,7 +37,7 @@ def four_bit_options(kind: str | Mapping[str, Any], dtype: str) -> dict[str, Any
         )
     if not cuda_is_there():
         raise ConfigurationError(
-            "The adapter `qlora` needs a CUDA device for its arithmetic in four bits, and there is none. Choose `lora`."
+            "Choose `lora`: the adapter `qlora` needs a CUDA device for its 4-bit arithmetic, and there is none."
         )
     from transformers import BitsAndBytesConfig
 

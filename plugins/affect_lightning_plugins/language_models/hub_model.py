@@ -158,7 +158,7 @@ def _engine(
         if options:
             raise ConfigurationError(
                 f"vllm_options is set ({', '.join(options)}) and generation_backend is {backend}. Set generation_backend "
-                f"to vllm, or leave vllm_options out."
+                f"to vllm, or remove vllm_options."
             )
         return None
     if builds_without_weights():
@@ -172,8 +172,8 @@ def _check_pinned(origin: ModelOrigin) -> None:
     """Refuse what may be another model tomorrow."""
     if not origin.is_folder and not origin.revision:
         raise ConfigurationError(
-            f"The language model {origin.model!r} is no folder, so it is taken from the hub, and there it needs a pinned "
-            f"revision, so that its weights cannot change under a result: give `revision: COMMIT` (the model's page shows "
+            f"The language model {origin.model!r} is not a folder, so it is a hub name and needs a pinned revision. Otherwise "
+            f"its weights could change under a result. Give `revision: COMMIT` (the model's page shows "
             f"it under 'Files and versions', 'History'; `main` follows the newest), or a local folder as `model`."
         )
 
@@ -181,6 +181,6 @@ def _check_pinned(origin: ModelOrigin) -> None:
 def _check_family(origin: ModelOrigin, model: Any) -> None:
     if origin.model_type is not None and model.config.model_type != origin.model_type:
         raise ConfigurationError(
-            f"{origin.model} holds a model of type {model.config.model_type!r}; this plugin takes {origin.model_type!r}. "
+            f"{origin.model} holds a model of type {model.config.model_type!r}; this plugin needs {origin.model_type!r}. "
             f"Choose the plugin of its family, or `causal-lm`, which takes any."
         )

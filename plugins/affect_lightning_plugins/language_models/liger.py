@@ -25,13 +25,12 @@ def check_liger() -> None:
         version("liger-kernel")
     except PackageNotFoundError:
         raise ConfigurationError(
-            "liger_kernels: true needs the package liger-kernel: run `pip install 'affect-lightning[liger]'`, or leave the "
-            "option out: everything works without it."
+            "liger_kernels: true needs the package liger-kernel: run `pip install 'affect-lightning[liger]'`, or remove the "
+            "option: everything works without it."
         ) from None
     if not cuda_is_there():
         raise ConfigurationError(
-            "liger_kernels: true needs a CUDA device for its Triton kernels, and torch sees none here. Leave the option "
-            "out."
+            "liger_kernels: true needs a CUDA device for its Triton kernels, and torch sees none. Remove the option."
         )
 
 
@@ -49,7 +48,7 @@ def apply_liger_kernels(model: Any) -> None:
     family = model.config.model_type
     if family not in MODEL_TYPE_TO_APPLY_LIGER_FN:
         raise ConfigurationError(
-            f"liger-kernel {version('liger-kernel')} has no kernels for models of type {family!r}. Leave out liger_kernels, "
-            f"or choose a model of one of {', '.join(sorted(MODEL_TYPE_TO_APPLY_LIGER_FN))}."
+            f"liger-kernel {version('liger-kernel')} has no kernels for models of type {family!r}. Remove liger_kernels, or "
+            f"choose a model of one of these types: {', '.join(sorted(MODEL_TYPE_TO_APPLY_LIGER_FN))}."
         )
     _apply_liger_kernel_to_instance(model=model, **_KERNELS)

@@ -85,7 +85,7 @@ def load_causal_model(source: str, **options: Any) -> Any:
     loading_differences(report).refuse(
         source,
         type(model).__name__,
-        "The folder is incomplete or belongs to another model class: fetch it again, or choose the model's own plugin.",
+        "The folder is incomplete or belongs to another model class: download it again, or choose the model's own plugin.",
         ConfigurationError,
     )
     return name_backbone(model)
@@ -111,8 +111,8 @@ def _unreadable(part: str, source: str, error: Exception) -> str:
     head = f"The {part} of the language model {source!r} cannot be read: {reason}."
     if "trust_remote_code" in str(error) or any(family in f"{source} {error}".lower() for family in _NEEDS_CODE):
         return (
-            f"{head} It needs Python code that its folder brings along (Baichuan2 does), and code from a model's folder "
-            f"is never run here. Choose a model that transformers has a class for, such as Qwen, Llama or Vicuna, or "
+            f"{head} It needs Python code from its own folder (as Baichuan2 does), and code from a model's folder "
+            f"never runs here. Choose a model that transformers has a class for, such as Qwen, Llama or Vicuna, or "
             f"convert its weights to such a class."
         )
     return f"{head} Give a folder with config.json, weights and tokenizer, or a hub name with network access."

@@ -66,8 +66,8 @@ class AdaptedCausalLM(LanguageModel):
         changed = [name for name in _LOGIT_CHANGES if getattr(model.config, name, None) not in {None, 1.0}]
         if changed:
             raise ConfigurationError(
-                f"{type(model).__name__} changes its logits after the head ({', '.join(changed)}), which the loss on "
-                f"response positions does not reproduce. Choose a model without it, such as Qwen, Llama or SmolLM."
+                f"{type(model).__name__} changes its logits after the head ({', '.join(changed)}), but the loss on "
+                f"response positions does not do this. Choose a model without it, such as Qwen, Llama or SmolLM."
             )
         self.tokenizer = None if tokenizer is None else checked_tokenizer(tokenizer, chat_template)
         self.system_prompt = system_prompt
@@ -249,7 +249,9 @@ def checked_tokenizer(tokenizer: Any, chat_template: str | None) -> Any:
             "the option chat_template."
         )
     if tokenizer.eos_token_id is None:
-        raise ConfigurationError("The tokenizer has no end token (eos_token), so no response would ever end.")
+        raise ConfigurationError(
+            "The tokenizer has no end token (eos_token), so no response would end. Choose an instruction-tuned model."
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

@@ -36,7 +36,7 @@ class StreamAlignment(nn.Module):
         if not stream_widths or min(stream_widths.values()) < 1 or (width is not None and width < 1):
             raise ConfigurationError(
                 f"A pre-fusion needs at least one stream and positive widths; got streams {dict(stream_widths)} and "
-                f"width {width}. Choose `pre_fusion: none` where there is nothing to fuse."
+                f"width {width}. Choose `pre_fusion: none` if there is nothing to fuse."
             )
         self.stream_widths = dict(stream_widths)
         self.width = max(stream_widths.values()) if width is None else width

@@ -63,7 +63,7 @@ def _build(source: ModelSource, features: Features) -> tuple[FrameNetwork, Pictu
     from transformers import Dinov2Config, Dinov2Model, Dinov2WithRegistersConfig, Dinov2WithRegistersModel
 
     if features == "projected":
-        raise refuse_features("DINOv2", features, "it shares no space with text; use `pooled` or `patches`")
+        raise refuse_features("DINOv2", features, "it has no space in common with text; use `pooled` or `patches`")
     registers = (source.settings("config.json") or {}).get("model_type") == _WITH_REGISTERS
     configuration = source.configuration(
         Dinov2WithRegistersConfig if registers else Dinov2Config, ("dinov2", _WITH_REGISTERS)

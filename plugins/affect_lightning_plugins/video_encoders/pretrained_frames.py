@@ -152,7 +152,7 @@ def picture_format(source: ModelSource, published: PictureFormat) -> PictureForm
     if interpolation is None or settings.get("do_normalize", True) is False:
         raise ConfigurationError(
             f"The preprocessor_config.json of {source.model!r} asks for resample {resampling} and do_normalize "
-            f"{settings.get('do_normalize')}; bilinear (2) and bicubic (3) with normalisation are known here. Change "
+            f"{settings.get('do_normalize')}; bilinear (2) and bicubic (3) with normalisation are supported. Change "
             f"the file in a local copy of the model, or write a plugin for it."
         )
     mean, std = settings.get("image_mean") or published.mean, settings.get("image_std") or published.std

@@ -67,7 +67,7 @@ def _build(source: ModelSource, features: Features) -> tuple[FrameNetwork, Pictu
     from transformers import Siglip2VisionConfig, Siglip2VisionModel, SiglipVisionConfig, SiglipVisionModel
 
     if features == "projected":
-        raise refuse_features("SigLIP", features, "its pooled vector is what it compares with text; use `pooled`")
+        raise refuse_features("SigLIP", features, "it compares its pooled vector with text; use `pooled`")
     kind = (source.settings("config.json") or {}).get("model_type", "siglip")
     flexible = str(kind).startswith("siglip2")
     configuration = source.configuration(

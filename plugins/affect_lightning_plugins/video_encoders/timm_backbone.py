@@ -49,11 +49,11 @@ class TimmBackbone(nn.Module):
         super().__init__()
         if pool_grid < 1 or (pool_grid > 1 and not feature_layers):
             raise ConfigurationError(
-                f"pool_grid {pool_grid} needs feature_layers: a network's own pooled vector has no grid. Give layers "
-                f"such as feature_layers [3], or pool_grid 1."
+                f"pool_grid {pool_grid} needs feature_layers: the pooled vector of a network has no grid. Give "
+                f"layers such as feature_layers [3], or set pool_grid to 1."
             )
         if projected and feature_layers:
-            raise ConfigurationError("projected and feature_layers exclude each other: give one of the two.")
+            raise ConfigurationError("projected and feature_layers exclude each other. Give only one of the two.")
         self.network = network
         self.pool_grid = pool_grid
         self.feature_layers = self._checked_layers(feature_layers) if feature_layers else None

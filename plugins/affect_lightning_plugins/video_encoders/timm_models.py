@@ -102,7 +102,7 @@ def _create_network(model: str, pretrained: bool, image_size: int | None) -> Any
 
         near = get_close_matches(model.split(".", maxsplit=1)[0], timm.list_models(), n=1)
         raise ConfigurationError(
-            f"timm {timm.__version__} knows no model {model!r}.{f' Did you mean {near[0]!r}?' if near else ''} "
+            f"timm {timm.__version__} has no model {model!r}.{f' Did you mean {near[0]!r}?' if near else ''} "
             f"`python -c 'import timm; print(timm.list_models())'` lists them all."
         )
     settings = timm.get_pretrained_cfg(model)
@@ -142,7 +142,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             try:
                 return load_file(path)
             except SafetensorError as error:
-                raise ConfigurationError(f"The weights file {path} is no safetensors file: {error}.") from error
+                raise ConfigurationError(f"The weights file {path} is not a safetensors file: {error}.") from error
         found = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ConfigurationError(

@@ -55,7 +55,7 @@ def require_installed(command: str, *, carriers: list[str], extra: str = "", of_
         steps.append(f"{_installer()} --no-deps {' '.join(carriers)}")
     if steps:
         names = ", ".join([*(of_extra or ()), *map(_name, carriers)])
-        raise ConfigurationError(f"Run `{' && '.join(steps)}`: `{command}` needs {names}, not installed yet.")
+        raise ConfigurationError(f"Run `{' && '.join(steps)}`: `{command}` needs {names}, which is not installed yet.")
 
 
 def _name(requirement: str) -> str:

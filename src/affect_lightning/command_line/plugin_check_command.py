@@ -54,21 +54,23 @@ def run(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="affect-lightning plugins check", description=run.__doc__)
     parser.add_argument("name", help="installed plugin")
-    parser.add_argument("--group", choices=list(GROUPS), help="which, if parts of several kinds have the name")
+    parser.add_argument(
+        "--group", choices=list(GROUPS), help="group of the plugin, if several groups have one of this name"
+    )
     parser.add_argument(
         "--options",
         nargs="+",
         default=[],
         metavar="KEY=VALUE",
-        help="options of the plugin, such as num_queries=4, or one YAML mapping; small sizes make the checks quick",
+        help="options of the plugin, such as num_queries=4, or one YAML mapping; small sizes make the checks fast",
     )
     parser.add_argument(
         "--backend",
         choices=["eager", "aot_eager", "inductor"],
         default="aot_eager",
-        help="of torch.compile; inductor needs a C++ compiler (default: aot_eager)",
+        help="backend of torch.compile; inductor needs a C++ compiler (default: aot_eager)",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("--json", action="store_true", help="print one JSON object to standard output")
     return parser
 
 
@@ -80,7 +82,9 @@ def _chosen(name: str, group: str | None) -> PluginListing:
         raise PluginError(f"There is no plugin {name!r}.{nearest_hint(name, names)} Installed: {', '.join(names)}.")
     groups = sorted({listing.group for listing in listings})
     if len(groups) > 1:
-        raise PluginError(f"{name!r} names parts of several kinds: {', '.join(groups)}. Say which with --group.")
+        raise PluginError(
+            f"{name!r} is the name of parts of several kinds: {', '.join(groups)}. Choose one with --group."
+        )
     return listings[0]
 
 
@@ -92,7 +96,7 @@ def _options(words: Sequence[str]) -> dict[str, Any]:
         try:
             parsed = yaml.safe_load(word if not equals or word.lstrip().startswith("{") else value)
         except yaml.YAMLError as error:
-            raise ConfigurationError(f"--options {word!r} is no YAML: {' '.join(str(error).split())}") from error
+            raise ConfigurationError(f"--options {word!r} is not valid YAML: {' '.join(str(error).split())}") from error
         if equals and not word.lstrip().startswith("{"):
             options[key] = parsed
         elif isinstance(parsed, Mapping):

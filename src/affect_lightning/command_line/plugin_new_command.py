@@ -15,9 +15,14 @@ from affect_lightning.plugin_templates import KINDS, write_plugin_package
 def run(arguments: Sequence[str]) -> int:
     """Write a package with one part, its tests and its entry point; an existing folder is never touched."""
     parser = argparse.ArgumentParser(prog="affect-lightning plugins new", description=run.__doc__)
-    parser.add_argument("kind", choices=list(KINDS), help="what kind of part")
+    parser.add_argument("kind", choices=list(KINDS), help="kind of the part")
     parser.add_argument("name", help="name of the package and of the plugin, such as my-fusion")
-    parser.add_argument("--out", type=Path, default=Path(), help="folder in which the package's folder is made (here)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(),
+        help="folder in which to make the package's folder (default: the current folder)",
+    )
     options = parser.parse_args(arguments)
     folder = write_plugin_package(options.kind, options.name, options.out)
     module = options.name.replace("-", "_")

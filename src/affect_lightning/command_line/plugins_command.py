@@ -31,9 +31,9 @@ def run(arguments: Sequence[str]) -> int:
         epilog="`plugins new KIND NAME` writes a package for a part of your own, `plugins check NAME` runs the contract "
         "suite on a plugin; each has a --help.",
     )
-    parser.add_argument("name", nargs="?", help="plugin to explain; without it all are listed")
-    parser.add_argument("--group", choices=list(GROUPS), help="only this group")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("name", nargs="?", help="plugin to explain; without a name, all are listed")
+    parser.add_argument("--group", choices=list(GROUPS), help="show only this group")
+    parser.add_argument("--json", action="store_true", help="print one JSON object to standard output")
     options = parser.parse_args(arguments)
     listings = list_plugins(options.group)
     if options.name is None:

@@ -82,7 +82,9 @@ class ClipBatch:
         listed |= {f"features[{name!r}]": stream.mask for name, stream in (self.features or {}).items()}
         for name, value in listed.items():
             if len(value) != count:
-                raise ContractError(f"ClipBatch.{name} has {len(value)} entries for {count} clips; they must be equal.")
+                raise ContractError(
+                    f"ClipBatch.{name} has {len(value)} entries for {count} clips; the numbers must be equal."
+                )
         for name, stream in self.streams.items():
             found = kind_of_values(stream.values)
             wanted = STREAMS[name].kind if name in STREAMS else found

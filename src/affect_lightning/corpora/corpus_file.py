@@ -69,11 +69,11 @@ def check_count(item: BenchmarkSet, labels: SplitTruths, wanted: tuple[int, str]
     surplus = sorted(labels.truths.keys() - present)
     evidence = []
     if missing:
-        evidence.append(f"Missing there, though they have a transcript or media: {shown(missing)} ({len(missing)}).")
+        evidence.append(f"Without a label, but with a transcript or media: {shown(missing)} ({len(missing)}).")
     if surplus:
-        evidence.append(f"Labelled, though they have neither transcript nor media: {shown(surplus)} ({len(surplus)}).")
+        evidence.append(f"With a label, but with neither transcript nor media: {shown(surplus)} ({len(surplus)}).")
     if not evidence:
-        evidence.append("Which clips these are cannot be told: labels, transcripts and media agree with each other.")
+        evidence.append("Labels, transcripts and media agree with each other, so these clips cannot be named.")
     difference = abs(found - number)
     raise DataError(
         f"{labels.path} lists {found} clips of {item.title}; {source} says {number}, so {difference} "
@@ -123,7 +123,7 @@ def declared_bounds(path: Path) -> Mapping[str, Mapping[str, float]]:
     rows = list(scores.values()) if isinstance(scores, dict) else [None]
     if not all(isinstance(row, dict) and all(isinstance(value, int | float) for value in row.values()) for row in rows):
         raise DataError(
-            f"{path} has no table `bounds.scores` of fractions by set and subset of the modalities. Make the corpus "
+            f"{path} has no table `bounds.scores` of fractions by set and subset of the modalities. Generate the corpus "
             f"again with `affect-lightning sandbox`."
         )
     return scores or {}
@@ -139,7 +139,7 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}. Make the corpus again, or remove the file.") from error
+        raise DataError(f"{path} cannot be read: {error}. Generate the corpus again, or remove the file.") from error
     return content if isinstance(content, dict) else {"test_sets": None}
 
 
@@ -152,6 +152,6 @@ def _declared_number(content: Mapping[str, Any], path: Path, key: str) -> int | 
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise DataError(
             f'{path} should declare the clips of {key} as {{"test_sets": {{"{key}": {{"clips": 20}}}}}}; found '
-            f"{declared!r}. Make the corpus again, or remove the file."
+            f"{declared!r}. Generate the corpus again, or remove the file."
         )
     return number

@@ -126,8 +126,8 @@ class BoxCache:
 
     def _warn(self, folder: Path, error: OSError) -> None:
         warnings.warn(
-            f"Face boxes cannot be kept in {folder}: {error.strerror or error}. Faces are detected anew each time; "
-            f"set cache_folder to a folder with space that you may write to.",
+            f"Face boxes cannot be kept in {folder}: {error.strerror or error}. Set cache_folder to a folder with "
+            f"free space and write permission. Until then faces are detected again each time.",
             stacklevel=3,
         )
 

@@ -57,7 +57,7 @@ def listed_names(entries: Sequence[str] | str | None, root: Path | None, option:
             if line.strip():
                 names.setdefault(line.strip(), f"{path}, line {number}")
     if not names and option == "include":
-        raise ConfigurationError("data.include lists no clip. Name some, or leave the option out to take all clips.")
+        raise ConfigurationError("data.include lists no clip. Name some clips, or remove the option to use all clips.")
     return names
 
 
@@ -89,12 +89,12 @@ def select_clips(
         if unknown:
             raise DataError(
                 f"{shown(unknown)} {'is' if len(unknown) == 1 else 'are'} on the {option} list, but the training sets "
-                f"({len(known)} clips) have no such name ({len(unknown)} of {len(names or {})} listed). Mend the list."
+                f"({len(known)} clips) have no such name ({len(unknown)} of {len(names or {})} listed). Fix the list."
             )
     both = sorted({*(include or {})} & {*(exclude or {})})
     if both:
         raise DataError(
-            f"{shown(both)} ({len(both)}): on the include list and on the exclude list. Choose one of them."
+            f"{shown(both)} ({len(both)}): on the include list and on the exclude list. Remove each from one of them."
         )
     if include is not None:
         kept = [clip for clip in kept if clip.name in include]

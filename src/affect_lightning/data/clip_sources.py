@@ -72,7 +72,7 @@ class ClipSources:
         if not 0.0 <= self.validation_share < 1.0:
             raise ConfigurationError(f"validation_share must be at least 0 and below 1; got {self.validation_share}.")
         if not 0.0 <= self.neutral_share <= 1.0:
-            raise ConfigurationError(f"neutral_share must lie between 0 and 1; got {self.neutral_share}.")
+            raise ConfigurationError(f"neutral_share must be between 0 and 1; got {self.neutral_share}.")
         if not 0.0 < self.ratio <= 1.0:
             raise ConfigurationError(f"ratio must be above 0 and at most 1; got {self.ratio}.")
         if self.test_overlap not in ("error", "drop"):
@@ -124,16 +124,18 @@ class ClipSources:
         clips = self._without_test_clips(selected)
         kept = [clip for clip in clips if not is_neutral(clip) or stable_share(clip.name) < self.neutral_share]
         if len(kept) < len(clips):
-            _log.info("%d of %d training clips are left out as neutral.", len(clips) - len(kept), len(clips))
+            _log.info(
+                "%d of %d training clips are left out, because they are neutral.", len(clips) - len(kept), len(clips)
+            )
         limited = limited_clips(kept, self.limit_train_clips, purpose="limit")
         training = [clip for clip in limited if stable_share(clip.name) >= self.validation_share]
         validation = [clip for clip in limited if stable_share(clip.name) < self.validation_share]
         if not training:
             raise DataError(
-                f"No clip of the {len(everything)} in {self.train_root} is left to train on: validation_share is "
+                f"No clip of the {len(everything)} in {self.train_root} is left for training: validation_share is "
                 f"{self.validation_share:g}, neutral_share {self.neutral_share:g}, ratio {self.ratio:g} and "
-                f"limit_train_clips {self.limit_train_clips}. Lower the first or raise the others; look at include and "
-                f"exclude, if they are set."
+                f"limit_train_clips {self.limit_train_clips}. Lower the first or raise the others, and check include and "
+                f"exclude."
             )
         return training, validation
 
@@ -194,8 +196,8 @@ class ClipSources:
             )
         if not self.benchmark_root.is_dir():
             raise DataError(
-                f"The folder {self.benchmark_root} (data.benchmark_root) is missing. It should contain *-process/ "
-                f"folders."
+                f"The folder {self.benchmark_root} (data.benchmark_root) is missing. Give the folder that "
+                f"contains the *-process/ folders."
             )
         return self.benchmark_root
 
@@ -206,12 +208,12 @@ class ClipSources:
             shared = sorted({clip.name for clip in kept} & names)
             if shared and self.test_overlap == "error":
                 raise DataError(
-                    f"{shown(shared)} ({len(shared)} of {len(kept)} training clips) are test clips of {title}. A score "
-                    f"on clips that were trained on is worth nothing: take them out of the training sets "
-                    f"({', '.join(self.train_sets)}), or have them left out with test_overlap: drop."
+                    f"{shown(shared)} ({len(shared)} of {len(kept)} training clips) are test clips of {title}. Every clip "
+                    f"must be in one split only. Remove them from the training sets ({', '.join(self.train_sets)}), or set "
+                    f"test_overlap to drop, which leaves them out of training."
                 )
             if shared:
-                _log.warning("%d training clips are left out as test clips of %s.", len(shared), title)
+                _log.warning("%d training clips are left out, because they are test clips of %s.", len(shared), title)
                 kept = [clip for clip in kept if clip.name not in names]
         return kept
 

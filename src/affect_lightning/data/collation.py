@@ -101,7 +101,8 @@ def _stream(clips: list[ReadStream], sample_rate: int) -> StreamInput:
     shapes = sorted({clip.values.shape[1:] for clip in clips})
     if len(shapes) > 1:
         raise ContractError(
-            f"A stream must have one shape of a step for all clips; a batch got {shapes[0]} and {shapes[1]}. Correct its reader."
+            f"In a stream, the steps of all clips must have one shape; a batch got {shapes[0]} and {shapes[1]}. Fix "
+            "the stream's reader."
         )
     longest = max(1, *(len(clip.values) for clip in clips))
     values = np.zeros((len(clips), longest, *shapes[0]), dtype=clips[0].values.dtype)

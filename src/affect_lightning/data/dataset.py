@@ -95,7 +95,7 @@ def built_readers(streams: Sequence[str], options: Mapping[str, Mapping[str, Any
     unknown = sorted(options.keys() - set(encoded_streams()) | options.keys() & STREAMS.keys())
     if unknown:
         raise ConfigurationError(
-            f"`stream_readers` has options for {', '.join(unknown)}, which no installed plugin reads. "
+            f"`stream_readers` has options for {', '.join(unknown)}, but no installed plugin reads them. "
             f"`affect-lightning plugins --group streams` lists the streams that plugins read."
         )
     names = [name for name in streams if name not in STREAMS]
@@ -274,6 +274,6 @@ class ClipDataset:
         if self.cropper is None or decoded.frames is None or decoded.frame_mask is None or files.video is None:
             raise ConfigurationError(
                 f"The clip {record.name} needs a face detector, because it has no released face crops. Set "
-                f"face_detector, or leave face out of inputs."
+                f"face_detector, or remove face from inputs."
             )
         return self.cropper.crop(decoded.frames, decoded.frame_mask, files.video)

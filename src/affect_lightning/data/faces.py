@@ -209,7 +209,7 @@ class FaceCropper:
             raise UnreadableClipError(
                 source,
                 "face",
-                f"no face was found in its {len(real)} frames, and clip_without_face is drop; set it to whole to use "
+                f"none of its {len(real)} frames shows a face, and clip_without_face is drop. Set it to whole to use "
                 f"the whole frames.",
             )
         drops = seen.any() and self.policy.frame == "drop"
@@ -237,7 +237,9 @@ class FaceCropper:
         try:
             key = self.cache.key(source, frame_count, self.detector.identity())
         except OSError as error:
-            raise UnreadableClipError(source, "video", f"{error.strerror or error}; it was just decoded.") from error
+            raise UnreadableClipError(
+                source, "video", f"{error.strerror or error}; the file changed after it was decoded."
+            ) from error
         boxes = self.cache.read(source, key, len(real))
         if boxes is None:
             boxes = rounded(self._detected(real))
@@ -258,7 +260,7 @@ def read_face_file(path: MediaFile, frame_count: int, crop_size: int) -> FaceCro
             crops = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         pickled = "pickle" in str(error) or "Python objects" in str(error)  # NumPy would advise to load it all the same
-        what = "it holds no array, or pickled objects" if pickled else getattr(error, "strerror", None) or error
+        what = "it holds pickled objects or no array" if pickled else getattr(error, "strerror", None) or error
         reason = f"{what}; expected a NumPy file of face crops."
         raise UnreadableClipError(path, "face", reason) from error
     if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[3] != 3 or 0 in crops.shape:

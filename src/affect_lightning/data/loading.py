@@ -273,9 +273,9 @@ class ClipLoader:
     def _nothing_read(self) -> str:
         named = self.quarantine.clips[:NAMED_CLIPS]
         return (
-            "Not one batch has a clip that can be read. The first bad clips: "
+            "No batch has a clip that can be read. The first bad clips: "
             + " ".join(f"[{position}] {clip}" for position, clip in enumerate(named, 1))
-            + " Mend the data."
+            + " Fix the data."
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -299,7 +299,7 @@ class ClipLoader:
             self._given_out = 0
             warnings.warn(
                 f"The order of the clips cannot be continued exactly ({'; '.join(changed)}): epoch {self.epoch} starts "
-                f"again at its first clip.",
+                f"again from its first clip.",
                 stacklevel=2,
             )
 

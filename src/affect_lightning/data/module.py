@@ -248,7 +248,7 @@ class ClipDataModule(LightningDataModule):
             self.records["test"] = self.sources.test_clips()
         elif stage == "predict" and "predict" not in self.records:
             if not self.predict_clips:
-                raise ConfigurationError("predict needs a clip: set data.predict_video to a video file.")
+                raise ConfigurationError("Set data.predict_video to a video file: predict needs a clip.")
             self.records["predict"] = self.predict_clips
         for split in _SPLITS[stage]:
             self._loaders.pop(split, None)

@@ -70,7 +70,7 @@ def check_bad_clip_options(policy: str, max_bad_share: float) -> None:
     if policy not in get_args(BadClipPolicy):
         raise ConfigurationError(f"on_bad_clip must be one of {', '.join(get_args(BadClipPolicy))}; got {policy!r}.")
     if not 0.0 <= max_bad_share <= 1.0:
-        raise ConfigurationError(f"max_bad_share must lie between 0 and 1 (0.01 = 1%); got {max_bad_share}.")
+        raise ConfigurationError(f"max_bad_share must be between 0 and 1 (0.01 = 1%); got {max_bad_share}.")
 
 
 class Quarantine:
@@ -118,7 +118,7 @@ class Quarantine:
         """
         if self.policy == "error":
             raise DataError(
-                f"The clip {clip} ({clip.path}) Mend or remove it, or set on_bad_clip to quarantine to go on without."
+                f"The clip {clip} ({clip.path}) Fix or remove it, or set on_bad_clip to quarantine to continue without it."
             )
         key = (clip.corpus, clip.name)
         if key in self._clips:
@@ -138,15 +138,15 @@ class Quarantine:
                 self._log.add(asdict(clip))
         except OSError as error:
             raise DataError(
-                f"The quarantine file {self._log.path} cannot be written: {error.strerror}. It names the clips that could "
-                f"not be read; free some space or choose another folder for the run. The clip was {clip}"
+                f"The quarantine file {self._log.path} cannot be written: {error.strerror}. Free space, or choose "
+                f"another folder for the run: this file names the clips that could not be read. The clip was {clip}"
             ) from error
 
     def _too_many(self, clip_count: int) -> str:
         named = self.clips[:NAMED_CLIPS]
         return (
-            f"{len(self._clips)} of {clip_count} clips cannot be read, more than max_bad_share = {self.max_bad_share:g} "
-            f"allows. The first {len(named)}: "
+            f"{len(self._clips)} of {clip_count} clips cannot be read, which is more than max_bad_share = "
+            f"{self.max_bad_share:g} allows. The first {len(named)}: "
             + " ".join(f"[{position}] {clip}" for position, clip in enumerate(named, 1))
-            + " Mend the data, or raise max_bad_share if the loss is acceptable."
+            + " Fix the data, or raise max_bad_share if you can lose these clips."
         )

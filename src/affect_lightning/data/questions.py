@@ -32,7 +32,7 @@ class QuestionDraw:
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.describe_share <= 1.0:
-            raise ConfigurationError(f"describe_share must lie between 0 and 1; got {self.describe_share}.")
+            raise ConfigurationError(f"describe_share must be between 0 and 1; got {self.describe_share}.")
 
     def ask(self, record: ClipRecord, epoch: int, index: int) -> tuple[str, str]:
         """Question and wanted response.
@@ -61,7 +61,7 @@ class QuestionDraw:
         raise UnreadableClipError(
             record.video or record.audio,
             "annotation",
-            "it has neither emotion words nor a description nor a sentiment to learn from.",
+            "it has no emotion words, no description and no sentiment to learn from.",
         )
 
 

@@ -37,10 +37,10 @@ def lost_worker(error: Exception, workers: bool) -> DataError | None:
     broken = workers and isinstance(error, OSError | EOFError) and not str(error).startswith("Caught ")
     if not told and not broken:
         return None
-    reason = str(error).partition(". ")[0] if told else "DataLoader worker left in the middle of a batch"
+    reason = str(error).partition(". ")[0] if told else "DataLoader worker ended in the middle of a batch"
     return DataError(
-        f"A worker process that reads clips died or hangs: {reason}. It may have run out of memory, or a clip may "
-        f"break the decoder: `affect-lightning doctor` names such clips; fewer workers need less memory."
+        f"A worker process that reads clips died or hangs: {reason}. Use fewer workers if it ran out of memory. If a "
+        f"clip breaks the decoder, `affect-lightning doctor` names it."
     )
 
 

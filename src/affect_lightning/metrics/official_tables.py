@@ -50,7 +50,7 @@ def source_files(path: Path, release: str) -> list[Path]:
         return [path / FORMS_NAME, path / SYNONYMS_NAME, *wheels]
     if release == "2026":
         return [path if path.suffix == ".npz" else path / NPZ_NAME]
-    raise ConfigurationError(f"There is no official taxonomy release {release!r}; choose one of {', '.join(RELEASES)}.")
+    raise ConfigurationError(f"There is no official taxonomy release {release!r}. Choose one of {', '.join(RELEASES)}.")
 
 
 def read_release(path: Path, release: str) -> TaxonomyTables:
@@ -103,7 +103,7 @@ def _csv_rows(path: Path, columns: tuple[str, str]) -> Iterator[tuple[int, list[
                 column = f"column {len(columns) + 1}" if cells[len(columns) :] else f"column {columns[len(cells)]}"
                 raise DataError(
                     f"{path}, row {reader.line_num}, {column}: the row has {len(cells)} cells, expected {len(columns)} "
-                    f"({', '.join(columns)}). Put quotes round a cell with commas."
+                    f"({', '.join(columns)}). Put quotes around a cell with commas."
                 )
             if cells:
                 yield reader.line_num, [cell.strip() for cell in cells]
@@ -139,13 +139,15 @@ def _read_synonyms(path: Path) -> dict[str, tuple[str, ...]]:
     for number, row in enumerate(rows[1:], start=2):
         cells = [cell.strip().lower() for cell in [*row, *[""] * (len(header) - len(row))]]
         if any(cells[len(header) :]):
-            raise DataError(f"{path}, row {number}, column {len(header) + 1}: a cell without a heading.")
+            raise DataError(
+                f"{path}, row {number}, column {len(header) + 1}: the cell has no heading. Copy the file again."
+            )
         for place in range(0, len(header), 2):
             word, synonyms = cells[place : place + 2]
             if bool(word) != bool(synonyms):
                 empty = header[place + 1 if word else place]
                 raise DataError(
-                    f"{path}, row {number}, column {empty}: the cell is empty beside {(word or synonyms)!r}; expected "
+                    f"{path}, row {number}, column {empty}: the cell is empty next to {(word or synonyms)!r}; expected "
                     "a word and its synonyms."
                 )
             for synonym in (word, *synonyms.split(",")) if word else ():
@@ -204,7 +206,7 @@ def _wheel_from_maps(levels: Any, where: str) -> Wheel:
             raise DataError(f"{where}, {level}: expected words to sector names, got {_brief(words)}.")
     different = sorted(set(levels["level1"]) ^ set(levels["level2"]))
     if different:
-        raise DataError(f"{where}: the word {different[0]!r} stands on one of the levels only; expected both.")
+        raise DataError(f"{where}: the word {different[0]!r} is on one of the levels only; expected both.")
     return Wheel(inner=dict(levels["level1"]), middle=dict(levels["level2"]))
 
 

@@ -52,7 +52,7 @@ def load_tables(path: Path, release: str) -> TaxonomyTables:
     try:
         _write(kept, tables)
     except OSError as error:
-        _log.info("The parsed taxonomy is not kept: %s", error)
+        _log.info("The parsed taxonomy cannot be kept in the cache: %s", error)
     return tables
 
 

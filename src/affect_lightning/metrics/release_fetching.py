@@ -42,7 +42,7 @@ def download_release(release: OfficialRelease, mirrors: Sequence[str] = ()) -> P
     """
     wrong = [mirror for mirror in mirrors if not mirror.startswith(("https://", "http://"))]
     if wrong:
-        raise ConfigurationError(f"The mirror {wrong[0]!r} is no web address; expected https://... of a folder.")
+        raise ConfigurationError(f"The mirror {wrong[0]!r} is not a web address; expected https://... of a folder.")
     sources = [*mirrors, *release.sources]
     return _install(release, {name: _download(release, name, sources) for name in release.sha256})
 
@@ -80,7 +80,7 @@ def _download(release: OfficialRelease, name: str, sources: Sequence[str]) -> by
         address = f"{source.rstrip('/')}/{published}"
         try:
             content = _read(address)
-            release.check_file(name, content, "the file there")
+            release.check_file(name, content, "the existing file")
             return content
         except (OSError, http.client.HTTPException, ValueError) as error:
             failures.setdefault(str(getattr(error, "reason", None) or error), address)

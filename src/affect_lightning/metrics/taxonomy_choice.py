@@ -70,7 +70,7 @@ def _official(release: OfficialRelease) -> Taxonomy:
     taxonomy = _kept(release.folder, release.name)
     if taxonomy.sha256 != release.taxonomy_sha256:
         raise DataError(
-            f"The files in {release.folder} are not those of the {release.year} release any more. Run "
+            f"The files in {release.folder} are no longer those of the {release.year} release. Run "
             f"`affect-lightning taxonomy fetch --release {release.name}` again."
         )
     return taxonomy

@@ -53,7 +53,7 @@ _FUSED = "multi"
 # Parts whose state is never in a checkpoint unless it trains (the adapter): they come from their own sources.
 _LANGUAGE_MODEL = "language_model."
 _FROZEN_PARTS = ("encoders.", _LANGUAGE_MODEL)
-_REMEDY = "Use the configuration that they were trained with (plugins, inputs, lora_rank, branch options)."
+_REMEDY = "Use the configuration of their training (plugins, inputs, lora_rank, branch options)."
 
 
 class AffectGPT(nn.Module):

@@ -41,7 +41,9 @@ def compile_blocks(blocks: Sequence[nn.Module], backend: str) -> None:
     """
     known = torch.compiler.list_backends(exclude_tags=())
     if backend not in known:
-        raise ConfigurationError(f"compile_backend is one of {', '.join(sorted(known))}, or null; got {backend!r}.")
+        raise ConfigurationError(
+            f"compile_backend must be one of {', '.join(sorted(known))}, or null; got {backend!r}."
+        )
     for block in blocks:
         block.compile(backend=backend, dynamic=True)
 

@@ -52,7 +52,7 @@ def check_fits(stored: Mapping[str, Any], wanted: Mapping[str, Any], source: str
     if found:
         listed = "; ".join(f"model.{name}: {before} there, {now} here" for name, (before, now) in found.items())
         raise CheckpointError(
-            f"The checkpoint {source} does not fit the configuration: {listed}. Set these back"
+            f"The checkpoint {source} does not fit the configuration: {listed}. Restore these values"
             + (", or start a new run without --ckpt_path." if goes_on_training else ", or choose another checkpoint.")
         )
 

@@ -102,7 +102,7 @@ def write_exported(
                 save_adapter(str(temporary / _ADAPTER))
             (temporary / _DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise CheckpointError(f"{target} cannot be written: {error}. Make room, or choose another folder.") from error
+        raise CheckpointError(f"{target} cannot be written: {error}. Free space, or choose another folder.") from error
 
 
 def _read_description(root: Path) -> dict[str, Any]:

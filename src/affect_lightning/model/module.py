@@ -157,7 +157,10 @@ class AffectGPTModule(LightningModule):
         try:
             module = cls(**values)
         except TypeError as error:
-            raise CheckpointError(f"The hyperparameters in {source} are not those of this version: {error}.") from error
+            raise CheckpointError(
+                f"The hyperparameters in {source} do not fit this version: {error}. Use the "
+                "version that wrote them, or train again."
+            ) from error
         module.configure_model()
         module.load_state_dict(checkpoint["state_dict"])
         return module
@@ -166,7 +169,9 @@ class AffectGPTModule(LightningModule):
     def built_network(self) -> AffectGPT:
         """The network, once `configure_model` has built it."""
         if self.network is None:
-            raise ConfigurationError("The network is not built yet: call configure_model(), or let the Trainer do so.")
+            raise ConfigurationError(
+                "Call configure_model() first, or let the Trainer do it: the network is not built yet."
+            )
         return self.network
 
     @property
@@ -343,8 +348,8 @@ class AffectGPTModule(LightningModule):
                 grouped.setdefault((rate, decay), []).append(parameter)
         if not grouped:
             raise ConfigurationError(
-                "Nothing would train: the adapter has rank 0 and the prompt shows text only. Set lora_rank, or add a "
-                "stream to `inputs`."
+                "Set lora_rank, or add a stream to `inputs`: the adapter has rank 0 and the prompt shows text only, "
+                "so nothing would train."
             )
         return [
             {"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay), parameters in grouped.items()

@@ -40,7 +40,7 @@ class NonFiniteGuard:
         """
         if on_nonfinite not in ("stop", "skip") or max_skipped_steps < 0:
             raise ConfigurationError(
-                f"on_nonfinite is stop or skip, and max_skipped_steps 0 or more; got {on_nonfinite!r} and "
+                f"on_nonfinite must be stop or skip, and max_skipped_steps must be 0 or more; got {on_nonfinite!r} and "
                 f"{max_skipped_steps}."
             )
         self.on_nonfinite, self.max_skipped_steps = on_nonfinite, max_skipped_steps
@@ -88,12 +88,11 @@ class NonFiniteGuard:
         raise NonFiniteError(f"{told} {self._advice(last_checkpoint)}")
 
     def _advice(self, last_checkpoint: str) -> str:
-        spent = f" {self.skipped} steps were skipped, the limit of max_skipped_steps." if self.skipped else ""
-        kept = f"the last good checkpoint is {last_checkpoint}" if last_checkpoint else "no checkpoint was written yet"
+        spent = f" {self.skipped} steps were skipped, which is the limit of max_skipped_steps." if self.skipped else ""
+        kept = f"the last good checkpoint is {last_checkpoint}" if last_checkpoint else "no checkpoint exists yet"
         return (
-            f"Training stops here, before a weight changed;{spent} {kept}. Look at these clips, lower "
-            f"model.learning_rate, set trainer.gradient_clip_val, or go on without such steps with "
-            f"model.on_nonfinite=skip."
+            f"Training stops before a weight changes;{spent} {kept}. Check these clips, lower model.learning_rate, "
+            "set trainer.gradient_clip_val, or skip such steps with model.on_nonfinite=skip."
         )
 
 

@@ -62,7 +62,7 @@ def call_encoder(encoder: Encoder, name: str, stream: StreamInput) -> FeatureSeq
     elif isinstance(encoder, SeriesEncoder) and encoder.input_width != stream.values.shape[-1]:
         raise ContractError(
             f"{type(encoder).__name__} takes {encoder.input_width} values a step; the stream {name!r} has "
-            f"{stream.values.shape[-1]}. Choose another encoder for it in model.stream_encoders, or set its options."
+            f"{stream.values.shape[-1]}. Choose another encoder in model.stream_encoders, or set its options."
         )
     with held_to_contract(encoder) as origin:
         found = check_features(encoder(stream.values, second), clips=len(second), width=encoder.feature_width)

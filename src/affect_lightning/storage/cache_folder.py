@@ -87,6 +87,6 @@ def _temporary(usual: Path) -> Path:
     if hasattr(os, "getuid") and (owner != os.getuid() or folder.is_symlink()):
         raise ConfigurationError(f"{remedy}; {usual} cannot be written, and {folder} belongs to another user.")
     _log.warning(
-        "%s: %s cannot be written, so files are kept in %s until the machine clears it.", remedy, usual, folder
+        "%s: %s cannot be written, so files are kept in %s. The system may delete them there.", remedy, usual, folder
     )
     return folder

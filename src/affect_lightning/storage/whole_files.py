@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 Content: TypeAlias = str | bytes | memoryview | Callable[[BinaryIO], object]
-"""What a file holds: text (UTF-8, line ends as they are), bytes, or a function that writes to the open file."""
+"""What a file holds: text (UTF-8, line ends unchanged), bytes, or a function that writes to the open file."""
 
 _SHOWN = 40  # characters of a name in that of its partial file: four bytes each stay below the 255 that a name may have
 

@@ -98,7 +98,7 @@ class ResumeCheckpoint(Checkpoint):
                 if trainer.is_global_zero:
                     requeue(job)
                 trainer.strategy.barrier("requeue")
-                self._stop(trainer, _SIGUSR1, f"SIGUSR1: SLURM job {job} was asked to run again")
+                self._stop(trainer, _SIGUSR1, f"SIGUSR1: SLURM job {job} is requeued")
         if terminate:
             self._stop(trainer, signal.SIGTERM, "SIGTERM")
 
@@ -148,8 +148,8 @@ class ResumeCheckpoint(Checkpoint):
     def _stop(self, trainer: Trainer, number: int, what: str) -> None:
         raise StoppedBySignal(
             number,
-            f"{what}. Stopped after step {trainer.global_step}, which is in {self.last_model_path}. Go on with "
-            f"--ckpt_path last.",
+            f"{what}. Stopped after step {trainer.global_step}, which is in {self.last_model_path}. Continue with --ckpt_path "
+            f"last.",
         )
 
 
@@ -161,4 +161,4 @@ def keep_earlier(target: Path) -> None:
     while (kept := target.with_name(f"{target.stem}-v{number}{target.suffix}")).exists():
         number += 1
     os.rename(target, kept)
-    _log.warning("%s is of an earlier run and is kept as %s.", target, kept.name)
+    _log.warning("%s belongs to an earlier run and is now %s.", target, kept.name)

@@ -84,7 +84,9 @@ def requeue(job: str) -> bool:
             errors="replace",
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        _log.warning("SLURM job %s could not be requeued: %s. Submit it again; it goes on from last.ckpt.", job, error)
+        _log.warning(
+            "SLURM job %s could not be requeued: %s. Submit it again; it continues from last.ckpt.", job, error
+        )
         return False
     if done.returncode:
         _log.warning("SLURM did not requeue job %s: %s. Submit it again.", job, done.stderr.strip())

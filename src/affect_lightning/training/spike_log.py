@@ -88,6 +88,6 @@ class LossSpikeLog(Callback):
             self._log.add(row)
         except OSError as error:
             raise AffectLightningError(
-                f"{self._log.path} cannot be written: {error.strerror or error}. Free space, then go on with "
-                f"--ckpt_path last."
+                f"{self._log.path} cannot be written: {error.strerror or error}. Free space, then continue with --ckpt_path "
+                f"last."
             ) from error

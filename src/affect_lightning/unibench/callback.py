@@ -175,8 +175,8 @@ class BenchmarkCallback(Callback):
         """Valid rows of a batch with their position in it."""
         if not isinstance(outputs, list) or not all(isinstance(row, ResponseRow) for row in outputs):
             raise ContractError(
-                f"The test or predict step must return a list of affect_lightning.contracts.ResponseRow, one a clip; it "
-                f"returned {described(outputs)}."
+                f"The test or predict step must return a list of affect_lightning.contracts.ResponseRow, one for each clip; "
+                f"it returned {described(outputs)}."
             )
         kept = [(index, Prediction.of_response(row)) for index, row in enumerate(outputs) if row.valid]
         self._predictions.extend(prediction for _, prediction in kept)
@@ -202,7 +202,7 @@ class BenchmarkCallback(Callback):
         quarantined: Sequence[Mapping[str, str]],
     ) -> ReportRow:
         if self._extractor is None or self._taxonomy is None:
-            raise ContractError("BenchmarkCallback was used without its setup; pass it to the Trainer's callbacks.")
+            raise ContractError("Pass BenchmarkCallback to the Trainer's callbacks: it was used without its setup.")
         sets = known_sets(_benchmark_root(trainer))
         scores = score_predictions(predictions, self._extractor, self._taxonomy, sets=sets)
         provenance = collect_provenance(

@@ -49,20 +49,21 @@ def pair(
         truths = {name: Truth(answer.truth_labels, answer.truth_sentiment) for name, answer in answers.items()}
         if not any(truth.labels or truth.sentiment is not None for truth in truths.values()):
             raise DataError(
-                f"The predictions for {dataset} carry no truth (only files of `affect-lightning test` do). Give the "
-                f"labels of the set with `--labels`."
+                f"Give the labels of the set with `--labels`: the predictions for {dataset} have no truth "
+                f"(only files of `affect-lightning test` have it)."
             )
     missing = tuple(sorted(truths.keys() - answers.keys()))
     surplus = tuple(sorted(answers.keys() - truths.keys()))
     if len(missing) == len(truths):
         raise DataError(
             f"None of the {len(answers)} predicted clips ({shown(surplus)}) is among the {len(truths)} clips of "
-            f"{dataset} ({shown(missing)}). Are these predictions of another set, or names in another form?"
+            f"{dataset} ({shown(missing)}). Check that these are predictions of this set, and that both files write "
+            "names in the same form."
         )
     if missing and not allow_missing:
         raise DataError(
-            f"{len(missing)} of {len(truths)} clips of {dataset} have no prediction: {shown(missing)}. A score is over "
-            f"all clips: add them, or count them as wrong with `--allow-missing`."
+            f"{len(missing)} of {len(truths)} clips of {dataset} have no prediction: {shown(missing)}. Add them, or count "
+            f"them as wrong with `--allow-missing`: a score is over all clips."
         )
     predictions = [_prediction(name, dataset, truths[name], answers.get(name)) for name in sorted(truths)]
     return Pairing(tuple(predictions), missing, surplus)

@@ -112,7 +112,9 @@ class SavedOutputScorer:
         provenance = collect_provenance(
             scores,
             checkpoint=_checkpoint_text(model, chosen),
-            checkpoint_rule=rule_text(self.options.rule, self.options.checkpoint) if rule else "one output, no choice",
+            checkpoint_rule=rule_text(self.options.rule, self.options.checkpoint)
+            if rule
+            else "one output, nothing to choose",
         )
         titles = {key: score.title for key, score in scores.sets.items()}
         provenance["quarantined"] = None  # Saved outputs do not tell which clips could not be read.

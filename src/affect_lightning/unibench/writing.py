@@ -32,6 +32,6 @@ def write_files(contents: Mapping[Path, str]) -> list[Path]:
         return write_whole_files(contents)
     except OSError as error:
         raise WritingError(
-            f"{error.filename} could not be written: {error.strerror or error}. Nothing half-written was left under that "
-            f"name. Free space or choose another folder, then run the command again."
+            f"{error.filename} could not be written: {error.strerror or error}. Free space or choose another folder, "
+            f"then run the command again. No unfinished file is left under that name."
         ) from error

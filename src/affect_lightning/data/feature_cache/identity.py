@@ -131,7 +131,7 @@ def differences(cached: StreamIdentity, wanted: StreamIdentity) -> list[str]:
         before, now = cached.facts.get(name), wanted.facts.get(name)
         if name in cached.files and name in wanted.files:
             if cached.files[name]["digest"] != wanted.files[name]["digest"]:
-                found.append(f"{name}: the content of {now} is not that of the cached {before}")
+                found.append(f"{name}: the content of {now} differs from that of the cached {before}")
         elif before != now:
             found.append(f"{name}: cached {before!r}, wanted {now!r}")
     return found

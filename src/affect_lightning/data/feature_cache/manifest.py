@@ -81,7 +81,7 @@ class CacheManifest:
         except OSError as error:
             raise DataError(
                 f"The feature cache {folder} cannot be written: {error.strerror or error}. Set data.feature_folder to a "
-                f"folder with space that you may write to."
+                f"folder with free space and write permission."
             ) from error
 
 

@@ -111,11 +111,11 @@ class _FileChecker:
             if role not in states:
                 if stamp is None:
                     continue
-                return f"its features were made without its {role} file", True
+                return f"its features were encoded without its {role} file", True
             state = states[role]
             if state is None:
                 if is_readable(path):
-                    return f"its {role} file could not be read then and can be now", True
+                    return f"its {role} file could not be read when it was cached, but can be read now", True
                 checked = True
             elif stamp is not None:
                 checked = True
@@ -131,7 +131,7 @@ class _FileChecker:
             return None
         now = file_state(path)
         if now is None or now.digest != state.digest:
-            return f"its {role} file has another content than when it was cached"
+            return f"its {role} file has changed since it was cached"
         self._new.append(now)
         return None
 
@@ -143,8 +143,8 @@ class _FileChecker:
             self._log.add(*self._new)
         except OSError as error:
             warnings.warn(
-                f"{len(self._new)} media files have another time of change than when they were cached and were read to "
-                f"compare them. {self._log.path} cannot be written ({error.strerror}), so every start reads them again.",
+                f"{len(self._new)} media files have another modification time than when they were cached, so their content was "
+                f"compared. {self._log.path} cannot be written ({error.strerror}), so every start compares them again.",
                 stacklevel=2,
             )
 

@@ -78,8 +78,8 @@ class CheckJournal:
 
     def _refused(self, error: OSError) -> DataError:
         return DataError(
-            f"The journal {self._log.path} cannot be used: {error.strerror}. Free some space, or choose another folder with "
-            f"--cache."
+            f"The journal {self._log.path} cannot be read or written: {error.strerror}. Free space, or choose "
+            "another folder with --cache."
         )
 
 

@@ -90,8 +90,8 @@ def _ending(code: int) -> str:
     if code >= 0:
         return f"the process that read it ended with exit code {code}"
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-    likely = {"SIGKILL": ", probably for want of memory", "SIGSEGV": ", a crash in a decoder"}.get(name, "")
-    return f"the process that read it was ended by {name}{likely}"
+    likely = {"SIGKILL": ", probably because memory ran out", "SIGSEGV": ", a crash in a decoder"}.get(name, "")
+    return f"the process that read it was killed by {name}{likely}"
 
 
 class SurvivingPool(Generic[Piece]):
@@ -158,7 +158,7 @@ class SurvivingPool(Generic[Piece]):
                     continue
                 yield from self._hear(worker, kind, content)
             elif time.monotonic() >= worker.deadline:
-                yield from self._bury(worker, f"it took longer than {self._seconds:g} seconds, and was ended")
+                yield from self._bury(worker, f"it took longer than {self._seconds:g} seconds and was stopped")
 
     def _hear(self, worker: _Worker[Piece], kind: str, content: Any) -> Iterator[Outcome[Piece]]:
         if kind == _READY:
@@ -179,6 +179,6 @@ class SurvivingPool(Generic[Piece]):
         self._start_deaths += 1
         if self._start_deaths >= START_DEATHS:
             raise DataError(
-                f"{START_DEATHS} processes died before they could read a clip ({_ending(code)}). Free some memory, or "
-                f"ask for fewer workers."
+                f"{START_DEATHS} processes died before they could read a clip ({_ending(code)}). Free memory, or use "
+                f"fewer workers."
             )

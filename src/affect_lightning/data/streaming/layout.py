@@ -122,7 +122,7 @@ class Manifest:
             found = plain["format"] if isinstance(plain, dict) else None
             if found != FORMAT:
                 raise PackError(
-                    f"{place} is of the format {found!r}; this version reads {FORMAT!r}. Pack the set again with it."
+                    f"{place} has the format {found!r}, expected {FORMAT!r}. Pack the set again with this version."
                 )
             shards = tuple(Shard(int(clips), int(size), str(digest)) for clips, size, digest in plain.pop("shards"))
             manifest = cls(
@@ -130,12 +130,12 @@ class Manifest:
             )
         except (ValueError, KeyError, TypeError) as error:
             raise PackError(
-                f"{place} is no manifest of a packed set ({error}); expected what `affect-lightning pack` writes. Copy "
+                f"{place} is not the manifest of a packed set ({error}); expected what `affect-lightning pack` writes. Copy "
                 f"or pack the set again."
             ) from error
         if sum(shard.clips for shard in shards) != manifest.clips:
             raise PackError(
-                f"{place} is damaged: its shards have {sum(shard.clips for shard in shards)} clips, it announces "
+                f"{place} is damaged: its shards have {sum(shard.clips for shard in shards)} clips, but it declares "
                 f"{manifest.clips}. Copy or pack the set again."
             )
         return manifest

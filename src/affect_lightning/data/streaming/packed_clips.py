@@ -107,7 +107,7 @@ class PackedClips:
     def _parts(self, shard: int, within: int, expected: int) -> list[bytes]:
         parts = split_item(self.store.item(shard, within), PARTS[self.manifest.payload])
         if parts is None or checksum(parts) != expected:
-            raise PackError(self.store.damaged(shard, f"its item {within} is not what was packed (checksum)"))
+            raise PackError(self.store.damaged(shard, f"its item {within} has a wrong checksum"))
         return parts
 
 
@@ -167,8 +167,8 @@ def _local_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         if (folder / STAGING).is_dir():
             raise PackError(
-                f"The packed set {folder} is not finished. Run the same `affect-lightning pack` command once more: it "
-                f"goes on where it stopped."
+                f"The packed set {folder} is not finished. Run the same `affect-lightning pack` command again to finish "
+                f"it."
             )
         raise PackError(f"{folder} holds no packed set: there is no {path}. `affect-lightning pack --out` writes one.")
     return Manifest.from_json(path.read_text(encoding="utf-8"), str(path))
@@ -186,7 +186,7 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
         if name not in found:
             wrong.append(f"{name} is missing")
         elif file_sha256(folder / name) != digest:
-            wrong.append(f"{name} is not the file that the manifest was written for")
+            wrong.append(f"{name} does not match the manifest")
     if wrong:
         raise PackError(
             f"The packed set {folder} is damaged: {'; '.join(wrong[:5])}{f' and {len(wrong) - 5} more' * (len(wrong) > 5)}."
@@ -209,13 +209,11 @@ def _fetch_small(transport: Transport, name: str, target: Path, sha256: str | No
         transport.fetch(name, stream)
         content = stream.getvalue()
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-            raise PackError(
-                f"{transport.address}/{name} is not the file that the manifest was written for. Copy it again."
-            )
+            raise PackError(f"{transport.address}/{name} does not match the manifest. Copy it again.")
         write_whole(target, content)
     except OSError as error:
         raise PackError(
-            f"{target} cannot be written: {error.strerror or error}. Set data.packed_cache_folder to a folder with room."
+            f"{target} cannot be written: {error.strerror or error}. Set data.packed_cache_folder to a folder with free space."
         ) from error
     return content
 

@@ -70,9 +70,9 @@ def _content(path: Path, room: int) -> tuple[bytes, str | None]:
     """A file's bytes, or why they cannot be had; in the words that `decoding.py` has for it."""
     try:
         if not path.is_file():
-            return b"", "it is no regular file." if path.exists() else "the file does not exist."
+            return b"", "it is not a regular file." if path.exists() else "the file does not exist."
         if path.stat().st_size > room:
-            return b"", f"it is larger than {room >> 20} MiB, too much for a packed clip; cut it into clips."
+            return b"", f"it is larger than {room >> 20} MiB, the most for a packed clip; cut it into clips."
         return path.read_bytes(), None
     except OSError as error:
         return b"", f"{error.strerror or error}; it could not be read when it was packed."

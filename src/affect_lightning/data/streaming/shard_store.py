@@ -74,7 +74,7 @@ class ShardStore:
             position: Of the item in it.
 
         Raises:
-            PackError: The shard is missing, cannot be fetched, or is cut short.
+            PackError: The shard is missing, cannot be fetched, or is cut off.
         """
         path = self.folder / shard_name(shard)
         while True:
@@ -94,7 +94,7 @@ class ShardStore:
         except (OSError, ValueError) as error:
             raise PackError(self.damaged(shard, f"its item {position} cannot be read ({error})")) from error
         if len(content) != end - begin:
-            raise PackError(self.damaged(shard, f"its item {position} is cut short"))
+            raise PackError(self.damaged(shard, f"its item {position} is cut off"))
         return content
 
     def damaged(self, shard: int, what: str) -> str:
@@ -140,11 +140,11 @@ class ShardStore:
                     with unfinished.open("r+b") as stream:
                         self.transport.fetch(path.name, stream)
                     if unfinished.stat().st_size != size or file_sha256(unfinished) != self.shards[shard].sha256:
-                        raise PackError(self.damaged(shard, "its size or SHA-256 is not the manifest's"))
+                        raise PackError(self.damaged(shard, "its size or SHA-256 does not match the manifest"))
             except OSError as error:
                 raise PackError(
                     f"{path} cannot be written: {error.strerror or error}. Free space, or set data.packed_cache_folder "
-                    f"to a folder with room."
+                    f"to a folder with free space."
                 ) from error
 
     def _make_room(self, wanted: int) -> None:

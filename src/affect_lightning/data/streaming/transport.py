@@ -67,8 +67,8 @@ class Transport:
             downloader.download_fileobj(f"{self.address}/{name}", stream)
         except (Boto3Error, BotoCoreError, ClientError) as error:
             raise PackError(
-                f"{self.address}/{name} cannot be fetched: {error} Look at the address, at AWS_ENDPOINT_URL and at the "
-                f"keys (AWS_ACCESS_KEY_ID, ~/.aws); a packed set has a manifest.json there."
+                f"{self.address}/{name} cannot be fetched: {error} Check the address, AWS_ENDPOINT_URL and the keys "
+                "(AWS_ACCESS_KEY_ID, ~/.aws). The address must hold the manifest.json of a packed set."
             ) from error
 
     def _connected(self) -> Any:
@@ -78,7 +78,7 @@ class Transport:
                 from litdata.streaming.downloader import get_downloader
             except ImportError as error:
                 raise ConfigurationError(
-                    f"Reading {self.address} needs litdata and boto3: pip install 'affect-lightning[streaming]'."
+                    f"Reading {self.address} needs litdata and boto3. Run `pip install 'affect-lightning[streaming]'`."
                 ) from error
             retries = Config(retries={"max_attempts": _ATTEMPTS, "mode": "standard"})
             self._downloader = get_downloader(self.address, "", [], storage_options={"config": retries})

@@ -265,7 +265,7 @@ def installed_columns(names: Iterable[str]) -> tuple[Column, ...]:
         column, title = load_entry(GROUP, name, Column)
         if column.title in taken:
             raise PluginError(
-                f"{title} has the title {column.title!r}, which is taken or empty. Give it one of its own."
+                f"{title} has the title {column.title!r}, which is empty or used by another column. Give it a title of its own."
             )
         taken.add(column.title)
         columns.append(_checked(column, title))

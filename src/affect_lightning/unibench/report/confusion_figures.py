@@ -70,7 +70,7 @@ def _sector(index: int, sectors: int, name: str, found: float, total: float) -> 
         "found": _ring(start, end, _INNER + found * (_OUTER - _INNER)),
         "at": _on_wheel(middle, _OUTER + 12),
         "anchor": "middle" if abs(side) < 0.3 else "start" if side > 0 else "end",
-        "hover": f"{name}: {total:.0f} clips, {100 * found:.0f}% of the labels said for them are in this sector",
+        "hover": f"{name}: {total:.0f} clips, {100 * found:.0f}% of the predicted labels are in this sector",
     }
 
 

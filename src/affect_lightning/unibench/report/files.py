@@ -54,11 +54,11 @@ def write_report(
         WritingError: The system refuses; no file under a final name is new or half-written.
     """
     if not report.rows:
-        raise DataError("A report needs at least one run with scores; there is none.")
+        raise DataError("Give at least one run with scores: the report has none.")
     names = [row.name for row in report.rows]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DataError(f"A report's rows need different names; more than one is called {', '.join(twice)}.")
+        raise DataError(f"Give the rows of the report different names; more than one is called {', '.join(twice)}.")
     if published is not None:
         report = replace(report, published=published_rows(published))
     report = replace(report, columns=(*report.columns, *installed_columns(columns)))
@@ -88,7 +88,7 @@ def _markdown(report: Report) -> str:
         lines = [f"- {markdown_text(term)}: {markdown_text(text)}" for term, text in provenance_lines(row.provenance)]
         parts += [f"## {markdown_text(row.label)}", render_markdown(set_table(row, report.columns)), "\n".join(lines)]
     if any(row.examples for row in report.rows):
-        parts.append("Example clips with pictures: see report.html beside this file.")
+        parts.append("Example clips with pictures are in report.html, next to this file.")
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -110,7 +110,7 @@ def read_report(path: Path | str, *, outcomes: bool = False) -> Report:
     except OSError as error:
         raise DataError(f"There is no report {path} ({error.strerror}). `affect-lightning test` writes it.") from error
     except ValueError as error:
-        raise DataError(f"{path} is no JSON file: {error}. Score the predictions again.") from error
+        raise DataError(f"{path} is not a JSON file: {error}. Score the predictions again.") from error
     report = Report.from_json(content, str(path))
     if not outcomes:
         return report
@@ -149,7 +149,7 @@ def compare_runs(
     if not run_folders:
         raise DataError("Give at least one run folder with a report.json to compare.")
     if names is not None and len(names) != len(run_folders):
-        raise DataError(f"Got {len(names)} names for {len(run_folders)} runs; give one name a run.")
+        raise DataError(f"Got {len(names)} names for {len(run_folders)} runs; give one name for each run.")
     rows: list[ReportRow] = []
     bounds: dict[str, ReferenceRow] = {}
     theirs: dict[str, PublishedRow] = {}

@@ -96,7 +96,7 @@ def _outcome(values: dict[str, Any]) -> tuple[str, str, ClipOutcome]:
         raise ValueError(f"hit is {hit!r}, expected true, false or null")
     terms = tuple(float(term) for term in values["terms"])
     if not all(map(math.isfinite, terms)):
-        raise ValueError("a term is no finite number")
+        raise ValueError("a term is not a finite number")
     outcome = ClipOutcome(str(values["clip"]), tuple(values["labels"]), str(values["sentiment"]), hit, terms)
     return str(values["model"]), str(values["set"]), outcome
 
@@ -110,7 +110,7 @@ def _checked(score: SetScore, outcomes: Sequence[ClipOutcome], path: Path) -> Se
     same = math.isnan(again) if score.score is None else abs(again - score.score) <= _SAME
     if len(outcomes) != score.clips or not same:
         raise DataError(
-            f"{path} does not belong to the report.json beside it: its {len(outcomes)} clips of {score.key} score "
+            f"{path} does not belong to the report.json in the same folder: its {len(outcomes)} clips of {score.key} score "
             f"{again:.4f}, and report.json has {score.clips} clips with {score.score}. Score the predictions again."
         )
     return whole
