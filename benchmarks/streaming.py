@@ -103,7 +103,8 @@ def rate(count: int) -> dict[str, float]:
     """
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
     from affect_lightning.contracts import ClipRecord
-    from affect_lightning.data.dataset import ReadingOptions, SampleKey
+    from affect_lightning.data.dataset import ReadingOptions
+    from affect_lightning.data.ordering import SampleKey
     from affect_lightning.data.streaming.packed_clips import open_packed_set
     from affect_lightning.data.streaming.packing import pack_clips
     from clip_making import tone, write_clip, write_wav

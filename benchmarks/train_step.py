@@ -46,8 +46,8 @@ from affect_lightning.model.block_execution import compile_blocks, recompute_act
 from affect_lightning.model.encoding import build_encoders
 from affect_lightning.model.throughput import StepCost, StepSize, measured_peak
 from affect_lightning.plugin_loading import build_part
-from affect_lightning_plugins.language_models.adapter_configs import SEVEN_PROJECTIONS, AdapterOptions
-from affect_lightning_plugins.language_models.liger import apply_liger_kernels, check_liger
+from affect_lightning_plugins.language_models.adapters import SEVEN_PROJECTIONS, AdapterOptions
+from affect_lightning_plugins.language_models.model_files import apply_liger_kernels, check_liger
 from affect_lightning_plugins.language_models.published_models import published_origin
 from affect_lightning_plugins.language_models.transformers_model import AdaptedCausalLM
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.data.inspection.clip_check import ClipCheck
+from affect_lightning.data.inspection.media import ClipCheck
 from affect_lightning.errors import ConfigurationError
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from affect_lightning.contracts import ClipBatch, ClipRecord
-from affect_lightning.data.dataset import ClipDataset, ReadingOptions
+from affect_lightning.data.dataset import ClipDataset, QuestionDraw, ReadingOptions
 from affect_lightning.data.faces import FaceCropper
-from affect_lightning.data.loading import BatchPlan, ClipLoader, WorkerStart
+from affect_lightning.data.loading import ClipLoader, WorkerStart
+from affect_lightning.data.ordering import BatchPlan
 from affect_lightning.data.quarantine import Quarantine
-from affect_lightning.data.questions import QuestionDraw
 from affect_lightning.data.streaming.packed_clips import PackedClips, open_packed_set
 from affect_lightning.data.streaming.packed_source import PackedSource
 from affect_lightning.plugin_loading import build_part
@@ -74,7 +74,7 @@ def tiny_records(count: int) -> list[ClipRecord]:
 
 def pack_tiny(folder: Path, count: int, halt: int | None = None) -> None:
     """Many shards of a few clips; in a process that is killed it waits for that at the clip `halt`."""
-    from affect_lightning.data.streaming.packed_items import Payload, media_parts
+    from affect_lightning.data.streaming.layout import Payload, media_parts
     from affect_lightning.data.streaming.packing import pack_clips
 
     def parts(position: int, clip: ClipRecord) -> Any:

@@ -19,8 +19,8 @@ from affect_lightning.data.media_files import MediaFile
 from affect_lightning.errors import AffectLightningError, ContractError, PluginError
 from affect_lightning.model import AffectGPTModule, part_calls
 from affect_lightning.plugin_loading import build_part, list_plugins, load_plugin_class
-from affect_lightning.unibench.label_extraction import DeferredExtractor, answers_of
-from affect_lightning.unibench.predictions import Prediction
+from affect_lightning.unibench.scoring.predictions import Prediction
+from affect_lightning.unibench.scoring.set_answers import DeferredExtractor, answers_of
 from model_cases import TINY_PARTS, random_batch
 
 CONTRACT = r"affect_lightning\.contracts\."

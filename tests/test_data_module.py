@@ -224,7 +224,7 @@ def test_importing_data_is_light() -> None:
         == "[]\n"
     )
     code = (
-        "import sys, affect_lightning.data.dataset, affect_lightning.data.collation; "
+        "import sys, affect_lightning.data.dataset, affect_lightning.data.loading; "
         "print([m for m in ('lightning', 'transformers', 'torchvision') if m in sys.modules])"
     )
     assert (

@@ -12,11 +12,16 @@ import pytest
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.dataset import ReadingOptions
-from affect_lightning.data.feature_cache import matching as matching_module
-from affect_lightning.data.feature_cache.clip_files import file_state, used_files
-from affect_lightning.data.feature_cache.identity import differences, file_facts, stream_identity
-from affect_lightning.data.feature_cache.manifest import CacheManifest
-from affect_lightning.data.feature_cache.matching import match_clips
+from affect_lightning.data.feature_cache import reading as matching_module
+from affect_lightning.data.feature_cache.identity import (
+    CacheManifest,
+    differences,
+    file_facts,
+    file_state,
+    stream_identity,
+    used_files,
+)
+from affect_lightning.data.feature_cache.reading import match_clips
 from affect_lightning.data.feature_cache.shards import BadClipEntry, ShardWriter, only_command, take_lock
 from affect_lightning.data.feature_cache.source import FeatureOptions, FeatureSource
 from affect_lightning.errors import ConfigurationError, DataError

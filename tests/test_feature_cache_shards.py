@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from affect_lightning.data.feature_cache.manifest import read_manifest
+from affect_lightning.data.feature_cache.identity import read_manifest
 from affect_lightning.data.feature_cache.reading import CachedFeatures, open_cached_features
 from affect_lightning.data.feature_cache.shards import BadClipEntry, CacheEntry, ShardWriter, read_journals
 from affect_lightning.data.quarantine import UnreadableClipError

@@ -20,7 +20,7 @@ from affect_lightning.contracts import ClipBatch
 from affect_lightning.corpora.official_folders import read_training_set
 from affect_lightning.data.module import ClipDataModule
 from affect_lightning.data.quarantine import BadClip, Quarantine
-from affect_lightning.data.worker_start import lost_worker
+from affect_lightning.data.reading_workers import lost_worker
 from affect_lightning.errors import DataError
 from affect_lightning.model.monitoring import TrainingMonitor
 from clip_making import write_clip, write_training_set
@@ -144,7 +144,7 @@ def test_a_set_of_bad_clips_only_stops(corpus: Path, tmp_path: Path) -> None:
 KILLED_WORKER = """
 import os, signal, sys
 from affect_lightning.data.module import ClipDataModule
-from affect_lightning.data.worker_start import lost_worker
+from affect_lightning.data.reading_workers import lost_worker
 from affect_lightning.errors import DataError
 
 def kill_one(holds_the_lock):

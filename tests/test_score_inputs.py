@@ -15,13 +15,13 @@ import pytest
 
 from affect_lightning.command_line.program import main
 from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.unibench.checkpoint_rules import (
+from affect_lightning.unibench.scoring.checkpoint_rules import (
     best_checkpoint,
     check_rule,
     checkpoint_for_all_sets,
     in_order,
 )
-from affect_lightning.unibench.predictions import Prediction, write_predictions
+from affect_lightning.unibench.scoring.predictions import Prediction, write_predictions
 
 # Truth and predicted words of five MELD clips. On each wheel of the built-in taxonomy joy, anger and sadness differ and
 # neutral stands nowhere: a hits, b misses, c hits, d does not count, e has no words. Hit rate 2 of 4.
@@ -254,7 +254,7 @@ def test_a_planted_pickle_is_refused(capsys: pytest.CaptureFixture[str], where: 
         ),
         ("x.parquet", b"PAR1 nothing", "x.parquet is not a valid parquet file"),
         ("x.npz", b"nothing", "x.npz is not a valid .npz"),
-        ("x.txt", "a happy", "x.txt ends in .txt; predictions are read from .npz, .csv, .jsonl, .parquet"),
+        ("x.txt", "a happy", "x.txt ends in .txt; expected one of .npz, .csv, .jsonl, .parquet"),
         ("x.csv", "name,openset\nq,[happy]\n", "None of the 1 predicted clips (q) is among the 5 clips of meld"),
     ],
 )
@@ -293,10 +293,10 @@ def test_broken_labels_are_named(capsys: pytest.CaptureFixture[str], content: st
     ("words", "message"),
     [
         ((), "Give --dataset SET and --predictions FILE for one set, or --suite FOLDER"),
-        (("--suite", "labels"), "labels is no suite"),
+        (("--suite", "labels"), "labels is not a suite"),
         (("--suite", "labels", "--dataset", "meld"), "leave out --dataset"),
         (("--suite", "nowhere"), "There is no folder nowhere"),
-        (("--dataset", "meld", "--predictions", "x.csv"), "carry no truth"),
+        (("--dataset", "meld", "--predictions", "x.csv"), "have no truth"),
         (("--dataset", "meld", "--predictions", "y.csv"), "There is no file y.csv with predictions"),
         (("--dataset", "medl", "--predictions", "x.csv", "--labels", "labels"), "Did you mean 'meld'?"),
         (("--dataset", "../meld", "--predictions", "x.csv"), "--dataset takes the key of a set"),
@@ -305,7 +305,7 @@ def test_broken_labels_are_named(capsys: pytest.CaptureFixture[str], content: st
         (("--dataset", "meld", "--predictions", "x.csv", "--column", "labels=m"), "x.csv has no column 'm'"),
         (("--dataset", "meld", "--predictions", "x.csv", "--from-responses"), "no column for the response"),
         (("--dataset", "meld", "--predictions", "x.csv", "--checkpoint-rule", "fixed"), "add `--checkpoint 60`"),
-        (("--dataset", "meld", "--predictions", "x.csv", "--checkpoint", "3"), "goes with `--checkpoint-rule fixed`"),
+        (("--dataset", "meld", "--predictions", "x.csv", "--checkpoint", "3"), "needs `--checkpoint-rule fixed`"),
         (("--dataset", "meld", "--predictions", "x.csv", "--extractor", "rulez"), "Did you mean 'rules'?"),
     ],
 )
@@ -365,7 +365,7 @@ def test_checkpoint_rules() -> None:
         assert chosen == {"ovmerd": "only", "meld": "step_9", "sims": "step_9"}
     with pytest.raises(DataError, match=r"m has no checkpoints '1' for meld; it has step_9, step_10"):
         checkpoint_for_all_sets("m", names, "fixed", "1")
-    with pytest.raises(DataError, match=r"last checkpoints of m differ from set to set \(meld step_10, sims step_8\)"):
+    with pytest.raises(DataError, match=r"last checkpoints of m differ between the sets \(meld step_10, sims step_8\)"):
         checkpoint_for_all_sets("m", {"meld": ["step_9", "step_10"], "sims": ["step_7", "step_8"]}, "last")
     assert best_checkpoint({"step_10": 5.0, "step_9": 5.0, "step_8": None}) == "step_9"
     with pytest.raises(ConfigurationError, match="no checkpoint rule 'best'"):

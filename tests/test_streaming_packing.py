@@ -74,7 +74,7 @@ def journal_of(folder: Path) -> Path:
 
 def interrupted(folder: Path, clips: list[ClipRecord], after: int) -> None:
     """Pack until the clip `after` is asked for."""
-    from affect_lightning.data.streaming.packed_items import Payload, media_parts
+    from affect_lightning.data.streaming.layout import Payload, media_parts
 
     def parts(position: int, clip: ClipRecord) -> Any:
         if position == after:

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from affect_lightning.contracts import STREAMS, ClipRecord, StreamInput
-from affect_lightning.data.dataset import ClipDataset, ReadingOptions, SampleKey, built_readers
-from affect_lightning.data.feature_cache.clip_files import used_files
+from affect_lightning.data.dataset import ClipDataset, OneQuestion, ReadingOptions, built_readers
+from affect_lightning.data.feature_cache.identity import used_files
 from affect_lightning.data.module import ClipDataModule
+from affect_lightning.data.ordering import SampleKey
 from affect_lightning.data.quarantine import BadClip
-from affect_lightning.data.questions import OneQuestion
 from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.model import AffectGPT, ModelConfiguration
 from affect_lightning.plugin_loading import EncoderChoices, check_inputs, encoded_streams, find_stream, stream_names
@@ -119,15 +119,13 @@ def test_the_table_has_the_streams_of_the_paper_and_those_of_plugins() -> None:
         "hands": "video_encoders", "pulse": "series_encoders", "text": "",
     }  # fmt: skip
     assert check_inputs(["text", "pulse", "audio"]) == ("audio", "pulse", "text")
-    with pytest.raises(
-        ConfigurationError, match="each once, out of multi, audio, face, frame, hands, pulse, text; got"
-    ):
+    with pytest.raises(ConfigurationError, match="each once, from multi, audio, face, frame, hands, pulse, text; got"):
         check_inputs(["pulse", "video"])
 
 
 @pytest.mark.parametrize("inputs", [[], ["audio", "audio"], ["video"]])
 def test_wrong_inputs_are_refused(inputs: list[str]) -> None:
-    with pytest.raises(ConfigurationError, match="`inputs` lists the streams that the prompt shows, each once"):
+    with pytest.raises(ConfigurationError, match="`inputs` must list the streams of the prompt, each once"):
         check_inputs(inputs)
 
 
@@ -174,7 +172,7 @@ def test_what_is_no_series_is_the_readers_fault(folder: Path, rows: np.ndarray, 
 def test_options_for_what_no_plugin_reads_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="`stream_readers` has options for audio, but no installed plugin"):
         built_readers(["audio"], {"audio": {}})
-    with pytest.raises(ConfigurationError, match="`stream_encoders` maps encoded streams"):
+    with pytest.raises(ConfigurationError, match="`stream_encoders` must map encoded streams"):
         network(stream_encoders={"pulse": "rows", "text": "rows"})
     with pytest.raises(ConfigurationError, match="'pulse' needs an encoder and `stream_encoders` names none for it"):
         network(stream_encoders={})

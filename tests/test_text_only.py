@@ -109,8 +109,8 @@ def test_responses_become_the_truth_again(labels: Path) -> None:
     """What is trained is scored as right: by the extractor, the taxonomy and the metric of each set."""
     from affect_lightning.metrics import Taxonomy
     from affect_lightning.plugin_loading import build_part
-    from affect_lightning.unibench.predictions import Prediction
-    from affect_lightning.unibench.scoring import score_predictions
+    from affect_lightning.unibench.scoring.predictions import Prediction
+    from affect_lightning.unibench.scoring.set_scoring import score_predictions
 
     module = ClipDataModule(**experiment_data(labels))
     module.setup("fit")

@@ -14,7 +14,8 @@ import torch
 
 from affect_lightning.command_line.program import main
 from affect_lightning.contracts import AudioEncoder, FeatureSequence
-from affect_lightning.data.loading import BatchPlan, ClipLoader
+from affect_lightning.data.loading import ClipLoader
+from affect_lightning.data.ordering import BatchPlan
 from affect_lightning.errors import CheckpointError, ConfigurationError
 from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.compatibility import check_fits

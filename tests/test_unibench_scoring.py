@@ -15,8 +15,8 @@ from affect_lightning.errors import ContractError, DataError
 from affect_lightning.metrics import Taxonomy
 from affect_lightning.metrics.wheels import Wheel
 from affect_lightning.safe_npz import read_npz
-from affect_lightning.unibench.predictions import Prediction, read_predictions, write_predictions
-from affect_lightning.unibench.scoring import SuiteScores, score_predictions
+from affect_lightning.unibench.scoring.predictions import Prediction, read_predictions, write_predictions
+from affect_lightning.unibench.scoring.set_scoring import SuiteScores, score_predictions
 
 
 class CommaExtractor(LabelExtractor):
@@ -189,7 +189,7 @@ def test_missing_or_empty_predictions_are_explained(tmp_path: Path) -> None:
     (tmp_path / "meld.jsonl").write_text("\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"meld.jsonl holds no predictions"):
         read_predictions(tmp_path)
-    with pytest.raises(DataError, match=r"The set's name '../meld' cannot be the name of a file"):
+    with pytest.raises(DataError, match=r"The set's name '../meld' cannot be a file name"):
         write_predictions(tmp_path, [Prediction("a", "../meld", "", "")])
 
 

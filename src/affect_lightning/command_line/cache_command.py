@@ -31,9 +31,8 @@ from affect_lightning.command_line.expected_warnings import silence_expected_war
 from affect_lightning.command_line.plugin_arguments import ChoiceOverride, plugin_help, take_plugin_words
 from affect_lightning.command_line.trainer_commands import AffectCLI
 from affect_lightning.contracts import ClipRecord, Encoder
-from affect_lightning.data.feature_cache.identity import arithmetic_of
-from affect_lightning.data.feature_cache.manifest import MANIFEST, CacheManifest
-from affect_lightning.data.feature_cache.matching import match_clips
+from affect_lightning.data.feature_cache.identity import MANIFEST, CacheManifest, arithmetic_of
+from affect_lightning.data.feature_cache.reading import match_clips
 from affect_lightning.data.feature_cache.shards import CacheEntry, only_command
 from affect_lightning.data.feature_cache.source import wanted_identities
 from affect_lightning.data.module import ClipDataModule

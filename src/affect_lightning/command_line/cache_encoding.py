@@ -23,7 +23,7 @@ from affect_lightning.contracts import ClipRecord, Encoder
 from affect_lightning.data.dataset import ReadingOptions
 from affect_lightning.data.faces import FaceCropper
 from affect_lightning.data.feature_cache.clip_encoding import ClipsToEncode, entries_of, read_in_batches
-from affect_lightning.data.feature_cache.manifest import CacheManifest
+from affect_lightning.data.feature_cache.identity import CacheManifest
 from affect_lightning.data.feature_cache.shards import CacheEntry, ShardWriter
 from affect_lightning.data.loading import WorkerStart
 from affect_lightning.errors import AffectLightningError, ConfigurationError

@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affect_lightning.command_line.experiment_files import find_experiment
-from affect_lightning.command_line.tables import format_table
+from affect_lightning.command_line.experiments_command import find_experiment
+from affect_lightning.command_line.terminal_tables import format_table
 from affect_lightning.data.inspection.findings import CHECKS, NAMED, Finding, SetSummary, Thresholds
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.processors import usable_processors
@@ -231,8 +231,14 @@ def _check_media(
     journal_path: Path,
 ) -> list[Finding]:
     """Read every clip; completes `summaries`, and returns what was found."""
-    from affect_lightning.data.inspection.clip_check import ClipChecker
-    from affect_lightning.data.inspection.media import Checking, CheckJournal, check_clips, media_findings, with_media
+    from affect_lightning.data.inspection.media import (
+        Checking,
+        CheckJournal,
+        ClipChecker,
+        check_clips,
+        media_findings,
+        with_media,
+    )
 
     everything = [clip for _, records in clips.values() for clip in records]
     if not everything:

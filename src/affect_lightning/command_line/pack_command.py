@@ -69,7 +69,7 @@ def _pack(data: Any, folder: Path, shard_bytes: int, kind: str) -> Any:
     except ImportError as error:
         raise ConfigurationError("Run `pip install 'affect-lightning[streaming]'`: packing needs litdata.") from error
     from affect_lightning.data.feature_cache.source import FeatureSource
-    from affect_lightning.data.streaming.packed_features import features_payload
+    from affect_lightning.data.streaming.layout import features_payload
     from affect_lightning.data.streaming.packed_source import selection_of
     from affect_lightning.data.streaming.packing import MEDIA, pack_clips
 

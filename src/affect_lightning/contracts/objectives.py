@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 from torch import Tensor
 
 from affect_lightning.contracts.clips import ClipBatch
-from affect_lightning.contracts.features import FeatureSequence
+from affect_lightning.contracts.streams import FeatureSequence
 
 
 class LossTerm(NamedTuple):

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from affect_lightning.data.decoding import DecodedClip, decode_clip
     from affect_lightning.data.faces import FaceCropper, FacePolicy
-    from affect_lightning.data.loading import BatchPlan, ClipLoader
+    from affect_lightning.data.loading import ClipLoader
     from affect_lightning.data.mer_caption_plus import MERCaptionPlusDataModule
     from affect_lightning.data.module import ClipDataModule
+    from affect_lightning.data.ordering import BatchPlan
     from affect_lightning.data.quarantine import BadClip, Quarantine, UnreadableClipError
     from affect_lightning.data.speaker import choose_speaker
 
 _HOMES = {
     "BadClip": "quarantine",
-    "BatchPlan": "loading",
+    "BatchPlan": "ordering",
     "ClipDataModule": "module",
     "ClipLoader": "loading",
     "DecodedClip": "decoding",

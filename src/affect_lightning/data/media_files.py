@@ -10,13 +10,12 @@ import io
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
+
+from torch import Tensor
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.quarantine import UnreadableClipError
-
-if TYPE_CHECKING:
-    from affect_lightning.data.feature_cache.reading import CachedClip
 
 
 class NamedBytes(io.BytesIO):
@@ -64,6 +63,21 @@ class PackedFile:
 
 
 MediaFile: TypeAlias = Path | PackedFile
+
+
+@dataclass(frozen=True)
+class CachedClip:
+    """What the cache knows of one clip.
+
+    Attributes:
+        features: Tokens, float32 [N, D], and which of them are real, bool [N], by stream.
+        frames: Real frames that it was encoded from.
+        frames_without_face: Those in which the face was not found.
+    """
+
+    features: dict[str, tuple[Tensor, Tensor]]
+    frames: int
+    frames_without_face: int
 
 
 class EncodedClip(Protocol):

@@ -20,14 +20,21 @@ from affect_lightning.corpora.official_folders import MissingSubtitle
 from affect_lightning.corpora.own_clips import own_clips
 from affect_lightning.data.box_cache import BoxCache
 from affect_lightning.data.clip_sources import ClipSources, TestOverlap
-from affect_lightning.data.dataset import ClipDataset, Questioner, ReadingOptions, SubtitleLanguage, built_readers
+from affect_lightning.data.dataset import (
+    ClipDataset,
+    OneQuestion,
+    QuestionDraw,
+    Questioner,
+    ReadingOptions,
+    SubtitleLanguage,
+    built_readers,
+)
 from affect_lightning.data.faces import ClipWithoutFace, FaceCropper, FacePolicy, FrameWithoutFace
 from affect_lightning.data.feature_cache.identity import FeaturePrecision
 from affect_lightning.data.feature_cache.source import FeatureMode, FeatureOptions, FeatureSource
-from affect_lightning.data.loading import BatchPlan, ClipLoader, LoadingCounts, WorkerStart
-from affect_lightning.data.ordering import SetBalance, check_order_options
+from affect_lightning.data.loading import ClipLoader, LoadingCounts, WorkerStart
+from affect_lightning.data.ordering import BatchPlan, SetBalance, check_order_options
 from affect_lightning.data.quarantine import BadClipPolicy, Quarantine, check_bad_clip_options
-from affect_lightning.data.questions import OneQuestion, QuestionDraw
 from affect_lightning.data.streaming.packed_clips import CACHE_BYTES, PackedClips, faces_are_released
 from affect_lightning.data.streaming.packed_source import PackedSource
 from affect_lightning.data.streaming.shard_order import SHUFFLE_WINDOW, ShardedPlan

@@ -2,7 +2,7 @@
 
 The user turn is rendered by the language model's template and split at the placeholders; text pieces become token ids,
 placeholders become sentinels, and the sentinels' embeddings are replaced by feature tokens. Neighbours:
-`prompting.user_text` writes the placeholders, `affectgpt.py` calls.
+`prompting.user_turn` writes the placeholders, `affectgpt.py` calls.
 Legend: B clips, K feature tokens of a stream, L text tokens, P of a shared beginning, Q questions, E embedding width.
 """
 

@@ -18,16 +18,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from affect_lightning.contracts import ClipBatch, ClipRecord, FeatureSequence
-from affect_lightning.data.collation import collate
-from affect_lightning.data.dataset import ClipDataset, ClipSample, FailedSample, ReadingOptions, SampleKey
+from affect_lightning.data.dataset import ClipDataset, ClipSample, FailedSample, OneQuestion, ReadingOptions
 from affect_lightning.data.faces import FaceCropper
-from affect_lightning.data.feature_cache.clip_files import FileState, file_state, used_files
-from affect_lightning.data.feature_cache.manifest import STORED_TYPES, CacheManifest
+from affect_lightning.data.feature_cache.identity import STORED_TYPES, CacheManifest, FileState, file_state, used_files
 from affect_lightning.data.feature_cache.shards import BadClipEntry, CacheEntry
-from affect_lightning.data.loading import WorkerStart
+from affect_lightning.data.loading import WorkerStart, collate
+from affect_lightning.data.ordering import SampleKey
 from affect_lightning.data.quarantine import BadClip
-from affect_lightning.data.questions import OneQuestion
-from affect_lightning.data.worker_start import telling_of_lost_workers, worker_options
+from affect_lightning.data.reading_workers import telling_of_lost_workers, worker_options
 from affect_lightning.errors import AffectLightningError
 
 

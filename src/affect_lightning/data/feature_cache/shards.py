@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from zlib import crc32
 
-from affect_lightning.data.feature_cache.clip_files import FileState
+from affect_lightning.data.feature_cache.identity import FileState
 from affect_lightning.errors import DataError
 from affect_lightning.storage import DamagedLineError, LineLog, file_lock
 

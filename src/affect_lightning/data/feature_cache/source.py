@@ -16,15 +16,17 @@ from typing import Any, Literal, get_args
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.dataset import ReadingOptions
 from affect_lightning.data.feature_cache.identity import (
+    MANIFEST,
+    CacheManifest,
     FeaturePrecision,
     StreamIdentity,
     arithmetic_of,
+    caches_below,
     differences,
+    read_manifest,
     stream_identity,
 )
-from affect_lightning.data.feature_cache.manifest import MANIFEST, CacheManifest, caches_below, read_manifest
-from affect_lightning.data.feature_cache.matching import Matching, match_clips
-from affect_lightning.data.feature_cache.reading import CachedFeatures
+from affect_lightning.data.feature_cache.reading import CachedFeatures, Matching, match_clips
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.plugin_loading import EncoderChoices, PluginChoice
 

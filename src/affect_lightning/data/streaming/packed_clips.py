@@ -22,16 +22,18 @@ from affect_lightning.data.streaming.layout import (
     CLIPS,
     HAS_RELEASED_FACE,
     MANIFEST,
+    PARTS,
     STAGING,
     Manifest,
     PackError,
+    checksum,
     file_sha256,
+    opened_features,
+    opened_item,
     shard_name,
+    split_item,
 )
-from affect_lightning.data.streaming.packed_features import opened_features
-from affect_lightning.data.streaming.packed_items import PARTS, checksum, opened_item, split_item
-from affect_lightning.data.streaming.shard_store import ShardStore
-from affect_lightning.data.streaming.transport import Transport, is_remote
+from affect_lightning.data.streaming.shard_store import ShardStore, Transport, is_remote
 from affect_lightning.storage import write_whole
 
 CACHE_BYTES = 20 * 2**30  # our choice: 300 shards of 64 MiB, many more than a run needs at a time

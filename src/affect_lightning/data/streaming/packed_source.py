@@ -21,7 +21,7 @@ from affect_lightning.data.clip_sources import ClipSources, stable_share
 from affect_lightning.data.ordering import SetBalance
 from affect_lightning.data.streaming.packed_clips import CACHE_BYTES, PackedClips, open_packed_set
 from affect_lightning.data.streaming.shard_order import SHUFFLE_WINDOW, ShardedPlan
-from affect_lightning.data.streaming.transport import is_remote
+from affect_lightning.data.streaming.shard_store import is_remote
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.storage import user_cache_folder
 

@@ -30,16 +30,20 @@ from affect_lightning.data.streaming.layout import (
     HAS_RELEASED_FACE,
     LITDATA_INDEX,
     MANIFEST,
+    MEDIA,
     STAGING,
     UNREADABLE,
     Manifest,
     PackError,
+    Parts,
+    Payload,
+    Problems,
     Shard,
+    checksum,
     file_sha256,
     names_hash,
     shard_name,
 )
-from affect_lightning.data.streaming.packed_items import MEDIA, Parts, Payload, Problems, checksum
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.storage import Content, DamagedLineError, LineLog, file_lock, whole_path, write_whole_files
 

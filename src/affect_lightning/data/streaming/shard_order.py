@@ -15,8 +15,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from affect_lightning.data.dataset import SampleKey
-from affect_lightning.data.ordering import SetBalance, check_order_options, drawn_order
+from affect_lightning.data.ordering import SampleKey, SetBalance, check_order_options, drawn_order
 from affect_lightning.errors import ConfigurationError
 
 SHUFFLE_WINDOW = 16  # our choice: about 1000 clips of MER-Caption+ to draw from, and 1 GiB of disk
