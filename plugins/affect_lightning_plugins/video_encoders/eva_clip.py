@@ -36,8 +36,8 @@ class EvaClipVideoEncoder(PretrainedVideoEncoder):
 
         Args:
             model: Folder in timm's form (config.json with `architecture`, model.safetensors), or hub name;
-                EVA-01-CLIP-g/14 as in the paper (Figure 4). No commit of it is known for sure here, so a hub name
-                needs `revision`.
+                EVA-01-CLIP-g/14 as in the paper (Figure 4). We know no commit of it for sure, so a hub name needs
+                `revision`.
             features: What a frame gives: `projected`, the embedding that is compared with text (our choice, as the
                 paper does with CLIP); `pooled`, the vector before that; `patches`, every patch token.
             options: See `PretrainedVideoEncoder`.

@@ -136,7 +136,7 @@ class SiglipVideoEncoder(PretrainedVideoEncoder):
         Args:
             model: Folder with config.json and weights, or hub name; SoViT-400M as in the paper (Figure 4).
             features: What a frame gives: `pooled`, the embedding that SigLIP compares with text (our choice, as the
-                paper does with CLIP); `patches`, every patch token behind the last normalisation. There is no
+                paper does with CLIP); `patches`, every patch token after the last normalisation. There is no
                 `projected`.
             options: See `PretrainedVideoEncoder`.
 
@@ -264,7 +264,7 @@ class HuggingFaceImageEncoder(PretrainedVideoEncoder):
             options: See `PretrainedVideoEncoder`.
 
         Raises:
-            ConfigurationError: The model cannot be read or filled completely, takes something else than pictures, or
+            ConfigurationError: The model cannot be read or filled completely, takes other input than pictures, or
                 an option does not fit it.
         """
         super().__init__(build=_any_model, model=model, features=features, **options)

@@ -78,9 +78,9 @@ class PretrainedVideoEncoder(VideoEncoder):
                 shares with text; `patches`, every patch token.
             revision: Commit, tag or branch of a hub name; None: the pinned commit of the plugin's default model.
             weights: `pretrained`, or `random` for the architecture alone (benchmarks, tests).
-            seed: Of random weights.
-            image_size: Side in pixels to which frames are resized; None: as the model was trained. Another one has
-                the model's positions interpolated.
+            seed: Seed of random weights.
+            image_size: Side in pixels to which frames are resized; None: as the model was trained. For another size,
+                the model's positions are interpolated.
             frames_at_once: Most frames in one call of the model, to bound memory; 256 is our choice: 32 clips of the
                 paper's 8 frames in one call.
 

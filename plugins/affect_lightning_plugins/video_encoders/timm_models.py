@@ -32,8 +32,8 @@ class TimmBackbone(nn.Module):
     Args:
         network: The timm model with its weights. Layers behind the last one needed are removed from it.
         feature_layers: Which layers of timm's `feature_info` to read (negative numbers count from the end); their
-            maps are averaged onto the grid, flattened, brought to mean 0 and variance 1 (inner layers are of any
-            scale) and put one after the other. None: the network's own pooled vector.
+            maps are averaged onto the grid, flattened, scaled to mean 0 and variance 1 (inner layers have any scale)
+            and concatenated. None: the network's own pooled vector.
         pool_grid: Side G of the grid; a layer of C channels gives C * G * G values. Only with `feature_layers`.
         projected: Apply the network's last linear layer to the pooled vector too.
 
