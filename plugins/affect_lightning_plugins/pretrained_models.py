@@ -37,7 +37,7 @@ class Release:
 
     Attributes:
         name: On the hub.
-        revision: Its commit there; empty where none is known for sure, so that the user has to give one.
+        revision: Its commit there; empty where none is known for sure, so that the user must give one.
         configuration: Values of the library's configuration class that give the published architecture.
     """
 

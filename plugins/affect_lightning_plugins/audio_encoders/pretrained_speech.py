@@ -100,7 +100,7 @@ class PretrainedSpeechEncoder(AudioEncoder):
 
 
 def mean_of_last_layers(output: Any, layers: int) -> Tensor:
-    """Mean [R, F, D] of the last hidden layers of an output of transformers; the very last one as the model gives it.
+    """Mean [R, F, D] of the last hidden layers of an output of transformers; the last one as the model gives it.
 
     Models that normalise behind their last layer count that normalised output as the last layer, as transformers did
     when the paper was written; newer versions list the layer before the normalisation.

@@ -1,6 +1,6 @@
 """Audio encoder `prosody`: how something is said, measured by signal processing; no weights.
 
-It stands in for the paper's Chinese HuBERT-Large (Appendix B) where there is neither a GPU nor a hub, and it cuts a
+It replaces the paper's Chinese HuBERT-Large (Appendix B) where there is neither a GPU nor a hub, and it cuts a
 clip as the paper does: 8 windows of 2 seconds spread evenly. A pretrained voice encoder that pip alone could install
 was looked for: the speaker network in `resemblyzer` is trained to tell voices apart whatever the tone, so it discards
 what emotion needs, and its package asks for a compiler.

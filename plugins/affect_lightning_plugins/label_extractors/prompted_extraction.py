@@ -1,7 +1,7 @@
 """The paper's two steps with any language model: labels out of responses, then sentiment out of labels (Appendix E).
 
 Asks each distinct text once, takes what the cache has, keeps every batch of answers before the next, and counts what
-cannot be read. So a killed run goes on where it was: answers are kept on the disk as they come, one file of JSON lines for
+cannot be read. So a killed run continues where it was: answers are kept on the disk as they come, one file of JSON lines for
 each combination of model revision and prompts. A line has the step (`labels` or `sentiment`), what was judged and the
 model's raw answer. Processes share the file; a line that a crash cut off spoils nothing but itself and is asked again.
 `causal_lm.py` and `openai_server.py` give it a way to ask; `answer_parsing.py` reads the answers.
@@ -45,7 +45,7 @@ class AnswerCache:
         Args:
             folder: Where the file is; None means `label_extractors` in the user's cache folder.
             title: Beginning of the file's name, for people.
-            settings: Everything that an answer depends on beside the judged text; plain values. Other settings mean
+            settings: Everything that an answer depends on besides the judged text; plain values. Other settings mean
                 another file.
         """
         self.sha256 = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

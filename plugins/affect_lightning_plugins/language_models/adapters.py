@@ -2,7 +2,7 @@
 
 The paper trains LoRA on the seven projections of every layer and freezes the rest (Section 5). A kind by name (LoRA,
 rsLoRA, DoRA, QLoRA) takes the `lora_*` options; any other method of peft is written as peft writes it, as a mapping or a
-file with `peft_type`. Used by `transformers_model.py`; `model_files.py` has the base that QLoRA wants.
+file with `peft_type`. Used by `transformers_model.py`; `model_files.py` has the base that QLoRA needs.
 Legend: B clips, P learned tokens of prompt tuning, E embedding width.
 """
 
@@ -21,7 +21,7 @@ from affect_lightning.errors import CheckpointError, ConfigurationError
 from affect_lightning.weights import compare_weights
 
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-# Kinds by name, and what peft's LoraConfig wants for each. QLoRA is LoRA on a base of four bits (Dettmers et al. 2023).
+# Kinds by name, and what peft's LoraConfig needs for each. QLoRA is LoRA on a base of four bits (Dettmers et al. 2023).
 KINDS: dict[str, dict[str, bool]] = {
     "lora": {},
     "rslora": {"use_rslora": True},

@@ -1,6 +1,6 @@
 """Loading a Hugging Face causal model completely or not at all, building it empty, and what makes it smaller or faster.
 
-Not in the paper, and off by default: the base in the four bits that QLoRA wants (Dettmers et al. 2023; 7B in 5 GB
+Not in the paper, and off by default: the base in the four bits that QLoRA needs (Dettmers et al. 2023; 7B in 5 GB
 instead of 15), and Liger's kernels, RMSNorm, SwiGLU and RoPE as one GPU kernel each. Both need an extra and a GPU.
 Liger's fused linear cross-entropy is left out: `training_memory.py` already passes only response positions through the
 head, in pieces.
@@ -128,7 +128,7 @@ def _unreadable(part: str, source: str, error: Exception) -> str:
 
 
 def four_bit_options(kind: str | Mapping[str, Any], dtype: str) -> dict[str, Any]:
-    """What `from_pretrained` wants for a base in four bits; nothing for other kinds than `qlora`.
+    """What `from_pretrained` needs for a base in four bits; nothing for other kinds than `qlora`.
 
     Args:
         kind: See `AdapterOptions.kind`.

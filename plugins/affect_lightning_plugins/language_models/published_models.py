@@ -1,8 +1,8 @@
 """The published families of language models: one table, and a plugin for each row (paper, Section 5 and Figure 4(a)).
 
-`published_models.json` beside this file is the table. A family has its type, its values that all sizes share, and what its
+`published_models.json` next to this file is the table. A family has its type, its values that all sizes share, and what its
 prompts need: a chat template where the tokenizer brings none (Vicuna's is the form that it was trained with), and values
-for the template (Qwen3 is told not to think, since responses alone are learnt; Llama 3 gets a fixed date in place of the
+for the template (Qwen3 is told not to think, since responses alone are learnt; Llama 3 gets a fixed date instead of the
 day's). A size has its commit on the hub and the values of its configuration that decide how large it is, so that it can
 be counted without the hub. Neighbours: `hub_model.py` reads the models; `smollm2.py` is the one out of a pip package.
 """

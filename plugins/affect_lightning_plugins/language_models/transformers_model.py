@@ -1,6 +1,6 @@
 """AdaptedCausalLM: the language model contract on a Hugging Face causal model with LoRA (paper, Section 3.1, Eq. 1-2).
 
-The base is frozen, the adapter trains. The plugins beside this file (`hub_model.py` with its families, `smollm2.py`,
+The base is frozen, the adapter trains. The plugins next to this file (`hub_model.py` with its families, `smollm2.py`,
 `tiny.py`) only differ in where model and tokenizer come from. `adapters.py` has the adapters, `response_decoding.py` generates,
 or `vllm_engine.py`.
 Legend: B clips, L text tokens, E embedding width, R supervised positions of the batch.

@@ -38,7 +38,7 @@ _RESERVED = {
     *("model", "revision", "tokenizer", "tokenizer_revision", "hf_config_path", "dtype", "trust_remote_code"),
     *("enable_prompt_embeds", "enable_lora", "max_lora_rank", "lora_dtype", "lora_target_modules", "runner", "convert"),
 }
-_SHARE_OF_FREE_MEMORY = 0.9  # of what is free beside our own copy of the weights; our choice
+_SHARE_OF_FREE_MEMORY = 0.9  # of what is free besides our own copy of the weights; our choice
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ class _Held:
         self._folder: Path | None = None
 
     def new_folder(self, name: str) -> str:
-        """An empty folder in place of the last one."""
+        """An empty folder instead of the last one."""
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="affect-lightning-vllm-"))
         for old in self._folder.iterdir():

@@ -54,7 +54,7 @@ class StreamAlignment(nn.Module):
         """Align the streams.
 
         Returns:
-            One FeatureSequence [B, N, d] a stream, in the order of construction. What stands in masked tokens is
+            One FeatureSequence [B, N, d] a stream, in the order of construction. What is in masked tokens is
             gone, so that it reaches neither the result nor a gradient.
 
         Raises:

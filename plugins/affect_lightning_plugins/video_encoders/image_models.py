@@ -184,7 +184,7 @@ def _interpolation(flexible: bool) -> str:
 
 
 def _rows_of_patches(pictures: Tensor, patch: int) -> dict[str, Tensor]:
-    """Pictures [R, 3, size, size] as NaFlex wants them: patches [R, P, patch * patch * 3], all of them real."""
+    """Pictures [R, 3, size, size] as NaFlex needs them: patches [R, P, patch * patch * 3], all of them real."""
     side = pictures.shape[-1] // patch
     columns = functional.unfold(
         pictures[..., : side * patch, : side * patch], patch, stride=patch

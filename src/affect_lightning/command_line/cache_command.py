@@ -143,7 +143,7 @@ def _plan(module: AffectGPTModule, data: ClipDataModule, precision: str, splits:
         streams[name] = replace(identity, width=int(encoder.feature_width), weights=weights_digest(encoder))
     manifest = CacheManifest(streams, data.feature_options.precision, arithmetic_of(precision))
     below = data.feature_options.folder
-    # An option that names a cache, not the folder of caches, means that cache and those beside it.
+    # An option that names a cache, not the folder of caches, means that cache and those next to it.
     folder = (below.parent if (below / MANIFEST).is_file() else below) / manifest.folder_name()
     manifest.write(folder)
     return CachePlan(module, data, manifest, folder, records, encoders)

@@ -35,7 +35,7 @@ _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class EncodingJob:
-    """What one process has to do. It pickles.
+    """What one process must do. It pickles.
 
     Attributes:
         configuration: Names the encoders.

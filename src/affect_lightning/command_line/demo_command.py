@@ -1,4 +1,4 @@
-"""`affect-lightning demo`: the whole way on a laptop, by the very commands that a user would type.
+"""`affect-lightning demo`: the whole way on a laptop, by the same commands that a user would type.
 
 Before minutes of work it says which packages are missing, all in one sentence with one command. Some pip packages carry
 model files that a plugin reads, and declare dependencies that nobody here needs (a second OpenCV, a compiler run). No extra

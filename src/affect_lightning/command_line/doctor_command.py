@@ -75,7 +75,7 @@ def run(arguments: Sequence[str]) -> int:
 
 @contextlib.contextmanager
 def _quiet_readers() -> Iterator[None]:
-    """What the readers would log as a warning stands in the table."""
+    """What the readers would log as a warning is in the table."""
     log = logging.getLogger("affect_lightning.corpora")
     level = log.level
     log.setLevel(logging.ERROR)

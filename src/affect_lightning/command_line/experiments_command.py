@@ -48,7 +48,7 @@ def shipped_files() -> dict[str, Path]:
     """The YAML files of the package by name."""
     try:
         folder = Path(str(resources.files(PACKAGE)))
-    except ModuleNotFoundError:  # not installed: the sources of a clone stand on the search path
+    except ModuleNotFoundError:  # not installed: the sources of a clone are on the search path
         folder = Path(__file__).resolve().parents[3] / "experiments"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 

@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words of the command line without the program's name; those of the process by default.
 
     Returns:
-        The exit code: 0 when all went well, 2 after a mistake of the user's, 130 when interrupted.
+        The exit code: 0 when all went well, 2 after a user's mistake, 130 when interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = _overall_parser()

@@ -25,7 +25,7 @@ def choose_strategy(section: Namespace) -> None:
 
 
 def find_last_checkpoint(section: Namespace, command: str) -> None:
-    """Put a path in the place of `--ckpt_path last`; a SLURM job that runs again goes on without being told to.
+    """Put a path in the place of `--ckpt_path last`; a SLURM job that runs again continues without being told to.
 
     Raises:
         ConfigurationError: There is nothing to test; a training without a checkpoint starts at its beginning.

@@ -277,7 +277,7 @@ def _origin(model: ScoredModel) -> list[tuple[str, str]]:
 
 
 def _table(scored: Sequence[ScoredModel], report: Report) -> str:
-    """Models by sets, and what stands behind the rows: once where it is the same for all."""
+    """Models by sets, and what is behind the rows: once where it is the same for all."""
     from affect_lightning.unibench.report.columns import score_table
 
     table = render_terminal(score_table(report), is_short=True)

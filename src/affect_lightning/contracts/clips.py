@@ -133,7 +133,7 @@ class StreamReader(ABC):
     def files(self, record: ClipRecord) -> Mapping[str, Path]:
         """The files that `read` opens, by a short role such as `joints`.
 
-        A missing file is named where it should be. Cached features of a clip are made anew when one of them changes.
+        A missing file is named where it should be. Cached features of a clip are made again when one of them changes.
         """
 
     @abstractmethod

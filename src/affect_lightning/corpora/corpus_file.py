@@ -1,7 +1,7 @@
 """`corpus.json`: what a generated corpus declares of itself, and how many clips a test set must have.
 
 A set that lost clips gives scores that cannot be compared, and nothing else shows it. So the number of clips must be
-that of Table 11 of the paper; a generated corpus declares its own in the `corpus.json` beside the folders of its sets.
+that of Table 11 of the paper; a generated corpus declares its own in the `corpus.json` next to the folders of its sets.
 The file also has the words that its labels use and the best possible scores. The sandbox writes it.
 """
 
@@ -25,7 +25,7 @@ def expected_number(folder: Path, item: BenchmarkSet, expected: ExpectedCount) -
     """How many clips the set should have, and who says so; None if any number will do.
 
     Args:
-        folder: The set's folder; a `corpus.json` may stand in it or beside it.
+        folder: The set's folder; a `corpus.json` may be in it or next to it.
         item: The set.
         expected: `official` (what the corpus declares, else the table of the sets), `any`, or a number.
 
@@ -86,7 +86,7 @@ def declared_training_number(folder: Path, key: str) -> int | None:
     """Clips of a training set as a generated corpus declares them; None for any other folder.
 
     Args:
-        folder: The set's folder; a `corpus.json` may stand in it or beside it.
+        folder: The set's folder; a `corpus.json` may be in it or next to it.
         key: Of the set.
 
     Raises:
@@ -103,7 +103,7 @@ def declared_words(folder: Path) -> frozenset[str]:
     """Emotion words that a generated corpus says it uses, some of them on purpose on no wheel; else none.
 
     Args:
-        folder: The set's folder; a `corpus.json` may stand in it or beside it.
+        folder: The set's folder; a `corpus.json` may be in it or next to it.
 
     Raises:
         DataError: The corpus.json is broken.
@@ -130,7 +130,7 @@ def declared_bounds(path: Path) -> Mapping[str, Mapping[str, float]]:
 
 
 def _declaration(folder: Path) -> tuple[dict[str, Any], Path | None]:
-    """Content and path of the corpus.json in a set's folder or beside it; empty and None where there is none."""
+    """Content and path of the corpus.json in a set's folder or next to it; empty and None where there is none."""
     path = next((path for path in (folder / CORPUS_FILE, folder.parent / CORPUS_FILE) if path.is_file()), None)
     return ({}, None) if path is None else (_content(path), path)
 

@@ -137,7 +137,7 @@ def _path(row: TableRow, column: str) -> Path | None:
 def own_clips(
     video: str | list[str] | None, audio: str | list[str] | None, subtitle: str | list[str] | None
 ) -> list[ClipRecord]:
-    """Records of the user's own clips.
+    """Records of your own clips.
 
     Args:
         video: `data.predict_video`.

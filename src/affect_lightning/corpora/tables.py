@@ -1,6 +1,6 @@
-"""Tables and their cells: csv, jsonl and parquet rows that know where they stand, emotion words, numbers.
+"""Tables and their cells: csv, jsonl and parquet rows that know where they are, emotion words, numbers.
 
-Paper: Appendix C (annotation of MER-Caption+ and of the nine sets). Label files, subtitles, tables of the user's own and
+Paper: Appendix C (annotation of MER-Caption+ and of the nine sets). Label files, subtitles, tables of your own and
 saved outputs of models are read through this module. Text is UTF-8, with or without a byte order mark. Nothing in these
 formats can hold code; the official `.npz` files go through `affect_lightning.safe_npz` instead.
 """
@@ -25,7 +25,7 @@ _SEPARATORS = re.compile(r"""["',，、]""")
 
 
 class TableRow(dict[str, Any]):
-    """A row by column, which knows where it stands.
+    """A row by column, which knows where it is.
 
     Attributes:
         path: Of the file.

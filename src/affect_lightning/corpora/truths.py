@@ -63,7 +63,7 @@ def find_label_file(roots: Sequence[Path], dataset: str, sets: Mapping[str, Benc
 
     Args:
         roots: Each is the folder of all sets, the set's folder, or the label file itself; the first that has it wins.
-        dataset: Key of the set: a known one, or a name of the user's own.
+        dataset: Key of the set: a known one, or a name of your own.
         sets: The known sets.
 
     Raises:
@@ -108,7 +108,7 @@ def read_truths(path: Path, dataset: str, item: BenchmarkSet | None) -> dict[str
         path: An official label file, or a csv, jsonl or parquet table with a column of NAME_COLUMNS and one of
             LABEL_COLUMNS (emotion words; for a hit-rate set one of its classes or its index) or SENTIMENT_COLUMNS.
         dataset: Key of the set.
-        item: The set; None for one of the user's own.
+        item: The set; None for one of your own.
 
     Raises:
         DataError: The file is missing, broken, refused, lacks a column or an entry, has an unreadable label or a clip

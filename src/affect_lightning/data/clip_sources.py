@@ -51,7 +51,7 @@ def stable_share(name: str, purpose: str = "") -> float:
 
 
 def listed_names(entries: Sequence[str] | str | None, root: Path | None, option: str) -> dict[str, str] | None:
-    """The names that an option lists, each with where it stands; None if the option is not set.
+    """The names that an option lists, each with where it is; None if the option is not set.
 
     Args:
         entries: Names, or paths of text files (`.txt`, UTF-8, a name a line, empty lines left out), or one of either.
@@ -91,8 +91,8 @@ def select_clips(
     Args:
         clips: Of all training sets. A listed name means every clip of that name.
         ratio: Share that is used, chosen by a stable hash after the lists (1 uses all).
-        include: Names to take, with where each stands; None takes all.
-        exclude: Names to leave out, with where each stands.
+        include: Names to take, with where each is; None takes all.
+        exclude: Names to leave out, with where each is.
 
     Raises:
         DataError: A listed name is no clip of the sets, or one name is on both lists.
@@ -326,7 +326,7 @@ class ClipSources:
 
     def known_test_names(self) -> Iterable[tuple[str, frozenset[str]]]:
         """The names of the test clips of every set that is known, with the set's title."""
-        root = self.benchmark_root  # a missing folder is told of when it is tested on
+        root = self.benchmark_root  # a missing folder is reported when it is tested on
         trained, tested = known_sets(self.train_root), known_sets(root)
         for key in self.train_sets:
             if key in trained and self.train_root is not None:

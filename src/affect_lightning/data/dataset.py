@@ -86,7 +86,7 @@ class QuestionDraw:
 
 @dataclass(frozen=True)
 class OneQuestion:
-    """Asks every clip the same question, or the one that its truth answers, and wants no particular response.
+    """Asks every clip the same question, or the one that its truth answers, and needs no particular response.
 
     For test and predict.
 

@@ -34,7 +34,7 @@ ClipWithoutFace = Literal["whole", "drop"]
 
 @dataclass(frozen=True)
 class FacePolicy:
-    """What stands in for a face that was not found. Each case is counted, whatever the policy.
+    """What replaces a face that was not found. Each case is counted, whatever the policy.
 
     Attributes:
         frame: For a frame without the speaker's face, in a clip that shows it elsewhere: `nearest` cuts the frame at
@@ -143,9 +143,9 @@ class FaceCropper:
     Args:
         detector: From the plugin group `face_detectors`.
         crop_size: Side of the crops in pixels (paper, Appendix B: 224).
-        cache: Where boxes are kept; None detects anew each time.
+        cache: Where boxes are kept; None detects again each time.
         margin: See `crop_square`.
-        policy: What stands in for a face that was not found.
+        policy: What replaces a face that was not found.
     """
 
     def __init__(

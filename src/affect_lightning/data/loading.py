@@ -1,7 +1,7 @@
 """A loader that resumes exactly: the order of batches is a function of (seed, epoch), the state a number of batches.
 
 torch's DataLoader does the work of the worker processes but keeps no state of its own; Lightning saves and restores
-any loader that has `state_dict` and `load_state_dict`. Hand-written, because torchdata's StatefulDataLoader did not go on
+any loader that has `state_dict` and `load_state_dict`. Hand-written, because torchdata's StatefulDataLoader did not continue
 exactly where it was: not with dropout or what workers draw, and not with Lightning's own sampler.
 Samples are put together in the workers (`ClipCollator`), with the bad clips that were met on the way.
 Neighbours: `ordering.py` draws the order, `dataset.py` gives the samples, `quarantine.py` counts what the workers could not
@@ -167,7 +167,7 @@ class LoadingCounts:
 
 
 class _Pending:
-    """The batches that torch's loader still has to fetch: an epoch's worth, from where ClipLoader says."""
+    """The batches that torch's loader still must fetch: an epoch's worth, from where ClipLoader says."""
 
     def __init__(self, plan: BatchPlan | ShardedPlan) -> None:
         self.plan = plan
@@ -189,10 +189,10 @@ class ClipLoader:
     A shuffled loader is a stream: a pass that was left early (`limit_train_batches`, `max_steps`, a restored state) is
     taken up where it stopped and runs on into the next epoch, so every clip is read equally often; the paper's 5000
     steps an "epoch" are such a limit. `__len__` is the length of a whole epoch. A loader that does not shuffle starts
-    anew each time.
+    again each time.
 
     A batch that loses all its clips is counted. Where the number of steps matters (in training, and with several
-    processes) the batch before it is handed out once more with `valid` False (for the very first, the one after it),
+    processes) the batch before it is handed out once more with `valid` False (for the first, the one after it),
     elsewhere it is left out.
 
     Args:

@@ -1,7 +1,7 @@
 """What happens to a clip that cannot be read: a named, counted quarantine, or an error.
 
 The authors' code puts a random other clip in its place without a word; here nothing is replaced. Worker processes
-send a `BadClip` in place of a sample; the main process writes it down, counts it and stops the run past a limit.
+send a `BadClip` instead of a sample; the main process writes it down, counts it and stops the run past a limit.
 Neighbours: `decoding.py` and `faces.py` raise `UnreadableClipError`, `dataset.py` turns it into a `BadClip`,
 `loading.py` hands that to the `Quarantine`.
 """
@@ -79,7 +79,7 @@ class Quarantine:
     A clip counts once, however many epochs meet it. It lives in the main process only.
 
     Args:
-        policy: `quarantine` goes on with the other clips; `error` stops at the first bad clip.
+        policy: `quarantine` continues with the other clips; `error` stops at the first bad clip.
         max_bad_share: Share of `clip_count` that may be bad (default of the data module 1%, our choice). At least one
             clip is always allowed, so that a small set does not stop at its first.
         file: JSONL file to append to; None writes nothing. Several processes may share the file. A clip that stands in

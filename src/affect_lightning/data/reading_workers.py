@@ -110,7 +110,7 @@ def lost_worker(error: Exception, workers: bool) -> DataError | None:
 
 
 def telling_of_lost_workers(batches: Iterable[_Batch], workers: bool) -> Iterator[_Batch]:
-    """The batches of torch's loader; a worker that died or hangs is told of in one sentence.
+    """The batches of torch's loader; a worker that died or hangs is reported in one sentence.
 
     Args:
         batches: The loader.

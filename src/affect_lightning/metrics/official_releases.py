@@ -4,7 +4,7 @@ Place in the paper: section 4 and Appendix K score on these wheels; the paper's 
 a release is part of this package: it is fetched into the user's cache, from the web or from a folder copied by hand.
 Every file is compared with its published SHA-256 before anything is written, and all files appear or none.
 `command_line/taxonomy_command.py` is the user's way here, `taxonomy_choice.py` reads from the cache, and
-`official_tables.py` knows what stands in the files.
+`official_tables.py` knows what is in the files.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def download_release(release: OfficialRelease, mirrors: Sequence[str] = ()) -> P
 
 
 def copy_release(release: OfficialRelease, folder: Path) -> Path:
-    """Copy a release from a folder of the user's into the cache, after the same checks as a download.
+    """Copy a release from a folder of the user into the cache, after the same checks as a download.
 
     Args:
         release: Which one.

@@ -1,6 +1,6 @@
 """AffectGPT: encoders, pre-fusion, branches, projectors and language model as one network (paper, Section 3, Eq. 1-7).
 
-A plain nn.Module. `module.py` trains it, `exported_folder.py` has its folder's format; the parts beside this file do the steps.
+A plain nn.Module. `module.py` trains it, `exported_folder.py` has its folder's format; the parts next to this file do the steps.
 Legend: B clips, T frames, N feature tokens, D feature width, K tokens of a stream in the prompt, E embedding width.
 """
 
@@ -199,7 +199,7 @@ class AffectGPT(nn.Module):
         Args:
             state: Names and values.
             source: Where they come from, for the message.
-            assign: Take the tensors themselves in place of their values.
+            assign: Take the tensors themselves instead of their values.
 
         Raises:
             CheckpointError: Names or shapes are not exactly those of this network.

@@ -1,4 +1,4 @@
-"""Whether a checkpoint belongs to the configuration that is to go on with it (ours).
+"""Whether a checkpoint belongs to the configuration that is to continue with it (ours).
 
 Weights of one encoder fit another of the same width without an error, and an optimiser's state brings its own learning
 rate: only the stored options tell. Neighbours: `module.py` asks when a Trainer restores, `affect_lightning.weights`
@@ -14,7 +14,7 @@ from typing import Any
 from affect_lightning.errors import AffectLightningError, CheckpointError
 from affect_lightning.model.configuration import ModelConfiguration
 
-# What an optimiser's state and the order of random numbers depend on; compared only to go on training.
+# What an optimiser's state and the order of random numbers depend on; compared only to continue training.
 TRAINING_OPTIONS = (
     "objective",
     "learning_rate",

@@ -138,7 +138,7 @@ class ModelConfiguration:
 
     @property
     def fuses_projected(self) -> bool:
-        """True when the pre-fusion takes projected streams H in place of encoded ones Z (Section 3.2)."""
+        """True when the pre-fusion takes projected streams H instead of encoded ones Z (Section 3.2)."""
         return self.fuses and self.fused_features == "projected"
 
     @property

@@ -93,7 +93,7 @@ class AffectGPTModule(LightningModule):
                 decides only when others disagree.
             objective: Plugin that says what training minimises: `response`, the cross-entropy of the responses (Eq. 2).
             learning_rate: 1e-5 (authors' recipe).
-            projector_learning_rate: Learning rate of everything that trains except the adapter; None means the same rate (authors' recipe).
+            projector_learning_rate: Rate of everything that trains except the adapter; None means the same rate (authors' recipe).
             weight_decay: 0.05 (authors' recipe); biases, norms and other vectors have none (our choice).
             warmup_steps: 5000 (authors' recipe).
             warmup_start: Learning rate at step 0: 1e-6 (authors' recipe); other groups in proportion.
@@ -250,7 +250,7 @@ class AffectGPTModule(LightningModule):
         loss = weighted_sum(terms)
         self.nonfinite.note(batch.names, loss)
         if not several and not bool(batch.valid.any()):
-            return loss  # it only stands in for a batch that could not be read, and teaches nothing
+            return loss  # it only replaces a batch that could not be read, and teaches nothing
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch), sync_dist=several)
         for name, term in terms.items() if len(terms) > 1 else ():
             self.log(f"train/{name}", term.mean.detach(), batch_size=len(batch), sync_dist=several)
@@ -295,7 +295,7 @@ class AffectGPTModule(LightningModule):
     def test_step(  # type: ignore[override]  # Lightning passes any output on to callbacks
         self, batch: ClipBatch, batch_index: int, dataloader_idx: int = 0
     ) -> list[ResponseRow]:
-        """Responses of a batch with the truth beside them, one row a clip."""
+        """Responses of a batch with the truth next to them, one row a clip."""
         responses = self.built_network.generate(batch, **self._decoding)
         return ResponseRow.of_batch(batch, batch.questions, responses)
 

@@ -1,6 +1,6 @@
 """TrainingMonitor: speed, waiting time and unreadable clips, in TensorBoard and the progress bar.
 
-A Lightning callback beside the network's Lightning shell (`module.py`), which logs losses, learning rate and gradient
+A Lightning callback next to the network's Lightning shell (`module.py`), which logs losses, learning rate and gradient
 norm; this one logs what only the loop can know.
 """
 

@@ -1,7 +1,7 @@
 """NonFiniteGuard: losses and gradients that are no finite number stop the run, or are skipped and counted (ours).
 
-The authors' fp16 run gave NaN at learning rates of 2e-5 and 3e-5 and could not go on. Here the run stops with the step,
-the clips and the last good checkpoint, before a weight has changed; `skip` goes on without the step, up to a limit.
+The authors' fp16 run gave NaN at learning rates of 2e-5 and 3e-5 and could not continue. Here the run stops with the step,
+the clips and the last good checkpoint, before a weight has changed; `skip` continues without the step, up to a limit.
 All processes decide alike. Neighbour: `module.py` asks before each optimiser step.
 """
 
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class NonFiniteError(AffectLightningError):
-    """A loss or a gradient is NaN or infinite, and the run may not go on."""
+    """A loss or a gradient is NaN or infinite, and the run may not continue."""
 
 
 class NonFiniteGuard:

@@ -1,6 +1,6 @@
 """Every call of a plugin's method in the network, with its contract held (docs/plugins.md: what is refused).
 
-Types, shapes and widths are looked at in every call, which costs nothing beside the call; that all values are finite is
+Types, shapes and widths are looked at in every call, which costs nothing compared with the call; that all values are finite is
 looked at in the first batch of a part only, because it reads every value and waits for the device. An error names the
 part, its distribution and its contract. Neighbours: `encoding.py`, `branches.py`, `affectgpt.py` and
 `prompt_assembly.py` call; `contracts.conformance` checks.

@@ -45,7 +45,7 @@ def separate_draws(device: torch.device) -> Iterator[None]:
     """Put torch's generators back afterwards: what is drawn inside moves nothing that is drawn later.
 
     Args:
-        device: Where is drawn, beside the processor.
+        device: Where is drawn, besides the processor.
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield

@@ -1,6 +1,6 @@
 """Learning rate over training: linear warm-up, then cosine (paper, Appendix: training; authors' recipe).
 
-Used by `module.py`. Pure functions of the step, so that a resumed run goes on exactly.
+Used by `module.py`. Pure functions of the step, so that a resumed run continues exactly.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Units: each block of the language model with its adapter; each part of ours that trains (pre-fusion, branches,
 projectors); and the network itself for the rest, the embeddings and the head. The frozen encoders are in none of them:
-they are small beside the language model, have no gradient, and stay whole on every device.
+they are small compared with the language model, have no gradient, and stay whole on every device.
 Whatever the arithmetic, the shards of what trains are the 32-bit masters that the optimiser steps on.
 Neighbours: `module.py` calls it; `training/strategies.py` has the strategy, which writes and reads checkpoints.
 """
@@ -49,7 +49,7 @@ def shard_network(network: AffectGPT, mesh: DeviceMesh, precision: str = "32-tru
 
 
 def trained_parts(network: AffectGPT) -> Iterator[nn.Module]:
-    """The parts beside the language model that have something to train, each a module that is called as a whole."""
+    """The parts outside the language model that have something to train, each a module that is called as a whole."""
     fusion = [] if network.pre_fusion is None else [network.pre_fusion]
     for part in [*fusion, *network.branches.values(), *network.projectors.values()]:
         if any(parameter.requires_grad for parameter in part.parameters()):

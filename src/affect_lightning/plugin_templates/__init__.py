@@ -1,7 +1,7 @@
 """Templates of plugin packages for every kind of part, and how they become a package (docs/plugins.md).
 
 `affect-lightning plugins new` calls `write_plugin_package`: from a kind of part and a name to a package on disk. The files
-named `*.template` beside this module hold the texts, with `$name` where something is put in. Standard library only.
+named `*.template` next to this module hold the texts, with `$name` where something is put in. Standard library only.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class TemplateKind:
         group: Short name of the plugin group.
         use: The command or code by which the part is used; `$name` is put in.
         tests: Template of the test file.
-        check_options: What `affect-lightning plugins check` needs beside the name.
+        check_options: What `affect-lightning plugins check` needs besides the name.
         encoder_group: Group of a second class in the package, the encoder of a stream.
     """
 

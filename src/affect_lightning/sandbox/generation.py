@@ -92,7 +92,7 @@ def generate_sandbox(
     fault_kinds: Sequence[str] | None = None,
     performer: Performer | None = None,
 ) -> GeneratedCorpus:
-    """Make the sandbox corpus, or go on with one that was interrupted.
+    """Make the sandbox corpus, or continue with one that was interrupted.
 
     All defaults are our choice: as many clips as two cores perform in a few minutes, and no faults.
 
@@ -114,7 +114,7 @@ def generate_sandbox(
         ConfigurationError: A number or fault kind is out of range.
         DataError: The folder holds something else, or cannot be written.
 
-    With more than one worker a calling script needs `if __name__ == "__main__":`, for the workers import it anew.
+    With more than one worker a calling script needs `if __name__ == "__main__":`, for the workers import it again.
     """
     root = Path(out)
     parameters = _checked_parameters(clips, test_clips, seed, faults, fault_kinds)
@@ -276,7 +276,7 @@ def _performed(tasks: Sequence[_Task], performer: Performer, workers: int) -> It
 
 
 def _perform_one(task: _Task, performer: Performer) -> None:
-    """Perform beside the final place, then move: media under a final name is complete. The measure comes last."""
+    """Perform next to the final place, then move: media under a final name is complete. The measure comes last."""
     video = task.measure.with_suffix(task.video.suffix)
     audio = task.measure.with_suffix(task.audio.suffix)
     measure = performer(task.script, video, audio)

@@ -1,7 +1,7 @@
-"""ResumeCheckpoint: `last.ckpt`, from which a run goes on with the very next clip (ours).
+"""ResumeCheckpoint: `last.ckpt`, from which a run continues with the next clip (ours).
 
 Written after a step, never within one: every so many steps, every so many minutes, when training ends, and when
-SIGTERM or SIGUSR1 comes. Lightning's ModelCheckpoint beside it keeps those of whole epochs. Neighbours:
+SIGTERM or SIGUSR1 comes. Lightning's ModelCheckpoint next to it keeps those of whole epochs. Neighbours:
 `checkpoint_files.py` writes, `signals.py` listens, `run_folders.py` finds the file again.
 """
 
@@ -119,7 +119,7 @@ class ResumeCheckpoint(Checkpoint):
     def _agreed(self, trainer: Trainer) -> tuple[bool, bool, bool]:
         """Whether it is time to save, and whether SIGTERM or SIGUSR1 came to any process; the same in all of them."""
         steps = self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0
-        # The end of training is saved here, within the epoch's loop, so that a longer training goes on from it.
+        # The end of training is saved here, within the epoch's loop, so that a longer training continues from it.
         due = steps or trainer.global_step == trainer.max_steps
         minutes = (time.monotonic() - self._saved_at) / 60.0
         due |= self.every_minutes is not None and minutes >= self.every_minutes

@@ -5,7 +5,7 @@ between collectives. Here the handler only notes the signal; `resume_checkpoint.
 optimiser and data order belong together, and asks the other processes.
 
 SIGTERM: checkpoint, then stop with exit code 143. SIGUSR1: checkpoint; in a SLURM job also `scontrol requeue` and stop
-(what `#SBATCH --signal=SIGUSR1@90` is for), elsewhere go on.
+(what `#SBATCH --signal=SIGUSR1@90` is for), elsewhere continue.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class LossSpikeLog(Callback):
         self.spikes = state_dict["spikes"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Drop lines of steps after the checkpoint that the run goes on from: they will come again."""
+        """Drop lines of steps after the checkpoint that the run continues from: they will come again."""
         name = FILE if trainer.global_rank == 0 else f"{Path(FILE).stem}-rank{trainer.global_rank}.jsonl"
         self._log = LineLog(Path(trainer.log_dir or trainer.default_root_dir) / name)
         if trainer.ckpt_path and self._log.path.is_file():

@@ -3,7 +3,7 @@
 `match_clips` runs once, when a run or `cache` starts, and refuses clips whose files have changed. Several entries of one
 name may stand in a cache, of one corpus generated twice, say, or of a clip before and after a change; the one whose files
 are the clip's files counts. A `CachedFeatures` holds arrays of places only and maps the shards into memory; it pickles to
-worker processes, which map them anew. There only the entries' checksums are looked at.
+worker processes, which map them again. There only the entries' checksums are looked at.
 Neighbours: `identity.py` looks at files, `shards.py` says how shards look, `source.py` turns what is missing into an
 error and `affect-lightning cache` into work, `data/dataset.py` reads in training.
 Legend: N feature tokens, D feature width.
@@ -224,7 +224,7 @@ def match_clips(
     """Match clips with the entries of a cache.
 
     A file with the size and time of change of the entry is taken as unchanged; with another time its content is hashed
-    and compared, and what was found is kept beside the shards, so that it is read once.
+    and compared, and what was found is kept next to the shards, so that it is read once.
 
     Args:
         folder: Of the cache.

@@ -259,7 +259,7 @@ def only_command(folder: Path, wait_seconds: float = WAIT_SECONDS) -> Iterator[N
         wait_seconds: How long to wait for others to end.
 
     Raises:
-        DataError: Another command, or a process that it left, goes on writing; or the folder cannot be written.
+        DataError: Another command, or a process that it left, continues writing; or the folder cannot be written.
     """
     lock = take_lock(folder, "writing.lock", wait_seconds)
     try:

@@ -41,11 +41,11 @@ class FoundSet:
     """A set to check.
 
     Attributes:
-        key: Of the set; the path of the file for a table of the user's own.
+        key: Of the set; the path of the file for a table of your own.
         role: Whether it is trained or tested on.
         root: What the readers take: the folder above the set's folder, or that folder; the table's own path.
         folder: The set's folder.
-        item: Its row in the table of the sets; None for a table of the user's own.
+        item: Its row in the table of the sets; None for a table of your own.
     """
 
     key: str
@@ -277,7 +277,7 @@ def _may_lack_labels(found: FoundSet) -> bool:
 def unknown_words(found: FoundSet, clips: Sequence[ClipRecord], is_known: Callable[[str], bool]) -> list[Finding]:
     """Emotion words that a taxonomy does not know, with the clips that have them.
 
-    `neutral`, which stands on no wheel, and the words that a generated corpus declares are left out.
+    `neutral`, which is on no wheel, and the words that a generated corpus declares are left out.
 
     Args:
         found: The set.
@@ -286,7 +286,7 @@ def unknown_words(found: FoundSet, clips: Sequence[ClipRecord], is_known: Callab
     """
     try:
         meant = {NEUTRAL} | declared_words(found.folder)
-    except DataError:  # the check of the counts tells of a broken corpus.json
+    except DataError:  # the check of the counts reports a broken corpus.json
         meant = {NEUTRAL}
     clips_by_word: dict[str, list[str]] = {}
     for clip in clips:

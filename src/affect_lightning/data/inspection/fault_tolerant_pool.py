@@ -1,7 +1,7 @@
-"""Processes that do one piece of work after another and may die of it: the piece is named, the others go on.
+"""Processes that do one piece of work after another and may die of it: the piece is named, the others continue.
 
 `concurrent.futures` gives up the whole pool when a process is killed, and waits for ever for one that hangs. Here each
-process has one piece at a time, so a crash, a kill for want of memory, or a time that runs out belongs to that piece.
+process has one piece at a time, so a crash, a kill for lack of memory, or a time that runs out belongs to that piece.
 Neighbours: `clip_check.py` is the work, `media.py` gives out the clips.
 """
 
@@ -101,7 +101,7 @@ class FaultTolerantPool(Generic[Piece]):
         work: Called with a piece in another process; it and the pieces must pickle.
         workers: Number of processes.
         seconds: Time for one piece; a process that takes longer is ended.
-        start: How processes start (spawn, our choice: safe beside threads).
+        start: How processes start (spawn, our choice: safe with threads).
     """
 
     def __init__(self, work: Callable[[Piece], Any], workers: int, seconds: float, start: str = "spawn"):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Level = Literal["problem", "note"]
-NAMED = 10  # names that a table shows; all of them stand in the JSON (our choice: fits a line)
+NAMED = 10  # names that a table shows; all of them are in the JSON (our choice: fits a line)
 
 CHECKS: dict[str, str] = {
     "annotation-file": "a table or label file is missing, broken or lacks a column",

@@ -176,7 +176,7 @@ class Payload:
     Attributes:
         kind: See `Manifest.payload`.
         parts: The parts of a clip's item, and the files that could not be read; takes the clip's position and record.
-        identity: What the parts depend on beside the clip, such as the encoders of cached features.
+        identity: What the parts depend on besides the clip, such as the encoders of cached features.
         beside: Small files that the set carries, by name.
     """
 
@@ -222,7 +222,7 @@ def _content(path: Path, room: int) -> tuple[bytes, str | None]:
 
 
 def annotation_part(clip: ClipRecord, **more: Any) -> bytes:
-    """A record as JSON, with the paths that its files have, and what else the payload has to say."""
+    """A record as JSON, with the paths that its files have, and what the payload adds."""
     annotation = {item.name: getattr(clip, item.name) for item in fields(clip)}
     for stage in FILES:
         annotation[stage] = None if annotation[stage] is None else str(annotation[stage])

@@ -135,7 +135,7 @@ def open_packed_set(
 
     Args:
         place: A folder, or an address such as `s3://bucket/prefix`.
-        cache_folder: Where shards out of storage are kept, in a folder of the set's own.
+        cache_folder: Where downloaded shards are kept, in a folder of the set's own.
         cache_bytes: What they may take there.
         payload: What is expected; see `Manifest.payload`. None takes any.
 
@@ -147,7 +147,7 @@ def open_packed_set(
         transport = Transport(place)
         folder = cache_folder / hashlib.sha256(transport.address.encode()).hexdigest()[:16]
         manifest = _fetched_manifest(transport, folder)
-        folder = folder / manifest.index_sha256[:16]  # a set packed anew under the same address is another one
+        folder = folder / manifest.index_sha256[:16]  # a set packed again under the same address is another one
         for name, digest in {CLIPS: manifest.index_sha256, **manifest.beside}.items():
             _fetch_small(transport, name, folder / name, digest)
         store = ShardStore(folder, manifest.shards, transport, cache_bytes)
@@ -177,7 +177,7 @@ def _local_manifest(folder: Path) -> Manifest:
 
 
 def _check_files(folder: Path, manifest: Manifest) -> None:
-    """All files are there, of the right size; the index is the very one."""
+    """All files are there, of the right size; the index is the right one."""
     found = {entry.name: entry.stat().st_size for entry in os.scandir(folder) if entry.is_file()}
     wrong = [
         f"{name} {'is missing' if name not in found else f'has {found[name]} of {shard.size} bytes'}"
@@ -203,7 +203,7 @@ def _fetched_manifest(transport: Transport, folder: Path) -> Manifest:
 
 
 def _fetch_small(transport: Transport, name: str, target: Path, sha256: str | None = None) -> bytes:
-    """Fetch an index file, unless it is there and the very one."""
+    """Fetch an index file, unless it is there and the right one."""
     if sha256 is not None and target.is_file() and file_sha256(target) == sha256:
         return b""
     stream = io.BytesIO()

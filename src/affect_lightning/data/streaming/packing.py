@@ -1,4 +1,4 @@
-"""Writes a packed set, shard by shard; killed at any moment, it goes on where it stopped.
+"""Writes a packed set, shard by shard; killed at any moment, it continues where it stopped.
 
 A shard is written by litdata under `.packing`, moved to its final name when it is whole, and then noted in the journal; so
 a shard without a line is written again, and a clip is in exactly one shard that has a line. The manifest comes last.

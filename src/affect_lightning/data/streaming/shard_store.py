@@ -3,7 +3,7 @@
 Processes of one machine share the cache: a shard is fetched once, under a lock, however many workers ask for it. When
 there is no room, the shard that was opened longest ago goes; a process that has it open lets go of it when it opens the
 next one. Hand-written, because litdata's own streaming cuts the epoch after a resume to one batch under Lightning's Trainer
-(0.2.76), and our loader wants items by number.
+(0.2.76), and our loader needs items by number.
 
 litdata's downloaders, which know S3 and what speaks its language, fetch the files. litdata prefers the library obstore for
 shards where it is installed; that one refuses plain `http://` addresses, which a store in one's own rack often has, and does

@@ -1,4 +1,4 @@
-"""Figures of the report: where everything stands, in pixels. `figures.html` draws them as inline SVG.
+"""Figures of the report: where everything is, in pixels. `figures.html` draws them as inline SVG.
 
 Paper: Table 2 as a picture; Section 4 on free-form answers with any number of labels; Appendix D (the wheels), for the
 confusion of sectors: the wheel with its commonest confusions, and the matrix. A figure is a plain mapping for the

@@ -64,7 +64,7 @@ def attach_outcomes(rows: Sequence[ReportRow], path: Path) -> list[ReportRow]:
     """The rows with the outcomes of a file; rows as they are if there is no such file, or it has none of a set.
 
     Args:
-        rows: Of the report.json beside the file.
+        rows: Of the report.json next to the file.
         path: The file.
 
     Raises:
@@ -139,7 +139,7 @@ def write_report(
     Args:
         report: With at least one row.
         folder: Made if it is missing.
-        published: Names of published rows to show beside the measured ones (see `published_rows`); an empty sequence
+        published: Names of published rows to show next to the measured ones (see `published_rows`); an empty sequence
             for one row a model; by default those that the report has.
         columns: Names of installed columns to show as well (see `installed_columns`).
 
@@ -196,7 +196,7 @@ def read_report(path: Path | str, *, outcomes: bool = False) -> Report:
 
     Args:
         path: The file, or the folder that holds it.
-        outcomes: Whether to read what came of each clip as well, where it lies beside the file.
+        outcomes: Whether to read what came of each clip as well, where it lies next to the file.
 
     Raises:
         DataError: It is missing, unreadable, no report, or of another version.

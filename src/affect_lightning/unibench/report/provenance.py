@@ -1,4 +1,4 @@
-"""What must stand beside a score so that somebody else can tell what it means: its provenance, and notes below the tables.
+"""What must stand next to a score so that somebody else can tell what it means: its provenance, and notes below the tables.
 
 Paper: Appendix E shows that the extractor and the wheels move the score, Section 4 that the metric differs by task; the
 authors' own row takes the best of seven checkpoints on the test set (see `checkpoint_rule`). A report has the notes that
@@ -18,7 +18,7 @@ from affect_lightning.unibench.scoring.scores import SuiteScores
 from affect_lightning.unibench.statistics.intervals import LEVEL, interval_method
 
 PACKAGES = ("affect-lightning", "numpy", "torch", "lightning", "transformers", "peft", "torchmetrics")
-_NAMED_CLIPS = 5  # clips named in one line; all of them stand in report.json; our choice
+_NAMED_CLIPS = 5  # clips named in one line; all of them are in report.json; our choice
 BOUND_NOTE = (
     "Rows in italics are bounds, not models. The generator of the corpus computes them: the best expected score of a response "
     "that names one emotion and uses only those modalities."

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=1)
 def templates() -> Environment:
-    """The templates beside this file. Every text is escaped, and a missing name is an error."""
+    """The templates next to this file. Every text is escaped, and a missing name is an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(

@@ -73,7 +73,7 @@ def read_answers(
         from_responses: Take the responses only, although labels or sentiments are there.
 
     Raises:
-        DataError: A file is missing, broken, refused or without a usable column; a clip stands there twice; the
+        DataError: A file is missing, broken, refused or without a usable column; a clip is listed twice; the
             message names file, row and column.
         ConfigurationError: A kind of column is unknown, or parquet without pyarrow.
     """

@@ -1,4 +1,4 @@
-"""Predictions: what a model said about each clip, beside the truth; one `.jsonl` file a set.
+"""Predictions: what a model said about each clip, next to the truth; one `.jsonl` file a set.
 
 Paper: Section 4 (free-form responses are scored after the fact, so they are kept). `callback.py` writes them during
 test and predict, `set_scoring.py` scores them. `write_files` writes all files of a run's results (`report` too) or none,

@@ -120,7 +120,7 @@ class ScoringOptions:
         rule: Which of several checkpoints is scored.
         checkpoint: Its name, for the rule `fixed`.
         columns: Column names by kind; see `read_answers`.
-        from_responses: Whether saved labels and sentiments are left alone and extracted anew.
+        from_responses: Whether saved labels and sentiments are left alone and extracted again.
         allow_missing: Whether clips without a prediction count as wrong instead of being an error.
     """
 
@@ -136,7 +136,7 @@ class ScoringOptions:
 
 @dataclass(frozen=True)
 class ScoredModel:
-    """The row of a model and what stands behind it.
+    """The row of a model and what is behind it.
 
     Attributes:
         row: For the report.
