@@ -277,7 +277,7 @@ def test_broken_predictions_are_named(
             "name,emotion\na,joy\nb,merry\n",
             "labels/meld.csv, line 3, column emotion, clip b: the label 'merry'",
         ),
-        ("name,emotion\na,joy\na,joy\n", "line 3, column name: the clip 'a' stands there twice"),
+        ("name,emotion\na,joy\na,joy\n", "line 3, column name: the clip 'a' is listed twice"),
         ("name,mood\na,joy\n", "labels/meld.csv has no column with the truth of the clips of meld"),
     ],
 )

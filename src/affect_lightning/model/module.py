@@ -93,7 +93,7 @@ class AffectGPTModule(LightningModule):
                 decides only when others disagree.
             objective: Plugin that says what training minimises: `response`, the cross-entropy of the responses (Eq. 2).
             learning_rate: 1e-5 (authors' recipe).
-            projector_learning_rate: Rate of everything that trains except the adapter; None means the same rate (authors' recipe).
+            projector_learning_rate: Rate of all that trains except the adapter; None means the same rate (authors' recipe).
             weight_decay: 0.05 (authors' recipe); biases, norms and other vectors have none (our choice).
             warmup_steps: 5000 (authors' recipe).
             warmup_start: Learning rate at step 0: 1e-6 (authors' recipe); other groups in proportion.
