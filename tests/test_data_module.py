@@ -163,7 +163,7 @@ def test_bad_clips_are_named(corpus: Path, tmp_path: Path) -> None:
         ("fit", {}, "data.train_root is not set.*affect-lightning sandbox"),
         ("fit", {"train_root": "/nowhere"}, "/nowhere is missing"),
         ("fit", {"train_root": "CORPUS", "limit_train_clips": 0}, "at least 1; got 0"),
-        ("fit", {"train_root": "CORPUS", "validation_share": 0.9999}, "is left to train on"),
+        ("fit", {"train_root": "CORPUS", "validation_share": 0.9999}, "is left for training"),
         ("test", {}, "data.benchmark_root is not set"),
         ("test", {"benchmark_root": "/nowhere"}, "/nowhere .data.benchmark_root. is missing"),
         ("test", {"benchmark_root": "CORPUS/mer-caption-plus"}, "has no test set. Expected one or more of mer2023"),

@@ -194,7 +194,7 @@ LABELS, SUBTITLES = "track2_train_mercaptionplus.csv", "subtitle_chieng.csv"
             edit(LABELS, "sample_03,\"['happy', 'calm']\"", 'sample_03,"[happy"'),
             r"line 5, column openset, clip sample_03",
         ),
-        (lambda root: (root / TRAINING / SUBTITLES).unlink(), r"subtitles of MER-Caption\+ is missing"),
+        (lambda root: (root / TRAINING / SUBTITLES).unlink(), r"There is no file with the subtitles of MER-Caption\+"),
         (
             lambda root: (root / TRAINING / LABELS).write_bytes(b""),
             r"lacks the column name, openset.*the file is empty",
@@ -262,7 +262,7 @@ def test_a_configuration_says_what_is_checked(
     ("words", "message"),
     [
         ((), "Give --data DIR, the folder that holds the sets"),
-        (("--data", "/nowhere"), "The folder /nowhere is missing"),
+        (("--data", "/nowhere"), "There is no folder /nowhere"),
         (("--data", "EMPTY"), "holds no official set. Expected one or more of the folders mer-caption-plus"),
         (("--data", "EMPTY", "--workers", "0"), "--workers must be at least 1"),
         (("--data", "EMPTY", "--min-seconds", "9", "--max-seconds", "3"), "--min-seconds must be at least 0 and below"),

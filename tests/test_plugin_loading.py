@@ -221,7 +221,7 @@ def test_a_failing_import_names_the_distribution_and_its_error(install: Install,
         ("class Outside(PreFusion): pass", "PreFusion also needs forward, which Outside lacks"),
         (
             "class Outside(PreFusion):\n def __init__(self, width: int = 3): pass\n def forward(self, streams): pass",
-            "the constructor of every pre-fusion takes stream_widths, that of Outside does not",
+            "the constructor of every pre-fusion must take stream_widths, but that of Outside does not",
         ),
         (
             "class Outside(PreFusion):\n def __init__(self, stream_widths, name: str = ''): pass\n"

@@ -225,7 +225,7 @@ def test_preprocessing_comes_from_the_models_file(models: Any, tmp_path: Path) -
         ("hubert", {"window_seconds": 0.02}, "window_seconds 0.02 is too short. Raise it: one frame of .* needs"),
         ("hubert", {"last_layers": 6}, r"last_layers must be from 1 to 5.* got 6"),
         ("whisper", {"last_layers": 0}, r"last_layers must be from 1 to 5.* got 0"),
-        ("whisper", {"name": "hf-audio"}, "hf-audio takes models of transformers .* that hear samples"),
+        ("whisper", {"name": "hf-audio"}, "hf-audio takes models of transformers .* that read samples"),
         ("hubert", {"name": "wavlm-large"}, "holds a model of the type 'hubert'; this encoder takes wavlm"),
     ],
 )

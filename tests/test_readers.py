@@ -373,9 +373,21 @@ def test_clips_without_words_or_description_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        (TRAINING_FILES[0], None, r"subtitles of MER-Caption\+ is missing in .*: expected subtitle_chieng.csv"),
-        (TRAINING_FILES[1], None, r"words of MER-Caption\+ is missing in .*: expected track2_train_mercaptionplus"),
-        (TRAINING_FILES[2], None, r"descriptions of MER-Caption\+ is missing in .*: expected track3_train_mercapt"),
+        (
+            TRAINING_FILES[0],
+            None,
+            r"There is no file with the subtitles of MER-Caption\+ in .*: expected subtitle_chieng.csv",
+        ),
+        (
+            TRAINING_FILES[1],
+            None,
+            r"There is no file with the emotion words of MER-Caption\+ in .*: expected track2_train_mercaptionplus",
+        ),
+        (
+            TRAINING_FILES[2],
+            None,
+            r"There is no file with the descriptions of MER-Caption\+ in .*: expected track3_train_mercapt",
+        ),
         (TRAINING_FILES[0], "name,chinese,english\na,b,c\n", r"has no row for b \(1 of 2 clips\)"),
         (TRAINING_FILES[1], "name,labels\na,b\n", r"mercaptionplus.csv lacks the column openset; its columns are name"),
         (

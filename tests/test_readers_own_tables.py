@@ -69,7 +69,7 @@ def test_a_sentiment_is_enough(tmp_path: Path) -> None:
         (
             "mine.csv",
             "name,labels\na,b\n",
-            r"mine.csv, line 2: the column text is missing\. It has name, labels; known",
+            r"mine.csv, line 2: the column text is missing\. It has name, labels; expected",
         ),
         ("mine.csv", "name,text,labels\n", r"mine.csv lists no clips"),
         ("mine.csv", "", r"mine.csv lists no clips"),
@@ -81,9 +81,9 @@ def test_a_sentiment_is_enough(tmp_path: Path) -> None:
         (
             "mine.csv",
             "name,text,sentiment\na,b,1\n\nc,d,good\n",
-            r"line 4, column sentiment, clip c: 'good' is no number",
+            r"line 4, column sentiment, clip c: 'good' is not a number",
         ),
-        ("mine.csv", "name,text,sentiment\na,b,nan\n", r"line 2, column sentiment, clip a: 'nan' is no number"),
+        ("mine.csv", "name,text,sentiment\na,b,nan\n", r"line 2, column sentiment, clip a: 'nan' is not a number"),
         (
             "mine.csv",
             "name,text,labels,sentiment\na,b,,\n",
@@ -105,7 +105,11 @@ def test_a_sentiment_is_enough(tmp_path: Path) -> None:
             r"line 1, column text, clip a: expected a text, found 5",
         ),
         ("mine.jsonl", '{"name": "a", "text": "b", "labels": [1]}', r"column labels, clip a: expected a list of words"),
-        ("mine.jsonl", '{"name": "a", "text": "b", "sentiment": true}', r"column sentiment, clip a: True is no number"),
+        (
+            "mine.jsonl",
+            '{"name": "a", "text": "b", "sentiment": true}',
+            r"column sentiment, clip a: True is not a number",
+        ),
         ("meld.csv", "name,text,labels\na,b,c\n", r"has the name of the official set meld, .* Rename the file"),
     ],
 )

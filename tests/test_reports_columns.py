@@ -100,7 +100,7 @@ def test_a_column_of_runs_stands_in_the_table_of_scores(tmp_path: Path) -> None:
             "Column('mean', len)",
             r"has the title 'mean', which is empty or used by another column. Give it a title of its own",
         ),
-        ("Column('clips', len)", r"has the title 'clips', which is taken"),
+        ("Column('clips', len)", r"has the title 'clips', which is empty or used by another column"),
         ("Column('', len)", r"has the title '', which is empty or used by another column"),
         ("Column('x', lambda item: item.nothing)", r"failed for mine, MELD: AttributeError: 'ScoredSet' object has no"),
         ("Column('x', lambda item: float('nan'))", r"gave nan for mine, MELD; it must give a finite number or a text"),

@@ -240,7 +240,7 @@ def test_a_planted_pickle_is_refused(capsys: pytest.CaptureFixture[str], where: 
         ("x.csv", "name,sentiment\na,positive\nb,\nc,x\nd,x\ne,x\n", "is scored by its emotion words"),
         ("x.csv", "", "x.csv lists no clips"),
         ("x.csv", b"name,openset\na,\xff\n", "x.csv, line 2 cannot be read as UTF-8"),
-        ("x.jsonl", '{"name": "a", "labels": ["happy"]}\n{"name"\n', "x.jsonl, line 2 is no JSON"),
+        ("x.jsonl", '{"name": "a", "labels": ["happy"]}\n{"name"\n', "x.jsonl, line 2 is not JSON"),
         ("x.jsonl", '{"name": "a", "labels": [1]}\n', "x.jsonl, line 1, column labels, clip a: expected a list"),
         (
             "x.jsonl",
