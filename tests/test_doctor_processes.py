@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.data.inspection.fault_tolerant_pool import FaultTolerantPool
-from affect_lightning.data.inspection.media import CheckJournal, ClipCheck, clip_key
 from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.inspection.clip_checks import CheckJournal, ClipCheck, clip_key
+from affect_lightning.inspection.fault_tolerant_pool import FaultTolerantPool
 from killable_work import dangerous
 from patience import LONGEST
 

@@ -12,8 +12,10 @@ import pytest
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.dataset import ReadingOptions
-from affect_lightning.data.feature_cache import reading as matching_module
-from affect_lightning.data.feature_cache.identity import (
+from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.feature_cache import cached_features as matching_module
+from affect_lightning.feature_cache.cached_features import match_clips
+from affect_lightning.feature_cache.identity import (
     CacheManifest,
     differences,
     file_facts,
@@ -21,10 +23,8 @@ from affect_lightning.data.feature_cache.identity import (
     stream_identity,
     used_files,
 )
-from affect_lightning.data.feature_cache.reading import match_clips
-from affect_lightning.data.feature_cache.shards import BadClipEntry, ShardWriter, only_command, take_lock
-from affect_lightning.data.feature_cache.source import FeatureOptions, FeatureSource
-from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.feature_cache.shards import BadClipEntry, ShardWriter, only_command, take_lock
+from affect_lightning.feature_cache.source import FeatureOptions, FeatureSource
 from affect_lightning.plugin_loading import EncoderChoices
 from feature_cache_cases import made_clip, make_manifest, record_of
 
@@ -211,7 +211,7 @@ HEARING = ReadingOptions(streams=frozenset({"audio"}))
 
 
 def heard_cache(folder: Path, records: list[ClipRecord], **reading: object) -> Path:
-    from affect_lightning.data.feature_cache.source import wanted_identities
+    from affect_lightning.feature_cache.source import wanted_identities
 
     options = FeatureOptions("cached", folder, "bf16", HEARD_BY)
     (identity,) = wanted_identities(options, replace(HEARING, **reading), "none").values()  # type: ignore[arg-type]

@@ -13,11 +13,11 @@ import yaml
 
 from affect_lightning.command_line.program import main
 from affect_lightning.data import decoding
+from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.clip_sources import ClipSources, is_neutral
-from affect_lightning.data.module import ClipDataModule
 from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.model.module import AffectGPTModule
 from affect_lightning.prompting import question_text
+from affect_lightning.training.affectgpt_module import AffectGPTModule
 
 EXPERIMENT = Path(__file__).resolve().parents[1] / "experiments" / "text_only.yaml"
 SETS = ["meld", "mer2023", "cmumosi", "sims"]
@@ -72,7 +72,7 @@ def no_media(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(decoding, "_open", refuse)
     monkeypatch.setattr("affect_lightning.data.dataset.decode_clip", refuse)
-    monkeypatch.setattr("affect_lightning.data.module.build_part", build)
+    monkeypatch.setattr("affect_lightning.data.clip_data_module.build_part", build)
     monkeypatch.setattr("affect_lightning.model.affectgpt.build_part", build)
 
 

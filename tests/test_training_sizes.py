@@ -10,10 +10,10 @@ import torch
 
 from affect_lightning.model import AffectGPT
 from affect_lightning.model.configuration import ModelConfiguration
-from affect_lightning.model.module import AffectGPTModule
-from affect_lightning.model.sizes import GIGABYTE, ModelSizes, checkpoint_bytes, device_bytes, exported_bytes
 from affect_lightning.plugin_loading import build_part
+from affect_lightning.training.affectgpt_module import AffectGPTModule
 from model_cases import TINY_PARTS, random_batch
+from training_sizes import GIGABYTE, ModelSizes, checkpoint_bytes, device_bytes, exported_bytes
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import torch
 
+from affect_lightning.checkpoints.compatibility import check_fits
 from affect_lightning.command_line.program import main
 from affect_lightning.errors import CheckpointError, ConfigurationError
-from affect_lightning.model.compatibility import check_fits
 from affect_lightning.plugin_loading import build_part
 from affect_lightning_plugins.language_models import vllm_engine
 from affect_lightning_plugins.language_models.adapters import AdapterOptions

@@ -20,6 +20,7 @@ import numpy as np
 
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
 from affect_lightning.command_line.terminal_tables import format_table
+from affect_lightning.data.frame_choice import FRAME_COUNT
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.storage import write_whole
 
@@ -82,7 +83,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="video files")
     parser.add_argument("--out", type=Path, metavar="PNG", help="file of the sheet; not needed with --json")
     parser.add_argument(
-        "--frames", type=int, default=8, help="frames of each clip, evenly spaced in time (8; paper, Appendix B)"
+        "--frames",
+        type=int,
+        default=FRAME_COUNT,
+        help="frames of each clip, evenly spaced in time (8; paper, Appendix B)",
     )
     parser.add_argument(
         "--detector",

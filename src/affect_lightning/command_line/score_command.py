@@ -205,7 +205,7 @@ def _columns(words: Sequence[str]) -> dict[str, str]:
 def _say_what_does_not_fit(scored: Sequence[ScoredModel], sets: Collection[str]) -> None:
     """Name on standard error what is not as it should be."""
     from affect_lightning.corpora import TRAINING_SETS
-    from affect_lightning.corpora.tables import shown
+    from affect_lightning.corpora.annotation_tables import shown
     from affect_lightning.plugin_loading.listing import nearest_hint
 
     for key in sorted({key for model in scored for key in model.row.scores.sets} - {*sets, *TRAINING_SETS}):

@@ -31,13 +31,13 @@ from affect_lightning.command_line.plugin_arguments import (
 )
 from affect_lightning.command_line.resuming import choose_strategy, find_last_checkpoint
 from affect_lightning.corpora.own_clips import OWN_CORPUS
-from affect_lightning.data.module import ClipDataModule
+from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.reading_workers import lost_worker
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.model.module import AffectGPTModule
-from affect_lightning.model.monitoring import TrainingMonitor
 from affect_lightning.plugin_loading import resolve_choice
 from affect_lightning.training import LossSpikeLog, ResumeCheckpoint, StoppedBySignal
+from affect_lightning.training.affectgpt_module import AffectGPTModule
+from affect_lightning.training.monitoring import TrainingMonitor
 from affect_lightning.unibench.callback import BenchmarkCallback
 from affect_lightning.unibench.report.files import read_report
 from affect_lightning.unibench.scoring.predictions import read_predictions

@@ -2,7 +2,7 @@
 
 Paper: Section 5 (training on all of MER-Caption+, testing on the nine sets of MER-UniBench). The selections are ours, for
 subsets and curves over the amount of data; they go by stable hashes, so nothing depends on the order or number of other
-clips. `corpora` reads the sets; `module.py` holds the options and asks here.
+clips. `corpora` reads the sets; `clip_data_module.py` holds the options and asks here.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Literal
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.corpora import TRAINING_SETS, find_benchmark_set, known_sets
+from affect_lightning.corpora.annotation_tables import read_text, shown
 from affect_lightning.corpora.corpus_file import ExpectedCount
 from affect_lightning.corpora.official_folders import (
     MissingSubtitle,
@@ -24,7 +25,6 @@ from affect_lightning.corpora.official_folders import (
     read_training_set,
 )
 from affect_lightning.corpora.own_clips import is_own_table, read_own_table, table_path
-from affect_lightning.corpora.tables import read_text, shown
 from affect_lightning.data.ordering import checked_weights
 from affect_lightning.errors import ConfigurationError, DataError
 
@@ -164,7 +164,7 @@ class ClipSources:
     train_sets: tuple[str, ...] = ("mer-caption-plus",)
     benchmark_root: Path | None = None
     test_sets: tuple[str, ...] | None = None
-    expected_counts: str | Mapping[str, int] = "official"
+    expected_counts: dict[str, int] | str = "official"
     test_overlap: TestOverlap = "error"
     missing_subtitle: MissingSubtitle = "error"
     neutral_share: float = 1.0

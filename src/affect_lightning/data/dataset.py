@@ -21,12 +21,11 @@ from torch import Tensor
 from affect_lightning.contracts import STREAMS, ClipRecord, StreamReader
 from affect_lightning.contracts.conformance import check_stream
 from affect_lightning.data.decoding import DecodedClip, decode_clip
-from affect_lightning.data.faces import FaceCropper, FaceCrops, FacePolicy, read_face_file, resize
-from affect_lightning.data.feature_cache.reading import CachedFeatures
+from affect_lightning.data.faces import CROP_SIZE, FaceCropper, FaceCrops, FacePolicy, read_face_file, resize
+from affect_lightning.data.frame_choice import FRAME_COUNT
 from affect_lightning.data.media_files import CachedClip, MediaFiles
 from affect_lightning.data.ordering import SampleKey
 from affect_lightning.data.quarantine import BadClip, UnreadableClipError
-from affect_lightning.data.streaming.packed_clips import PackedClips
 from affect_lightning.errors import AffectLightningError, ConfigurationError
 from affect_lightning.plugin_loading import build_part, encoded_streams, held_to_contract
 from affect_lightning.plugin_loading.known_streams import STREAM_GROUP
@@ -110,7 +109,7 @@ class OneQuestion:
 
 
 class Questioner(Protocol):
-    """What `questions.py` offers."""
+    """What asks: `QuestionDraw` or `OneQuestion`."""
 
     def ask(self, record: ClipRecord, epoch: int, index: int) -> tuple[str, str]:
         """Question and wanted response for a clip."""
@@ -131,8 +130,8 @@ class ReadingOptions:
     """
 
     streams: frozenset[str] = frozenset({"audio", "face"})
-    frame_count: int = 8
-    crop_size: int = 224
+    frame_count: int = FRAME_COUNT
+    crop_size: int = CROP_SIZE
     sample_rate: int = 16_000
     subtitle_language: SubtitleLanguage = "english"
     face_policy: FacePolicy = field(default_factory=FacePolicy)
@@ -221,6 +220,22 @@ class FailedSample:
     error: AffectLightningError
 
 
+class PackedClipList(Protocol):
+    """Clips that bring their files, such as `packed_sets.packed_clips.PackedClips`."""
+
+    def __len__(self) -> int: ...
+
+    def open(self, index: int) -> tuple[ClipRecord, MediaFiles]:
+        """A clip's record and its files, in memory."""
+
+
+class EncodedClipList(Protocol):
+    """What the encoders gave for a list of clips, such as `feature_cache.cached_features.CachedFeatures`."""
+
+    def read(self, position: int, record: ClipRecord | None = None) -> CachedClip:
+        """The features of a clip."""
+
+
 class ClipDataset:
     """Map-style data set of clips, for torch's DataLoader.
 
@@ -234,14 +249,14 @@ class ClipDataset:
 
     def __init__(
         self,
-        records: Sequence[ClipRecord] | PackedClips,
+        records: Sequence[ClipRecord] | PackedClipList,
         options: ReadingOptions,
         questions: Questioner,
         cropper: FaceCropper | None = None,
-        features: CachedFeatures | None = None,
+        features: EncodedClipList | None = None,
     ):
         self.features = features
-        self.records = records if isinstance(records, PackedClips) else list(records)
+        self.records = list(records) if isinstance(records, Sequence) else records
         self.options = options
         self.questions = questions
         self.cropper = cropper
@@ -263,9 +278,9 @@ class ClipDataset:
 
     def _listed(self, position: int) -> tuple[ClipRecord, MediaFiles]:
         """A clip's annotation and files; those of a packed set are taken out of their shard here."""
-        if isinstance(self.records, PackedClips):
-            return self.records.open(position)
-        return self.records[position], MediaFiles.on_disk(self.records[position])
+        if isinstance(self.records, Sequence):
+            return self.records[position], MediaFiles.on_disk(self.records[position])
+        return self.records.open(position)
 
     def read(self, key: SampleKey, record: ClipRecord, files: MediaFiles) -> ClipSample:
         """The clip, read.
@@ -323,7 +338,7 @@ class ClipDataset:
         with held_to_contract(reader):
             try:
                 return ReadStream.whole(check_stream(reader.read(record), kind=reader.kind))
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, EOFError) as error:  # NumPy raises the last for an empty file
                 path = next(iter(reader.files(record).values()), None)
                 raise UnreadableClipError(path, name, f"{error}") from error
 

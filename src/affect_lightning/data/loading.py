@@ -5,7 +5,7 @@ any loader that has `state_dict` and `load_state_dict`. Hand-written, because to
 exactly where it was: not with dropout or what workers draw, and not with Lightning's own sampler.
 Samples are put together in the workers (`ClipCollator`), with the bad clips that were met on the way.
 Neighbours: `ordering.py` draws the order, `dataset.py` gives the samples, `quarantine.py` counts what the workers could not
-read, `module.py` makes one loader a split.
+read, `clip_data_module.py` makes one loader a split.
 Legend: B clips, T steps of a stream, N feature tokens, D feature width, H height and W width in pixels, C values a step.
 """
 
@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,18 +25,15 @@ from torch.utils.data import DataLoader, get_worker_info
 
 from affect_lightning.contracts import ClipBatch, FeatureSequence, StreamInput
 from affect_lightning.data.dataset import ClipDataset, ClipSample, FailedSample, ReadStream
-from affect_lightning.data.ordering import BatchPlan, SampleKey
+from affect_lightning.data.ordering import EpochPlan, SampleKey
 from affect_lightning.data.quarantine import NAMED_CLIPS, BadClip, Quarantine
 from affect_lightning.data.reading_workers import (
+    IN_THIS_PROCESS,
+    ReadingWorkers,
     ThreadedClips,
-    check_reading_threads,
     telling_of_lost_workers,
-    worker_options,
 )
-from affect_lightning.data.streaming.shard_order import ShardedPlan
-from affect_lightning.errors import AffectLightningError, ConfigurationError, ContractError, DataError
-
-WorkerStart = Literal["spawn", "fork", "forkserver"]
+from affect_lightning.errors import AffectLightningError, ContractError, DataError
 
 
 @dataclass
@@ -169,7 +166,7 @@ class LoadingCounts:
 class _Pending:
     """The batches that torch's loader still must fetch: an epoch's worth, from where ClipLoader says."""
 
-    def __init__(self, plan: BatchPlan | ShardedPlan) -> None:
+    def __init__(self, plan: EpochPlan) -> None:
         self.plan = plan
         self.epoch = self.given_out = 0
 
@@ -199,26 +196,19 @@ class ClipLoader:
         dataset: The clips.
         plan: Their order.
         quarantine: Counts bad clips; may be shared by several loaders.
-        workers: Worker processes; 0 reads in this process.
-        worker_start: How workers start (default `spawn`, our choice: `fork` copies locks of running threads).
-        reading_threads: Clips that are read at once where there are no workers.
+        readers: Worker processes and threads that read.
         pin_memory: Copy batches to pinned memory, for a GPU.
     """
 
     def __init__(
         self,
         dataset: ClipDataset,
-        plan: BatchPlan | ShardedPlan,
+        plan: EpochPlan,
         quarantine: Quarantine,
         *,
-        workers: int = 0,
-        worker_start: WorkerStart = "spawn",
-        reading_threads: int = 1,
+        readers: ReadingWorkers = IN_THIS_PROCESS,
         pin_memory: bool = False,
     ):
-        if workers < 0:
-            raise ConfigurationError(f"workers must be 0 or more; got {workers}.")
-        check_reading_threads(reading_threads)
         self.plan = plan
         self.quarantine = quarantine
         self.counts = LoadingCounts()
@@ -226,8 +216,9 @@ class ClipLoader:
         self._given_out = 0
         self._last: ClipBatch | None = None
         self._pending = _Pending(plan)
-        self._dataset, self._workers, self._worker_start, self._pin_memory = dataset, workers, worker_start, pin_memory
-        self._threaded = ThreadedClips(dataset, reading_threads) if reading_threads > 1 and not workers else None
+        self._dataset, self._readers, self._pin_memory = dataset, readers, pin_memory
+        threads = readers.reading_threads if not readers.workers else 1
+        self._threaded = ThreadedClips(dataset, threads) if threads > 1 else None
         self._fetcher = self._make_fetcher()
 
     def _make_fetcher(self) -> DataLoader[Any]:
@@ -236,10 +227,10 @@ class ClipLoader:
             self._threaded or self._dataset,  # type: ignore[arg-type]
             batch_sampler=self._pending,  # type: ignore[arg-type]
             collate_fn=ClipCollator(self._dataset.options.sample_rate),
-            persistent_workers=self._workers > 0,
+            persistent_workers=self._readers.workers > 0,
             pin_memory=self._pin_memory,
             generator=torch.Generator(),  # otherwise each pass would draw from the global one
-            **worker_options(self._workers, self._worker_start),
+            **self._readers.loader_options(),
         )
 
     def close(self) -> None:
@@ -257,7 +248,7 @@ class ClipLoader:
             self.epoch, self._given_out = 0, 0
         self._pending.epoch, self._pending.given_out = self.epoch, self._given_out
         owed = 0  # stand-ins for lost batches that no good batch has come before
-        for collated in telling_of_lost_workers(self._fetcher, self._workers > 0):
+        for collated in telling_of_lost_workers(self._fetcher, self._readers.workers > 0):
             self._given_out += 1
             if self._given_out == len(self.plan):
                 self.epoch, self._given_out = self.epoch + 1, 0

@@ -1,7 +1,7 @@
 """The files of a clip, on disk or taken out of a shard: what `decoding.py`, `faces.py` and `box_cache.py` open.
 
 Not in the paper. A packed clip carries the bytes of its files; `PackedFile` looks to its readers like the path that it
-came from, so that one decoding path serves both. Neighbours: `streaming/` makes packed files, `dataset.py` hands them on.
+came from, so that one decoding path serves both. Neighbours: `packed_sets` makes packed files, `dataset.py` hands them on.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class CachedClip:
 
 
 class EncodedClip(Protocol):
-    """What `streaming/packed_features.py` takes out of a shard."""
+    """What `packed_sets` takes out of a shard instead of files."""
 
     def read(self, streams: Collection[str]) -> CachedClip:
         """The features of these streams."""

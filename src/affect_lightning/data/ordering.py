@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import torch
 
@@ -33,6 +33,30 @@ class SampleKey(NamedTuple):
     clip: int
     epoch: int = 0
     valid: bool = True
+
+
+class EpochPlan(Protocol):
+    """Which clips each batch of an epoch holds: `BatchPlan` for clips in folders, or the plan of a packed set."""
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether a new order is drawn every epoch."""
+
+    @property
+    def world_size(self) -> int:
+        """Number of processes."""
+
+    @property
+    def clips_per_rank(self) -> int:
+        """Clips that each rank is given, a repeated one included."""
+
+    def __len__(self) -> int: ...
+
+    def batches(self, epoch: int) -> Sequence[list[SampleKey]]:
+        """This rank's batches of an epoch, in order."""
+
+    def state_options(self) -> dict[str, Any]:
+        """What the order depends on."""
 
 
 def check_order_options(balance: str, length_pool: int) -> None:

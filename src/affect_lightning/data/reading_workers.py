@@ -14,18 +14,64 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from multiprocessing.context import BaseContext
 from multiprocessing.synchronize import Event
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from affect_lightning.data.dataset import BadClip, ClipDataset, ClipSample, FailedSample
 from affect_lightning.data.ordering import SampleKey
 from affect_lightning.errors import ConfigurationError, DataError
 
+WorkerStart = Literal["spawn", "fork", "forkserver"]
 _Batch = TypeVar("_Batch")
 HANG_SECONDS = 900  # our choice: no batch takes a quarter of an hour; a worker that sends nothing for so long hangs
 SIGNAL_SECONDS = 2.0  # our choice: the signal comes within milliseconds
 LOCK_SECONDS = 5.0  # our choice: a live worker holds the lock for microseconds
+
+
+@dataclass(frozen=True)
+class ReadingWorkers:
+    """Who reads clips; options of `ClipDataModule`, of a loader and of `affect-lightning cache`.
+
+    Attributes:
+        workers: Worker processes; 0 reads in this process (0, our choice: it works everywhere).
+        worker_start: How they start (spawn, our choice: safe with threads; fork copies locks of running threads).
+        reading_threads: Clips that are read at once in this process where there are no workers (1, our choice).
+
+    Raises:
+        ConfigurationError: A number is out of range.
+    """
+
+    workers: int = 0
+    worker_start: WorkerStart = "spawn"
+    reading_threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise ConfigurationError(f"workers must be 0 or more; got {self.workers}.")
+        if self.reading_threads < 1:
+            raise ConfigurationError(f"reading_threads must be at least 1; got {self.reading_threads}.")
+
+    def for_clips(self, count: int) -> ReadingWorkers:
+        """The same with no more workers than clips."""
+        return replace(self, workers=min(self.workers, count))
+
+    def loader_options(self) -> dict[str, Any]:
+        """Arguments of torch's DataLoader that say how its workers are made and what they share with it."""
+        if not self.workers:
+            return {"num_workers": 0}
+        context = type(multiprocessing.get_context(self.worker_start))()
+        context.Event = lambda: PatientEvent(ctx=context)  # type: ignore[method-assign]
+        return {
+            "num_workers": self.workers,
+            "multiprocessing_context": context,
+            "worker_init_fn": start_worker,
+            "timeout": HANG_SECONDS,
+        }
+
+
+IN_THIS_PROCESS = ReadingWorkers()
 
 
 class ThreadedClips:
@@ -36,13 +82,9 @@ class ThreadedClips:
     Args:
         dataset: The clips; it must not have been read from yet, as if it were sent to a worker process.
         threads: How many clips are read at once.
-
-    Raises:
-        ConfigurationError: `threads` is below 1.
     """
 
     def __init__(self, dataset: ClipDataset, threads: int):
-        check_reading_threads(threads)
         self.dataset = dataset
         self.threads = threads
         self._own = threading.local()
@@ -75,16 +117,6 @@ class ThreadedClips:
         reader = self._own.reader
         assert isinstance(reader, ClipDataset)
         return reader
-
-
-def check_reading_threads(threads: Any) -> None:
-    """Check the option.
-
-    Raises:
-        ConfigurationError: It is below 1.
-    """
-    if threads < 1:
-        raise ConfigurationError(f"reading_threads must be at least 1; got {threads}.")
 
 
 def lost_worker(error: Exception, workers: bool) -> DataError | None:
@@ -164,25 +196,6 @@ class PatientEvent(Event):
     def is_set(self) -> bool:
         """Whether the maker has set it."""
         return self._set_by_maker if os.getpid() == self._maker else super().is_set()
-
-
-def worker_options(workers: int, start: str) -> dict[str, Any]:
-    """Arguments of torch's DataLoader that say how its workers are made and what they share with it.
-
-    Args:
-        workers: Worker processes; 0 reads in this one.
-        start: `spawn`, `fork` or `forkserver`.
-    """
-    if not workers:
-        return {"num_workers": 0}
-    context = type(multiprocessing.get_context(start))()
-    context.Event = lambda: PatientEvent(ctx=context)  # type: ignore[method-assign]
-    return {
-        "num_workers": workers,
-        "multiprocessing_context": context,
-        "worker_init_fn": start_worker,
-        "timeout": HANG_SECONDS,
-    }
 
 
 def start_worker(worker: int) -> None:

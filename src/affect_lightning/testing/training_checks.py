@@ -38,7 +38,7 @@ _LEARNING_RATE = 1e-3  # our choice: large enough that two steps of AdamW move e
 
 def fits_two_steps(subject: Subject) -> str:
     """Two training steps move what trains, leave what is frozen as it was, and the stored values rebuild the network."""
-    from affect_lightning.model import AffectGPTModule
+    from affect_lightning.training import AffectGPTModule
 
     module = AffectGPTModule(**_choices(subject), learning_rate=_LEARNING_RATE, warmup_steps=0)
     module.configure_model()

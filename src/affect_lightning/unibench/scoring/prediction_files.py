@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from affect_lightning.corpora.tables import (
+from affect_lightning.corpora.annotation_tables import (
     ROW_FILE_SUFFIXES,
     ItemRow,
     TableRow,

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from affect_lightning.contracts import LabelExtractor
 from affect_lightning.corpora import known_sets
-from affect_lightning.corpora.tables import shown
+from affect_lightning.corpora.annotation_tables import shown
 from affect_lightning.corpora.truths import Truth, find_label_file, read_truths
 from affect_lightning.errors import DataError
 from affect_lightning.metrics import Taxonomy
