@@ -230,7 +230,7 @@ def test_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = doctor(capsys, "--data", root, "--no-media", "--json")
     texts = {finding["corpus"]: finding["text"] for finding in json.loads(out)["findings"]}
     assert code == 1
-    assert "5 clips are annotated, 31327 are expected" in texts[TRAINING]
+    assert "5 clips are annotated, expected 31327" in texts[TRAINING]
     assert "lists 2 clips of MER2024; Table 11 of the paper says 1169" in texts["mer2024"]
     assert doctor(capsys, "--data", root, "--no-media", "--expected-counts", "any")[0] == 0
     # One set's own folder will do.

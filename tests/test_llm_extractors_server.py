@@ -304,7 +304,7 @@ def test_unreadable_answers_are_counted(tmp_path: Path, caplog: pytest.LogCaptur
         assert labels == [[], ["sad"], [], [], []]
         assert asker.sentiment(labels) == ["neutral"] * 5
         assert asker.unparsable == {"labels": 2, "sentiment": 1}
-        assert "2 answers of the language model are no list of labels" in caplog.text
+        assert "2 answers of the language model are not a list of labels" in caplog.text
         again = extractor(server, tmp_path)
         again.extract(["a", "b", "c", "d"])
         assert again.unparsable == {"labels": 2, "sentiment": 0}

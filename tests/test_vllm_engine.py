@@ -327,7 +327,7 @@ def test_several_processes_and_sharded_weights_are_refused(
     init_process_group("fake", store=FakeStore(), rank=0, world_size=2)
     try:
         assert get_world_size() == 2
-        with pytest.raises(ConfigurationError, match=r"here are 2 processes\. Generate with trainer\.devices 1"):
+        with pytest.raises(ConfigurationError, match=r"got 2 processes\. Generate with trainer\.devices 1"):
             part.generate(embeddings, mask, max_new_tokens=2)
         for block in part.shardable_blocks():
             fully_shard(block)
