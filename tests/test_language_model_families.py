@@ -177,7 +177,7 @@ def test_a_hub_name_without_a_revision_is_refused(options: dict[str, Any]) -> No
 
 
 def test_another_family_s_folder_is_refused(folders: dict[str, Path]) -> None:
-    with pytest.raises(ConfigurationError, match=r"holds a model of type 'qwen3'; this plugin takes 'llama'"):
+    with pytest.raises(ConfigurationError, match=r"holds a model of type 'qwen3'; this plugin needs 'llama'"):
         build_part("language_models", {"name": "llama3", "model": str(folders["qwen3"])})
 
 
@@ -196,7 +196,7 @@ def test_code_of_a_model_s_own_is_never_run(folders: dict[str, Path], tmp_path: 
         ),
         encoding="utf-8",
     )
-    with pytest.raises(ConfigurationError, match=r"needs Python code .*\(Baichuan2 does\).* never run here"):
+    with pytest.raises(ConfigurationError, match=r"needs Python code .*\(as Baichuan2 does\).* never runs here"):
         build_part("language_models", {"name": "causal-lm", "model": str(tmp_path)})
 
 

@@ -163,7 +163,7 @@ def test_scores_that_do_not_exist_are_shown_as_such(tmp_path: Path) -> None:
     page = check_page(paths[2])
     assert "svg" not in page.tags
     assert "article" not in page.tags
-    with pytest.raises(DataError, match="A report needs at least one run with scores"):
+    with pytest.raises(DataError, match="Give at least one run with scores"):
         write_report(Report("none", ()), tmp_path)
 
 
@@ -183,7 +183,9 @@ def test_a_full_disk_leaves_nothing_half_written(
     tmp_path: Path, report: Report, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     monkeypatch.setattr(os, "fsync", refuse(number, errno.ENOSPC))
-    with pytest.raises(WritingError, match=r"\.\w+ could not be written: No space left on device. Nothing half-"):
+    with pytest.raises(
+        WritingError, match=r"\.\w+ could not be written: No space left on device. Free space or choose another folder"
+    ):
         write_report(report, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -237,8 +239,8 @@ def test_runs_are_compared(tmp_path: Path, report: Report) -> None:
     ("text", "message"),
     [
         (None, r"There is no report .*report.json \(No such file or directory\). `affect-lightning test` writes it"),
-        ("{", r"report.json is no JSON file"),
-        ("[]", r"report.json is no report of affect-lightning: its format is not 'affect-lightning report'"),
+        ("{", r"report.json is not a JSON file"),
+        ("[]", r"report.json is not a report of affect-lightning: its format is not 'affect-lightning report'"),
         ('{"format": "affect-lightning report", "version": 9}', r"has version 9 of the report's format, expected 1"),
         ('{"format": "affect-lightning report", "version": 1}', r"report.json is a damaged report: KeyError\('rows'\)"),
     ],

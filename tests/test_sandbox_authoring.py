@@ -236,7 +236,7 @@ def test_faults_are_planted_in_turn_and_falsify_descriptions_only() -> None:
 
 
 def test_bad_fault_options_and_counts_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match=r"share of faults is 1\.5"):
+    with pytest.raises(ConfigurationError, match=r"share of faults must be .*; got 1\.5"):
         author_training(5, seed=0, identities=TRAINING_PEOPLE, faults=1.5)
     with pytest.raises(ConfigurationError, match="choose one or more of truncated"):
         author_training(5, seed=0, identities=TRAINING_PEOPLE, faults=0.5, fault_kinds=["rain"])

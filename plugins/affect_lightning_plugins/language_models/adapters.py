@@ -2,7 +2,7 @@
 
 The paper trains LoRA on the seven projections of every layer and freezes the rest (Section 5). A kind by name (LoRA,
 rsLoRA, DoRA, QLoRA) takes the `lora_*` options; any other method of peft is written as peft writes it, as a mapping or a
-file with `peft_type`. Used by `transformers_model.py`; `model_files.py` has the base that QLoRA wants.
+file with `peft_type`. Used by `transformers_model.py`; `model_files.py` has the base that QLoRA needs.
 Legend: B clips, P learned tokens of prompt tuning, E embedding width.
 """
 
@@ -21,7 +21,7 @@ from affect_lightning.errors import CheckpointError, ConfigurationError
 from affect_lightning.weights import compare_weights
 
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-# Kinds by name, and what peft's LoraConfig wants for each. QLoRA is LoRA on a base of four bits (Dettmers et al. 2023).
+# Kinds by name, and what peft's LoraConfig needs for each. QLoRA is LoRA on a base of four bits (Dettmers et al. 2023).
 KINDS: dict[str, dict[str, bool]] = {
     "lora": {},
     "rslora": {"use_rslora": True},
@@ -30,15 +30,15 @@ KINDS: dict[str, dict[str, bool]] = {
 }
 # Methods whose effect is in a part of peft that a loss on embeddings never passes; with them it would be wrong in silence.
 REFUSED_METHODS: dict[str, str] = {
-    "ADALORA": "it must give out its ranks after every optimiser step",
-    "CARTRIDGE": "it works through the cache of keys and values, which training here has none of",
-    "CPT": "it wants the type of each token",
+    "ADALORA": "it must redistribute its ranks after every optimiser step",
+    "CARTRIDGE": "it works through the cache of keys and values, and training here has none",
+    "CPT": "it needs the type of each token",
     "LILY": "it chooses by the average of a whole row, and here one row holds several clips",
-    "MULTITASK_PROMPT_TUNING": "it wants the number of each clip's task",
-    "POLY": "it wants the number of each clip's task",
-    "PREFIX_TUNING": "it works through the cache of keys and values, which training here has none of",
-    "SHADOW": "it passes on its states in a form of its own, which the loss on embeddings cannot read",
-    "XLORA": "it wants trained adapters and a first pass over token ids",
+    "MULTITASK_PROMPT_TUNING": "it needs the number of each clip's task",
+    "POLY": "it needs the number of each clip's task",
+    "PREFIX_TUNING": "it works through the cache of keys and values, and training here has none",
+    "SHADOW": "it returns its states in a form of its own, which the loss on embeddings cannot read",
+    "XLORA": "it needs trained adapters and a first pass over token ids",
 }
 _WEIGHTS_FILE = "adapter_model.safetensors"
 
@@ -52,7 +52,7 @@ class AdapterOptions:
         lora_alpha: Scale; 32 (authors' recipe).
         lora_dropout: 0.05 (authors' recipe).
         lora_target_modules: Names of the adapted linear layers; None means the seven projections (authors' recipe).
-        adapter: lora (the paper's), rslora, dora, qlora (base in four bits, of a folder or the hub), or any method of peft by its
+        adapter: lora (the paper's), rslora, dora, qlora (4-bit base, from a folder or the hub), or any method of peft by its
             configuration with peft_type: a mapping, or the path of a JSON or YAML file. That has its own rank and layers: the
             other options do not count.
     """
@@ -111,7 +111,7 @@ def _method_configuration(values: Mapping[str, Any]) -> Any:
     method = str(values.get("peft_type", "")).upper()
     if method not in known:
         raise ConfigurationError(
-            f"An adapter is one of {', '.join(KINDS)}, or a configuration of peft with peft_type, one of "
+            f"An adapter must be one of {', '.join(KINDS)}, or a configuration of peft with peft_type, one of "
             f"{', '.join(name for name in known if name not in REFUSED_METHODS)}; got {dict(values)}."
         )
     if method in REFUSED_METHODS:
@@ -181,8 +181,8 @@ def attach_adapter(model: Any, options: AdapterOptions) -> Any:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             reason = " ".join(str(error).split())[:300].rstrip(".")
             raise ConfigurationError(
-                f"peft cannot put the adapter {config.peft_type.value} on {type(model).__name__}: {reason}. Look at its "
-                f"options, target_modules above all."
+                f"peft cannot put the adapter {config.peft_type.value} on {type(model).__name__}: {reason}. Check its options, "
+                f"above all target_modules."
             ) from error
 
 
@@ -221,7 +221,7 @@ def load_adapter(model: Any, folder: str) -> None:
     compare_weights(stored, get_peft_model_state_dict(model, save_embedding_layers=False)).refuse(
         str(path),
         "the adapter that the configuration describes",
-        "Use the language model, lora_rank and lora_target_modules that it was made with.",
+        "Use the language model, lora_rank and lora_target_modules of its training.",
     )
     set_peft_model_state_dict(model, stored)
     config = model.active_peft_config

@@ -1,9 +1,9 @@
 """Causal models of transformers from a folder or the hub, or of published sizes without weights (paper, Section 5).
 
 `causal-lm` is the plugin for any of them; each published family (Figure 4(a)) has one of its own. `published_models.json`
-beside this file is the families' table. A family has its type, its values that all sizes share, and what its prompts need:
+next to this file is the families' table. A family has its type, its values that all sizes share, and what its prompts need:
 a chat template where the tokenizer brings none (Vicuna's is the form that it was trained with), and values for the template
-(Qwen3 is told not to think, since responses alone are learnt; Llama 3 gets a fixed date in place of the day's). A size has
+(Qwen3 is told not to think, since responses alone are learnt; Llama 3 gets a fixed date instead of the day's). A size has
 its commit on the hub and the values of its configuration that decide how large it is.
 
 Under `with torch.device("meta")` no weight, tokenizer or hub is needed: that is how `affect-lightning summary` counts.
@@ -91,9 +91,9 @@ class HubCausalLM(AdaptedCausalLM):
             system_prompt: Text of the system turn; None leaves it to the chat template.
             chat_template: Jinja text that replaces the tokenizer's chat template; None keeps that.
             attn_implementation: Attention kernel of transformers; `sdpa` comes with torch (our choice).
-            generation_backend: What decodes responses: the model itself, or vLLM from the same prompt embeddings.
+            generation_backend: What writes the responses: the model itself, or vLLM from the same prompt embeddings.
             vllm_options: Further arguments of `vllm.LLM`, such as max_model_len; only with that backend.
-            liger_kernels: Use Liger's kernels for RMSNorm, SwiGLU and RoPE; off, since not measured (our choice).
+            liger_kernels: Use Liger's kernels for RMSNorm, SwiGLU and RoPE; off, because they are not measured (our choice).
             lora: See `AdapterOptions`.
 
         Raises:
@@ -140,7 +140,7 @@ class CausalLM(HubCausalLM):
 
         Args:
             model: Folder or hub name.
-            revision: Commit on the hub; a hub name needs one, so that a result can be had again.
+            revision: Commit on the hub; a hub name needs one, so that a result can be reproduced.
             options: See `HubCausalLM`.
 
         Raises:
@@ -157,7 +157,7 @@ def _engine(
         if options:
             raise ConfigurationError(
                 f"vllm_options is set ({', '.join(options)}) and generation_backend is {backend}. Set generation_backend "
-                f"to vllm, or leave vllm_options out."
+                f"to vllm, or remove vllm_options."
             )
         return None
     if builds_without_weights():
@@ -171,8 +171,8 @@ def _check_pinned(origin: ModelOrigin) -> None:
     """Refuse what may be another model tomorrow."""
     if not origin.is_folder and not origin.revision:
         raise ConfigurationError(
-            f"The language model {origin.model!r} is no folder, so it is taken from the hub, and there it needs a pinned "
-            f"revision, so that its weights cannot change under a result: give `revision: COMMIT` (the model's page shows "
+            f"The language model {origin.model!r} is not a folder, so it is a hub name and needs a pinned revision. Otherwise "
+            f"its weights could change under a result. Give `revision: COMMIT` (the model's page shows "
             f"it under 'Files and versions', 'History'; `main` follows the newest), or a local folder as `model`."
         )
 
@@ -180,7 +180,7 @@ def _check_pinned(origin: ModelOrigin) -> None:
 def _check_family(origin: ModelOrigin, model: Any) -> None:
     if origin.model_type is not None and model.config.model_type != origin.model_type:
         raise ConfigurationError(
-            f"{origin.model} holds a model of type {model.config.model_type!r}; this plugin takes {origin.model_type!r}. "
+            f"{origin.model} holds a model of type {model.config.model_type!r}; this plugin needs {origin.model_type!r}. "
             f"Choose the plugin of its family, or `causal-lm`, which takes any."
         )
 

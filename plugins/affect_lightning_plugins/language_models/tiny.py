@@ -42,7 +42,7 @@ class TinyLM(AdaptedCausalLM):
             hidden_width: E; all sizes here are ours, to be fast in tests.
             num_layers: Transformer blocks.
             num_heads: Attention heads; half as many for keys and values.
-            seed: Of the random weights; the base is in no checkpoint, so the same seed must give the same base.
+            seed: Seed of the random weights; the base is in no checkpoint, so the same seed must give the same base.
             lora_rank: 0 means no adapter.
             lora_alpha: Twice the rank, as in the paper's setting.
             system_prompt: Text of a system turn; None means no such turn.

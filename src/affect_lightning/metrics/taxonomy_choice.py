@@ -146,13 +146,13 @@ def download_release(release: OfficialRelease, mirrors: Sequence[str] = ()) -> P
     """
     wrong = [mirror for mirror in mirrors if not mirror.startswith(("https://", "http://"))]
     if wrong:
-        raise ConfigurationError(f"The mirror {wrong[0]!r} is no web address; expected https://... of a folder.")
+        raise ConfigurationError(f"The mirror {wrong[0]!r} is not a web address; expected https://... of a folder.")
     sources = [*mirrors, *release.sources]
     return _install(release, {name: _download(release, name, sources) for name in release.sha256})
 
 
 def copy_release(release: OfficialRelease, folder: Path) -> Path:
-    """Copy a release from a folder of the user's into the cache, after the same checks as a download.
+    """Copy a release from a folder of the user into the cache, after the same checks as a download.
 
     Args:
         release: Which one.
@@ -273,7 +273,7 @@ def _official(release: OfficialRelease) -> Taxonomy:
     taxonomy = _kept(release.folder, release.name)
     if taxonomy.sha256 != release.taxonomy_sha256:
         raise DataError(
-            f"The files in {release.folder} are not those of the {release.year} release any more. Run "
+            f"The files in {release.folder} are no longer those of the {release.year} release. Run "
             f"`affect-lightning taxonomy fetch --release {release.name}` again."
         )
     return taxonomy

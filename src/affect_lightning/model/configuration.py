@@ -87,15 +87,17 @@ class ModelConfiguration:
         """
         shown, fused = check_inputs(inputs), check_fused_streams(fused_streams)
         if feature_norm not in FEATURE_NORMS:
-            raise ConfigurationError(f"`feature_norm` is one of {', '.join(FEATURE_NORMS)}; got {feature_norm!r}.")
+            raise ConfigurationError(f"`feature_norm` must be one of {', '.join(FEATURE_NORMS)}; got {feature_norm!r}.")
         if fused_features not in FUSED_FEATURES:
             raise ConfigurationError(
-                f"`fused_features` is `encoded` (Z) or `projected` (H of Section 3.2); got {fused_features!r}."
+                f"`fused_features` must be `encoded` (Z) or `projected` (H of Section 3.2); got {fused_features!r}."
             )
         if projector_init_scale is not None and projector_init_scale <= 0:
             raise ConfigurationError(f"`projector_init_scale` must be positive or null; got {projector_init_scale}.")
         if not 0.0 <= stream_dropout < 1.0:
-            raise ConfigurationError(f"`stream_dropout` is a share, at least 0 and below 1; got {stream_dropout}.")
+            raise ConfigurationError(
+                f"`stream_dropout` must be a share of at least 0 and below 1; got {stream_dropout}."
+            )
         encoders = EncoderChoices(video_encoder, audio_encoder, stream_encoders or {}).resolved()
         configuration = cls(
             **vars(encoders),
@@ -121,7 +123,7 @@ class ModelConfiguration:
                 raise ConfigurationError(
                     f"The stream {stream!r} needs an encoder and {lacking}. Choose one "
                     f"(`affect-lightning plugins` lists them), or take {stream!r} out of `inputs` and, if `multi` is "
-                    f"shown, out of `fused_streams`."
+                    f"shown, from `fused_streams`."
                 )
 
     @property
@@ -136,7 +138,7 @@ class ModelConfiguration:
 
     @property
     def fuses_projected(self) -> bool:
-        """True when the pre-fusion takes projected streams H in place of encoded ones Z (Section 3.2)."""
+        """True when the pre-fusion takes projected streams H instead of encoded ones Z (Section 3.2)."""
         return self.fuses and self.fused_features == "projected"
 
     @property
@@ -169,12 +171,12 @@ def _resolve_branch(choice: PluginChoice, tokens: int) -> dict[str, Any]:
     name, options = split_choice(choice)
     if tokens < 1 or (name == "mean" and tokens != 1):
         raise ConfigurationError(
-            f"`branch_tokens` must be at least 1, and 1 for the compression `mean`; got {tokens} with {name!r}."
+            f"`branch_tokens` must be at least 1, and exactly 1 for the compression `mean`; got {tokens} with {name!r}."
         )
     if name in _OWN_COMPRESSIONS:
         if options:
             raise ConfigurationError(f"The branch compression {name!r} has no options; got {sorted(options)}.")
         return {"name": name}
     if name != "qformer":
-        raise ConfigurationError(f"`branch_compression` is mean, attention or qformer; got {name!r}.")
+        raise ConfigurationError(f"`branch_compression` must be mean, attention or qformer; got {name!r}.")
     return resolve_choice("pre_fusions", {**options, "name": name, "num_queries": tokens})

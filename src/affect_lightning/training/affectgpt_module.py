@@ -75,13 +75,13 @@ class AffectGPTModule(LightningModule):
             language_model: Plugin of the language model, by name, or name and options.
             video_encoder: Plugin for the face and frame streams; None only if neither is shown or fused.
             audio_encoder: Plugin for the audio stream; None only if it is neither shown nor fused.
-            stream_encoders: Plugins of single streams by name, such as {pose: pose-rows}: a stream of a plugin needs one
-                here, and face or frame may have one of its own. None means the two above.
+            stream_encoders: Encoder plugins for single streams, such as {pose: pose-rows}. A stream of a plugin needs one here;
+                face or frame may have one. None means the two above.
             pre_fusion: Plugin that makes the `multi` tokens; attention is the paper's best (Table 5).
-            inputs: Streams that the prompt shows, out of multi, audio, face, frame, text and those of installed plugins.
+            inputs: Streams that the prompt shows: multi, audio, face, frame, text and those of installed plugins.
                 None means multi, audio, face and text (paper, Section 5). With pre-fusion `none`, `multi` gives no tokens.
             fused_streams: Streams that the pre-fusion takes. None means audio and face (paper, Eq. 3).
-            fused_features: What it takes of them: encoded features Z, or H, the same after their projectors, which
+            fused_features: Features that the pre-fusion takes: encoded features Z, or H, the same after their projectors, which
                 did worse in the paper (Section 3.2).
             branch_compression: mean, attention (the paper's best) or qformer, which may have options.
             branch_tokens: Tokens a branch; 1 in the paper's best setting, 32 in its Q-Former settings.
@@ -90,11 +90,11 @@ class AffectGPTModule(LightningModule):
             projector_init_scale: Size of projected tokens at the start relative to word embeddings, for features of
                 unit size; None keeps torch's initialisation. Ours, for short runs.
             stream_dropout: Share of training samples in which an encoded stream is hidden from the model, for each
-                stream (0 as in the paper). Ours, for short runs: a stream that only decides when others disagree is
-                learnt sooner.
-            objective: Plugin that says what training makes small: `response`, the cross-entropy of the responses (Eq. 2).
+                stream (0 as in the paper). Ours, for short runs: the model learns sooner to use a stream that
+                decides only when others disagree.
+            objective: Plugin that says what training minimises: `response`, the cross-entropy of the responses (Eq. 2).
             learning_rate: 1e-5 (authors' recipe).
-            projector_learning_rate: For all that trains but the adapter; None means the same (authors' recipe).
+            projector_learning_rate: Rate of all that trains except the adapter; None means the same rate (authors' recipe).
             weight_decay: 0.05 (authors' recipe); biases, norms and other vectors have none (our choice).
             warmup_steps: 5000 (authors' recipe).
             warmup_start: Learning rate at step 0: 1e-6 (authors' recipe); other groups in proportion.
@@ -102,15 +102,15 @@ class AffectGPTModule(LightningModule):
             max_new_tokens: Longest response in test and predict, in tokens (our choice: a sentence).
             temperature: 0 is greedy decoding (our choice; the authors sample at 1).
             top_p: Nucleus share when sampling (1: ours; the authors use 0.9).
-            predict_questions: Questions that predict asks of every clip, out of describe, name and sentiment; the clip
-                is read once for all of them. None asks the data module's one.
+            predict_questions: Questions that predict asks about every clip: describe, name and sentiment. The clip is read
+                once for all of them. None asks the data module's question.
             activation_checkpointing: Blocks of the language model keep their inputs only and are computed again in the
                 backward pass: less memory for a third more arithmetic (off, our choice).
             compile_backend: torch.compile backend for these blocks, such as inductor (None, our choice: compiling
                 takes minutes).
-            seed: Of the sampling, of the initial weights of what trains, and of what is drawn in a step (dropout).
-            on_nonfinite: What a loss or gradient that is NaN or infinite does: `stop` the run, or `skip` the step.
-            max_skipped_steps: Steps that `skip` may leave out before it stops the run too (10, our choice).
+            seed: Seed of the sampling, of the initial trainable weights, and of the random draws of a step (dropout).
+            on_nonfinite: What happens on a NaN or infinite loss or gradient: `stop` the run, or `skip` the step.
+            max_skipped_steps: Number of steps that `skip` may leave out before it stops the run (10, our choice).
 
         Raises:
             ConfigurationError: An option is out of range.
@@ -158,7 +158,10 @@ class AffectGPTModule(LightningModule):
         try:
             module = cls(**values)
         except TypeError as error:
-            raise CheckpointError(f"The hyperparameters in {source} are not those of this version: {error}.") from error
+            raise CheckpointError(
+                f"The hyperparameters in {source} do not fit this version: {error}. Use the "
+                "version that wrote them, or train again."
+            ) from error
         module.configure_model()
         module.load_state_dict(checkpoint["state_dict"])
         return module
@@ -167,7 +170,9 @@ class AffectGPTModule(LightningModule):
     def built_network(self) -> AffectGPT:
         """The network, once `configure_model` has built it."""
         if self.network is None:
-            raise ConfigurationError("The network is not built yet: call configure_model(), or let the Trainer do so.")
+            raise ConfigurationError(
+                "Call configure_model() first, or let the Trainer do it: the network is not built yet."
+            )
         return self.network
 
     @property
@@ -245,7 +250,7 @@ class AffectGPTModule(LightningModule):
         loss = weighted_sum(terms)
         self.nonfinite.note(batch.names, loss)
         if not several and not bool(batch.valid.any()):
-            return loss  # it only stands in for a batch that could not be read, and teaches nothing
+            return loss  # it only replaces a batch that could not be read, and teaches nothing
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch), sync_dist=several)
         for name, term in terms.items() if len(terms) > 1 else ():
             self.log(f"train/{name}", term.mean.detach(), batch_size=len(batch), sync_dist=several)
@@ -290,7 +295,7 @@ class AffectGPTModule(LightningModule):
     def test_step(  # type: ignore[override]  # Lightning passes any output on to callbacks
         self, batch: ClipBatch, batch_index: int, dataloader_idx: int = 0
     ) -> list[ResponseRow]:
-        """Responses of a batch with the truth beside them, one row a clip."""
+        """Responses of a batch with the truth next to them, one row a clip."""
         responses = self.built_network.generate(batch, **self._decoding)
         return ResponseRow.of_batch(batch, batch.questions, responses)
 
@@ -343,8 +348,8 @@ class AffectGPTModule(LightningModule):
                 grouped.setdefault((rate, decay), []).append(parameter)
         if not grouped:
             raise ConfigurationError(
-                "Nothing would train: the adapter has rank 0 and the prompt shows text only. Set lora_rank, or add a "
-                "stream to `inputs`."
+                "Set lora_rank, or add a stream to `inputs`: the adapter has rank 0 and the prompt shows text only, "
+                "so nothing would train."
             )
         return [
             {"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay), parameters in grouped.items()

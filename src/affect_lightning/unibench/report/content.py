@@ -221,7 +221,7 @@ class Report:
             DataError: It is no report of this format and version, or a field is missing.
         """
         if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise DataError(f"{where} is no report of affect-lightning: its format is not {FORMAT!r}.")
+            raise DataError(f"{where} is not a report of affect-lightning: its format is not {FORMAT!r}.")
         if content.get("version") != VERSION:
             raise DataError(
                 f"{where} has version {content.get('version')!r} of the report's format, expected {VERSION}. Score the "

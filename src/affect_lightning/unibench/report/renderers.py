@@ -41,7 +41,7 @@ OPEN_ROWS = 3  # runs whose confusions are unfolded; our choice
 
 @lru_cache(maxsize=1)
 def templates() -> Environment:
-    """The templates beside this file. Every text is escaped, and a missing name is an error."""
+    """The templates next to this file. Every text is escaped, and a missing name is an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
