@@ -56,13 +56,13 @@ class PretrainedSpeechEncoder(AudioEncoder):
             model: Folder with config.json and weights, or hub name.
             revision: Commit, tag or branch of a hub name; None: the pinned commit of the plugin's default model.
             weights: `pretrained`, or `random` for the architecture alone (benchmarks, tests).
-            seed: Of random weights.
-            span: What becomes a token: `windows` as in the paper (Appendix B), or the whole `clip`.
+            seed: Seed of random weights.
+            span: What a token covers: `windows` as in the paper (Appendix B), or the whole `clip`.
             windows: Windows a clip, N; 8 as in the paper (Appendix B).
             window_seconds: Length of a window; 2 seconds as in the paper (Appendix B).
             features: `pooled`: one token a window or clip, the mean over time (paper, Appendix B); `frames`: a token
                 for every 20 ms.
-            last_layers: How many hidden layers, counted from the last one, are averaged; 4 as in the paper
+            last_layers: Number of hidden layers in the average, counted from the last one; 4 as in the paper
                 (Appendix B).
             pieces_at_once: Most windows or clips in one call of the model, to bound memory; 128 is our choice: 16
                 clips of 8 windows in one call.
@@ -82,12 +82,12 @@ class PretrainedSpeechEncoder(AudioEncoder):
         layers = int(configuration.num_hidden_layers)
         if not 1 <= last_layers <= layers:
             raise ConfigurationError(
-                f"last_layers must lie in 1 to {layers}, the layers of {model!r}; got {last_layers}."
+                f"last_layers must be from 1 to {layers}, the layers of {model!r}; got {last_layers}."
             )
         self.settings = model_source.settings("preprocessor_config.json") or {}
         rate = int(self.settings.get("sampling_rate", SAMPLE_RATE))
         if rate != SAMPLE_RATE:
-            raise ConfigurationError(f"{model!r} hears {rate} Hz; this encoder takes models of {SAMPLE_RATE} Hz.")
+            raise ConfigurationError(f"{model!r} hears {rate} Hz; this encoder needs a model of {SAMPLE_RATE} Hz.")
         self.sample_rate = SAMPLE_RATE
         self.feature_width = int(configuration.hidden_size)
         self.windows = windows if span == "windows" else 1
@@ -100,7 +100,7 @@ class PretrainedSpeechEncoder(AudioEncoder):
 
 
 def mean_of_last_layers(output: Any, layers: int) -> Tensor:
-    """Mean [R, F, D] of the last hidden layers of an output of transformers; the very last one as the model gives it.
+    """Mean [R, F, D] of the last hidden layers of an output of transformers; the last one as the model gives it.
 
     Models that normalise behind their last layer count that normalised output as the last layer, as transformers did
     when the paper was written; newer versions list the layer before the normalisation.

@@ -26,7 +26,7 @@ class TinyAudioEncoder(AudioEncoder):
         width: Feature width D; a multiple of 2.
         windows: Tokens a clip; 8 as in the paper (Appendix B).
         window_seconds: Length of a window; 0.25 keeps tests fast, the paper has 2.
-        seed: Of the weights.
+        seed: Seed of the weights.
     """
 
     def __init__(self, width: int = 16, windows: int = 8, window_seconds: float = 0.25, seed: int = 0) -> None:

@@ -1,7 +1,7 @@
 """fit, validate, test and predict: LightningCLI over AffectGPTModule and ClipDataModule.
 
 Adds to LightningCLI: plugins by name (`plugin_arguments.py`), one paragraph for a wrong option, the arithmetic that
-suits the device (`precision: null`), and results that land beside the checkpoint they come from.
+suits the device (`precision: null`), and results that land next to the checkpoint they come from.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from affect_lightning.unibench.callback import BenchmarkCallback
 from affect_lightning.unibench.report.files import read_report
 from affect_lightning.unibench.scoring.predictions import read_predictions
 
-# `on` or `off` in place of what the processor is fast at, so that both ways are tested on every machine.
+# `on` or `off` instead of what the processor is fast at, so that both ways are tested on every machine.
 CPU_BF16_VARIABLE = "AFFECT_CPU_BF16"
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
@@ -227,7 +227,7 @@ def run(words: Sequence[str]) -> int:
         words: The command line, the command's name first.
 
     Raises:
-        AffectLightningError: A mistake of the user's, in one paragraph.
+        AffectLightningError: A user's mistake, in one paragraph.
     """
     rest, overrides, _ = take_plugin_words(words)  # `program.py` has answered a question for a plugin's options
     if checkpoint_missing := _missing_checkpoint(rest):

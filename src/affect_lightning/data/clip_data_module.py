@@ -58,77 +58,77 @@ class ClipDataModule(LightningDataModule):
 
     Args:
         train_root: Folder that contains the folders of the training sets, such as `mer-caption-plus/`.
-        train_sets: What is trained on: mer-caption-plus (the paper's choice, Section 5), ovmerd, mer2026-human, the
+        train_sets: Sets to train on: mer-caption-plus (the paper's choice, Section 5), ovmerd, mer2026-human, the
             training split of a benchmark set (meld, mer2023, iemocap, cmumosi, cmumosei, sims, simsv2), or tables of
             your own (paths of .csv or .jsonl files, see docs/data.md).
-        packed: Packed set to train on in place of the folders: a folder, or an address such as s3://bucket/prefix; see
-            docs/streaming.md. Which clips it has was chosen when it was packed (`affect-lightning pack`).
-        packed_cache_folder: Where shards out of storage are kept; None means the user's cache folder.
-        packed_cache_size: What they may take there, such as 20GB (our choice), 500MB, or a number of bytes.
-        shuffle_window: Shards of a packed set that the order draws from at a time (16, our choice).
+        packed: Packed set to train on instead of the folders: a folder, or an address such as s3://bucket/prefix; see
+            docs/streaming.md. Its clips were chosen when it was packed (`affect-lightning pack`).
+        packed_cache_folder: Where downloaded shards are kept; None means the user's cache folder.
+        packed_cache_size: Most space for them, such as 20GB (our choice), 500MB, or a number of bytes.
+        shuffle_window: Number of shards of a packed set that the order draws from at a time (16, our choice).
         benchmark_root: Folder that contains the `*-process/` folders; needed to test.
         test_sets: Keys of the sets to test, such as mer2023 or meld, or tables of your own; None means all
             known sets that `benchmark_root` has, those with a `benchmark_set.yaml` among them.
-        expected_counts: Clips that each test set must have: `official` (Table 11 of the paper, or what a generated
+        expected_counts: Number of clips that each test set must have: `official` (Table 11 of the paper, or what a generated
             corpus declares), `any`, or numbers by set, such as {meld: 100}.
         test_overlap: What to do with training clips that have the name of a test clip: `error`, or `drop`, which leaves
             them out and logs their number.
-        neutral_share: Share of the training clips that are neutral and nothing else which is kept, chosen by a stable
+        neutral_share: Share of the purely neutral training clips to keep, chosen by a stable
             hash (1, our choice; 0 suits sets scored by hit rate or WAF, which leave neutral clips out).
         set_balance: How often the sets of `train_sets` come up: by their size (natural), by its square root, or
             equally often (natural, our choice: every clip once an epoch).
         set_weights: Weights of the sets of `train_sets` on top of that, such as {mer-caption-plus: 1, ovmerd: 3}; a set
-            that is not named weighs 1. With `natural` each clip of ovmerd then comes up three times as often as each of
-            mer-caption-plus; with `equal` ovmerd gives three quarters of the samples. None weighs all alike.
-        ratio: Share of the training clips that is used, chosen by a stable hash (1, as in the paper).
+            that is not named has weight 1. With `natural` each clip of ovmerd then comes up three times as often as each of
+            mer-caption-plus; with `equal` ovmerd gives three quarters of the samples. None gives all the same weight.
+        ratio: Share of the training clips to use, chosen by a stable hash (1, as in the paper).
         include: Training clips to use: names, or text files (.txt) with a name a line; None takes all.
         exclude: Training clips to leave out, in the same way.
-        length_pool: Training batches are drawn in pools of so many and sorted by the subtitle's length, so that less
-            is padded; validation clips are sorted as a whole. 0 leaves the order alone (0, our choice: beside media the
-            subtitle's length hardly matters).
+        length_pool: Number of training batches in a pool that is sorted by the subtitle's length, to reduce
+            padding; validation clips are sorted as a whole. 0 keeps the order (0, our choice: with media, the subtitle's
+            length hardly matters).
         validation_share: Share of the training clips kept for validation, chosen by a stable hash of the name (0.05,
             our choice: the paper validates on the test sets only).
-        inputs: Streams that the prompt shows; decides what is read. Linked to the model's option (paper, Section 5).
+        inputs: Streams that the prompt shows; they decide what is read. Linked to the model's option (paper, Section 5).
         fused_streams: Streams that `multi` is made of (paper, Eq. 3: audio and video); linked to the model's.
         stream_readers: Options of the readers of plugins' streams, by stream, such as {pose: {folder: joints}}.
         frames: Frames a clip, T (paper, Appendix B: 8).
         crop_size: Side of face crops and whole frames in pixels (paper, Appendix B: 224).
-        sample_rate: Of the sound, in Hz (paper, Appendix B: 16 kHz).
+        sample_rate: Sample rate of the sound, in Hz (paper, Appendix B: 16 kHz).
         subtitle_language: english or chinese (english, our choice: the questions are in English).
-        missing_subtitle: `error`, or `empty` to go on with an empty subtitle, counted in the log.
-        describe_share: Share of training samples that are asked for the description, the others for the names (0.5;
+        missing_subtitle: `error`, or `empty` to continue with an empty subtitle, counted in the log.
+        describe_share: Share of training samples that ask for the description; the others ask for the names (0.5;
             the paper draws one of the two questions at random; the even share is ours).
         test_question: What test and predict ask: describe, name, sentiment, or task, which asks for the sentiment
-            where a clip's only truth is a sentiment value (name, our choice: the benchmarks score words).
+            if a clip's only truth is a sentiment value (name, our choice: the benchmarks score words).
         batch_size: Training clips a step and process (3; PAPER facts, Section "Model": batch 3).
         eval_batch_size: The same for validation, test and predict (32, our choice; docs/language_models.md).
         longest_first: Test and predict sort all sets' clips, the longest subtitle first (True, our choice: little padding).
-        workers: Worker processes that read clips; 0 reads in the main process (0, our choice: right everywhere).
-        worker_start: How workers start: spawn, fork or forkserver (spawn, our choice: safe beside threads).
-        reading_threads: Clips that are read at once in the main process where `workers` is 0 (1, our choice).
-        face_detector: Plugin of the group face_detectors, used where a set has no released crops (centerface, ours).
-        cache_folder: Where face boxes are kept; None means beside the data (`SET/face_boxes`), or the user's cache
-            folder where that cannot be written.
-        frame_without_face: What a frame without the speaker's face gives: `nearest` (cut at the box of the nearest
+        workers: Worker processes that read clips; 0 reads in the main process (0, our choice: it works everywhere).
+        worker_start: How workers start: spawn, fork or forkserver (spawn, our choice: it is safe with threads).
+        reading_threads: Number of clips that the main process reads at once if `workers` is 0 (1, our choice).
+        face_detector: Plugin of the group face_detectors, used if a set has no released crops (centerface, ours).
+        cache_folder: Where face boxes are kept; None means with the data (`SET/face_boxes`), or the user's cache
+            folder if that cannot be written.
+        frame_without_face: What to do with a frame without the speaker's face: `nearest` (cut at the box of the nearest
             frame that has one), `whole` (the whole frame) or `drop` (the frame is masked). nearest, our choice.
-        clip_without_face: What a clip without any face gives: `whole` (its whole frames) or `drop` (quarantine, stage
+        clip_without_face: What to do with a clip without any face: `whole` (its whole frames) or `drop` (quarantine, stage
             face). whole, our choice.
-        features: `live` decodes clips and lets the model encode them; `cached` reads what `affect-lightning cache` kept.
+        features: `live` decodes clips and lets the model encode them; `cached` reads what `affect-lightning cache` stored.
             Predict is always live.
         feature_folder: Where feature caches are kept, or one of them; None means `features` in the user's cache folder.
-        feature_precision: In which features are stored: bf16, half the size (our choice), or fp32.
+        feature_precision: Precision of stored features: bf16, half the size (our choice), or fp32.
         video_encoder: The model's; linked to it. Only needed to check cached features.
         audio_encoder: The same.
         stream_encoders: The same.
-        seed: Of the order of the training clips and of the draw of questions.
-        on_bad_clip: What to do with a clip that cannot be read: `quarantine` (go on without it, counted) or `error`.
+        seed: Seed of the order of the training clips and of the questions.
+        on_bad_clip: What to do with a clip that cannot be read: `quarantine` (continue without it, and count it) or `error`.
         max_bad_share: Share of a split's clips that may be bad before the run stops (0.01, our choice).
         quarantine_file: JSONL file that names the bad clips; None means quarantine.jsonl in the run's folder.
-        limit_train_clips: At most so many clips of the training set, validation included, chosen by a stable hash.
-        limit_test_clips: At most so many clips of each test set, chosen by a stable hash.
-        predict_video: The user's own video file, or several, for predict.
+        limit_train_clips: Most clips of the training set, validation included, chosen by a stable hash.
+        limit_test_clips: Most clips of each test set, chosen by a stable hash.
+        predict_video: Your own video file, or several, for predict.
         predict_audio: Their sound files; None means the videos' own tracks.
-        predict_subtitle: What is said in them; None means nothing.
+        predict_subtitle: What the people in them say; None means nothing.
 
     Raises:
         ConfigurationError: An option is out of range.
@@ -247,7 +247,7 @@ class ClipDataModule(LightningDataModule):
             self.records["test"] = self.sources.test_clips()
         elif stage == "predict" and "predict" not in self.records:
             if not self.predict_clips:
-                raise ConfigurationError("predict needs a clip: set data.predict_video to a video file.")
+                raise ConfigurationError("Set data.predict_video to a video file: predict needs a clip.")
             self.records["predict"] = self.predict_clips
         for split in _SPLITS[stage]:
             self._loaders.pop(split, None)

@@ -14,7 +14,7 @@ FRAME_COUNT = 8  # T (paper, Appendix B)
 
 
 def uniform_times(start: float, end: float, count: int) -> np.ndarray:
-    """The middles of `count` equal parts of a span (our choice among the uniform rules: never the very first frame).
+    """The middles of `count` equal parts of a span (our choice among the uniform rules: never the first frame).
 
     Example:
         >>> uniform_times(0.0, 4.0, 4)

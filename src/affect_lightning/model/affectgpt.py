@@ -1,6 +1,6 @@
 """AffectGPT: encoders, pre-fusion, branches, projectors and language model as one network (paper, Section 3, Eq. 1-7).
 
-`affect_lightning.training` trains it, `exported_folder.py` has its folder's format; the parts beside this file do the steps.
+`affect_lightning.training` trains it, `exported_folder.py` has its folder's format; the parts next to this file do the steps.
 Legend: B clips, T frames, N feature tokens, D feature width, K tokens of a stream in the prompt, E embedding width.
 """
 
@@ -53,7 +53,7 @@ _FUSED = "multi"
 # Parts whose state is never in a checkpoint unless it trains (the adapter): they come from their own sources.
 _LANGUAGE_MODEL = "language_model."
 _FROZEN_PARTS = ("encoders.", _LANGUAGE_MODEL)
-_REMEDY = "Use the configuration that they were trained with (plugins, inputs, lora_rank, branch options)."
+_REMEDY = "Use the configuration of their training (plugins, inputs, lora_rank, branch options)."
 
 
 class AffectGPT(nn.Module):
@@ -199,7 +199,7 @@ class AffectGPT(nn.Module):
         Args:
             state: Names and values.
             source: Where they come from, for the message.
-            assign: Take the tensors themselves in place of their values.
+            assign: Take the tensors themselves instead of their values.
 
         Raises:
             CheckpointError: Names or shapes are not exactly those of this network.

@@ -87,7 +87,7 @@ class ModelConfiguration(NetworkOptions):
                 raise ConfigurationError(
                     f"The stream {stream!r} needs an encoder and {lacking}. Choose one "
                     f"(`affect-lightning plugins` lists them), or take {stream!r} out of `inputs` and, if `multi` is "
-                    f"shown, out of `fused_streams`."
+                    f"shown, from `fused_streams`."
                 )
 
     @property
@@ -102,7 +102,7 @@ class ModelConfiguration(NetworkOptions):
 
     @property
     def fuses_projected(self) -> bool:
-        """True when the pre-fusion takes projected streams H in place of encoded ones Z (Section 3.2)."""
+        """True when the pre-fusion takes projected streams H instead of encoded ones Z (Section 3.2)."""
         return self.fuses and self.fused_features == "projected"
 
     @property
@@ -134,27 +134,29 @@ class ModelConfiguration(NetworkOptions):
 def _check_scaling(given: NetworkOptions) -> None:
     norms = get_args(FeatureNorm)
     if given.feature_norm not in norms:
-        raise ConfigurationError(f"`feature_norm` is one of {', '.join(norms)}; got {given.feature_norm!r}.")
+        raise ConfigurationError(f"`feature_norm` must be one of {', '.join(norms)}; got {given.feature_norm!r}.")
     if given.fused_features not in get_args(FusedFeatures):
         raise ConfigurationError(
-            f"`fused_features` is `encoded` (Z) or `projected` (H of Section 3.2); got {given.fused_features!r}."
+            f"`fused_features` must be `encoded` (Z) or `projected` (H of Section 3.2); got {given.fused_features!r}."
         )
     if given.projector_init_scale is not None and given.projector_init_scale <= 0:
         raise ConfigurationError(f"`projector_init_scale` must be positive or null; got {given.projector_init_scale}.")
     if not 0.0 <= given.stream_dropout < 1.0:
-        raise ConfigurationError(f"`stream_dropout` is a share, at least 0 and below 1; got {given.stream_dropout}.")
+        raise ConfigurationError(
+            f"`stream_dropout` must be a share of at least 0 and below 1; got {given.stream_dropout}."
+        )
 
 
 def _resolve_branch(choice: PluginChoice, tokens: int) -> dict[str, Any]:
     name, options = split_choice(choice)
     if tokens < 1 or (name == "mean" and tokens != 1):
         raise ConfigurationError(
-            f"`branch_tokens` must be at least 1, and 1 for the compression `mean`; got {tokens} with {name!r}."
+            f"`branch_tokens` must be at least 1, and exactly 1 for the compression `mean`; got {tokens} with {name!r}."
         )
     if name in _OWN_COMPRESSIONS:
         if options:
             raise ConfigurationError(f"The branch compression {name!r} has no options; got {sorted(options)}.")
         return {"name": name}
     if name != "qformer":
-        raise ConfigurationError(f"`branch_compression` is mean, attention or qformer; got {name!r}.")
+        raise ConfigurationError(f"`branch_compression` must be mean, attention or qformer; got {name!r}.")
     return resolve_choice("pre_fusions", {**options, "name": name, "num_queries": tokens})

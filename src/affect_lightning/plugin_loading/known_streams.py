@@ -65,7 +65,7 @@ def check_inputs(inputs: Sequence[str] | None) -> tuple[str, ...]:
     inputs = DEFAULT_INPUTS if inputs is None else inputs
     if not inputs or len(set(inputs)) != len(inputs) or not set(inputs) <= set(known):
         raise ConfigurationError(
-            f"`inputs` lists the streams that the prompt shows, each once, out of {', '.join(known)}; got {list(inputs)}."
+            f"`inputs` must list the streams of the prompt, each once, from {', '.join(known)}; got {list(inputs)}."
         )
     return tuple(name for name in known if name in inputs)
 
@@ -85,7 +85,7 @@ def check_fused_streams(streams: Sequence[str] | None) -> tuple[str, ...]:
     streams = DEFAULT_FUSED_STREAMS if streams is None else streams
     if not streams or len(set(streams)) != len(streams) or not set(streams) <= set(known):
         raise ConfigurationError(
-            f"`fused_streams` lists what the pre-fusion takes, each once, out of {', '.join(known)}; got {list(streams)}."
+            f"`fused_streams` must list the streams of the pre-fusion, each once, from {', '.join(known)}; got {list(streams)}."
         )
     return tuple(streams)
 
@@ -130,7 +130,7 @@ class EncoderChoices:
         unknown = [name for name in self.stream_encoders if name not in encoded_streams()]
         if unknown:
             raise ConfigurationError(
-                f"`stream_encoders` maps encoded streams, out of {', '.join(encoded_streams())}, to encoders; got {unknown}."
+                f"`stream_encoders` must map encoded streams, from {', '.join(encoded_streams())}, to encoders; got {unknown}."
             )
         video, audio = self.video_encoder, self.audio_encoder
         return EncoderChoices(

@@ -1,7 +1,7 @@
 """Append-only logs: files of lines that only grow, and that a kill at any moment costs one line at most.
 
 A line counts once its end is written. What a kill or a full disk cut off is left out by every reader, and told of by the
-next writer, who goes on behind the last whole line. With checksums, a line that was changed is noticed too. The plain
+next writer, who continues behind the last whole line. With checksums, a line that was changed is noticed too. The plain
 form is JSON lines, which people and other programs read. Neighbour: `whole_files.py`, for files that do not grow.
 """
 

@@ -75,7 +75,10 @@ class AffectGPTModule(LightningModule):
         try:
             module = cls(**values)
         except TypeError as error:
-            raise CheckpointError(f"The hyperparameters in {source} are not those of this version: {error}.") from error
+            raise CheckpointError(
+                f"The hyperparameters in {source} do not fit this version: {error}. Use the "
+                "version that wrote them, or train again."
+            ) from error
         module.configure_model()
         module.load_state_dict(checkpoint["state_dict"])
         return module
@@ -84,7 +87,9 @@ class AffectGPTModule(LightningModule):
     def built_network(self) -> AffectGPT:
         """The network, once `configure_model` has built it."""
         if self.network is None:
-            raise ConfigurationError("The network is not built yet: call configure_model(), or let the Trainer do so.")
+            raise ConfigurationError(
+                "Call configure_model() first, or let the Trainer do it: the network is not built yet."
+            )
         return self.network
 
     @property
@@ -162,7 +167,7 @@ class AffectGPTModule(LightningModule):
         loss = weighted_sum(terms)
         self.nonfinite.note(batch.names, loss)
         if not several and not bool(batch.valid.any()):
-            return loss  # it only stands in for a batch that could not be read, and teaches nothing
+            return loss  # it only replaces a batch that could not be read, and teaches nothing
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch), sync_dist=several)
         for name, term in terms.items() if len(terms) > 1 else ():
             self.log(f"train/{name}", term.mean.detach(), batch_size=len(batch), sync_dist=several)
@@ -207,7 +212,7 @@ class AffectGPTModule(LightningModule):
     def test_step(  # type: ignore[override]  # Lightning passes any output on to callbacks
         self, batch: ClipBatch, batch_index: int, dataloader_idx: int = 0
     ) -> list[ResponseRow]:
-        """Responses of a batch with the truth beside them, one row a clip."""
+        """Responses of a batch with the truth next to them, one row a clip."""
         responses = self.built_network.generate(batch, **self._decoding)
         return ResponseRow.of_batch(batch, batch.questions, responses)
 
@@ -260,8 +265,8 @@ class AffectGPTModule(LightningModule):
                 grouped.setdefault((rate, decay), []).append(parameter)
         if not grouped:
             raise ConfigurationError(
-                "Nothing would train: the adapter has rank 0 and the prompt shows text only. Set lora_rank, or add a "
-                "stream to `inputs`."
+                "Set lora_rank, or add a stream to `inputs`: the adapter has rank 0 and the prompt shows text only, "
+                "so nothing would train."
             )
         return [
             {"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay), parameters in grouped.items()
