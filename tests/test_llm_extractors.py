@@ -69,6 +69,7 @@ def asked_of_transformers(folder: Path, response: str, max_new_tokens: int = 12)
     model: Any = AutoModelForCausalLM.from_pretrained(folder)
     turn = [{"role": "user", "content": LABELS_PROMPT.replace("{response}", response)}]
     ids = tokenizer.apply_chat_template(turn, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    ids.pop("token_type_ids", None)  # some versions give them for a family that has none
     plain = {"do_sample": False, "repetition_penalty": 1.0, "temperature": None, "top_p": None, "top_k": None}
     with torch.no_grad():
         written = model.generate(**ids, max_new_tokens=max_new_tokens, **plain)[0, ids["input_ids"].shape[1] :]

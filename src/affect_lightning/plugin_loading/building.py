@@ -249,6 +249,11 @@ def resolve_choice(group: str, choice: PluginChoice) -> dict[str, Any]:
     _refuse_unknown_options(contract_group, name, options, list(known))
     try:
         _refuse_empty_options(plugin_class, options)
+        missing = [
+            option.name for option in known.values() if option.default == "required" and option.name not in options
+        ]
+        if missing:
+            raise ValueError(f"these options are required: {', '.join(missing)}")
         resolved = parser.parse_object(Namespace(**options))
     except (ArgumentError, TypeError, ValueError, KeyError) as error:
         raise PluginError(_wrong_value(contract_group, name, options, known, error)) from error
