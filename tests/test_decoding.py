@@ -246,7 +246,7 @@ def test_broken_sound(tmp_path: Path, kind: str, expected: str) -> None:
 
 
 def test_missing_paths() -> None:
-    with pytest.raises(UnreadableClipError, match="names no video file"):
+    with pytest.raises(UnreadableClipError, match="the inputs need a video file"):
         decode_clip(None, None, frame_count=8, sample_rate=16_000)
 
 

@@ -155,7 +155,9 @@ def test_two_columns_of_one_title_are_refused(tmp_path: Path) -> None:
     points = {"mine": "my_columns:MINE", "other": "my_columns:OTHER"}
     with (
         installed(tmp_path / "package", module, points),
-        pytest.raises(PluginError, match="column 'other' of .* has the title 'x', which is taken"),
+        pytest.raises(
+            PluginError, match="column 'other' of .* has the title 'x', which is empty or used by another column"
+        ),
     ):
         installed_columns(["mine", "other"])
 

@@ -60,7 +60,7 @@ def test_both_releases_are_told_apart(reference: Path) -> None:
 
 
 def test_unknown_release() -> None:
-    with pytest.raises(ConfigurationError, match="no official taxonomy release '2024'; choose one of 2025, 2026"):
+    with pytest.raises(ConfigurationError, match="no official taxonomy release '2024'. Choose one of 2025, 2026"):
         Taxonomy.from_official(".", release="2024")
 
 
