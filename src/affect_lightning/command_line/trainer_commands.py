@@ -29,7 +29,7 @@ from affect_lightning.command_line.plugin_arguments import (
     override_words,
     take_plugin_words,
 )
-from affect_lightning.command_line.resuming import choose_strategy, find_last_checkpoint
+from affect_lightning.command_line.resuming import choose_strategy, find_last_checkpoint, take_starting_weights
 from affect_lightning.corpora.own_clips import OWN_CORPUS
 from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.reading_workers import lost_worker
@@ -48,6 +48,10 @@ DEFAULT_FUSED_STREAMS = ("audio", "face")
 # `on` or `off` in place of what the processor is fast at, so that both ways are tested on every machine.
 CPU_BF16_VARIABLE = "AFFECT_CPU_BF16"
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
+_INIT_FROM_HELP = (
+    "Start from the weights of this checkpoint or exported folder, with a new optimiser, schedule and run folder. "
+    "Where --ckpt_path gives a checkpoint to go on from, that one counts."
+)
 
 
 class RunConfigCallback(SaveConfigCallback):
@@ -91,6 +95,13 @@ class AffectCLI(LightningCLI):
         """The four trainer commands."""
         known = LightningCLI.subcommands()
         return {name: known[name] for name in SUBCOMMANDS}
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **options: Any) -> LightningArgumentParser:
+        """Add what `fit` alone takes."""
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **options)
+        if subcommand == "fit":
+            parser.add_argument("--init_from", type=str | None, default=None, help=_INIT_FROM_HELP)
+        return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add our callbacks' options, link what data must know of the model, and name the plugins in the help."""
@@ -138,6 +149,14 @@ class AffectCLI(LightningCLI):
         if section.trainer.precision is None:
             section.trainer.precision = fitting_precision(str(section.trainer.accelerator))
         _place_results_beside_checkpoint(section)
+
+    def instantiate_classes(self) -> None:
+        """Build what the configuration names; the network begins with stored weights where it is told to."""
+        command = self.config.subcommand
+        weights = take_starting_weights(self.config[command], command)
+        super().instantiate_classes()
+        if weights is not None:
+            self.model.start_from(weights, trains=command == "fit")
 
 
 class ConfigurationCLI(AffectCLI):
@@ -297,8 +316,9 @@ def _results_folder(trainer: Trainer, command: str) -> Path:
 def _missing_checkpoint(words: Sequence[str]) -> str | None:
     for position, word in enumerate(words):
         key, _, value = word.partition("=")
-        if key == "--ckpt_path":
+        if key in ("--ckpt_path", "--init_from"):
             path = value or (words[position + 1] if position + 1 < len(words) else "")
-            if path not in ("", "best", "last", "hpc", "registry", "null") and not Path(path).exists():
+            named = ("best", "last", "hpc", "registry") if key == "--ckpt_path" else ()
+            if path not in ("", "null", *named) and not Path(path).exists():
                 return f"There is no checkpoint {path!r}. `fit` writes checkpoints to runs/<experiment>/<version>/checkpoints."
     return None

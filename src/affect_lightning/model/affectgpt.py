@@ -7,8 +7,7 @@ Legend: B clips, T frames, N feature tokens, D feature width, K tokens of a stre
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,8 @@ from affect_lightning.model.checked_calls import (
 )
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.encoding import build_encoders, cached_stream, encode_stream
-from affect_lightning.model.exported_folder import WEIGHTS, read_exported, write_exported
+from affect_lightning.model.eval_mode import in_eval_mode
+from affect_lightning.model.exported_folder import WEIGHTS, ExportedFolder, read_exported, write_exported
 from affect_lightning.model.feature_conditioning import StandardScaling, build_feature_scaling, drop_streams
 from affect_lightning.model.projectors import build_projector, embedding_size
 from affect_lightning.model.prompt_assembly import (
@@ -160,12 +160,16 @@ class AffectGPT(nn.Module):
         """
         stored = read_exported(folder)
         network = cls.from_configuration(stored.configuration)
-        own = _without_language_model(network.trainable_state())
-        compare_weights(stored.weights, own).refuse(str(Path(folder) / WEIGHTS), "the configured network", _REMEDY)
-        network.load_state_dict(dict(stored.weights), strict=False)
-        if stored.adapter is not None:
-            network.language_model.load_adapter(str(stored.adapter))
+        network.load_exported(stored)
         return network.eval()
+
+    def load_exported(self, stored: ExportedFolder) -> None:
+        """Take the weights of an exported folder; a `CheckpointError` if they are not exactly those of this network."""
+        state = dict(stored.weights)
+        if stored.adapter is not None:
+            self.language_model.load_adapter(str(stored.adapter))
+            state |= _parted(self.trainable_state())[1]
+        self.load_trainable_state(state, str(stored.folder / WEIGHTS))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write adapter, projectors and configuration into a new or empty folder.
@@ -173,10 +177,8 @@ class AffectGPT(nn.Module):
         Raises:
             CheckpointError: The folder exists and is not empty, or cannot be written.
         """
-        state = self.trainable_state()
-        own = _without_language_model(state)
-        save_adapter = self.language_model.save_adapter if len(own) < len(state) else None
-        write_exported(folder, self.configuration, own, save_adapter)
+        own, adapter = _parted(self.trainable_state())
+        write_exported(folder, self.configuration, own, self.language_model.save_adapter if adapter else None)
 
     def train(self, mode: bool = True) -> AffectGPT:
         """Set the mode of what trains; encoders stay in eval mode always."""
@@ -337,7 +339,7 @@ class AffectGPT(nn.Module):
         Returns:
             B texts.
         """
-        with self._in_eval_mode():
+        with in_eval_mode(self):
             prompts = self.assemble(batch, self.encode(batch) if features is None else features, learn=False)
             return call_generate(
                 self.language_model,
@@ -369,7 +371,7 @@ class AffectGPT(nn.Module):
         Returns:
             B lists of Q texts.
         """
-        with self._in_eval_mode():
+        with in_eval_mode(self):
             prompts = assemble_shared_prompts(
                 self.language_model,
                 inputs=self.configuration.inputs,
@@ -386,15 +388,8 @@ class AffectGPT(nn.Module):
             )
         return [texts[start : start + len(questions)] for start in range(0, len(texts), len(questions))]
 
-    @contextmanager
-    def _in_eval_mode(self) -> Iterator[None]:
-        was_training = self.training
-        self.eval()
-        try:
-            yield
-        finally:
-            self.train(was_training)
 
-
-def _without_language_model(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value for name, value in state.items() if not name.startswith(_LANGUAGE_MODEL)}
+def _parted(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """What trains beside the language model, and its adapter."""
+    adapter = {name: value for name, value in state.items() if name.startswith(_LANGUAGE_MODEL)}
+    return {name: value for name, value in state.items() if name not in adapter}, adapter

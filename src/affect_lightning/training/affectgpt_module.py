@@ -6,7 +6,7 @@ All network mathematics is in `affect_lightning.model`, the learning rate in `op
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.modules.module import _IncompatibleKeys
 
 from affect_lightning.checkpoints.compatibility import NETWORK_PREFIX, check_fits, network_state
+from affect_lightning.checkpoints.starting_weights import StartingWeights
 from affect_lightning.contracts import ClipBatch, LossTerm, Objective, ResponseRow, run_data_of
 from affect_lightning.errors import CheckpointError, ConfigurationError
 from affect_lightning.model.affectgpt import AffectGPT
@@ -141,6 +142,8 @@ class AffectGPTModule(LightningModule):
         self.save_hyperparameters({**arguments, **self.configuration.as_dict()})  # resolved, so that it reloads alike
         self.strict_loading = False  # frozen weights are in no checkpoint; load_state_dict checks the rest itself
         self.network: AffectGPT | None = None
+        self.filled_from = ""  # path of the weights that `start_from` took, as long as they are what is used
+        self._fill: Callable[[AffectGPT], None] | None = None
         self.nonfinite = NonFiniteGuard(on_nonfinite, max_skipped_steps)
 
     @classmethod
@@ -175,8 +178,21 @@ class AffectGPTModule(LightningModule):
         """Streams that the data module must read; known before anything is built."""
         return self.configuration.encoded_streams
 
+    def start_from(self, weights: StartingWeights, *, trains: bool) -> None:
+        """Let the network begin with stored weights; nothing else of where they come from goes on.
+
+        Args:
+            weights: With what they were trained as.
+            trains: Whether they are trained further, not only used.
+
+        Raises:
+            CheckpointError: They do not fit this configuration; the message names each option that differs.
+        """
+        check_fits(weights.configuration, self.hparams, weights.source, purpose="start" if trains else "use")
+        self.filled_from, self._fill = "" if trains else weights.source, weights.fill
+
     def configure_model(self) -> None:
-        """Build the network, once; the initial weights of what trains depend on `seed` only.
+        """Build the network, once; the initial weights of what trains depend on `seed` only, or on `start_from`.
 
         Encoders are left out where the trainer's data module has `feature_widths`: its batches bring cached features.
         For training under the strategy `fsdp` it is sharded here.
@@ -188,6 +204,9 @@ class AffectGPTModule(LightningModule):
                 self.network = AffectGPT.from_configuration(
                     self.configuration, None if data is None else data.feature_widths
                 )
+            if self._fill is not None:
+                self._fill(self.network)
+                self._fill = None  # and what it read may go
             blocks = self.network.language_model.shardable_blocks()
             if self.hparams["activation_checkpointing"]:
                 recompute_activations(blocks)
@@ -227,9 +246,8 @@ class AffectGPTModule(LightningModule):
             CheckpointError: It differs in an option that matters; the message names all of them.
         """
         if self._trainer is not None:
-            fits = self.trainer.state.fn == "fit"
-            source = str(self.trainer.ckpt_path)
-            check_fits(checkpoint["hyper_parameters"], self.hparams, source, goes_on_training=fits)
+            purpose = "go on" if self.trainer.state.fn == "fit" else "use"
+            check_fits(checkpoint["hyper_parameters"], self.hparams, str(self.trainer.ckpt_path), purpose=purpose)
         self.nonfinite.skipped = int(checkpoint.get("skipped_steps", 0))
 
     def on_train_batch_start(self, batch: ClipBatch, batch_idx: int) -> None:
