@@ -8,7 +8,7 @@ Neighbours: `affectgpt_files.py` reads and writes the files, `importing.py` fill
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from affect_lightning.errors import CheckpointError
 from affect_lightning.model import ModelConfiguration
-from affect_lightning.weights import WeightDifferences, compare_weights
+from affect_lightning.weights import compare_weights, shortened
 
 VISUAL_STREAMS = ("face", "frame")
 _ADAPTER, _OUR_ADAPTER = "llama_model.", "language_model.network."
@@ -47,6 +47,7 @@ _FORMULAS: dict[str, Any] = {
     "prompt_form": "plain",
     "response_end": "###",
 }
+_REMEDY = "Choose the language model, encoders and lora_rank that they were trained with (`--model.language_model` and so on)."
 
 
 def shown_visual(configuration: ModelConfiguration) -> tuple[str, ...]:
@@ -101,19 +102,18 @@ def our_weights(
         source: Where they come from, for the message.
 
     Raises:
-        CheckpointError: The configuration has other formulas; a weight is missing, unknown, of another shape, or has values
+        CheckpointError: The configuration has other formulas; a weight is missing, surplus, of another shape, or has values
             that are no numbers. The message has their names.
     """
     check_formulas(configuration)
     names = {ours: _their_name(ours, _their_layers(configuration)) for ours in wanted}
     used = {name: value for name, value in stored.items() if not name.startswith(_UNUSED)}
     expected = {names[ours]: value for ours, value in wanted.items()}
-    _refuse(compare_weights(used, expected), used, expected, source)
+    compare_weights(used, expected).refuse(source, "the configured network", _REMEDY)
     broken = sorted(name for name, value in used.items() if not value.is_floating_point() or not value.isfinite().all())
     if broken:
         raise CheckpointError(
-            f"Take another checkpoint: in {source} {_listed(broken)} {'holds' if len(broken) == 1 else 'hold'} values that are "
-            f"no finite numbers."
+            f"Take another checkpoint: {source} has values that are no finite numbers in {shortened(broken)}."
         )
     return {ours: used[theirs].float() for ours, theirs in names.items()}
 
@@ -159,23 +159,6 @@ def _their_name(ours: str, layers: Mapping[str, str]) -> str:
         return _ADAPTER + ours.removeprefix(_OUR_ADAPTER)
     layer, _, kind = ours.rpartition(".")
     return f"{layers[layer]}.{kind}" if layer in layers else ours
-
-
-def _refuse(found: WeightDifferences, stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: str) -> None:
-    """Name what differs, with shapes."""
-    shapes = [f"{name} is {list(stored[name].shape)}, not {list(wanted[name].shape)}" for name in found.reshaped]
-    kinds = {"missing": found.missing, "unknown": found.surplus, "of another shape": tuple(shapes)}
-    listed = [f"{len(names)} {kind}: {_listed(names)}" for kind, names in kinds.items() if names]
-    if listed:
-        raise CheckpointError(
-            f"Choose the language model, encoders and lora_rank that {source} was trained with (`--model.language_model` and "
-            f"so on): its weights do not fill the configured network. {'; '.join(listed)}."
-        )
-
-
-def _listed(names: Iterable[str], most: int = 8) -> str:
-    all_names = list(names)
-    return ", ".join(all_names[:most]) + (f" and {len(all_names) - most} more" if len(all_names) > most else "")
 
 
 def _value(values: Mapping[str, Any], name: str) -> Any:
