@@ -123,7 +123,10 @@ def test_weights_of_half_precision_become_whole(tmp_path: Path) -> None:
             {"fused_streams": ["audio", "face"]},
             r"model.fused_streams is \['audio', 'face'\], not \['face', 'audio'\] in this",
         ),
-        ({"inputs": ["audio", "text"]}, r"model.inputs is \['audio', 'text'\], without multi, audio, or face or frame"),
+        (
+            {"inputs": ["audio", "text"]},
+            r"model.inputs is \['audio', 'text'\], not multi, audio, text and face or frame",
+        ),
         ({"language_model": {"name": "tiny-lm"}}, "model.language_model.lora_alpha is 8.0, not 32"),
         (
             {"language_model": {"name": "tiny-lm", "lora_alpha": 32, "adapter": "rslora"}},
@@ -137,7 +140,7 @@ def test_other_formulas_are_refused_both_ways(change: dict[str, Any], message: s
     with pytest.raises(CheckpointError, match=message):
         import_weights(file, tmp_path / "ours", configuration)
     with pytest.raises(CheckpointError, match=message):
-        their_weights({}, configuration)
+        their_weights({}, configuration, "ours")
 
 
 class Evil:
@@ -222,16 +225,24 @@ def test_face_and_frame_have_one_set_of_weights_there() -> None:
     state = our_weights(weights, empty_network(both).trainable_state(), both, "theirs")
     for part in ("projectors.{}.weight", "projectors.{}.bias", "branches.{}.scoring.weight"):
         assert torch.equal(state[part.format("face")], state[part.format("frame")])
-    back = their_weights(state, both)
+    back = their_weights(state, both, "ours")
     assert all(torch.equal(back[name], value) for name, value in weights.items() if not name.startswith("image_"))
     shared = released(inputs=["multi", "audio", "face", "frame", "text"], shared_pictures=True)
     state = our_weights(weights, empty_network(shared).trainable_state(), shared, "theirs")
     assert len(state) == 46
-    assert all(torch.equal(back[name], value) for name, value in their_weights(state, shared).items())
+    assert all(torch.equal(back[name], value) for name, value in their_weights(state, shared, "ours").items())
     state = our_weights(weights, empty_network(both).trainable_state(), both, "theirs")
+    cut = {name: value for name, value in state.items() if name != "pre_fusion.mixing.bias"}
+    with pytest.raises(
+        CheckpointError, match=r"of ours do not fill the authors' layout exactly. 1 missing: attention_mlp.bias"
+    ):
+        their_weights(cut, both, "ours")
+    more = {**state, "branches.pose.scoring.bias": torch.ones(1)}
+    with pytest.raises(CheckpointError, match=r"1 surplus: branches\.pose\.scoring\.bias"):
+        their_weights(more, both, "ours")
     state["projectors.frame.bias"] = state["projectors.frame.bias"] + 1
     with pytest.raises(CheckpointError, match="Train with `--model.shared_pictures true` .* one affectgpt_proj.bias"):
-        their_weights(state, both)
+        their_weights(state, both, "ours")
 
 
 @pytest.mark.parametrize("visual", ["face", "frame"])
@@ -258,7 +269,7 @@ def test_a_checkpoint_of_full_size_fills_the_released_network(visual: str, refer
     network.load_trainable_state(state, str(file), assign=True)
     assert sum(value.numel() for value in network.trainable_state().values()) == 57_168_644 - (3584 * 768 + 3584)
     assert not any(value.is_meta for value in network.trainable_state().values())
-    back = their_weights({name: value.to("meta") for name, value in state.items()}, configuration)
+    back = their_weights({name: value.to("meta") for name, value in state.items()}, configuration, str(file))
     assert {name: list(value.shape) for name, value in back.items()} == shapes
     assert {value.dtype for value in back.values()} == {torch.float32}
 

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from affect_lightning.errors import CheckpointError
 from affect_lightning.model import ModelConfiguration
-from affect_lightning.weights import compare_weights, shortened
+from affect_lightning.weights import WeightDifferences, compare_weights, shortened
 
 VISUAL_STREAMS = ("face", "frame")
+_SHOWN_ALWAYS = {"multi", "audio"}
 _ADAPTER, _OUR_ADAPTER = "llama_model.", "language_model.network."
 # Layers that no answer passes: the one for single images, and what only Light-MER's distillation trains.
 _UNUSED = ("image_llama_proj.", "ot_hidden_proj.")
@@ -44,6 +45,7 @@ _FORMULAS: dict[str, Any] = {
     "fused_features": "encoded",
     "language_model.adapter": "lora",
     "language_model.lora_alpha": 32,
+    "language_model.lora_target_modules": None,  # the seven projections
     "prompt_form": "plain",
     "response_end": "###",
 }
@@ -78,8 +80,9 @@ def check_formulas(configuration: ModelConfiguration) -> None:
         if found[name] != wanted
     ]
     shown = shown_visual(configuration)
-    if not shown or not {"multi", "audio"} <= set(configuration.inputs):
-        wrong.append(f"model.inputs is {list(configuration.inputs)}, without multi, audio, or face or frame")
+    inputs = set(configuration.inputs)
+    if not shown or not _SHOWN_ALWAYS <= inputs <= {*_SHOWN_ALWAYS, *VISUAL_STREAMS, "text"}:
+        wrong.append(f"model.inputs is {list(configuration.inputs)}, not multi, audio, text and face or frame")
     fused = list(configuration.fused_streams)
     if fused not in [[name, "audio"] for name in shown or VISUAL_STREAMS]:
         wrong.append(f"model.fused_streams is {fused}, not {[(shown or VISUAL_STREAMS)[0], 'audio']} in this order")
@@ -118,15 +121,17 @@ def our_weights(
     return {ours: used[theirs].float() for ours, theirs in names.items()}
 
 
-def their_weights(state: Mapping[str, Tensor], configuration: ModelConfiguration) -> dict[str, Tensor]:
+def their_weights(state: Mapping[str, Tensor], configuration: ModelConfiguration, source: str) -> dict[str, Tensor]:
     """Our weights by their names, in float32 and complete: the layer for single images, which nothing uses, is zero.
 
     Args:
         state: What trains of a network, by our names.
         configuration: Of the network.
+        source: Where they come from, for the message.
 
     Raises:
-        CheckpointError: The configuration has other formulas, or face and frame have learnt different weights.
+        CheckpointError: The configuration has other formulas, a weight is missing or has no place in their layout, or face
+            and frame have learnt different weights.
     """
     check_formulas(configuration)
     layers = _their_layers(configuration)
@@ -139,6 +144,11 @@ def their_weights(state: Mapping[str, Tensor], configuration: ModelConfiguration
                 f"from that of the other stream."
             )
         found[name] = value.detach().float().contiguous()
+    beside = {name for name in found if not name.startswith(_ADAPTER)}
+    wanted = {f"{layer}.{kind}" for layer in _LAYERS for kind in ("weight", "bias")}
+    WeightDifferences.of(missing=wanted - beside, surplus=beside - wanted, reshaped=()).refuse(
+        source, "the authors' layout", "Export the checkpoint of a whole network."
+    )
     width, visual = found["affectgpt_proj.weight"].shape
     return found | {"image_llama_proj.weight": torch.zeros(width, visual), "image_llama_proj.bias": torch.zeros(width)}
 

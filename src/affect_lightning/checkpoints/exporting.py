@@ -59,7 +59,7 @@ def export_affectgpt(source: str | Path, file: str | Path) -> Path:
             does not.
     """
     configuration, state = _trained(source)
-    write_affectgpt(file, their_weights(state, configuration), shown_visual(configuration))
+    write_affectgpt(file, their_weights(state, configuration, str(source)), shown_visual(configuration))
     return Path(file)
 
 
