@@ -140,8 +140,8 @@ def their_weights(state: Mapping[str, Tensor], configuration: ModelConfiguration
         name = _their_name(ours, layers)
         if name in found and not torch.equal(found[name], value):
             raise CheckpointError(
-                f"Train with `--model.shared_pictures true` to export face and frame: their layout has one {name}, and here {ours} differs "
-                f"from that of the other stream."
+                f"Train with `--model.shared_pictures true` to export face and frame: their layout has one {name}, and "
+                f"here {ours} differs from that of the other stream."
             )
         found[name] = value.detach().float().contiguous()
     beside = {name for name in found if not name.startswith(_ADAPTER)}
