@@ -15,7 +15,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.modules.module import _IncompatibleKeys
 
-from affect_lightning.checkpoints.compatibility import NETWORK_PREFIX, check_fits, network_state
+from affect_lightning.checkpoints.compatibility import NETWORK_PREFIX, Purpose, check_fits, network_state
 from affect_lightning.checkpoints.starting_weights import StartingWeights
 from affect_lightning.contracts import ClipBatch, LossTerm, Objective, ResponseRow, run_data_of
 from affect_lightning.errors import CheckpointError, ConfigurationError
@@ -246,7 +246,7 @@ class AffectGPTModule(LightningModule):
             CheckpointError: It differs in an option that matters; the message names all of them.
         """
         if self._trainer is not None:
-            purpose = "go on" if self.trainer.state.fn == "fit" else "use"
+            purpose: Purpose = "go on" if self.trainer.state.fn == "fit" else "use"
             check_fits(checkpoint["hyper_parameters"], self.hparams, str(self.trainer.ckpt_path), purpose=purpose)
         self.nonfinite.skipped = int(checkpoint.get("skipped_steps", 0))
 
