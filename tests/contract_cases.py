@@ -155,6 +155,7 @@ CASES: dict[str, dict[str, Options | Callable[[TinyFiles], Options]]] = {
         "wav2vec2": lambda files: files.speech("wav2vec2"),
         "wavlm-large": lambda files: files.speech("wavlm"),
         "whisper": lambda files: files.speech("whisper"),
+        "imagebind": lambda files: {**files.encoder("imagebind"), "windows": 2},
     },
     "pre_fusions": {
         "none": {},
