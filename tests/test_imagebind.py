@@ -123,7 +123,7 @@ def test_a_file_that_is_not_the_audio_half(change: Any, message: str, folder: Pa
 
 
 def test_no_file_and_bad_options(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"imagebind_huge.pth.* got None.* CC BY-NC 4.0"):
+    with pytest.raises(ConfigurationError, match=r"imagebind_huge.pth.* got None.*CC BY-NC 4.0"):
         ImageBindAudioEncoder()
     with pytest.raises(ConfigurationError, match="which is no such file"):
         built(tmp_path)
