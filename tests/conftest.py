@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from affect_lightning.user_cache import keep_libraries_out_of_a_home_that_cannot_be_written
+from affect_lightning.storage import keep_libraries_out_of_a_home_that_cannot_be_written, user_cache_folder
 from grounds import report_ground, set_warning_filters
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 # No test depends on, or fills, what the user has fetched. Only the language model that the installation unpacked is
 # taken from there: unpacking it again is half a minute.
-_users = Path(os.environ.get("AFFECT_LIGHTNING_CACHE") or Path.home() / ".cache" / "affect-lightning")
+_users = user_cache_folder()
 _cache = tempfile.TemporaryDirectory(prefix="affect-lightning-cache-")
 atexit.register(_cache.cleanup)
 for _unpacked in _users.glob("smollm2-135m-*"):

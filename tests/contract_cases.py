@@ -135,6 +135,7 @@ def _split() -> Any:
 
 
 CASES: dict[str, dict[str, Options | Callable[[TinyFiles], Options]]] = {
+    "objectives": {"response": {}},
     "video_encoders": {
         "tiny-video": {"width": 8},
         "efficientnet-lite0": {"image_size": 32},
@@ -177,7 +178,6 @@ CASES: dict[str, dict[str, Options | Callable[[TinyFiles], Options]]] = {
     "face_detectors": {
         "none": {},
         "centerface": {"longest_side": 96},
-        "centerface-torch": {"longest_side": 96, "device": "cpu"},
         "yunet": lambda files: files.yunet(),
     },
     "label_extractors": {

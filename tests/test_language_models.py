@@ -11,9 +11,9 @@ import torch
 
 from affect_lightning.errors import CheckpointError, ConfigurationError, ContractError, PluginError
 from affect_lightning.plugin_loading import build_part, resolve_choice
-from affect_lightning_plugins.language_models import adapted, clipwise_attention, response_loss, smollm2
+from affect_lightning_plugins.language_models import clipwise_attention, response_loss, smollm2, transformers_model
 from affect_lightning_plugins.language_models.clipwise_attention import use_clipwise_attention
-from affect_lightning_plugins.language_models.decoding import DecodingOptions, decode_responses
+from affect_lightning_plugins.language_models.response_decoding import DecodingOptions, decode_responses
 from model_cases import RESPONSES, SENTENCES, perturb
 
 
@@ -89,7 +89,7 @@ def test_packing_drops_the_padding_and_keeps_clips_apart(model, monkeypatch):
     clipwise = model.loss(embeddings, mask, labels)
     monkeypatch.setattr(model, "attends_clipwise", False)
     masked = model.loss(embeddings, mask, labels)
-    monkeypatch.setattr(adapted, "_LONGEST_MASKED_ROW", 0)
+    monkeypatch.setattr(transformers_model, "_LONGEST_MASKED_ROW", 0)
     padded = model.loss(embeddings, mask, labels)
     hook.remove()
     assert widths == [(1, int(mask.sum()))] * 2 + [tuple(mask.shape)]
@@ -255,7 +255,7 @@ def test_adapter_round_trip_and_mismatch(model, tmp_path):
     assert not torch.allclose(fresh.loss(fresh.embed(ids), mask, labels), model.loss(model.embed(ids), mask, labels))
     fresh.load_adapter(str(tmp_path / "adapter"))
     torch.testing.assert_close(fresh.loss(fresh.embed(ids), mask, labels), model.loss(model.embed(ids), mask, labels))
-    with pytest.raises(CheckpointError, match=r"does not fit the adapter.*differently shaped: .*lora_A"):
+    with pytest.raises(CheckpointError, match=r"do not fill the adapter.*of another shape: .*lora_A"):
         build_part("language_models", {**options, "lora_rank": 3}).load_adapter(str(tmp_path / "adapter"))
     with pytest.raises(CheckpointError, match=r"missing: .*layers\.2"):
         build_part("language_models", {**options, "num_layers": 3}).load_adapter(str(tmp_path / "adapter"))

@@ -10,7 +10,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from affect_lightning.errors import ContractError
-from affect_lightning_plugins.transformers_versions import cache_argument, kept_cache, mismatched_names
+from affect_lightning.weights import WeightDifferences
+from affect_lightning_plugins.transformers_versions import cache_argument, kept_cache, loading_differences
 
 TINY = {
     "vocab_size": 23,
@@ -56,8 +57,10 @@ def test_the_cache_of_a_real_model_goes_back_and_forth(family: str) -> None:
 
 
 def test_weights_of_another_shape_are_named_in_both_forms_of_the_report() -> None:
-    assert mismatched_names({"mismatched_keys": ["layer.weight"]}) == ["layer.weight"]
-    assert mismatched_names({"mismatched_keys": [("layer.weight", (2, 3), (3, 3))]}) == ["layer.weight"]
+    others = {"missing_keys": {"b", "a"}, "unexpected_keys": ["c"]}
+    for reshaped in ("layer.weight", ("layer.weight", (2, 3), (3, 3))):
+        found = loading_differences({**others, "mismatched_keys": [reshaped]})
+        assert found == WeightDifferences(missing=("a", "b"), surplus=("c",), reshaped=("layer.weight",))
 
 
 def test_both_names_are_read_and_none_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import os
@@ -267,6 +268,15 @@ def test_wrong_options_fail_before_anything_is_asked(options: dict[str, Any], me
     with pytest.raises(ConfigurationError, match=message) as caught:
         extractor("http://127.0.0.1:9/v1", tmp_path, **options)
     assert "secret" not in str(caught.value)
+
+
+def test_a_missing_client_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *rest: None if name == "openai" else find_spec(name))
+    with pytest.raises(
+        ConfigurationError, match=r"needs the package openai: run `pip install 'affect-lightning\[openai\]'`"
+    ):
+        extractor("http://127.0.0.1:9/v1", tmp_path)
 
 
 def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(

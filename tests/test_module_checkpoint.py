@@ -13,9 +13,9 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch.utils.data import DataLoader
 
+from affect_lightning.checkpoints import export_checkpoint, read_checkpoint
 from affect_lightning.errors import AffectLightningError, CheckpointError, ConfigurationError, PluginError
-from affect_lightning.model import AffectGPT, AffectGPTModule, export_checkpoint
-from affect_lightning.model.export import read_checkpoint
+from affect_lightning.model import AffectGPT, AffectGPTModule
 from affect_lightning.model.schedule import learning_rate_factor, schedule_length
 from model_cases import TINY_PARTS, pick, random_batch
 
@@ -147,10 +147,10 @@ def test_foreign_and_damaged_exports_are_refused(fitted, tmp_path):
 
 def test_checkpoint_of_another_configuration_is_refused_with_its_keys(fitted):
     _, path = fitted
-    with pytest.raises(CheckpointError, match=r"missing: network\.branches\.frame"):
+    with pytest.raises(CheckpointError, match=r"missing: branches\.frame"):
         quietly(AffectGPTModule.load_from_checkpoint, path, inputs=["frame", "audio"], weights_only=True)
     parts = {**TINY_PARTS, "language_model": {"name": "tiny-lm", "lora_rank": 2}}
-    with pytest.raises(CheckpointError, match=r"differently shaped: .*lora_A"):
+    with pytest.raises(CheckpointError, match=r"of another shape: .*lora_A"):
         quietly(AffectGPTModule.load_from_checkpoint, path, weights_only=True, **parts)
 
 
@@ -229,12 +229,9 @@ def test_test_and_predict_give_rows_with_truth(fitted, tmp_path):
     module, _ = fitted
     rows = quietly(trainer(tmp_path).predict, module, loader())
     assert len(rows) == 3
-    assert rows[0][0].keys() == {
-        "name", "corpus", "question", "response", "truth_labels", "truth_sentiment", "valid",
-    }  # fmt: skip
-    assert rows[0][1]["name"] == "clip1"
-    assert rows[0][0]["truth_labels"] == ("happy",)
-    assert rows[0][0]["valid"] is True
+    assert rows[0][1].name == "clip1"
+    assert rows[0][0].truth_labels == ("happy",)
+    assert rows[0][0].valid is True
 
     class Collect(Callback):
         def __init__(self):
@@ -245,7 +242,7 @@ def test_test_and_predict_give_rows_with_truth(fitted, tmp_path):
 
     collect = Collect()
     quietly(trainer(tmp_path, callbacks=[collect]).test, module, loader(), verbose=False)
-    assert [row["response"] for row in collect.rows] == [row["response"] for part in rows for row in part]
+    assert [row.response for row in collect.rows] == [row.response for part in rows for row in part]
 
 
 def test_validation_logs_the_loss(fitted, tmp_path):

@@ -59,7 +59,7 @@ def test_a_partial_load_lists_the_keys(kind: str, tmp_path: Path) -> None:
     )
     cases = {
         f"1 missing: [^ ]*{layer}": {key: value for key, value in good.items() if key != name},
-        r"1 unexpected: stranger\.weight": {**good, "stranger.weight": torch.zeros(2)},
+        r"1 surplus: stranger\.weight": {**good, "stranger.weight": torch.zeros(2)},
         f"1 of another shape: [^ ]*{layer}": {**good, name: torch.zeros(3, 3)},
     }
     for message, stored in cases.items():

@@ -93,26 +93,24 @@ SHEET = "xl/worksheets/sheet1.xml"
 @pytest.mark.parametrize(
     ("pattern", "replacement", "message"),
     [
-        (r'(<c r="B3"[^>]*t="s"[^>]*>)<v>\d+</v>', r"\1<v>999999</v>", "row 3, column 2: the cell refers to a text"),
-        (r'(<c r="B3"[^>]*t="s"[^>]*>)<v>\d+</v>', r"\1<v>-1</v>", "row 3, column 2: the cell refers to a text"),
-        (r'(<c r="B3"[^>]*t="s"[^>]*>)<v>\d+</v>', r"\1<v>x</v>", "row 3, column 2: the cell refers to a text"),
-        (r'<row r="3"', '<row r="2000000000"', "cannot be read as an .xlsx spreadsheet .*row 2000000000 follows"),
-        (r'<row r="3"', '<row r="1"', "cannot be read as an .xlsx spreadsheet .*row 1 follows row 2"),
-        (r'<c r="B3"', '<c r="ZZZ3"', "cannot be read as an .xlsx spreadsheet .*column ZZZ"),
-        (r"<sheetData>", "<sheetData><row>", "cannot be read as an .xlsx spreadsheet .*ParseError"),
+        (r'(<c r="B3"[^>]*t="s"[^>]*>)<v>\d+</v>', r"\1<v>999999</v>", "IndexError"),
+        (r'(<c r="B3"[^>]*t="s"[^>]*>)<v>\d+</v>', r"\1<v>x</v>", "ValueError"),
+        (r'<row r="3"', '<row r="2000000000"', "it has more than 1,000,000 cells"),
+        (r"<sheetData>", "<sheetData>" + '<row><c r="ZZZ1"/></row>' * 60, "it has more than 1,000,000 cells"),
+        (r"<sheetData>", "<sheetData><row>", "ParseError"),
     ],
 )
 def test_broken_spreadsheet_parts(folder: Path, pattern: str, replacement: str, message: str) -> None:
     changed_part(folder / "wheel3.xlsx", SHEET, pattern, replacement)
-    with pytest.raises(DataError, match=f"wheel3.xlsx,? {message}"):
+    with pytest.raises(DataError, match=f"wheel3.xlsx cannot be read as an .xlsx spreadsheet .*{message}"):
         Taxonomy.from_official(folder)
 
 
 def test_a_spreadsheet_that_unpacks_to_very_much_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bomb.xlsx"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("xl/workbook.xml", b" " * 70_000_000)
-    with pytest.raises(DataError, match="bomb.xlsx cannot be read .*unpacks to 70,000,000 bytes"):
+        archive.writestr("xl/workbook.xml", b" " * 17_000_000)
+    with pytest.raises(DataError, match="bomb.xlsx cannot be read .*unpacks to 17,000,000 bytes"):
         read_spreadsheet(path)
 
 

@@ -21,9 +21,9 @@ def paper_network() -> AffectGPT:
     """Qwen2.5-7B, CLIP ViT-L/14 and HuBERT-Large by their sizes, without weights."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from affect_lightning_plugins.language_models.adapted import AdaptedCausalLM
     from affect_lightning_plugins.language_models.adapter_configs import SEVEN_PROJECTIONS, AdapterOptions
     from affect_lightning_plugins.language_models.tiny import byte_tokenizer
+    from affect_lightning_plugins.language_models.transformers_model import AdaptedCausalLM
 
     config: Any = AutoConfig.for_model(
         "qwen2",

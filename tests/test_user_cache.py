@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from affect_lightning import user_cache
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.user_cache import keep_libraries_out_of_a_home_that_cannot_be_written, user_cache_folder
+from affect_lightning.storage import (
+    cache_folder,
+    keep_libraries_out_of_a_home_that_cannot_be_written,
+    user_cache_folder,
+)
 
 LIBRARIES = ("MPLCONFIGDIR", "TRITON_CACHE_DIR", "HF_HOME")
 # A file is in the way: even root makes no folder there. Root also makes none in the system's own file systems.
@@ -28,15 +31,18 @@ def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (tmp_path / folder).mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
-    user_cache._temporary.cache_clear()
+    cache_folder._temporary.cache_clear()
     yield
-    user_cache._temporary.cache_clear()
+    cache_folder._temporary.cache_clear()
 
 
 def test_the_folder_follows_the_system_and_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert user_cache_folder() == tmp_path / "home" / ".cache" / "affect-lightning"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "scratch"))
     assert user_cache_folder("face_boxes") == tmp_path / "scratch" / "affect-lightning" / "face_boxes"
+    for ignored in ("", "relative/folder", "~/folder"):  # the XDG specification wants an absolute path
+        monkeypatch.setenv("XDG_CACHE_HOME", ignored)
+        assert user_cache_folder() == tmp_path / "home" / ".cache" / "affect-lightning"
     monkeypatch.setenv("AFFECT_LIGHTNING_CACHE", "~/mine")
     assert user_cache_folder("a", "b") == tmp_path / "home" / "mine" / "a" / "b"
     assert not list((tmp_path / "home").iterdir())  # asking makes nothing

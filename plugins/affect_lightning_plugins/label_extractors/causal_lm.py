@@ -20,9 +20,9 @@ from affect_lightning.prompting import read_extraction_prompts
 from affect_lightning_plugins.label_extractors.answer_cache import AnswerCache
 from affect_lightning_plugins.label_extractors.model_revision import model_revision
 from affect_lightning_plugins.label_extractors.prompted_extraction import PromptedExtraction
-from affect_lightning_plugins.language_models.adapted import checked_tokenizer, default_dtype, end_ids
-from affect_lightning_plugins.language_models.decoding import DecodingOptions, decode_responses
-from affect_lightning_plugins.language_models.loading import load_causal_model, load_tokenizer
+from affect_lightning_plugins.language_models.model_files import load_causal_model, load_tokenizer
+from affect_lightning_plugins.language_models.response_decoding import DecodingOptions, decode_responses
+from affect_lightning_plugins.language_models.transformers_model import checked_tokenizer, default_dtype, end_ids
 
 
 class CausalLMLabelExtractor(LabelExtractor):

@@ -1,22 +1,21 @@
 """Asking an OpenAI-compatible server (vLLM, llama.cpp, Ollama, OpenAI ...) many questions at once.
 
-Standard library only: threads and urllib. Busy servers (429, 5xx), time-outs, broken connections and answers that are
-no JSON are tried again with growing pauses; a wrong key, model or address ends the run with what to do. The key is
-never part of a message. `openai_server.py` is the plugin.
+The transport is the client of the package `openai`; when to try again, when to stop and what to say is ours, because a
+run of hours asks it. Busy servers (429, 5xx), timeouts, broken connections and answers that are not JSON are tried again
+with growing pauses; a wrong key, model or address ends the run with what to do. The key is never part of a message.
+`openai_server.py` is the plugin.
 """
 
 from __future__ import annotations
 
-import http.client
+import importlib.util
 import json
 import random
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from email.message import Message
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,7 +24,6 @@ from affect_lightning.errors import AffectLightningError, ConfigurationError
 LONGEST_PAUSE = 60.0  # seconds between two tries at most; our choice
 _BUSY = frozenset({408, 409, 425, 429})  # beside every 5xx: the same request may succeed later
 _SHOWN = 300  # characters of a server's own message that an error repeats
-_READ = 1 << 16  # bytes of it that are read
 
 
 class ServerError(AffectLightningError):
@@ -71,6 +69,25 @@ class ChatServer:
         fixed = sorted({"messages", "stream"} & set(self.request))
         if fixed:
             raise ConfigurationError(f"extra_body sets {', '.join(fixed)}, which the extractor sets. Leave it out.")
+        if importlib.util.find_spec("openai") is None:
+            raise ConfigurationError(
+                "The label extractor 'openai' needs the package openai: run `pip install 'affect-lightning[openai]'`, or "
+                "choose another label extractor."
+            )
+
+    @cached_property
+    def _client(self) -> Any:
+        """Made at the first question. Redirects are refused: they would carry the key away."""
+        import openai
+
+        hooks = {"request": [] if self.key else [_drop_authorization]}
+        return openai.OpenAI(
+            api_key=self.key or "none",  # it wants one
+            base_url=self.base_url,
+            timeout=self.timeout,
+            max_retries=0,
+            http_client=openai.DefaultHttpxClient(timeout=self.timeout, follow_redirects=False, event_hooks=hooks),
+        )
 
     def ask_all(self, prompts: Sequence[str]) -> Iterator[Mapping[int, str]]:
         """Answers by position, each as soon as it is there.
@@ -79,7 +96,7 @@ class ChatServer:
             ConfigurationError: The server refuses the key, or does not know the model or address.
             ServerError: One question stayed without an answer; the answers before it have been given out.
         """
-        run = _Run()
+        run = _Run(self._client)
         pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="ask")
         positions = {pool.submit(self._ask, prompt, run): index for index, prompt in enumerate(prompts)}
         try:
@@ -100,7 +117,7 @@ class ChatServer:
             if run.stop.wait(_pause(self.pause, attempt, trouble.wait) if trouble else 0.0):
                 return None
             try:
-                return self._ask_once(prompt)
+                return self._ask_once(prompt, run.client)
             except _Trouble as error:
                 trouble = error
             except AffectLightningError as error:
@@ -114,23 +131,22 @@ class ChatServer:
         run.fail(ServerError(message))
         return None
 
-    def _ask_once(self, prompt: str) -> str:
-        fields = {**self.request, "messages": [{"role": "user", "content": prompt}]}
-        body = json.dumps({name: value for name, value in fields.items() if value is not None}).encode()
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if self.key:
-            headers["Authorization"] = f"Bearer {self.key}"
-        request = urllib.request.Request(f"{self.base_url}/chat/completions", body, headers, method="POST")
+    def _ask_once(self, prompt: str, client: Any) -> str:
+        import openai
+
+        fields = {name: value for name, value in self.request.items() if value is not None}
+        failure: Exception
         try:
-            with _OPENER.open(request, timeout=self.timeout) as reply:
-                content = reply.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                raise self._refusal(error.code, error.headers, _read_quietly(error)) from None
-        except (OSError, http.client.HTTPException) as error:  # URLError and time-outs are OSErrors
-            reason = getattr(error, "reason", error)
-            raise _Trouble(self._without_key(f"{type(reason).__name__}: {reason}")) from None
-        return self._text_of(content)
+            reply = client.chat.completions.with_raw_response.create(
+                model=fields.pop("model", ""), messages=[{"role": "user", "content": prompt}], extra_body=fields
+            )
+            return self._text_of(reply.content)
+        except openai.APIStatusError as error:
+            failure = self._refusal(error.status_code, error.response.headers, error.response.text)
+        except openai.APIConnectionError as error:  # timeouts too
+            reason = _root(error)
+            failure = _Trouble(self._without_key(f"{type(reason).__name__}: {reason}"))
+        raise failure  # outside of the handlers: the client's own error may repeat the key
 
     def _text_of(self, content: bytes) -> str:
         """The model's words out of a reply."""
@@ -141,7 +157,7 @@ class ChatServer:
             raise _Trouble(f"the reply is no chat completion: {shown!r}") from None
         return message if isinstance(message, str) else ""  # None: the model wrote nothing
 
-    def _refusal(self, status: int, headers: Message, said: str) -> Exception:
+    def _refusal(self, status: int, headers: Mapping[str, str], said: str) -> Exception:
         said = self._without_key(" ".join(said.split()))[:_SHOWN] or "nothing more"
         if status in _BUSY or status >= 500:
             return _Trouble(f"status {status}: {said}", _seconds(headers.get("Retry-After")))
@@ -191,9 +207,10 @@ def check_address(base_url: str) -> None:
 
 
 class _Run:
-    """What the threads of one call share: whether to stop, and the first failure, which stops them."""
+    """What the threads of one call share: the client, whether to stop, and the first failure, which stops them."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: Any) -> None:
+        self.client = client
         self.stop = threading.Event()
         self.failure: AffectLightningError | None = None
         self._lock = threading.Lock()
@@ -213,16 +230,6 @@ class _Trouble(Exception):
         self.wait = wait
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Redirects are refused: urllib would send the key to wherever they point."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
-_OPENER = urllib.request.build_opener(_NoRedirect)
-
-
 def _pause(first: float, attempt: int, wanted: float) -> float:
     """Seconds before a try: what the server wants, else doubling, a little scattered so that threads part."""
     if wanted:
@@ -238,9 +245,12 @@ def _seconds(header: str | None) -> float:
         return 0.0
 
 
-def _read_quietly(error: urllib.error.HTTPError) -> str:
-    """A refusal's own text; empty if the connection broke meanwhile."""
-    try:
-        return error.read(_READ).decode("utf-8", errors="replace")
-    except (OSError, http.client.HTTPException):
-        return ""
+def _drop_authorization(request: Any) -> None:
+    request.headers.pop("Authorization", None)
+
+
+def _root(error: BaseException) -> BaseException:
+    """What the system said first."""
+    while (earlier := error.__cause__ or error.__context__) is not None:
+        error = earlier
+    return error

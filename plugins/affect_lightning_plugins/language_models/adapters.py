@@ -1,19 +1,19 @@
 """Adapters: attaching, writing and reading them through peft (paper, Section 5 and Table 8).
 
-The paper trains LoRA on the seven projections of every layer and freezes the rest. Used by `adapted.py`;
+The paper trains LoRA on the seven projections of every layer and freezes the rest. Used by `transformers_model.py`;
 `adapter_configs.py` knows the kinds. Legend: B clips, P learned tokens of prompt tuning, E embedding width.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from affect_lightning.errors import CheckpointError, ConfigurationError
+from affect_lightning.weights import compare_weights
 from affect_lightning_plugins.language_models.adapter_configs import AdapterOptions, peft_configuration
 
 _WEIGHTS_FILE = "adapter_model.safetensors"
@@ -88,35 +88,14 @@ def load_adapter(model: Any, folder: str) -> None:
     if not path.is_file():
         raise CheckpointError(f"There is no adapter in {folder}: expected the file {_WEIGHTS_FILE}.")
     stored = load_file(str(path))
-    check_same_weights(stored, get_peft_model_state_dict(model, save_embedding_layers=False), str(path))
+    compare_weights(stored, get_peft_model_state_dict(model, save_embedding_layers=False)).refuse(
+        str(path),
+        "the adapter that the configuration describes",
+        "Use the language model, lora_rank and lora_target_modules that it was made with.",
+    )
     set_peft_model_state_dict(model, stored)
     config = model.active_peft_config
     if config.is_prompt_learning:
         config.inference_mode = (
             True  # what is stored is the finished prompt, not the network that P-tuning makes it with
         )
-
-
-def check_same_weights(stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: str) -> None:
-    """Compare names and shapes.
-
-    Raises:
-        CheckpointError: They differ; the message lists missing, surplus and differently shaped weights.
-    """
-    problems = {
-        "missing": sorted(wanted.keys() - stored.keys()),
-        "surplus": sorted(stored.keys() - wanted.keys()),
-        "differently shaped": sorted(
-            name for name in wanted.keys() & stored.keys() if wanted[name].shape != stored[name].shape
-        ),
-    }
-    found = [f"{kind}: {_listed(names)}" for kind, names in problems.items() if names]
-    if found:
-        raise CheckpointError(
-            f"{source} does not fit the adapter that the configuration describes. {'; '.join(found)}. "
-            f"Use the language model, lora_rank and lora_target_modules that it was made with."
-        )
-
-
-def _listed(names: list[str], shown: int = 8) -> str:
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")

@@ -2,7 +2,7 @@
 
 Paper: Section 3.1 trains on one clip a row; packing is ours. A row of 16 clips under a block-diagonal mask costs 16 times
 the attention of its clips. transformers lets a model's attention be named, so no model class is changed.
-Neighbours: `adapted.py` packs the clips of a batch and passes their lengths.
+Neighbours: `transformers_model.py` packs the clips of a batch and passes their lengths.
 Legend: L tokens of the row, H heads, D width of a head.
 """
 

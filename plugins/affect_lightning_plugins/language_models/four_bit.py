@@ -1,6 +1,6 @@
 """The base in four bits that QLoRA wants (Dettmers et al. 2023): the language model of 7B in 5 GB instead of 15.
 
-Not in the paper, which holds the base in 16 bits. Needs the extra `qlora` and a GPU. Used by `loaded.py`.
+Not in the paper, which holds the base in 16 bits. Needs the extra `qlora` and a GPU. Used by `hub_model.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from affect_lightning.errors import ConfigurationError
-from affect_lightning_plugins.language_models.loading import cuda_is_there
+from affect_lightning_plugins.language_models.model_files import cuda_is_there
 
 # Four bits and the scales of blocks of 64, themselves quantised (Dettmers et al. 2023, Section 3: 0.127 bits more).
 BITS_A_WEIGHT = 4.127

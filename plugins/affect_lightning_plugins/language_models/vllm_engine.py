@@ -1,7 +1,8 @@
 """Responses by vLLM from our prompt embeddings: paged cache, continuous batching, LoRA kernels (not in the paper).
 
-`loaded.py` builds a `VllmEngine` where `generation_backend: vllm` is set, `adapted.py` decodes with it instead of with
-`decoding.py`. vLLM is imported at the first response and never otherwise. Written against the sources of vLLM 0.33.
+`hub_model.py` builds a `VllmEngine` where `generation_backend: vllm` is set, and `transformers_model.py` decodes with it
+instead of with `response_decoding.py`. vLLM is imported at the first response and never otherwise. Written against the
+sources of vLLM 0.33.
 Legend: B clips, L prompt tokens, E embedding width.
 """
 
@@ -25,8 +26,8 @@ from torch import Tensor
 from affect_lightning.errors import ConfigurationError
 from affect_lightning_plugins.language_models.adapter_configs import AdapterOptions
 from affect_lightning_plugins.language_models.adapters import save_adapter
-from affect_lightning_plugins.language_models.decoding import DecodingOptions
-from affect_lightning_plugins.language_models.loading import cuda_is_there
+from affect_lightning_plugins.language_models.model_files import cuda_is_there
+from affect_lightning_plugins.language_models.response_decoding import DecodingOptions
 
 # The version whose sources were read; earlier ones may know other names.
 OLDEST_VLLM = (0, 33)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from affect_lightning.contracts import FeatureSequence, VideoEncoder
 from affect_lightning.errors import ConfigurationError
-from affect_lightning_plugins.pretrained_models import builds_on_meta
+from affect_lightning.weights import builds_without_weights
 from affect_lightning_plugins.video_encoders.frame_preparation import PictureFormat, encode_frames
 from affect_lightning_plugins.video_encoders.timm_backbone import TimmBackbone
 from affect_lightning_plugins.video_encoders.timm_models import load_weights, read_weights
@@ -64,7 +64,7 @@ class EfficientNetLite0VideoEncoder(VideoEncoder):
 
         path = Path(weights) if weights else carried_weights()
         network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-        if not builds_on_meta():
+        if not builds_without_weights():
             load_weights(network, {timm_name(name): value for name, value in read_weights(path).items()}, path)
         self.backbone = TimmBackbone(network, feature_layers, pool_grid)
         self.frames_at_once = frames_at_once

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from affect_lightning.errors import ConfigurationError
-from affect_lightning_plugins.pretrained_models import ModelSource, Release, refuse_partial_load
+from affect_lightning.weights import compare_weights
+from affect_lightning_plugins.pretrained_models import ModelSource, Release
 from affect_lightning_plugins.video_encoders.frame_preparation import PictureFormat
 from affect_lightning_plugins.video_encoders.pretrained_frames import Features, FrameNetwork, PretrainedVideoEncoder
 from affect_lightning_plugins.video_encoders.timm_models import read_weights
@@ -105,11 +106,5 @@ def _fill(network: Any, source: ModelSource) -> None:
             f"The model {source.model!r} has no weights: {' and '.join(_WEIGHTS_FILES)} are missing. Fetch one of them."
         )
     stored, wanted = read_weights(Path(path)), network.state_dict()
-    refuse_partial_load(
-        source.model,
-        type(network).__name__,
-        missing=[name for name in wanted if name not in stored],
-        unexpected=[name for name in stored if name not in wanted],
-        mismatched=[name for name in wanted if name in stored and stored[name].shape != wanted[name].shape],
-    )
+    source.refuse(compare_weights(stored, wanted), type(network).__name__)
     network.load_state_dict(stored)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from affect_lightning.contracts import FeatureSequence, VideoEncoder
 from affect_lightning.errors import ConfigurationError
-from affect_lightning_plugins.pretrained_models import builds_on_meta
+from affect_lightning.weights import builds_without_weights, compare_weights
 from affect_lightning_plugins.video_encoders.frame_preparation import PictureFormat, encode_frames
 from affect_lightning_plugins.video_encoders.timm_backbone import TimmBackbone
 
@@ -68,7 +68,7 @@ class TimmVideoEncoder(VideoEncoder):
             )
         if frames_at_once < 1:
             raise ConfigurationError(f"frames_at_once must be at least 1; got {frames_at_once}.")
-        reads = not builds_on_meta()  # where only the architecture is wanted, no weights are read
+        reads = not builds_without_weights()  # where only the architecture is wanted, no weights are read
         network = _create_network(model, pretrained and reads, image_size)
         if weights is not None and reads:
             load_weights(network, read_weights(Path(weights)), Path(weights))
@@ -178,16 +178,13 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) 
         for name, value in tensors.items()
         if not (name.startswith(classifier) and (name not in wanted or wanted[name].shape != value.shape))
     }
-    missing = [name for name in wanted if name not in tensors and not name.startswith(classifier)]
-    unknown = [name for name in tensors if name not in wanted]
-    unfit = [name for name in tensors if name in wanted and tensors[name].shape != wanted[name].shape]
-    for what, names in (("lacks", missing), ("has unknown", unknown), ("has other shapes for", unfit)):
-        if names:
-            raise ConfigurationError(
-                f"The weights file {path} does not fit {type(network).__name__}: it {what} {len(names)} of "
-                f"{len(wanted)} weights, such as {', '.join(names[:3])}. Give the file that belongs to this model, "
-                f"with timm's names."
-            )
+    kept = {name: value for name, value in wanted.items() if name in tensors or not name.startswith(classifier)}
+    compare_weights(tensors, kept).refuse(
+        f"the file {path}",
+        type(network).__name__,
+        "Give the file that belongs to this model, with timm's names.",
+        ConfigurationError,
+    )
     network.load_state_dict(dict(tensors), strict=False)
 
 

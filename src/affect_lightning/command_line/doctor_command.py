@@ -22,7 +22,7 @@ from affect_lightning.command_line.tables import format_table
 from affect_lightning.data.inspection.findings import CHECKS, NAMED, Finding, SetSummary, Thresholds
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.processors import usable_processors
-from affect_lightning.user_cache import user_cache_folder
+from affect_lightning.storage import user_cache_folder
 
 if TYPE_CHECKING:
     from affect_lightning.contracts import ClipRecord
@@ -228,8 +228,7 @@ def _check_media(
 ) -> list[Finding]:
     """Read every clip; completes `summaries`, and returns what was found."""
     from affect_lightning.data.inspection.clip_check import ClipChecker
-    from affect_lightning.data.inspection.journal import Journal
-    from affect_lightning.data.inspection.media import Checking, check_clips, media_findings, with_media
+    from affect_lightning.data.inspection.media import Checking, CheckJournal, check_clips, media_findings, with_media
 
     everything = [clip for _, records in clips.values() for clip in records]
     if not everything:
@@ -238,9 +237,9 @@ def _check_media(
         journal_path.unlink(missing_ok=True)
     reader = module.reader(everything)
     checker = ClipChecker(reader, reader.cropper is not None and reader.cropper.detector.finds_faces)
-    workers = min(options.workers, len(everything))
-    checking = Checking(checker, settings, workers, options.timeout)
-    with Journal(journal_path) as journal, _progress(len(everything)) as report:
+    checking = Checking(checker, settings, min(options.workers, len(everything)), options.timeout)
+    journal = CheckJournal(journal_path)
+    with _progress(len(everything)) as report:
         checks = iter(check_clips(everything, checking, journal, report))
     limits = Thresholds(options.min_seconds, options.max_seconds)
     found: list[Finding] = []

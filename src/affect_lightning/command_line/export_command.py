@@ -14,7 +14,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("folder", type=Path, help="folder to write; it must not exist yet or be empty")
     options = parser.parse_args(arguments)
 
-    from affect_lightning.model.export import export_checkpoint
+    from affect_lightning.checkpoints import export_checkpoint
 
     export_checkpoint(options.checkpoint, options.folder)
     print(f"Exported to {options.folder}; read it with AffectGPT.from_pretrained({str(options.folder)!r}).")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
 from affect_lightning.command_line.tables import format_table
 from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.storage import write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,12 +118,10 @@ def _write_sheet(out: Path, clips: Sequence[SheetClip]) -> None:
     import cv2
 
     from affect_lightning.command_line.face_sheet import draw_sheet
-    from affect_lightning.sandbox.encoding import write_atomically
 
     _, content = cv2.imencode(out.suffix.lower(), cv2.cvtColor(draw_sheet(clips), cv2.COLOR_RGB2BGR))
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(out, content.tobytes())
+        write_whole(out, content.tobytes())
     except OSError as error:
         raise DataError(f"The sheet {out} cannot be written: {error.strerror or error}. Give another path.") from error
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from affect_lightning import __version__
 from affect_lightning.errors import AffectLightningError
-from affect_lightning.user_cache import keep_libraries_out_of_a_home_that_cannot_be_written
+from affect_lightning.storage import keep_libraries_out_of_a_home_that_cannot_be_written
 
 USER_MISTAKE = 2
 INTERRUPTED = 130

@@ -21,7 +21,7 @@ def choose_strategy(section: Namespace) -> None:
     """Put our FSDP in the place of the name `fsdp`, by which Lightning means one that refuses adapters' clipping."""
     if section.trainer.strategy == "fsdp":
         name = f"{FullyShardedStrategy.__module__}.{FullyShardedStrategy.__qualname__}"
-        section.trainer.strategy = Namespace(class_path=name, init_args=Namespace(sharded_checkpoints=True))
+        section.trainer.strategy = Namespace(class_path=name)
 
 
 def find_last_checkpoint(section: Namespace, command: str) -> None:

@@ -7,12 +7,11 @@ sector that `affect_lightning.metrics.Wheel` gives it. `taxonomy_command.py` is 
 from __future__ import annotations
 
 import math
-import uuid
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.storage import write_whole
 
 if TYPE_CHECKING:
     from affect_lightning.metrics import Taxonomy, Wheel
@@ -168,13 +167,7 @@ def _write_legend(axes: Any, taxonomy: Taxonomy) -> None:
 
 
 def _save(figure: Any, path: Path) -> None:
-    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.partial{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(partial, dpi=_DOTS_PER_INCH)
-        partial.replace(path)
+        write_whole(path, lambda file: figure.savefig(file, format=path.suffix[1:].lower(), dpi=_DOTS_PER_INCH))
     except OSError as error:
         raise DataError(f"The picture {path} could not be written: {error.strerror or error}.") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()

@@ -1,8 +1,9 @@
 """Keeps detected face boxes on disk beside the data, so that detection is paid once.
 
 A key is made of the clip's size and content, the number of frames and the detector's identity with its options: a
-changed clip or detector is detected anew, a copied or renamed clip is not. Neighbours: `box_files.py` holds the files,
-`faces.py` asks here before it detects. Legend: T frames.
+changed clip or detector is detected anew, a copied or renamed clip is not. One small file a clip would be slow for the
+31,327 clips of MER-Caption+ (paper, Section 2), so each process that writes has a log of its own: no locks are needed, on
+network file systems neither. Neighbour: `faces.py` asks here before it detects. Legend: T frames.
 """
 
 from __future__ import annotations
@@ -10,20 +11,32 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
+import time
+import uuid
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from affect_lightning.contracts import FaceBox
-from affect_lightning.data.box_files import KEY_BYTES, GrowingFiles
 from affect_lightning.data.media_files import MediaFile, PackedFile
-from affect_lightning.user_cache import user_cache_folder
+from affect_lightning.storage import LineLog, user_cache_folder
 
-LAYOUT = "boxes-2"  # changes whenever the sampling of frames or the layout of the lines does
+LAYOUT = "boxes-3"  # changes whenever the sampling of frames or the layout of the lines does
 FOLDER = "face_boxes"
 SET_VIDEO_FOLDERS = ("video", "subvideo", "subvideo-tgt")  # paper, Appendix C: where the official sets have videos
 EDGE_DIGITS, SCORE_DIGITS = 2, 4  # our choice: a hundredth of a pixel; about 900 bytes a clip of 8 frames and one face
 _SAMPLED_BYTES = 65_536  # of the start and of the end of a file: a container's index stands at one of them
+SUFFIX = ".boxes"
+KEY_BYTES = 16
+_SHORT_DIGITS = 16  # of a key in the index
+_OFFSET_BITS = 40  # of a place in the index: up to a terabyte a file, up to 16 million files
+_LOOK_AGAIN_SECONDS = 1.0  # a folder of a hundred files takes milliseconds to look through, at every miss; our choice
+_MERGE_AT = 65_536  # new entries that wait in a dictionary before they go to the sorted arrays: 16 bytes a clip there
 
 
 def folder_beside(video: Path) -> Path | None:
@@ -129,3 +142,118 @@ def _values(box: FaceBox) -> list[float]:
 def _box(values: list[float]) -> FaceBox:
     x0, y0, x1, y1, score, *points = (float(value) for value in values)
     return FaceBox(x0, y0, x1, y1, score, tuple(zip(points[::2], points[1::2], strict=True)) or None)
+
+
+class _Places:
+    """Where each key stands: the key's first 8 bytes to a number; later entries win."""
+
+    def __init__(self) -> None:
+        self._keys = np.empty(0, np.uint64)
+        self._places = np.empty(0, np.uint64)
+        self._recent: dict[int, int] = {}
+
+    def put(self, key: int, place: int) -> None:
+        self._recent[key] = place
+        if len(self._recent) >= _MERGE_AT:
+            self._merge()
+
+    def get(self, key: int) -> int | None:
+        if key in self._recent:
+            return self._recent[key]
+        index = int(np.searchsorted(self._keys, np.uint64(key)))
+        return int(self._places[index]) if index < len(self._keys) and int(self._keys[index]) == key else None
+
+    def _merge(self) -> None:
+        newest_first = np.concatenate([np.fromiter(self._recent, np.uint64, len(self._recent)), self._keys])
+        places = np.concatenate([np.fromiter(self._recent.values(), np.uint64, len(self._recent)), self._places])
+        self._keys, first = np.unique(newest_first, return_index=True)
+        self._places = places[first]
+        self._recent.clear()
+
+
+class GrowingFiles:
+    """Texts by key, in the files of one folder.
+
+    Pickles without its index; a copy in another process writes a file of its own. What other processes add is seen
+    after a second at most.
+
+    Args:
+        folder: Made when the first text is written.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._forget()
+
+    def _forget(self) -> None:
+        self._places = _Places()
+        self._logs: list[LineLog] = []
+        self._number: dict[Path, int] = {}
+        self._own_path: Path | None = None
+        self._owner = 0
+        self._looked_at: float | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": self.folder}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.folder = state["folder"]
+        self._forget()
+
+    def find(self, key: bytes) -> str | None:
+        """The text that was last written under a key of 16 bytes, by whichever process; None if there is none."""
+        place = self._places.get(_short(key))
+        now = time.monotonic()
+        if place is None and (self._looked_at is None or now - self._looked_at >= _LOOK_AGAIN_SECONDS):
+            self._looked_at = now
+            self._read_what_is_new()
+            place = self._places.get(_short(key))
+        return None if place is None else self._text(key, place)
+
+    def append(self, key: bytes, text: str) -> None:
+        """Write a text without line ends under a key.
+
+        Raises:
+            OSError: The folder or the file cannot be written.
+        """
+        if self._own_path is None or self._owner != os.getpid():  # a fork of the process has a file of its own too
+            self._owner = os.getpid()
+            self._own_path = self.folder / f"{socket.gethostname()}-{self._owner}-{uuid.uuid4().hex[:8]}{SUFFIX}"
+        self._log(self._own_path).append(f"{key.hex()} {text}".encode())
+        self._index(self._own_path)
+
+    def _log(self, path: Path) -> LineLog:
+        if path not in self._number:
+            self._number[path] = len(self._logs)
+            self._logs.append(LineLog(path, checksums=True))
+        return self._logs[self._number[path]]
+
+    def _read_what_is_new(self) -> None:
+        """Index the whole lines that were added since the last look, by any process."""
+        try:
+            found = [(Path(entry.path), entry.stat()) for entry in os.scandir(self.folder)]
+        except OSError:  # no folder: nothing was written yet
+            return
+        for path, status in sorted(found, key=lambda item: item[1].st_mtime_ns):  # the newest file has the last word
+            if path.suffix == SUFFIX and status.st_size > self._log(path).read_to:
+                self._index(path)
+
+    def _index(self, path: Path) -> None:
+        log, number = self._log(path), self._number[path]
+        with suppress(OSError):  # removed meanwhile, or not ours to read
+            for line in log.new_lines():
+                with suppress(TypeError, ValueError):  # a damaged line: its boxes are detected anew
+                    self._places.put(int(line.body[:_SHORT_DIGITS], 16), number << _OFFSET_BITS | line.offset)  # type: ignore[index]
+
+    def _text(self, key: bytes, place: int) -> str | None:
+        """The text at a place, if it is that key's and whole."""
+        try:
+            body = self._logs[place >> _OFFSET_BITS].line_at(place & ((1 << _OFFSET_BITS) - 1)) or b""
+        except OSError:
+            return None
+        head, _, text = body.partition(b" ")
+        return text.decode("utf-8") if head == key.hex().encode() else None
+
+
+def _short(key: bytes) -> int:
+    return int.from_bytes(key[: _SHORT_DIGITS // 2], "big")

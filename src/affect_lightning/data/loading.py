@@ -1,8 +1,10 @@
 """A loader that resumes exactly: the order of batches is a function of (seed, epoch), the state a number of batches.
 
 torch's DataLoader does the work of the worker processes but keeps no state of its own; Lightning saves and restores
-any loader that has `state_dict` and `load_state_dict`. Neighbours: `ordering.py` draws the order, `dataset.py` and
-`collation.py` run in the workers, `quarantine.py` counts what they could not read, `module.py` makes one loader a split.
+any loader that has `state_dict` and `load_state_dict`. Hand-written, because torchdata's StatefulDataLoader did not go on
+exactly where it was: not with dropout or what workers draw, and not with Lightning's own sampler.
+Neighbours: `ordering.py` draws the order, `dataset.py` and `collation.py` run in the workers, `quarantine.py` counts what
+they could not read, `module.py` makes one loader a split.
 Legend: B clips.
 """
 

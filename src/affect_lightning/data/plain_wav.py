@@ -1,8 +1,8 @@
 """Reads the commonest sound file, 16-bit PCM in a WAV, without FFmpeg (paper, Appendix B: sound beside each clip).
 
-FFmpeg takes some milliseconds to open a WAV and to turn its samples into floats, as long as decoding the pictures of a
-small clip, and longer to resample one. At the wanted rate the numbers are the same. Everything else, every damaged file
-too, is left to FFmpeg.
+Hand-written for speed: FFmpeg takes some milliseconds to open a WAV and to turn its samples into floats, as long as
+decoding the pictures of a small clip, and longer to resample one. At the wanted rate the numbers are the same. Everything
+else, every damaged file too, is left to FFmpeg.
 Neighbours: `decoding.py` asks here first, `resampling.py` changes the rate. Legend: S audio samples, C channels.
 """
 

@@ -8,13 +8,13 @@ Neighbours: `decoding.py` and `faces.py` raise `UnreadableClipError`, `dataset.p
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.storage import LineLog
 
 BadClipPolicy = Literal["quarantine", "error"]
 NAMED_CLIPS = 10  # how many bad clips a message names (our choice: fits a screen)
@@ -82,17 +82,17 @@ class Quarantine:
         policy: `quarantine` goes on with the other clips; `error` stops at the first bad clip.
         max_bad_share: Share of `clip_count` that may be bad (default of the data module 1%, our choice). At least one
             clip is always allowed, so that a small set does not stop at its first.
-        file: JSONL file to append to; None writes nothing. Each line is written at once, so several processes may
-            share the file. A clip that stands in it already, from an earlier part of the run, is not written again.
+        file: JSONL file to append to; None writes nothing. Several processes may share the file. A clip that stands in
+            it already, from an earlier part of the run, is not written again.
     """
 
     def __init__(self, policy: BadClipPolicy = "quarantine", max_bad_share: float = 0.01, file: Path | None = None):
         check_bad_clip_options(policy, max_bad_share)
         self.policy = policy
         self.max_bad_share = max_bad_share
-        self.file = file
+        self._log = None if file is None else LineLog(file, shared=True)
         self._clips: dict[tuple[str, str], BadClip] = {}
-        self._written: set[str] | None = None  # lines of the file, read before the first is added
+        self._written: list[Any] | None = None  # records of the file, read before the first is added
 
     @property
     def clips(self) -> list[BadClip]:
@@ -129,20 +129,16 @@ class Quarantine:
             raise DataError(self._too_many(clip_count))
 
     def _write(self, clip: BadClip) -> None:
-        if self.file is None:
+        if self._log is None:
             return
-        line = json.dumps(asdict(clip), ensure_ascii=False) + "\n"
         try:
             if self._written is None:
-                self._written = set(_lines(self.file))
-            if line in self._written:
-                return
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            with self.file.open("a", encoding="utf-8") as stream:
-                stream.write(line)
+                self._written = list(self._log.new_records())
+            if asdict(clip) not in self._written:
+                self._log.add(asdict(clip))
         except OSError as error:
             raise DataError(
-                f"The quarantine file {self.file} cannot be written: {error.strerror}. It names the clips that could "
+                f"The quarantine file {self._log.path} cannot be written: {error.strerror}. It names the clips that could "
                 f"not be read; free some space or choose another folder for the run. The clip was {clip}"
             ) from error
 
@@ -154,7 +150,3 @@ class Quarantine:
             + " ".join(f"[{position}] {clip}" for position, clip in enumerate(named, 1))
             + " Mend the data, or raise max_bad_share if the loss is acceptable."
         )
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if path.is_file() else []

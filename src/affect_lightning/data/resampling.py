@@ -15,7 +15,7 @@ import tempfile
 
 import numpy as np
 
-from affect_lightning.user_cache import user_cache_folder
+from affect_lightning.storage import user_cache_folder
 
 _METHOD = "soxr_hq"  # librosa's default
 

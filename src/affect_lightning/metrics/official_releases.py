@@ -14,7 +14,7 @@ from pathlib import Path
 
 from affect_lightning.errors import DataError
 from affect_lightning.metrics.official_tables import NPZ_NAME
-from affect_lightning.user_cache import user_cache_folder
+from affect_lightning.storage import user_cache_folder
 
 # Each file is looked for under these addresses in turn; its hash decides whether it is the right one.
 _MERTOOLS = "https://raw.githubusercontent.com/zeroQiaoba/MERTools"

@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from affect_lightning.errors import DataError
 from affect_lightning.metrics.official_tables import TaxonomyTables, read_release, source_files
 from affect_lightning.metrics.wheels import Wheel
 from affect_lightning.safe_npz import read_npz
-from affect_lightning.user_cache import user_cache_folder
+from affect_lightning.storage import user_cache_folder, write_whole
 
 _READING = 1  # raise it when official_tables.py reads something differently, so that older results are not used
 
@@ -42,7 +40,7 @@ def load_tables(path: Path, release: str) -> TaxonomyTables:
         DataError: See `read_release`.
     """
     try:
-        kept = user_cache_folder("taxonomies", "parsed") / f"{_sources_hash(path, release)}.npz"
+        kept = user_cache_folder("taxonomies", "parsed", f"{_sources_hash(path, release)}.npz")
     except OSError:
         return read_release(path, release)  # it says which file is missing or unreadable
     if kept.is_file():
@@ -69,14 +67,7 @@ def _write(path: Path, tables: TaxonomyTables) -> None:
     forms, synonyms, wheels = tables
     parts = {"forms": forms, "synonyms": synonyms, "wheels": [[dict(one.inner), dict(one.middle)] for one in wheels]}
     arrays = {name: np.frombuffer(json.dumps(part).encode(), np.uint8) for name, part in parts.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, lambda file: np.savez(file, allow_pickle=False, **arrays))  # type: ignore[arg-type]
 
 
 def _unpacked(content: Mapping[str, Any]) -> TaxonomyTables:

@@ -1,24 +1,21 @@
 """Fetching an official taxonomy release into the user's cache: from the web, or from a folder copied by hand.
 
 Place in the paper: its numbers need the authors' tables, which this package does not carry. Every file is compared with
-its published SHA-256 (`official_releases.py`) before anything is written, and the folder appears whole or not at all.
+its published SHA-256 (`official_releases.py`) before anything is written, and all files appear or none.
 `command_line/taxonomy_command.py` is the user's way here.
 """
 
 from __future__ import annotations
 
 import http.client
-import os
-import shutil
 import urllib.error
 import urllib.request
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.metrics.official_releases import OfficialRelease
-from affect_lightning.user_cache import CACHE_VARIABLE
+from affect_lightning.storage import CACHE_VARIABLE, write_whole_files
 
 _TIMEOUT = 20.0  # seconds without an answer; our choice
 _MAX_BYTES = 8 * 1024**2  # our choice: the largest official file has 0.1 MB
@@ -109,28 +106,11 @@ def _read(address: str) -> bytes:
 
 
 def _install(release: OfficialRelease, contents: Mapping[str, bytes]) -> Path:
-    """Write all files into a new folder and give it its final name."""
-    final = release.folder
-    partial = final.with_name(f".{final.name}.{uuid.uuid4().hex}.partial")
-    replaced = partial.with_suffix(".replaced")
     try:
-        partial.mkdir(parents=True)
-        for name, content in contents.items():
-            with (partial / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        if final.exists():
-            os.replace(final, replaced)
-        os.replace(partial, final)
+        write_whole_files({release.folder / name: content for name, content in contents.items()})
     except OSError as error:
-        if replaced.exists() and not final.exists():
-            os.replace(replaced, final)
         raise DataError(
-            f"{final} could not be written: {error.strerror or error}. It is as it was before. Free space, or choose "
-            f"another cache folder with the environment variable {CACHE_VARIABLE}, and run the command again."
+            f"{release.folder} could not be written: {error.strerror or error}. Free space, or choose another cache folder "
+            f"with the environment variable {CACHE_VARIABLE}, and run the command again."
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
-    return final
+    return release.folder

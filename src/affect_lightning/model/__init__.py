@@ -1,7 +1,7 @@
 """Model: AffectGPT, the network as a plain nn.Module, and its LightningModule (paper, Section 3).
 
 `configuration.py` says which parts and how; `affectgpt.py` composes them out of `feature_scaling.py`, `branches.py`,
-`projectors.py` and `prompt_assembly.py`; `module.py` trains; `export.py` writes what others read. The LightningModule
+`projectors.py` and `prompt_assembly.py`; `module.py` trains; `exported_folder.py` is what others read. The LightningModule
 is imported when it is asked for: the network alone does without Lightning.
 """
 
@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.configuration import ModelConfiguration
-from affect_lightning.model.export import export_checkpoint
 
 if TYPE_CHECKING:
     from affect_lightning.model.module import AffectGPTModule
 
-__all__ = ["AffectGPT", "AffectGPTModule", "ModelConfiguration", "export_checkpoint"]
+__all__ = ["AffectGPT", "AffectGPTModule", "ModelConfiguration"]
 
 
 def __getattr__(name: str) -> Any:

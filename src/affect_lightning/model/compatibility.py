@@ -1,7 +1,7 @@
 """Whether a checkpoint belongs to the configuration that is to go on with it (ours).
 
 Weights of one encoder fit another of the same width without an error, and an optimiser's state brings its own learning
-rate: only the stored options tell. Neighbours: `module.py` asks when a Trainer restores, `stored_weights.py`
+rate: only the stored options tell. Neighbours: `module.py` asks when a Trainer restores, `affect_lightning.weights`
 compares names and shapes of the weights.
 """
 
@@ -16,6 +16,7 @@ from affect_lightning.model.configuration import ModelConfiguration
 
 # What an optimiser's state and the order of random numbers depend on; compared only to go on training.
 TRAINING_OPTIONS = (
+    "objective",
     "learning_rate",
     "projector_learning_rate",
     "weight_decay",

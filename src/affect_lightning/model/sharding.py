@@ -4,7 +4,7 @@ Units: each block of the language model with its adapter; each part of ours that
 projectors); and the network itself for the rest, the embeddings and the head. The frozen encoders are in none of them:
 they are small beside the language model, have no gradient, and stay whole on every device.
 Whatever the arithmetic, the shards of what trains are the 32-bit masters that the optimiser steps on.
-Neighbours: `module.py` calls it; `sharded_checkpoints.py` writes shards; `training/strategies.py` has the strategy.
+Neighbours: `module.py` calls it; `training/strategies.py` has the strategy, which writes and reads checkpoints.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -37,15 +37,14 @@ def shard_network(network: AffectGPT, mesh: DeviceMesh, precision: str = "32-tru
     for parameter in network.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
-    encoders = [encoder for encoder in (network.video_encoder, network.audio_encoder) if encoder is not None]
-    whole = {parameter for encoder in encoders for parameter in encoder.parameters()}
+    whole = set(network.encoders.parameters())
     for block in network.language_model.shardable_blocks():
         fully_shard(block, mesh=mesh, mp_policy=policy)
     for part in trained_parts(network):
         # Their outputs are no plain tensors, so nothing would gather them again for the backward pass.
         fully_shard(part, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
     fully_shard(network, mesh=mesh, mp_policy=policy, reshard_after_forward=False, ignored_params=whole)
-    for method in ("loss_with_count", "generate"):
+    for method in ("terms", "generate"):
         register_fsdp_forward_method(network, method)
 
 
@@ -60,3 +59,11 @@ def trained_parts(network: AffectGPT) -> Iterator[nn.Module]:
 def whole_tensor(value: Tensor) -> Tensor:
     """The tensor itself, or what the shards of all processes make together (then it is a collective)."""
     return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def like_parameter(whole: Tensor, parameter: Tensor) -> Tensor:
+    """A whole tensor laid out over the processes as a parameter of the same shape is; each takes its own piece."""
+    if not isinstance(parameter, DTensor):
+        return whole
+    mesh = parameter.device_mesh
+    return distribute_tensor(whole.to(mesh.device_type), mesh, parameter.placements, src_data_rank=None)

@@ -7,11 +7,9 @@ sandbox is the code that reads them. One encoder thread, no dates in the file: t
 from __future__ import annotations
 
 import io
-import os
 import wave
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import cv2
@@ -87,21 +85,3 @@ def encode_wav(waveform: np.ndarray) -> bytes:
         writer.setframerate(SAMPLE_RATE)
         writer.writeframes(np.rint(np.clip(waveform, -1.0, 1.0) * 32767.0).astype("<i2").tobytes())
     return buffer.getvalue()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that its final name never holds half of it.
-
-    Args:
-        path: Final name; its folder must exist.
-        content: Bytes.
-
-    Raises:
-        OSError: The folder is missing or the disk is full; nothing is left behind.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

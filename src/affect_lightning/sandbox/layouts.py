@@ -10,10 +10,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from affect_lightning.sandbox.authoring import AuthoredClip
 from affect_lightning.sandbox.clip_names import iemocap_name
 from affect_lightning.sandbox.emotions import EmotionName
 from affect_lightning.sandbox.priors import TEST_CORPORA, TRAINING_SET, GeneratedSet
+from affect_lightning.storage import write_whole
 
 NO_SENTIMENT = -10
 """What the official files hold where a set has no sentiment value."""
@@ -70,19 +70,15 @@ def write_test_annotations(root: Path, key: str, clips: Sequence[AuthoredClip]) 
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write an indented JSON file with sorted keys, atomically."""
+    """Write an indented JSON file with sorted keys."""
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    _write_atomically(path, lambda file: file.write(text.encode("utf-8")))
+    write_whole(path, text, durable=False)
 
 
 def write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write one JSON object a line, atomically."""
-
-    def write(file: BinaryIO) -> None:
-        for row in rows:
-            file.write((json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n").encode("utf-8"))
-
-    _write_atomically(path, write)
+    """Write one JSON object a line."""
+    lines = (json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n" for row in rows)
+    write_whole(path, "".join(lines), durable=False)
 
 
 def sentiment_value(specification: GeneratedSet, sentiment: float) -> float:
@@ -126,19 +122,11 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]])
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    _write_atomically(path, lambda file: file.write(text.getvalue().encode("utf-8")))
+    write_whole(path, text.getvalue(), durable=False)
 
 
 def _write_npz(path: Path, corpus_key: str, labels: dict[str, dict[str, Any]]) -> None:
     """A zero-dimensional object array around a pickled dictionary, as in the official files."""
     array = np.array(labels, dtype=object)
     entries: dict[str, Any] = {corpus_key: array}
-    _write_atomically(path, lambda file: np.savez(file, **entries))
-
-
-def _write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    with unfinished.open("wb") as file:
-        write(file)
-    os.replace(unfinished, path)
+    write_whole(path, lambda file: np.savez(file, **entries), durable=False)

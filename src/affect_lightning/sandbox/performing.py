@@ -16,7 +16,7 @@ import numpy as np
 
 from affect_lightning.errors import DataError
 from affect_lightning.sandbox.action_units import FRAMES_PER_SECOND, ActionUnits, perform_face_code
-from affect_lightning.sandbox.encoding import encode_mp4, encode_wav, write_atomically
+from affect_lightning.sandbox.encoding import encode_mp4, encode_wav
 from affect_lightning.sandbox.face_features import FaceArtist, jaw_drop
 from affect_lightning.sandbox.identities import IDENTITIES, TEST_IDENTITIES, TRAINING_IDENTITIES, Identity
 from affect_lightning.sandbox.scenery import (
@@ -32,6 +32,7 @@ from affect_lightning.sandbox.scenery import (
 )
 from affect_lightning.sandbox.script import ClipScript, Fault
 from affect_lightning.sandbox.speech import SAMPLE_RATE, mouth_opening, room_noise, speak
+from affect_lightning.storage import write_whole
 
 __all__ = ["IDENTITIES", "TEST_IDENTITIES", "TRAINING_IDENTITIES", "ClipMeasure", "perform"]
 
@@ -118,8 +119,8 @@ def perform(script: ClipScript, video_path: Path, audio_path: Path) -> ClipMeasu
     if script.fault == "truncated":
         content = content[: int(len(content) * _TRUNCATED_SHARE)]
     if script.fault != "no_audio":
-        write_atomically(audio_path, encode_wav(waveform))
-    write_atomically(video_path, content)
+        write_whole(audio_path, encode_wav(waveform), durable=False)
+    write_whole(video_path, content, durable=False)
     return ClipMeasure(frames / FRAMES_PER_SECOND, len(times), _true_boxes(identity, actors, shown))
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from affect_lightning.storage import write_whole
+
 LAST = "last.ckpt"
 FOLDER = "checkpoints"
 _JOB = "slurm_job"
@@ -36,15 +38,13 @@ def last_checkpoint(folders: Iterable[Path], job: str | None = None) -> Path | N
         job: Look only where this SLURM job has trained.
     """
     found = [folder / LAST for folder in folders if job is None or job_of(folder) == job]
-    # The time of the link itself, if it is one: that is when the run last saved.
     whole = [path for path in found if path.exists()]
-    return max(whole, key=lambda path: path.lstat().st_mtime, default=None)
+    return max(whole, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def note_job(folder: Path, job: str) -> None:
     """Remember that a SLURM job trains here."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / _JOB).write_text(job, encoding="utf-8")
+    write_whole(folder / _JOB, job)
 
 
 def job_of(folder: Path) -> str | None:

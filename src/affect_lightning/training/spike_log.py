@@ -7,9 +7,7 @@ they harm. One JSON line a spike in `loss_spikes.jsonl` of the run's folder, and
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections import deque
 from pathlib import Path
 from statistics import median
@@ -18,6 +16,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from affect_lightning.errors import AffectLightningError, ConfigurationError
+from affect_lightning.storage import LineLog
 
 FILE = "loss_spikes.jsonl"
 
@@ -48,7 +47,7 @@ class LossSpikeLog(Callback):
         self.factor, self.warmup = factor, warmup
         self.spikes = 0
         self._losses: deque[float] = deque(maxlen=window)
-        self._path = Path(FILE)
+        self._log = LineLog(Path(FILE))
 
     def state_dict(self) -> dict[str, Any]:
         """The window and the count, of process 0."""
@@ -62,13 +61,9 @@ class LossSpikeLog(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Drop lines of steps after the checkpoint that the run goes on from: they will come again."""
         name = FILE if trainer.global_rank == 0 else f"{Path(FILE).stem}-rank{trainer.global_rank}.jsonl"
-        self._path = Path(trainer.log_dir or trainer.default_root_dir) / name
-        if trainer.ckpt_path and self._path.is_file():
-            lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= trainer.global_step]
-            temporary = self._path.with_suffix(".partial")
-            temporary.write_text("".join(kept), encoding="utf-8")
-            os.replace(temporary, self._path)
+        self._log = LineLog(Path(trainer.log_dir or trainer.default_root_dir) / name)
+        if trainer.ckpt_path and self._log.path.is_file():
+            self._log.rewrite([row for row in self._log.new_records() if row["step"] <= trainer.global_step])
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -90,11 +85,9 @@ class LossSpikeLog(Callback):
     def _write(self, trainer: Trainer, names: list[str], loss: float, usual: float) -> None:
         row = {"step": trainer.global_step, "clips": names, "loss": loss, "median": usual}
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            self._log.add(row)
         except OSError as error:
             raise AffectLightningError(
-                f"{self._path} cannot be written: {error.strerror or error}. Free space, then go on with "
+                f"{self._log.path} cannot be written: {error.strerror or error}. Free space, then go on with "
                 f"--ckpt_path last."
             ) from error

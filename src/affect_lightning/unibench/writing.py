@@ -1,17 +1,15 @@
-"""Writing files so that a full disk leaves nothing half-written under the final name.
+"""Writing the files of a run's results: all of them, or none, and a sentence if the system refuses.
 
-Every file is first written beside its place under a temporary name, flushed to the disk, and renamed only when all the
-files of the group are complete. `predictions.py` and `reports.py` write through this module.
+`predictions.py` and `report` write through this module; `storage` keeps the files whole.
 """
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
 from affect_lightning.errors import DataError
+from affect_lightning.storage import write_whole_files
 
 
 class WritingError(DataError):
@@ -19,7 +17,7 @@ class WritingError(DataError):
 
 
 def write_files(contents: Mapping[Path, str]) -> list[Path]:
-    """Write a group of text files (UTF-8); either all get their new content or all keep their old one.
+    """Write a group of text files (UTF-8), none of which takes its name before all of them are written.
 
     Args:
         contents: Text by final path. Missing folders are made.
@@ -28,29 +26,12 @@ def write_files(contents: Mapping[Path, str]) -> list[Path]:
         The paths written.
 
     Raises:
-        WritingError: The system refuses; files under the final names are as they were before.
+        WritingError: The system refuses; no file is half written.
     """
-    staged: dict[Path, Path] = {}
-    current = Path()
     try:
-        for current, text in contents.items():
-            current.parent.mkdir(parents=True, exist_ok=True)
-            staged[current] = current.with_name(f".{current.name}.{uuid.uuid4().hex}.partial")
-            _write_through(staged[current], text)
-        for current, temporary in staged.items():
-            os.replace(temporary, current)
+        return write_whole_files(contents)
     except OSError as error:
-        for temporary in staged.values():
-            temporary.unlink(missing_ok=True)
         raise WritingError(
-            f"{current} could not be written: {error.strerror or error}. Nothing half-written was left under that "
+            f"{error.filename} could not be written: {error.strerror or error}. Nothing half-written was left under that "
             f"name. Free space or choose another folder, then run the command again."
         ) from error
-    return list(staged)
-
-
-def _write_through(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())

@@ -4,6 +4,7 @@
                                          shard-RRR-NNNN.bin    features, one clip after the other (shards.py)
                                          shard-RRR-NNNN.jsonl  journal: one line a batch
                                          checked.jsonl         files that were hashed again later (matching.py)
+                                         writing.lock, writing-RRR.lock    held while the command, its process RRR, write
 
 Neighbours: `identity.py` says what differs, `source.py` looks for the cache that serves a training.
 """
@@ -11,9 +12,7 @@ Neighbours: `identity.py` says what differs, `source.py` looks for the cache tha
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -24,6 +23,7 @@ import torch
 
 from affect_lightning.data.feature_cache.identity import FeaturePrecision, StreamIdentity, identity_digest
 from affect_lightning.errors import DataError
+from affect_lightning.storage import write_whole
 
 MANIFEST = "cache.json"
 FORMAT, FORMAT_VERSION = "affect-lightning features", 1
@@ -77,14 +77,7 @@ class CacheManifest:
             "made_with": {"affect-lightning": version("affect-lightning"), "torch": torch.__version__},
         }
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            descriptor, unfinished = tempfile.mkstemp(dir=folder, suffix=".unfinished")
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                stream.write(json.dumps(values, indent=2, ensure_ascii=False) + "\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.chmod(unfinished, 0o644)
-            os.replace(unfinished, folder / MANIFEST)
+            write_whole(folder / MANIFEST, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
         except OSError as error:
             raise DataError(
                 f"The feature cache {folder} cannot be written: {error.strerror or error}. Set data.feature_folder to a "

@@ -7,17 +7,17 @@ what is missing into an error, `affect-lightning cache` into work.
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from affect_lightning.contracts import ClipRecord
+from affect_lightning.contracts import ClipRecord, StreamReader
 from affect_lightning.data.feature_cache.clip_files import FileState, file_stamp, file_state, is_readable, used_files
 from affect_lightning.data.feature_cache.reading import PlacedEntry
 from affect_lightning.data.feature_cache.shards import read_journals
+from affect_lightning.storage import LineLog
 
 CHECKED = "checked.jsonl"
 _THREADS = 8  # our choice: looking at files waits for the disk or the network, not for the processor
@@ -43,7 +43,12 @@ class Matching:
         return [position for position, entry in enumerate(self.found) if entry is None]
 
 
-def match_clips(folder: Path, records: Sequence[ClipRecord], streams: Collection[str]) -> Matching:
+def match_clips(
+    folder: Path,
+    records: Sequence[ClipRecord],
+    streams: Collection[str],
+    readers: Mapping[str, StreamReader] | None = None,
+) -> Matching:
     """Match clips with the entries of a cache.
 
     A file with the size and time of change of the entry is taken as unchanged; with another time its content is hashed
@@ -53,6 +58,7 @@ def match_clips(folder: Path, records: Sequence[ClipRecord], streams: Collection
         folder: Of the cache.
         records: The clips.
         streams: Streams that are wanted; files of others are not looked at.
+        readers: Of the streams of plugins.
 
     Raises:
         DataError: The cache is damaged.
@@ -69,7 +75,7 @@ def match_clips(folder: Path, records: Sequence[ClipRecord], streams: Collection
     def look(position: int) -> None:
         record = records[position]
         entries = candidates.get((record.corpus, record.name), [])
-        files = used_files(record, streams)
+        files = used_files(record, streams, readers)
         reasons = []
         for item in reversed(entries):  # the newest first
             reason, checked = checker.compare(files, item.entry.files)
@@ -93,8 +99,8 @@ class _FileChecker:
     """Compares files with recorded states; remembers the hashes that it had to make."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / CHECKED
-        self._known = set(_read_checked(self._path))
+        self._log = LineLog(folder / CHECKED, shared=True)
+        self._known = set(_read_checked(self._log))
         self._new: list[FileState] = []
 
     def compare(self, files: Mapping[str, Path], states: Mapping[str, FileState | None]) -> tuple[str | None, bool]:
@@ -134,24 +140,20 @@ class _FileChecker:
         if not self._new:
             return
         try:
-            with self._path.open("ab", buffering=0) as stream:
-                stream.write("".join(json.dumps(state) + "\n" for state in self._new).encode())
+            self._log.add(*self._new)
         except OSError as error:
             warnings.warn(
                 f"{len(self._new)} media files have another time of change than when they were cached and were read to "
-                f"compare them. {self._path} cannot be written ({error.strerror}), so every start reads them again.",
+                f"compare them. {self._log.path} cannot be written ({error.strerror}), so every start reads them again.",
                 stacklevel=2,
             )
 
 
-def _read_checked(path: Path) -> Iterable[FileState]:
+def _read_checked(log: LineLog) -> list[FileState]:
+    """What is known; a line that cannot be read, or is foreign, means that its file is hashed again."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        records = list(log.new_records())
     except OSError:
-        return
-    for line in lines:
-        try:
-            size, changed, digest = json.loads(line)
-            yield FileState(int(size), int(changed), str(digest))
-        except (ValueError, TypeError):
-            continue  # a line cut off by a kill: its file is hashed again
+        return []
+    kinds = [int, int, str]
+    return [FileState(*record) for record in records if isinstance(record, list) and list(map(type, record)) == kinds]

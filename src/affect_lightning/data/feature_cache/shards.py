@@ -2,26 +2,32 @@
 
 `shard-RRR-NNNN.bin` holds the features, clip after clip; `shard-RRR-NNNN.jsonl` is its journal, one line for a batch. A
 batch counts once its journal line stands there whole: the features are on the disk before the line is written, and
-whatever stands behind the last whole line is cut off when the shard is opened to write again. RRR is the process that
-writes, NNNN counts its shards. Neighbours: `reading.py` maps the features into memory, `clip_encoding.py` makes entries.
+whatever stands behind the last whole line is cut off by the next writer. RRR is the process that writes, NNNN counts its
+shards. A command holds `writing.lock`, each of its processes a lock of its own, which outlives a killed command.
+Neighbours: `reading.py` maps the features into memory, `clip_encoding.py` makes entries.
 Legend: N feature tokens, D feature width.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from zlib import crc32
 
 from affect_lightning.data.feature_cache.clip_files import FileState
 from affect_lightning.errors import DataError
+from affect_lightning.storage import DamagedLineError, LineLog, file_lock
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 SHARD_BYTES = 1 << 30  # our choice: 31,327 clips of the paper's encoders fill one; small enough to copy and to map
+WAIT_SECONDS = 60.0  # our choice: orphans of a killed command end after the batch that they are in
 _SHARD_NAME = re.compile(r"shard-(\d{3})-(\d{4})\.jsonl")
 
 
@@ -96,13 +102,11 @@ class Journal:
     Attributes:
         path: The journal.
         entries: Of all whole lines.
-        good_bytes: Length of the whole lines.
         data_bytes: Length of the features that they speak of.
     """
 
     path: Path
     entries: list[CacheEntry]
-    good_bytes: int
     data_bytes: int
 
     @property
@@ -117,27 +121,27 @@ def read_journal(path: Path) -> Journal:
     Raises:
         DataError: A line before the last is damaged, or the features are shorter than the journal says.
     """
+    entries: list[CacheEntry] = []
+    end = 0
     try:
-        lines = path.read_bytes().split(b"\n")
         data_size = path.with_suffix(".bin").stat().st_size
+        for number, batch in enumerate(_log(path).records(), 1):
+            try:
+                entries += [CacheEntry.from_values(item) for item in batch["clips"]]
+                end = int(batch["end"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise DamagedLineError(f"Line {number} of {path} is damaged ({error}).") from error
+    except DamagedLineError as error:
+        raise DataError(f"{error} {_REMEDY}") from error
     except OSError as error:
         raise DataError(f"The shard {path} cannot be read: {error.strerror}. {_REMEDY}") from error
-    entries: list[CacheEntry] = []
-    good, end = 0, 0
-    for number, line in enumerate(lines[:-1], 1):  # what follows the last line end is no whole line
-        try:
-            checksum, _, text = line.partition(b" ")
-            if int(checksum, 16) != crc32(text):
-                raise ValueError("its checksum is wrong")
-            values = json.loads(text)
-            entries += [CacheEntry.from_values(item) for item in values["clips"]]
-            end = int(values["end"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"Line {number} of {path} is damaged ({error}). {_REMEDY}") from error
-        good += len(line) + 1
     if data_size < end:
         raise DataError(f"{path.with_suffix('.bin')} has {data_size} bytes; its journal speaks of {end}. {_REMEDY}")
-    return Journal(path, entries, good, end)
+    return Journal(path, entries, end)
+
+
+def _log(path: Path) -> LineLog:
+    return LineLog(path, checksums=True, durable=True)
 
 
 _REMEDY = "Copy the cache again, or remove the shard's two files and run `affect-lightning cache`, which encodes its clips anew."
@@ -151,39 +155,43 @@ def read_journals(folder: Path) -> Iterator[Journal]:
 
 
 class ShardWriter:
-    """Appends batches to the shards of one process. Use it as a context.
+    """Appends batches to the shards of one process. Use it as a context, which keeps others from the same shards.
 
     Args:
         folder: Of the cache.
-        rank: Number of the process; no two may write under one number at once.
+        rank: Number of the process.
         shard_bytes: Length at which the next shard is begun.
 
     Raises:
-        DataError: The folder cannot be written.
+        DataError: The folder cannot be written, or another process writes under the number.
     """
 
     def __init__(self, folder: Path, rank: int = 0, shard_bytes: int = SHARD_BYTES) -> None:
         self.folder, self.rank, self.shard_bytes = folder, rank, shard_bytes
+        self._lock = take_lock(folder, f"writing-{rank:03d}.lock")
         numbers = [
             int(found[2])
             for path in folder.glob(f"shard-{rank:03d}-*.jsonl")
             if (found := _SHARD_NAME.fullmatch(path.name))
         ]
         self._number = max(numbers, default=0)
-        self._open()
+        try:
+            self._open()
+        except DataError:
+            self._lock.release()
+            raise
 
     def _open(self) -> None:
         journal = self.folder / f"shard-{self.rank:03d}-{self._number:04d}.jsonl"
         try:
             # The features' file comes first: a journal without one would be an error.
             self._data: BinaryIO = journal.with_suffix(".bin").open("ab", buffering=0)
-            self._journal: BinaryIO = journal.open("ab", buffering=0)
-            known = read_journal(journal)
-            self._data.truncate(known.data_bytes)
-            self._journal.truncate(known.good_bytes)
+            journal.touch()
+            self._end = read_journal(journal).data_bytes
+            self._data.truncate(self._end)
         except OSError as error:
             raise self._cannot_write(error) from error
-        self._end = known.data_bytes
+        self._journal = _log(journal)
 
     def commit(self, clips: Sequence[tuple[CacheEntry, bytes]]) -> None:
         """Append a batch; it is on the disk when this returns.
@@ -203,22 +211,21 @@ class ShardWriter:
                 values |= {"o": end, "k": crc32(features)}
                 end += len(features)
             placed.append(values)
-        text = json.dumps({"clips": placed, "end": end}, separators=(",", ":")).encode()
         try:
             _write_through(self._data, b"".join(features for _, features in clips))
-            _write_through(self._journal, b"%08x %s\n" % (crc32(text), text))
+            self._journal.add({"clips": placed, "end": end})
         except OSError as error:
             raise self._cannot_write(error) from error
         self._end = end
         if end >= self.shard_bytes:
-            self.close()
+            self._data.close()
             self._number += 1
             self._open()
 
     def close(self) -> None:
         """Close the files."""
         self._data.close()
-        self._journal.close()
+        self._lock.release()
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -238,3 +245,45 @@ def _write_through(stream: BinaryIO, content: bytes) -> None:
     while view:
         view = view[stream.write(view) :]
     os.fsync(stream.fileno())
+
+
+@contextmanager
+def only_command(folder: Path, wait_seconds: float = WAIT_SECONDS) -> Iterator[None]:
+    """The right of a command to write into a cache, after the processes of an earlier one have ended.
+
+    Args:
+        folder: Of the cache; it must exist.
+        wait_seconds: How long to wait for others to end.
+
+    Raises:
+        DataError: Another command, or a process that it left, goes on writing; or the folder cannot be written.
+    """
+    lock = take_lock(folder, "writing.lock", wait_seconds)
+    try:
+        for path in sorted(folder.glob("writing-*.lock")):
+            take_lock(folder, path.name, wait_seconds).release()
+        yield
+    finally:
+        lock.release()
+
+
+def take_lock(folder: Path, name: str, wait_seconds: float = WAIT_SECONDS) -> BaseFileLock:
+    """A lock of a cache, taken; `release` gives it back, and so does the end of the process.
+
+    Raises:
+        DataError: As for `only_command`.
+    """
+    lock = file_lock(folder / name, wait_seconds)
+    try:
+        lock.acquire()
+    except TimeoutError as error:
+        raise DataError(
+            f"Another `affect-lightning cache` is writing into {folder}. Wait for it to end, or end it; this one goes on "
+            f"where it stopped."
+        ) from error
+    except OSError as error:
+        raise DataError(
+            f"The feature cache {folder} cannot be written: {error.strerror or error}. Set data.feature_folder to a folder "
+            f"that you may write to."
+        ) from error
+    return lock

@@ -1,21 +1,97 @@
 """Checks the media of many clips in parallel, resumably, and draws the conclusions.
 
-Neighbours: `clip_check.py` reads a clip, `surviving_pool.py` has the processes, `journal.py` keeps what was found.
+What was found is kept at once, a line a clip: a check that is interrupted goes on where it stopped. A clip is known by the
+path, size and time of change of its files, so a changed clip is checked anew. Neighbours: `clip_check.py` reads a clip,
+`surviving_pool.py` has the processes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.data.inspection.clip_check import ClipCheck, ClipChecker
+from affect_lightning.data.inspection.clip_check import CHECK_VERSION, ClipCheck, ClipChecker
 from affect_lightning.data.inspection.findings import Finding, SetSummary, Thresholds
-from affect_lightning.data.inspection.journal import Journal, clip_key
 from affect_lightning.data.inspection.surviving_pool import SurvivingPool
+from affect_lightning.errors import DataError
+from affect_lightning.storage import LineLog
 
 WORKER_STAGE = "worker"
+
+
+def clip_key(record: ClipRecord, settings: str) -> str:
+    """Under what a clip's check is kept.
+
+    Args:
+        record: The clip.
+        settings: Everything else that a verdict depends on: what is read, and how.
+    """
+    parts = [str(CHECK_VERSION), settings, record.corpus, record.name]
+    parts += [str(bool(part)) for part in (record.labels, record.description, record.sentiment is not None)]
+    for path in (record.video, record.audio, record.face):
+        try:
+            status = path.stat() if path is not None else None
+        except OSError:
+            status = None
+        parts += [str(path), f"{status.st_size} {status.st_mtime_ns}" if status is not None else "-"]
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+class CheckJournal:
+    """Checks by key, kept in a JSONL file.
+
+    Args:
+        path: The file; its folder is made.
+
+    Raises:
+        DataError: The file cannot be read or written.
+    """
+
+    def __init__(self, path: Path):
+        self._log = LineLog(path)
+        self.known: dict[str, ClipCheck] = {}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            records = list(self._log.new_records())
+            self.known = dict(entry for record in records if (entry := _entry(record)) is not None)
+            if self._log.damaged or len(self.known) < len(records):  # damaged, foreign or double lines
+                self._log.rewrite(_record(key, check) for key, check in self.known.items())
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def add(self, key: str, check: ClipCheck) -> None:
+        """Keep a check.
+
+        Raises:
+            DataError: The file cannot be written.
+        """
+        self.known[key] = check
+        try:
+            self._log.add(_record(key, check))
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: OSError) -> DataError:
+        return DataError(
+            f"The journal {self._log.path} cannot be used: {error.strerror}. Free some space, or choose another folder with "
+            f"--cache."
+        )
+
+
+def _record(key: str, check: ClipCheck) -> dict[str, Any]:
+    return {"key": key, "check": check.plain()}
+
+
+def _entry(record: Any) -> tuple[str, ClipCheck] | None:
+    try:
+        return str(record["key"]), ClipCheck.from_plain(record["check"])
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 @dataclass(frozen=True)
@@ -38,7 +114,7 @@ class Checking:
 def check_clips(
     clips: Sequence[ClipRecord],
     checking: Checking,
-    journal: Journal,
+    journal: CheckJournal,
     report: Callable[[int, int], None] = lambda done, failed: None,
 ) -> list[ClipCheck]:
     """The check of every clip, in the clips' order; those in the journal are not read again.
@@ -46,7 +122,7 @@ def check_clips(
     Args:
         clips: To check.
         checking: How.
-        journal: Open.
+        journal: Of earlier checks.
         report: Told how many clips are done, and how many of these are bad, whenever that grows.
     """
     keys = [clip_key(clip, checking.settings) for clip in clips]

@@ -7,6 +7,7 @@ made when it is read. Neighbours: `shard_store.py` brings the shards near, `pack
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ from affect_lightning.data.streaming.packed_features import opened_features
 from affect_lightning.data.streaming.packed_items import PARTS, checksum, opened_item, split_item
 from affect_lightning.data.streaming.shard_store import ShardStore
 from affect_lightning.data.streaming.transport import Transport, is_remote
+from affect_lightning.storage import write_whole
 
 CACHE_BYTES = 20 * 2**30  # our choice: 300 shards of 64 MiB, many more than a run needs at a time
 
@@ -202,24 +204,19 @@ def _fetch_small(transport: Transport, name: str, target: Path, sha256: str | No
     """Fetch an index file, unless it is there and the very one."""
     if sha256 is not None and target.is_file() and file_sha256(target) == sha256:
         return b""
-    unfinished = target.with_name(f"{name}.{os.getpid()}")
+    stream = io.BytesIO()
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("w+b") as stream:
-            transport.fetch(name, stream)
-            stream.seek(0)
-            content = stream.read()
+        transport.fetch(name, stream)
+        content = stream.getvalue()
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
             raise PackError(
                 f"{transport.address}/{name} is not the file that the manifest was written for. Copy it again."
             )
-        os.replace(unfinished, target)
+        write_whole(target, content)
     except OSError as error:
         raise PackError(
             f"{target} cannot be written: {error.strerror or error}. Set data.packed_cache_folder to a folder with room."
         ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
     return content
 
 

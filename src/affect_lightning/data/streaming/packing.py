@@ -1,19 +1,20 @@
 """Writes a packed set, shard by shard; killed at any moment, it goes on where it stopped.
 
-A shard is written by litdata under `.packing`, moved to its final name when it is whole, and then noted in the journal;
-the manifest comes last. Neighbours: `packed_items.py` makes the items, `journal.py` keeps the account, `layout.py` says
-what lies where. The command is `affect-lightning pack`.
+A shard is written by litdata under `.packing`, moved to its final name when it is whole, and then noted in the journal; so
+a shard without a line is written again, and a clip is in exactly one shard that has a line. The manifest comes last.
+Neighbours: `packed_items.py` makes the items, `layout.py` says what lies where. The command is `affect-lightning pack`.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
 import sys
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ import numpy as np
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.clip_sources import stable_share
-from affect_lightning.data.streaming.journal import Journal, PackedShard
 from affect_lightning.data.streaming.layout import (
     CLIP_ROW,
     CLIPS,
@@ -41,6 +41,7 @@ from affect_lightning.data.streaming.layout import (
 )
 from affect_lightning.data.streaming.packed_items import MEDIA, Parts, Payload, Problems, checksum
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.storage import Content, DamagedLineError, LineLog, file_lock, whole_path, write_whole_files
 
 SHARD_BYTES = 64 * 2**20  # litdata's own default: large enough for storage, small enough to hold several of
 MAX_SHARD_BYTES = 2**31  # litdata counts a shard's bytes in 32 bits
@@ -117,17 +118,16 @@ def _finished(folder: Path, request: dict[str, Any]) -> Manifest | None:
 @contextmanager
 def _staging(folder: Path) -> Iterator[Path]:
     """The folder of unfinished files, held by this process alone."""
-    from filelock import FileLock, Timeout
-
     staging = folder / STAGING
     if folder.is_dir() and not staging.is_dir() and any(folder.iterdir()):
         raise PackError(f"The folder {folder} is not empty and holds no packed set. Choose another one.")
     staging.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(staging / "lock", timeout=0):
-            yield staging
-    except Timeout as error:
+        held = file_lock(staging / "lock", wait_seconds=0).acquire()
+    except TimeoutError as error:
         raise PackError(f"Another process is packing into {folder}. Wait for it, or choose another folder.") from error
+    with held:
+        yield staging
     if (folder / MANIFEST).is_file():
         shutil.rmtree(staging)
 
@@ -140,7 +140,7 @@ class _Packer:
     ) -> None:
         self.clips, self.folder, self.staging, self.payload, self.request = clips, folder, staging, payload, request
         self.corpora = list(dict.fromkeys(clip.corpus for clip in clips))
-        self.journal = Journal(staging / "journal.jsonl", request)
+        self.journal = PackJournal(staging / "journal.jsonl", request)
 
     def run(self, show_progress: bool) -> Manifest:
         from tqdm import tqdm
@@ -167,12 +167,10 @@ class _Packer:
 
     def _write_shard(self, held: list[tuple[ClipRecord, Parts, Problems]]) -> None:
         """Write with litdata, move into place, note in the journal; in this order."""
-        name = shard_name(len(self.journal.shards))
-        unfinished = self._litdata_file([parts for _, parts, _ in held], len(self.journal.shards))
-        shard = Shard(len(held), unfinished.stat().st_size, file_sha256(unfinished))
-        with unfinished.open("rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(unfinished, self.folder / name)
+        number = len(self.journal.shards)
+        unfinished = self._litdata_file([parts for _, parts, _ in held], number)
+        with whole_path(self.folder / shard_name(number), temporary=unfinished):
+            shard = Shard(len(held), unfinished.stat().st_size, file_sha256(unfinished))
         rows = np.zeros(len(held), CLIP_ROW)
         unreadable: list[dict[str, str]] = []
         for row, (clip, parts, problems) in zip(rows, held, strict=True):
@@ -203,13 +201,13 @@ class _Packer:
         """Write the indices, and the manifest last."""
         shards = tuple(packed.shard for packed in self.journal.shards)
         rows = np.concatenate([packed.rows for packed in self.journal.shards])
-        with self._whole_file(CLIPS) as path, path.open("wb") as stream:
-            np.save(stream, rows)
-        with self._whole_file(LITDATA_INDEX) as path:
-            path.write_text(self._litdata_index(shards), encoding="utf-8")
-        for name, content in self.payload.beside.items():
-            with self._whole_file(name) as path:
-                path.write_bytes(content)
+        self._write(
+            {
+                CLIPS: lambda stream: np.save(stream, rows),
+                LITDATA_INDEX: self._litdata_index(shards),
+                **self.payload.beside,
+            }
+        )
         manifest = Manifest(
             payload=self.payload.kind,
             clips=len(rows),
@@ -222,18 +220,12 @@ class _Packer:
             selection=json.loads(json.dumps(self.request["selection"])),
             made_by={name: version(name) for name in ("affect-lightning", "litdata")},
         )
-        with self._whole_file(MANIFEST) as path:
-            path.write_text(manifest.to_json(), encoding="utf-8")
+        self._write({MANIFEST: manifest.to_json()})
         return manifest
 
-    @contextmanager
-    def _whole_file(self, name: str) -> Iterator[Path]:
-        """A temporary path; what is written there appears under its name, complete."""
-        temporary = self.staging / f"{name}.{uuid.uuid4().hex}"
-        yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(temporary, self.folder / name)
+    def _write(self, contents: Mapping[str, Content]) -> None:
+        """Write whole files; what a kill leaves of them is under the staging folder."""
+        write_whole_files({self.folder / name: content for name, content in contents.items()}, staging=self.staging)
 
     def _litdata_index(self, shards: Sequence[Shard]) -> str:
         """What litdata writes when it merges the indices of its workers."""
@@ -244,3 +236,88 @@ class _Packer:
         ]
         config["chunk_bytes"] = self.request["shard_bytes"]
         return json.dumps({"chunks": chunks, "config": config, "updated_at": "0"}, sort_keys=True)
+
+
+@dataclass(frozen=True)
+class PackedShard:
+    """A shard that is complete.
+
+    Attributes:
+        shard: Its file.
+        rows: Of its clips, `CLIP_ROW`.
+        unreadable: See `Manifest.unreadable`.
+    """
+
+    shard: Shard
+    rows: np.ndarray
+    unreadable: list[dict[str, str]] = field(default_factory=list)
+
+
+class PackJournal:
+    """The complete shards of one request, in a log of the staging folder.
+
+    Args:
+        file: The journal, made when it is missing.
+        request: What is packed, and how; another one cannot be continued.
+
+    Raises:
+        PackError: The journal is of another request, or a shard that it names is missing or of another size.
+    """
+
+    def __init__(self, file: Path, request: dict[str, Any]) -> None:
+        self.folder = file.parent.parent
+        self.shards: list[PackedShard] = []
+        self._log = LineLog(file, checksums=True, durable=True)
+        try:
+            lines = self._log.records()
+        except DamagedLineError as error:
+            raise PackError(f"{error} Delete the folder {self.folder} and pack again.") from error
+        if not lines:
+            self._log.add({"request": request})
+            return
+        self._check_request(lines[0].get("request"), request)
+        for line in lines[1:]:
+            self.shards.append(self._checked(line))
+
+    @property
+    def clips(self) -> int:
+        """Clips in the complete shards."""
+        return sum(shard.shard.clips for shard in self.shards)
+
+    def add(self, packed: PackedShard) -> None:
+        """Note that a shard is complete; on return the note is on the disk."""
+        self._log.add(
+            {
+                "clips": packed.shard.clips,
+                "size": packed.shard.size,
+                "sha256": packed.shard.sha256,
+                "rows": base64.b64encode(packed.rows.tobytes()).decode("ascii"),
+                "unreadable": packed.unreadable,
+            }
+        )
+        self.shards.append(packed)
+
+    def _check_request(self, before: dict[str, Any] | None, now: dict[str, Any]) -> None:
+        now = json.loads(json.dumps(now))
+        if before == now:
+            return
+        changed = [
+            f"{key} {(before or {}).get(key)!r} -> {now.get(key)!r}"
+            for key in {**(before or {}), **now}
+            if (before or {}).get(key) != now.get(key)
+        ]
+        raise PackError(
+            f"{self.folder} holds an unfinished pack of something else ({'; '.join(changed)}). Give the same "
+            f"options to finish it, choose another folder, or delete this one."
+        )
+
+    def _checked(self, line: dict[str, Any]) -> PackedShard:
+        path = self.folder / shard_name(len(self.shards))
+        found = path.stat().st_size if path.is_file() else None
+        if found != line["size"]:
+            raise PackError(
+                f"The shard {path} should have {line['size']} bytes and {'is missing' if found is None else f'has {found}'}."
+                f" Delete the folder {path.parent} and pack again."
+            )
+        rows = np.frombuffer(base64.b64decode(line["rows"]), CLIP_ROW)
+        return PackedShard(Shard(line["clips"], line["size"], line["sha256"]), rows, line["unreadable"])

@@ -2,8 +2,8 @@
 
 Processes of one machine share the cache: a shard is fetched once, under a lock, however many workers ask for it. When
 there is no room, the shard that was opened longest ago goes; a process that has it open lets go of it when it opens the
-next one.
-Neighbours: `transport.py` fetches, `packed_clips.py` asks.
+next one. Hand-written, because litdata's own streaming cuts the epoch after a resume to one batch under Lightning's Trainer
+(0.2.76), and our loader wants items by number. Neighbours: `transport.py` fetches, `packed_clips.py` asks.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 from affect_lightning.data.streaming.layout import PackError, Shard, file_sha256, shard_name
 from affect_lightning.data.streaming.transport import Transport
+from affect_lightning.storage import file_lock, whole_path
 
 _LOCKS = 64  # our choice: more shards than a machine fetches at once
 _UNFINISHED = ".part"
@@ -124,30 +125,27 @@ class ShardStore:
         return descriptor
 
     def _fetch(self, shard: int, path: Path) -> None:
-        from filelock import FileLock
-
         assert self.transport is not None
         size, unfinished = self.shards[shard].size, path.with_name(f"{path.name}{_UNFINISHED}")
-        with FileLock(self.folder / f"lock-{shard % _LOCKS}"):
+        with file_lock(self.folder / f"lock-{shard % _LOCKS}"):
             if path.exists():
                 return
             try:
-                with FileLock(self.folder / "lock"):
-                    self._make_room(size)
-                    unfinished.write_bytes(b"")
-                    os.truncate(unfinished, size)  # others see what it is going to take
-                with unfinished.open("r+b") as stream:
-                    self.transport.fetch(path.name, stream)
-                if unfinished.stat().st_size != size or file_sha256(unfinished) != self.shards[shard].sha256:
-                    raise PackError(self.damaged(shard, "its size or SHA-256 is not the manifest's"))
-                os.replace(unfinished, path)
+                # Under a name that counts as taken room, and that the next process to fetch it writes over after a kill.
+                with whole_path(path, temporary=unfinished, durable=False):
+                    with file_lock(self.folder / "lock"):
+                        self._make_room(size)
+                        unfinished.write_bytes(b"")
+                        os.truncate(unfinished, size)  # others see what it is going to take
+                    with unfinished.open("r+b") as stream:
+                        self.transport.fetch(path.name, stream)
+                    if unfinished.stat().st_size != size or file_sha256(unfinished) != self.shards[shard].sha256:
+                        raise PackError(self.damaged(shard, "its size or SHA-256 is not the manifest's"))
             except OSError as error:
                 raise PackError(
                     f"{path} cannot be written: {error.strerror or error}. Free space, or set data.packed_cache_folder "
                     f"to a folder with room."
                 ) from error
-            finally:
-                unfinished.unlink(missing_ok=True)
 
     def _make_room(self, wanted: int) -> None:
         """Remove the shards that were opened longest ago, until another one fits in."""

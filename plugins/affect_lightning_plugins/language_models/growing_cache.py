@@ -1,0 +1,92 @@
+"""Keys and values of a running decoding, kept in blocks with room, so that a token is written and nothing is copied.
+
+Hand-written for a measured reason. A step of a model of the size of SmolLM2-135M (fp32, one thread, 160 tokens read) took
+with 16 clips 118 ms here, 119 with transformers' dynamic cache, and 125, 131 and 147 with its static cache of 48, 128 and
+352 more tokens; with 48 clips 260 ms here, 288, and 264, 287 and 323. The dynamic cache joins all keys and values anew at
+every token; the static one attends to the whole length that was set aside, written or not, and cannot let ended clips
+leave. Here blocks are added as responses grow, and attention sees views of what has been written.
+Used by `response_decoding.py`. Legend: B clips, H heads of keys and values, N tokens so far, D width of a head.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from transformers.cache_utils import DynamicLayer
+
+BLOCK = 64  # tokens; our choice: most responses need one block, and little memory is set aside in vain
+
+
+class GrowingLayer(DynamicLayer):
+    """One layer's keys and values [B, H, N, D], with room for more behind them."""
+
+    keys: Tensor
+    values: Tensor
+
+    def __init__(self, keys: Tensor, values: Tensor, room: int) -> None:
+        """Copy what has been read.
+
+        Args:
+            keys: [B, H, N, D].
+            values: [B, H, N, D of the values].
+            room: Tokens to make room for.
+        """
+        super().__init__()
+        self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
+        self.keys, self.values = keys, values
+        self._make_room(room)
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **options: Any) -> tuple[Tensor, Tensor]:
+        """Write the next tokens.
+
+        Args:
+            key_states: [B, H, new, D].
+            value_states: [B, H, new, D of the values].
+            args: Of other kinds of layers.
+            options: The same.
+
+        Returns:
+            Views of all keys and all values so far.
+        """
+        before, new = self.keys.shape[2], key_states.shape[2]
+        # What chooses, repeats or reorders rows puts tensors of its own in the place of our views.
+        ours = self.keys.data_ptr() == self._key_blocks.data_ptr() and len(self.keys) == len(self._key_blocks)
+        if not ours or before + new > self._key_blocks.shape[2]:
+            self._make_room(max(BLOCK, new))
+        self._key_blocks[:, :, before : before + new] = key_states
+        self._value_blocks[:, :, before : before + new] = value_states
+        self._show(before + new)
+        return self.keys, self.values
+
+    def _make_room(self, room: int) -> None:
+        written = self.keys.shape[2]
+        self._key_blocks, self._value_blocks = _with_room(self.keys, room), _with_room(self.values, room)
+        self._show(written)
+
+    def _show(self, written: int) -> None:
+        self.keys = self._key_blocks[:, :, :written]
+        self.values = self._value_blocks[:, :, :written]
+
+
+def make_room(cache: Any, tokens: int) -> None:
+    """Let a cache that has read the prompts take the tokens of the responses in place.
+
+    Only layers that keep everything are changed. A sliding window, a linear attention or any other kind that
+    transformers has or will have stays what it is, and so does a cache without layers.
+
+    Args:
+        cache: A transformers cache; changed in place.
+        tokens: Tokens that may follow at most.
+    """
+    layers: list[Any] = getattr(cache, "layers", [])
+    for index, layer in enumerate(layers):
+        if type(layer) is DynamicLayer and layer.keys is not None and layer.values is not None:
+            layers[index] = GrowingLayer(layer.keys, layer.values, min(tokens, BLOCK))
+
+
+def _with_room(kept: Tensor, room: int) -> Tensor:
+    clips, heads, written, width = kept.shape
+    blocks = kept.new_empty(clips, heads, written + room, width)
+    blocks[:, :, :written] = kept
+    return blocks

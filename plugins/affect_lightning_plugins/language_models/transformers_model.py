@@ -1,0 +1,267 @@
+"""AdaptedCausalLM: the language model contract on a Hugging Face causal model with LoRA (paper, Section 3.1, Eq. 1-2).
+
+The base is frozen, the adapter trains. The plugins beside this file (`hub_model.py` with its families, `smollm2.py`,
+`tiny.py`) only differ in where model and tokenizer come from. `adapters.py` has the adapters, `response_decoding.py` generates,
+or `vllm_engine.py`.
+Legend: B clips, L text tokens, E embedding width, R supervised positions of the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from affect_lightning.contracts import LanguageModel
+from affect_lightning.errors import ConfigurationError, ContractError
+from affect_lightning_plugins.language_models.adapter_configs import AdapterOptions
+from affect_lightning_plugins.language_models.adapters import (
+    attach_adapter,
+    learned_prompt,
+    load_adapter,
+    save_adapter,
+)
+from affect_lightning_plugins.language_models.clipwise_attention import use_clipwise_attention
+from affect_lightning_plugins.language_models.response_decoding import DecodingOptions, decode_responses, read_prefix
+from affect_lightning_plugins.language_models.response_loss import response_loss
+from affect_lightning_plugins.language_models.vllm_engine import VllmEngine
+
+_IGNORED = -100
+_LONGEST_MASKED_ROW = 512  # tokens of a packed row whose attention goes through a mask; our choice
+# Configuration entries by which a model changes its logits after the head; the loss here would miss them.
+_LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
+
+
+class AdaptedCausalLM(LanguageModel):
+    """A frozen causal model with a LoRA adapter. Plugins derive from it and bring model and tokenizer."""
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        lora: AdapterOptions,
+        *,
+        system_prompt: str | None = None,
+        chat_template: str | None = None,
+        template_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Attach the adapter.
+
+        Args:
+            model: A transformers causal language model.
+            tokenizer: Its tokenizer; None for a model on the meta device, which is only counted.
+            lora: Which adapter.
+            system_prompt: Text of the system turn; None leaves it to the chat template.
+            chat_template: Jinja text that replaces the tokenizer's chat template; None keeps that.
+            template_options: Values for the chat template, such as `enable_thinking`.
+
+        Raises:
+            ConfigurationError: No chat template, no end token, a head that the loss cannot reproduce, or wrong
+                options of the adapter.
+        """
+        super().__init__()
+        changed = [name for name in _LOGIT_CHANGES if getattr(model.config, name, None) not in {None, 1.0}]
+        if changed:
+            raise ConfigurationError(
+                f"{type(model).__name__} changes its logits after the head ({', '.join(changed)}), which the loss on "
+                f"response positions does not reproduce. Choose a model without it, such as Qwen, Llama or SmolLM."
+            )
+        self.tokenizer = None if tokenizer is None else checked_tokenizer(tokenizer, chat_template)
+        self.system_prompt = system_prompt
+        self.template_options = dict(template_options or {})
+        self.embedding_width = int(model.get_input_embeddings().weight.shape[1])
+        self.lora = lora
+        self.attends_clipwise = use_clipwise_attention(model)
+        self.network = attach_adapter(model, lora)
+        self.end_ids = frozenset() if tokenizer is None else end_ids(model, tokenizer)
+        self.engine: VllmEngine | None = None  # set by a plugin that generates with it
+
+    @property
+    def causal_model(self) -> Any:
+        """The transformers model; its linear layers are the adapted ones."""
+        return self.network.get_base_model() if self.lora.rank else self.network
+
+    def render_prompt(self, user_text: str) -> str:
+        """See `LanguageModel.render_prompt`."""
+        turns = [{"role": "user", "content": user_text}]
+        if self.system_prompt is not None:
+            turns.insert(0, {"role": "system", "content": self.system_prompt})
+        return self.tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=True, **self.template_options
+        )
+
+    def text_ids(self, text: str) -> list[int]:
+        """See `LanguageModel.text_ids`."""
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def response_ids(self, response: str) -> list[int]:
+        """See `LanguageModel.response_ids`."""
+        return [*self.text_ids(response), self.tokenizer.eos_token_id]
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """See `LanguageModel.embed`."""
+        return self.causal_model.get_input_embeddings()(ids)
+
+    def loss(self, inputs_embeds: Tensor, attention_mask: Tensor, labels: Tensor) -> Tensor:
+        """See `LanguageModel.loss`. Only the R supervised positions pass the head, and many of them in pieces.
+
+        Raises:
+            ContractError: Nothing is supervised.
+        """
+        inputs_embeds, attention_mask, before = self._with_learned_prompt(inputs_embeds, attention_mask)
+        targets = labels[:, 1:]
+        supervised = targets != _IGNORED  # [B, L - 1]
+        if not bool(supervised.any()):
+            raise ContractError("The batch has no response to learn: every label is -100.")
+        hidden = self._hidden_states(inputs_embeds, attention_mask.long())[:, before:-1][supervised]  # [R, E]
+        head = self.causal_model.get_output_embeddings()
+        return response_loss(hidden, targets[supervised], head, self.causal_model.config.vocab_size)
+
+    def _with_learned_prompt(self, inputs_embeds: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Embeddings and mask with what prompt tuning puts before them, and how many tokens that is."""
+        prompt = learned_prompt(self.network, len(inputs_embeds))
+        if prompt is None:
+            return inputs_embeds, mask, 0
+        before = torch.cat([prompt.to(inputs_embeds.dtype), inputs_embeds], dim=1)
+        return before, torch.cat([mask.new_ones(prompt.shape[:2]), mask], dim=1), prompt.shape[1]
+
+    def _hidden_states(self, inputs_embeds: Tensor, mask: Tensor) -> Tensor:
+        """Last hidden states [B, L, E]; zeros at padding when the clips are packed.
+
+        Packed, all clips stand in one row without padding; positions that start again at 0 tell the model where a clip
+        begins, and no clip attends to another. Where attention is not clip by clip, a long row is left padded: its
+        attention would cost more than the padding does.
+        """
+        real = mask.bool()
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        clip_lengths = mask.sum(dim=1).tolist()
+        pack = self._packs(clip_lengths, mask.shape[1])
+        lengths = {"clip_lengths": clip_lengths} if pack and self.attends_clipwise else {}
+        states = self.causal_model.base_model(
+            inputs_embeds=inputs_embeds[real].unsqueeze(0) if pack else inputs_embeds,
+            attention_mask=None if pack else mask,
+            position_ids=positions[real].unsqueeze(0) if pack else positions,
+            use_cache=False,
+            **lengths,
+        ).last_hidden_state
+        if not pack:
+            return states
+        return states.new_zeros(inputs_embeds.shape).masked_scatter(real.unsqueeze(-1), states)
+
+    def _packs(self, lengths: Sequence[int], width: int) -> bool:
+        """Whether clips of these lengths, in rows of this width, are put into one row."""
+        padded = len(lengths) > 1 and min(lengths) < width
+        return padded and (self.attends_clipwise or sum(lengths) <= _LONGEST_MASKED_ROW)
+
+    def computed_positions(self, lengths: Sequence[int]) -> int:
+        """See `LanguageModel.computed_positions`; packed clips have no padding."""
+        packs = self._packs(lengths, max(lengths, default=0))
+        return sum(lengths) if packs else super().computed_positions(lengths)
+
+    def generate(
+        self,
+        inputs_embeds: Tensor,
+        attention_mask: Tensor,
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+    ) -> list[str]:
+        """See `LanguageModel.generate`; adapter dropout is off whatever the mode."""
+        options = DecodingOptions(max_new_tokens, temperature, top_p, seed)
+        if self.engine is not None:
+            return self._texts(self.engine.decode(self.network, inputs_embeds, attention_mask, self.end_ids, options))
+        with self._in_eval_mode():
+            inputs_embeds, attention_mask, _ = self._with_learned_prompt(inputs_embeds, attention_mask)
+            responses = decode_responses(self.causal_model, inputs_embeds, attention_mask, self.end_ids, options)
+        return self._texts(responses)
+
+    def generate_from_prefix(
+        self,
+        prefix_embeds: Tensor,
+        prefix_mask: Tensor,
+        inputs_embeds: Tensor,
+        attention_mask: Tensor,
+        **options: Any,
+    ) -> list[str]:
+        """See `LanguageModel.generate_from_prefix`; the beginnings are read once (by vLLM: found in its prefix cache)."""
+        if self.engine is not None:
+            return super().generate_from_prefix(prefix_embeds, prefix_mask, inputs_embeds, attention_mask, **options)
+        decoding = DecodingOptions(**options)
+        times = len(inputs_embeds) // len(prefix_embeds)
+        prefix_embeds, prefix_mask, _ = self._with_learned_prompt(prefix_embeds, prefix_mask)
+        mask = torch.cat([prefix_mask.repeat_interleave(times, dim=0), attention_mask], dim=1)
+        with self._in_eval_mode():
+            cache = read_prefix(self.causal_model, prefix_embeds, prefix_mask, times)
+            responses = decode_responses(self.causal_model, inputs_embeds, mask, self.end_ids, decoding, cache)
+        return self._texts(responses)
+
+    def _texts(self, responses: list[list[int]]) -> list[str]:
+        return [self.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in responses]
+
+    @contextmanager
+    def _in_eval_mode(self) -> Iterator[None]:
+        was_training = self.training
+        self.eval()
+        try:
+            yield
+        finally:
+            self.train(was_training)
+
+    def shardable_blocks(self) -> Sequence[nn.Module]:
+        """See `LanguageModel.shardable_blocks`."""
+        return list(self.causal_model.base_model.layers)
+
+    def save_adapter(self, folder: str) -> None:
+        """See `LanguageModel.save_adapter`."""
+        if self.lora.rank:
+            save_adapter(self.network, folder)
+
+    def load_adapter(self, folder: str) -> None:
+        """See `LanguageModel.load_adapter`.
+
+        Raises:
+            CheckpointError: The folder has no adapter, or one that does not fit.
+        """
+        if self.lora.rank:
+            load_adapter(self.network, folder)
+
+
+def checked_tokenizer(tokenizer: Any, chat_template: str | None) -> Any:
+    """The tokenizer with chat template, end and padding tokens in place.
+
+    Args:
+        tokenizer: A transformers tokenizer; changed in place.
+        chat_template: Jinja text that replaces its chat template; None keeps that.
+
+    Raises:
+        ConfigurationError: There is no chat template or no end token.
+    """
+    if chat_template is not None:
+        tokenizer.chat_template = chat_template
+    if not tokenizer.chat_template:
+        raise ConfigurationError(
+            "The tokenizer has no chat template. Choose an instruction-tuned model, or give its Jinja text as "
+            "the option chat_template."
+        )
+    if tokenizer.eos_token_id is None:
+        raise ConfigurationError("The tokenizer has no end token (eos_token), so no response would ever end.")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    """End tokens of the tokenizer and of the model's generation settings (Qwen and Llama 3 have several)."""
+    configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    more = configured if isinstance(configured, list | tuple) else [configured]
+    return frozenset({tokenizer.eos_token_id, *(token for token in more if token is not None)})
+
+
+def default_dtype() -> str:
+    """Number type for a frozen base where none was asked for: bfloat16 on a GPU that has it, else float32 (ours)."""
+    return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float32"

@@ -1,0 +1,123 @@
+"""Exported folders: what others need of a trained AffectGPT, readable without this package's checkpoints.
+
+    DIR/config.json              configuration (plugins by name, plain options) and the format's version
+    DIR/projectors.safetensors   pre-fusion, branches, projectors, feature scaling
+    DIR/adapter/                 the language model's adapter as a peft folder; absent at rank 0
+
+Here is the format only, as plain data, so `affectgpt.py` can read and write its own folder and this module imports no
+network. Nothing is read with code execution: JSON and safetensors. Neighbours: `affectgpt.py` has `from_pretrained` and
+`save_pretrained`; `affect_lightning.checkpoints` turns checkpoints into such folders.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from affect_lightning.errors import CheckpointError
+from affect_lightning.model.configuration import ModelConfiguration
+from affect_lightning.storage import whole_path
+
+FORMAT = "affect-lightning"
+FORMAT_VERSION = 1
+WEIGHTS = "projectors.safetensors"
+_ADAPTER = "adapter"
+_DESCRIPTION = "config.json"
+
+
+@dataclass(frozen=True)
+class ExportedFolder:
+    """What a folder holds.
+
+    Attributes:
+        configuration: What the network is built from.
+        weights: Of everything that trains beside the language model, by the network's names.
+        adapter: The language model's adapter; None without one.
+    """
+
+    configuration: ModelConfiguration
+    weights: Mapping[str, Tensor]
+    adapter: Path | None
+
+
+def read_exported(folder: str | Path) -> ExportedFolder:
+    """Read an exported folder.
+
+    Raises:
+        CheckpointError: A file is missing, foreign or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    root = Path(folder)
+    description = _read_description(root)
+    path = root / WEIGHTS
+    try:
+        weights = load_file(str(path))
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is missing or damaged: {error}. Export the checkpoint again.") from error
+    configuration = ModelConfiguration.from_dict(description["configuration"])
+    return ExportedFolder(configuration, weights, root / _ADAPTER if description["has_adapter"] else None)
+
+
+def write_exported(
+    folder: str | Path,
+    configuration: ModelConfiguration,
+    weights: Mapping[str, Tensor],
+    save_adapter: Callable[[str], None] | None,
+) -> None:
+    """Write an exported folder; it appears complete or not at all.
+
+    Args:
+        folder: To be made; must not exist or be empty.
+        configuration: What the network was built from.
+        weights: Of everything that trains beside the language model.
+        save_adapter: Writes the language model's adapter into a folder; None without one.
+
+    Raises:
+        CheckpointError: The folder exists and is not empty, or cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    target = Path(folder)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise CheckpointError(f"{target} exists and is not an empty folder. Choose another folder to export to.")
+    description = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "configuration": configuration.as_dict(),
+        "has_adapter": save_adapter is not None,
+    }
+    own = {name: value.cpu().contiguous() for name, value in weights.items()}
+    try:
+        with whole_path(target) as temporary:
+            temporary.mkdir()
+            save_file(own, str(temporary / WEIGHTS), metadata={"format": "pt"})
+            if save_adapter is not None:
+                save_adapter(str(temporary / _ADAPTER))
+            (temporary / _DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise CheckpointError(f"{target} cannot be written: {error}. Make room, or choose another folder.") from error
+
+
+def _read_description(root: Path) -> dict[str, Any]:
+    path = root / _DESCRIPTION
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{root} is not an exported folder: {path.name} is missing or damaged ({error}). "
+            f"`affect-lightning export CHECKPOINT DIR` makes one."
+        ) from error
+    found = description.get("format"), description.get("format_version")
+    if found != (FORMAT, FORMAT_VERSION) or not {"configuration", "has_adapter"} <= description.keys():
+        raise CheckpointError(
+            f"{path} has the format {found[0]!r} version {found[1]!r}; expected {FORMAT!r} version {FORMAT_VERSION}. "
+            f"Export the checkpoint again with this version of the package."
+        )
+    return description

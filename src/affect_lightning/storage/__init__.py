@@ -1,0 +1,31 @@
+"""Storage: files that survive a kill, a crash and a full disk. Imports the standard library and filelock only.
+
+Whatever writes a file, appends to one, locks one, or keeps one for the user does it through here.
+"""
+
+from affect_lightning.storage.cache_folder import (
+    CACHE_VARIABLE,
+    keep_libraries_out_of_a_home_that_cannot_be_written,
+    user_cache_folder,
+)
+from affect_lightning.storage.line_logs import DamagedLineError, LineLog
+from affect_lightning.storage.locks import file_lock
+from affect_lightning.storage.whole_files import (
+    Content,
+    whole_path,
+    write_whole,
+    write_whole_files,
+)
+
+__all__ = [
+    "CACHE_VARIABLE",
+    "Content",
+    "DamagedLineError",
+    "LineLog",
+    "file_lock",
+    "keep_libraries_out_of_a_home_that_cannot_be_written",
+    "user_cache_folder",
+    "whole_path",
+    "write_whole",
+    "write_whole_files",
+]

@@ -1,0 +1,168 @@
+"""Reports: report.json, .md, .html, .tex and .csv of one or several runs, written whole or not at all.
+
+Paper: Table 2. `content.py` says what a report holds, `columns.py` and `renderers.py` make its tables, `page.py` the page,
+`outcomes.py` keeps the clips beside it, `callback.py` writes one at the end of a test, and `compare_runs` puts several
+runs side by side.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from affect_lightning.errors import DataError
+from affect_lightning.unibench.report.columns import (
+    installed_columns,
+    number_table,
+    paired_table,
+    score_table,
+    set_table,
+)
+from affect_lightning.unibench.report.content import ReferenceRow, Report, ReportRow
+from affect_lightning.unibench.report.notes import TEST_NOTE, notes_of
+from affect_lightning.unibench.report.outcomes import OUTCOMES_NAME, attach_outcomes, outcome_lines
+from affect_lightning.unibench.report.page import render_page
+from affect_lightning.unibench.report.provenance import provenance_lines
+from affect_lightning.unibench.report.published import PublishedRow, published_rows
+from affect_lightning.unibench.report.renderers import markdown_text, render_csv, render_latex, render_markdown
+from affect_lightning.unibench.writing import write_files
+
+REPORT_NAME = "report"
+
+
+def write_report(
+    report: Report, folder: Path | str, *, published: Sequence[str] | None = None, columns: Sequence[str] = ()
+) -> list[Path]:
+    """Write report.json, .md, .html, .tex and .csv, and outcomes.jsonl with what came of each clip.
+
+    Args:
+        report: With at least one row.
+        folder: Made if it is missing.
+        published: Names of published rows to show beside the measured ones (see `published_rows`); an empty sequence
+            for one row a model; by default those that the report has.
+        columns: Names of installed columns to show as well (see `installed_columns`).
+
+    Returns:
+        The six paths, in that order.
+
+    Raises:
+        DataError: The report has no row, or two rows of one name.
+        ConfigurationError: There is no such published row.
+        PluginError: There is no such column, or it fails.
+        WritingError: The system refuses; no file under a final name is new or half-written.
+    """
+    if not report.rows:
+        raise DataError("A report needs at least one run with scores; there is none.")
+    names = [row.name for row in report.rows]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"A report's rows need different names; more than one is called {', '.join(twice)}.")
+    if published is not None:
+        report = replace(report, published=published_rows(published))
+    report = replace(report, columns=(*report.columns, *installed_columns(columns)))
+    base = Path(folder) / REPORT_NAME
+    return write_files(
+        {
+            base.with_suffix(".json"): json.dumps(report.to_json(), ensure_ascii=False, indent=1, allow_nan=False)
+            + "\n",
+            base.with_suffix(".md"): _markdown(report),
+            base.with_suffix(".html"): render_page(report),
+            base.with_suffix(".tex"): render_latex(
+                score_table(report), " ".join([f"{report.title}.", *notes_of(report)])
+            ),
+            base.with_suffix(".csv"): render_csv(number_table(report)),
+            base.with_name(OUTCOMES_NAME): outcome_lines(report.rows),
+        }
+    )
+
+
+def _markdown(report: Report) -> str:
+    """All tables, sentences and provenance as Markdown; figures and example clips are on the page only."""
+    parts = [f"# {markdown_text(report.title)}", render_markdown(score_table(report))]
+    parts += map(markdown_text, notes_of(report))
+    if report.tests:
+        parts += ["## Paired tests", render_markdown(paired_table(report)), TEST_NOTE]
+    for row in report.rows:
+        lines = [f"- {markdown_text(term)}: {markdown_text(text)}" for term, text in provenance_lines(row.provenance)]
+        parts += [f"## {markdown_text(row.label)}", render_markdown(set_table(row, report.columns)), "\n".join(lines)]
+    if any(row.examples for row in report.rows):
+        parts.append("Example clips with pictures: see report.html beside this file.")
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def read_report(path: Path | str, *, outcomes: bool = False) -> Report:
+    """Read a report.json.
+
+    Args:
+        path: The file, or the folder that holds it.
+        outcomes: Whether to read what came of each clip as well, where it lies beside the file.
+
+    Raises:
+        DataError: It is missing, unreadable, no report, or of another version.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / f"{REPORT_NAME}.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"There is no report {path} ({error.strerror}). `affect-lightning test` writes it.") from error
+    except ValueError as error:
+        raise DataError(f"{path} is no JSON file: {error}. Score the predictions again.") from error
+    report = Report.from_json(content, str(path))
+    if not outcomes:
+        return report
+    return replace(report, rows=tuple(attach_outcomes(report.rows, path.with_name(OUTCOMES_NAME))))
+
+
+def compare_runs(
+    run_folders: Sequence[Path | str],
+    out: Path | str,
+    *,
+    names: Sequence[str] | None = None,
+    title: str = "MER-UniBench: comparison of runs",
+    published: Sequence[str] | None = None,
+    columns: Sequence[str] = (),
+) -> list[Path]:
+    """Put the rows of several reports into one, with paired tests between them.
+
+    Args:
+        run_folders: Folders with a report.json, or such files, in the order of the table.
+        out: Folder of the new report.
+        names: New names of the runs, one a folder, such as `before training`; by default their own, made different
+            by the folder's name where two are equal.
+        title: Of the page.
+        published: Names of published rows to show as well, see `write_report`; by default those of the reports.
+        columns: Names of installed columns to show as well.
+
+    Returns:
+        The paths that `write_report` returns.
+
+    Raises:
+        DataError: No folder is given, a report is missing or broken, or the number of names is another.
+        ConfigurationError: There is no such published row.
+        PluginError: There is no such column, or it fails.
+        WritingError: The system refuses to write.
+    """
+    if not run_folders:
+        raise DataError("Give at least one run folder with a report.json to compare.")
+    if names is not None and len(names) != len(run_folders):
+        raise DataError(f"Got {len(names)} names for {len(run_folders)} runs; give one name a run.")
+    rows: list[ReportRow] = []
+    bounds: dict[str, ReferenceRow] = {}
+    theirs: dict[str, PublishedRow] = {}
+    for index, folder in enumerate(run_folders):
+        report = read_report(folder, outcomes=True)
+        bounds.update({bound.name: bound for bound in report.bounds})
+        theirs.update({published_row.name: published_row for published_row in report.published})
+        for row in report.rows:
+            name = row.name if names is None else names[index]
+            if names is not None and len(report.rows) > 1:
+                name = f"{name}: {row.name}"
+            if any(name == other.name for other in rows):
+                name = f"{name} ({Path(folder).name}, {index + 1})"
+            rows.append(replace(row, name=name))
+    report = Report(title, tuple(rows), tuple(bounds.values()), tuple(theirs.values())).with_paired_tests()
+    return write_report(report, out, published=published, columns=columns)

@@ -1,0 +1,78 @@
+"""Weights by name: whether stored ones fill a network exactly, and whether any are wanted at all (ours).
+
+A network that is filled in part gives figures that look like results, so every reader of weights asks here: checkpoints,
+exported folders, adapters, encoders and language models. Beside `errors.py`; everybody may import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from affect_lightning.errors import AffectLightningError, CheckpointError
+
+_SHOWN = 8  # names in a message; more than two lines of them help nobody
+
+
+@dataclass(frozen=True)
+class WeightDifferences:
+    """Names of weights by which stored ones and a network differ; sorted.
+
+    Attributes:
+        missing: Of the network, and not stored.
+        surplus: Stored, and not of the network.
+        reshaped: Of both, with another shape.
+    """
+
+    missing: tuple[str, ...]
+    surplus: tuple[str, ...]
+    reshaped: tuple[str, ...]
+
+    @classmethod
+    def of(cls, missing: Iterable[str], surplus: Iterable[str], reshaped: Iterable[str]) -> WeightDifferences:
+        """The differences out of names in any order."""
+        return cls(tuple(sorted(missing)), tuple(sorted(surplus)), tuple(sorted(reshaped)))
+
+    def refuse(
+        self, source: str, network: str, remedy: str, error: type[AffectLightningError] = CheckpointError
+    ) -> None:
+        """Raise if there is any difference.
+
+        Args:
+            source: Where the stored weights are.
+            network: What they were to fill.
+            remedy: A sentence: what the user can do.
+            error: Kind of the error.
+
+        Raises:
+            AffectLightningError: Of that kind; the message lists the names.
+        """
+        kinds = {"missing": self.missing, "surplus": self.surplus, "of another shape": self.reshaped}
+        found = [f"{len(names)} {kind}: {_shortened(names)}" for kind, names in kinds.items() if names]
+        if found:
+            raise error(f"The weights of {source} do not fill {network} exactly. {'; '.join(found)}. {remedy}")
+
+
+def compare_weights(stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> WeightDifferences:
+    """Compare names and shapes of stored weights with those of a network.
+
+    >>> compare_weights({"a": torch.zeros(2), "b": torch.zeros(1)}, {"a": torch.zeros(3)})
+    WeightDifferences(missing=(), surplus=('b',), reshaped=('a',))
+    """
+    return WeightDifferences.of(
+        missing=wanted.keys() - stored.keys(),
+        surplus=stored.keys() - wanted.keys(),
+        reshaped=(name for name in wanted.keys() & stored.keys() if wanted[name].shape != stored[name].shape),
+    )
+
+
+def builds_without_weights() -> bool:
+    """Whether parts are to be built empty, to be counted: inside `with torch.device("meta")`."""
+    return torch.empty(0).device.type == "meta"
+
+
+def _shortened(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
