@@ -164,6 +164,13 @@ CASES: dict[str, dict[str, Options | Callable[[TinyFiles], Options]]] = {
         "qformer": {"num_queries": 2, "num_layers": 1, "dropout": 0.0},
         "gated": {"dropout": 0.0},
         "bilinear": {},
+        "attention-released": {},
+    },
+    "branch_compressions": {
+        "mean": {},
+        "attention": {},
+        "attention-released": {},
+        "qformer": {"num_layers": 1, "dropout": 0.0},
     },
     "language_models": {
         "tiny-lm": {"hidden_width": 16, "num_layers": 1, "lora_dropout": 0.0},

@@ -1,5 +1,6 @@
 """Contracts: what each part must provide, and the typed batches that pass between parts. Imports torch only."""
 
+from affect_lightning.contracts.branches import BranchCompression
 from affect_lightning.contracts.clips import ClipBatch, ClipRecord
 from affect_lightning.contracts.conformance import ConformanceError
 from affect_lightning.contracts.cues import CueDescriber
@@ -17,6 +18,7 @@ from affect_lightning.contracts.streams import STREAMS, Stream, StreamInput
 __all__ = [
     "STREAMS",
     "AudioEncoder",
+    "BranchCompression",
     "ClipBatch",
     "ClipRecord",
     "ConformanceError",

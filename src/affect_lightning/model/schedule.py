@@ -1,4 +1,7 @@
-"""Learning rate over training: linear warm-up, then cosine (paper, Appendix: training; authors' recipe).
+"""Learning rate over training: linear warm-up, then a cosine or the constant rate.
+
+The paper does not name a schedule. The authors' configuration names warm-up and cosine, but neither takes effect in their
+released code, which trains at a constant rate.
 
 Used by `module.py`. Pure functions of the step, so that a resumed run goes on exactly.
 """
@@ -10,20 +13,22 @@ import math
 from affect_lightning.errors import ConfigurationError
 
 
-def learning_rate_factor(step: int, *, warmup_steps: int, warmup_factor: float, total_steps: int) -> float:
+def learning_rate_factor(step: int, *, warmup_steps: int, warmup_factor: float, total_steps: int | None) -> float:
     """Share of the full learning rate at a step.
 
     Args:
         step: Optimiser steps done.
         warmup_steps: Steps of the linear rise.
         warmup_factor: Share at step 0 of the rise.
-        total_steps: Step at which the cosine reaches 0.
+        total_steps: Step at which the cosine reaches 0; None keeps the full rate.
 
     >>> [round(learning_rate_factor(s, warmup_steps=2, warmup_factor=0.0, total_steps=6), 2) for s in (0, 1, 2, 4, 6)]
     [0.0, 0.5, 1.0, 0.5, 0.0]
     """
     if step < warmup_steps:
         return warmup_factor + (1.0 - warmup_factor) * step / warmup_steps
+    if total_steps is None:
+        return 1.0
     progress = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
     return 0.5 * (1.0 + math.cos(math.pi * progress))
 

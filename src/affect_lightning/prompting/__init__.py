@@ -1,11 +1,13 @@
 """Prompting: the questions, the wanted responses and the prompt with its placeholders (paper, Sections 3.1, 5).
 
 `questions.py` holds what is asked and answered; `user_text.py` puts the streams, the subtitle and the question in
-order. `data` asks and answers with it, `model` fills the placeholders. `label_extraction.py` holds what another language
-model is asked about a response (Appendix E). Imports the standard library only.
+order, and `prompt_style.py` puts the chat template or plain text around them. `data` asks and answers with it, `model`
+fills the placeholders. `label_extraction.py` holds what another language model is asked about a response (Appendix E).
+Imports the standard library only.
 """
 
 from affect_lightning.prompting.label_extraction import ExtractionPrompts, read_extraction_prompts
+from affect_lightning.prompting.prompt_style import PROMPT_FORMS, PromptStyle, assemble_plain_prompt
 from affect_lightning.prompting.questions import QUESTION_KINDS, question_text, response_text, sentiment_word
 from affect_lightning.prompting.user_text import (
     FIRST_PLACEHOLDER,
@@ -18,9 +20,12 @@ from affect_lightning.prompting.user_text import (
 __all__ = [
     "FIRST_PLACEHOLDER",
     "MAX_PLACEHOLDERS",
+    "PROMPT_FORMS",
     "QUESTION_KINDS",
     "SUBTITLE_STREAM",
     "ExtractionPrompts",
+    "PromptStyle",
+    "assemble_plain_prompt",
     "assemble_user_text",
     "placeholder",
     "question_text",

@@ -1,6 +1,7 @@
-"""Checks of pre-fusions beside those of every network (contract: PreFusion; paper, Section 3.2, Eq. 3 to 7).
+"""Checks of pre-fusions and branch compressions beside those of every network (paper, Section 3.2, Eq. 3 to 7; Table 5).
 
-Neighbours: `module_checks.py`, `inputs.py`. Legend: B clips, N feature tokens, D feature width, K fused tokens.
+Contracts: PreFusion, BranchCompression. Neighbours: `module_checks.py`, `inputs.py`.
+Legend: B clips, N feature tokens, D feature width, K fused tokens.
 """
 
 from __future__ import annotations
@@ -45,16 +46,33 @@ def _check_one(fusion: torch.nn.Module, inputs: StreamInputs) -> None:
         check_finite(found.tokens, "fused tokens, also of a clip whose streams have no real token")
 
 
+@torch.no_grad()
+def branch_shapes(subject: Subject) -> str:
+    """Tokens [B, K, output_width], finite, for one and, if the class allows it, three tokens a stream."""
+    most = type(subject.part).most_tokens
+    for count in (1,) if most == 1 else (1, 3):
+        branch = subject.build(tokens=count).eval()
+        require(
+            branch.output_tokens == count, f"output_tokens to be {count}, as it was asked", f"{branch.output_tokens}"
+        )
+        inputs = subject.inputs()
+        assert isinstance(inputs, StreamInputs)
+        for given in (inputs, inputs.picked([0]), inputs.without_tokens(2)):
+            for values in given.outputs(branch):
+                check_finite(values, "tokens, also of a clip whose stream has no real token")
+    return f"{subject.part.output_width} wide"
+
+
 def masked_gradient(subject: Subject) -> None:
     """NaN in masked tokens reaches neither a result nor a gradient."""
-    fusion = subject.frozen_copy()
-    inputs = StreamInputs.random(subject.stream_widths)
+    part, inputs = subject.frozen_copy(), subject.inputs()
+    assert isinstance(inputs, StreamInputs)
     for stream in inputs.streams.values():
         stream.tokens[~stream.mask] = float("nan")
-    found = fusion(inputs.streams)
-    check_finite(found.tokens, "fused tokens with NaN in masked ones")
-    if found.tokens.numel() and found.tokens.requires_grad:
-        found.tokens.sum().backward()
-        for name, parameter in fusion.named_parameters():
+    found = torch.stack(inputs.outputs(part))
+    check_finite(found, "tokens with NaN in masked ones")
+    if found.numel() and found.requires_grad:
+        found.sum().backward()
+        for name, parameter in part.named_parameters():
             if parameter.grad is not None:
                 check_finite(parameter.grad, f"gradient in {name} with NaN in masked tokens")

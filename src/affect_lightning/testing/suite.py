@@ -90,6 +90,15 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         _GRADIENTS,
         *_NETWORK,
     ),
+    "branch_compressions": (
+        *_FORM,
+        _check("shapes", fusion_checks.branch_shapes),
+        _PADDING,
+        _check("masked-gradient", fusion_checks.masked_gradient),
+        _BATCH,
+        _GRADIENTS,
+        *_NETWORK,
+    ),
     "language_models": (
         *_FORM,
         _check("shapes", language_model_checks.language_shapes),
