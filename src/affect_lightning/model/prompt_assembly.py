@@ -19,13 +19,30 @@ from torch import Tensor
 
 from affect_lightning.contracts import LanguageModel
 from affect_lightning.errors import ContractError, DataError
-from affect_lightning.model.part_calls import call_embed
-from affect_lightning.model.throughput import StepSize
+from affect_lightning.model.checked_calls import call_embed
 from affect_lightning.prompting import FIRST_PLACEHOLDER, MAX_PLACEHOLDERS, PromptStyle, placeholder
 
 IGNORED_LABEL = -100
 CHAT = PromptStyle()
 _SPLIT = re.compile(f"([{placeholder(0)}-{placeholder(MAX_PLACEHOLDERS - 1)}])")
+
+
+@dataclass(frozen=True)
+class StepSize:
+    """Tokens of one training step.
+
+    Attributes:
+        lengths: Real tokens of each clip: feature tokens, text and response.
+        supervised: Response tokens, whose logits are computed.
+    """
+
+    lengths: tuple[int, ...]
+    supervised: int
+
+    @property
+    def tokens(self) -> int:
+        """Real tokens of the step."""
+        return sum(self.lengths)
 
 
 @dataclass(frozen=True)

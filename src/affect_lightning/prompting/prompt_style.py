@@ -2,7 +2,7 @@
 
 `chat` is ours: the language model's own template around the user turn. `plain` has the shape of the prompts in the
 authors' released code: two speakers, a tag around each stream, no template. The words between the tags are ours.
-Neighbours: `user_text.py` writes the user turn, `model.prompt_assembly` turns the text into token ids.
+Neighbours: `user_turn.py` writes the user turn, `model.prompt_assembly` turns the text into token ids.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.prompting.user_text import SUBTITLE_STREAM, assemble_user_text, placeholder
+from affect_lightning.prompting.user_turn import SUBTITLE_STREAM, assemble_user_text, placeholder
 
 PROMPT_FORMS = ("chat", "plain")
 # Tag of each stream in the released prompts; face and frame are both the video there.
