@@ -85,6 +85,7 @@ RULES = {
     f"{PLUGINS}.label_extractors": Rule(
         (*core("contracts", "metrics", "prompting", "storage"), f"{PLUGINS}.language_models")
     ),
+    f"{PLUGINS}.branch_compressions": Rule((*core("contracts"), f"{PLUGINS}.pre_fusions")),  # one Q-Former for both
     PLUGINS: Rule((*core("contracts", "storage"), f"{PLUGINS}.pretrained_models", f"{PLUGINS}.transformers_versions")),
     CORE: Rule(libraries=frozenset()),
 }

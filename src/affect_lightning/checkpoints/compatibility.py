@@ -23,6 +23,7 @@ TRAINING_OPTIONS = (
     "learning_rate",
     "projector_learning_rate",
     "weight_decay",
+    "learning_rate_schedule",
     "warmup_steps",
     "warmup_start",
     "total_steps",

@@ -24,8 +24,9 @@ from affect_lightning.contracts import (
     Objective,
     PreFusion,
 )
-from affect_lightning.model.branches import build_branch
+from affect_lightning.model.branches import build_branches
 from affect_lightning.model.checked_calls import (
+    call_branch,
     call_generate,
     call_generate_from_prefix,
     call_loss,
@@ -37,7 +38,7 @@ from affect_lightning.model.encoding import build_encoders, cached_stream, encod
 from affect_lightning.model.eval_mode import in_eval_mode
 from affect_lightning.model.exported_folder import WEIGHTS, ExportedFolder, read_exported, write_exported
 from affect_lightning.model.feature_conditioning import StandardScaling, build_feature_scaling, drop_streams
-from affect_lightning.model.projectors import build_projector, embedding_size
+from affect_lightning.model.projectors import build_projectors
 from affect_lightning.model.prompt_assembly import (
     IGNORED_LABEL,
     AssembledPrompts,
@@ -98,20 +99,14 @@ class AffectGPT(nn.Module):
         self.feature_scaling = nn.ModuleDict(
             {name: build_feature_scaling(configuration.feature_norm, width) for name, width in widths.items()}
         )
-        branches = {
-            name: build_branch(configuration.branch_compression, name, width, configuration.branch_tokens)
-            for name, width in widths.items()
-            if name in configuration.inputs
-        }
+        branches = build_branches(configuration, widths)
         self.branches = nn.ModuleDict(branches)
+        self._branch_keys = {name: configuration.branch_key(name) for name in widths}
         projected = projected_widths(configuration, widths, branches)
         if pre_fusion is not None and pre_fusion.output_tokens:
             projected = {_FUSED: pre_fusion.output_width, **projected}
         scale = configuration.projector_init_scale
-        size = scale * embedding_size(language_model) if scale and projected else None
-        self.projectors = nn.ModuleDict(
-            {name: build_projector(width, language_model.embedding_width, size) for name, width in projected.items()}
-        )
+        self.projectors = nn.ModuleDict(build_projectors(projected, language_model, scale))
         if configuration.fuses_projected and _FUSED in projected:
             self.projectors[_FUSED] = nn.Identity()  # H is of the language model's width already
         self.encoders.requires_grad_(False)
@@ -244,10 +239,15 @@ class AffectGPT(nn.Module):
             scaled[name] = scaling(stream, valid) if isinstance(scaling, StandardScaling) else scaling(stream)
         if self.training and self.configuration.stream_dropout:
             scaled = drop_streams(scaled, self.configuration.stream_dropout)
-        tokens = {name: branch(scaled[name]) for name, branch in self.branches.items()}
+        shown = [name for name in self._branch_keys if name in self.configuration.inputs]
+        tokens = {}
         if _FUSED in self.projectors and self.pre_fusion is not None:
-            tokens[_FUSED] = call_pre_fusion(self.pre_fusion, self._fused_streams(scaled)).tokens
-        return {name: projector(tokens[name]) for name, projector in self.projectors.items() if name in tokens}
+            fused = call_pre_fusion(self.pre_fusion, self._fused_streams(scaled))
+            tokens[_FUSED] = self.projectors[_FUSED](fused.tokens)
+        for name in shown:
+            key = self._branch_keys[name]
+            tokens[name] = self.projectors[key](call_branch(self.branches[key], scaled[name]))
+        return tokens
 
     def _fused_streams(self, scaled: Mapping[str, FeatureSequence]) -> dict[str, FeatureSequence]:
         """What the pre-fusion takes: Z [B, N, D], or H [B, N, E], every token of Z through its stream's projector."""
@@ -255,7 +255,8 @@ class AffectGPT(nn.Module):
         if not self.configuration.fuses_projected:
             return streams
         return {
-            name: FeatureSequence(self.projectors[name](stream.tokens), stream.mask) for name, stream in streams.items()
+            name: FeatureSequence(self.projectors[self._branch_keys[name]](stream.tokens), stream.mask)
+            for name, stream in streams.items()
         }
 
     def assemble(self, batch: ClipBatch, features: Mapping[str, FeatureSequence], *, learn: bool) -> AssembledPrompts:
@@ -272,6 +273,7 @@ class AffectGPT(nn.Module):
             features=projected,
             responses=batch.responses if learn else None,
             padding="right" if learn else "left",
+            style=self.configuration.prompt_style,
         )
 
     def outputs(self, batch: ClipBatch, features: Mapping[str, FeatureSequence] | None = None) -> NetworkOutputs:
@@ -341,15 +343,9 @@ class AffectGPT(nn.Module):
         """
         with in_eval_mode(self):
             prompts = self.assemble(batch, self.encode(batch) if features is None else features, learn=False)
-            return call_generate(
-                self.language_model,
-                prompts.inputs_embeds,
-                prompts.attention_mask,
-                max_new_tokens=max_new_tokens,
-                temperature=temperature,
-                top_p=top_p,
-                seed=seed,
-            )
+            options = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
+            texts = call_generate(self.language_model, prompts.inputs_embeds, prompts.attention_mask, **options)
+        return [self.configuration.prompt_style.read_answer(text) for text in texts]
 
     @torch.no_grad()
     def answer(
@@ -379,6 +375,7 @@ class AffectGPT(nn.Module):
                 subtitles=batch.subtitles,
                 questions=questions,
                 features=self.project(self.encode(batch) if features is None else features),
+                style=self.configuration.prompt_style,
             )
             texts = call_generate_from_prefix(
                 self.language_model,
@@ -386,6 +383,7 @@ class AffectGPT(nn.Module):
                 (prompts.inputs_embeds, prompts.attention_mask),
                 **options,
             )
+        texts = [self.configuration.prompt_style.read_answer(text) for text in texts]
         return [texts[start : start + len(questions)] for start in range(0, len(texts), len(questions))]
 
 

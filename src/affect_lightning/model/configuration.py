@@ -16,14 +16,15 @@ from affect_lightning.plugin_loading import (
     PluginChoice,
     check_fused_streams,
     check_inputs,
+    find_stream,
+    load_plugin_class,
     needed_streams,
     resolve_choice,
-    split_choice,
 )
+from affect_lightning.prompting import PromptStyle
 
 FEATURE_NORMS = ("none", "layer", "standard")
 FUSED_FEATURES = ("encoded", "projected")
-_OWN_COMPRESSIONS = ("mean", "attention")
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,16 @@ class ModelConfiguration:
         language_model: Name and options.
         inputs: Streams that the prompt shows, in the prompt's order.
         fused_streams: Streams that the pre-fusion takes, in the order of concatenation (Eq. 3: audio, video).
-        branch_compression: `mean`, `attention`, or a pre-fusion plugin for one stream with options (`qformer`).
+        branch_compression: Name and options.
         branch_tokens: Tokens a branch.
         feature_norm: `none`, `layer` or `standard`; see `feature_conditioning.py`.
         projector_init_scale: Size of projected tokens at the start relative to word embeddings; None is torch's
             initialisation.
         stream_dropout: Share of training samples in which an encoded stream is hidden; see `feature_conditioning.py`.
         fused_features: What the pre-fusion takes: `encoded` features Z, or `projected` ones H (Section 3.2).
+        shared_pictures: Picture streams (face, frame) share one branch and one projector; else each has its own.
+        prompt_form: `chat` or `plain`; see `prompting.PromptStyle`.
+        response_end: Text that a response is taught to end with, before the end token.
     """
 
     video_encoder: dict[str, Any] | None
@@ -60,6 +64,9 @@ class ModelConfiguration:
     stream_dropout: float = 0.0
     fused_features: str = "encoded"
     stream_encoders: dict[str, dict[str, Any]] = field(default_factory=dict)
+    shared_pictures: bool = False
+    prompt_form: str = "chat"
+    response_end: str = ""
 
     @classmethod
     def resolve(
@@ -78,6 +85,9 @@ class ModelConfiguration:
         stream_dropout: float = 0.0,
         fused_features: str = "encoded",
         stream_encoders: Mapping[str, PluginChoice] | None = None,
+        shared_pictures: bool = False,
+        prompt_form: str = "chat",
+        response_end: str = "",
     ) -> ModelConfiguration:
         """Check all choices and fill in the plugins' defaults; nothing is built.
 
@@ -109,8 +119,12 @@ class ModelConfiguration:
             projector_init_scale=projector_init_scale,
             stream_dropout=stream_dropout,
             fused_features=fused_features,
+            shared_pictures=shared_pictures,
+            prompt_form=prompt_form,
+            response_end=response_end,
         )
         configuration._check_encoders()
+        _ = configuration.prompt_style  # refuses an unknown form
         return configuration
 
     def _check_encoders(self) -> None:
@@ -128,6 +142,17 @@ class ModelConfiguration:
     def encoders(self) -> EncoderChoices:
         """Which plugin encodes which stream."""
         return EncoderChoices(self.video_encoder, self.audio_encoder, self.stream_encoders)
+
+    @property
+    def prompt_style(self) -> PromptStyle:
+        """How a clip is put into words."""
+        return PromptStyle(self.prompt_form, self.response_end)
+
+    def branch_key(self, stream: str) -> str:
+        """The name of a stream's branch and projector: its own, or that of the first shown picture stream if they share."""
+        if not self.shared_pictures or find_stream(stream).kind != "pictures":
+            return stream
+        return next((name for name in self.inputs if find_stream(name).kind == "pictures"), stream)
 
     @property
     def fuses(self) -> bool:
@@ -166,15 +191,9 @@ class ModelConfiguration:
 
 
 def _resolve_branch(choice: PluginChoice, tokens: int) -> dict[str, Any]:
-    name, options = split_choice(choice)
-    if tokens < 1 or (name == "mean" and tokens != 1):
-        raise ConfigurationError(
-            f"`branch_tokens` must be at least 1, and 1 for the compression `mean`; got {tokens} with {name!r}."
-        )
-    if name in _OWN_COMPRESSIONS:
-        if options:
-            raise ConfigurationError(f"The branch compression {name!r} has no options; got {sorted(options)}.")
-        return {"name": name}
-    if name != "qformer":
-        raise ConfigurationError(f"`branch_compression` is mean, attention or qformer; got {name!r}.")
-    return resolve_choice("pre_fusions", {**options, "name": name, "num_queries": tokens})
+    resolved = resolve_choice("branch_compressions", choice)
+    most = load_plugin_class("branch_compressions", resolved["name"]).most_tokens  # type: ignore[attr-defined]
+    if tokens < 1 or (most is not None and tokens > most):
+        bound = "" if most is None else f" and at most {most} for the compression {resolved['name']!r}"
+        raise ConfigurationError(f"`branch_tokens` must be at least 1{bound}; got {tokens}.")
+    return resolved

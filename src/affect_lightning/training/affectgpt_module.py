@@ -53,10 +53,14 @@ class AffectGPTModule(LightningModule):
         feature_norm: Literal["none", "layer", "standard"] = "none",
         projector_init_scale: float | None = None,
         stream_dropout: float = 0.0,
+        shared_pictures: bool = False,
+        prompt_form: Literal["chat", "plain"] = "chat",
+        response_end: str = "",
         objective: str | dict[str, Any] = "response",
         learning_rate: float = 1e-5,
         projector_learning_rate: float | None = None,
         weight_decay: float = 0.05,
+        learning_rate_schedule: Literal["cosine", "constant"] = "cosine",
         warmup_steps: int = 5000,
         warmup_start: float = 1e-6,
         total_steps: int | None = None,
@@ -84,7 +88,8 @@ class AffectGPTModule(LightningModule):
             fused_streams: Streams that the pre-fusion takes. None means audio and face (paper, Eq. 3).
             fused_features: What it takes of them: encoded features Z, or H, the same after their projectors, which
                 did worse in the paper (Section 3.2).
-            branch_compression: mean, attention (the paper's best) or qformer, which may have options.
+            branch_compression: Plugin that compresses each stream to its tokens, by name, or name and options; attention
+                is the paper's best (Table 5).
             branch_tokens: Tokens a branch; 1 in the paper's best setting, 32 in its Q-Former settings.
             feature_norm: Scaling of encoder outputs: none (as in the paper), layer (each token by itself) or standard
                 (each feature by its statistics in training); the last two are ours, for short runs.
@@ -93,12 +98,21 @@ class AffectGPTModule(LightningModule):
             stream_dropout: Share of training samples in which an encoded stream is hidden from the model, for each
                 stream (0 as in the paper). Ours, for short runs: a stream that only decides when others disagree is
                 learnt sooner.
+            shared_pictures: Face and frame share one branch and one projector, as in the authors' released code; else each
+                has its own (our choice).
+            prompt_form: The language model's `chat` template (our choice), or `plain` text with two speakers and a tag
+                around each stream, the form of the authors' released code.
+            response_end: Text that a response is taught to end with, before the end token, and at which a generated one
+                is cut off; none is our choice, `###` the authors' released code.
             objective: Plugin that says what training makes small: `response`, the cross-entropy of the responses (Eq. 2).
-            learning_rate: 1e-5 (authors' recipe).
+            learning_rate: 1e-5 (paper, Appendix B).
             projector_learning_rate: For all that trains but the adapter; None means the same (authors' recipe).
-            weight_decay: 0.05 (authors' recipe); biases, norms and other vectors have none (our choice).
-            warmup_steps: 5000 (authors' recipe).
-            warmup_start: Learning rate at step 0: 1e-6 (authors' recipe); other groups in proportion.
+            weight_decay: 0.05 (authors' recipe); biases, norms and other vectors have none, as in the released code.
+            learning_rate_schedule: What follows the warm-up: a `cosine` to 0 (our choice), or the `constant` full rate. The
+                authors' configuration names warm-up and cosine, but their code trains at a constant 1e-5: there it is
+                `constant` with warmup_steps 0.
+            warmup_steps: 5000 (our choice: the number in the authors' configuration, which has no effect there).
+            warmup_start: Learning rate at step 0: 1e-6 (our choice, in the same way); other groups in proportion.
             total_steps: Optimiser steps until the cosine ends; None takes the trainer's length.
             max_new_tokens: Longest response in test and predict, in tokens (our choice: a sentence).
             temperature: 0 is greedy decoding (our choice; the authors sample at 1).
@@ -136,6 +150,9 @@ class AffectGPTModule(LightningModule):
             projector_init_scale=projector_init_scale,
             stream_dropout=stream_dropout,
             fused_features=fused_features,
+            shared_pictures=shared_pictures,
+            prompt_form=prompt_form,
+            response_end=response_end,
         )
         arguments["objective"] = resolve_choice("objectives", objective)
         self.objective: Objective = build_part("objectives", arguments["objective"])
@@ -330,15 +347,17 @@ class AffectGPTModule(LightningModule):
         return {name: self.hparams[name] for name in ("max_new_tokens", "temperature", "top_p", "seed")}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW with warm-up and cosine over the configured length."""
+        """AdamW with warm-up, then a cosine over the configured length or the constant rate."""
         optimizer = torch.optim.AdamW(self._parameter_groups(), lr=self.hparams["learning_rate"])
-        length = schedule_length(
-            self.hparams["total_steps"],
-            self.trainer.max_steps,
-            self.trainer.max_epochs,
-            self.trainer.limit_train_batches,
-            self.trainer.accumulate_grad_batches,
-        )
+        length = None
+        if self.hparams["learning_rate_schedule"] == "cosine":
+            length = schedule_length(
+                self.hparams["total_steps"],
+                self.trainer.max_steps,
+                self.trainer.max_epochs,
+                self.trainer.limit_train_batches,
+                self.trainer.accumulate_grad_batches,
+            )
         warmup_steps = self.hparams["warmup_steps"]
         warmup_factor = self.hparams["warmup_start"] / self.hparams["learning_rate"]
         scheduler = torch.optim.lr_scheduler.LambdaLR(
