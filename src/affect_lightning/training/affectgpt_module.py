@@ -31,7 +31,7 @@ from affect_lightning.training.device_execution import (
     whole_tensor,
 )
 from affect_lightning.training.loss_anomalies import MAX_SKIPPED_STEPS, NonFiniteGuard, OnNonFinite, last_checkpoint_of
-from affect_lightning.training.optimisation import learning_rate_factor, schedule_length, seed_step
+from affect_lightning.training.optimisation import check_rates, learning_rate_factor, schedule_length, seed_step
 
 
 class AffectGPTModule(LightningModule):
@@ -135,7 +135,7 @@ class AffectGPTModule(LightningModule):
         super().__init__()
         for kind in predict_questions or ():
             question_text(kind)  # refuses an unknown kind before anything is built
-        _check_training_options(learning_rate, projector_learning_rate, warmup_steps, warmup_start)
+        check_rates(learning_rate, projector_learning_rate, warmup_steps, warmup_start)
         self.configuration = ModelConfiguration.resolve(
             video_encoder=video_encoder,
             audio_encoder=audio_encoder,
@@ -216,11 +216,10 @@ class AffectGPTModule(LightningModule):
         """
         if self.network is None:
             data = run_data_of(self._trainer)
+            widths = None if data is None else data.feature_widths
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.hparams["seed"])
-                self.network = AffectGPT.from_configuration(
-                    self.configuration, None if data is None else data.feature_widths
-                )
+                self.network = AffectGPT.from_configuration(self.configuration, widths)
             if self._fill is not None:
                 self._fill(self.network)
                 self._fill = None  # and what it read may go
@@ -399,11 +398,3 @@ def over_processes(terms: Mapping[str, LossTerm]) -> dict[str, LossTerm]:
     return {
         name: term._replace(mean=term.mean * share) for (name, term), share in zip(terms.items(), shares, strict=True)
     }
-
-
-def _check_training_options(rate: float, projector_rate: float | None, warmup_steps: int, warmup_start: float) -> None:
-    if rate <= 0 or (projector_rate is not None and projector_rate <= 0) or warmup_steps < 0 or warmup_start < 0:
-        raise ConfigurationError(
-            f"Training needs learning_rate > 0, projector_learning_rate > 0 or null, warmup_steps >= 0 and "
-            f"warmup_start >= 0; got {rate}, {projector_rate}, {warmup_steps} and {warmup_start}."
-        )

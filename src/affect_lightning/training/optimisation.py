@@ -18,6 +18,19 @@ import torch
 from affect_lightning.errors import ConfigurationError
 
 
+def check_rates(rate: float, projector_rate: float | None, warmup_steps: int, warmup_start: float) -> None:
+    """Refuse rates and a warm-up that are out of range.
+
+    Raises:
+        ConfigurationError: The message has all of them.
+    """
+    if rate <= 0 or (projector_rate is not None and projector_rate <= 0) or warmup_steps < 0 or warmup_start < 0:
+        raise ConfigurationError(
+            f"Training needs learning_rate > 0, projector_learning_rate > 0 or null, warmup_steps >= 0 and "
+            f"warmup_start >= 0; got {rate}, {projector_rate}, {warmup_steps} and {warmup_start}."
+        )
+
+
 def learning_rate_factor(step: int, *, warmup_steps: int, warmup_factor: float, total_steps: int | None) -> float:
     """Share of the full learning rate at a step.
 
