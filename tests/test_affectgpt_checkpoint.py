@@ -18,7 +18,7 @@ from affect_lightning.errors import CheckpointError
 from affect_lightning.model import AffectGPT, ModelConfiguration
 from affectgpt_files import RELEASED, random_weights, their_shapes, write_their_file
 
-# The issue of every weight beside the adapter, by hand: theirs, ours for a checkpoint of faces.
+# Where every weight beside the adapter goes, by hand: theirs, ours for a checkpoint of faces.
 PLACES = {
     "affectgpt_proj": "projectors.face",
     "audio_llama_proj": "projectors.audio",

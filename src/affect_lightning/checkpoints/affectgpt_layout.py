@@ -22,7 +22,7 @@ from affect_lightning.weights import WeightDifferences, compare_weights, shorten
 VISUAL_STREAMS = ("face", "frame")
 _SHOWN_ALWAYS = {"multi", "audio"}
 _ADAPTER, _OUR_ADAPTER = "llama_model.", "language_model.network."
-# Layers that no answer passes: the one for single images, and what only Light-MER's distillation trains.
+# Layers that no answer uses: the one for single images, and what only Light-MER's distillation trains.
 _UNUSED = ("image_llama_proj.", "ot_hidden_proj.")
 # Their layers beside the language model, and ours; VISUAL stands for face or frame.
 _LAYERS = {
@@ -99,7 +99,7 @@ def our_weights(
     """Their weights by our names, in float32.
 
     Args:
-        stored: By their names; what no answer passes is left out.
+        stored: By their names; what no answer uses is left out.
         wanted: What trains of the network, by our names; a name of theirs may stand for several.
         configuration: Of the network.
         source: Where they come from, for the message.
