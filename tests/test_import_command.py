@@ -10,8 +10,12 @@ import pytest
 import torch
 
 from affect_lightning.checkpoints import read_checkpoint
+from affect_lightning.checkpoints.affectgpt_layout import check_formulas
+from affect_lightning.command_line.import_command import _DEFAULT
 from affect_lightning.command_line.program import main
+from affect_lightning.command_line.trainer_commands import read_configuration
 from affect_lightning.model import AffectGPT, ModelConfiguration
+from affect_lightning.training.affectgpt_module import AffectGPTModule
 from affectgpt_files import RELEASED, random_weights, write_their_file
 
 TINY = Path(__file__).parent / "tiny.yaml"
@@ -115,6 +119,16 @@ def test_what_cannot_be_imported_ends_with_code_two(
     assert main(["import", *words]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_without_a_configuration_the_released_one_is_meant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its formulas are theirs, so only the sizes of a tiny file are refused."""
+    check_formulas(AffectGPTModule(**read_configuration(_DEFAULT).model.as_dict()).configuration)
+    theirs = write_their_file(tmp_path / "theirs.pth", random_weights())
+    assert main(["import", str(theirs), str(tmp_path / "ours")]) == 2
+    error = capsys.readouterr().err
+    assert "364 missing: llama_model.base_model.model.model.layers.10." in error
+    assert "affectgpt_proj.bias is [32], not [3584]" in error
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from affect_lightning.model import ModelConfiguration
 
-_DEFAULT = ("--config", "affectgpt_released")
+_DEFAULT = ("--config", "affectgpt", "--config", "affectgpt_released")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -22,7 +22,7 @@ def run(arguments: Sequence[str]) -> int:
         prog="affect-lightning import",
         usage="affect-lightning import CHECKPOINT FOLDER [--config EXPERIMENT ...] [--model.OPTION VALUE ...]",
         description=run.__doc__,
-        epilog="Without --config it is `--config affectgpt_released`. All options of `affect-lightning fit` are taken.",
+        epilog=f"Without --config it is `{' '.join(_DEFAULT)}`. All options of `affect-lightning fit` are taken.",
         allow_abbrev=False,
     )
     parser.add_argument("checkpoint", type=Path, help="the authors' .pth file, or a folder with adapter_config.json")
