@@ -88,8 +88,8 @@ def check_formulas(configuration: ModelConfiguration) -> None:
         wrong.append(f"model.fused_streams is {fused}, not {[(shown or VISUAL_STREAMS)[0], 'audio']} in this order")
     if wrong:
         raise CheckpointError(
-            f"Use the formulas of the released code (`--config affectgpt --config affectgpt_released`): with the given configuration the "
-            f"authors' weights would mean something else. {'; '.join(wrong)}."
+            f"Use the formulas of the released code (`--config affectgpt --config affectgpt_released`): with the given "
+            f"configuration the authors' weights would mean something else. {'; '.join(wrong)}."
         )
 
 
