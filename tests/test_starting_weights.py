@@ -89,6 +89,11 @@ def test_a_checkpoint_to_go_on_from_counts_before_it(
 ) -> None:
     run = words(corpus, tmp_path, *STILL, "--init_from", str(trained))
     assert main(["fit", *run]) == 0
+    (configuration,) = tmp_path.rglob("config.yaml")
+    assert f"init_from: {trained}" in configuration.read_text(encoding="utf-8")
+    (checkpoint,) = tmp_path.rglob("last.ckpt")
+    tested = ("--ckpt_path", str(checkpoint), "--data.test_sets", "[meld]", "--benchmark.out", str(tmp_path / "out"))
+    assert main(["test", "--config", str(configuration), *tested]) == 0  # where a run started is nothing to its test
     capsys.readouterr()
     assert main(["fit", *run, "--ckpt_path", "last", "--trainer.max_steps", "2"]) == 0
     assert f"init_from {trained} counts for the first start only" in capsys.readouterr().err
@@ -122,7 +127,7 @@ def test_wrong_places_are_told_with_the_remedy(
     assert main(["fit", *words(corpus, tmp_path), "--init_from", str(tmp_path)]) == 2
     assert "is not an exported folder" in capsys.readouterr().err
     assert main(["test", *words(corpus, tmp_path), "--init_from", folder]) == 2
-    assert "init_from" in capsys.readouterr().err
+    assert "Give the weights to `test` as --ckpt_path" in capsys.readouterr().err
 
 
 def test_an_export_without_its_adapter_fills_no_network_that_has_one(trained: Path, tmp_path: Path) -> None:

@@ -48,8 +48,9 @@ DEFAULT_FUSED_STREAMS = ("audio", "face")
 # `on` or `off` in place of what the processor is fast at, so that both ways are tested on every machine.
 CPU_BF16_VARIABLE = "AFFECT_CPU_BF16"
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
+# Every command knows the option, because each reads the `config.yaml` that `fit` leaves; only `fit` obeys it.
 _INIT_FROM_HELP = (
-    "Start from the weights of this checkpoint or exported folder, with a new optimiser, schedule and run folder. "
+    "Of fit: start from the weights of this checkpoint or exported folder, with a new optimiser, schedule and run folder. "
     "Where --ckpt_path gives a checkpoint to go on from, that one counts."
 )
 
@@ -96,19 +97,13 @@ class AffectCLI(LightningCLI):
         known = LightningCLI.subcommands()
         return {name: known[name] for name in SUBCOMMANDS}
 
-    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **options: Any) -> LightningArgumentParser:
-        """Add what `fit` alone takes."""
-        parser = super()._prepare_subcommand_parser(klass, subcommand, **options)
-        if subcommand == "fit":
-            parser.add_argument("--init_from", type=str | None, default=None, help=_INIT_FROM_HELP)
-        return parser
-
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add our callbacks' options, link what data must know of the model, and name the plugins in the help."""
         parser.add_lightning_class_args(BenchmarkCallback, "benchmark")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(ResumeCheckpoint, "resume")
         parser.add_lightning_class_args(LossSpikeLog, "spikes")
+        parser.add_argument("--init_from", type=str | None, default=None, help=_INIT_FROM_HELP)
         parser.set_defaults({"checkpoint.auto_insert_metric_name": False})
         parser.link_arguments("model.inputs", "data.inputs", compute_fn=_default_inputs)
         parser.link_arguments("model.fused_streams", "data.fused_streams", compute_fn=_default_fused_streams)
@@ -262,8 +257,8 @@ def run(words: Sequence[str]) -> int:
         AffectLightningError: A mistake of the user's, in one paragraph.
     """
     rest, overrides, _ = take_plugin_words(words)  # `program.py` has answered a question for a plugin's options
-    if checkpoint_missing := _missing_checkpoint(rest):
-        raise ConfigurationError(checkpoint_missing)
+    if mistake := _mistaken_weights(rest):
+        raise ConfigurationError(mistake)
     silence_expected_warnings()
     torch.set_float32_matmul_precision("high")
     as_json = "--json" in rest
@@ -313,9 +308,12 @@ def _results_folder(trainer: Trainer, command: str) -> Path:
     return Path(trainer.log_dir or trainer.default_root_dir)
 
 
-def _missing_checkpoint(words: Sequence[str]) -> str | None:
+def _mistaken_weights(words: Sequence[str]) -> str | None:
+    """What is wrong with the weights that the command line names, before the rest is looked at."""
     for position, word in enumerate(words):
         key, _, value = word.partition("=")
+        if key == "--init_from" and words[0] != "fit":
+            return f"Give the weights to `{words[0]}` as --ckpt_path: --init_from is where `fit` starts a new training."
         if key in ("--ckpt_path", "--init_from"):
             path = value or (words[position + 1] if position + 1 < len(words) else "")
             named = ("best", "last", "hpc", "registry") if key == "--ckpt_path" else ()
