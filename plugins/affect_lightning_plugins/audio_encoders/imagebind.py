@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from affect_lightning.contracts import AudioEncoder, FeatureSequence
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.weights import builds_without_weights, compare_weights
 from affect_lightning_plugins.audio_encoders.imagebind_network import (
     BANDS,
     FRAMES,
@@ -36,7 +37,7 @@ from affect_lightning_plugins.audio_encoders.kaldi_filter_banks import (
 )
 from affect_lightning_plugins.audio_encoders.pretrained_speech import ShortClips, gather_tokens
 from affect_lightning_plugins.audio_encoders.windows import check_waveform, cut_pieces
-from affect_lightning_plugins.pretrained_models import Weights, builds_on_meta, refuse_partial_load
+from affect_lightning_plugins.pretrained_models import Weights
 
 _WINDOW = 2 * SAMPLE_RATE  # samples; the published positions are those of 2 seconds (arXiv 2305.05665, Appendix B)
 _MEAN, _TWO_DEVIATIONS = -4.268, 9.138  # of the filter banks the model was trained on
@@ -87,9 +88,9 @@ class ImageBindAudioEncoder(AudioEncoder):
                 f"windows, num_heads and pieces_at_once must be at least 1; got {windows}, {num_heads} and "
                 f"{pieces_at_once}."
             )
-        if weights == "random" or builds_on_meta():
+        if weights == "random" or builds_without_weights():
             self.network = _random_network(ImageBindSizes(heads=num_heads), seed)
-            self.source = f"ImageBind's audio half, architecture only ({'meta device' if builds_on_meta() else seed})"
+            self.source = f"ImageBind's audio half, architecture only ({'meta device' if builds_without_weights() else seed})"
         else:
             self.network = _filled_network(_weights_file(model), num_heads)
             self.source = str(_weights_file(model))
@@ -102,7 +103,7 @@ class ImageBindAudioEncoder(AudioEncoder):
         self.pads_short_clips = short_clips == "padded"
         self.pieces_at_once = pieces_at_once
         # No buffer: converting the model to 16 bits must not round the filters.
-        self._filters = torch.empty(0) if builds_on_meta() else mel_filters(BANDS)
+        self._filters = torch.empty(0) if builds_without_weights() else mel_filters(BANDS)
         self.eval()
 
     def forward(self, waveform: Tensor, lengths: Tensor) -> FeatureSequence:
@@ -179,19 +180,12 @@ def _filled_network(path: Path, heads: int) -> ImageBindAudio:
         raise ConfigurationError(
             f"Give ImageBind's published file: {path} holds {type(stored).__name__}, and not a table of tensors by name."
         )
-    heard = {name: value for name, value in stored.items() if ".audio." in name}
-    named = {here: value for name, value in heard.items() if (here := own_name(name)) is not None}
+    named = {own_name(name) or name: value for name, value in stored.items() if ".audio." in name}
     sizes = sizes_of(named, heads) or ImageBindSizes(heads=heads)
     if sizes.width % heads:
         raise ConfigurationError(f"`num_heads: {heads}` must divide {sizes.width}, the width of the model in {path}.")
     network = ImageBindAudio(sizes)
-    wanted = network.state_dict()
-    refuse_partial_load(
-        str(path),
-        "ImageBind's audio half",
-        missing=sorted(wanted.keys() - named.keys()),
-        unexpected=[name for name in heard if own_name(name) not in wanted],
-        mismatched=[name for name in wanted.keys() & named.keys() if wanted[name].shape != named[name].shape],
-    )
+    differences = compare_weights(named, network.state_dict())
+    differences.refuse(str(path), "ImageBind's audio half", "Fetch the published file again.", ConfigurationError)
     network.load_state_dict(named)
     return network
