@@ -1,4 +1,4 @@
-"""Checkpoints: what stands in a file of a training, read, and turned into what others read (ours).
+"""Checkpoints: what is in a file of a training, read, and turned into what others read (ours).
 
 `plain_reading.py` reads a checkpoint as plain data and never executes anything in it; `exporting.py` makes an exported folder of
 it. The room is on top of `model`, which knows nothing of it: a network brings its weights and takes them, and

@@ -11,8 +11,7 @@ from affect_lightning.checkpoints.compatibility import network_state
 from affect_lightning.checkpoints.plain_reading import read_checkpoint
 from affect_lightning.errors import CheckpointError
 from affect_lightning.model import AffectGPT, ModelConfiguration
-
-_OPTIONS = tuple(ModelConfiguration.__dataclass_fields__)
+from affect_lightning.model.options import ModuleOptions
 
 
 def export_checkpoint(checkpoint: str | Path, folder: str | Path) -> Path:
@@ -29,9 +28,9 @@ def export_checkpoint(checkpoint: str | Path, folder: str | Path) -> Path:
         CheckpointError: The checkpoint cannot be used, or the folder is not empty.
     """
     stored = read_checkpoint(checkpoint)
-    options = {name: stored["hyper_parameters"][name] for name in _OPTIONS if name in stored["hyper_parameters"]}
+    values = {name: value for name, value in stored["hyper_parameters"].items() if not name.startswith("_")}
     try:
-        configuration = ModelConfiguration.resolve(**options)
+        configuration = ModelConfiguration.of(ModuleOptions(**values))
     except TypeError as error:
         raise CheckpointError(f"The hyperparameters in {checkpoint} are not those of this version: {error}.") from error
     network = AffectGPT.from_configuration(configuration)

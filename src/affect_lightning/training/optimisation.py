@@ -1,4 +1,4 @@
-"""Learning rate and random state of a training step: functions of the step, so that a resumed run goes on exactly.
+"""Learning rate and random state of a training step: functions of the step, so that a resumed run continues exactly.
 
 The learning rate rises linearly, then falls with a cosine or stays: the paper names no schedule, and the authors' released
 code trains at a constant rate, though its configuration names both (docs/released.md). The random state is a function of
@@ -66,7 +66,7 @@ def schedule_length(
     if max_epochs is not None and max_epochs > 0 and isinstance(batches_an_epoch, int):
         return max_epochs * math.ceil(batches_an_epoch / accumulated)
     raise ConfigurationError(
-        "The cosine schedule needs to know how long training is. Set model.total_steps or trainer.max_steps, or "
+        "The cosine schedule needs the length of the training. Set model.total_steps or trainer.max_steps, or "
         "trainer.max_epochs together with a whole number of trainer.limit_train_batches (the paper: 60 and 5000)."
     )
 
