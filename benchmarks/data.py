@@ -200,7 +200,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=4, help="clips to make (4)")
     parser.add_argument("--rounds", type=int, default=2, help="passes over them (2)")
     parser.add_argument("--folder", type=Path, help="keep the clips here, and use those that are there")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("--json", action="store_true", help="print one JSON object to standard output")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as temporary:

@@ -60,7 +60,7 @@ class Clips(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("--json", action="store_true", help="print one JSON object to standard output")
     parser.add_argument("--repeats", type=int, default=7, help="runs of each measurement (default: 7, our choice)")
     options = parser.parse_args(arguments)
     try:

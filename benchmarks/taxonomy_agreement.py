@@ -25,7 +25,7 @@ from affect_lightning.safe_npz import read_npz
 def main(arguments: Sequence[str] | None = None) -> int:
     """Count and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("--json", action="store_true", help="print one JSON object to standard output")
     parser.add_argument("--words", type=int, default=25, help="disagreeing words to list (default: 25)")
     options = parser.parse_args(arguments)
     try:

@@ -46,9 +46,9 @@ from affect_lightning.model.encoding import build_encoders
 from affect_lightning.plugin_loading import build_part
 from affect_lightning.training.device_execution import compile_blocks, recompute_activations
 from affect_lightning.training.monitoring import StepCost, StepSize, measured_peak
-from affect_lightning_plugins.language_models.adapters import SEVEN_PROJECTIONS, AdapterOptions
+from affect_lightning_plugins.language_models.adapters import AdapterOptions
+from affect_lightning_plugins.language_models.hub_models import published_origin
 from affect_lightning_plugins.language_models.model_files import apply_liger_kernels, check_liger
-from affect_lightning_plugins.language_models.published_models import published_origin
 from affect_lightning_plugins.language_models.transformers_model import AdaptedCausalLM
 
 FRAMES, SIDE, SECONDS, RATE = 8, 224, 5, 16_000
@@ -114,7 +114,7 @@ def build_language_model(device: torch.device, dtype: torch.dtype, liger: bool =
         model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
     if liger:
         apply_liger_kernels(model)
-    return AdaptedCausalLM(model, word_tokenizer(), AdapterOptions(16, 32, 0.05, SEVEN_PROJECTIONS, "lora"))
+    return AdaptedCausalLM(model, word_tokenizer(), AdapterOptions())
 
 
 def build_network(device: torch.device, dtype: torch.dtype, live: bool, liger: bool = False) -> AffectGPT:

@@ -267,13 +267,13 @@ VIDEOS = [
         "absurd_size",
         "video",
         lambda path: path.write_bytes(_announced_size(_video_in(path, "rawvideo", "bgr24", (64, 48)), 8000, 8000)),
-        reason="announces 8000x8000",
+        reason="declares 8000x8000",
     ),
     Kind(
         "impossible_size",
         "video",
         lambda path: path.write_bytes(_announced_size(_video_in(path, "rawvideo", "bgr24", (64, 48)), 30_000, 30_000)),
-        reason="announces 0x0",  # FFmpeg forgets it at once
+        reason="declares 0x0",  # FFmpeg forgets it at once
     ),
     Kind(
         "negative_size",
@@ -292,29 +292,31 @@ VIDEOS = [
         lambda path: path.write_bytes(_announced_size(_video_in(path, "png", "rgb24", (4000, 4000), frames=1), 64, 48)),
         reason="4000x4000",
     ),
-    Kind("endless_frames", "video", _changed(_endless_frame), reason="announce .* seconds; expected 0 to 1800"),
+    Kind("endless_frames", "video", _changed(_endless_frame), reason="declare .* seconds; expected 0 to 1800"),
     Kind("announced_hours", "video", _changed(_announced_hours), "either"),
     Kind("size_changes", "video", _two_sizes, reason="size|truncated|damaged|media"),
     Kind("negative_times", "video", lambda path: write_clip(path, range(-280, 320, 40)), "reads"),
-    Kind("all_before_the_start", "video", lambda path: write_clip(path, range(-600, 0, 40)), reason="not one frame"),
-    Kind("folder", "video", lambda path: path.mkdir(), reason="no regular file"),
+    Kind(
+        "all_before_the_start", "video", lambda path: write_clip(path, range(-600, 0, 40)), reason="no frame could be"
+    ),
+    Kind("folder", "video", lambda path: path.mkdir(), reason="not a regular file"),
     Kind("link_to_itself", "video", lambda path: path.symlink_to(path.name), reason="does not exist"),
     Kind("link_to_nothing", "video", lambda path: path.symlink_to("nowhere.mp4"), reason="does not exist"),
-    Kind("link_to_zeros", "video", lambda path: path.symlink_to("/dev/zero"), reason="no regular file"),
-    Kind("pipe", "video", os.mkfifo, reason="no regular file"),
-    Kind("socket", "video", _socket, reason="no regular file"),
+    Kind("link_to_zeros", "video", lambda path: path.symlink_to("/dev/zero"), reason="not a regular file"),
+    Kind("pipe", "video", os.mkfifo, reason="not a regular file"),
+    Kind("socket", "video", _socket, reason="not a regular file"),
     Kind("no_permission", "video", _unreadable, "reads" if os.geteuid() == 0 else "bad", "Permission denied"),
 ]
 
 SOUNDS = [
     Kind("sound_zero_bytes", "audio", _bytes_of(b""), reason=MEDIA),
     Kind("sound_text", "audio", _bytes_of(b"not a sound " * 90), reason=MEDIA),
-    Kind("sound_folder", "audio", lambda path: path.mkdir(), reason="no regular file"),
-    Kind("sound_pipe", "audio", os.mkfifo, reason="no regular file"),
+    Kind("sound_folder", "audio", lambda path: path.mkdir(), reason="not a regular file"),
+    Kind("sound_pipe", "audio", os.mkfifo, reason="not a regular file"),
     Kind("sound_no_samples", "audio", lambda path: write_wav(path, np.zeros(0)), reason="empty"),
     Kind("sound_one_sample", "audio", lambda path: write_wav(path, np.full(1, 0.5)), reason="lasts 0.0001 s"),
-    Kind("sound_not_a_number", "audio", _bytes_of(_wav(np.full(8000, np.nan))), reason="NaN or infinity"),
-    Kind("sound_infinite", "audio", _bytes_of(_wav(np.full(8000, np.inf))), reason="NaN or infinity"),
+    Kind("sound_not_a_number", "audio", _bytes_of(_wav(np.full(8000, np.nan))), reason="NaN or infinite values"),
+    Kind("sound_infinite", "audio", _bytes_of(_wav(np.full(8000, np.inf))), reason="NaN or infinite values"),
     Kind("sound_cut", "audio", _bytes_of(_wav(tone(1.0))[:20_000]), reason="truncated"),
     Kind("sound_header_only", "audio", _bytes_of(_wav(np.zeros(0), announced=64_000)), reason="empty|truncated"),
     Kind("sound_one_hertz", "audio", _bytes_of(_wav(np.zeros(90_000), rate=1)), reason="1 samples a second"),

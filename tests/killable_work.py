@@ -51,6 +51,10 @@ class SlowChecker:
             time.sleep(0.02)
         return ClipCheck(record.name, record.corpus, "video" if record.name.endswith("7") else "", "broken")
 
+    def files_of_plugins(self, record: ClipRecord) -> list[Path]:
+        """None: a clip here has its video only."""
+        return []
+
 
 def main(folder: Path, count: int, halt: int) -> None:
     """Check `count` clips, with a journal in `folder`; `halt` more than `count` for going through."""

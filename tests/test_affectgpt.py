@@ -278,9 +278,9 @@ def test_encoder_that_breaks_its_promise_is_refused(network, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"inputs": ["sound"]}, "streams that the prompt shows"),
-        ({"fused_streams": ["audio", "text"]}, "what the pre-fusion takes"),
-        ({"fused_streams": []}, "what the pre-fusion takes"),
+        ({"inputs": ["sound"]}, "the streams of the prompt"),
+        ({"fused_streams": ["audio", "text"]}, "the streams of the pre-fusion"),
+        ({"fused_streams": []}, "the streams of the pre-fusion"),
         ({"feature_norm": "batch"}, "one of none, layer, standard"),
         ({"projector_init_scale": 0.0}, "must be positive"),
         (

@@ -170,8 +170,9 @@ def test_statistics_agree_with_numpy() -> None:
 def test_tiny_audio_agrees_with_hugging_face_called_directly() -> None:
     encoder = build_part("audio_encoders", {"name": "tiny-audio", "windows": 3})
     waveform = voice_like(1, 150)
-    states = encoder.network(waveform[None, 6_000:10_000], output_hidden_states=True).hidden_states
-    expected = torch.stack(states[-4:]).mean(dim=0).mean(dim=1)[0]
+    output = encoder.network(waveform[None, 6_000:10_000], output_hidden_states=True)
+    last_four = (*output.hidden_states[-4:-1], output.last_hidden_state)
+    expected = torch.stack(last_four).mean(dim=0).mean(dim=1)[0]
     found = encoder(waveform[None], torch.tensor([16_000])).tokens[0, 1]
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 

@@ -19,9 +19,9 @@ from affect_lightning.contracts import ClipBatch, ClipRecord, LabelExtractor, Re
 from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.unibench import callback as callback_module
 from affect_lightning.unibench.callback import BenchmarkCallback
+from affect_lightning.unibench.report.content import Curve
 from affect_lightning.unibench.report.examples import jpeg_data_uri, pictures_of
 from affect_lightning.unibench.report.files import read_report
-from affect_lightning.unibench.report.loss_curves import Curve
 from affect_lightning.unibench.scoring.predictions import read_predictions
 
 BOUNDS = {"scores": {"meld": {"face": 0.4, "face+voice": 0.9}, "mean": {"face": 0.41, "face+voice": 0.91}}}
@@ -245,7 +245,9 @@ def test_predict_writes_responses_only(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("one_word_extractor")
 def test_a_foreign_test_step_and_a_wrong_option_are_explained(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, BenchmarkCallback(), logger=False)
-    with pytest.raises(ContractError, match=r"must return a list of .*ResponseRow, one a clip; it returned a tensor"):
+    with pytest.raises(
+        ContractError, match=r"must return a list of .*ResponseRow, one for each clip; it returned a tensor"
+    ):
         trainer.test(BrokenParrot(), loader([make_batch("mine", ["a"])]), verbose=False)
     with pytest.raises(ConfigurationError, match="examples must be 0 or more clips; got -1"):
         BenchmarkCallback(examples=-1)

@@ -67,7 +67,7 @@ def test_every_broken_file_ends_in_quarantine(broken_set: Path, tmp_path: Path, 
     ("bound", "value", "message"),
     [
         ("MAX_CLIP_PIXELS", 64 * 48 * 10, "50 frames of 64x48 are more than the 30720 pixels"),
-        ("MAX_SECONDS", 1.5, "frames announce 2 seconds; expected 0 to 1.5"),
+        ("MAX_SECONDS", 1.5, "frames declare 2 seconds; expected 0 to 1.5"),
         ("MAX_PACKETS", 20, "or 20 packets; cut it into clips"),
     ],
 )

@@ -95,7 +95,7 @@ def test_a_state_of_other_weights_is_not_continued(three_sets: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"set_weights": {"ovmerd": 2}}, "set_weights names ovmerd, which train_sets does not; it names mer-caption"),
+        ({"set_weights": {"ovmerd": 2}}, "set_weights names ovmerd, but train_sets names only mer-caption"),
         ({"set_weights": {"mer-caption-plus": 0}}, "must be a number above 0; got {'mer-caption-plus': 0}"),
         ({"ratio": 0.0}, "ratio must be above 0 and at most 1; got 0"),
         ({"include": []}, "data.include lists no clip"),

@@ -73,7 +73,7 @@ def test_a_name_of_ours_is_not_taken_over() -> None:
     ("name", "message"),
     [
         ("raises-on-import", r"cannot be imported .* RuntimeError: the driver is too old.*" + CONTRACT + "PreFusion"),
-        ("without-forward", CONTRACT + r"PreFusion also expects forward, which WithoutForward lacks"),
+        ("without-forward", CONTRACT + r"PreFusion also needs forward, which WithoutForward lacks"),
         (
             "other-signature",
             CONTRACT
@@ -87,7 +87,7 @@ def test_a_class_that_does_not_fit_is_refused_when_it_is_chosen(name: str, messa
 
 
 def test_a_part_without_its_attributes_is_refused_when_it_is_built() -> None:
-    expected = rf"'without-width' {OWNER} .*{CONTRACT}PreFusion also expects the attributes output_width, output_tokens"
+    expected = rf"'without-width' {OWNER} .*{CONTRACT}PreFusion also needs the attributes output_width, output_tokens"
     with pytest.raises(PluginError, match=expected):
         build_part("pre_fusions", "without-width", stream_widths={"audio": 3})
 

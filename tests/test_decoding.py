@@ -186,7 +186,7 @@ def broken_video(kind: str, folder: Path) -> Path:
     ("kind", "expected"),
     [
         ("missing", "does not exist"),
-        ("folder", "no regular file"),
+        ("folder", "not a regular file"),
         ("loop", "does not exist"),
         ("playlist", "expected a media file"),
         ("empty", "expected a media file"),
@@ -211,7 +211,7 @@ def test_broken_videos(tmp_path: Path, kind: str, expected: str) -> None:
 
 def test_absurd_dimensions_are_refused_before_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "MAX_PIXELS", 64 * 48 - 1)
-    with pytest.raises(UnreadableClipError, match="announces 64x48 pixels"):
+    with pytest.raises(UnreadableClipError, match="declares 64x48 pixels"):
         decode_clip(write_clip(tmp_path / "a.mp4"), None, frame_count=2, sample_rate=None)
 
 
@@ -246,7 +246,7 @@ def test_broken_sound(tmp_path: Path, kind: str, expected: str) -> None:
 
 
 def test_missing_paths() -> None:
-    with pytest.raises(UnreadableClipError, match="names no video file"):
+    with pytest.raises(UnreadableClipError, match="the inputs need a video file"):
         decode_clip(None, None, frame_count=8, sample_rate=16_000)
 
 

@@ -52,7 +52,10 @@ def test_demo_names_all_that_is_missing_and_starts_nothing(
     captured = capsys.readouterr()
     said = captured.err.replace("uv pip install --python", "PIP install").replace(f"{sys.executable} -m pip", "PIP")
     said = said.replace(f"PIP install {sys.executable}", "PIP install")
-    assert f"error: Run `PIP install {command}`: `affect-lightning demo` needs {names}, not installed yet." in said
+    assert (
+        f"error: Run `PIP install {command}`: `affect-lightning demo` needs {names}, which is not installed yet."
+        in said
+    )
     assert len(said.splitlines()) == 1
     assert not captured.out
     assert not list(tmp_path.iterdir())

@@ -194,7 +194,7 @@ LABELS, SUBTITLES = "track2_train_mercaptionplus.csv", "subtitle_chieng.csv"
             edit(LABELS, "sample_03,\"['happy', 'calm']\"", 'sample_03,"[happy"'),
             r"line 5, column openset, clip sample_03",
         ),
-        (lambda root: (root / TRAINING / SUBTITLES).unlink(), r"subtitles of MER-Caption\+ is missing"),
+        (lambda root: (root / TRAINING / SUBTITLES).unlink(), r"There is no file with the subtitles of MER-Caption\+"),
         (
             lambda root: (root / TRAINING / LABELS).write_bytes(b""),
             r"lacks the column name, openset.*the file is empty",
@@ -230,7 +230,7 @@ def test_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = doctor(capsys, "--data", root, "--no-media", "--json")
     texts = {finding["corpus"]: finding["text"] for finding in json.loads(out)["findings"]}
     assert code == 1
-    assert "5 clips are annotated, 31327 are expected" in texts[TRAINING]
+    assert "5 clips are annotated, expected 31327" in texts[TRAINING]
     assert "lists 2 clips of MER2024; Table 11 of the paper says 1169" in texts["mer2024"]
     assert doctor(capsys, "--data", root, "--no-media", "--expected-counts", "any")[0] == 0
     # One set's own folder will do.
@@ -261,16 +261,16 @@ def test_a_configuration_says_what_is_checked(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "doctor needs --data DIR"),
-        (("--data", "/nowhere"), "The folder /nowhere is missing"),
+        ((), "Give --data DIR, the folder that holds the sets"),
+        (("--data", "/nowhere"), "There is no folder /nowhere"),
         (("--data", "EMPTY"), "holds no official set. Expected one or more of the folders mer-caption-plus"),
         (("--data", "EMPTY", "--workers", "0"), "--workers must be at least 1"),
         (("--data", "EMPTY", "--min-seconds", "9", "--max-seconds", "3"), "--min-seconds must be at least 0 and below"),
         (("--data", "EMPTY", "--allow", "nonsense"), "invalid choice: 'nonsense'"),
         (("--config", "/nowhere.yaml"), "There is no file '/nowhere.yaml' and no experiment of that name"),
         (("--config", "LIST"), "has no data section"),
-        (("--config", "ODD"), "The data section of .* is wrong: .*'no_such_option'"),
-        (("--config", "BARE"), "names no folder: set data.train_root"),
+        (("--config", "ODD"), "The data section of .* is not valid: .*'no_such_option'"),
+        (("--config", "BARE"), "names no folder. Set data.train_root"),
     ],
 )
 def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str) -> None:

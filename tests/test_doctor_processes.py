@@ -36,9 +36,9 @@ def test_a_dying_process_names_its_piece() -> None:
         piece: piece.upper() for piece in pieces if len(piece) == 1
     }
     assert failures == {
-        "segfault": "the process that read it was ended by SIGSEGV, a crash in a decoder",
-        "killed": "the process that read it was ended by SIGKILL, probably for want of memory",
-        "hang": "it took longer than 30 seconds, and was ended",
+        "segfault": "the process that read it was killed by SIGSEGV, a crash in a decoder",
+        "killed": "the process that read it was killed by SIGKILL, probably because memory ran out",
+        "hang": "it took longer than 30 seconds and was stopped",
         "exit": "the process that read it ended with exit code 3",
         "defect": "IndexError: list index out of range",
         "memory": "MemoryError: ",
@@ -144,5 +144,5 @@ def test_a_changed_clip_is_another_clip(tmp_path: Path) -> None:
 
 def test_a_journal_that_cannot_be_written_is_told_of(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(DataError, match="The journal .* cannot be used: File exists.*--cache"):
+    with pytest.raises(DataError, match="The journal .* cannot be read or written: File exists.*--cache"):
         CheckJournal(tmp_path / "file" / "journal.jsonl")

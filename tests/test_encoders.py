@@ -152,7 +152,7 @@ def test_timm_called_directly_gives_the_same_numbers(tmp_path: Path) -> None:
     [
         ({}, "exactly one source of weights: `weights: FILE`"),
         ({"random": True, "pretrained": True}, "exactly one source of weights"),
-        ({"random": True, "model": "resnet81"}, "knows no model 'resnet81'. Did you mean 'resnet18'"),
+        ({"random": True, "model": "resnet81"}, "has no model 'resnet81'. Did you mean 'resnet18'"),
         ({"weights": "/nowhere/weights.pth"}, "file /nowhere/weights.pth does not exist"),
         ({"random": True, "feature_layers": [9]}, r"feature_layers \[9\] do not exist: .* layers 0 to 4"),
         ({"random": True, "pool_grid": 2}, "pool_grid 2 needs feature_layers"),
@@ -203,7 +203,10 @@ class Trap:
 def test_weights_files_execute_nothing(tmp_path: Path) -> None:
     torch.save({"weight": Trap(tmp_path / "sprung")}, tmp_path / "trap.pth")
     (tmp_path / "noise.safetensors").write_bytes(b"no tensors here")
-    for file, message in (("trap.pth", "cannot be read as plain tensors"), ("noise.safetensors", "is no safetensors")):
+    for file, message in (
+        ("trap.pth", "cannot be read as plain tensors"),
+        ("noise.safetensors", "is not a safetensors"),
+    ):
         with pytest.raises(ConfigurationError, match=message):
             build_part("video_encoders", {"name": "timm", "model": "test_resnet", "weights": str(tmp_path / file)})
     assert not (tmp_path / "sprung").exists()

@@ -1,4 +1,4 @@
-"""Every shipped experiment: the bases take a step with their parts, what is laid over a base builds and counts."""
+"""Every shipped experiment: the bases take a step with their parts, what changes a base builds and counts."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import yaml
 from affect_lightning.command_line.program import main
 from affect_lightning.command_line.trainer_commands import read_configuration
 from affect_lightning.model import AffectGPT
-from affect_lightning.training.affectgpt_module import AffectGPTModule
+from affect_lightning.training import AffectGPTModule
 
 EXPERIMENTS = sorted((Path(__file__).resolve().parents[1] / "experiments").glob("*.yaml"))
 PAPER = next(path for path in EXPERIMENTS if path.stem == "affectgpt")
 LAPTOP = [path for path in EXPERIMENTS if path.stem in {"sandbox", "text_only"}]
-# A row of a table or a point of a figure: laid over the paper's experiment.
+# A row of a table or a point of a figure, which changes the paper's experiment.
 ROWS = [path for path in EXPERIMENTS if path not in {*LAPTOP, PAPER}]
 
 

@@ -85,7 +85,7 @@ def test_a_clip_without_a_face_is_used_whole(frame_policy: Any) -> None:
 
 def test_a_clip_without_a_face_is_dropped() -> None:
     with pytest.raises(
-        UnreadableClipError, match=r"a.mp4 .*no face was found in its 3 frames.*set it to whole"
+        UnreadableClipError, match=r"a.mp4 .*none of its 3 frames shows a face.*Set it to whole"
     ) as error:
         crops_of([[], [], []], FacePolicy(clip="drop"))
     assert error.value.stage == "face"

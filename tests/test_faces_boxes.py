@@ -104,14 +104,14 @@ def test_no_folder_at_all_is_warned_of_once(tmp_path: Path) -> None:
     source, detector = clip(tmp_path), ScriptedDetector([[]])
     (tmp_path / "boxes").write_text("a file where the folder should be", encoding="utf-8")
     cropper = FaceCropper(detector, 28, BoxCache(tmp_path / "boxes"))
-    with pytest.warns(UserWarning, match="set cache_folder to a folder"):
+    with pytest.warns(UserWarning, match="Set cache_folder to a folder"):
         cropper.crop(FRAMES[:1], MASK[:1], source)
     cropper.crop(FRAMES[:1], MASK[:1], source)
     assert detector.calls == 2
 
 
 def test_a_clip_that_vanished(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableClipError, match="No such file.*it was just decoded"):
+    with pytest.raises(UnreadableClipError, match="No such file.*the file changed after it was decoded"):
         FaceCropper(ScriptedDetector([]), 28, BoxCache(tmp_path)).crop(FRAMES, MASK, tmp_path / "none.mp4")
 
 

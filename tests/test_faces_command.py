@@ -72,11 +72,11 @@ def test_sheet_and_json_of_clips(corpus: Path, tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["{clip}"], "Give the file for the contact sheet with --out"),
+        (["{clip}"], "Name the file for the contact sheet with --out"),
         (["{clip}", "--out", "sheet.pdf"], "--out must end in .png, .jpg, .jpeg; got sheet.pdf"),
         (["{clip}", "--json", "--frames", "0"], "--frames must be at least 1; got 0"),
         (["nowhere.mp4", "--json"], "nowhere.mp4 cannot be read .*does not exist"),
-        (["{clip}", "--json", "--detector", "none"], "The detector 'none' finds no faces; choose another"),
+        (["{clip}", "--json", "--detector", "none"], "The detector 'none' finds no faces. Choose another"),
         (["{clip}", "--json", "--detector", "centreface"], "centreface.*centerface"),
         (["{clip}", "--json", "--detector.longest_side", "3"], "longest_side must be at least 32"),
         (["{clip}", "--out", "{clip}/sheet.png"], "sheet.png cannot be written: .*Give another path"),

@@ -128,7 +128,7 @@ def test_the_gpu_is_asked_for_by_its_number_and_without_shortened_arithmetic(mon
     assert build("centerface", device="cpu", batch=7).batch == 1
     offered.remove("CUDAExecutionProvider")
     assert build("centerface", device="auto").providers == [cpu]
-    with pytest.raises(ConfigurationError, match="install onnxruntime-gpu in place of onnxruntime for device 'cuda:1'"):
+    with pytest.raises(ConfigurationError, match="install onnxruntime-gpu instead of onnxruntime for device 'cuda:1'"):
         build("centerface", device="cuda:1")
 
 
@@ -190,7 +190,7 @@ def test_the_gpu_gives_the_boxes_of_the_cpu(reference: Path) -> None:
 
 
 def test_yunet_needs_its_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="finds no file .*model_path, or choose 'centerface'"):
+    with pytest.raises(ConfigurationError, match="cannot find the file .*model_path, or choose 'centerface'"):
         build_part("face_detectors", {"name": "yunet", "model_path": str(tmp_path / "none.onnx")})
     wrong = tmp_path / "wrong.onnx"
     wrong.write_bytes(b"not a network")

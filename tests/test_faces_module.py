@@ -91,13 +91,13 @@ def test_a_kept_frame_without_a_face_is_counted(make: Any, policy: str) -> None:
 def test_a_dropped_clip_goes_to_quarantine(make: Any, tmp_path: Path) -> None:
     lines = tmp_path / "quarantine.jsonl"
     module, _ = make(NOWHERE, clip_without_face="drop", max_bad_share=1.0, quarantine_file=lines)
-    with pytest.raises(DataError, match=r"(?s)Not one batch has a clip.*no face was found in its 3 frames"):
+    with pytest.raises(DataError, match=r"(?s)No batch has a clip.*none of its 3 frames shows a face"):
         read(module)
     found = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
     assert {row["stage"] for row in found} == {"face"}
     assert all(Path(row["path"]).stem == row["name"] for row in found)
     strict, _ = make(NOWHERE, clip_without_face="drop", on_bad_clip="error")
-    with pytest.raises(DataError, match="no face was found in its 3 frames, and clip_without_face is drop"):
+    with pytest.raises(DataError, match="none of its 3 frames shows a face, and clip_without_face is drop"):
         read(strict)
 
 

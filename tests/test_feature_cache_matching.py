@@ -92,7 +92,7 @@ def test_a_changed_file_is_refused(cache: Path, records: list[ClipRecord]) -> No
     records[1].audio.write_bytes(b"more sound of two")
     result = match_clips(cache, records, STREAMS)
     assert result.missing == [0, 1]
-    assert "another content" in result.changed[0]
+    assert "has changed since it was cached" in result.changed[0]
     assert result.changed[1] == "its audio file has 17 bytes, 12 when it was cached"
     # The audio of the first is as it was: a run that only hears may go on with it.
     hearing = match_clips(cache, [replace(record, video=None) for record in records], ("audio",))
@@ -133,7 +133,7 @@ def test_a_clip_that_was_bad_stays_bad_until_its_file_is_there(tmp_path: Path, r
         writer.commit([(bad, b"")])
     result = match_clips(tmp_path / "bad", [gone], STREAMS)
     assert (result.missing, result.unchecked) == ([], [])
-    assert "can be now" in match_clips(tmp_path / "bad", records[:1], STREAMS).changed[0]
+    assert "can be read now" in match_clips(tmp_path / "bad", records[:1], STREAMS).changed[0]
 
 
 def test_which_files_are_read() -> None:
@@ -272,13 +272,13 @@ def test_missing_media_and_other_arithmetic_are_warned_of(
         source_of(tmp_path / "features").prepare(
             {"train": [moved(item, tmp_path / "gone") for item in records]}, HEARING, "none", "bf16-mixed"
         )
-    assert "3 of 3 train clips are not there" in caplog.text
+    assert "3 of 3 train clips are missing" in caplog.text
     assert "computed in fp32 arithmetic; live encoders would compute in bf16" in caplog.text
 
 
 def test_a_data_module_without_encoders_is_refused(tmp_path: Path, records: list[ClipRecord]) -> None:
     with pytest.raises(
-        ConfigurationError, match="give it the model's video_encoder, audio_encoder and stream_encoders"
+        ConfigurationError, match="Give it the model's video_encoder, audio_encoder and stream_encoders"
     ):
         source_of(tmp_path, encoders=EncoderChoices()).prepare({"train": records}, HEARING, "none")
 

@@ -137,7 +137,7 @@ def test_damage_is_refused(tmp_path: Path) -> None:
         open_cached_features(tmp_path).read(0)
     open_cached_features(tmp_path).read(1)
     data.write_bytes(good_data[:-1])
-    with pytest.raises(DataError, match=r"bytes; its journal speaks of"):
+    with pytest.raises(DataError, match=r"bytes; its journal says"):
         open_cached_features(tmp_path)
     data.write_bytes(good_data)
     journal.write_bytes(good_journal.replace(b"sample_00000000", b"sample_00000009"))

@@ -197,7 +197,7 @@ def test_bad_clips_stay_quarantined(own_corpus: Path, tmp_path: Path, capsys: py
     (line,) = (run / "quarantine.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["name"] == "sample_003"
     assert json.loads(line)["path"] == str(broken)
-    # Mended, it is another file: the cache no longer fits until the command has run.
+    # Fixed, it is another file: the cache no longer fits until the command has run.
     shutil.copyfile(own_corpus / "mer-caption-plus" / "video" / "sample_002.mp4", broken)
     assert main(["fit", *words(own_corpus, tmp_path), *CACHED]) == 2
     assert "sample_003: its video file has" in capsys.readouterr().err
@@ -230,7 +230,7 @@ def test_a_moved_set_trains_from_its_cache(own_corpus: Path, tmp_path: Path) -> 
         ("fit", ["--model.inputs", "[audio,frame,text]"], "it has no stream frame"),
         ("fit", ["--data.features", "often"], "often"),
         ("test", ["--data.test_sets", "[mer2024]", "--data.feature_precision", "fp32"], "cache --split test"),
-        ("cache", ["--model.inputs", "[text]"], "needs no encoder"),
+        ("cache", ["--model.inputs", "[text]"], "need no encoder"),
         ("cache", ["--devices", "0"], "--devices must be at least 1"),
         ("cache", ["--batch-size", "0"], "--batch-size must be at least 1"),
         ("cache", ["--trainer.acelerator", "cpu"], "acelerator"),
@@ -288,7 +288,9 @@ def test_features_in_the_batch_replace_the_encoders() -> None:
     with pytest.raises(ContractError, match="built for cached features, without the encoder"):
         bare(batch)
     media_free.features = {"audio": features["audio"]}
-    with pytest.raises(ContractError, match=r"needs features of the stream 'face' .* brings streams \['audio'\]"):
+    with pytest.raises(
+        ContractError, match=r"needs features of the stream 'face' .* the batch has streams \['audio'\]"
+    ):
         bare(media_free)
     with pytest.raises(ContractError, match=r"features\['audio'\] has 4 entries for 2 clips"):
         type(batch)(batch.records[:2], [""] * 2, [""] * 2, [""] * 2, features={"audio": features["audio"]})

@@ -80,7 +80,7 @@ def test_round_trip(tmp_path: Path) -> None:
 
 
 def test_a_branch_of_another_width_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="Leave hidden_width out of branch_compression"):
+    with pytest.raises(ConfigurationError, match="Remove hidden_width from branch_compression"):
         build(branch_compression={"name": "qformer", "hidden_width": 8}, branch_tokens=2)
     with pytest.raises(ConfigurationError, match=r"`encoded` \(Z\) or `projected` \(H"):
         build(fused_features="H")

@@ -63,7 +63,7 @@ def score_json(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, 
     code = main(["score", *map(str, words), "--taxonomy", "builtin", "--json"])
     captured = capsys.readouterr()
     assert code == 0, captured.err
-    assert "no set of MER-UniBench" not in captured.err
+    assert "not a set of MER-UniBench" not in captured.err
     return json.loads(captured.out)
 
 
@@ -135,7 +135,7 @@ def test_the_walk_in_a_package(
         assert result["score"] == pytest.approx(100 / 3)  # F1 of the positive clip 2/3, of the negative one 0
         write_table(tmp_path / "sets" / "plays-v1" / "labels.csv", "sentiment", [*PLAYS, ("d", "", 3)])
         with pytest.raises(
-            DataError, match=r"line 5, column sentiment, clip d: the sentiment '3' is no number in \[-2"
+            DataError, match=r"line 5, column sentiment, clip d: the sentiment '3' is not a number in \[-2"
         ):
             read_benchmark_set(tmp_path / "sets", "plays")
     with pytest.raises(DataError, match=r"There is no benchmark set 'plays'"):
@@ -203,7 +203,7 @@ def test_a_name_stands_for_one_set(tmp_path: Path, repository: Path, caplog: pyt
             known_sets(tmp_path / key)
     root = talks_folder(tmp_path / "sets", repository)
     write_table(root / "talks.csv", "labels", TALKS)
-    with pytest.raises(DataError, match=r"talks.csv is named like the official set talks"):
+    with pytest.raises(DataError, match=r"talks.csv has the name of the official set talks"):
         read_own_table(root / "talks.csv")
     points = {"benchmark_sets": {"meld": "rival:SET"}}
     with distribution(tmp_path / "rival", "rival-set", points), caplog.at_level(logging.WARNING):

@@ -14,8 +14,8 @@ from affect_lightning.command_line.program import main
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.model import AffectGPT
 from affect_lightning.plugin_loading import build_part, plugin_options
-from affect_lightning_plugins.language_models import hub_model
-from affect_lightning_plugins.language_models.published_models import published_families, published_origin
+from affect_lightning_plugins.language_models import hub_models
+from affect_lightning_plugins.language_models.hub_models import published_families, published_origin
 from language_model_folders import FAMILIES, save_tiny
 from model_cases import perturb
 from test_language_models import SENTENCES, answered, prompts
@@ -160,7 +160,7 @@ def test_the_pinned_revision_is_what_is_asked_of_the_hub(monkeypatch: pytest.Mon
         asked.update(source=source, **options)
         raise ConfigurationError("asked")
 
-    monkeypatch.setattr(hub_model, "load_causal_model", record)
+    monkeypatch.setattr(hub_models, "load_causal_model", record)
     with pytest.raises(ConfigurationError, match="asked"):
         build_part("language_models", {"name": "qwen2.5", "size": "0.5B"})
     assert asked["source"] == "Qwen/Qwen2.5-0.5B-Instruct"
@@ -177,7 +177,7 @@ def test_a_hub_name_without_a_revision_is_refused(options: dict[str, Any]) -> No
 
 
 def test_another_family_s_folder_is_refused(folders: dict[str, Path]) -> None:
-    with pytest.raises(ConfigurationError, match=r"holds a model of type 'qwen3'; this plugin takes 'llama'"):
+    with pytest.raises(ConfigurationError, match=r"holds a model of type 'qwen3'; this plugin needs 'llama'"):
         build_part("language_models", {"name": "llama3", "model": str(folders["qwen3"])})
 
 
@@ -196,7 +196,7 @@ def test_code_of_a_model_s_own_is_never_run(folders: dict[str, Path], tmp_path: 
         ),
         encoding="utf-8",
     )
-    with pytest.raises(ConfigurationError, match=r"needs Python code .*\(Baichuan2 does\).* never run here"):
+    with pytest.raises(ConfigurationError, match=r"needs Python code .*\(as Baichuan2 does\).* never runs here"):
         build_part("language_models", {"name": "causal-lm", "model": str(tmp_path)})
 
 

@@ -186,7 +186,7 @@ def test_a_wrong_key_is_explained_and_never_shown(
     with serving(well, key="another") as server:
         asker = extractor(server, tmp_path, api_key_variable="MY_KEY", concurrency=2)
         with pytest.raises(
-            ConfigurationError, match=r"refuses the key \(status 401\).*MY_KEY holds a key that"
+            ConfigurationError, match=r"rejects the key \(status 401\).*MY_KEY holds a key that"
         ) as caught:
             asker.extract([f"text {i}" for i in range(50)])
         assert len(server.prompts) <= 2  # those in flight, and not again
@@ -234,9 +234,9 @@ def test_a_redirect_does_not_carry_the_key_elsewhere(tmp_path: Path, monkeypatch
     ("status", "error", "message"),
     [
         (404, ConfigurationError, r"does not answer \(status 404\): The model m is unknown.*listed at .*/v1/models"),
-        (403, ConfigurationError, r"refuses the key \(status 403\)"),
-        (400, ServerError, r"refuses the question \(status 400\): The model m is unknown.*extra_body"),
-        (422, ServerError, r"refuses the question \(status 422\)"),
+        (403, ConfigurationError, r"rejects the key \(status 403\)"),
+        (400, ServerError, r"rejects the request \(status 400\): The model m is unknown.*extra_body"),
+        (422, ServerError, r"rejects the request \(status 422\)"),
     ],
 )
 def test_a_refusal_is_not_tried_again(
@@ -304,7 +304,7 @@ def test_unreadable_answers_are_counted(tmp_path: Path, caplog: pytest.LogCaptur
         assert labels == [[], ["sad"], [], [], []]
         assert asker.sentiment(labels) == ["neutral"] * 5
         assert asker.unparsable == {"labels": 2, "sentiment": 1}
-        assert "2 answers of the language model are no list of labels" in caplog.text
+        assert "2 answers of the language model are not a list of labels" in caplog.text
         again = extractor(server, tmp_path)
         again.extract(["a", "b", "c", "d"])
         assert again.unparsable == {"labels": 2, "sentiment": 0}

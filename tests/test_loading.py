@@ -175,9 +175,9 @@ def test_questions_are_drawn_by_share() -> None:
     assert 70 <= sum(response == "reasons" for _, response in asked) <= 130
     silent = ClipRecord("a", "made", labels=("happy",))
     assert "happy" in QuestionDraw(1.0).ask(silent, 0, 0)[1]
-    with pytest.raises(DataError, match="neither emotion words nor a description"):
+    with pytest.raises(DataError, match="no emotion words, no description"):
         draw.ask(ClipRecord("a", "made"), 0, 0)
-    with pytest.raises(ConfigurationError, match="describe_share must lie between 0 and 1; got 2"):
+    with pytest.raises(ConfigurationError, match="describe_share must be between 0 and 1; got 2"):
         QuestionDraw(2)
 
 
@@ -215,7 +215,7 @@ def test_too_many_bad_clips_stop_the_run(records: list[ClipRecord]) -> None:
     many = Quarantine(max_bad_share=1.0)
     assert list(make_loader(broken(records, *names), quarantine=many, shuffle=False)) == []
     assert len(many.clips) == 7
-    with pytest.raises(ConfigurationError, match="max_bad_share must lie between 0 and 1"):
+    with pytest.raises(ConfigurationError, match="max_bad_share must be between 0 and 1"):
         Quarantine(max_bad_share=1.5)
 
 

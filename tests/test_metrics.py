@@ -146,7 +146,7 @@ def test_wrong_data_is_an_error(call, message: str) -> None:  # type: ignore[no-
     [
         (lambda: EmotionWheelFScore(level=3), r"level 1 \(inner ring\) or 2 \(middle ring\); got 3"),
         (lambda: EmotionWheelFScore(statistic="auc"), "Unknown statistic 'auc'; choose one of f, precision, recall"),
-        (lambda: EmotionHitRate(statistic="m_score"), "needs `candidates`"),
+        (lambda: EmotionHitRate(statistic="m_score"), "Give `candidates`"),
         (lambda: Taxonomy.builtin().sector("happy", 6), "no wheel 6; the taxonomy 'builtin' has the wheels 1 to 5"),
     ],
 )

@@ -267,7 +267,7 @@ def test_optimiser_groups():
         **{**TINY_PARTS, "inputs": ["text"], "language_model": {"name": "tiny-lm", "lora_rank": 0}}
     )
     nothing.configure_model()
-    with pytest.raises(ConfigurationError, match="Nothing would train"):
+    with pytest.raises(ConfigurationError, match="so nothing would train"):
         nothing._parameter_groups()
 
 

@@ -115,6 +115,11 @@ def test_two_halves_of_a_batch_give_its_gradient(monkeypatch: pytest.MonkeyPatch
             torch.testing.assert_close(value.grad, wanted[name], rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.filterwarnings(
+    "ignore:.*LeafSpec:FutureWarning",
+    "ignore:.*does not have many workers",
+    r"ignore:Found \d+ module\(s\) in eval mode",
+)
 def test_an_outside_objective_trains_validates_and_is_kept(tmp_path: Path) -> None:
     built = AffectGPTModule(**TINY_PARTS, warmup_steps=0, objective={"name": "twofold", "pull": 0.25})
     assert built.hparams["objective"] == {"name": "twofold", "pull": 0.25}

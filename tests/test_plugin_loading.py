@@ -186,7 +186,9 @@ def test_two_distributions_with_one_name(install: Install) -> None:
 
 @pytest.mark.parametrize("choice", [3, None, {"num_queries": 3}, {"name": 3}, ["qformer"]])
 def test_a_choice_is_a_name_or_a_mapping_with_a_name(choice: object) -> None:
-    with pytest.raises(PluginError, match="chosen by its name, or by a mapping with `name` and options such as"):
+    with pytest.raises(
+        PluginError, match="Choose a plugin by its name, or by a mapping with `name` and options such as"
+    ):
         split_choice(choice)  # type: ignore[arg-type]
 
 
@@ -208,7 +210,7 @@ def test_a_failing_import_names_the_distribution_and_its_error(install: Install,
     with pytest.raises(PluginError, match=expected) as caught:
         load_plugin_class("pre_fusions", "outside")
     assert caught.value.__cause__ is not None
-    assert "Mend or reinstall failing-fusion, or choose another pre-fusion" in str(caught.value)
+    assert "Fix or reinstall failing-fusion, or choose another pre-fusion" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -216,10 +218,10 @@ def test_a_failing_import_names_the_distribution_and_its_error(install: Install,
     [
         ("class Outside: pass", r"expected a subclass of affect_lightning\.contracts\.PreFusion, found <class"),
         ("def Outside(): pass", r"expected a subclass of affect_lightning\.contracts\.PreFusion, found <function"),
-        ("class Outside(PreFusion): pass", "PreFusion also expects forward, which Outside lacks"),
+        ("class Outside(PreFusion): pass", "PreFusion also needs forward, which Outside lacks"),
         (
             "class Outside(PreFusion):\n def __init__(self, width: int = 3): pass\n def forward(self, streams): pass",
-            "the constructor of every pre-fusion takes stream_widths, that of Outside does not",
+            "the constructor of every pre-fusion must take stream_widths, but that of Outside does not",
         ),
         (
             "class Outside(PreFusion):\n def __init__(self, stream_widths, name: str = ''): pass\n"
@@ -236,9 +238,7 @@ def test_a_class_that_does_not_fit_the_contract(install: Install, body: str, mes
 
 def test_a_part_without_the_attributes_of_its_contract(install: Install) -> None:
     install("silent-fusion", GOOD_SOURCE.replace("self.output_width, self.output_tokens = width, 1", "pass"))
-    with pytest.raises(
-        PluginError, match="PreFusion also expects the attributes output_width, output_tokens, which Ou"
-    ):
+    with pytest.raises(PluginError, match="PreFusion also needs the attributes output_width, output_tokens, which Ou"):
         build_part("pre_fusions", "outside", stream_widths={})
 
 

@@ -72,11 +72,14 @@ def test_a_plugin_that_cannot_be_loaded_fails(capsys: pytest.CaptureFixture[str]
     ("words", "message"),
     [
         (["good-wrods"], "There is no plugin 'good-wrods'. Did you mean 'good-words'?"),
-        (["none"], "'none' names parts of several kinds: face_detectors, pre_fusions. Say which with --group."),
+        (
+            ["none"],
+            "'none' is the name of parts of several kinds: face_detectors, pre_fusions. Choose one with --group.",
+        ),
         (["good-finder", "--options", "lest=3"], "has no option 'lest'. Did you mean 'least'?"),
         (["good-finder", "--options", "least=bright"], "option 'least' expects float, got 'bright'"),
         (["good-finder", "--options", "least"], "--options takes KEY=VALUE words or one mapping"),
-        (["yunet", "--options", "model_path=absent.onnx"], "finds no file absent.onnx"),
+        (["yunet", "--options", "model_path=absent.onnx"], "cannot find the file absent.onnx"),
         (["timm"], "required: model"),
         ([], "the following arguments are required: name"),
         (["good-words", "--group", "words"], "invalid choice: 'words'"),
@@ -93,6 +96,6 @@ def test_ways_to_write_options() -> None:
     wanted = {"a": 1, "b": "x=y", "c": [1, 2], "d": None, "e": 0.5}
     assert _options(["a=1", "b=x=y", "c=[1, 2]", "d=null", "e=0.5"]) == wanted
     assert _options(["{a: 1, b: x=y, c: [1, 2]}", "d=", "e=0.5"]) == wanted
-    with pytest.raises(ConfigurationError, match="is no YAML"):
+    with pytest.raises(ConfigurationError, match="is not valid YAML"):
         _options(["a=[1"])
     assert _options(["weights=/tmp/a=b.pt"]) == {"weights": "/tmp/a=b.pt"}

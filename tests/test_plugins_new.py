@@ -70,7 +70,7 @@ def test_the_packages_are_in_the_house_style(tmp_path: Path) -> None:
 def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "own-fusion").mkdir()
     assert main(["plugins", "new", "fusion", "own-fusion", "--out", str(tmp_path)]) == 2
-    assert "own-fusion exists already, and nothing is overwritten" in capsys.readouterr().err
+    assert "own-fusion exists already. Choose another name" in capsys.readouterr().err
     assert list((tmp_path / "own-fusion").iterdir()) == []
     (tmp_path / "file").write_text("mine", encoding="utf-8")
     assert main(["plugins", "new", "fusion", "own-fusion", "--out", str(tmp_path / "file")]) == 2
@@ -82,8 +82,8 @@ def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[st
     [
         ("fusion", "My_Fusion", "lower-case letters, digits and single hyphens"),
         ("fusion", "9lives", "lower-case letters"),
-        ("fusion", "import", "no word of Python"),
-        ("fusion", "torch", "is taken: a distribution or a module 'torch' is installed"),
+        ("fusion", "import", "must not be a keyword of Python"),
+        ("fusion", "torch", "is taken. Choose another name: a distribution or a module 'torch' is already installed"),
         ("fusion", "qformer", "pre-fusion 'qformer' is offered by affect-lightning"),
         ("video-encoder", "timm", "video encoder 'timm' is offered by affect-lightning"),
         ("fusions", "own-fusion", "invalid choice: 'fusions'"),

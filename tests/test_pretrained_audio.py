@@ -251,7 +251,7 @@ def test_preprocessing_comes_from_the_models_file(models: Any, tmp_path: Path) -
     found = build_part("audio_encoders", choice)(sound, torch.tensor([WINDOW])).tokens[0, 0]
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     saved_model("wavlm", tmp_path, {"sampling_rate": 8_000})
-    with pytest.raises(ConfigurationError, match="hears 8000 Hz; this encoder takes models of 16000 Hz"):
+    with pytest.raises(ConfigurationError, match="hears 8000 Hz; this encoder needs a model of 16000 Hz"):
         build_part("audio_encoders", choice)
 
 
@@ -260,12 +260,12 @@ def test_preprocessing_comes_from_the_models_file(models: Any, tmp_path: Path) -
     [
         ("hubert", {"windows": 0}, "windows and pieces_at_once must be at least 1 .* got 0"),
         ("hubert", {"pieces_at_once": 0}, "must be at least 1"),
-        ("hubert", {"window_seconds": 0.02}, "window_seconds 0.02 is too short: one frame of .* needs"),
-        ("hubert", {"last_layers": 6}, r"last_layers must lie in 1 to 5.* got 6"),
-        ("whisper", {"last_layers": 0}, r"last_layers must lie in 1 to 5.* got 0"),
+        ("hubert", {"window_seconds": 0.02}, "window_seconds 0.02 is too short. Raise it: one frame of .* needs"),
+        ("hubert", {"last_layers": 6}, r"last_layers must be from 1 to 5.* got 6"),
+        ("whisper", {"last_layers": 0}, r"last_layers must be from 1 to 5.* got 0"),
         ("hubert", {"short_clips": "padded", "span": "clip"}, "`span: clip` cuts no windows"),
         ("whisper", {"normalise": "batch"}, "Leave `normalise` out: Whisper hears a spectrogram"),
-        ("whisper", {"name": "hf-audio"}, "hf-audio takes models of transformers .* that hear samples"),
+        ("whisper", {"name": "hf-audio"}, "hf-audio takes models of transformers .* that read samples"),
         ("hubert", {"name": "wavlm-large"}, "holds a model of the type 'hubert'; this encoder takes wavlm"),
     ],
 )

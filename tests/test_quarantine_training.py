@@ -110,7 +110,7 @@ def test_bad_clips_are_counted_wherever_one_looks(corpus: Path, tmp_path: Path, 
     [
         (
             {"max_bad_share": 0.01},
-            r"2 of 16 clips cannot be read, more than max_bad_share = 0.01 allows. The first 2: ",
+            r"2 of 16 clips cannot be read, which is more than max_bad_share = 0.01 allows. The first 2: ",
         ),
         ({"on_bad_clip": "error"}, r"The clip sample_0\d\d \(mer-caption-plus, video\).*on_bad_clip to quarantine"),
     ],
@@ -137,7 +137,7 @@ def test_the_default_limit_is_one_percent() -> None:
 
 
 def test_a_set_of_bad_clips_only_stops(corpus: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"Not one batch has a clip that can be read.*\[3\] sample_0"):
+    with pytest.raises(DataError, match=r"No batch has a clip that can be read.*\[3\] sample_0"):
         fit(corpus, tmp_path, include=list(BROKEN), max_bad_share=1.0)
 
 

@@ -179,12 +179,12 @@ BENCHMARK_FAULTS: Mapping[str, tuple[str, Callable[[Path], object], str]] = {
     "label file": (
         "meld",
         lambda folder: (folder / "label.npz").rename(folder / "labels.npz"),
-        r"labels of MELD is missing in .*meld-process: expected label.npz, found labels.npz, transcription",
+        r"There is no file with the labels of MELD in .*meld-process: expected label.npz, found labels.npz, transcription",
     ),
     "subtitle file": (
         "sims",
         lambda folder: (folder / SUBTITLES).unlink(),
-        r"subtitles of CH-SIMS is missing in .*: expected transcription-engchi-polish.csv, found label.npz",
+        r"There is no file with the subtitles of CH-SIMS in .*: expected transcription-engchi-polish.csv, found label.npz",
     ),
     "corpus": (
         "sims",
@@ -199,17 +199,17 @@ BENCHMARK_FAULTS: Mapping[str, tuple[str, Callable[[Path], object], str]] = {
     "field": (
         "sims",
         lambda folder: np.savez(folder / "label.npz", test_corpus={"clip1": {"emo": 0}}),
-        r"label.npz, entry test_corpus, clip clip1: the label lacks 'val'; found emo",
+        r"label.npz, entry test_corpus, clip clip1: the label has no field 'val'; found emo",
     ),
     "range": (
         "sims",
         lambda folder: np.savez(folder / "label.npz", test_corpus={"clip1": {"val": -10}}),
-        r"clip clip1, field val: the sentiment -10 is no number in \[-1, 1\], the range of CH-SIMS",
+        r"clip clip1, field val: the sentiment -10 is not a number in \[-1, 1\], the range of CH-SIMS",
     ),
     "integer": (
         "iemocap",
         lambda folder: np.savez(folder / "label_4way.npz", whole_corpus={"Ses05clip1": {"emo": 4}}),
-        r"the label 4 is none of the emotions of IEMOCAP \(0 happy, 1 sad, 2 neutral, 3 angry\)",
+        r"the label 4 is not one of the emotions of IEMOCAP \(0 happy, 1 sad, 2 neutral, 3 angry\)",
     ),
     "prefix": (
         "iemocap",
@@ -234,7 +234,8 @@ BENCHMARK_FAULTS: Mapping[str, tuple[str, Callable[[Path], object], str]] = {
     "word": (
         "mer2024",
         lambda folder: break_file(folder / "reference-semi.csv", "name,discrete\nclip1,joyful\n"),
-        r"reference-semi.csv, line 2, column discrete, clip clip1: the label 'joyful' is none of the emotions of MER2024 \(0 wor",
+        r"reference-semi.csv, line 2, column discrete, clip clip1: the label 'joyful' is not one of the emotions of "
+        r"MER2024 \(0 wor",
     ),
     "openset": (
         "ovmerdplus",
@@ -254,12 +255,12 @@ BENCHMARK_FAULTS: Mapping[str, tuple[str, Callable[[Path], object], str]] = {
     "short row": (
         "meld",
         lambda folder: break_file(folder / SUBTITLES, "name,chinese,english\nclip1,b\n"),
-        r"transcription-engchi-polish.csv, line 2: 2 cells where the header has 3",
+        r"transcription-engchi-polish.csv, line 2: 2 cells, but the header has 3",
     ),
     "long row": (
         "meld",
         lambda folder: break_file(folder / SUBTITLES, "name,chinese,english\nclip1,b,Well, no\n"),
-        r"transcription-engchi-polish.csv, line 2: 4 cells where the header has 3 .* Put quotes around texts",
+        r"transcription-engchi-polish.csv, line 2: 4 cells, but the header has 3 .* Put quotes around texts",
     ),
     "quotes": (
         "meld",
@@ -279,7 +280,7 @@ BENCHMARK_FAULTS: Mapping[str, tuple[str, Callable[[Path], object], str]] = {
     "pickle": (
         "sims",
         lambda folder: plant_pickle(folder / "label.npz", folder / "planted"),
-        r"label.npz, member test_corpus.npy holds a pickle that wants .*nothing was executed",
+        r"label.npz, member test_corpus.npy holds a pickle that asks for .*nothing of it was run",
     ),
     "subtitle column": (
         "meld",
@@ -317,9 +318,13 @@ def test_the_planted_pickle_would_run(tmp_path: Path) -> None:
 
 
 def test_a_missing_root_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nowhere is missing. It should contain meld-process \(MELD\)"):
+    with pytest.raises(DataError, match=r"nowhere is missing. Give the folder that contains meld-process \(MELD\)"):
         read_benchmark_set(tmp_path / "nowhere", "meld")
-    with pytest.raises(DataError, match=r"nowhere is missing. It should contain mer-caption-plus \(MER-Caption\+\)"):
+    with pytest.raises(
+        DataError,
+        match=r"nowhere is missing. Give the folder that contains mer-caption-plus "
+        r"\(MER-Caption\+\)",
+    ):
         read_training_set(tmp_path / "nowhere")
 
 
@@ -368,9 +373,21 @@ def test_clips_without_words_or_description_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        (TRAINING_FILES[0], None, r"subtitles of MER-Caption\+ is missing in .*: expected subtitle_chieng.csv"),
-        (TRAINING_FILES[1], None, r"words of MER-Caption\+ is missing in .*: expected track2_train_mercaptionplus"),
-        (TRAINING_FILES[2], None, r"descriptions of MER-Caption\+ is missing in .*: expected track3_train_mercapt"),
+        (
+            TRAINING_FILES[0],
+            None,
+            r"There is no file with the subtitles of MER-Caption\+ in .*: expected subtitle_chieng.csv",
+        ),
+        (
+            TRAINING_FILES[1],
+            None,
+            r"There is no file with the emotion words of MER-Caption\+ in .*: expected track2_train_mercaptionplus",
+        ),
+        (
+            TRAINING_FILES[2],
+            None,
+            r"There is no file with the descriptions of MER-Caption\+ in .*: expected track3_train_mercapt",
+        ),
         (TRAINING_FILES[0], "name,chinese,english\na,b,c\n", r"has no row for b \(1 of 2 clips\)"),
         (TRAINING_FILES[1], "name,labels\na,b\n", r"mercaptionplus.csv lacks the column openset; its columns are name"),
         (

@@ -40,8 +40,8 @@ def test_missing_and_surplus_clips_are_named(tmp_path: Path) -> None:
     names = [f"clip{number:03}" for number in range(455)]
     write_set(tmp_path, [*names, "odd"], [*names, "lost1", "train1"], [*names, "lost2"])
     message = (
-        r"label.npz lists 456 clips of CH-SIMS; Table 11 of the paper says 457, so 1 is missing\. Missing there, though "
-        r"they have a transcript or media: lost1, lost2 \(2\)\. Labelled, though they have neither transcript nor media: "
+        r"label.npz lists 456 clips of CH-SIMS; Table 11 of the paper says 457, so 1 is missing\. Without a label, "
+        r"but with a transcript or media: lost1, lost2 \(2\)\. With a label, but with neither transcript nor media: "
         r"odd \(1\)\. Restore the official files, or accept .* expected_counts: any, or \{sims: 456\}\.$"
     )
     with pytest.raises(DataError, match=message):
@@ -51,7 +51,7 @@ def test_missing_and_surplus_clips_are_named(tmp_path: Path) -> None:
 def test_a_surplus_without_evidence_says_so(tmp_path: Path) -> None:
     names = [f"clip{number:03}" for number in range(459)]
     write_set(tmp_path, names, names, ())
-    with pytest.raises(DataError, match=r"so 2 are too many\. Which clips these are cannot be told"):
+    with pytest.raises(DataError, match=r"so 2 are too many\. Labels, transcripts and media agree with each other"):
         read_benchmark_set(tmp_path, "sims")
     accepted: ExpectedCount
     for accepted in ("any", 459):
@@ -97,7 +97,7 @@ def test_the_training_split_has_no_number_to_match(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["mer2024", "ovmerdplus"])
 def test_some_sets_are_for_testing_only(corpus: Path, key: str) -> None:
-    with pytest.raises(DataError, match=r"has no training split: MER-UniBench only tests on it"):
+    with pytest.raises(DataError, match=r"has no training split: MER-UniBench uses it only for testing"):
         read_benchmark_set(corpus, key, split="train")
 
 

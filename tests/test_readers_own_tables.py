@@ -69,7 +69,7 @@ def test_a_sentiment_is_enough(tmp_path: Path) -> None:
         (
             "mine.csv",
             "name,labels\na,b\n",
-            r"mine.csv, line 2: the column text is missing\. It has name, labels; known",
+            r"mine.csv, line 2: the column text is missing\. It has name, labels; expected",
         ),
         ("mine.csv", "name,text,labels\n", r"mine.csv lists no clips"),
         ("mine.csv", "", r"mine.csv lists no clips"),
@@ -81,9 +81,9 @@ def test_a_sentiment_is_enough(tmp_path: Path) -> None:
         (
             "mine.csv",
             "name,text,sentiment\na,b,1\n\nc,d,good\n",
-            r"line 4, column sentiment, clip c: 'good' is no number",
+            r"line 4, column sentiment, clip c: 'good' is not a number",
         ),
-        ("mine.csv", "name,text,sentiment\na,b,nan\n", r"line 2, column sentiment, clip a: 'nan' is no number"),
+        ("mine.csv", "name,text,sentiment\na,b,nan\n", r"line 2, column sentiment, clip a: 'nan' is not a number"),
         (
             "mine.csv",
             "name,text,labels,sentiment\na,b,,\n",
@@ -95,8 +95,8 @@ def test_a_sentiment_is_enough(tmp_path: Path) -> None:
             r"more than one row for the clip 'a': lines 2 and 3, column name",
         ),
         ("mine.csv", "name,text,labels\n,b,c\n", r"a row without a name: line 2, column name"),
-        ("mine.csv", "name,text,labels\na,b, no, c\n", r"line 2: 4 cells where the header has 3"),
-        ("mine.jsonl", '{"name": "a"\n', r"mine.jsonl, line 1 is no JSON: "),
+        ("mine.csv", "name,text,labels\na,b, no, c\n", r"line 2: 4 cells, but the header has 3"),
+        ("mine.jsonl", '{"name": "a"\n', r"mine.jsonl, line 1 is not JSON: "),
         ("mine.jsonl", '\n["a"]\n', r"mine.jsonl, line 2 must be an object such as .*; found list"),
         ("mine.jsonl", '{"name": 5, "text": "b", "labels": ["c"]}', r"line 1, column name: expected a text, found 5"),
         (
@@ -105,8 +105,12 @@ def test_a_sentiment_is_enough(tmp_path: Path) -> None:
             r"line 1, column text, clip a: expected a text, found 5",
         ),
         ("mine.jsonl", '{"name": "a", "text": "b", "labels": [1]}', r"column labels, clip a: expected a list of words"),
-        ("mine.jsonl", '{"name": "a", "text": "b", "sentiment": true}', r"column sentiment, clip a: True is no number"),
-        ("meld.csv", "name,text,labels\na,b,c\n", r"named like the official set meld, .* Rename the file"),
+        (
+            "mine.jsonl",
+            '{"name": "a", "text": "b", "sentiment": true}',
+            r"column sentiment, clip a: True is not a number",
+        ),
+        ("meld.csv", "name,text,labels\na,b,c\n", r"has the name of the official set meld, .* Rename the file"),
     ],
 )
 def test_slips_are_explained(tmp_path: Path, file: str, text: str, message: str) -> None:

@@ -14,11 +14,18 @@ import pytest
 from torch.utils.tensorboard import SummaryWriter
 
 from affect_lightning.errors import DataError
-from affect_lightning.unibench.report.content import ReferenceRow, Report, ReportRow, bound_rows
+from affect_lightning.unibench.report.content import (
+    MAX_POINTS,
+    Curve,
+    ReferenceRow,
+    Report,
+    ReportRow,
+    bound_rows,
+    read_loss_curves,
+)
 from affect_lightning.unibench.report.examples import Example, choose_examples
 from affect_lightning.unibench.report.figures import curve_figure
 from affect_lightning.unibench.report.files import compare_runs, read_report, write_report
-from affect_lightning.unibench.report.loss_curves import MAX_POINTS, Curve, read_loss_curves
 from affect_lightning.unibench.report.provenance import collect_provenance, provenance_lines
 from affect_lightning.unibench.scoring.predictions import WritingError, write_files
 from affect_lightning.unibench.scoring.set_scoring import SetScore, SuiteScores
@@ -156,7 +163,7 @@ def test_scores_that_do_not_exist_are_shown_as_such(tmp_path: Path) -> None:
     page = check_page(paths[2])
     assert "svg" not in page.tags
     assert "article" not in page.tags
-    with pytest.raises(DataError, match="A report needs at least one run with scores"):
+    with pytest.raises(DataError, match="Give at least one run with scores"):
         write_report(Report("none", ()), tmp_path)
 
 
@@ -176,7 +183,9 @@ def test_a_full_disk_leaves_nothing_half_written(
     tmp_path: Path, report: Report, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     monkeypatch.setattr(os, "fsync", refuse(number, errno.ENOSPC))
-    with pytest.raises(WritingError, match=r"\.\w+ could not be written: No space left on device. Nothing half-"):
+    with pytest.raises(
+        WritingError, match=r"\.\w+ could not be written: No space left on device. Free space or choose another folder"
+    ):
         write_report(report, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -230,8 +239,8 @@ def test_runs_are_compared(tmp_path: Path, report: Report) -> None:
     ("text", "message"),
     [
         (None, r"There is no report .*report.json \(No such file or directory\). `affect-lightning test` writes it"),
-        ("{", r"report.json is no JSON file"),
-        ("[]", r"report.json is no report of affect-lightning: its format is not 'affect-lightning report'"),
+        ("{", r"report.json is not a JSON file"),
+        ("[]", r"report.json is not a report of affect-lightning: its format is not 'affect-lightning report'"),
         ('{"format": "affect-lightning report", "version": 9}', r"has version 9 of the report's format, expected 1"),
         ('{"format": "affect-lightning report", "version": 1}', r"report.json is a damaged report: KeyError\('rows'\)"),
     ],

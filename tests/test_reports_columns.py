@@ -96,9 +96,12 @@ def test_a_column_of_runs_stands_in_the_table_of_scores(tmp_path: Path) -> None:
         ("7", r"column 'mine' of my-columns \(my_columns:MINE\) must be a .*tables.Column, found 7"),
         ("1 / 0", r"'mine' of my-columns .* cannot be imported: ZeroDivisionError: division by zero. Fix or reinstall"),
         ("exit(0)", r"'mine' of my-columns .* cannot be imported: SystemExit: 0"),
-        ("Column('mean', len)", r"has the title 'mean', which is taken or empty. Give it one of its own"),
-        ("Column('clips', len)", r"has the title 'clips', which is taken"),
-        ("Column('', len)", r"has the title '', which is taken or empty"),
+        (
+            "Column('mean', len)",
+            r"has the title 'mean', which is empty or used by another column. Give it a title of its own",
+        ),
+        ("Column('clips', len)", r"has the title 'clips', which is empty or used by another column"),
+        ("Column('', len)", r"has the title '', which is empty or used by another column"),
         ("Column('x', lambda item: item.nothing)", r"failed for mine, MELD: AttributeError: 'ScoredSet' object has no"),
         ("Column('x', lambda item: float('nan'))", r"gave nan for mine, MELD; it must give a finite number or a text"),
         ("Column('x', lambda item: True)", r"gave True for mine, MELD"),
@@ -152,7 +155,9 @@ def test_two_columns_of_one_title_are_refused(tmp_path: Path) -> None:
     points = {"mine": "my_columns:MINE", "other": "my_columns:OTHER"}
     with (
         installed(tmp_path / "package", module, points),
-        pytest.raises(PluginError, match="column 'other' of .* has the title 'x', which is taken"),
+        pytest.raises(
+            PluginError, match="column 'other' of .* has the title 'x', which is empty or used by another column"
+        ),
     ):
         installed_columns(["mine", "other"])
 

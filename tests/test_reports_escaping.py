@@ -12,9 +12,8 @@ import pytest
 
 from affect_lightning.command_line.terminal_tables import render_terminal
 from affect_lightning.unibench.report.columns import score_table
-from affect_lightning.unibench.report.content import ReferenceRow, Report
+from affect_lightning.unibench.report.content import Curve, ReferenceRow, Report
 from affect_lightning.unibench.report.files import write_report
-from affect_lightning.unibench.report.loss_curves import Curve
 from affect_lightning.unibench.report.published import PublishedRow
 from affect_lightning.unibench.report.renderers import render_html, templates
 from affect_lightning.unibench.report.tables import SCORE, Column, make_table

@@ -159,9 +159,7 @@ def test_scores_without_clips_have_no_interval() -> None:
 
 def test_terms_of_another_metric_are_refused() -> None:
     wrong: SetScore = replace(SUITE.sets["meld"], metric="waf")
-    with pytest.raises(
-        DataError, match=r"The clips of meld have \[25\] terms each, which is not the form of its metric waf"
-    ):
+    with pytest.raises(DataError, match=r"The clips of meld have \[25\] terms each, which does not fit its metric waf"):
         terms_of(wrong)
 
 

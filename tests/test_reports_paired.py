@@ -147,7 +147,7 @@ def test_outcomes_of_another_report_are_refused(tmp_path: Path) -> None:
     lines = (runs[0] / OUTCOMES_NAME).read_text(encoding="utf-8").splitlines()
     (runs[0] / OUTCOMES_NAME).write_text("\n".join(lines[1:]), encoding="utf-8")
     with pytest.raises(
-        DataError, match=r"outcomes.jsonl does not belong to the report.json beside it: its 59 clips of meld"
+        DataError, match=r"outcomes.jsonl does not belong to the report.json in the same folder: its 59 clips of meld"
     ):
         compare_runs(runs, tmp_path / "both")
 
@@ -159,7 +159,7 @@ def test_outcomes_of_another_report_are_refused(tmp_path: Path) -> None:
         ("[]", r"row 181 is broken: TypeError"),
         ('{"model": "weak"}', r"row 181 is broken: KeyError\('hit'\)"),
         ('{"hit": 3, "terms": []}', r"hit is 3, expected true, false or null"),
-        ('{"hit": null, "terms": [NaN]}', r"a term is no finite number"),
+        ('{"hit": null, "terms": [NaN]}', r"a term is not a finite number"),
     ],
 )
 def test_broken_outcomes_are_named(tmp_path: Path, line: str, message: str) -> None:

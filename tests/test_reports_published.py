@@ -128,7 +128,7 @@ def test_the_command_compares_runs(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_the_commands_mistakes_are_one_paragraph(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weak, _ = map(str, finished_runs(tmp_path))
     for words, message in (
-        ([weak], "Give the folder for the combined report with --out"),
+        ([weak], "Name the folder for the combined report with --out"),
         ([weak, "--json", "--published", "Oter"], "There is no published row 'Oter'. Did you mean 'Otter'?"),
         ([str(tmp_path / "nowhere"), "--json"], "There is no report"),
     ):

@@ -103,9 +103,9 @@ def test_a_checkpoint_chosen_on_the_test_set_is_marked_in_every_form(tmp_path: P
     assert r"strong [paper\_best\_on\_test] &" in texts[".tex"]
     (line,) = [line for line in texts[".csv"].splitlines() if line.startswith("strong,")]
     assert CHOSEN_ON_TEST in line
-    assert "must not be compared" in line
+    assert "Do not compare" in line
     for suffix in (".md", ".html", ".tex"):
-        assert "must not be compared with others" in texts[suffix]
+        assert "Do not compare them with others" in texts[suffix]
     assert not any(f"weak [{CHOSEN_ON_TEST}]" in text for text in texts.values())
 
 

@@ -35,11 +35,20 @@ def batches_of(corpus: Path, cache: Path, **options: Any) -> list[ClipBatch]:
     return batches
 
 
+def contents(batch: ClipBatch) -> dict[str, Any]:
+    """All fields of a batch, those of its streams among them."""
+    streams = {
+        f"{name}.{part}": value for name, stream in batch.streams.items() for part, value in vars(stream).items()
+    }
+    return {**{name: value for name, value in vars(batch).items() if name != "streams"}, **streams}
+
+
 def differences(first: list[ClipBatch], second: list[ClipBatch]) -> list[str]:
     found = [] if len(first) == len(second) else [f"{len(first)} and {len(second)} batches"]
     for position, (one, other) in enumerate(zip(first, second, strict=False)):
-        for name, value in vars(one).items():
-            counterpart = getattr(other, name)
+        counterparts = contents(other)
+        for name, value in contents(one).items():
+            counterpart = counterparts[name]
             if isinstance(value, Tensor):
                 same = value.dtype == counterpart.dtype and equal(value, counterpart)
             else:

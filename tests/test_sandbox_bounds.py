@@ -95,5 +95,5 @@ def test_a_hand_worked_bound() -> None:
 
 
 def test_unknown_modalities_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="name one or more of face, voice, text"):
+    with pytest.raises(ConfigurationError, match="Name one or more of the modalities face, voice, text"):
         set_bound(TEST_CORPORA["meld"], ("smell",))

@@ -154,7 +154,7 @@ def test_a_finished_corpus_is_left_alone_and_another_one_refused(
     assert not generate(tmp_path).already_there
     before = annotation_bytes(tmp_path)
     assert generate(tmp_path, performer=failing_performer).already_there
-    assert "already holds this corpus" in capsys.readouterr().err
+    assert "already has this corpus" in capsys.readouterr().err
     assert annotation_bytes(tmp_path) == before
     with pytest.raises(DataError, match="other parameters: seed 3 instead of 9"):
         generate(tmp_path, seed=9)

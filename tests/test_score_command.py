@@ -99,8 +99,8 @@ def test_the_readme_command_rebuilds_the_row_of_the_paper(
         assert "paper_best_on_test" in text
     text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "AffectGPT [paper_best_on_test]" in text
-    assert "best score on that very test set" in text
-    assert "best score on that very test set" in shown
+    assert "best score on that same test set" in text
+    assert "best score on that same test set" in shown
 
 
 def test_the_rule_stands_in_the_json(reference: Path, capsys: pytest.CaptureFixture[str]) -> None:

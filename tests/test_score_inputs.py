@@ -161,7 +161,7 @@ def test_a_set_of_ones_own_is_scored_by_its_words(capsys: pytest.CaptureFixture[
     result = json.loads(out)
     # Precision 1, recall 1/2 on each wheel: F = 2/3.
     assert (code, result["metric"], result["score"]) == (0, "F_S", pytest.approx(200 / 3))
-    assert "mine is no set of MER-UniBench" in err
+    assert "mine is not a set of MER-UniBench" in err
 
 
 def test_our_own_predictions_carry_their_truth(capsys: pytest.CaptureFixture[str]) -> None:
@@ -196,7 +196,7 @@ def test_surplus_predictions_are_named_and_not_scored(capsys: pytest.CaptureFixt
     options = ("--dataset", "meld", "--labels", "labels", "--predictions", more, "--json")
     code, out, err = score(capsys, *options)
     assert (code, json.loads(out)["score"], json.loads(out)["surplus"]) == (0, pytest.approx(50.0), ["x1"])
-    assert "more, meld: 1 surplus, not scored: x1" in err
+    assert "more, meld: 1 without a label, not scored: x1" in err
 
 
 class Planted:
@@ -219,20 +219,20 @@ def test_a_planted_pickle_is_refused(capsys: pytest.CaptureFixture[str], where: 
         np.savez(labels, test_corpus=np.array({"a": Planted()}, dtype=object))
     code, _, err = score(capsys, "--dataset", "meld", "--labels", labels, "--predictions", predictions)
     assert code == 2
-    assert "refused and nothing was executed" in err
+    assert "refused, and nothing of it was run" in err
     assert not Path("executed").exists()
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("x.csv", "name,openset\na,[happy]\nb\n", "x.csv, line 3: 1 cells where the header has 2"),
-        ("x.csv", "name,openset\na,happy, calm\n", "x.csv, line 2: 3 cells where the header has 2"),
+        ("x.csv", "name,openset\na,[happy]\nb\n", "x.csv, line 3: 1 cells, but the header has 2"),
+        ("x.csv", "name,openset\na,happy, calm\n", "x.csv, line 2: 3 cells, but the header has 2"),
         ("x.csv", "name,openset\n,[happy]\n", "x.csv, line 2, column name: expected the name of a clip"),
         (
             "x.csv",
             "name,openset\na,[happy]\na,[sad]\n",
-            "x.csv, line 3, column name: the clip 'a' stands there twice, first as number 2",
+            "x.csv, line 3, column name: the clip 'a' is listed twice, first as number 2",
         ),
         ("x.csv", "name,words\na,happy\n", "x.csv has no column for the response or labels or sentiment"),
         ("x.csv", "who,openset\na,happy\n", "x.csv has no column for the name; its columns are who, openset"),
@@ -240,7 +240,7 @@ def test_a_planted_pickle_is_refused(capsys: pytest.CaptureFixture[str], where: 
         ("x.csv", "name,sentiment\na,positive\nb,\nc,x\nd,x\ne,x\n", "is scored by its emotion words"),
         ("x.csv", "", "x.csv lists no clips"),
         ("x.csv", b"name,openset\na,\xff\n", "x.csv, line 2 cannot be read as UTF-8"),
-        ("x.jsonl", '{"name": "a", "labels": ["happy"]}\n{"name"\n', "x.jsonl, line 2 is no JSON"),
+        ("x.jsonl", '{"name": "a", "labels": ["happy"]}\n{"name"\n', "x.jsonl, line 2 is not JSON"),
         ("x.jsonl", '{"name": "a", "labels": [1]}\n', "x.jsonl, line 1, column labels, clip a: expected a list"),
         (
             "x.jsonl",
@@ -252,9 +252,9 @@ def test_a_planted_pickle_is_refused(capsys: pytest.CaptureFixture[str], where: 
             '{"name": "a", "labels": ["x"]}\n{"name": "b"}\n',
             "line 2, column labels, clip b: expected a list",
         ),
-        ("x.parquet", b"PAR1 nothing", "x.parquet is no sound parquet file"),
-        ("x.npz", b"nothing", "x.npz is not a sound .npz"),
-        ("x.txt", "a happy", "x.txt ends in .txt; predictions are read from .npz, .csv, .jsonl, .parquet"),
+        ("x.parquet", b"PAR1 nothing", "x.parquet is not a valid parquet file"),
+        ("x.npz", b"nothing", "x.npz is not a valid .npz"),
+        ("x.txt", "a happy", "x.txt ends in .txt; expected one of .npz, .csv, .jsonl, .parquet"),
         ("x.csv", "name,openset\nq,[happy]\n", "None of the 1 predicted clips (q) is among the 5 clips of meld"),
     ],
 )
@@ -277,7 +277,7 @@ def test_broken_predictions_are_named(
             "name,emotion\na,joy\nb,merry\n",
             "labels/meld.csv, line 3, column emotion, clip b: the label 'merry'",
         ),
-        ("name,emotion\na,joy\na,joy\n", "line 3, column name: the clip 'a' stands there twice"),
+        ("name,emotion\na,joy\na,joy\n", "line 3, column name: the clip 'a' is listed twice"),
         ("name,mood\na,joy\n", "labels/meld.csv has no column with the truth of the clips of meld"),
     ],
 )
@@ -293,10 +293,10 @@ def test_broken_labels_are_named(capsys: pytest.CaptureFixture[str], content: st
     ("words", "message"),
     [
         ((), "Give --dataset SET and --predictions FILE for one set, or --suite FOLDER"),
-        (("--suite", "labels"), "labels is no suite"),
+        (("--suite", "labels"), "labels is not a suite"),
         (("--suite", "labels", "--dataset", "meld"), "leave out --dataset"),
         (("--suite", "nowhere"), "There is no folder nowhere"),
-        (("--dataset", "meld", "--predictions", "x.csv"), "carry no truth"),
+        (("--dataset", "meld", "--predictions", "x.csv"), "have no truth"),
         (("--dataset", "meld", "--predictions", "y.csv"), "There is no file y.csv with predictions"),
         (("--dataset", "medl", "--predictions", "x.csv", "--labels", "labels"), "Did you mean 'meld'?"),
         (("--dataset", "../meld", "--predictions", "x.csv"), "--dataset takes the key of a set"),
@@ -305,7 +305,7 @@ def test_broken_labels_are_named(capsys: pytest.CaptureFixture[str], content: st
         (("--dataset", "meld", "--predictions", "x.csv", "--column", "labels=m"), "x.csv has no column 'm'"),
         (("--dataset", "meld", "--predictions", "x.csv", "--from-responses"), "no column for the response"),
         (("--dataset", "meld", "--predictions", "x.csv", "--checkpoint-rule", "fixed"), "add `--checkpoint 60`"),
-        (("--dataset", "meld", "--predictions", "x.csv", "--checkpoint", "3"), "goes with `--checkpoint-rule fixed`"),
+        (("--dataset", "meld", "--predictions", "x.csv", "--checkpoint", "3"), "needs `--checkpoint-rule fixed`"),
         (("--dataset", "meld", "--predictions", "x.csv", "--extractor", "rulez"), "Did you mean 'rules'?"),
     ],
 )
@@ -365,7 +365,7 @@ def test_checkpoint_rules() -> None:
         assert chosen == {"ovmerd": "only", "meld": "step_9", "sims": "step_9"}
     with pytest.raises(DataError, match=r"m has no checkpoints '1' for meld; it has step_9, step_10"):
         checkpoint_for_all_sets("m", names, "fixed", "1")
-    with pytest.raises(DataError, match=r"last checkpoints of m differ from set to set \(meld step_10, sims step_8\)"):
+    with pytest.raises(DataError, match=r"last checkpoints of m differ between the sets \(meld step_10, sims step_8\)"):
         checkpoint_for_all_sets("m", {"meld": ["step_9", "step_10"], "sims": ["step_7", "step_8"]}, "last")
     assert best_checkpoint({"step_10": 5.0, "step_9": 5.0, "step_8": None}) == "step_9"
     with pytest.raises(ConfigurationError, match="no checkpoint rule 'best'"):

@@ -80,7 +80,7 @@ def test_a_configuration_that_does_not_fit_is_refused_with_the_differences(
     assert f"The checkpoint {path} does not fit the configuration" in error
     assert "model.pre_fusion: attention there, gated here" in error
     assert "model.language_model.lora_rank: 4 there, 2 here" in error
-    assert "Set these back, or start from other weights." in error
+    assert "Restore these values, or start from other weights." in error
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
@@ -121,7 +121,7 @@ def test_wrong_places_are_told_with_the_remedy(
     assert main(["fit", *words(corpus, tmp_path), "--ckpt_path", folder]) == 2
     assert f"Start a new training with --init_from {folder}" in capsys.readouterr().err
     assert main(["test", *words(corpus, tmp_path), "--ckpt_path", folder, "--model.pre_fusion", "gated"]) == 2
-    assert "model.pre_fusion: attention there, gated here. Set these back, or choose" in capsys.readouterr().err
+    assert "model.pre_fusion: attention there, gated here. Restore these values, or choose" in capsys.readouterr().err
     assert main(["fit", *words(corpus, tmp_path), "--init_from", "gone.ckpt"]) == 2
     assert "There is no checkpoint 'gone.ckpt'" in capsys.readouterr().err
     assert main(["fit", *words(corpus, tmp_path), "--init_from", str(tmp_path)]) == 2

@@ -185,7 +185,7 @@ def test_a_damaged_set_is_refused(packed_folder: Path, tmp_path: Path) -> None:
     index = folder / "clips.npy"
     rows = index.read_bytes()
     index.write_bytes(rows[:-1] + bytes([rows[-1] ^ 1]))
-    with pytest.raises(DataError, match=r"clips.npy is not the file that the manifest was written for"):
+    with pytest.raises(DataError, match=r"clips.npy does not match the manifest"):
         opened(folder)
     index.write_bytes(rows)
     assert len(opened(folder)) == 12
@@ -217,10 +217,10 @@ def test_what_is_no_packed_set_is_told(packed_folder: Path, tmp_path: Path) -> N
     manifest = folder / MANIFEST
     text = manifest.read_text(encoding="utf-8")
     for changed, message in (
-        (text.replace("pack/1", "pack/9"), "is of the format 'affect-lightning-pack/9'"),
-        (text[:-200], "is no manifest of a packed set"),
-        ("[]", "is of the format None"),
-        (text.replace('"clips": 12', '"clips": 13'), "its shards have 12 clips, it announces 13"),
+        (text.replace("pack/1", "pack/9"), "has the format 'affect-lightning-pack/9'"),
+        (text[:-200], "is not the manifest of a packed set"),
+        ("[]", "has the format None"),
+        (text.replace('"clips": 12', '"clips": 13'), "its shards have 12 clips, but it declares 13"),
         (text.replace('"media"', '"features"'), "has the payload 'features'; 'media' is needed"),
     ):
         manifest.write_text(changed, encoding="utf-8")
@@ -228,7 +228,9 @@ def test_what_is_no_packed_set_is_told(packed_folder: Path, tmp_path: Path) -> N
             opened(folder)
     manifest.unlink()
     (folder / ".packing").mkdir()
-    with pytest.raises(DataError, match="is not finished. Run the same `affect-lightning pack` command once more"):
+    with pytest.raises(
+        DataError, match="is not finished. Run the same `affect-lightning pack` command again to finish it"
+    ):
         opened(folder)
 
 

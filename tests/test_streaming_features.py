@@ -83,7 +83,7 @@ def test_the_manifest_says_what_it_is(packed: Path) -> None:
 
 
 def test_features_made_in_another_way_are_refused(words: list[str], packed: Path) -> None:
-    with pytest.raises(DataError, match=r"packed features were not made as this run needs them: .*frame_count"):
+    with pytest.raises(DataError, match=r"packed features do not fit this run: .*frame_count"):
         module_of(words, packed=packed, frames=5)
     with pytest.raises(DataError, match=r"has the payload 'features'; 'media' is needed.*data.features to cached"):
         configured_data([*words, "--data.packed", str(packed)]).setup("fit")

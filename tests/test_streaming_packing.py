@@ -210,7 +210,7 @@ def test_a_selection_is_made_when_packing(packed: Path, make_module: MakeModule)
         module.setup("fit")
     module = make_module(packed=str(packed), length_pool=2)
     module.setup("fit")
-    with pytest.raises(ConfigurationError, match="length_pool sorts by the subtitle's length"):
+    with pytest.raises(ConfigurationError, match="Set data.length_pool to 0 with data.packed"):
         module.train_dataloader()
 
 

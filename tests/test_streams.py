@@ -119,15 +119,13 @@ def test_the_table_has_the_streams_of_the_paper_and_those_of_plugins() -> None:
         "hands": "video_encoders", "pulse": "series_encoders", "text": "",
     }  # fmt: skip
     assert check_inputs(["text", "pulse", "audio"]) == ("audio", "pulse", "text")
-    with pytest.raises(
-        ConfigurationError, match="each once, out of multi, audio, face, frame, hands, pulse, text; got"
-    ):
+    with pytest.raises(ConfigurationError, match="each once, from multi, audio, face, frame, hands, pulse, text; got"):
         check_inputs(["pulse", "video"])
 
 
 @pytest.mark.parametrize("inputs", [[], ["audio", "audio"], ["video"]])
 def test_wrong_inputs_are_refused(inputs: list[str]) -> None:
-    with pytest.raises(ConfigurationError, match="`inputs` lists the streams that the prompt shows, each once"):
+    with pytest.raises(ConfigurationError, match="`inputs` must list the streams of the prompt, each once"):
         check_inputs(inputs)
 
 
@@ -173,9 +171,9 @@ def test_what_is_no_series_is_the_readers_fault(folder: Path, rows: np.ndarray, 
 
 
 def test_options_for_what_no_plugin_reads_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="`stream_readers` has options for audio, which no installed plugin"):
+    with pytest.raises(ConfigurationError, match="`stream_readers` has options for audio, but no installed plugin"):
         built_readers(["audio"], {"audio": {}})
-    with pytest.raises(ConfigurationError, match="`stream_encoders` maps encoded streams"):
+    with pytest.raises(ConfigurationError, match="`stream_encoders` must map encoded streams"):
         network(stream_encoders={"pulse": "rows", "text": "rows"})
     with pytest.raises(ConfigurationError, match="'pulse' needs an encoder and `stream_encoders` names none for it"):
         network(stream_encoders={})
@@ -264,7 +262,7 @@ def test_cached_features_depend_on_reader_and_rows(folder: Path) -> None:
 
 
 def test_the_doctor_looks_again_when_its_file_has_come(folder: Path) -> None:
-    from affect_lightning.data.inspection.media import Checking, CheckJournal, ClipChecker, check_clips
+    from affect_lightning.inspection.clip_checks import Checking, CheckJournal, ClipChecker, check_clips
 
     readers = built_readers(["pulse"], {"pulse": {"folder": str(folder)}})
     clip = ClipRecord("four", "mine", labels=("calm",))

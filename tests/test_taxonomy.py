@@ -60,7 +60,7 @@ def test_both_releases_are_told_apart(reference: Path) -> None:
 
 
 def test_unknown_release() -> None:
-    with pytest.raises(ConfigurationError, match="no official taxonomy release '2024'; choose one of 2025, 2026"):
+    with pytest.raises(ConfigurationError, match="no official taxonomy release '2024'. Choose one of 2025, 2026"):
         Taxonomy.from_official(".", release="2024")
 
 
@@ -92,7 +92,7 @@ def planted(path: Path, content: bytes) -> Path:
 def test_a_malicious_pickle_is_refused_unexecuted(tmp_path: Path, protocol: int) -> None:
     mark = tmp_path / "executed"
     path = planted(tmp_path / "evil.npz", pickle.dumps({"a": [Malicious(mark)]}, protocol))
-    with pytest.raises(DataError, match="evil.npz, member format_mapping.npy holds a pickle that wants"):
+    with pytest.raises(DataError, match="evil.npz, member format_mapping.npy holds a pickle that asks for"):
         Taxonomy.from_official(path)
     assert not mark.exists()
 
@@ -137,7 +137,7 @@ def test_plain_data_is_read_as_numpy_reads_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"nothing", "is not a sound .npz"), (None, "does not exist; expected an .npz file")]
+    ("content", "message"), [(b"nothing", "is not a valid .npz"), (None, "does not exist; expected an .npz file")]
 )
 def test_files_that_are_no_npz(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "labels.npz"

@@ -15,15 +15,15 @@ import pytest
 
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.metrics import Taxonomy, default_taxonomy, set_f_score, taxonomy_by_name
-from affect_lightning.metrics.official_releases import (
+from affect_lightning.metrics.taxonomy_choice import (
     RELEASE_2025,
     RELEASE_2026,
     RELEASES,
     DownloadError,
+    _loaded,
     copy_release,
     download_release,
 )
-from affect_lightning.metrics.taxonomy_choice import _loaded
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +96,7 @@ def test_a_mirror_is_tried_first_and_a_foreign_file_passed_over(server: str, cop
     (wrong / "format.csv").write_bytes(b"name,format\nevil,happy\n")
     download_release(replace(RELEASE_2025, sources=(closed_address(),)), mirrors=[f"{server}/wrong", server])
     assert default_taxonomy().sha256 == RELEASE_2025.taxonomy_sha256
-    with pytest.raises(ConfigurationError, match="mirror 'file:///etc' is no web address"):
+    with pytest.raises(ConfigurationError, match="mirror 'file:///etc' is not a web address"):
         download_release(RELEASE_2025, mirrors=["file:///etc"])
 
 
@@ -148,7 +148,7 @@ def test_a_fetched_file_that_was_changed_later_is_an_error(copy: Path) -> None:
     path = folder / "format.csv"
     path.write_bytes(path.read_bytes().replace(b"zealously", b"zealouzly"))
     with pytest.raises(
-        DataError, match="are not those of the 2025 release any more. Run `affect-lightning taxonomy fetch"
+        DataError, match="are no longer those of the 2025 release. Run `affect-lightning taxonomy fetch"
     ):
         default_taxonomy()
 

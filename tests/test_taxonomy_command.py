@@ -23,7 +23,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_fetch_from_a_folder(reference: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["taxonomy", "fetch", "--from", str(reference / "emotion_wheel")]) == 0
-    assert "The taxonomy used where none is named is now official-2025." in capsys.readouterr().out
+    assert "The default taxonomy is now official-2025." in capsys.readouterr().out
     words = ["taxonomy", "fetch", "--release", "official-2026", "--from", str(reference / "emotion_wheel"), "--json"]
     assert main(words) == 0
     record = json.loads(capsys.readouterr().out)
@@ -82,7 +82,7 @@ def test_a_word_that_stands_on_no_wheel(monkeypatch: pytest.MonkeyPatch, capsys:
     taxonomy = Taxonomy("two words", {"calm": ["calm"], "odd": ["odd"]}, {"calm": ["calm"]}, [wheel])
     monkeypatch.setattr("affect_lightning.metrics.taxonomy_by_name", lambda _: taxonomy)
     assert main(["taxonomy", "show", "odd"]) == 0
-    assert "It stands on no wheel: a label of that name is dropped" in capsys.readouterr().out
+    assert "The word is on no wheel. A label with this word is dropped" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

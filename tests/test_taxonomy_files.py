@@ -58,9 +58,9 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
         ("wheel2.xlsx", {"A2": None}, "row 2, column level1: the cell is empty"),
         ("wheel4.xlsx", {"B2": None}, "row 2, column level2: the cell is empty"),
         ("wheel4.xlsx", {"A1": "inner"}, "row 1: expected the columns level1, level2, level3, got .'inner'"),
-        ("synonym.xlsx", {"D7": None}, "row 7, column synonym_run2: the cell is empty beside '"),
-        ("synonym.xlsx", {"C9": None}, "row 9, column word_run2: the cell is empty beside '"),
-        ("synonym.xlsx", {"R4": "surplus"}, "row 4, column 17: a cell without a heading"),
+        ("synonym.xlsx", {"D7": None}, "row 7, column synonym_run2: the cell is empty next to '"),
+        ("synonym.xlsx", {"C9": None}, "row 9, column word_run2: the cell is empty next to '"),
+        ("synonym.xlsx", {"R4": "surplus"}, "row 4, column 17: the cell has no heading"),
         ("synonym.xlsx", {"A1": "name"}, "row 1: expected pairs of columns word and synonym, got .'name'"),
     ],
 )
@@ -152,7 +152,7 @@ def test_damaged_bytes_give_an_error_that_names_the_file_or_do_no_harm(folder: P
         (
             "wheel_map_whole",
             {f"wheel{number}": {"level1": {"sad": "sad"}, "level2": {}} for number in range(1, 6)},
-            "wheel1: the word 'sad' stands on one of the levels only",
+            "wheel1: the word 'sad' is on one of the levels only",
         ),
     ],
 )

@@ -17,7 +17,7 @@ from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.clip_sources import ClipSources, is_neutral
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.prompting import question_text
-from affect_lightning.training.affectgpt_module import AffectGPTModule
+from affect_lightning.training import AffectGPTModule
 
 EXPERIMENT = Path(__file__).resolve().parents[1] / "experiments" / "text_only.yaml"
 SETS = ["meld", "mer2023", "cmumosi", "sims"]
@@ -150,7 +150,10 @@ def test_a_test_clip_among_the_training_clips_is_refused(labels: Path, tmp_path:
     table = tmp_path / "mine.csv"
     table.write_text("name,text,labels\nown_1,Hm.,sad\ntest_2,Ah.,happy\n", encoding="utf-8")
     options: dict[str, Any] = {"train_root": labels, "train_sets": ("meld", str(table)), "benchmark_root": labels}
-    message = r"^test_2 \(1 of 5 training clips\) are test clips of MELD\. .* take them out .*test_overlap: drop\.$"
+    message = (
+        r"^test_2 \(1 of 5 training clips\) are test clips of MELD\. Every clip must be in one split only\. "
+        r"Remove them .*test_overlap to drop, which leaves them out of training\.$"
+    )
     for more in ({}, {"benchmark_root": None}, {"test_sets": ("meld",)}):
         with pytest.raises(DataError, match=message):
             ClipSources(**{**options, **more}).training_clips()

@@ -53,7 +53,7 @@ def test_compiled_blocks_give_the_same_gradients():
 
 
 def test_an_unknown_backend_is_refused():
-    with pytest.raises(ConfigurationError, match="compile_backend is one of .*inductor.*got 'fast'"):
+    with pytest.raises(ConfigurationError, match="compile_backend must be one of .*inductor.*got 'fast'"):
         compile_blocks([], "fast")
 
 

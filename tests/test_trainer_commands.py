@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 
 from affect_lightning.command_line import trainer_commands
 from affect_lightning.command_line.program import main
+from affect_lightning.model.options import ModuleOptions
 from affect_lightning.prompting import question_text
+from affect_lightning.training import AffectGPTModule
 
 TINY = Path(__file__).parent / "tiny.yaml"
 
@@ -21,6 +24,17 @@ def words(corpus: Path, out: Path, *more: str) -> list[str]:
         *("--trainer.logger.init_args.save_dir", str(out), "--trainer.logger.init_args.version", "v0"),
         *("--data.cache_folder", str(out / "boxes"), *more),
     ]
+
+
+def test_the_parser_has_every_option_of_the_model_with_its_default_and_help() -> None:
+    parser = ArgumentParser()
+    parser.add_class_arguments(AffectGPTModule, "model")
+    found = {action.dest.removeprefix("model."): action for action in parser._actions if "." in action.dest}
+    options = ModuleOptions(language_model="tiny-lm")
+    assert found.keys() == vars(options).keys()
+    for name, action in found.items():
+        assert action.help, f"`{name}` has no text in the docstring of its group"
+        assert name == "language_model" or action.default == getattr(options, name)
 
 
 @pytest.fixture(scope="module")

@@ -22,12 +22,12 @@ from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.encoding import encode_stream
 from affect_lightning.model.feature_conditioning import StandardScaling
 from affect_lightning.training import (
+    AffectGPTModule,
     CheckpointWriteError,
     LossSpikeLog,
     ResumeCheckpoint,
     WholeFileCheckpoints,
 )
-from affect_lightning.training.affectgpt_module import AffectGPTModule
 from affect_lightning.training.checkpoint_files import checkpoint_folders, last_checkpoint, note_job
 from affect_lightning.training.device_execution import shard_network, whole_tensor
 from affect_lightning.training.loss_anomalies import NonFiniteError, NonFiniteGuard
@@ -51,7 +51,7 @@ def test_what_the_system_refuses_leaves_the_file_before(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, where, refuse)
-    with pytest.raises(CheckpointWriteError, match=f"{path} could not be written: No space left .* as it was before"):
+    with pytest.raises(CheckpointWriteError, match=f"{path} could not be written: No space left .* is unchanged"):
         files.save_checkpoint({**GOOD, "state_dict": {}}, path)
     monkeypatch.undo()
     assert torch.equal(files.load_checkpoint(path)["state_dict"]["weight"], torch.ones(3))
@@ -142,7 +142,7 @@ def test_one_bad_step_more_than_the_limit_stops() -> None:
     free = NonFiniteGuard()
     free.note(["a"], torch.tensor(1.0))
     assert free.is_fit(torch.tensor(float("inf")), check_norm=False, step=1, last_checkpoint="")
-    with pytest.raises(ConfigurationError, match="on_nonfinite is stop or skip"):
+    with pytest.raises(ConfigurationError, match="on_nonfinite must be stop or skip"):
         NonFiniteGuard("ignore")
 
 
@@ -288,7 +288,9 @@ def test_a_run_of_gathered_gradients_validation_and_epochs_goes_on_from_every_st
 def test_another_configuration_and_no_checkpoint_end_with_code_two(clips: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert Run(words(clips, out, "--trainer.max_steps", "1", "--ckpt_path", "last"), tmp_path / "log").end() == 0
-    assert "starts at the beginning: there is no checkpoint yet" in (tmp_path / "log").read_text(encoding="utf-8")
+    assert "starts from the beginning, because there is no checkpoint yet" in (tmp_path / "log").read_text(
+        encoding="utf-8"
+    )
     assert checkpoint(out).is_file()
     other = words(clips, out, "--ckpt_path", "last", "--model.pre_fusion", "qformer", "--model.weight_decay", "0.1")
     run = Run(other, tmp_path / "log2")

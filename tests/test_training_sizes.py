@@ -11,7 +11,7 @@ import torch
 from affect_lightning.model import AffectGPT
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.plugin_loading import build_part
-from affect_lightning.training.affectgpt_module import AffectGPTModule
+from affect_lightning.training import AffectGPTModule
 from model_cases import TINY_PARTS, random_batch
 from training_sizes import GIGABYTE, ModelSizes, checkpoint_bytes, device_bytes, exported_bytes
 
@@ -21,7 +21,7 @@ def paper_network() -> AffectGPT:
     """Qwen2.5-7B, CLIP ViT-L/14 and HuBERT-Large by their sizes, without weights."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from affect_lightning_plugins.language_models.adapters import SEVEN_PROJECTIONS, AdapterOptions
+    from affect_lightning_plugins.language_models.adapters import AdapterOptions
     from affect_lightning_plugins.language_models.tiny import byte_tokenizer
     from affect_lightning_plugins.language_models.transformers_model import AdaptedCausalLM
 
@@ -45,9 +45,7 @@ def paper_network() -> AffectGPT:
     widths = {"audio": 1024, "face": 768}
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
-        language_model = AdaptedCausalLM(
-            model, byte_tokenizer(), AdapterOptions(16, 32, 0.05, SEVEN_PROJECTIONS, "lora")
-        )
+        language_model = AdaptedCausalLM(model, byte_tokenizer(), AdapterOptions())
         fusion = build_part("pre_fusions", "attention", stream_widths=widths)
         return AffectGPT(configuration, language_model=language_model, pre_fusion=fusion, feature_widths=widths)
 

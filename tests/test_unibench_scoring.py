@@ -163,7 +163,7 @@ def test_predictions_survive_the_disk(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("{", r"meld.jsonl, row 2 is broken: Expecting property name"),
-        ("[1]", r"meld.jsonl, row 2 is broken: the row is no JSON object but list"),
+        ("[1]", r"meld.jsonl, row 2 is broken: the row must be a JSON object, found list"),
         ('{"name": "a"}', r"row 2 is broken: the row lacks corpus, question, response, truth_labels, truth_sentiment"),
         ('{"response": 3}', r"response must be a text, found 3"),
         ('{"truth_labels": "joy"}', r"truth_labels must be a list of texts, found 'joy'"),
@@ -189,7 +189,7 @@ def test_missing_or_empty_predictions_are_explained(tmp_path: Path) -> None:
     (tmp_path / "meld.jsonl").write_text("\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"meld.jsonl holds no predictions"):
         read_predictions(tmp_path)
-    with pytest.raises(DataError, match=r"The set's name '../meld' cannot be the name of a file"):
+    with pytest.raises(DataError, match=r"The set's name '../meld' cannot be a file name"):
         write_predictions(tmp_path, [Prediction("a", "../meld", "", "")])
 
 

@@ -20,7 +20,7 @@ class ModelSizes:
         blocks: Frozen, in the language model's blocks.
         embeddings: Frozen, in the embeddings and the head.
         encoders: Frozen, in the encoders; 0 if features come from the cache.
-        trained: Of the adapter and of the parts beside the language model.
+        trained: Of the adapter and of the parts outside the language model.
         layers: Blocks.
         width: E.
         inner_width: Of the blocks' feed-forward part.
@@ -43,7 +43,7 @@ def exported_bytes(trained: int) -> int:
 
 
 def checkpoint_bytes(trained: int) -> int:
-    """Of a checkpoint to go on from: weights and AdamW's two moments, in 32 bits.
+    """Of a checkpoint to continue from: weights and AdamW's two moments, in 32 bits.
 
     >>> checkpoint_bytes(1_000_000)
     12000000

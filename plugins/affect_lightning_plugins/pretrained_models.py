@@ -27,7 +27,7 @@ from affect_lightning_plugins import transformers_versions
 
 Weights = Literal["pretrained", "random"]
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_REMEDY = "The files are incomplete or belong to another model: fetch them again, or choose the encoder that fits."
+_REMEDY = "The files are incomplete or belong to another model: download them again, or choose the encoder that fits."
 _LOG = logging.getLogger(__name__)
 
 
@@ -37,7 +37,7 @@ class Release:
 
     Attributes:
         name: On the hub.
-        revision: Its commit there; empty where none is known for sure, so that the user has to give one.
+        revision: Its commit there; empty where none is known for sure, so that the user must give one.
         configuration: Values of the library's configuration class that give the published architecture.
     """
 
@@ -71,8 +71,8 @@ class ModelSource:
         if self.folder is not None:
             if self.revision is not None:
                 raise ConfigurationError(
-                    f"`revision: {self.revision}` chooses among a hub name's versions, and {self.model!r} is a folder, "
-                    f"which has one. Leave `revision` out."
+                    f"`revision: {self.revision}` chooses a version of a hub name, but {self.model!r} is a "
+                    f"folder. Remove `revision`."
                 )
         elif not _HUB_NAME.fullmatch(self.model):
             raise ConfigurationError(
@@ -81,8 +81,8 @@ class ModelSource:
             )
         elif self.reads_weights and self._hub_revision is None:
             raise ConfigurationError(
-                f"The hub name {self.model!r} needs a pinned revision, so that its weights cannot change under a "
-                f"result: give `revision: COMMIT` (the model's page shows it under 'Files and versions', 'History'; "
+                f"The hub name {self.model!r} needs a pinned revision. Otherwise its weights could change under a result. "
+                f"Give `revision: COMMIT` (the model's page shows it under 'Files and versions', 'History'; "
                 f"`main` follows the newest), or a local folder as `model`."
             )
 
@@ -150,7 +150,7 @@ class ModelSource:
         try:
             read = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise ConfigurationError(f"{path} cannot be read as JSON: {error}. Mend or replace the file.") from error
+            raise ConfigurationError(f"{path} cannot be read as JSON: {error}. Fix or replace the file.") from error
         if not isinstance(read, dict):
             raise ConfigurationError(f"{path} holds {type(read).__name__}; expected an object. Replace the file.")
         return read
@@ -170,14 +170,14 @@ class ModelSource:
             return configuration_class(**published)
         if self.folder is not None and not (self.folder / "config.json").is_file():
             raise ConfigurationError(
-                f"The model folder {self.folder} has no config.json. Give the folder that `save_pretrained` wrote or "
-                f"that the hub's files were downloaded into."
+                f"The model folder {self.folder} has no config.json. Give the folder that `save_pretrained` wrote, or "
+                f"the folder with the downloaded files of the hub."
             )
         found = self.read(transformers_versions.configuration_class().get_config_dict)[0].get("model_type")
         if model_types and found not in model_types:
             raise ConfigurationError(
                 f"{self._place} holds a model of the type {found!r}; this encoder takes {', '.join(model_types)}. The "
-                f"encoders hf-image and hf-audio take any model of transformers that they can feed."
+                f"encoders hf-image and hf-audio take other models of transformers."
             )
         return self.read(configuration_class.from_pretrained)
 
@@ -298,5 +298,5 @@ def _unreadable(place: str, error: Exception) -> str:
     reason = " ".join(str(error).split())[:300].rstrip(".")
     return (
         f"The model {place!r} cannot be read: {type(error).__name__}: {reason}. Give a folder with config.json and "
-        f"weights, or a hub name and network access; models with code of their own are not supported."
+        f"weights, or a hub name and network access; models with Python code of their own are not supported."
     )

@@ -50,7 +50,7 @@ def kept_cache(output: Any) -> Any:
         if kept is not None:
             return kept
     raise ContractError(
-        f"Choose a language model that keeps keys and values: got {type(output).__name__} without a cache, expected one "
+        f"Choose a language model that keeps keys and values; got {type(output).__name__} without a cache, expected one "
         f"named {' or '.join(_CACHE_NAMES)}. Decoding reads one token at a time and needs them."
     )
 

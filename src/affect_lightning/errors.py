@@ -9,7 +9,7 @@ from __future__ import annotations
 
 
 class AffectLightningError(Exception):
-    """Base of every error of this package that the user can mend. Exit code 2 on the command line."""
+    """Base of every error of this package that the user can fix. Exit code 2 on the command line."""
 
 
 class ConfigurationError(AffectLightningError):

@@ -63,8 +63,8 @@ def read_npz(path: str | Path) -> dict[str, Any]:
             unpacked = sum(member.file_size for member in members)
             if unpacked > MAX_UNPACKED_BYTES:
                 raise DataError(
-                    f"{path} unpacks to {unpacked:,} bytes; at most {MAX_UNPACKED_BYTES:,} are read. "
-                    "Check that this is the file you meant."
+                    f"{path} unpacks to {unpacked:,} bytes; at most {MAX_UNPACKED_BYTES:,} are accepted. "
+                    "Check that this is the right file."
                 )
             raw = {member.filename: archive.read(member) for member in members}
     except FileNotFoundError as error:
@@ -72,7 +72,7 @@ def read_npz(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}.") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path} is not a sound .npz (zip) file: {error}. Copy or download it again.") from error
+        raise DataError(f"{path} is not a valid .npz (zip) file: {error}. Copy or download it again.") from error
     return {name.removesuffix(".npy"): _read_member(content, f"{path}, member {name}") for name, content in raw.items()}
 
 
@@ -92,7 +92,7 @@ def _read_member(content: bytes, where: str) -> Any:
         array = np.frombuffer(content, dtype, offset=stream.tell(), count=_product(shape))
         return array.reshape(shape, order="F" if fortran else "C").copy()
     except _BROKEN as error:
-        raise DataError(f"{where} is not a sound numpy array: {_first_line(error)}. Copy the file again.") from error
+        raise DataError(f"{where} is not a valid numpy array: {_first_line(error)}. Copy the file again.") from error
 
 
 def _unwrap(value: Any, where: str) -> Any:
@@ -154,8 +154,8 @@ class _PlainUnpickler(pickle.Unpickler):
         """
         if (module_name, global_name) not in self.known:
             raise DataError(
-                f"{self.where} holds a pickle that wants {module_name}.{global_name}, which plain data never needs. It "
-                "was refused and nothing was executed. Expected dicts, lists, strings, numbers and numpy arrays; do "
+                f"{self.where} holds a pickle that asks for {module_name}.{global_name}, which plain data never needs. It "
+                "is refused, and nothing of it was run. Expected dicts, lists, strings, numbers and numpy arrays; do "
                 "not open this file with allow_pickle=True unless you trust its origin."
             )
         return self.known[module_name, global_name]

@@ -90,7 +90,9 @@ class ImageBindAudioEncoder(AudioEncoder):
             )
         if weights == "random" or builds_without_weights():
             self.network = _random_network(ImageBindSizes(heads=num_heads), seed)
-            self.source = f"ImageBind's audio half, architecture only ({'meta device' if builds_without_weights() else seed})"
+            self.source = (
+                f"ImageBind's audio half, architecture only ({'meta device' if builds_without_weights() else seed})"
+            )
         else:
             self.network = _filled_network(_weights_file(model), num_heads)
             self.source = str(_weights_file(model))

@@ -51,6 +51,8 @@ class ImageBindSizes:
 class ImageBindAudio(nn.Module):
     """Vision transformer on a spectrogram (arXiv 2305.05665, Appendix B)."""
 
+    log_scale: Tensor
+
     def __init__(self, sizes: ImageBindSizes) -> None:
         """Build it; weights are torch's own at the start."""
         super().__init__()

@@ -60,13 +60,13 @@ class PretrainedSpeechEncoder(AudioEncoder):
             model: Folder with config.json and weights, or hub name.
             revision: Commit, tag or branch of a hub name; None: the pinned commit of the plugin's default model.
             weights: `pretrained`, or `random` for the architecture alone (benchmarks, tests).
-            seed: Of random weights.
-            span: What becomes a token: `windows` as in the paper (Appendix B), or the whole `clip`.
+            seed: Seed of random weights.
+            span: What a token covers: `windows` as in the paper (Appendix B), or the whole `clip`.
             windows: Windows a clip, N; 8 as in the paper (Appendix B).
             window_seconds: Length of a window; 2 seconds as in the paper (Appendix B).
             features: `pooled`: one token a window or clip, the mean over time (paper, Appendix B); `frames`: a token
                 for every 20 ms.
-            last_layers: How many hidden layers, counted from the last one, are averaged; 4 as in the paper
+            last_layers: Number of hidden layers in the average, counted from the last one; 4 as in the paper
                 (Appendix B).
             normalise: What is brought to mean 0 and variance 1 at once, for models that were trained on such sound: each
                 `window` by itself (our choice: a clip's tokens depend on the clip alone), or all windows of all clips
@@ -96,12 +96,12 @@ class PretrainedSpeechEncoder(AudioEncoder):
         layers = int(configuration.num_hidden_layers)
         if not 1 <= last_layers <= layers:
             raise ConfigurationError(
-                f"last_layers must lie in 1 to {layers}, the layers of {model!r}; got {last_layers}."
+                f"last_layers must be from 1 to {layers}, the layers of {model!r}; got {last_layers}."
             )
         self.settings = model_source.settings("preprocessor_config.json") or {}
         rate = int(self.settings.get("sampling_rate", SAMPLE_RATE))
         if rate != SAMPLE_RATE:
-            raise ConfigurationError(f"{model!r} hears {rate} Hz; this encoder takes models of {SAMPLE_RATE} Hz.")
+            raise ConfigurationError(f"{model!r} hears {rate} Hz; this encoder needs a model of {SAMPLE_RATE} Hz.")
         self.sample_rate = SAMPLE_RATE
         self.feature_width = int(configuration.hidden_size)
         self.windows = windows if span == "windows" else 1
@@ -116,7 +116,7 @@ class PretrainedSpeechEncoder(AudioEncoder):
 
 
 def mean_of_last_layers(output: Any, layers: int) -> Tensor:
-    """Mean [R, F, D] of the last hidden layers of an output of transformers; the very last one as the model gives it.
+    """Mean [R, F, D] of the last hidden layers of an output of transformers; the last one as the model gives it.
 
     Models that normalise behind their last layer count that normalised output as the last layer, as transformers did
     when the paper was written; newer versions list the layer before the normalisation.

@@ -1,6 +1,6 @@
 """Audio encoder `prosody`: how something is said, measured by signal processing; no weights.
 
-It stands in for the paper's Chinese HuBERT-Large (Appendix B) where there is neither a GPU nor a hub, and it cuts a
+It replaces the paper's Chinese HuBERT-Large (Appendix B) where there is neither a GPU nor a hub, and it cuts a
 clip as the paper does: 8 windows of 2 seconds spread evenly. A pretrained voice encoder that pip alone could install
 was looked for: the speaker network in `resemblyzer` is trained to tell voices apart whatever the tone, so it discards
 what emotion needs, and its package asks for a compiler.
@@ -125,7 +125,7 @@ class ProsodyAudioEncoder(AudioEncoder):
     def _pitch(self, frames: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Pitch [B, F] in Hz and aperiodicity [B, F], measured in every second frame and repeated: half the cost.
 
-        Each pitch is the median of three neighbours, which mends single octave errors; `counts` [B] real frames a clip
+        Each pitch is the median of three neighbours, which corrects single octave errors; `counts` [B] real frames a clip
         keep neighbours from beyond the clip out of it.
         """
         batch, count, _ = frames.shape

@@ -2,7 +2,7 @@
 
 Paper, Appendix B. Padding never reaches a result: models that mask exactly get a mask, all others see sounds of one
 length at once. A clip that is shorter than a window is encoded once, as long as it is, or with silence behind it.
-Neighbours: `pretrained_speech.py` (options, tokens), `windows.py` (the cut); one file a model beside this one.
+Neighbours: `pretrained_speech.py` (options, tokens), `windows.py` (the cut); one file a model next to this one.
 Legend: B clips, S audio samples, N windows, R pieces of the whole batch, L samples in a piece, F frames of 20 ms in a
 piece, D feature width.
 """
@@ -28,7 +28,7 @@ from affect_lightning_plugins.audio_encoders.windows import Pieces, check_wavefo
 from affect_lightning_plugins.pretrained_models import ModelSource
 
 # Their convolutions normalise each frame by itself and one convolution gives positions, with zeros for masked frames:
-# what stands behind a sound's end changes nothing. A normalisation over time, or positions from several convolutions
+# what is behind a sound's end changes nothing. A normalisation over time, or positions from several convolutions
 # (data2vec), would let padding in; WavLM's masks torch takes with a warning only.
 _MASKING_TYPES = ("hubert", "wav2vec2", "unispeech", "unispeech-sat")
 # Stands for masked frames in training only; and heads that sit on published models.
@@ -56,7 +56,7 @@ class RawSoundEncoder(PretrainedSpeechEncoder):
         self.window_samples = None if self.window_seconds is None else round(self.window_seconds * SAMPLE_RATE)
         if self.window_samples is not None and self.window_samples < self.shortest:
             raise ConfigurationError(
-                f"window_seconds {self.window_seconds} is too short: one frame of {model!r} needs {self.shortest} "
+                f"window_seconds {self.window_seconds} is too short. Raise it: one frame of {model!r} needs {self.shortest} "
                 f"samples, that is {self.shortest / SAMPLE_RATE:.3f} seconds."
             )
         # Without the file: the default of Wav2Vec2FeatureExtractor, which all these models were published with.

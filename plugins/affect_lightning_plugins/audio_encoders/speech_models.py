@@ -130,8 +130,8 @@ class Data2VecAudioBaseEncoder(RawSoundEncoder):
         """Load the model.
 
         Args:
-            model: Folder with config.json and weights, or hub name; data2vec-base as in the paper (Figure 4). No
-                commit of it is known for sure here, so a hub name needs `revision`.
+            model: Folder with config.json and weights, or hub name; data2vec-base as in the paper (Figure 4). We
+                know no commit of it for sure, so a hub name needs `revision`.
             options: See `PretrainedSpeechEncoder`.
 
         Raises:
@@ -170,7 +170,7 @@ class HuggingFaceAudioEncoder(RawSoundEncoder):
             options: See `PretrainedSpeechEncoder`.
 
         Raises:
-            ConfigurationError: The model cannot be read or filled completely, hears something else than samples, or
+            ConfigurationError: The model cannot be read or filled completely, takes other input than samples, or
                 an option is out of range.
         """
         super().__init__(build=_any_model, model=model, **options)
@@ -185,8 +185,8 @@ def _any_model(source: ModelSource) -> Any:
     if not hears or not hasattr(transformers, named) or getattr(configuration, "add_adapter", False):
         raise ConfigurationError(
             f"{source.model!r} is a {named} of the type {configuration.model_type!r}; hf-audio takes models of "
-            f"transformers {transformers.__version__} that hear samples through convolutions, without an adapter "
-            f"behind them. Use `whisper` for Whisper, or write a plugin."
+            f"transformers {transformers.__version__} that read samples through convolutions and have no "
+            f"adapter after them. Use `whisper` for Whisper, or write a plugin."
         )
     model_class = getattr(transformers, named)
     if named == "AutoModel":

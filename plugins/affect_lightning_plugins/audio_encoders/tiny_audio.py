@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from affect_lightning.contracts import AudioEncoder, FeatureSequence
+from affect_lightning_plugins.audio_encoders.pretrained_speech import mean_of_last_layers
 from affect_lightning_plugins.audio_encoders.windows import check_waveform, window_positions
 
 
@@ -25,7 +26,7 @@ class TinyAudioEncoder(AudioEncoder):
         width: Feature width D; a multiple of 2.
         windows: Tokens a clip; 8 as in the paper (Appendix B).
         window_seconds: Length of a window; 0.25 keeps tests fast, the paper has 2.
-        seed: Of the weights.
+        seed: Seed of the weights.
     """
 
     def __init__(self, width: int = 16, windows: int = 8, window_seconds: float = 0.25, seed: int = 0) -> None:
@@ -68,8 +69,8 @@ class TinyAudioEncoder(AudioEncoder):
             return FeatureSequence(tokens, mask)
         positions, inside = window_positions(lengths, self.windows, self.window_samples)
         cut = waveform.gather(1, positions.flatten(1)).view_as(positions).masked_fill(~inside, 0.0)
-        found = self.network(cut[mask].to(self._dtype), output_hidden_states=True).hidden_states[-4:]
-        vectors = torch.stack(found).mean(dim=0).mean(dim=1).to(tokens.dtype)  # [real windows, D]
+        found = self.network(cut[mask].to(self._dtype), output_hidden_states=True)
+        vectors = mean_of_last_layers(found, 4).mean(dim=1).to(tokens.dtype)  # [real windows, D]
         return FeatureSequence(tokens.masked_scatter(mask.unsqueeze(-1), vectors), mask)
 
     @property

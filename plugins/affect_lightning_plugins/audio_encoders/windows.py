@@ -35,7 +35,7 @@ def check_waveform(waveform: Tensor, lengths: Tensor) -> None:
         )
     if lengths.numel() and (int(lengths.min()) < 0 or int(lengths.max()) > waveform.shape[1]):
         raise ContractError(
-            f"Lengths must lie between 0 and the waveform's {waveform.shape[1]} samples; got {int(lengths.min())} to "
+            f"Lengths must be between 0 and the waveform's {waveform.shape[1]} samples; got {int(lengths.min())} to "
             f"{int(lengths.max())}."
         )
 

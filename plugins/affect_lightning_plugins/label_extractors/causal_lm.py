@@ -60,8 +60,8 @@ class CausalLMLabelExtractor(LabelExtractor):
             max_new_tokens: Longest answer in tokens; our choice: a list of ten words has about 40.
             chat_template: Jinja text that replaces the tokenizer's chat template; None keeps that.
             attn_implementation: Attention kernel of transformers; `sdpa` comes with torch (our choice).
-            labels_prompt: Own text with the placeholder {response}, or a file with one; None means ours.
-            sentiment_prompt: Own text with the placeholder {labels}, or a file with one; None means ours.
+            labels_prompt: Your own text with the placeholder {response}, or a file with one; None means ours.
+            sentiment_prompt: Your own text with the placeholder {labels}, or a file with one; None means ours.
             cache_dir: Folder of the kept answers; None means label_extractors in the user's cache.
 
         Raises:
@@ -156,7 +156,7 @@ class CausalLMLabelExtractor(LabelExtractor):
         room = getattr(model.config, "max_position_embeddings", None)
         if room is not None and longest + self._decoding.max_new_tokens > room:
             raise DataError(
-                f"A prompt has {longest} tokens and its answer may have {self._decoding.max_new_tokens}, but "
+                f"A prompt has {longest} tokens and its answer up to {self._decoding.max_new_tokens}, but "
                 f"{self._source} takes {room} in all. Shorten the response or the prompt, or choose another model."
             )
         pad = self._tokenizer.pad_token_id
@@ -180,7 +180,7 @@ def _device(name: str) -> torch.device:
         device = None
     if device is None or (device.type == "cuda" and not gpu):
         raise ConfigurationError(
-            f"There is no device {name!r} here; expected auto, cpu{', cuda or a GPU such as cuda:1' if gpu else ''}."
+            f"There is no device {name!r}; expected auto, cpu{', cuda or a GPU such as cuda:1' if gpu else ''}."
         )
     return device
 
@@ -211,7 +211,9 @@ def _hash_of(folder: Path) -> str:
                 while chunk := file.read(_CHUNK):
                     digest.update(chunk)
     except OSError as error:
-        raise ConfigurationError(f"The model's folder {folder} cannot be read: {error}. Mend its rights.") from error
+        raise ConfigurationError(
+            f"The model's folder {folder} cannot be read: {error}. Fix its permissions."
+        ) from error
     return digest.hexdigest()
 
 
@@ -230,7 +232,7 @@ def _hub_commit(model: str, revision: str | None) -> str:
     commit = re.search(r"/snapshots/([0-9a-f]{40})/", Path(str(path)).as_posix())
     if commit is None:
         raise ConfigurationError(
-            f"The hub tells no commit of {model!r}, so its answers could not be told from another revision's. Download "
-            f"the model into a folder and give that."
+            f"Download the model {model!r} into a folder and give that folder: the hub gives no commit, so answers of "
+            f"different revisions could be mixed."
         )
     return commit[1]

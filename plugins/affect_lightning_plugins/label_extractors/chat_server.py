@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from affect_lightning.errors import AffectLightningError, ConfigurationError
 
 LONGEST_PAUSE = 60.0  # seconds between two tries at most; our choice
-_BUSY = frozenset({408, 409, 425, 429})  # beside every 5xx: the same request may succeed later
+_BUSY = frozenset({408, 409, 425, 429})  # besides every 5xx: the same request may succeed later
 _SHOWN = 300  # characters of a server's own message that an error repeats
 
 
@@ -38,7 +38,7 @@ class ChatServer:
         base_url: Up to and with `/v1`.
         key: Sent as bearer token; empty for none.
         key_variable: The environment variable that the key came from, for messages.
-        request: Fields of every request beside the messages: model, temperature and so on.
+        request: Fields of every request besides the messages: model, temperature and so on.
         concurrency: Requests in flight at once.
         timeout: Seconds to wait for a connection, and for each part of an answer.
         attempts: Tries for one question before the run ends.
@@ -63,12 +63,12 @@ class ChatServer:
         check_address(self.base_url)
         if not self.key.isascii() or any(character.isspace() for character in self.key):
             raise ConfigurationError(
-                f"The environment variable {self.key_variable} holds no key: a key has neither blanks nor characters "
-                f"beyond ASCII. Put the bare key there."
+                f"The environment variable {self.key_variable} holds no key: a key has no blanks and only "
+                f"ASCII characters. Put only the key there."
             )
         fixed = sorted({"messages", "stream"} & set(self.request))
         if fixed:
-            raise ConfigurationError(f"extra_body sets {', '.join(fixed)}, which the extractor sets. Leave it out.")
+            raise ConfigurationError(f"extra_body sets {', '.join(fixed)}, which the extractor sets itself. Remove it.")
         if importlib.util.find_spec("openai") is None:
             raise ConfigurationError(
                 "The label extractor 'openai' needs the package openai: run `pip install 'affect-lightning[openai]'`, or "
@@ -82,7 +82,7 @@ class ChatServer:
 
         hooks = {"request": [] if self.key else [_drop_authorization]}
         return openai.OpenAI(
-            api_key=self.key or "none",  # it wants one
+            api_key=self.key or "none",  # it needs one
             base_url=self.base_url,
             timeout=self.timeout,
             max_retries=0,
@@ -124,8 +124,8 @@ class ChatServer:
                 run.fail(error)
                 return None
         message = (
-            f"{self.base_url} gave no answer in {self.attempts} tries; the last time: {trouble}. What was answered "
-            f"before is kept: run the same command again when the server is well, with a lower concurrency (now "
+            f"{self.base_url} gave no answer in {self.attempts} tries; the last time: {trouble}. Run the same "
+            f"command again when the server works: earlier answers are kept. Use a lower concurrency (now "
             f"{self.concurrency}) if it is overloaded, or a longer timeout (now {self.timeout:g} s)."
         )
         run.fail(ServerError(message))
@@ -154,7 +154,7 @@ class ChatServer:
             message = json.loads(content)["choices"][0]["message"]["content"]
         except (ValueError, KeyError, IndexError, TypeError):
             shown = self._without_key(content.decode("utf-8", errors="replace"))[:_SHOWN]
-            raise _Trouble(f"the reply is no chat completion: {shown!r}") from None
+            raise _Trouble(f"the reply is not a chat completion: {shown!r}") from None
         return message if isinstance(message, str) else ""  # None: the model wrote nothing
 
     def _refusal(self, status: int, headers: Mapping[str, str], said: str) -> Exception:
@@ -164,7 +164,7 @@ class ChatServer:
         if status in (401, 403):
             held = "holds a key that it does not accept" if self.key else "is not set"
             return ConfigurationError(
-                f"{self.base_url} refuses the key (status {status}): {said}. The environment variable "
+                f"{self.base_url} rejects the key (status {status}): {said}. The environment variable "
                 f"{self.key_variable} {held}; put a valid key there, or name another one with api_key_variable."
             )
         if status == 404 or 300 <= status < 400:
@@ -176,7 +176,7 @@ class ChatServer:
                 f"which must be one of those listed at {self.base_url}/models."
             )
         return ServerError(
-            f"{self.base_url} refuses the question (status {status}): {said}. Set or remove (null) request fields with "
+            f"{self.base_url} rejects the request (status {status}): {said}. Set or remove (null) request fields with "
             f"extra_body, raise the server's context length, or choose another model."
         )
 
@@ -202,7 +202,7 @@ def check_address(base_url: str) -> None:
     if parts.username or parts.password:
         raise ConfigurationError(
             "base_url holds a user name or password, which every report would show. Put the key into an environment "
-            "variable and name it with api_key_variable."
+            "variable, and name the variable with api_key_variable."
         )
 
 
@@ -231,7 +231,7 @@ class _Trouble(Exception):
 
 
 def _pause(first: float, attempt: int, wanted: float) -> float:
-    """Seconds before a try: what the server wants, else doubling, a little scattered so that threads part."""
+    """Seconds before a try: what the server asks for, else doubling, a little scattered so that threads part."""
     if wanted:
         return min(wanted, LONGEST_PAUSE)
     return min(first * 2 ** (attempt - 1), LONGEST_PAUSE) * random.uniform(0.75, 1.25)

@@ -5,7 +5,7 @@
   outside any vocabulary.
 - Descriptions in the manner of MER-Caption list visual, acoustic and textual cues and then infer the emotion (Section 2).
   A mention after "we can infer" tells more than one among the cues, and what is said twice more than what is said once,
-  so mentions are weighted by where they stand and summed over words of the same sectors.
+  so mentions are weighted by where they are and summed over words of the same sectors.
 
 Neighbours: `mentions.py` finds the words of prose; `rules.py` and `answer_parsing.py` ask for labels.
 """

@@ -1,7 +1,7 @@
 """Emotion words in English and Chinese prose, and whether they are meant of the speaker.
 
 English words and phrases come from the built-in vocabulary of `affect_lightning.metrics`; the table `chinese_words.tsv`
-beside this file lists the Chinese terms of an English label. A mention does not count when it is negated ("no sign of
+next to this file lists the Chinese terms of an English label. A mention does not count when it is negated ("no sign of
 anger"), open ("whether she is angry"), somebody else's ("her friend's anger") or a property of a thing ("a tense
 situation"). `labels_in_text.py` weighs the mentions; `rules.py` is the plugin.
 """

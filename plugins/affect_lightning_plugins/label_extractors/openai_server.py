@@ -39,22 +39,22 @@ class OpenAILabelExtractor(LabelExtractor):
         """Check the options; the server is asked when there is something to ask.
 
         Args:
-            model: Name that the server knows the model by; the paper uses Qwen2.5.
+            model: Name of the model on the server; the paper uses Qwen2.5.
             base_url: Address up to and with /v1; the default is vLLM's on this machine.
-            revision: What you know of the model's version, such as a commit or a date; stands beside every score, and
-                another one does not use the former answers.
+            revision: What you know of the model's version, such as a commit or a date; every report shows it, and
+                another revision does not use earlier answers.
             api_key_variable: Environment variable that holds the key; unset means no key. The key itself is never an
                 option, so no configuration, checkpoint or report holds it.
             concurrency: Requests in flight at once; 16 is our choice, vLLM batches many more.
             timeout: Seconds to wait for a connection and for an answer; our choice.
-            attempts: Tries for one question when the server is busy or breaks off; 6, over half a minute, is ours.
-            pause: Seconds before the second try, doubled for each further one up to a minute, if the server names no
-                time itself; our choice.
+            attempts: Tries for one question when the server is busy or breaks off; 6, over half a minute, is our choice.
+            pause: Seconds before the second try, doubled for each further try up to a minute, unless the server names a
+                time; our choice.
             max_new_tokens: Longest answer in tokens; our choice: a list of ten words has about 40.
-            extra_body: Further fields of every request, over ours (model, temperature 0, max_tokens); null removes one.
+            extra_body: Further fields of every request, added to ours (model, temperature 0, max_tokens); null removes one.
                 For a thinking Qwen3 on vLLM {chat_template_kwargs: {enable_thinking: false}}.
-            labels_prompt: Own text with the placeholder {response}, or a file with one; None means ours.
-            sentiment_prompt: Own text with the placeholder {labels}, or a file with one; None means ours.
+            labels_prompt: Your own text with the placeholder {response}, or a file with one; None means ours.
+            sentiment_prompt: Your own text with the placeholder {labels}, or a file with one; None means ours.
             cache_dir: Folder of the kept answers; None means label_extractors in the user's cache.
 
         Raises:
@@ -93,7 +93,7 @@ class OpenAILabelExtractor(LabelExtractor):
 
         Raises:
             ConfigurationError: The server refuses the key, or does not know the model or address.
-            ServerError: The server gives no answer; asking again goes on where it was.
+            ServerError: The server gives no answer; ask again to continue.
             DataError: The cache cannot be read or written.
         """
         return self._extraction.extract(responses)

@@ -1,7 +1,7 @@
 """The paper's two steps with any language model: labels out of responses, then sentiment out of labels (Appendix E).
 
 Asks each distinct text once, takes what the cache has, keeps every batch of answers before the next, and counts what
-cannot be read. So a killed run goes on where it was: answers are kept on the disk as they come, one file of JSON lines for
+cannot be read. So a killed run continues where it was: answers are kept on the disk as they come, one file of JSON lines for
 each combination of model revision and prompts. A line has the step (`labels` or `sentiment`), what was judged and the
 model's raw answer. Processes share the file; a line that a crash cut off spoils nothing but itself and is asked again.
 `causal_lm.py` and `openai_server.py` give it a way to ask; `answer_parsing.py` reads the answers.
@@ -45,7 +45,7 @@ class AnswerCache:
         Args:
             folder: Where the file is; None means `label_extractors` in the user's cache folder.
             title: Beginning of the file's name, for people.
-            settings: Everything that an answer depends on beside the judged text; plain values. Other settings mean
+            settings: Everything that an answer depends on besides the judged text; plain values. Other settings mean
                 another file.
         """
         self.sha256 = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
@@ -76,7 +76,7 @@ class AnswerCache:
                 self._take(record)
         except OSError as error:
             raise DataError(
-                f"The cache of answers {self.path} cannot be read: {error.strerror or error}. Mend its rights, or give "
+                f"The cache of answers {self.path} cannot be read: {error.strerror or error}. Fix its permissions, or give "
                 f"the label extractor another cache_dir."
             ) from error
         return {text: self._answers[step, text] for text in judged if (step, text) in self._answers}
@@ -93,8 +93,8 @@ class AnswerCache:
             self._log.add(*({"step": step, "judged": judged, "answer": answer} for judged, answer in answers.items()))
         except OSError as error:
             raise DataError(
-                f"The answers of the language model cannot be kept in {self.path}: {error.strerror or error}. Make "
-                f"room, or give the label extractor another cache_dir."
+                f"The answers of the language model cannot be kept in {self.path}: {error.strerror or error}. Free "
+                f"space, or give the label extractor another cache_dir."
             ) from error
         self._answers.update(((step, judged), answer) for judged, answer in answers.items())
 
@@ -141,7 +141,7 @@ class PromptedExtraction:
         texts = [response.strip() for response in responses]
         answers = self._answers("labels", {text: self.prompts.about_response(text) for text in texts if text})
         found = {text: labels_in_answer(answer) for text, answer in answers.items()}
-        self._unread["labels"] |= _report_unread(found, answers, "no list of labels; those responses have no label")
+        self._unread["labels"] |= _report_unread(found, answers, "not a list of labels; these responses have no label")
         return [list(found.get(text) or ()) for text in texts]
 
     def sentiment(self, labels: Sequence[Sequence[str]]) -> list[Sentiment]:
@@ -150,7 +150,9 @@ class PromptedExtraction:
         prompts = {text: self.prompts.about_labels(words) for text, words in zip(texts, labels, strict=True) if text}
         answers = self._answers("sentiment", prompts)
         found = {text: sentiment_in_answer(answer) for text, answer in answers.items()}
-        self._unread["sentiment"] |= _report_unread(found, answers, "no sentiment; those label lists count as neutral")
+        self._unread["sentiment"] |= _report_unread(
+            found, answers, "not a sentiment; these label lists count as neutral"
+        )
         return [found.get(text) or "neutral" for text in texts]
 
     def _answers(self, step: str, prompts: Mapping[str, str]) -> dict[str, str]:

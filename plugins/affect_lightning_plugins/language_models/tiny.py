@@ -1,6 +1,6 @@
 """A random small model of the real Hugging Face classes, with a tokenizer made in memory: for tests, not in the paper.
 
-Neighbours: `transformers_model.py` does the work; `hub_model.py` is the one for real models.
+Neighbours: `transformers_model.py` does the work; `hub_models.py` is the one for real models.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from affect_lightning_plugins.language_models.adapters import SEVEN_PROJECTIONS, AdapterOptions
+from affect_lightning_plugins.language_models.adapters import AdapterOptions
 from affect_lightning_plugins.language_models.transformers_model import AdaptedCausalLM
 
 _SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -30,11 +30,10 @@ class TinyLM(AdaptedCausalLM):
         num_layers: int = 2,
         num_heads: int = 4,
         seed: int = 0,
-        adapter: str | dict[str, Any] = "lora",
         lora_rank: int = 4,
         lora_alpha: float = 8,
-        lora_dropout: float = 0.05,
         system_prompt: str | None = None,
+        **lora: Any,
     ) -> None:
         """Build the model.
 
@@ -43,12 +42,11 @@ class TinyLM(AdaptedCausalLM):
             hidden_width: E; all sizes here are ours, to be fast in tests.
             num_layers: Transformer blocks.
             num_heads: Attention heads; half as many for keys and values.
-            seed: Of the random weights; the base is in no checkpoint, so the same seed must give the same base.
-            adapter: lora, rslora, dora, or a configuration of peft with peft_type; see `HubCausalLM`.
+            seed: Seed of the random weights; the base is in no checkpoint, so the same seed must give the same base.
             lora_rank: 0 means no adapter.
             lora_alpha: Twice the rank, as in the paper's setting.
-            lora_dropout: 0.05 (authors' recipe).
             system_prompt: Text of a system turn; None means no such turn.
+            lora: See `AdapterOptions`.
 
         Raises:
             ConfigurationError: A LoRA option is out of range.
@@ -57,7 +55,7 @@ class TinyLM(AdaptedCausalLM):
         super().__init__(
             _random_model(architecture, tokenizer, width=hidden_width, layers=num_layers, heads=num_heads, seed=seed),
             tokenizer,
-            AdapterOptions(lora_rank, lora_alpha, lora_dropout, SEVEN_PROJECTIONS, adapter),
+            AdapterOptions(lora_rank=lora_rank, lora_alpha=lora_alpha, **lora),
             system_prompt=system_prompt,
         )
 

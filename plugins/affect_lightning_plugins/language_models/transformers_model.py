@@ -1,6 +1,6 @@
 """AdaptedCausalLM: the language model contract on a Hugging Face causal model with LoRA (paper, Section 3.1, Eq. 1-2).
 
-The base is frozen, the adapter trains. The plugins beside this file (`hub_model.py` with its families, `smollm2.py`,
+The base is frozen, the adapter trains. The plugins next to this file (`hub_models.py` with its families, `smollm2.py`,
 `tiny.py`) only differ in where model and tokenizer come from. `adapters.py` has the adapters, `response_decoding.py` generates,
 or `vllm_engine.py`.
 Legend: B clips, L text tokens, E embedding width, R supervised positions of the batch.
@@ -65,8 +65,8 @@ class AdaptedCausalLM(LanguageModel):
         changed = [name for name in _LOGIT_CHANGES if getattr(model.config, name, None) not in {None, 1.0}]
         if changed:
             raise ConfigurationError(
-                f"{type(model).__name__} changes its logits after the head ({', '.join(changed)}), which the loss on "
-                f"response positions does not reproduce. Choose a model without it, such as Qwen, Llama or SmolLM."
+                f"{type(model).__name__} changes its logits after the head ({', '.join(changed)}), but the loss on "
+                f"response positions does not do this. Choose a model without it, such as Qwen, Llama or SmolLM."
             )
         self.tokenizer = None if tokenizer is None else checked_tokenizer(tokenizer, chat_template)
         self.system_prompt = system_prompt
@@ -81,7 +81,7 @@ class AdaptedCausalLM(LanguageModel):
     @property
     def causal_model(self) -> Any:
         """The transformers model; its linear layers are the adapted ones."""
-        return self.network.get_base_model() if self.lora.rank else self.network
+        return self.network.get_base_model() if self.lora.lora_rank else self.network
 
     def render_prompt(self, user_text: str) -> str:
         """See `LanguageModel.render_prompt`."""
@@ -217,7 +217,7 @@ class AdaptedCausalLM(LanguageModel):
 
     def save_adapter(self, folder: str) -> None:
         """See `LanguageModel.save_adapter`."""
-        if self.lora.rank:
+        if self.lora.lora_rank:
             save_adapter(self.network, folder)
 
     def load_adapter(self, folder: str) -> None:
@@ -226,7 +226,7 @@ class AdaptedCausalLM(LanguageModel):
         Raises:
             CheckpointError: The folder has no adapter, or one that does not fit.
         """
-        if self.lora.rank:
+        if self.lora.lora_rank:
             load_adapter(self.network, folder)
 
 
@@ -248,7 +248,9 @@ def checked_tokenizer(tokenizer: Any, chat_template: str | None) -> Any:
             "the option chat_template."
         )
     if tokenizer.eos_token_id is None:
-        raise ConfigurationError("The tokenizer has no end token (eos_token), so no response would ever end.")
+        raise ConfigurationError(
+            "The tokenizer has no end token (eos_token), so no response would end. Choose an instruction-tuned model."
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

@@ -1,6 +1,6 @@
 """Responses by vLLM from our prompt embeddings: paged cache, continuous batching, LoRA kernels (not in the paper).
 
-`hub_model.py` builds a `VllmEngine` where `generation_backend: vllm` is set, and `transformers_model.py` decodes with it
+`hub_models.py` builds a `VllmEngine` where `generation_backend: vllm` is set, and `transformers_model.py` decodes with it
 instead of with `response_decoding.py`. vLLM is imported at the first response and never otherwise. Written against the
 sources of vLLM 0.33.
 Legend: B clips, L prompt tokens, E embedding width.
@@ -38,7 +38,7 @@ _RESERVED = {
     *("model", "revision", "tokenizer", "tokenizer_revision", "hf_config_path", "dtype", "trust_remote_code"),
     *("enable_prompt_embeds", "enable_lora", "max_lora_rank", "lora_dtype", "lora_target_modules", "runner", "convert"),
 }
-_SHARE_OF_FREE_MEMORY = 0.9  # of what is free beside our own copy of the weights; our choice
+_SHARE_OF_FREE_MEMORY = 0.9  # of what is free besides our own copy of the weights; our choice
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class VllmSettings:
         surplus = sorted(_RESERVED & self.options.keys())
         if surplus:
             raise ConfigurationError(
-                f"vllm_options sets {', '.join(surplus)}, which follow from the other options of the language model. "
-                f"Leave them out; vllm_options is for others of vllm.LLM, such as max_model_len, tensor_parallel_size or "
+                f"vllm_options sets {', '.join(surplus)}, but other options of the language model set them. Remove "
+                f"them; vllm_options is for other arguments of vllm.LLM, such as max_model_len, tensor_parallel_size or "
                 f"gpu_memory_utilization."
             )
         wrong = sorted(name for name, value in self.options.items() if not _is_plain(value))
@@ -73,15 +73,15 @@ class VllmSettings:
                 f"vllm_options takes plain values (text, numbers, true, false, null, lists and mappings of them); got "
                 f"others for {', '.join(wrong)}."
             )
-        if not self.lora.rank:
+        if not self.lora.lora_rank:
             return
-        if not isinstance(self.lora.kind, str) or self.lora.kind not in ADAPTERS:
+        if not isinstance(self.lora.adapter, str) or self.lora.adapter not in ADAPTERS:
             raise ConfigurationError(
-                f"vLLM runs the adapters {' and '.join(ADAPTERS)} here; got {self.lora.kind!r}. Choose one of them, or "
+                f"vLLM runs the adapters {' and '.join(ADAPTERS)} here; got {self.lora.adapter!r}. Choose one of them, or "
                 f"generation_backend: transformers, which generates with every adapter."
             )
-        if self.lora.rank > _RANKS[-1]:
-            raise ConfigurationError(f"vLLM runs LoRA up to rank {_RANKS[-1]}; lora_rank is {self.lora.rank}.")
+        if self.lora.lora_rank > _RANKS[-1]:
+            raise ConfigurationError(f"vLLM runs LoRA up to rank {_RANKS[-1]}; lora_rank is {self.lora.lora_rank}.")
         if self.dtype not in LORA_TYPES:
             raise ConfigurationError(
                 f"vLLM computes LoRA in {' or '.join(LORA_TYPES)}, and the language model is in {self.dtype}. Set its "
@@ -99,9 +99,9 @@ def check_vllm() -> None:
         installed = version("vllm")
     except PackageNotFoundError:
         raise ConfigurationError(
-            "generation_backend: vllm needs the package vllm, which is not installed. It wants Linux, an NVIDIA GPU and "
-            "other versions of torch and transformers than the rest: docs/language_models.md says how to install it beside "
-            "this package. Or leave out generation_backend: the default, transformers, needs no more than is installed."
+            "generation_backend: vllm needs the package vllm, which is not installed. Remove generation_backend "
+            "(the default, transformers, needs nothing more), or install vllm: docs/language_models.md says how. "
+            "vllm needs Linux, an NVIDIA GPU and its own versions of torch and transformers."
         ) from None
     if _leading_numbers(installed) < OLDEST_VLLM:
         raise ConfigurationError(
@@ -110,7 +110,7 @@ def check_vllm() -> None:
         )
     if not cuda_is_there():
         raise ConfigurationError(
-            "generation_backend: vllm needs a CUDA device, and torch sees none here. Check the driver and "
+            "generation_backend: vllm needs a CUDA device, and torch sees none. Check the driver and "
             "CUDA_VISIBLE_DEVICES, or set generation_backend to transformers, the default, which runs everywhere."
         )
 
@@ -174,8 +174,8 @@ class VllmEngine:
             outputs = engine.generate(prompts, parameters, lora_request=self._adapter(network), use_tqdm=False)
         except (ValueError, VLLMError) as error:
             raise ConfigurationError(
-                f"vLLM refused a prompt: {_reason(error)}. Set vllm_options.max_model_len to what the longest prompt and "
-                f"max_new_tokens take together."
+                f"vLLM rejected a prompt: {_reason(error)}. Set vllm_options.max_model_len to the length of the longest "
+                f"prompt plus max_new_tokens."
             ) from error
         return [_response(output.outputs[0].token_ids, end_ids, options.max_new_tokens) for output in outputs]
 
@@ -190,7 +190,7 @@ class VllmEngine:
 
     def _adapter(self, network: Any) -> Any:
         """The request for the adapter as it is now; None without one. Changed weights are a new adapter to vLLM."""
-        if not self.settings.lora.rank:
+        if not self.settings.lora.lora_rank:
             return None
         held, now = self._held, _weights_now(network)
         if held.request is None or now != held.weights:
@@ -215,7 +215,7 @@ class _Held:
         self._folder: Path | None = None
 
     def new_folder(self, name: str) -> str:
-        """An empty folder in place of the last one."""
+        """An empty folder instead of the last one."""
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="affect-lightning-vllm-"))
         for old in self._folder.iterdir():
@@ -250,22 +250,22 @@ def _build(settings: VllmSettings) -> Any:
         "generation_config": "vllm",  # nothing of the model's generation_config.json slips into a score
         "gpu_memory_utilization": _free_share(),
     }
-    if settings.lora.rank:
+    if settings.lora.lora_rank:
         arguments |= {
             "enable_lora": True,
             "max_loras": 1,
-            "max_lora_rank": next(rank for rank in _RANKS if rank >= settings.lora.rank),
+            "max_lora_rank": next(rank for rank in _RANKS if rank >= settings.lora.lora_rank),
             # Without this vLLM wraps Llama's embedding too, and one of its two model runners then reads past an array
             # where prompts are embeddings (vllm-project/vllm issue 51122; still so in the sources of 0.33.0).
-            "lora_target_modules": list(settings.lora.target_modules),
+            "lora_target_modules": settings.lora.target_modules,
         }
     try:
         return vllm.LLM(**(arguments | dict(settings.options)))
     except (TypeError, ValueError, RuntimeError, VLLMError) as error:
         raise ConfigurationError(
             f"vLLM cannot be started on {settings.model} with vllm_options {dict(settings.options)}: {_reason(error)}. "
-            f"Correct vllm_options (with too little memory: a smaller max_model_len, or gpu_memory_utilization beside our "
-            f"own copy of the weights), or set generation_backend to transformers."
+            f"Fix vllm_options, or set generation_backend to transformers. If memory is too small, lower max_model_len or "
+            f"gpu_memory_utilization: our own copy of the weights needs memory too."
         ) from error
 
 
@@ -289,7 +289,7 @@ def _check_one_whole_model(network: Any) -> None:
     processes = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
     if sharded or processes > 1:
         raise ConfigurationError(
-            f"generation_backend: vllm generates in one process with whole weights; here are {processes} processes"
+            f"generation_backend: vllm needs one process with whole weights; got {processes} processes"
             f"{' and sharded weights (fsdp)' if sharded else ''}. Generate with trainer.devices 1 and trainer.strategy "
             f"auto (vllm_options.tensor_parallel_size spreads vLLM over GPUs), or with generation_backend transformers."
         )
@@ -303,8 +303,8 @@ def _response(ids: Collection[int], end_ids: Collection[int], longest: int) -> l
         return tokens[:kept]
     if len(tokens) < longest:
         raise ConfigurationError(
-            f"vLLM stopped a response after {len(tokens)} of {longest} tokens without an end token, as it does when prompt "
-            f"and response exceed max_model_len. Set vllm_options.max_model_len to what both take together."
+            f"vLLM stopped a response after {len(tokens)} of {longest} tokens without an end token, because prompt "
+            "and response exceed max_model_len. Set vllm_options.max_model_len to the length of both together."
         )
     return tokens
 

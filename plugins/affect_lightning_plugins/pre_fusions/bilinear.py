@@ -3,7 +3,7 @@
 The paper's attention adds streams up, each with a weight. Here features of the streams are multiplied with each other,
 so that a fused feature can stand for "smiling and yet a flat voice", which no weighted sum can. The full product of two
 streams of 1024 would need a weight for each of the 1024 x 1024 pairs and each fused feature; its tensor is held at low
-rank instead (Kim et al. 2017; Liu et al. 2018), with a constant beside each stream, so that the streams by themselves
+rank instead (Kim et al. 2017; Liu et al. 2018), with a constant next to each stream, so that the streams by themselves
 remain in the sum:
 
     z = P ((U_1 x_1 + b_1) * (U_2 x_2 + b_2) * ...)        * is feature by feature, x_m the average of stream m

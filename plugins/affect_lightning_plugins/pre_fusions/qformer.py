@@ -83,7 +83,7 @@ class QFormerPreFusion(PreFusion):
         tokens = torch.cat([stream.tokens for stream in aligned], dim=1)  # [B, N, D]
         mask = torch.cat([stream.mask for stream in aligned], dim=1)  # [B, N]
         if tokens.shape[1] == 0:
-            raise ContractError(f"The qformer received streams without any token: {list(streams)}.")
+            raise ContractError(f"The qformer needs streams with at least one token; got {list(streams)}.")
         memory = tokens + sinusoidal_encoding(mask, tokens.shape[-1]).to(tokens.dtype)
         # A clip without any real token attends to its first, cleared token: softmax over nothing would give NaN.
         empty = ~mask.any(dim=1)

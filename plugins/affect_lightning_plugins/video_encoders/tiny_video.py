@@ -23,7 +23,7 @@ class TinyVideoEncoder(VideoEncoder):
     Args:
         width: Feature width D of the projected embedding.
         image_size: Side in pixels to which frames are resized; a multiple of 8.
-        seed: Of the weights.
+        seed: Seed of the weights.
     """
 
     def __init__(self, width: int = 24, image_size: int = 32, seed: int = 0) -> None:

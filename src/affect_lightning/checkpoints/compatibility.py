@@ -1,4 +1,4 @@
-"""Whether a checkpoint belongs to the configuration that is to go on with it (ours).
+"""Whether a checkpoint belongs to the configuration that is to continue with it (ours).
 
 Weights of one encoder fit another of the same width without an error, and an optimiser's state brings its own learning
 rate: only the stored options tell. Neighbours: `AffectGPTModule` asks when a Trainer restores, `affect_lightning.weights`
@@ -15,20 +15,11 @@ from torch import Tensor
 
 from affect_lightning.errors import AffectLightningError, CheckpointError
 from affect_lightning.model.configuration import ModelConfiguration
+from affect_lightning.model.options import OptimisationOptions
 
 NETWORK_PREFIX = "network."  # of every name in a checkpoint: the LightningModule's attribute
-# What an optimiser's state and the order of random numbers depend on; compared only to go on training.
-TRAINING_OPTIONS = (
-    "objective",
-    "learning_rate",
-    "projector_learning_rate",
-    "weight_decay",
-    "learning_rate_schedule",
-    "warmup_steps",
-    "warmup_start",
-    "total_steps",
-    "seed",
-)
+# What an optimiser's state and the order of random numbers depend on; compared only to continue training.
+TRAINING_OPTIONS = (*OptimisationOptions.__dataclass_fields__, "seed")
 # How a part computes, not what: may differ in a test, where no run is continued.
 _ARITHMETIC = ("dtype", "attn_implementation", "generation_backend", "vllm_options", "liger_kernels")
 # What only a training does, or only its first step sees: a new training decides it anew.
@@ -36,9 +27,9 @@ _OF_A_TRAINING = ("stream_dropout", "projector_init_scale", "lora_dropout")
 Purpose: TypeAlias = Literal["go on", "start", "use"]
 # What may differ, and what to do about the rest.
 _PURPOSES: dict[Purpose, tuple[tuple[str, ...], str]] = {
-    "go on": ((), "Set these back, or start a new run without --ckpt_path."),
-    "start": ((*_ARITHMETIC, *_OF_A_TRAINING), "Set these back, or start from other weights."),
-    "use": (_ARITHMETIC, "Set these back, or choose another checkpoint."),
+    "go on": ((), "Restore these values, or start a new run without --ckpt_path."),
+    "start": ((*_ARITHMETIC, *_OF_A_TRAINING), "Restore these values, or start from other weights."),
+    "use": (_ARITHMETIC, "Restore these values, or choose another checkpoint."),
 }
 
 
@@ -95,7 +86,7 @@ def _resolved(values: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
     """The model's options with the defaults of today's plugins filled in, so that a new option is no difference."""
     chosen = {name: values.get(name) for name in names}
     try:
-        return ModelConfiguration.resolve(**chosen).as_dict()  # type: ignore[arg-type]
+        return ModelConfiguration.resolve(**chosen).as_dict()
     except (AffectLightningError, TypeError):
         return chosen  # made with a plugin that is not installed: its own words are compared
 

@@ -20,8 +20,7 @@ from affect_lightning.checkpoints.plain_reading import read_checkpoint
 from affect_lightning.errors import CheckpointError
 from affect_lightning.model import AffectGPT, ModelConfiguration
 from affect_lightning.model.exported_folder import read_exported
-
-_OPTIONS = tuple(ModelConfiguration.__dataclass_fields__)
+from affect_lightning.model.options import ModuleOptions
 
 
 def export_checkpoint(checkpoint: str | Path, folder: str | Path) -> Path:
@@ -74,8 +73,8 @@ def _trained(source: str | Path) -> tuple[ModelConfiguration, dict[str, Tensor]]
 
 
 def _configuration(stored: Mapping[str, Any], source: str | Path) -> ModelConfiguration:
-    options = {name: stored["hyper_parameters"][name] for name in _OPTIONS if name in stored["hyper_parameters"]}
+    values = {name: value for name, value in stored["hyper_parameters"].items() if not name.startswith("_")}
     try:
-        return ModelConfiguration.resolve(**options)
+        return ModelConfiguration.of(ModuleOptions(**values))
     except TypeError as error:
         raise CheckpointError(f"The hyperparameters in {source} are not those of this version: {error}.") from error

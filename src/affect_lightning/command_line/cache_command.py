@@ -39,7 +39,7 @@ from affect_lightning.feature_cache.identity import MANIFEST, CacheManifest, ari
 from affect_lightning.feature_cache.shards import CacheEntry, only_command
 from affect_lightning.feature_cache.source import wanted_identities
 from affect_lightning.model.encoding import weights_digest
-from affect_lightning.training.affectgpt_module import AffectGPTModule
+from affect_lightning.training import AffectGPTModule
 
 SPLITS = ("train", "validation", "test")
 
@@ -86,12 +86,14 @@ def run(arguments: Sequence[str]) -> int:
         description=run.__doc__,
         allow_abbrev=False,
     )
-    parser.add_argument("--split", nargs="+", choices=SPLITS, default=["train", "validation"], help="of these clips")
-    parser.add_argument("--devices", type=int, default=1, help="processes, each on a device of its own (default: 1)")
+    parser.add_argument("--split", nargs="+", choices=SPLITS, default=["train", "validation"], help="splits to encode")
     parser.add_argument(
-        "--batch-size", type=int, default=32, help="clips a call of the encoders (default: 32, our choice)"
+        "--devices", type=int, default=1, help="number of processes, each on a device of its own (default: 1)"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output at the end")
+    parser.add_argument(
+        "--batch-size", type=int, default=32, help="clips in one call of the encoders (default: 32, our choice)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object to standard output at the end")
     own, words = parser.parse_known_args(list(arguments))
     words, overrides, asked = take_plugin_words(words)
     if asked is not None:
@@ -128,7 +130,8 @@ def _plan(module: AffectGPTModule, data: ClipDataModule, precision: str, splits:
     identities = wanted_identities(data.feature_options, data.options, data.face_detector)
     if not identities:
         raise ConfigurationError(
-            f"There is nothing to cache: model.inputs {list(module.configuration.inputs)} needs no encoder."
+            f"Add a stream to model.inputs: there is nothing to cache, because {list(module.configuration.inputs)} "
+            "need no encoder."
         )
     records = _listed_once(_clips(data, splits))
     encoders = encoders_for(module.configuration, list(identities), module.hparams["seed"])
@@ -140,7 +143,7 @@ def _plan(module: AffectGPTModule, data: ClipDataModule, precision: str, splits:
         streams[name] = replace(identity, width=int(encoder.feature_width), weights=weights_digest(encoder))
     manifest = CacheManifest(streams, data.feature_options.precision, arithmetic_of(precision))
     below = data.feature_options.folder
-    # An option that names a cache, not the folder of caches, means that cache and those beside it.
+    # An option that names a cache, not the folder of caches, means that cache and those next to it.
     folder = (below.parent if (below / MANIFEST).is_file() else below) / manifest.folder_name()
     manifest.write(folder)
     return CachePlan(module, data, manifest, folder, records, encoders)
@@ -240,7 +243,7 @@ def _in_words(result: dict[str, Any]) -> str:
     lines = [
         f"Cache:   {result['folder']}",
         f"Streams: {streams}, stored in {result['precision']}, computed in {result['arithmetic']}",
-        f"Clips:   {result['clips']} ({result['encoded']} encoded now, {result['already_there']} were there, "
+        f"Clips:   {result['clips']} ({result['encoded']} encoded now, {result['already_there']} already there, "
         f"{result['changed']} had changed, {len(result['quarantined'])} cannot be read)",
         f"Frames:  {result['frames']}, {result['frames_without_face']} without a face",
         f"Size:    {result['bytes'] / 1e6:.1f} MB",

@@ -35,7 +35,7 @@ _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class EncodingJob:
-    """What one process has to do. It pickles.
+    """What one process must do. It pickles.
 
     Attributes:
         configuration: Names the encoders.
@@ -180,8 +180,8 @@ def check_weights(encoders: Mapping[str, Encoder], configuration: ModelConfigura
         encoder = encoders.get(configuration.encoders.key_of(name))
         if encoder is not None and weights_digest(encoder) != identity.weights:
             raise ConfigurationError(
-                f"The encoder {identity.facts.get('encoder.name')!r} has other weights each time that it is built, so its "
-                f"features cannot be cached by several processes. Use one device, or an encoder with fixed weights."
+                f"The encoder {identity.facts.get('encoder.name')!r} has different weights each time that it is built. Use one "
+                f"device, or an encoder with fixed weights: several processes cannot cache its features together."
             )
 
 
@@ -201,21 +201,23 @@ def choose_devices(accelerator: str, count: int) -> list[str]:
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         available = torch.cuda.device_count()
         if count > available:
-            raise ConfigurationError(f"--devices {count}: this machine has {available} GPUs. Give at most {available}.")
+            raise ConfigurationError(
+                f"--devices must be at most {available}, the number of GPUs of this machine; got {count}."
+            )
         return [f"cuda:{rank}" for rank in range(count)]
     if accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
         return ["mps"] * count
     if accelerator in ("auto", "cpu"):
         return ["cpu"] * count
     raise ConfigurationError(
-        f"trainer.accelerator is {accelerator!r}, and torch finds no such device. Give cpu or auto."
+        f"trainer.accelerator is {accelerator!r}, but torch finds no such device. Set it to cpu or auto."
     )
 
 
 def _died(process: multiprocessing.process.BaseProcess) -> AffectLightningError:
     process.join()
     return AffectLightningError(
-        f"The process {process.name} ended with exit code {process.exitcode} before its work was done; its own message "
-        f"stands above, if it had one (-9: the system ended it, perhaps for lack of memory). What was finished stays: run "
-        f"the command again to go on."
+        f"The process {process.name} ended with exit code {process.exitcode} before its work was done. Run the command "
+        f"again to continue: finished work is kept. If the process had a message, it is above (-9: the system killed it, "
+        f"perhaps because memory ran out)."
     )

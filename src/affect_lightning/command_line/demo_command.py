@@ -1,4 +1,4 @@
-"""`affect-lightning demo`: the whole way on a laptop, by the very commands that a user would type.
+"""`affect-lightning demo`: the whole way on a laptop, by the same commands that a user would type.
 
 Before minutes of work it says which packages are missing, all in one sentence with one command. Some pip packages carry
 model files that a plugin reads, and declare dependencies that nobody here needs (a second OpenCV, a compiler run). No extra
@@ -123,14 +123,14 @@ def _unused(runs: Path, name: str) -> str:
 
 def _plan(arguments: Sequence[str]) -> tuple[DemoPlan, bool]:
     parser = argparse.ArgumentParser(prog="affect-lightning demo", description=run.__doc__)
-    parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for corpus, runs and report")
-    parser.add_argument("--seed", type=int, default=0, help="of the corpus and of the training (default: 0)")
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for the corpus, the runs and the report")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the corpus and of the training (default: 0)")
     parser.add_argument("--clips", type=int, default=None, help="training clips")
     parser.add_argument("--test-clips", type=int, default=20, help="clips in each test set (default: 20)")
-    parser.add_argument("--steps", type=int, default=None, help="training steps (default: those of the YAML)")
-    parser.add_argument("--long", action="store_true", help="more clips and steps, meant for 25 minutes instead of 10")
+    parser.add_argument("--steps", type=int, default=None, help="number of training steps (default: that of the YAML)")
+    parser.add_argument("--long", action="store_true", help="use more clips and steps (25 minutes instead of 10)")
     parser.add_argument("--config", default=CONFIGURATION, help="experiment, a name or a file (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output at the end")
+    parser.add_argument("--json", action="store_true", help="print one JSON object to standard output at the end")
     options = parser.parse_args(arguments)
     find_experiment(options.config)
     plan = DemoPlan(
@@ -150,7 +150,9 @@ def _do(*words: str) -> None:
     print(f"\n$ affect-lightning {shlex.join(words)}", flush=True)
     code = main(words)
     if code != 0:
-        raise AffectLightningError(f"The demo stopped: `affect-lightning {words[0]}` ended with exit code {code}.")
+        raise AffectLightningError(
+            f"The demo stopped, because `affect-lightning {words[0]}` ended with exit code {code}."
+        )
 
 
 def _scores(report_folder: Path) -> dict[str, object]:
@@ -179,9 +181,7 @@ def _score_table(report_folder: Path) -> str:
     report = read_report(report_folder)
     table = render_terminal(score_table(replace(report, bounds=())), is_turned=True)
     bounds = [f"  {bound.name}: {bound.mean:.2f}" for bound in report.bounds if bound.mean is not None]
-    return (
-        "\n".join([table, "", "Best mean that a response naming one emotion can reach:", *bounds]) if bounds else table
-    )
+    return "\n".join([table, "", "Best mean for responses that name one emotion:", *bounds]) if bounds else table
 
 
 _DISTRIBUTION = "affect-lightning"
@@ -222,7 +222,7 @@ def require_installed(command: str, *, carriers: list[str], extra: str = "", of_
         steps.append(f"{_installer()} --no-deps {' '.join(carriers)}")
     if steps:
         names = ", ".join([*(of_extra or ()), *map(_name, carriers)])
-        raise ConfigurationError(f"Run `{' && '.join(steps)}`: `{command}` needs {names}, not installed yet.")
+        raise ConfigurationError(f"Run `{' && '.join(steps)}`: `{command}` needs {names}, which is not installed yet.")
 
 
 def _name(requirement: str) -> str:

@@ -61,9 +61,7 @@ def run(arguments: Sequence[str]) -> int:
     """Check official sets: files, tables, counts, media, lengths, faces and label words. Exit code 1 if any is wrong."""
     options = _parser().parse_args(arguments)
     if options.data is None and options.config is None:
-        raise ConfigurationError(
-            "doctor needs --data DIR, the folder that holds the sets, or --config EXPERIMENT, or both."
-        )
+        raise ConfigurationError("Give --data DIR, the folder that holds the sets, or --config EXPERIMENT, or both.")
     options.config = None if options.config is None else find_experiment(options.config)
     _check_numbers(options)
     with _quiet_readers():
@@ -77,7 +75,7 @@ def run(arguments: Sequence[str]) -> int:
 
 @contextlib.contextmanager
 def _quiet_readers() -> Iterator[None]:
-    """What the readers would log as a warning stands in the table."""
+    """What the readers would log as a warning is in the table."""
     log = logging.getLogger("affect_lightning.corpora")
     level = log.level
     log.setLevel(logging.ERROR)
@@ -90,26 +88,32 @@ def _quiet_readers() -> Iterator[None]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="affect-lightning doctor", description=run.__doc__)
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder with official sets, or one set's folder")
-    parser.add_argument("--config", metavar="EXPERIMENT", help="YAML file or name: its data options and sets")
-    parser.add_argument("--workers", type=int, default=usable_processors(), help="processes (default: one a core)")
     parser.add_argument(
-        "--timeout", type=float, default=CLIP_SECONDS, help=f"seconds for one clip (default: {CLIP_SECONDS:g})"
+        "--config", metavar="EXPERIMENT", help="use the data options and sets of this YAML file or experiment"
     )
-    parser.add_argument("--face-detector", metavar="NAME", help="face detector plugin; none finds no faces")
+    parser.add_argument(
+        "--workers", type=int, default=usable_processors(), help="number of processes (default: one for each core)"
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=CLIP_SECONDS, help=f"most seconds for one clip (default: {CLIP_SECONDS:g})"
+    )
+    parser.add_argument("--face-detector", metavar="NAME", help="face detector plugin; none does not look for faces")
     parser.add_argument("--taxonomy", metavar="NAME", help="official-2025, official-2026, builtin or a folder")
     parser.add_argument(
-        "--expected-counts", choices=["official", "any"], help="clips a set must have: Table 11, or any"
+        "--expected-counts",
+        choices=["official", "any"],
+        help="number of clips a set must have: that of Table 11, or any",
     )
     parser.add_argument("--min-seconds", type=float, default=Thresholds.shortest, help="default: %(default)s")
     parser.add_argument("--max-seconds", type=float, default=Thresholds.longest, help="default: %(default)s")
     parser.add_argument("--no-media", action="store_true", help="check the tables only; open no video or sound")
     parser.add_argument(
         "--allow", action="append", default=[], choices=list(CHECKS), metavar="CHECK",
-        help=f"list, but do not count; repeatable: {', '.join(CHECKS)}",
+        help=f"list these findings, but do not count them as problems; repeatable: {', '.join(CHECKS)}",
     )  # fmt: skip
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="where finished checks are kept")
-    parser.add_argument("--fresh", action="store_true", help="check every clip anew")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output, with all names")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="folder in which finished checks are kept")
+    parser.add_argument("--fresh", action="store_true", help="check every clip again")
+    parser.add_argument("--json", action="store_true", help="print one JSON object to standard output, with all names")
     return parser
 
 
@@ -190,7 +194,7 @@ def _sets_and_module(
     try:
         module = ClipDataModule(**{**data, **inputs})
     except TypeError as error:
-        raise ConfigurationError(f"The data section of {options.config} is wrong: {error}.") from error
+        raise ConfigurationError(f"The data section of {options.config} is not valid: {error}.") from error
     if options.data is not None:
         return find_sets(options.data), module
     sources = module.sources
@@ -201,7 +205,7 @@ def _sets_and_module(
         sets += [found for found in find_sets(sources.benchmark_root) if found.role == "test"]
     if not sets:
         raise ConfigurationError(
-            f"{options.config} names no folder: set data.train_root or benchmark_root, or give --data."
+            f"{options.config} names no folder. Set data.train_root or data.benchmark_root in it, or give --data."
         )
     return sets, module
 

@@ -48,7 +48,7 @@ def shipped_files() -> dict[str, Path]:
     """The YAML files of the package by name."""
     try:
         folder = Path(str(resources.files(PACKAGE)))
-    except ModuleNotFoundError:  # not installed: the sources of a clone stand on the search path
+    except ModuleNotFoundError:  # not installed: the sources of a clone are on the search path
         folder = Path(__file__).resolve().parents[3] / "experiments"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
@@ -122,11 +122,15 @@ def _as_file(given: str) -> str:
 def run(arguments: Sequence[str]) -> int:
     """List the experiments that `--config` takes by name, or copy some of them."""
     parser = argparse.ArgumentParser(prog="affect-lightning experiments", description=run.__doc__)
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("--json", action="store_true", help="print one JSON object to standard output")
     actions = parser.add_subparsers(dest="action", metavar="copy")
-    copy = actions.add_parser("copy", help="copy experiments, to change them", description="Copy experiments.")
-    copy.add_argument("names", nargs="+", metavar="NAME", help="of an experiment")
-    copy.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="default: the current folder")
+    copy = actions.add_parser(
+        "copy", help="copy experiments, so that you can change them", description="Copy experiments."
+    )
+    copy.add_argument("names", nargs="+", metavar="NAME", help="name of an experiment")
+    copy.add_argument(
+        "--out", type=Path, default=Path(), metavar="FOLDER", help="folder for the copies (default: the current folder)"
+    )
     options = parser.parse_args(arguments)
     experiments = {item.name: item for item in list_experiments()}
     if options.action == "copy":
@@ -145,8 +149,8 @@ def _plain(item: Experiment) -> dict[str, str | None]:
 def _listing(experiments: Sequence[Experiment]) -> str:
     rows = [(item.name, item.base or "", item.summary) for item in experiments]
     return (
-        f"{format_table(('name', 'laid over', 'what it is'), rows)}\n\n"
-        "Use one with `--config NAME`. What is laid over another one comes second:\n"
+        f"{format_table(('name', 'changes', 'what it is'), rows)}\n\n"
+        "Use one with `--config NAME`. An experiment that changes another one comes second:\n"
         "`affect-lightning fit --config affectgpt --config table5_qformer`."
     )
 

@@ -55,7 +55,9 @@ def run(arguments: Sequence[str]) -> int:
 
     cropper = FaceCropper(build_part("face_detectors", choice))
     if not cropper.detector.finds_faces:
-        raise ConfigurationError(f"The detector {cropper.detector.identity()!r} finds no faces; choose another.")
+        raise ConfigurationError(
+            f"The detector {cropper.detector.identity()!r} finds no faces. Choose another one with --detector."
+        )
     clips = [
         _read(cropper, path, options.frames) for path in tqdm(options.clips, desc="clips", unit="clip", disable=None)
     ]
@@ -75,13 +77,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="affect-lightning faces",
         description=run.__doc__,
-        epilog="On the sheet the speaker's box is green and other faces are amber; a crop with a red edge is of a frame "
-        "in which the speaker's face was not found (it is cut where the nearest frame has the face).",
+        epilog="The sheet shows the speaker's box in green and other faces in amber. A crop with a red edge comes from a frame "
+        "without the speaker's face. It is cut where the nearest frame has the face.",
     )
     parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="video files")
-    parser.add_argument("--out", type=Path, metavar="PNG", help="the sheet; not needed with --json")
+    parser.add_argument("--out", type=Path, metavar="PNG", help="file of the sheet; not needed with --json")
     parser.add_argument(
-        "--frames", type=int, default=FRAME_COUNT, help="frames a clip, spread uniformly by time (8; paper, Appendix B)"
+        "--frames",
+        type=int,
+        default=FRAME_COUNT,
+        help="frames of each clip, evenly spaced in time (8; paper, Appendix B)",
     )
     parser.add_argument(
         "--detector",
@@ -89,13 +94,13 @@ def _parser() -> argparse.ArgumentParser:
         help=f"plugin that finds faces, by default {_DEFAULT_DETECTOR}; --detector.help NAME shows its options, "
         "--detector.OPTION VALUE sets one",
     )
-    parser.add_argument("--json", action="store_true", help="boxes as one JSON object on standard output")
+    parser.add_argument("--json", action="store_true", help="print the boxes as one JSON object to standard output")
     return parser
 
 
 def _check(options: argparse.Namespace) -> None:
     if options.out is None and not options.json:
-        raise ConfigurationError("Give the file for the contact sheet with --out, or print the boxes with --json.")
+        raise ConfigurationError("Name the file for the contact sheet with --out, or print the boxes with --json.")
     if options.out is not None and options.out.suffix.lower() not in _SUFFIXES:
         raise ConfigurationError(f"--out must end in {', '.join(_SUFFIXES)}; got {options.out}.")
     if options.frames < 1:

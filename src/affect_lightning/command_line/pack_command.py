@@ -30,16 +30,16 @@ def run(arguments: Sequence[str]) -> int:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder of the packed set; an unfinished one is finished"
+        "--out", type=Path, required=True, help="folder of the packed set; an unfinished set is completed"
     )
-    parser.add_argument("--shard-size", help="a shard grows to this at most (default: 64MiB, litdata's)")
+    parser.add_argument("--shard-size", help="largest size of a shard (default: 64MiB, litdata's)")
     parser.add_argument(
         "--payload",
         choices=["media", "features"],
         default="media",
-        help="the files of each clip (default), or the features that `affect-lightning cache` made of it",
+        help="what to pack: the files of each clip (default), or its features from `affect-lightning cache`",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output at the end")
+    parser.add_argument("--json", action="store_true", help="print one JSON object to standard output at the end")
     own, words = parser.parse_known_args(list(arguments))
 
     from affect_lightning.packed_sets.packed_source import parse_size
@@ -68,7 +68,7 @@ def _pack(data: Any, folder: Path, shard_bytes: int, kind: str) -> Any:
     try:
         import litdata  # noqa: F401
     except ImportError as error:
-        raise ConfigurationError("Packing needs litdata: pip install 'affect-lightning[streaming]'.") from error
+        raise ConfigurationError("Run `pip install 'affect-lightning[streaming]'`: packing needs litdata.") from error
     from affect_lightning.feature_cache.source import FeatureSource
     from affect_lightning.packed_sets.layout import features_payload
     from affect_lightning.packed_sets.packed_source import selection_of
@@ -81,7 +81,8 @@ def _pack(data: Any, folder: Path, shard_bytes: int, kind: str) -> Any:
         source.prepare({"train": clips}, data.options, data.face_detector)
         if source.manifest is None or not source.widths:
             raise ConfigurationError(
-                f"There are no features to pack: the inputs {sorted(data.options.streams)} have none."
+                "Add a stream with an encoder to the inputs, or pack media: the inputs "
+                f"{sorted(data.options.streams)} have no features."
             )
         payload = features_payload(source.reader("train"), source.manifest)
     return pack_clips(

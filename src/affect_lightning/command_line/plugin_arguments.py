@@ -149,6 +149,6 @@ def override_words(overrides: Mapping[str, ChoiceOverride], configured: Mapping[
         choice = override.over(configured.get(option))
         if not choice["name"]:
             part = GROUPS[PLUGIN_OPTIONS[option]].part
-            raise PluginError(f"Options for the {part} were given, but no {part}: add `--{option} NAME`.")
+            raise PluginError(f"Add `--{option} NAME`: options for the {part} were given, but no {part}.")
         words.append(f"--{option}={json.dumps(choice)}")
     return words

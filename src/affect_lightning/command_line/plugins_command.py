@@ -47,9 +47,9 @@ def run(arguments: Sequence[str]) -> int:
         epilog="`plugins new KIND NAME` writes a package for a part of your own, `plugins check NAME` runs the contract "
         "suite on a plugin; each has a --help.",
     )
-    parser.add_argument("name", nargs="?", help="plugin to explain; without it all are listed")
-    parser.add_argument("--group", choices=list(GROUPS), help="only this group")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("name", nargs="?", help="plugin to explain; without a name, all are listed")
+    parser.add_argument("--group", choices=list(GROUPS), help="show only this group")
+    parser.add_argument("--json", action="store_true", help="print one JSON object to standard output")
     options = parser.parse_args(arguments)
     listings = list_plugins(options.group)
     if options.name is None:
@@ -110,9 +110,14 @@ def _unknown(name: str, listings: Sequence[PluginListing]) -> str:
 def _run_new(arguments: Sequence[str]) -> int:
     """Write a package with one part, its tests and its entry point; an existing folder is never touched."""
     parser = argparse.ArgumentParser(prog="affect-lightning plugins new", description=_run_new.__doc__)
-    parser.add_argument("kind", choices=list(KINDS), help="what kind of part")
+    parser.add_argument("kind", choices=list(KINDS), help="kind of the part")
     parser.add_argument("name", help="name of the package and of the plugin, such as my-fusion")
-    parser.add_argument("--out", type=Path, default=Path(), help="folder in which the package's folder is made (here)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(),
+        help="folder in which to make the package's folder (default: the current folder)",
+    )
     options = parser.parse_args(arguments)
     folder = write_plugin_package(options.kind, options.name, options.out)
     module = options.name.replace("-", "_")
@@ -150,21 +155,23 @@ def _run_check(arguments: Sequence[str]) -> int:
 def _check_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="affect-lightning plugins check", description=_run_check.__doc__)
     parser.add_argument("name", help="installed plugin")
-    parser.add_argument("--group", choices=list(GROUPS), help="which, if parts of several kinds have the name")
+    parser.add_argument(
+        "--group", choices=list(GROUPS), help="group of the plugin, if several groups have one of this name"
+    )
     parser.add_argument(
         "--options",
         nargs="+",
         default=[],
         metavar="KEY=VALUE",
-        help="options of the plugin, such as num_queries=4, or one YAML mapping; small sizes make the checks quick",
+        help="options of the plugin, such as num_queries=4, or one YAML mapping; small sizes make the checks fast",
     )
     parser.add_argument(
         "--backend",
         choices=["eager", "aot_eager", "inductor"],
         default="aot_eager",
-        help="of torch.compile; inductor needs a C++ compiler (default: aot_eager)",
+        help="backend of torch.compile; inductor needs a C++ compiler (default: aot_eager)",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("--json", action="store_true", help="print one JSON object to standard output")
     return parser
 
 
@@ -175,7 +182,9 @@ def _chosen(name: str, group: str | None) -> PluginListing:
         raise PluginError(_unknown(name, list_plugins(group)))
     groups = sorted({listing.group for listing in listings})
     if len(groups) > 1:
-        raise PluginError(f"{name!r} names parts of several kinds: {', '.join(groups)}. Say which with --group.")
+        raise PluginError(
+            f"{name!r} is the name of parts of several kinds: {', '.join(groups)}. Choose one with --group."
+        )
     return listings[0]
 
 
@@ -187,7 +196,7 @@ def _options(words: Sequence[str]) -> dict[str, Any]:
         try:
             parsed = yaml.safe_load(word if not equals or word.lstrip().startswith("{") else value)
         except yaml.YAMLError as error:
-            raise ConfigurationError(f"--options {word!r} is no YAML: {' '.join(str(error).split())}") from error
+            raise ConfigurationError(f"--options {word!r} is not valid YAML: {' '.join(str(error).split())}") from error
         if equals and not word.lstrip().startswith("{"):
             options[key] = parsed
         elif isinstance(parsed, Mapping):

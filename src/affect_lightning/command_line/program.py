@@ -39,18 +39,18 @@ class Command:
 
 
 COMMANDS: dict[str, Command] = {
-    "demo": Command("Generate a corpus, train, test and report: the whole way on a laptop.", "demo_command"),
+    "demo": Command("Generate a corpus, train, test and report, all on a laptop.", "demo_command"),
     "fit": Command("Train AffectGPT (LightningCLI; `fit --help` shows all options).", "trainer_commands", True),
-    "validate": Command("Validation loss of a checkpoint.", "trainer_commands", True),
-    "test": Command("Responses, scores and report on MER-UniBench sets.", "trainer_commands", True),
-    "predict": Command("Responses to clips of your own.", "trainer_commands", True),
+    "validate": Command("Compute the validation loss of a checkpoint.", "trainer_commands", True),
+    "test": Command("Answer MER-UniBench sets; write responses, scores and a report.", "trainer_commands", True),
+    "predict": Command("Answer clips of your own.", "trainer_commands", True),
     "cache": Command("Run the frozen encoders once over the clips, for `data.features: cached`.", "cache_command"),
     "doctor": Command("Check a set of clips before training: files, tables, media, faces.", "doctor_command"),
     "experiments": Command("List the experiments that `--config` takes by name, or copy one.", "experiments_command"),
     "plugins": Command("List the installed plugins, or explain one.", "plugins_command"),
-    "summary": Command("Parts, parameters and memory of a configuration, without its weights.", "summary_command"),
+    "summary": Command("Show parts, parameters and memory of a configuration, without its weights.", "summary_command"),
     "sandbox": Command("Generate the sandbox corpus in the official folder layouts.", "sandbox_command"),
-    "faces": Command("Contact sheet of the faces found in clips, and of the speaker's crops.", "faces_command"),
+    "faces": Command("Draw a contact sheet of the faces in clips, and of the speaker's crops.", "faces_command"),
     "pack": Command("Write the training set as shards, to stream from a folder or from S3.", "pack_command"),
     "export": Command("Turn a checkpoint into a peft adapter and more, or into the authors' layout.", "export_command"),
     "import": Command("Turn the authors' checkpoint, or a peft adapter, into a folder to test.", "import_command"),
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words of the command line without the program's name; those of the process by default.
 
     Returns:
-        The exit code: 0 when all went well, 2 after a mistake of the user's, 130 when interrupted.
+        The exit code: 0 when all went well, 2 after a user's mistake, 130 when interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = _overall_parser()

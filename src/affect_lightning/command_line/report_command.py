@@ -22,7 +22,7 @@ def run(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.out is None and not options.json:
         raise ConfigurationError(
-            "Give the folder for the combined report with --out, or print its numbers with --json."
+            "Name the folder for the combined report with --out, or print its numbers with --json."
         )
 
     from affect_lightning.unibench.report.columns import installed_columns, paired_table, score_table
@@ -53,21 +53,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("runs", nargs="+", type=Path, help="run folders, each with a report.json")
     parser.add_argument("--out", type=Path, help="folder for the combined report; not needed with --json")
-    parser.add_argument("--names", nargs="+", metavar="NAME", help="names of the rows, one a run")
+    parser.add_argument("--names", nargs="+", metavar="NAME", help="names of the rows, one for each run")
     parser.add_argument(
         "--published",
         nargs="*",
         metavar="NAME",
-        help="published rows to show beside the runs; without names, Table 2 and the newer models",
+        help="published rows to show with the runs; without names, Table 2 and the newer models",
     )
     parser.add_argument(
         "--columns",
         nargs="+",
         default=(),
         metavar="NAME",
-        help="columns of installed packages to show (docs/reports.md)",
+        help="columns from installed packages to show (docs/reports.md)",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("--json", action="store_true", help="print one JSON object to standard output")
     return parser
 
 

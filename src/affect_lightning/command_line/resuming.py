@@ -26,7 +26,7 @@ def choose_strategy(section: Namespace) -> None:
 
 
 def find_last_checkpoint(section: Namespace, command: str) -> None:
-    """Put a path in the place of `--ckpt_path last`; a SLURM job that runs again goes on without being told to.
+    """Put a path in the place of `--ckpt_path last`; a SLURM job that runs again continues without being told to.
 
     Raises:
         ConfigurationError: There is nothing to test; a training without a checkpoint starts at its beginning.
@@ -40,10 +40,10 @@ def find_last_checkpoint(section: Namespace, command: str) -> None:
     section.ckpt_path = None if found is None else str(found)
     if found is None and command != "fit":
         raise ConfigurationError(
-            "There is no checkpoint to take as `--ckpt_path last`: nothing was trained there yet. Train with `fit`, or "
-            "name a checkpoint."
+            "Train with `fit` first, or name a checkpoint: `--ckpt_path last` finds none, because nothing was trained there "
+            "yet."
         )
-    where = f"goes on from {found}" if found else "starts at the beginning: there is no checkpoint yet"
+    where = f"continues from {found}" if found else "starts from the beginning, because there is no checkpoint yet"
     print(f"affect-lightning: {command} {where}.", file=sys.stderr, flush=True)
 
 

@@ -11,10 +11,12 @@ def run(arguments: Sequence[str]) -> int:
     """Generate talking-head clips and annotations in the official layouts of MER-Caption+ and the nine test sets."""
     parser = argparse.ArgumentParser(prog="affect-lightning sandbox", description=run.__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder to create")
-    parser.add_argument("--clips", type=int, default=600, help="training clips (default: 600, our choice)")
-    parser.add_argument("--test-clips", type=int, default=20, help="clips in each of the nine test sets (default: 20)")
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same corpus (default: 0)")
-    parser.add_argument("--workers", type=int, default=None, help="processes (default: one a core)")
+    parser.add_argument("--clips", type=int, default=600, help="number of training clips (default: 600, our choice)")
+    parser.add_argument(
+        "--test-clips", type=int, default=20, help="number of clips in each of the nine test sets (default: 20)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed; the same seed gives the same corpus (default: 0)")
+    parser.add_argument("--workers", type=int, default=None, help="number of processes (default: one for each core)")
     parser.add_argument(
         "--faults", type=float, default=0.0, help="share of training clips with a planted fault (default: 0)"
     )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
 from affect_lightning.command_line.terminal_tables import format_table, render_terminal
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.unibench.scoring.checkpoint_rules import CHECKPOINT_RULES
 
 if TYPE_CHECKING:
     from affect_lightning.unibench.report.content import Report
@@ -33,7 +34,7 @@ _EPILOG = """predictions:
   .npz     as the authors save them: name2reason (responses), X-openset.npz (labels), X-openset-sentiment.npz
   .csv .jsonl .parquet, one row a clip, columns by name: name, and one or more of
            response (or reason, description, answer, output), labels (or openset, emotions), sentiment
-  Labels and sentiments that are there are taken as they are; responses go through the extractor.
+  Labels and sentiments in the file are used unchanged. Responses go through the extractor.
   A folder holds several checkpoints of one model, one file each.
 
 labels:    the folder of all sets (LABELS/meld-process/label.npz ...), one set's folder, or the label file itself;
@@ -48,7 +49,6 @@ suite:     FOLDER/labels/...                         as above
 _EXTRACTOR = {"extractor": "label_extractors"}
 _DEFAULT_EXTRACTOR = "rules"  # our choice: it needs no weights, and saved labels skip it
 _TERMS = ("taxonomy", "label extractor", "checkpoint", "checkpoint rule")  # of the provenance, shown in the terminal
-_RULES = ("last", "fixed", "paper_best_on_test")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -93,11 +93,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dataset", metavar="SET", help="set: mer2023, meld, ..., or a name of your own")
     parser.add_argument("--predictions", type=Path, metavar="FILE", help="outputs of one model on that set")
-    parser.add_argument("--labels", type=Path, metavar="DIR", help="truths; in a suite FOLDER/labels by default")
+    parser.add_argument(
+        "--labels", type=Path, metavar="DIR", help="folder or file of the truths; in a suite FOLDER/labels by default"
+    )
     parser.add_argument("--suite", type=Path, metavar="FOLDER", help="outputs of several models on several sets")
     parser.add_argument(
         "--taxonomy",
-        help="official-2025, official-2026, builtin, or the folder of a release; by default official-2025 once it was "
+        help="official-2025, official-2026, builtin, or the folder of a release; by default official-2025 if it was "
         "fetched, else builtin",
     )
     parser.add_argument(
@@ -108,37 +110,39 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--checkpoint-rule",
-        choices=_RULES,
+        choices=CHECKPOINT_RULES,
         default="last",
-        help="which of several checkpoints is scored (last): last and fixed choose without looking at a score; "
-        "paper_best_on_test takes the best on each test set, as the paper's row does, and is labelled so",
+        help="rule that chooses among several checkpoints (last): last and fixed look at no score; paper_best_on_test takes "
+        "the best on each test set, as the paper's row does, and every output says so",
     )
-    parser.add_argument("--checkpoint", metavar="NAME", help="name or number of it, for --checkpoint-rule fixed")
+    parser.add_argument(
+        "--checkpoint", metavar="NAME", help="name or number of the checkpoint, for --checkpoint-rule fixed"
+    )
     parser.add_argument(
         "--column",
         action="append",
         default=[],
         metavar="KIND=NAME",
-        help="column of the predictions by kind: name, response, labels or sentiment; may be repeated",
+        help="name a column of the predictions; KIND is name, response, labels or sentiment; repeatable",
     )
-    parser.add_argument("--from-responses", action="store_true", help="leave saved labels alone, extract them anew")
+    parser.add_argument("--from-responses", action="store_true", help="ignore saved labels and extract them again")
     parser.add_argument("--allow-missing", action="store_true", help="count clips without a prediction as wrong")
-    parser.add_argument("--name", help="name of the row in the report of one set; by default that of the file")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the report; by default runs/score/SET")
+    parser.add_argument("--name", help="name of the row in the report of one set (default: the name of the file)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: runs/score/SET)")
     parser.add_argument(
         "--published",
         nargs="*",
         metavar="NAME",
-        help="published rows to show in the report, as `affect-lightning report` takes them, such as AffectGPT",
+        help="published rows to show in the report, such as AffectGPT; the same names as in `affect-lightning report`",
     )
     parser.add_argument(
         "--columns",
         nargs="+",
         default=(),
         metavar="NAME",
-        help="columns of installed packages to show (docs/reports.md)",
+        help="columns from installed packages to show (docs/reports.md)",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("--json", action="store_true", help="print one JSON object to standard output")
     return parser
 
 
@@ -206,12 +210,15 @@ def _say_what_does_not_fit(scored: Sequence[ScoredModel], sets: Collection[str])
 
     for key in sorted({key for model in scored for key in model.row.scores.sets} - {*sets, *TRAINING_SETS}):
         hint = nearest_hint(key, sets)
-        print(f"{key} is no set of MER-UniBench; scored as a set of your own.{hint}", file=sys.stderr)
+        print(f"{key} is not a set of MER-UniBench; it is scored as a set of your own.{hint}", file=sys.stderr)
     for model in scored:
         for key, names in model.missing.items():
             print(f"{model.row.name}, {key}: {len(names)} clips count as wrong: {shown(names)}", file=sys.stderr)
         for key, names in model.surplus.items():
-            print(f"{model.row.name}, {key}: {len(names)} surplus, not scored: {shown(names)}", file=sys.stderr)
+            print(
+                f"{model.row.name}, {key}: {len(names)} without a label, not scored: {shown(names)}",
+                file=sys.stderr,
+            )
 
 
 def _set_json(key: str, model: ScoredModel) -> dict[str, Any]:
@@ -270,7 +277,7 @@ def _origin(model: ScoredModel) -> list[tuple[str, str]]:
 
 
 def _table(scored: Sequence[ScoredModel], report: Report) -> str:
-    """Models by sets, and what stands behind the rows: once where it is the same for all."""
+    """Models by sets, and what is behind the rows: once where it is the same for all."""
     from affect_lightning.unibench.report.columns import score_table
 
     table = render_terminal(score_table(report), is_short=True)

@@ -29,23 +29,23 @@ def run(arguments: Sequence[str]) -> int:
         prog="affect-lightning summary",
         usage="affect-lightning summary --config EXPERIMENT [--config EXPERIMENT ...] [--model.OPTION VALUE ...] [--json]",
         description=run.__doc__,
-        epilog="All options of `affect-lightning fit` are taken; `affect-lightning fit --help` shows them.",
+        epilog="All options of `affect-lightning fit` work here too. `affect-lightning fit --help` shows them.",
         allow_abbrev=False,
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("--json", action="store_true", help="print one JSON object to standard output")
     parser.add_argument(
         "--prompt-tokens",
         type=_positive,
         default=_PROMPT_TOKENS,
-        help="of a clip, feature tokens included (%(default)s)",
+        help="tokens of a clip's prompt, with feature tokens (%(default)s)",
     )
     parser.add_argument(
-        "--response-tokens", type=_positive, default=_RESPONSE_TOKENS, help="of a clip's response (%(default)s)"
+        "--response-tokens", type=_positive, default=_RESPONSE_TOKENS, help="tokens of a clip's response (%(default)s)"
     )
     options, words = parser.parse_known_args(arguments)
     if not words:
         raise ConfigurationError(
-            "`affect-lightning summary` needs a configuration: give --config EXPERIMENT, such as `--config affectgpt`."
+            "Give --config EXPERIMENT, such as `--config affectgpt`: `affect-lightning summary` needs a configuration."
         )
     with contextlib.redirect_stdout(sys.stderr):
         found = summarise(words, options.prompt_tokens, options.response_tokens)
@@ -79,7 +79,7 @@ def summarise(words: Sequence[str], prompt_tokens: int, response_tokens: int) ->
     from affect_lightning.command_line.trainer_commands import read_configuration
     from affect_lightning.model import AffectGPT
     from affect_lightning.model.accounting import part_sizes, stored_bytes, training_memory
-    from affect_lightning.training.affectgpt_module import AffectGPTModule
+    from affect_lightning.training import AffectGPTModule
 
     section = read_configuration(words)
     configuration = AffectGPTModule(**section.model.as_dict()).configuration
@@ -162,7 +162,7 @@ def summary_text(found: dict[str, Any]) -> str:
     memory, assumed = found["memory"], found["assumptions"]
     known = memory["activations_bytes"]
     lines = [
-        "Memory in training, estimated; workspaces of kernels and fragmentation come on top:",
+        "Memory in training (estimate, without workspaces of kernels and fragmentation):",
         f"  weights      {_size(memory['weights_bytes']):>9}"
         + ("" if assumed["encoders_in_memory"] else "  (features from the cache: without encoders)"),
         f"  gradients    {_size(memory['gradients_bytes']):>9}",

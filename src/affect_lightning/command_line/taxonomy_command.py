@@ -22,7 +22,7 @@ from affect_lightning.storage import write_whole
 if TYPE_CHECKING:
     from affect_lightning.metrics import Taxonomy, Wheel
 
-_NAMES = "official-2025, official-2026, builtin, or a folder (default: official-2025 once it was fetched, else builtin)"
+_NAMES = "official-2025, official-2026, builtin, or a folder (default: official-2025 if it was fetched, else builtin)"
 FORMATS = (".png", ".svg", ".pdf")
 _RADII = (0.10, 0.41, 0.705, 1.0)  # edges of the three rings, as shares of a wheel's radius
 _RADIUS_POINTS = 310  # of a wheel on the page, for the size of texts
@@ -56,27 +56,34 @@ def run(arguments: Sequence[str]) -> int:
     """Fetch the authors' emotion wheels, show what becomes of a word, or draw the wheels."""
     parser = argparse.ArgumentParser(prog="affect-lightning taxonomy", description=run.__doc__)
     commands = parser.add_subparsers(dest="command", metavar="fetch|show|plot", required=True)
-    fetch = commands.add_parser("fetch", help="download an official release, checked by SHA-256, into the user's cache")
+    fetch = commands.add_parser(
+        "fetch", help="download an official release into the user's cache and check its SHA-256"
+    )
     fetch.add_argument(
         "--release", choices=["official-2025", "official-2026"], default="official-2025", help="default: official-2025"
     )
     fetch.add_argument("--from", dest="folder", type=Path, help="copy the files from this folder instead of the web")
     fetch.add_argument("--mirror", action="append", default=[], help="web address of a folder to try first; repeatable")
-    show = commands.add_parser("show", help="form, synonyms and sector of a word on each wheel")
+    show = commands.add_parser("show", help="show form, synonyms and sector of a word on each wheel")
     show.add_argument("word", help="emotion word, such as joyful; quote a phrase")
     plot = commands.add_parser("plot", help="draw the wheels")
     plot.add_argument("--out", type=Path, default=Path("wheels.png"), help=".png, .svg or .pdf (default: wheels.png)")
     for command in (show, plot):
         command.add_argument("--taxonomy", help=_NAMES)
     for command in (fetch, show):
-        command.add_argument("--json", action="store_true", help="one JSON object on standard output")
+        command.add_argument("--json", action="store_true", help="print one JSON object to standard output")
     options = parser.parse_args(arguments)
     return {"fetch": _fetch, "show": _show, "plot": _plot}[options.command](options)
 
 
 def _fetch(options: argparse.Namespace) -> int:
-    from affect_lightning.metrics.official_releases import RELEASES, copy_release, download_release
-    from affect_lightning.metrics.taxonomy_choice import default_taxonomy, taxonomy_by_name
+    from affect_lightning.metrics.taxonomy_choice import (
+        RELEASES,
+        copy_release,
+        default_taxonomy,
+        download_release,
+        taxonomy_by_name,
+    )
 
     release = RELEASES[options.release]
     if options.folder is not None:
@@ -90,7 +97,7 @@ def _fetch(options: argparse.Namespace) -> int:
         print(json.dumps(record, ensure_ascii=False))
     else:
         print(f"{taxonomy.name}: {len(taxonomy.forms):,} word forms, SHA-256 {taxonomy.sha256[:16]}, in {folder}")
-        print(f"The taxonomy used where none is named is now {default}.")
+        print(f"The default taxonomy is now {default}.")
     return 0
 
 
@@ -103,7 +110,7 @@ def _show(options: argparse.Namespace) -> int:
         near = taxonomy.nearest_forms(word)
         hint = f"Nearest: {', '.join(near)}." if near else "No known word is spelled like it."
         raise ConfigurationError(
-            f"The taxonomy {taxonomy.name!r} does not know {options.word!r}, so a label of that name is dropped. {hint}"
+            f"The taxonomy {taxonomy.name!r} does not know {options.word!r}, so a label with this word is dropped. {hint}"
         )
     record = _described(word, taxonomy)
     print(json.dumps(record, ensure_ascii=False) if options.json else _text(record))
@@ -145,7 +152,7 @@ def _text(record: dict[str, Any]) -> str:
     ]
     if all(place["level1"] is None for place in record["wheels"]):
         lines.append(
-            "\nIt stands on no wheel: a label of that name is dropped, and a clip with it alone is not scored."
+            "\nThe word is on no wheel. A label with this word is dropped, and a clip with no other label is not scored."
         )
     return "\n".join(lines)
 

@@ -1,7 +1,7 @@
 """fit, validate, test and predict: LightningCLI over AffectGPTModule and ClipDataModule.
 
 Adds to LightningCLI: plugins by name (`plugin_arguments.py`), one paragraph for a wrong option, the arithmetic that
-suits the device (`precision: null`), and results that land beside the checkpoint they come from.
+suits the device (`precision: null`), and results that land next to the checkpoint they come from.
 """
 
 from __future__ import annotations
@@ -35,17 +35,12 @@ from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.reading_workers import lost_worker
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import resolve_choice
-from affect_lightning.training import LossSpikeLog, ResumeCheckpoint, StoppedBySignal
-from affect_lightning.training.affectgpt_module import AffectGPTModule
-from affect_lightning.training.monitoring import TrainingMonitor
+from affect_lightning.training import AffectGPTModule, LossSpikeLog, ResumeCheckpoint, StoppedBySignal, TrainingMonitor
 from affect_lightning.unibench.callback import BenchmarkCallback
 from affect_lightning.unibench.report.files import read_report
 from affect_lightning.unibench.scoring.predictions import read_predictions
 
-# What `model.inputs: null` and `model.fused_streams: null` mean (paper, Section 5 and Eq. 3).
-DEFAULT_INPUTS = ("multi", "audio", "face", "text")
-DEFAULT_FUSED_STREAMS = ("audio", "face")
-# `on` or `off` in place of what the processor is fast at, so that both ways are tested on every machine.
+# `on` or `off` instead of what the processor is fast at, so that both ways are tested on every machine.
 CPU_BF16_VARIABLE = "AFFECT_CPU_BF16"
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 # Every command knows the option, because each reads the `config.yaml` that `fit` leaves; only `fit` obeys it.
@@ -105,8 +100,8 @@ class AffectCLI(LightningCLI):
         parser.add_lightning_class_args(LossSpikeLog, "spikes")
         parser.add_argument("--init_from", type=str | None, default=None, help=_INIT_FROM_HELP)
         parser.set_defaults({"checkpoint.auto_insert_metric_name": False})
-        parser.link_arguments("model.inputs", "data.inputs", compute_fn=_default_inputs)
-        parser.link_arguments("model.fused_streams", "data.fused_streams", compute_fn=_default_fused_streams)
+        parser.link_arguments("model.inputs", "data.inputs")
+        parser.link_arguments("model.fused_streams", "data.fused_streams")
         parser.link_arguments("model.video_encoder", "data.video_encoder")
         parser.link_arguments("model.audio_encoder", "data.audio_encoder")
         parser.link_arguments("model.stream_encoders", "data.stream_encoders")
@@ -189,14 +184,6 @@ def read_configuration(words: Sequence[str]) -> Namespace:
     return ConfigurationCLI(rest, overrides).config["fit"]
 
 
-def _default_inputs(inputs: list[str] | None) -> list[str]:
-    return list(DEFAULT_INPUTS) if inputs is None else inputs
-
-
-def _default_fused_streams(streams: list[str] | None) -> list[str]:
-    return list(DEFAULT_FUSED_STREAMS) if streams is None else streams
-
-
 def _plugin_choices(config: Namespace) -> dict[str, Any]:
     section = config[config.subcommand]
     return {
@@ -254,7 +241,7 @@ def run(words: Sequence[str]) -> int:
         words: The command line, the command's name first.
 
     Raises:
-        AffectLightningError: A mistake of the user's, in one paragraph.
+        AffectLightningError: A user's mistake, in one paragraph.
     """
     rest, overrides, _ = take_plugin_words(words)  # `program.py` has answered a question for a plugin's options
     if mistake := _mistaken_weights(rest):

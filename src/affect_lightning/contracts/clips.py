@@ -85,7 +85,9 @@ class ClipBatch:
         listed |= {f"features[{name!r}]": stream.mask for name, stream in (self.features or {}).items()}
         for name, value in listed.items():
             if len(value) != count:
-                raise ContractError(f"ClipBatch.{name} has {len(value)} entries for {count} clips; they must be equal.")
+                raise ContractError(
+                    f"ClipBatch.{name} has {len(value)} entries for {count} clips; the numbers must be equal."
+                )
         for name, stream in self.streams.items():
             found = kind_of_values(stream.values)
             wanted = STREAMS[name].kind if name in STREAMS else found
@@ -131,7 +133,7 @@ class StreamReader(ABC):
     def files(self, record: ClipRecord) -> Mapping[str, Path]:
         """The files that `read` opens, by a short role such as `joints`.
 
-        A missing file is named where it should be. Cached features of a clip are made anew when one of them changes.
+        A missing file is named where it should be. Cached features of a clip are made again when one of them changes.
         """
 
     @abstractmethod

@@ -125,7 +125,7 @@ def check_stream(found: Any, *, kind: str) -> np.ndarray:
     else:
         received = described(found)
     forms = {"pictures": "uint8 [T, H, W, 3]", "series": "float32 [T, C]"}
-    raise ConformanceError(f"an array {forms.get(kind, f'of a kind out of {list(forms)}, not {kind!r}')}", received)
+    raise ConformanceError(f"an array {forms.get(kind, f'of a kind from {list(forms)}, not {kind!r}')}", received)
 
 
 def check_embeddings(found: Any, *, ids: Tensor, width: int) -> Tensor:
@@ -158,7 +158,7 @@ def check_terms(found: Any) -> dict[str, LossTerm]:
         ConformanceError: It is no mapping of names to terms, or a mean or a number of items is no scalar.
     """
     if not isinstance(found, Mapping) or not found or not all(isinstance(term, LossTerm) for term in found.values()):
-        raise ConformanceError("a mapping of names to LossTerm, one at least", described(found))
+        raise ConformanceError("a mapping of names to LossTerm, with at least one", described(found))
     for name, term in found.items():
         check_loss(term.mean)
         if not isinstance(term.items, Tensor) or term.items.ndim:
@@ -204,7 +204,7 @@ def check_labels(found: Any, *, count: int) -> list[list[str]]:
     Raises:
         ConformanceError: It is no list of `count` lists of texts.
     """
-    expected = f"a list of {count} lists of emotion words, one a response"
+    expected = f"a list of {count} lists of emotion words, one for each response"
     if not isinstance(found, list) or len(found) != count:
         raise ConformanceError(expected, described(found))
     for words in found:
@@ -223,7 +223,7 @@ def check_sentiments(found: Any, *, count: int) -> Sequence[Sentiment]:
     if not isinstance(found, list) or len(found) != count or not all(one in known for one in found):
         shown = next((repr(one) for one in found if one not in known), "") if isinstance(found, list) else ""
         raise ConformanceError(
-            f"a list of {count} sentiments out of {', '.join(known)}",
+            f"a list of {count} sentiments from {', '.join(known)}",
             f"{described(found)}{f' with {shown}' if shown else ''}",
         )
     return found

@@ -2,7 +2,7 @@
 
 Paper: Section 3.1 and Appendix B (encoders of pictures and sound; those of series are ours), Section 3.2 with Eq. 3 to 7
 (pre-fusions), Section 5 and Table 5 (branches), Eq. 1 and 2 (language models). Neighbour: `pipeline_parts.py` has the
-parts beside the network.
+parts outside the network.
 Legend: B clips, T frames or rows, S audio samples, C values a row, N feature tokens, D feature width, K query or branch
 tokens, Q questions a clip, P tokens of a shared beginning, L text tokens, E embedding width.
 """
@@ -38,7 +38,7 @@ class VideoEncoder(nn.Module, ABC):
 
         Args:
             frames: uint8 [B, T, 3, H, W], RGB, any H and W.
-            mask: True where a frame is real [B, T], bool. What stands in other frames changes nothing.
+            mask: True where a frame is real [B, T], bool. The content of other frames changes nothing.
 
         Returns:
             Tokens [B, N, D]; N is T times a constant.
@@ -64,7 +64,7 @@ class AudioEncoder(nn.Module, ABC):
         """Encode sound.
 
         Args:
-            waveform: float [B, S] in [-1, 1] at `sample_rate`. What stands beyond a clip's length changes nothing.
+            waveform: float [B, S] in [-1, 1] at `sample_rate`. Samples after a clip's length change nothing.
             lengths: Real samples a clip [B], int64; 0 is allowed and gives a clip without real tokens.
 
         Returns:
@@ -91,7 +91,7 @@ class SeriesEncoder(nn.Module, ABC):
         """Encode a series.
 
         Args:
-            values: float [B, T, C]. What stands in rows that are not real changes nothing.
+            values: float [B, T, C]. The content of rows that are not real changes nothing.
             mask: True where a row is real [B, T], bool; a clip without real rows gives no real token.
 
         Returns:

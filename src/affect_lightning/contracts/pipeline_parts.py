@@ -1,4 +1,4 @@
-"""What the parts beside the network must provide: face detectors, label extractors and cue describers.
+"""What the parts outside the network must provide: face detectors, label extractors and cue describers.
 
 Paper: Appendix E (labels and sentiment out of free-form responses), Section 2.1 (models that write audio and visual cues).
 Neighbour: `network_parts.py`. Legend: T frames, H height, W width in pixels.
@@ -82,7 +82,7 @@ class LabelExtractor(ABC):
 
     @abstractmethod
     def identity(self) -> str:
-        """Name, model revision and prompt hash; written beside every score."""
+        """Name, model revision and prompt hash; written next to every score."""
 
 
 class CueDescriber(ABC):

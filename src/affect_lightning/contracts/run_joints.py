@@ -16,7 +16,7 @@ from affect_lightning.contracts.clips import ClipBatch
 
 @dataclass  # not frozen: Lightning takes the outputs of a step apart and refuses frozen ones
 class ResponseRow:
-    """A response with the clip's truth beside it. A test or predict step returns a list of them.
+    """A response with the clip's truth next to it. A test or predict step returns a list of them.
 
     Attributes:
         name: Of the clip, unique within its corpus.
@@ -49,9 +49,9 @@ class ResponseRow:
 
 @runtime_checkable
 class RunData(Protocol):
-    """What a run asks of its data module beside loaders.
+    """What a run asks of its data module besides loaders.
 
-    A data module of your own that offers all of it is asked; of any other nothing is known, and a run goes on without.
+    A data module of your own that offers all of it is asked; of any other nothing is known, and a run continues without.
     """
 
     @property

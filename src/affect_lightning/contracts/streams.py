@@ -64,7 +64,11 @@ STREAMS: dict[str, Stream] = {
         Stream("text", "text", "the subtitle"),
     )
 }
-"""The streams of the paper, in the prompt's order. Those of plugins stand before `text`."""
+"""The streams of the paper, in the prompt's order. Those of plugins come before `text`."""
+
+# What `model.inputs: null` and `model.fused_streams: null` mean (paper, Section 5 and Eq. 3).
+DEFAULT_INPUTS = ("multi", "audio", "face", "text")
+DEFAULT_FUSED_STREAMS = ("audio", "face")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""Tables and their cells: csv, jsonl and parquet rows that know where they stand, emotion words, numbers.
+"""Tables and their cells: csv, jsonl and parquet rows that know where they are, emotion words, numbers.
 
-Paper: Appendix C (annotation of MER-Caption+ and of the nine sets). Label files, subtitles, tables of the user's own and
+Paper: Appendix C (annotation of MER-Caption+ and of the nine sets). Label files, subtitles, tables of your own and
 saved outputs of models are read through this module. Text is UTF-8, with or without a byte order mark. Nothing in these
 formats can hold code; the official `.npz` files go through `affect_lightning.safe_npz` instead.
 """
@@ -25,7 +25,7 @@ _SEPARATORS = re.compile(r"""["',，、]""")
 
 
 class TableRow(dict[str, Any]):
-    """A row by column, which knows where it stands.
+    """A row by column, which knows where it is.
 
     Attributes:
         path: Of the file.
@@ -79,7 +79,7 @@ def find_file(folder: Path, names: Sequence[str], what: str) -> Path:
             return folder / name
     found = sorted(path.name for path in folder.iterdir() if path.suffix in {".csv", ".npz"})
     raise DataError(
-        f"The file with {what} is missing in {folder}: expected {' or '.join(names)}, found "
+        f"There is no file with {what} in {folder}: expected {' or '.join(names)}, found "
         f"{', '.join(found) if found else 'no csv or npz file'}. Put it there, or give the folder that holds it."
     )
 
@@ -127,7 +127,7 @@ def read_json_lines(path: Path) -> list[TableRow]:
         try:
             content = json.loads(line)
         except ValueError as error:
-            raise DataError(f"{path}, line {number} is no JSON: {error}. Mend or remove the line.") from error
+            raise DataError(f"{path}, line {number} is not JSON: {error}. Fix or remove the line.") from error
         if not isinstance(content, dict):
             raise DataError(
                 f'{path}, line {number} must be an object such as {{"name": "clip1", "text": "Hello."}}; found '
@@ -157,7 +157,7 @@ def read_row_file(path: Path) -> list[TableRow]:
     else:
         raise DataError(f"{path} ends in {suffix or 'nothing'}; expected one of {', '.join(ROW_FILE_SUFFIXES)}.")
     if not rows:
-        raise DataError(f"{path} lists no clips. Give it one row a clip.")
+        raise DataError(f"{path} lists no clips. Give one row for each clip.")
     return rows
 
 
@@ -178,7 +178,7 @@ def _read_parquet(path: Path) -> list[TableRow]:
     try:
         rows = parquet.read_table(path).to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path} is no sound parquet file: {error}. Write it again.") from error
+        raise DataError(f"{path} is not a valid parquet file: {error}. Write it again.") from error
     return [ItemRow(cells, path, number) for number, cells in enumerate(rows, start=1)]
 
 
@@ -195,7 +195,7 @@ def read_text(path: Path) -> str:
     if b"\0" in content and not content.startswith((b"\xff\xfe", b"\xfe\xff")):  # those are UTF-16: refused below
         line = content[: content.index(b"\0")].count(b"\n") + 1
         raise DataError(
-            f"{path}, line {line} holds a NUL byte: the file is damaged or no UTF-8 text. Restore the file."
+            f"{path}, line {line} holds a NUL byte: the file is damaged, or it is not UTF-8 text. Restore the file."
         )
     try:
         return content.decode("utf-8-sig")
@@ -217,14 +217,14 @@ def _check_columns(path: Path, header: list[str], columns: Sequence[str], any_of
         )
     twice = [name for name, number in Counter(header).items() if name and number > 1]
     if twice:
-        raise DataError(f"{path}, line 1 has the column {', '.join(twice)} more than once. Keep one of each.")
+        raise DataError(f"{path}, line 1 has the column {', '.join(twice)} more than once. Keep one of each name.")
 
 
 def _check_width(path: Path, line: int, header: Sequence[str], cells: Sequence[str]) -> None:
     if len(cells) < len(header) or any(cell.strip() for cell in cells[len(header) :]):
-        remedy = "Mend or remove the row" if len(cells) < len(header) else "Put quotes around texts with a comma"
+        remedy = "Fix or remove the row" if len(cells) < len(header) else "Put quotes around texts with a comma"
         raise DataError(
-            f"{path}, line {line}: {len(cells)} cells where the header has {len(header)} ({', '.join(header)}). "
+            f"{path}, line {line}: {len(cells)} cells, but the header has {len(header)} ({', '.join(header)}). "
             f"{remedy}."
         )
 
@@ -239,7 +239,9 @@ def index_rows(path: Path, rows: Iterable[TableRow]) -> dict[str, TableRow]:
     for row in rows:
         name = row["name"]
         if not name:
-            raise DataError(f"{path} has a row without a name: line {row.line}, column name. Give it one or remove it.")
+            raise DataError(
+                f"{path} has a row without a name: line {row.line}, column name. Give it a name, or remove it."
+            )
         if name in indexed:
             raise DataError(
                 f"{path} has more than one row for the clip {name!r}: lines {indexed[name].line} and {row.line}, "
@@ -282,7 +284,7 @@ def parse_labels(text: str, where: str) -> tuple[str, ...]:
     if unbalanced or any(not any(letter.isalpha() for letter in word) for word in words):
         raise DataError(
             f"{where}: the emotion words cannot be read from {text!r}; expected a list such as \"['angry', 'hurt']\". "
-            f"Mend the cell."
+            f"Fix the cell."
         )
     return words
 
@@ -297,7 +299,7 @@ def words_of(row: TableRow, column: str) -> tuple[str, ...]:
     if isinstance(value, str):
         return parse_labels(value, row.where(column))
     if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
-        refuse(row, column, f"expected a list of words, found {value!r}. Correct the cell.")
+        refuse(row, column, f"expected a list of words, found {value!r}. Fix the cell.")
     return tuple(dict.fromkeys(word.strip() for word in value if word.strip()))
 
 
@@ -313,5 +315,5 @@ def number_of(row: TableRow, column: str) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
-        refuse(row, column, f"{value!r} is no number; expected one such as -0.4, positive above 0.")
+        refuse(row, column, f"{value!r} is not a number; expected one such as -0.4, positive above 0.")
     return number

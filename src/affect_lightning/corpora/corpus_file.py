@@ -1,7 +1,7 @@
 """`corpus.json`: what a generated corpus declares of itself, and how many clips a test set must have.
 
 A set that lost clips gives scores that cannot be compared, and nothing else shows it. So the number of clips must be
-that of Table 11 of the paper; a generated corpus declares its own in the `corpus.json` beside the folders of its sets.
+that of Table 11 of the paper; a generated corpus declares its own in the `corpus.json` next to the folders of its sets.
 The file also has the words that its labels use and the best possible scores. The sandbox writes it.
 """
 
@@ -25,7 +25,7 @@ def expected_number(folder: Path, item: BenchmarkSet, expected: ExpectedCount) -
     """How many clips the set should have, and who says so; None if any number will do.
 
     Args:
-        folder: The set's folder; a `corpus.json` may stand in it or beside it.
+        folder: The set's folder; a `corpus.json` may be in it or next to it.
         item: The set.
         expected: `official` (what the corpus declares, else the table of the sets), `any`, or a number.
 
@@ -69,11 +69,11 @@ def check_count(item: BenchmarkSet, labels: SplitTruths, wanted: tuple[int, str]
     surplus = sorted(labels.truths.keys() - present)
     evidence = []
     if missing:
-        evidence.append(f"Missing there, though they have a transcript or media: {shown(missing)} ({len(missing)}).")
+        evidence.append(f"Without a label, but with a transcript or media: {shown(missing)} ({len(missing)}).")
     if surplus:
-        evidence.append(f"Labelled, though they have neither transcript nor media: {shown(surplus)} ({len(surplus)}).")
+        evidence.append(f"With a label, but with neither transcript nor media: {shown(surplus)} ({len(surplus)}).")
     if not evidence:
-        evidence.append("Which clips these are cannot be told: labels, transcripts and media agree with each other.")
+        evidence.append("Labels, transcripts and media agree with each other, so these clips cannot be named.")
     difference = abs(found - number)
     raise DataError(
         f"{labels.path} lists {found} clips of {item.title}; {source} says {number}, so {difference} "
@@ -86,7 +86,7 @@ def declared_training_number(folder: Path, key: str) -> int | None:
     """Clips of a training set as a generated corpus declares them; None for any other folder.
 
     Args:
-        folder: The set's folder; a `corpus.json` may stand in it or beside it.
+        folder: The set's folder; a `corpus.json` may be in it or next to it.
         key: Of the set.
 
     Raises:
@@ -103,7 +103,7 @@ def declared_words(folder: Path) -> frozenset[str]:
     """Emotion words that a generated corpus says it uses, some of them on purpose on no wheel; else none.
 
     Args:
-        folder: The set's folder; a `corpus.json` may stand in it or beside it.
+        folder: The set's folder; a `corpus.json` may be in it or next to it.
 
     Raises:
         DataError: The corpus.json is broken.
@@ -123,14 +123,14 @@ def declared_bounds(path: Path) -> Mapping[str, Mapping[str, float]]:
     rows = list(scores.values()) if isinstance(scores, dict) else [None]
     if not all(isinstance(row, dict) and all(isinstance(value, int | float) for value in row.values()) for row in rows):
         raise DataError(
-            f"{path} has no table `bounds.scores` of fractions by set and subset of the modalities. Make the corpus "
+            f"{path} has no table `bounds.scores` of fractions by set and subset of the modalities. Generate the corpus "
             f"again with `affect-lightning sandbox`."
         )
     return scores or {}
 
 
 def _declaration(folder: Path) -> tuple[dict[str, Any], Path | None]:
-    """Content and path of the corpus.json in a set's folder or beside it; empty and None where there is none."""
+    """Content and path of the corpus.json in a set's folder or next to it; empty and None where there is none."""
     path = next((path for path in (folder / CORPUS_FILE, folder.parent / CORPUS_FILE) if path.is_file()), None)
     return ({}, None) if path is None else (_content(path), path)
 
@@ -139,7 +139,7 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}. Make the corpus again, or remove the file.") from error
+        raise DataError(f"{path} cannot be read: {error}. Generate the corpus again, or remove the file.") from error
     return content if isinstance(content, dict) else {"test_sets": None}
 
 
@@ -152,6 +152,6 @@ def _declared_number(content: Mapping[str, Any], path: Path, key: str) -> int | 
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise DataError(
             f'{path} should declare the clips of {key} as {{"test_sets": {{"{key}": {{"clips": 20}}}}}}; found '
-            f"{declared!r}. Make the corpus again, or remove the file."
+            f"{declared!r}. Generate the corpus again, or remove the file."
         )
     return number

@@ -119,7 +119,7 @@ def read_description(path: Path) -> BenchmarkSet:
     try:
         content: Any = yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
-        raise DataError(f"{path} cannot be read as YAML: {error}. Correct the file.") from error
+        raise DataError(f"{path} cannot be read as YAML: {error}. Fix the file.") from error
     if not isinstance(content, dict):
         raise DataError(f"{path} must be a mapping such as `metric: f_s`; found {type(content).__name__}.")
     known = [item.name for item in fields(BenchmarkSet) if item.name not in _OF_THE_FOLDER]

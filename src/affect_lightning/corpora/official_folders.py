@@ -109,7 +109,7 @@ def benchmark_names(root: Path | str, key: str, *, every_split: bool = False) ->
 
 def _benchmark_folder(root: Path, item: BenchmarkSet) -> Path:
     if not root.is_dir():
-        raise DataError(f"The folder {root} is missing. It should contain {item.folder} ({item.title}).")
+        raise DataError(f"The folder {root} is missing. Give the folder that contains {item.folder} ({item.title}).")
     folder = root if root.name == item.folder else root / item.folder
     if not folder.is_dir():
         found = sorted(path.name for path in root.iterdir() if path.is_dir())
@@ -126,7 +126,7 @@ def _read_labels(folder: Path, item: BenchmarkSet, split: Split) -> SplitTruths:
         raise DataError(f"The splits of a set are test and train; got {split!r}.")
     if split == "train" and item.train_corpus_key is None:
         raise DataError(
-            f"{item.title} has no training split: MER-UniBench only tests on it. Leave {item.key} out of the sets to "
+            f"{item.title} has no training split: MER-UniBench uses it only for testing. Leave {item.key} out of the sets to "
             f"train on."
         )
     path = find_file(folder, item.label_files, f"the labels of {item.title}")
@@ -192,7 +192,7 @@ def read_training_set(
 
 def _training_folder(root: Path, item: TrainingSet) -> Path:
     if not root.is_dir():
-        raise DataError(f"The folder {root} is missing. It should contain {item.key} ({item.title}).")
+        raise DataError(f"The folder {root} is missing. Give the folder that contains {item.key} ({item.title}).")
     for folder in (root, root / item.key):
         if (folder / item.label_file).is_file():
             return folder

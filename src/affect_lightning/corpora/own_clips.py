@@ -60,7 +60,7 @@ def read_own_table(path: Path | str) -> list[ClipRecord]:
     corpus = path.stem
     if corpus in TRAINING_SETS or corpus in known_sets(path.parent):
         raise DataError(
-            f"{path} is named like the official set {corpus}, and its scores would be taken for that set's. Rename the "
+            f"{path} has the name of the official set {corpus}, so its scores would be mistaken for that set's. Rename the "
             f"file, or give the key {corpus} to read the set's folder."
         )
     return read_table_clips(path, corpus)
@@ -69,7 +69,9 @@ def read_own_table(path: Path | str) -> list[ClipRecord]:
 def read_table_clips(path: Path, corpus: str) -> list[ClipRecord]:
     """The clips of a table as records of a set; see `read_own_table`."""
     if not path.is_file():
-        raise DataError(f"The table {path} is missing. Give the path of a .csv or .jsonl file with a row a clip.")
+        raise DataError(
+            f"The table {path} is missing. Give the path of a .csv or .jsonl file with one row for each clip."
+        )
     rows = read_row_file(path)
     for row in rows:
         _check_columns(row)
@@ -113,7 +115,7 @@ def _check_columns(row: TableRow) -> None:
             problems.append(f"the column {name} is unknown (did you mean {near[0]}?)")
     if problems:
         raise DataError(
-            f"{row.path}, line {row.line}: {'; '.join(problems)}. It has {', '.join(row) or 'no column'}; known are "
+            f"{row.path}, line {row.line}: {'; '.join(problems)}. It has {', '.join(row) or 'no column'}; expected "
             f"{', '.join(COLUMNS)}. Rename or add columns."
         )
 
@@ -135,7 +137,7 @@ def _path(row: TableRow, column: str) -> Path | None:
 def own_clips(
     video: str | list[str] | None, audio: str | list[str] | None, subtitle: str | list[str] | None
 ) -> list[ClipRecord]:
-    """Records of the user's own clips.
+    """Records of your own clips.
 
     Args:
         video: `data.predict_video`.
@@ -153,7 +155,9 @@ def own_clips(
         ("predict_subtitle", subtitles),
     ):
         if values and len(values) != count:
-            raise ConfigurationError(f"{option} has {len(values)} entries for {count} clips; give one a clip, or none.")
+            raise ConfigurationError(
+                f"{option} has {len(values)} entries for {count} clips; give one for each clip, or none."
+            )
     return [
         ClipRecord(
             name=Path((videos or sounds)[index]).stem,

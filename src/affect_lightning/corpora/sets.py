@@ -31,7 +31,7 @@ _AUDIO_FOLDERS = ("audio", "subaudio")
 class BenchmarkSet:
     """One test set as it lies on the disk: of MER-UniBench, or of a third party.
 
-    The defaults are the layout of a third party: one table with a row a clip (docs/data.md), media beside it.
+    The defaults are the layout of a third party: one table with a row a clip (docs/data.md), media next to it.
 
     Attributes:
         key: Name in options, predictions and reports; also `ClipRecord.corpus`.
@@ -45,7 +45,7 @@ class BenchmarkSet:
         train_corpus_key: Entry of the `.npz` file that is the training part; None for a set without one. Where it is
             the same entry, the clips whose names lack `name_prefix` are the training part.
         labels: Closed classes of a hit-rate set; an integer label is an index into them.
-        labels_as_index: Whether the official file has the index in place of the word; either is read.
+        labels_as_index: Whether the official file has the index instead of the word; either is read.
         label_columns: Accepted label columns of an official csv; empty for a table in the layout of docs/data.md.
         name_prefix: Only clips whose name starts so belong to the set (IEMOCAP: Session 5).
         sentiment_range: Lowest and highest sentiment value of a WAF set; None for any number.
@@ -127,7 +127,7 @@ def _fit(value: Any, annotation: str) -> tuple[str, bool]:
 
 @dataclass(frozen=True)
 class Suite:
-    """A benchmark: its name, its sets and its mean. Any other set is reported beside it, never in its mean.
+    """A benchmark: its name, its sets and its mean. Any other set is reported next to it, never in its mean.
 
     Attributes:
         title: Name in reports.

@@ -63,7 +63,7 @@ def find_label_file(roots: Sequence[Path], dataset: str, sets: Mapping[str, Benc
 
     Args:
         roots: Each is the folder of all sets, the set's folder, or the label file itself; the first that has it wins.
-        dataset: Key of the set: a known one, or a name of the user's own.
+        dataset: Key of the set: a known one, or a name of your own.
         sets: The known sets.
 
     Raises:
@@ -86,7 +86,7 @@ def find_label_file(roots: Sequence[Path], dataset: str, sets: Mapping[str, Benc
     hint = "" if item is not None else f" {unknown_set(dataset, sets)}"
     raise DataError(
         f"The labels of {dataset} were not found; tried {shown(tried)}. Give the folder of all sets, the set's folder or "
-        f"the label file.{hint}{'' if item else ' Others need a label file of their own.'}"
+        f"the label file.{hint}{'' if item else ' Give the label file of a set of your own.'}"
     )
 
 
@@ -108,7 +108,7 @@ def read_truths(path: Path, dataset: str, item: BenchmarkSet | None) -> dict[str
         path: An official label file, or a csv, jsonl or parquet table with a column of NAME_COLUMNS and one of
             LABEL_COLUMNS (emotion words; for a hit-rate set one of its classes or its index) or SENTIMENT_COLUMNS.
         dataset: Key of the set.
-        item: The set; None for one of the user's own.
+        item: The set; None for one of your own.
 
     Raises:
         DataError: The file is missing, broken, refused, lacks a column or an entry, has an unreadable label or a clip
@@ -119,7 +119,7 @@ def read_truths(path: Path, dataset: str, item: BenchmarkSet | None) -> dict[str
     if item is not None and (is_npz or (item.label_columns and path.name in item.label_files)):
         return read_official_labels(path, item).truths
     if is_npz:
-        raise DataError(f"{path}: labels of {dataset}, a set of your own, are read from csv, jsonl or parquet.")
+        raise DataError(f"{path}: labels of {dataset}, a set of your own, must be a csv, jsonl or parquet file.")
     rows = read_row_file(path)
     label_columns = () if item is not None and item.metric == "waf" else LABEL_COLUMNS
     value_columns = () if item is not None and item.metric != "waf" else SENTIMENT_COLUMNS
@@ -134,7 +134,13 @@ def read_truths(path: Path, dataset: str, item: BenchmarkSet | None) -> dict[str
     for row in rows:
         clip = str(row.get(name) or "").strip()
         if not clip or clip in truths:
-            refuse(row, name, f"the clip {clip!r} stands there twice." if clip else "the clip has no name.")
+            refuse(
+                row,
+                name,
+                f"the clip {clip!r} is listed twice. Keep one of them."
+                if clip
+                else "the clip has no name. Give it one.",
+            )
         if item is not None:
             truths[clip] = _truth_in(row, labels or sentiment or "", item)
         else:
@@ -148,7 +154,7 @@ def read_truths(path: Path, dataset: str, item: BenchmarkSet | None) -> dict[str
 def _column(path: Path, rows: list[TableRow], known: Sequence[str]) -> str | None:
     found = [column for column in columns_of(rows) if column.strip().lower() in known]
     if len(found) > 1:
-        raise DataError(f"{path} has more than one column for the same thing: {', '.join(found)}. Keep one of them.")
+        raise DataError(f"{path} has more than one column with the same meaning: {', '.join(found)}. Keep one of them.")
     return found[0] if found else None
 
 
@@ -224,7 +230,7 @@ def _truth_in_npz(label: Any, item: BenchmarkSet, where: str) -> Truth:
     field = "val" if item.metric == "waf" else "emo"
     if not isinstance(label, Mapping) or field not in label:
         found = ", ".join(map(str, label)) if isinstance(label, Mapping) else repr(label)
-        raise DataError(f"{where}: the label lacks {field!r}; found {found}. Restore the official label file.")
+        raise DataError(f"{where}: the label has no field {field!r}; found {found}. Restore the official label file.")
     return _truth_of(label[field], item, f"{where}, field {field}")
 
 
@@ -244,7 +250,7 @@ def _emotion(value: Any, item: BenchmarkSet, where: str) -> str:
     if text.isdecimal() and int(text) < len(item.labels):
         return item.labels[int(text)]
     candidates = ", ".join(f"{index} {word}" for index, word in enumerate(item.labels))
-    raise DataError(f"{where}: the label {value!r} is none of the emotions of {item.title} ({candidates}).")
+    raise DataError(f"{where}: the label {value!r} is not one of the emotions of {item.title} ({candidates}).")
 
 
 def _sentiment(value: Any, item: BenchmarkSet, where: str) -> float:
@@ -255,6 +261,6 @@ def _sentiment(value: Any, item: BenchmarkSet, where: str) -> float:
         number = math.nan
     if not math.isfinite(number) or not low <= number <= high:
         raise DataError(
-            f"{where}: the sentiment {value!r} is no number in [{low:g}, {high:g}], the range of {item.title}."
+            f"{where}: the sentiment {value!r} is not a number in [{low:g}, {high:g}], the range of {item.title}."
         )
     return number

@@ -1,7 +1,7 @@
-"""Keeps detected face boxes on disk beside the data, so that detection is paid once.
+"""Keeps detected face boxes on disk next to the data, so that detection is paid once.
 
 A key is made of the clip's size and content, the number of frames and the detector's identity with its options: a
-changed clip or detector is detected anew, a copied or renamed clip is not. One small file a clip would be slow for the
+changed clip or detector is detected again, a copied or renamed clip is not. One small file a clip would be slow for the
 31,327 clips of MER-Caption+ (paper, Section 2), so each process that writes has a log of its own: no locks are needed, on
 network file systems neither. Neighbour: `faces.py` asks here before it detects. Legend: T frames.
 """
@@ -53,7 +53,7 @@ class BoxCache:
     """Boxes by clip and detector. Pickles; every process writes files of its own.
 
     Args:
-        folder: Where boxes are kept. None keeps those of an official set beside its videos (`SET/face_boxes`), or, if
+        folder: Where boxes are kept. None keeps those of an official set next to its videos (`SET/face_boxes`), or, if
             that cannot be written or the clip is in no set, in the user's cache folder.
     """
 
@@ -126,8 +126,8 @@ class BoxCache:
 
     def _warn(self, folder: Path, error: OSError) -> None:
         warnings.warn(
-            f"Face boxes cannot be kept in {folder}: {error.strerror or error}. Faces are detected anew each time; "
-            f"set cache_folder to a folder with space that you may write to.",
+            f"Face boxes cannot be kept in {folder}: {error.strerror or error}. Set cache_folder to a folder with "
+            f"free space and write permission. Until then faces are detected again each time.",
             stacklevel=3,
         )
 
@@ -242,7 +242,7 @@ class GrowingFiles:
         log, number = self._log(path), self._number[path]
         with suppress(OSError):  # removed meanwhile, or not ours to read
             for line in log.new_lines():
-                with suppress(TypeError, ValueError):  # a damaged line: its boxes are detected anew
+                with suppress(TypeError, ValueError):  # a damaged line: its boxes are detected again
                     self._places.put(int(line.body[:_SHORT_DIGITS], 16), number << _OFFSET_BITS | line.offset)  # type: ignore[index]
 
     def _text(self, key: bytes, place: int) -> str | None:

@@ -45,7 +45,14 @@ from affect_lightning.feature_cache.source import FeatureMode, FeatureOptions, F
 from affect_lightning.packed_sets.packed_clips import PackedClips, faces_are_released
 from affect_lightning.packed_sets.packed_source import PackedSource
 from affect_lightning.packed_sets.shard_order import ShardedPlan
-from affect_lightning.plugin_loading import EncoderChoices, PluginChoice, build_part, check_inputs, needed_streams
+from affect_lightning.plugin_loading import (
+    EncoderChoices,
+    PluginChoice,
+    build_part,
+    check_fused_streams,
+    check_inputs,
+    needed_streams,
+)
 
 _SPLITS = {"fit": ("train", "validation"), "validate": ("validation",), "test": ("test",), "predict": ("predict",)}
 
@@ -55,33 +62,29 @@ class ClipDataModule(LightningDataModule):
 
     Args:
         train_root: Folder that contains the folders of the training sets, such as `mer-caption-plus/`.
-        train_sets: What is trained on: mer-caption-plus (the paper's choice, Section 5), ovmerd, mer2026-human, the
+        train_sets: Sets to train on: mer-caption-plus (the paper's choice, Section 5), ovmerd, mer2026-human, the
             training split of a benchmark set (meld, mer2023, iemocap, cmumosi, cmumosei, sims, simsv2), or tables of
             your own (paths of .csv or .jsonl files, see docs/data.md).
-        packed: Packed set to train on in place of the folders: a folder, or s3://bucket/prefix (docs/streaming.md).
-        packed_cache_folder: Where shards out of storage are kept; None means the user's cache folder.
-        packed_cache_size: What they may take there, such as 20GB (our choice), 500MB, or a number of bytes.
-        shuffle_window: Shards of a packed set that the order draws from at a time (16, our choice).
+        packed: Packed set to train on instead of the folders: a folder, or s3://bucket/prefix (docs/streaming.md).
+        packed_cache_folder: Where downloaded shards are kept; None means the user's cache folder.
+        packed_cache_size: Most space for them, such as 20GB (our choice), 500MB, or a number of bytes.
+        shuffle_window: Number of shards of a packed set that the order draws from at a time (16, our choice).
         benchmark_root: Folder that contains the `*-process/` folders; needed to test.
         test_sets: Keys of the sets to test, such as mer2023 or meld, or tables of your own; None means all
             known sets that `benchmark_root` has, those with a `benchmark_set.yaml` among them.
-        expected_counts: Clips that each test set must have: `official` (Table 11 of the paper, or what a generated
-            corpus declares), `any`, or numbers by set, such as {meld: 100}.
+        expected_counts: Clips of each test set: `official` (Table 11, or a generated corpus's own), `any`, or numbers by set, {meld: 100}.
         test_overlap: Training clips with the name of a test clip: `error`, or `drop`, which leaves them out and counts them.
-        neutral_share: Share of the training clips that are neutral and nothing else which is kept, chosen by a stable
-            hash (1, our choice; 0 suits sets scored by hit rate or WAF, which leave neutral clips out).
-        set_balance: How often the sets of `train_sets` come up: by their size (natural), by its square root, or
-            equally often (natural, our choice: every clip once an epoch).
+        neutral_share: Share of the purely neutral training clips to keep, by a stable hash (1, our choice; 0 suits hit rate and WAF).
+        set_balance: How often the sets of `train_sets` come up: by size (natural, our choice), by its square root, or equally often.
         set_weights: Weights of the sets on top of that, such as {mer-caption-plus: 1, ovmerd: 3}; 1 for the others. With
             `natural` a clip of ovmerd then comes up three times as often; with `equal` ovmerd gives three quarters.
-        ratio: Share of the training clips that is used, chosen by a stable hash (1, as in the paper).
+        ratio: Share of the training clips to use, chosen by a stable hash (1, as in the paper).
         include: Training clips to use: names, or text files (.txt) with a name a line; None takes all.
         exclude: Training clips to leave out, in the same way.
-        length_pool: Training batches are drawn in pools of so many and sorted by the subtitle's length, to pad less;
-            validation clips are sorted as a whole (0, our choice, is no sorting: beside media the subtitle hardly matters).
-        validation_share: Share of the training clips kept for validation, chosen by a stable hash of the name (0.05,
-            our choice: the paper validates on the test sets only).
-        inputs: Streams that the prompt shows; decides what is read. Linked to the model's option (paper, Section 5).
+        length_pool: Number of training batches in a pool that is sorted by the subtitle's length, to pad less; validation
+            clips are sorted as a whole. 0 keeps the order (our choice: with media, the subtitle's length hardly matters).
+        validation_share: Share of the training clips kept for validation, by a stable hash of the name (0.05, our choice).
+        inputs: Streams that the prompt shows; they decide what is read. Linked to the model's option (paper, Section 5).
         fused_streams: Streams that `multi` is made of (paper, Eq. 3: audio and video); linked to the model's.
         stream_readers: Options of the readers of plugins' streams, by stream, such as {pose: {folder: joints}}.
         frames: Frames a clip, T (paper, Appendix B: 8).
@@ -89,40 +92,39 @@ class ClipDataModule(LightningDataModule):
         frame_scaling: What scales whole frames: `area` is OpenCV's (our choice), `decoder` FFmpeg's (released code).
         face_channels: Of crops made here: `rgb` (our choice) or `bgr`, as the authors' released crops are.
         crop_size: Side of face crops and whole frames in pixels (paper, Appendix B: 224).
-        sample_rate: Of the sound, in Hz (paper, Appendix B: 16 kHz).
+        sample_rate: Sample rate of the sound, in Hz (paper, Appendix B: 16 kHz).
         subtitle_language: english or chinese (english, our choice: the questions are in English).
-        missing_subtitle: `error`, or `empty` to go on with an empty subtitle, counted in the log.
-        describe_share: Share of training samples that are asked for the description, the others for the names (0.5 as in the
-            authors' released code; the paper draws one of the two at random).
+        missing_subtitle: `error`, or `empty` to continue with an empty subtitle, counted in the log.
+        describe_share: Share of training samples that ask for the description, the others for the names (0.5: released code).
         no_words: What a clip without words learns: to `describe` (our choice), or `neutral` as its name (released code).
         test_question: What test and predict ask: describe, name, sentiment, or task, which asks for the sentiment
-            where a clip's only truth is a sentiment value (name, our choice: the benchmarks score words).
+            if a clip's only truth is a sentiment value (name, our choice: the benchmarks score words).
         batch_size: Training clips a step and process (3; PAPER facts, Section "Model": batch 3).
         eval_batch_size: The same for validation, test and predict (32, our choice; docs/language_models.md).
         longest_first: Test and predict sort all sets' clips, the longest subtitle first (True, our choice: little padding).
-        workers: Worker processes that read clips; 0 reads in the main process (0, our choice: right everywhere).
-        worker_start: How workers start: spawn, fork or forkserver (spawn, our choice: safe beside threads).
-        reading_threads: Clips that are read at once in the main process where `workers` is 0 (1, our choice).
-        face_detector: Plugin of the group face_detectors, used where a set has no released crops (centerface, ours).
+        workers: Worker processes that read clips; 0 reads in the main process (0, our choice: it works everywhere).
+        worker_start: How workers start: spawn, fork or forkserver (spawn, our choice: it is safe with threads).
+        reading_threads: Number of clips that the main process reads at once if `workers` is 0 (1, our choice).
+        face_detector: Plugin of the group face_detectors, used if a set has no released crops (centerface, ours).
         cache_folder: Where face boxes are kept; None means `SET/face_boxes`, or the user's cache if that cannot be written.
-        frame_without_face: What a frame without the speaker's face gives: `nearest` (cut at the box of the nearest
-            frame that has one), `whole` (the whole frame) or `drop` (the frame is masked). nearest, our choice.
-        clip_without_face: What a clip without any face gives: `whole` (its whole frames; our choice) or `drop` (quarantine).
-        features: `live` decodes and encodes clips; `cached` reads what `affect-lightning cache` kept, except to predict.
+        frame_without_face: What to do with a frame without the speaker's face: `nearest` (cut at the box of the nearest
+            frame that has one; our choice), `whole` (the whole frame) or `drop` (the frame is masked).
+        clip_without_face: What to do with a clip without any face: `whole` (its whole frames; our choice) or `drop`.
+        features: `live` decodes and encodes clips; `cached` reads what `affect-lightning cache` stored, except to predict.
         feature_folder: Where feature caches are kept, or one of them; None means `features` in the user's cache folder.
-        feature_precision: In which features are stored: bf16, half the size (our choice), or fp32.
+        feature_precision: Precision of stored features: bf16, half the size (our choice), or fp32.
         video_encoder: The model's; linked to it. Only needed to check cached features.
         audio_encoder: The same.
         stream_encoders: The same.
-        seed: Of the order of the training clips and of the draw of questions.
-        on_bad_clip: What to do with a clip that cannot be read: `quarantine` (go on without it, counted) or `error`.
+        seed: Seed of the order of the training clips and of the questions.
+        on_bad_clip: What to do with a clip that cannot be read: `quarantine` (continue without it, and count it) or `error`.
         max_bad_share: Share of a split's clips that may be bad before the run stops (0.01, our choice).
         quarantine_file: JSONL file that names the bad clips; None means quarantine.jsonl in the run's folder.
-        limit_train_clips: At most so many clips of the training set, validation included, chosen by a stable hash.
-        limit_test_clips: At most so many clips of each test set, chosen by a stable hash.
-        predict_video: The user's own video file, or several, for predict.
+        limit_train_clips: Most clips of the training set, validation included, chosen by a stable hash.
+        limit_test_clips: Most clips of each test set, chosen by a stable hash.
+        predict_video: Your own video file, or several, for predict.
         predict_audio: Their sound files; None means the videos' own tracks.
-        predict_subtitle: What is said in them; None means nothing.
+        predict_subtitle: What the people in them say; None means nothing.
 
     Raises:
         ConfigurationError: An option is out of range.
@@ -150,8 +152,8 @@ class ClipDataModule(LightningDataModule):
         exclude: str | list[str] | None = None,
         length_pool: int = BatchPlan.length_pool,
         validation_share: float = 0.05,
-        inputs: Sequence[str] = ("multi", "audio", "face", "text"),
-        fused_streams: Sequence[str] = ("audio", "face"),
+        inputs: Sequence[str] | None = None,
+        fused_streams: Sequence[str] | None = None,
         stream_readers: dict[str, dict[str, Any]] | None = None,
         frames: int = ReadingOptions.frame_count,
         frame_choice: FrameChoice = ReadingOptions.frame_choice,
@@ -193,7 +195,7 @@ class ClipDataModule(LightningDataModule):
         given = dict(locals())
         super().__init__()
         check_order_options(set_balance, length_pool)
-        streams = needed_streams(check_inputs(inputs), fused_streams)
+        streams = needed_streams(check_inputs(inputs), check_fused_streams(fused_streams))
         self.options = ReadingOptions(
             **{item.name: given[item.name] for item in fields(ReadingOptions) if item.name in given}
             | {"streams": frozenset(streams), "readers": built_readers(streams, stream_readers or {})}
@@ -241,7 +243,7 @@ class ClipDataModule(LightningDataModule):
             self.records["test"] = self.sources.test_clips()
         elif stage == "predict" and "predict" not in self.records:
             if not self.predict_clips:
-                raise ConfigurationError("predict needs a clip: set data.predict_video to a video file.")
+                raise ConfigurationError("Set data.predict_video to a video file: predict needs a clip.")
             self.records["predict"] = self.predict_clips
         for split in _SPLITS[stage]:
             self._loaders.pop(split, None)
@@ -349,9 +351,8 @@ class ClipDataModule(LightningDataModule):
         if self._cropper is None:
             detector: FaceDetector = build_part("face_detectors", self.face_detector)
             cache = BoxCache(self.cache_folder)
-            self._cropper = FaceCropper(
-                detector, self.options.crop_size, cache, MARGIN, self.options.face_policy, self.options.frame_choice
-            )
+            crops = self.options.crop_size, cache, MARGIN, self.options.face_policy, self.options.frame_choice
+            self._cropper = FaceCropper(detector, *crops)
         return self._cropper
 
     def _quarantine_path(self) -> Path | None:

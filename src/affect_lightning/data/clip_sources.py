@@ -51,7 +51,7 @@ def stable_share(name: str, purpose: str = "") -> float:
 
 
 def listed_names(entries: Sequence[str] | str | None, root: Path | None, option: str) -> dict[str, str] | None:
-    """The names that an option lists, each with where it stands; None if the option is not set.
+    """The names that an option lists, each with where it is; None if the option is not set.
 
     Args:
         entries: Names, or paths of text files (`.txt`, UTF-8, a name a line, empty lines left out), or one of either.
@@ -75,7 +75,7 @@ def listed_names(entries: Sequence[str] | str | None, root: Path | None, option:
             if line.strip():
                 names.setdefault(line.strip(), f"{path}, line {number}")
     if not names and option == "include":
-        raise ConfigurationError("data.include lists no clip. Name some, or leave the option out to take all clips.")
+        raise ConfigurationError("data.include lists no clip. Name some clips, or remove the option to use all clips.")
     return names
 
 
@@ -91,8 +91,8 @@ def select_clips(
     Args:
         clips: Of all training sets. A listed name means every clip of that name.
         ratio: Share that is used, chosen by a stable hash after the lists (1 uses all).
-        include: Names to take, with where each stands; None takes all.
-        exclude: Names to leave out, with where each stands.
+        include: Names to take, with where each is; None takes all.
+        exclude: Names to leave out, with where each is.
 
     Raises:
         DataError: A listed name is no clip of the sets, or one name is on both lists.
@@ -107,12 +107,12 @@ def select_clips(
         if unknown:
             raise DataError(
                 f"{shown(unknown)} {'is' if len(unknown) == 1 else 'are'} on the {option} list, but the training sets "
-                f"({len(known)} clips) have no such name ({len(unknown)} of {len(names or {})} listed). Mend the list."
+                f"({len(known)} clips) have no such name ({len(unknown)} of {len(names or {})} listed). Fix the list."
             )
     both = sorted({*(include or {})} & {*(exclude or {})})
     if both:
         raise DataError(
-            f"{shown(both)} ({len(both)}): on the include list and on the exclude list. Choose one of them."
+            f"{shown(both)} ({len(both)}): on the include list and on the exclude list. Remove each from one of them."
         )
     if include is not None:
         kept = [clip for clip in kept if clip.name in include]
@@ -179,7 +179,7 @@ class ClipSources:
         if not 0.0 <= self.validation_share < 1.0:
             raise ConfigurationError(f"validation_share must be at least 0 and below 1; got {self.validation_share}.")
         if not 0.0 <= self.neutral_share <= 1.0:
-            raise ConfigurationError(f"neutral_share must lie between 0 and 1; got {self.neutral_share}.")
+            raise ConfigurationError(f"neutral_share must be between 0 and 1; got {self.neutral_share}.")
         if not 0.0 < self.ratio <= 1.0:
             raise ConfigurationError(f"ratio must be above 0 and at most 1; got {self.ratio}.")
         if self.test_overlap not in ("error", "drop"):
@@ -231,16 +231,18 @@ class ClipSources:
         clips = self._without_test_clips(selected)
         kept = [clip for clip in clips if not is_neutral(clip) or stable_share(clip.name) < self.neutral_share]
         if len(kept) < len(clips):
-            _log.info("%d of %d training clips are left out as neutral.", len(clips) - len(kept), len(clips))
+            _log.info(
+                "%d of %d training clips are left out, because they are neutral.", len(clips) - len(kept), len(clips)
+            )
         limited = limited_clips(kept, self.limit_train_clips, purpose="limit")
         training = [clip for clip in limited if stable_share(clip.name) >= self.validation_share]
         validation = [clip for clip in limited if stable_share(clip.name) < self.validation_share]
         if not training:
             raise DataError(
-                f"No clip of the {len(everything)} in {self.train_root} is left to train on: validation_share is "
+                f"No clip of the {len(everything)} in {self.train_root} is left for training: validation_share is "
                 f"{self.validation_share:g}, neutral_share {self.neutral_share:g}, ratio {self.ratio:g} and "
-                f"limit_train_clips {self.limit_train_clips}. Lower the first or raise the others; look at include and "
-                f"exclude, if they are set."
+                f"limit_train_clips {self.limit_train_clips}. Lower the first or raise the others, and check include and "
+                f"exclude."
             )
         return training, validation
 
@@ -301,8 +303,8 @@ class ClipSources:
             )
         if not self.benchmark_root.is_dir():
             raise DataError(
-                f"The folder {self.benchmark_root} (data.benchmark_root) is missing. It should contain *-process/ "
-                f"folders."
+                f"The folder {self.benchmark_root} (data.benchmark_root) is missing. Give the folder that "
+                f"contains the *-process/ folders."
             )
         return self.benchmark_root
 
@@ -313,18 +315,18 @@ class ClipSources:
             shared = sorted({clip.name for clip in kept} & names)
             if shared and self.test_overlap == "error":
                 raise DataError(
-                    f"{shown(shared)} ({len(shared)} of {len(kept)} training clips) are test clips of {title}. A score "
-                    f"on clips that were trained on is worth nothing: take them out of the training sets "
-                    f"({', '.join(self.train_sets)}), or have them left out with test_overlap: drop."
+                    f"{shown(shared)} ({len(shared)} of {len(kept)} training clips) are test clips of {title}. Every clip "
+                    f"must be in one split only. Remove them from the training sets ({', '.join(self.train_sets)}), or set "
+                    f"test_overlap to drop, which leaves them out of training."
                 )
             if shared:
-                _log.warning("%d training clips are left out as test clips of %s.", len(shared), title)
+                _log.warning("%d training clips are left out, because they are test clips of %s.", len(shared), title)
                 kept = [clip for clip in kept if clip.name not in names]
         return kept
 
     def known_test_names(self) -> Iterable[tuple[str, frozenset[str]]]:
         """The names of the test clips of every set that is known, with the set's title."""
-        root = self.benchmark_root  # a missing folder is told of when it is tested on
+        root = self.benchmark_root  # a missing folder is reported when it is tested on
         trained, tested = known_sets(self.train_root), known_sets(root)
         for key in self.train_sets:
             if key in trained and self.train_root is not None:

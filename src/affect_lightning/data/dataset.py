@@ -56,7 +56,7 @@ class QuestionDraw:
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.describe_share <= 1.0:
-            raise ConfigurationError(f"describe_share must lie between 0 and 1; got {self.describe_share}.")
+            raise ConfigurationError(f"describe_share must be between 0 and 1; got {self.describe_share}.")
         if self.no_words not in get_args(NoWords):
             raise ConfigurationError(f"no_words must be describe or neutral; got {self.no_words!r}.")
 
@@ -89,13 +89,13 @@ class QuestionDraw:
         raise UnreadableClipError(
             record.video or record.audio,
             "annotation",
-            "it has neither emotion words nor a description nor a sentiment to learn from.",
+            "it has no emotion words, no description and no sentiment to learn from.",
         )
 
 
 @dataclass(frozen=True)
 class OneQuestion:
-    """Asks every clip the same question, or the one that its truth answers, and wants no particular response.
+    """Asks every clip the same question, or the one that its truth answers, and needs no particular response.
 
     For test and predict.
 
@@ -181,7 +181,7 @@ def built_readers(streams: Sequence[str], options: Mapping[str, Mapping[str, Any
     unknown = sorted(options.keys() - set(encoded_streams()) | options.keys() & STREAMS.keys())
     if unknown:
         raise ConfigurationError(
-            f"`stream_readers` has options for {', '.join(unknown)}, which no installed plugin reads. "
+            f"`stream_readers` has options for {', '.join(unknown)}, but no installed plugin reads them. "
             f"`affect-lightning plugins --group streams` lists the streams that plugins read."
         )
     names = [name for name in streams if name not in STREAMS]
@@ -379,7 +379,7 @@ class ClipDataset:
         if self.cropper is None or decoded.frames is None or decoded.frame_mask is None or files.video is None:
             raise ConfigurationError(
                 f"The clip {record.name} needs a face detector, because it has no released face crops. Set "
-                f"face_detector, or leave face out of inputs."
+                f"face_detector, or remove face from inputs."
             )
         crops = self.cropper.crop(decoded.frames, decoded.frame_mask, files.video)
         return (

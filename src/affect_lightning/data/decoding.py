@@ -29,7 +29,7 @@ MAX_SECONDS = 1800.0  # of pictures and of sound: 115 MB at 16 kHz
 MAX_PACKET_BYTES = 512 * 2**20  # of compressed data
 MAX_PACKETS = 2**19  # 30 minutes of 60 frames a second and of 10 ms pieces of sound take 290,000
 SAMPLE_RATES = (1_000, 768_000)  # Hz
-COMPLETE_SHARE = 0.9  # our choice: a file with a smaller share of the frames or sound that it announces is truncated
+COMPLETE_SHARE = 0.9  # our choice: a file with a smaller share of the frames or sound that it declares is truncated
 MIN_SOUND_SECONDS = 0.025  # our choice: 25 ms is one window of the speech encoders; they fail on less
 # A playlist in disguise must not reach the network, and a single picture is no clip.
 _FORMATS = "mov,matroska,avi,flv,asf,mpeg,mpegts,ogg,wav,w64,aiff,flac,mp3,aac"
@@ -122,7 +122,7 @@ def _open(path: MediaFile | None, stage: str) -> Iterator[Any]:
     import av
 
     if path is None:
-        raise UnreadableClipError(None, stage, f"the annotation names no {stage} file for it, but the inputs need one.")
+        raise UnreadableClipError(None, stage, f"the inputs need a {stage} file, but the annotation names none.")
     try:
         source = _source(path, stage)
         options = _WAV_OPTIONS if path.suffix.lower() == ".wav" else _OPTIONS
@@ -140,7 +140,7 @@ def _source(path: MediaFile, stage: str) -> str | NamedBytes:
     if isinstance(path, PackedFile):
         return path.opened(stage)
     if not path.is_file():
-        what = "it is no regular file" if path.exists() else "the file does not exist"
+        what = "it is not a regular file" if path.exists() else "the file does not exist"
         raise UnreadableClipError(path, stage, f"{what}.")
     return str(path)
 
@@ -152,16 +152,16 @@ def _stream(container: Any, kind: str, path: MediaFile | None) -> Any:
         raise UnreadableClipError(path, kind, f"the file has no {kind} track.")
     stream = streams[0]
     if stream.codec_context is None:
-        raise UnreadableClipError(path, kind, f"its {kind} track has a codec that this FFmpeg does not know.")
+        raise UnreadableClipError(path, kind, f"its {kind} track has a codec that this FFmpeg cannot decode.")
     if kind == "video" and not 0 < stream.width * stream.height <= MAX_PIXELS:
         raise UnreadableClipError(
-            path, kind, f"it announces {stream.width}x{stream.height} pixels; expected 1 to {MAX_PIXELS} in all."
+            path, kind, f"it declares {stream.width}x{stream.height} pixels; expected 1 to {MAX_PIXELS} in all."
         )
     if kind == "audio" and not SAMPLE_RATES[0] <= stream.codec_context.sample_rate <= SAMPLE_RATES[1]:
         raise UnreadableClipError(
             path,
             kind,
-            f"it announces {stream.codec_context.sample_rate} samples a second; expected {SAMPLE_RATES[0]} to "
+            f"it declares {stream.codec_context.sample_rate} samples a second; expected {SAMPLE_RATES[0]} to "
             f"{SAMPLE_RATES[1]}.",
         )
     stream.codec_context.thread_count = 1
@@ -180,7 +180,7 @@ def _read_packets(container: Any, streams: Sequence[Any], path: MediaFile | None
         if packet.size == 0:  # the end marker of a stream
             continue
         if packet.is_corrupt:
-            raise UnreadableClipError(path, packet.stream.type, "the file is truncated: its data end inside a packet.")
+            raise UnreadableClipError(path, packet.stream.type, "the file is truncated: its data ends inside a packet.")
         held_bytes, held_packets = held_bytes + packet.size, held_packets + 1
         if held_bytes > MAX_PACKET_BYTES or held_packets > MAX_PACKETS:
             raise UnreadableClipError(
@@ -196,7 +196,7 @@ def _read_packets(container: Any, streams: Sequence[Any], path: MediaFile | None
             raise UnreadableClipError(
                 path,
                 "video",
-                f"the file is truncated: {len(packets[stream.index])} of the {stream.frames} frames that it announces.",
+                f"the file is truncated: {len(packets[stream.index])} of the {stream.frames} frames that it declares.",
             )
     return packets
 
@@ -218,9 +218,9 @@ def _sample_frames(
         _check_span(stream, packets, path)
         pictures, times = _decode_by_time(stream, packets, count, choice)
     if not pictures:
-        raise UnreadableClipError(path, "video", "not one frame could be decoded.")
+        raise UnreadableClipError(path, "video", "no frame could be decoded.")
     if any(picture.shape != pictures[0].shape for picture in pictures):
-        raise UnreadableClipError(path, "video", "its frames change their size in the middle of the clip.")
+        raise UnreadableClipError(path, "video", "the size of its frames changes within the clip.")
     frames = np.zeros((count, *pictures[0].shape), dtype=np.uint8)
     frames[: len(pictures)] = pictures
     mask = np.arange(count) < len(pictures)
@@ -236,7 +236,7 @@ def _check_span(stream: Any, packets: list[Any], path: MediaFile | None) -> None
     seconds = float(units * stream.time_base)
     if not 0.0 <= seconds <= MAX_SECONDS:
         raise UnreadableClipError(
-            path, "video", f"its frames announce {seconds:.3g} seconds; expected 0 to {MAX_SECONDS:g}."
+            path, "video", f"its frames declare {seconds:.3g} seconds; expected 0 to {MAX_SECONDS:g}."
         )
 
 
@@ -353,7 +353,7 @@ def _decode_sound(
     pieces += [_mono(piece) for piece in resampler.resample(None)]
     waveform = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.float32)
     if not np.isfinite(waveform).all():
-        raise UnreadableClipError(path, "audio", "its sound holds values that are no numbers (NaN or infinity).")
+        raise UnreadableClipError(path, "audio", "its sound holds NaN or infinite values.")
     waveform = _trim(waveform, stream, sample_rate, (begin or 0.0) - origin, path)
     if len(waveform) < MIN_SOUND_SECONDS * sample_rate:
         seconds = f"{len(waveform) / sample_rate:.4f} s"
@@ -370,7 +370,7 @@ def _mono(piece: Any) -> np.ndarray:
 def _check_sound_length(seconds: float, path: MediaFile | None) -> None:
     if not seconds <= MAX_SECONDS:
         raise UnreadableClipError(
-            path, "audio", f"its sound lasts more than {MAX_SECONDS:g} seconds; expected a clip of seconds."
+            path, "audio", f"its sound lasts more than {MAX_SECONDS:g} seconds; cut it into clips."
         )
 
 
@@ -383,7 +383,7 @@ def _trim(waveform: np.ndarray, stream: Any, sample_rate: int, delay: float, pat
                 path,
                 "audio",
                 f"the file is truncated: {len(waveform) / sample_rate:.2f} s of the {announced / sample_rate:.2f} s of "
-                f"sound that it announces.",
+                f"sound that it declares.",
             )
         waveform = waveform[:announced]
     _check_sound_length(delay + len(waveform) / sample_rate, path)

@@ -34,7 +34,7 @@ ClipWithoutFace = Literal["whole", "drop"]
 
 @dataclass(frozen=True)
 class FacePolicy:
-    """What stands in for a face that was not found. Each case is counted, whatever the policy.
+    """What replaces a face that was not found. Each case is counted, whatever the policy.
 
     Attributes:
         frame: For a frame without the speaker's face, in a clip that shows it elsewhere: `nearest` cuts the frame at
@@ -151,9 +151,9 @@ class FaceCropper:
     Args:
         detector: From the plugin group `face_detectors`.
         crop_size: Side of the crops in pixels (paper, Appendix B: 224).
-        cache: Where boxes are kept; None detects anew each time.
+        cache: Where boxes are kept; None detects again each time.
         margin: See `crop_square`.
-        policy: What stands in for a face that was not found.
+        policy: What replaces a face that was not found.
         frame_choice: How the frames were chosen; kept boxes belong to one choice.
     """
 
@@ -220,7 +220,7 @@ class FaceCropper:
             raise UnreadableClipError(
                 source,
                 "face",
-                f"no face was found in its {len(real)} frames, and clip_without_face is drop; set it to whole to use "
+                f"none of its {len(real)} frames shows a face, and clip_without_face is drop. Set it to whole to use "
                 f"the whole frames.",
             )
         drops = seen.any() and self.policy.frame == "drop"
@@ -249,7 +249,9 @@ class FaceCropper:
             chosen = "" if self.frame_choice == "middle" else f"; frame_choice={self.frame_choice}"
             key = self.cache.key(source, frame_count, self.detector.identity() + chosen)
         except OSError as error:
-            raise UnreadableClipError(source, "video", f"{error.strerror or error}; it was just decoded.") from error
+            raise UnreadableClipError(
+                source, "video", f"{error.strerror or error}; the file changed after it was decoded."
+            ) from error
         boxes = self.cache.read(source, key, len(real))
         if boxes is None:
             boxes = rounded(self._detected(real))
@@ -272,7 +274,7 @@ def read_face_file(
             crops = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         pickled = "pickle" in str(error) or "Python objects" in str(error)  # NumPy would advise to load it all the same
-        what = "it holds no array, or pickled objects" if pickled else getattr(error, "strerror", None) or error
+        what = "it holds pickled objects or no array" if pickled else getattr(error, "strerror", None) or error
         reason = f"{what}; expected a NumPy file of face crops."
         raise UnreadableClipError(path, "face", reason) from error
     if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[3] != 3 or 0 in crops.shape:

@@ -16,7 +16,7 @@ FrameChoice = Literal["middle", "first"]
 
 
 def uniform_times(start: float, end: float, count: int) -> np.ndarray:
-    """The middles of `count` equal parts of a span (our choice among the uniform rules: never the very first frame).
+    """The middles of `count` equal parts of a span (our choice among the uniform rules: never the first frame).
 
     Example:
         >>> uniform_times(0.0, 4.0, 4)

@@ -1,7 +1,7 @@
 """A loader that resumes exactly: the order of batches is a function of (seed, epoch), the state a number of batches.
 
 torch's DataLoader does the work of the worker processes but keeps no state of its own; Lightning saves and restores
-any loader that has `state_dict` and `load_state_dict`. Hand-written, because torchdata's StatefulDataLoader did not go on
+any loader that has `state_dict` and `load_state_dict`. Hand-written, because torchdata's StatefulDataLoader did not continue
 exactly where it was: not with dropout or what workers draw, and not with Lightning's own sampler.
 Samples are put together in the workers (`ClipCollator`), with the bad clips that were met on the way.
 Neighbours: `ordering.py` draws the order, `dataset.py` gives the samples, `quarantine.py` counts what the workers could not
@@ -116,7 +116,8 @@ def _stream(clips: list[ReadStream], sample_rate: int) -> StreamInput:
     shapes = sorted({clip.values.shape[1:] for clip in clips})
     if len(shapes) > 1:
         raise ContractError(
-            f"A stream must have one shape of a step for all clips; a batch got {shapes[0]} and {shapes[1]}. Correct its reader."
+            f"In a stream, the steps of all clips must have one shape; a batch got {shapes[0]} and {shapes[1]}. Fix "
+            "the stream's reader."
         )
     longest = max(1, *(len(clip.values) for clip in clips))
     values = np.zeros((len(clips), longest, *shapes[0]), dtype=clips[0].values.dtype)
@@ -163,7 +164,7 @@ class LoadingCounts:
 
 
 class _Pending:
-    """The batches that torch's loader still has to fetch: an epoch's worth, from where ClipLoader says."""
+    """The batches that torch's loader still must fetch: an epoch's worth, from where ClipLoader says."""
 
     def __init__(self, plan: EpochPlan) -> None:
         self.plan = plan
@@ -185,10 +186,10 @@ class ClipLoader:
     A shuffled loader is a stream: a pass that was left early (`limit_train_batches`, `max_steps`, a restored state) is
     taken up where it stopped and runs on into the next epoch, so every clip is read equally often; the paper's 5000
     steps an "epoch" are such a limit. `__len__` is the length of a whole epoch. A loader that does not shuffle starts
-    anew each time.
+    again each time.
 
     A batch that loses all its clips is counted. Where the number of steps matters (in training, and with several
-    processes) the batch before it is handed out once more with `valid` False (for the very first, the one after it),
+    processes) the batch before it is handed out once more with `valid` False (for the first, the one after it),
     elsewhere it is left out.
 
     Args:
@@ -289,9 +290,9 @@ class ClipLoader:
     def _nothing_read(self) -> str:
         named = self.quarantine.clips[:NAMED_CLIPS]
         return (
-            "Not one batch has a clip that can be read. The first bad clips: "
+            "No batch has a clip that can be read. The first bad clips: "
             + " ".join(f"[{position}] {clip}" for position, clip in enumerate(named, 1))
-            + " Mend the data."
+            + " Fix the data."
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -315,7 +316,7 @@ class ClipLoader:
             self._given_out = 0
             warnings.warn(
                 f"The order of the clips cannot be continued exactly ({'; '.join(changed)}): epoch {self.epoch} starts "
-                f"again at its first clip.",
+                f"again from its first clip.",
                 stacklevel=2,
             )
 

@@ -81,7 +81,7 @@ class CachedClip:
 
 
 class EncodedClip(Protocol):
-    """What `packed_sets` takes out of a shard in place of files."""
+    """What `packed_sets` takes out of a shard instead of files."""
 
     def read(self, streams: Collection[str]) -> CachedClip:
         """The features of these streams."""
@@ -95,7 +95,7 @@ class MediaFiles:
         video: Pictures, and the sound if `audio` is None.
         audio: Sound.
         face: Released face crops.
-        encoded: What the encoders gave for the clip, of a set that was packed with that in place of files.
+        encoded: What the encoders gave for the clip, of a set that was packed with that instead of files.
     """
 
     video: MediaFile | None = None

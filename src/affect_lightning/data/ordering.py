@@ -89,12 +89,12 @@ def checked_weights(weights: Mapping[str, float] | None, sets: Sequence[str]) ->
     unknown = [name for name in weights if name not in sets]
     if unknown:
         raise ConfigurationError(
-            f"set_weights names {', '.join(unknown)}, which train_sets does not; it names {', '.join(sets)}."
+            f"set_weights names {', '.join(unknown)}, but train_sets names only {', '.join(sets)}."
         )
     wrong = {name: weight for name, weight in weights.items() if not 0.0 < weight < math.inf}
     if wrong:
         raise ConfigurationError(
-            f"A weight in set_weights must be a number above 0; got {wrong}. Leave a set out of train_sets to skip it."
+            f"A weight in set_weights must be a number above 0; got {wrong}. To skip a set, remove it from train_sets."
         )
     return tuple(float(weights.get(name, 1.0)) for name in sets)
 

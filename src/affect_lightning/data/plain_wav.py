@@ -1,4 +1,4 @@
-"""Reads the commonest sound file, 16-bit PCM in a WAV, without FFmpeg (paper, Appendix B: sound beside each clip, 16 kHz).
+"""Reads the commonest sound file, 16-bit PCM in a WAV, without FFmpeg (paper, Appendix B: sound next to each clip, 16 kHz).
 
 Hand-written for speed: FFmpeg takes some milliseconds to open a WAV and to turn its samples into floats, as long as
 decoding the pictures of a small clip, and longer to resample one. At the wanted rate the numbers are the same. Other rates

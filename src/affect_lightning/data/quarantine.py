@@ -1,7 +1,7 @@
 """What happens to a clip that cannot be read: a named, counted quarantine, or an error.
 
 The authors' code puts a random other clip in its place without a word; here nothing is replaced. Worker processes
-send a `BadClip` in place of a sample; the main process writes it down, counts it and stops the run past a limit.
+send a `BadClip` instead of a sample; the main process writes it down, counts it and stops the run past a limit.
 Neighbours: `decoding.py` and `faces.py` raise `UnreadableClipError`, `dataset.py` turns it into a `BadClip`,
 `loading.py` hands that to the `Quarantine`.
 """
@@ -66,7 +66,7 @@ class BadClipOptions:
     """What is done about clips that cannot be read; options of `ClipDataModule`.
 
     Attributes:
-        policy: `quarantine` goes on with the other clips; `error` stops at the first bad clip.
+        policy: `quarantine` continues with the other clips; `error` stops at the first bad clip.
         max_bad_share: Share of the clips that may be bad (1%, our choice). At least one clip is always allowed, so that a
             small set does not stop at its first.
 
@@ -82,7 +82,7 @@ class BadClipOptions:
         if self.policy not in known:
             raise ConfigurationError(f"on_bad_clip must be one of {', '.join(known)}; got {self.policy!r}.")
         if not 0.0 <= self.max_bad_share <= 1.0:
-            raise ConfigurationError(f"max_bad_share must lie between 0 and 1 (0.01 = 1%); got {self.max_bad_share}.")
+            raise ConfigurationError(f"max_bad_share must be between 0 and 1 (0.01 = 1%); got {self.max_bad_share}.")
 
 
 class Quarantine:
@@ -125,7 +125,7 @@ class Quarantine:
         """
         if self.options.policy == "error":
             raise DataError(
-                f"The clip {clip} ({clip.path}) Mend or remove it, or set on_bad_clip to quarantine to go on without."
+                f"The clip {clip} ({clip.path}) Fix or remove it, or set on_bad_clip to quarantine to continue without it."
             )
         key = (clip.corpus, clip.name)
         if key in self._clips:
@@ -145,15 +145,15 @@ class Quarantine:
                 self._log.add(asdict(clip))
         except OSError as error:
             raise DataError(
-                f"The quarantine file {self._log.path} cannot be written: {error.strerror}. It names the clips that could "
-                f"not be read; free some space or choose another folder for the run. The clip was {clip}"
+                f"The quarantine file {self._log.path} cannot be written: {error.strerror}. Free space, or choose "
+                f"another folder for the run: this file names the clips that could not be read. The clip was {clip}"
             ) from error
 
     def _too_many(self, clip_count: int) -> str:
         named = self.clips[:NAMED_CLIPS]
         return (
-            f"{len(self._clips)} of {clip_count} clips cannot be read, more than max_bad_share = {self.options.max_bad_share:g} "
-            f"allows. The first {len(named)}: "
+            f"{len(self._clips)} of {clip_count} clips cannot be read, which is more than max_bad_share = "
+            f"{self.options.max_bad_share:g} allows. The first {len(named)}: "
             + " ".join(f"[{position}] {clip}" for position, clip in enumerate(named, 1))
-            + " Mend the data, or raise max_bad_share if the loss is acceptable."
+            + " Fix the data, or raise max_bad_share if you can lose these clips."
         )

@@ -35,8 +35,8 @@ class ReadingWorkers:
     """Who reads clips; options of `ClipDataModule`, of a loader and of `affect-lightning cache`.
 
     Attributes:
-        workers: Worker processes; 0 reads in this process (0, our choice: right everywhere).
-        worker_start: How they start (spawn, our choice: safe beside threads; fork copies locks of running threads).
+        workers: Worker processes; 0 reads in this process (0, our choice: it works everywhere).
+        worker_start: How they start (spawn, our choice: safe with threads; fork copies locks of running threads).
         reading_threads: Clips that are read at once in this process where there are no workers (1, our choice).
 
     Raises:
@@ -134,15 +134,15 @@ def lost_worker(error: Exception, workers: bool) -> DataError | None:
     broken = workers and isinstance(error, OSError | EOFError) and not str(error).startswith("Caught ")
     if not told and not broken:
         return None
-    reason = str(error).partition(". ")[0] if told else "DataLoader worker left in the middle of a batch"
+    reason = str(error).partition(". ")[0] if told else "DataLoader worker ended in the middle of a batch"
     return DataError(
-        f"A worker process that reads clips died or hangs: {reason}. It may have run out of memory, or a clip may "
-        f"break the decoder: `affect-lightning doctor` names such clips; fewer workers need less memory."
+        f"A worker process that reads clips died or hangs: {reason}. Use fewer workers if it ran out of memory. If a "
+        f"clip breaks the decoder, `affect-lightning doctor` names it."
     )
 
 
 def telling_of_lost_workers(batches: Iterable[_Batch], workers: bool) -> Iterator[_Batch]:
-    """The batches of torch's loader; a worker that died or hangs is told of in one sentence.
+    """The batches of torch's loader; a worker that died or hangs is reported in one sentence.
 
     Args:
         batches: The loader.

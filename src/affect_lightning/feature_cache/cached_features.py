@@ -3,7 +3,7 @@
 `match_clips` runs once, when a run or `cache` starts, and refuses clips whose files have changed. Several entries of one
 name may stand in a cache, of one corpus generated twice, say, or of a clip before and after a change; the one whose files
 are the clip's files counts. A `CachedFeatures` holds arrays of places only and maps the shards into memory; it pickles to
-worker processes, which map them anew. There only the entries' checksums are looked at.
+worker processes, which map them again. There only the entries' checksums are looked at.
 Neighbours: `identity.py` looks at files, `shards.py` says how shards look, `source.py` turns what is missing into an
 error and `affect-lightning cache` into work, `data/dataset.py` reads in training.
 Legend: N feature tokens, D feature width.
@@ -224,7 +224,7 @@ def match_clips(
     """Match clips with the entries of a cache.
 
     A file with the size and time of change of the entry is taken as unchanged; with another time its content is hashed
-    and compared, and what was found is kept beside the shards, so that it is read once.
+    and compared, and what was found is kept next to the shards, so that it is read once.
 
     Args:
         folder: Of the cache.
@@ -283,11 +283,11 @@ class _FileChecker:
             if role not in states:
                 if stamp is None:
                     continue
-                return f"its features were made without its {role} file", True
+                return f"its features were encoded without its {role} file", True
             state = states[role]
             if state is None:
                 if is_readable(path):
-                    return f"its {role} file could not be read then and can be now", True
+                    return f"its {role} file could not be read when it was cached, but can be read now", True
                 checked = True
             elif stamp is not None:
                 checked = True
@@ -303,7 +303,7 @@ class _FileChecker:
             return None
         now = file_state(path)
         if now is None or now.digest != state.digest:
-            return f"its {role} file has another content than when it was cached"
+            return f"its {role} file has changed since it was cached"
         self._new.append(now)
         return None
 
@@ -315,8 +315,8 @@ class _FileChecker:
             self._log.add(*self._new)
         except OSError as error:
             warnings.warn(
-                f"{len(self._new)} media files have another time of change than when they were cached and were read to "
-                f"compare them. {self._log.path} cannot be written ({error.strerror}), so every start reads them again.",
+                f"{len(self._new)} media files have another modification time than when they were cached, so their content was "
+                f"compared. {self._log.path} cannot be written ({error.strerror}), so every start compares them again.",
                 stacklevel=2,
             )
 

@@ -74,7 +74,7 @@ class BatchCollator:
     """Puts clips together. An object, so that it pickles.
 
     Attributes:
-        sample_rate: Of the sound, in Hz.
+        sample_rate: Sample rate of the sound, in Hz.
     """
 
     sample_rate: int
@@ -168,8 +168,8 @@ def _role(clip: ReadClip) -> str:
 def _stored_bytes(tokens: Tensor, manifest: CacheManifest, stream: str, clip: ReadClip) -> bytes:
     if not bool(torch.isfinite(tokens).all()):
         raise AffectLightningError(
-            f"The {stream} features of the clip {clip.record.name} ({clip.record.corpus}) hold NaN or infinity. Look at "
-            f"the clip and at the encoder {manifest.streams[stream].facts.get('encoder.name')!r}, or encode in 32 bits "
+            f"The {stream} features of the clip {clip.record.name} ({clip.record.corpus}) hold NaN or infinite values. Check "
+            f"the clip and the encoder {manifest.streams[stream].facts.get('encoder.name')!r}, or encode in 32 bits "
             f"(--trainer.precision 32-true)."
         )
     stored = tokens.detach().to("cpu", STORED_TYPES[manifest.precision]).contiguous()

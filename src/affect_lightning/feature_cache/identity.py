@@ -241,7 +241,7 @@ def differences(cached: StreamIdentity, wanted: StreamIdentity) -> list[str]:
         before, now = cached.facts.get(name), wanted.facts.get(name)
         if name in cached.files and name in wanted.files:
             if cached.files[name]["digest"] != wanted.files[name]["digest"]:
-                found.append(f"{name}: the content of {now} is not that of the cached {before}")
+                found.append(f"{name}: the content of {now} differs from that of the cached {before}")
         elif before != now:
             found.append(f"{name}: cached {before!r}, wanted {now!r}")
     return found
@@ -316,7 +316,7 @@ class CacheManifest:
         except OSError as error:
             raise DataError(
                 f"The feature cache {folder} cannot be written: {error.strerror or error}. Set data.feature_folder to a "
-                f"folder with space that you may write to."
+                f"folder with free space and write permission."
             ) from error
 
 

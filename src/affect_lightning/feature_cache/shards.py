@@ -136,7 +136,7 @@ def read_journal(path: Path) -> Journal:
     except OSError as error:
         raise DataError(f"The shard {path} cannot be read: {error.strerror}. {_REMEDY}") from error
     if data_size < end:
-        raise DataError(f"{path.with_suffix('.bin')} has {data_size} bytes; its journal speaks of {end}. {_REMEDY}")
+        raise DataError(f"{path.with_suffix('.bin')} has {data_size} bytes; its journal says {end}. {_REMEDY}")
     return Journal(path, entries, end)
 
 
@@ -144,7 +144,10 @@ def _log(path: Path) -> LineLog:
     return LineLog(path, checksums=True, durable=True)
 
 
-_REMEDY = "Copy the cache again, or remove the shard's two files and run `affect-lightning cache`, which encodes its clips anew."
+_REMEDY = (
+    "Copy the cache again, or remove the shard's two files and run `affect-lightning cache`, which encodes its clips "
+    "again."
+)
 
 
 def read_journals(folder: Path) -> Iterator[Journal]:
@@ -235,8 +238,8 @@ class ShardWriter:
 
     def _cannot_write(self, error: OSError) -> DataError:
         return DataError(
-            f"The feature cache {self.folder} cannot be written: {error.strerror or error}. What was finished stays: make "
-            f"room, and run the command again to go on."
+            f"The feature cache {self.folder} cannot be written: {error.strerror or error}. Free space, and run the "
+            f"command again to continue: finished work is kept."
         )
 
 
@@ -256,7 +259,7 @@ def only_command(folder: Path, wait_seconds: float = WAIT_SECONDS) -> Iterator[N
         wait_seconds: How long to wait for others to end.
 
     Raises:
-        DataError: Another command, or a process that it left, goes on writing; or the folder cannot be written.
+        DataError: Another command, or a process that it left, continues writing; or the folder cannot be written.
     """
     lock = take_lock(folder, "writing.lock", wait_seconds)
     try:
@@ -278,12 +281,12 @@ def take_lock(folder: Path, name: str, wait_seconds: float = WAIT_SECONDS) -> Ba
         lock.acquire()
     except TimeoutError as error:
         raise DataError(
-            f"Another `affect-lightning cache` is writing into {folder}. Wait for it to end, or end it; this one goes on "
-            f"where it stopped."
+            f"Another `affect-lightning cache` is writing into {folder}. Wait until it ends, or stop it; then run "
+            "this command again to continue."
         ) from error
     except OSError as error:
         raise DataError(
             f"The feature cache {folder} cannot be written: {error.strerror or error}. Set data.feature_folder to a folder "
-            f"that you may write to."
+            f"with write permission."
         ) from error
     return lock

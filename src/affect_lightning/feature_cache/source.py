@@ -1,7 +1,7 @@
 """`data.features: cached`: finds the cache that serves a run, checks it against the data, and gives each split its reader.
 
 Refuses a cache made in another way (naming what differs) and clips that are missing or have changed (naming them), with
-the command that mends it. Nothing is encoded here in passing: a run from the cache has no encoders.
+the command that fixes it. Nothing is encoded here in passing: a run from the cache has no encoders.
 Neighbours: `identity.py` compares, `cached_features.py` looks at the clips, `data/clip_data_module.py` holds the options.
 """
 
@@ -138,8 +138,8 @@ class FeatureSource:
             self._wanted = wanted_identities(self.options, reading, face_detector)
             if not self._wanted:
                 raise ConfigurationError(
-                    "data.features is cached, but the data module does not know the encoders whose features it should "
-                    "read: give it the model's video_encoder, audio_encoder and stream_encoders (the command line does so "
+                    "data.features is cached, but the data module does not know the encoders of these features. Give "
+                    "it the model's video_encoder, audio_encoder and stream_encoders (the command line does this "
                     "by itself)."
                 )
             self._folder, self.manifest = self._choose()
@@ -171,8 +171,8 @@ class FeatureSource:
         self._folder, self.manifest, self.is_packed = folder, read_manifest(folder), True
         if misfit := self._misfit(self.manifest):
             raise DataError(
-                f"The packed features were not made as this run needs them: {'; '.join(misfit[:NAMED])}. Set the options "
-                f"back, or run `affect-lightning cache` and `affect-lightning pack --payload features` with these."
+                f"The packed features do not fit this run: {'; '.join(misfit[:NAMED])}. Restore the options, "
+                f"or run `affect-lightning cache` and `affect-lightning pack --payload features` with these."
             )
         self._warn_of_arithmetic(precision)
 
@@ -207,9 +207,9 @@ class FeatureSource:
         nearest = min(misfits, key=lambda folder: len(misfits[folder]))
         more = len(misfits[nearest]) - NAMED
         return (
-            f"None of the {len(misfits)} feature caches in {self.options.folder} was made as this run needs it. The nearest, "
+            f"None of the {len(misfits)} feature caches in {self.options.folder} fits this run. The nearest, "
             f"{nearest.name}, differs: {'; '.join(misfits[nearest][:NAMED])}{f'; and {more} more' if more > 0 else ''}. "
-            f"{_command('')} Both caches can stand side by side."
+            f"{_command('')} The new cache does not replace this one."
         )
 
     def _warn_of_arithmetic(self, precision: str | None) -> None:
@@ -239,7 +239,7 @@ class FeatureSource:
             )
         if matching.unchecked:
             _log.warning(
-                "The media of %d of %d %s clips are not there (%s); their cached features are used unchecked.",
+                "The media of %d of %d %s clips are missing (%s). Their cached features are used unchecked.",
                 *(len(matching.unchecked), len(records), split, records[matching.unchecked[0]].name),
             )
 
@@ -250,6 +250,6 @@ def _first(items: Sequence[int]) -> str:
 
 def _command(option: str) -> str:
     return (
-        f"Run `affect-lightning cache{option}` with the --config and the options of this run to encode what is missing, or "
-        f"set data.features to live."
+        f"Run `affect-lightning cache{option}` with the --config and the options of this run to encode these clips, or set "
+        f"data.features to live."
     )

@@ -41,11 +41,11 @@ class FoundSet:
     """A set to check.
 
     Attributes:
-        key: Of the set; the path of the file for a table of the user's own.
+        key: Of the set; the path of the file for a table of your own.
         role: Whether it is trained or tested on.
         root: What the readers take: the folder above the set's folder, or that folder; the table's own path.
         folder: The set's folder.
-        item: Its row in the table of the sets; None for a table of the user's own.
+        item: Its row in the table of the sets; None for a table of your own.
     """
 
     key: str
@@ -62,7 +62,7 @@ def find_sets(root: Path) -> list[FoundSet]:
         DataError: The folder is missing, or holds none.
     """
     if not root.is_dir():
-        raise DataError(f"The folder {root} is missing. Give the folder that holds the sets, or one set's folder.")
+        raise DataError(f"There is no folder {root}. Give the folder that holds the sets, or the folder of one set.")
     root = root.resolve()
     found: list[FoundSet] = []
     for key, item in TRAINING_SETS.items():
@@ -103,7 +103,9 @@ def named_sets(keys: tuple[str, ...], role: Literal["training", "test"], root: P
             continue
         if root is None:
             option = "train_root" if role == "training" else "benchmark_root"
-            raise DataError(f"The configuration names the set {key}, but data.{option} is not set. Give it, or --data.")
+            raise DataError(
+                f"The configuration names the set {key}, but data.{option} is not set. Set it, or give --data."
+            )
         item = TRAINING_SETS.get(key) or find_benchmark_set(key, root)
         folder = root if root.name == item.folder or not (root / item.folder).is_dir() else root / item.folder
         sets.append(FoundSet(key, role, root, folder, item))
@@ -177,7 +179,7 @@ def _count(found: FoundSet, clips: Sequence[ClipRecord], expected: ExpectedCount
         return [Finding(found.key, "clip-count", "problem", text=str(error))]
     if number is None or number == len(clips):
         return []
-    text = f"{len(clips)} clips are annotated, {number} are expected. Restore the official files, or use --expected-counts any."
+    text = f"{len(clips)} clips are annotated, expected {number}. Restore the official files, or use --expected-counts any."
     return [Finding(found.key, "clip-count", "problem", text=text)]
 
 
@@ -191,7 +193,11 @@ def _subtitles(found: FoundSet, clips: Sequence[ClipRecord]) -> list[Finding]:
         return []
     return [
         Finding(
-            found.key, "missing-subtitle", "problem", missing, f"no row in {file.name}; or set missing_subtitle: empty"
+            found.key,
+            "missing-subtitle",
+            "problem",
+            missing,
+            f"no row in {file.name}; add the rows, or set missing_subtitle: empty",
         )
     ]
 
@@ -207,7 +213,7 @@ def _targets(found: FoundSet, clips: Sequence[ClipRecord]) -> list[Finding]:
         findings.append(Finding(found.key, "missing-words", "problem", without_words, f"no words in {item.label_file}"))
     without = tuple(clip.name for clip in clips if not clip.description) if item.description_file else ()
     if without:
-        text = f"no description in {item.description_file}; they are only asked for words"
+        text = f"no description in {item.description_file}; these clips are asked for words only"
         findings.append(Finding(found.key, "missing-description", "problem", without, text))
     return findings
 
@@ -253,7 +259,7 @@ def surplus_files(sets: Sequence[tuple[FoundSet, Sequence[ClipRecord]]]) -> list
         )
         if surplus:
             usual = any(found.role == "training" or _may_lack_labels(found) for found, _ in here)
-            text = "not annotated, never read"
+            text = "no annotation names them, so they are never read"
             findings.append(
                 Finding(here[0][0].key, "surplus-file", "note" if usual else "problem", tuple(surplus), text)
             )
@@ -271,7 +277,7 @@ def _may_lack_labels(found: FoundSet) -> bool:
 def unknown_words(found: FoundSet, clips: Sequence[ClipRecord], is_known: Callable[[str], bool]) -> list[Finding]:
     """Emotion words that a taxonomy does not know, with the clips that have them.
 
-    `neutral`, which stands on no wheel, and the words that a generated corpus declares are left out.
+    `neutral`, which is on no wheel, and the words that a generated corpus declares are left out.
 
     Args:
         found: The set.
@@ -280,7 +286,7 @@ def unknown_words(found: FoundSet, clips: Sequence[ClipRecord], is_known: Callab
     """
     try:
         meant = {NEUTRAL} | declared_words(found.folder)
-    except DataError:  # the check of the counts tells of a broken corpus.json
+    except DataError:  # the check of the counts reports a broken corpus.json
         meant = {NEUTRAL}
     clips_by_word: dict[str, list[str]] = {}
     for clip in clips:

@@ -2,8 +2,8 @@
 
 A clip is read as training or testing would read it: the verdict is that of `dataset.py`, so the doctor finds what a run
 would quarantine, and nothing else; the length comes from the file's header. Faces that are found on the way go into the face
-cache, as in training. What was found is kept at once, a line a clip: a check that is interrupted goes on where it stopped. A
-clip is known by the path, size and time of change of its files, so a changed clip is checked anew.
+cache, as in training. What was found is kept at once, a line a clip: a check that is interrupted continues where it stopped. A
+clip is known by the path, size and time of change of its files, so a changed clip is checked again.
 Neighbour: `fault_tolerant_pool.py` has the processes.
 """
 
@@ -29,7 +29,7 @@ from affect_lightning.inspection.fault_tolerant_pool import FaultTolerantPool
 from affect_lightning.inspection.findings import Finding, SetSummary, Thresholds
 from affect_lightning.storage import LineLog
 
-CHECK_VERSION = 1  # changes whenever a verdict means something else: kept verdicts are then made anew
+CHECK_VERSION = 1  # changes whenever a verdict means something else: kept verdicts are then made again
 SILENCE = 1e-4  # our choice: -80 dB of full scale; a microphone's noise is louder
 WORKER_STAGE = "worker"
 
@@ -182,8 +182,8 @@ class CheckJournal:
 
     def _refused(self, error: OSError) -> DataError:
         return DataError(
-            f"The journal {self._log.path} cannot be used: {error.strerror}. Free some space, or choose another folder with "
-            f"--cache."
+            f"The journal {self._log.path} cannot be read or written: {error.strerror}. Free space, or choose "
+            "another folder with --cache."
         )
 
 

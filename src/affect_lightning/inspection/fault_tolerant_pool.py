@@ -1,7 +1,7 @@
-"""Processes that do one piece of work after another and may die of it: the piece is named, the others go on.
+"""Processes that do one piece of work after another and may die of it: the piece is named, the others continue.
 
 `concurrent.futures` gives up the whole pool when a process is killed, and waits for ever for one that hangs. Here each
-process has one piece at a time, so a crash, a kill for want of memory, or a time that runs out belongs to that piece.
+process has one piece at a time, so a crash, a kill because memory runs out, or a time that runs out belongs to that piece.
 Neighbour: `clip_checks.py` gives out the clips.
 """
 
@@ -90,8 +90,8 @@ def _ending(code: int) -> str:
     if code >= 0:
         return f"the process that read it ended with exit code {code}"
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-    likely = {"SIGKILL": ", probably for want of memory", "SIGSEGV": ", a crash in a decoder"}.get(name, "")
-    return f"the process that read it was ended by {name}{likely}"
+    likely = {"SIGKILL": ", probably because memory ran out", "SIGSEGV": ", a crash in a decoder"}.get(name, "")
+    return f"the process that read it was killed by {name}{likely}"
 
 
 class FaultTolerantPool(Generic[Piece]):
@@ -101,7 +101,7 @@ class FaultTolerantPool(Generic[Piece]):
         work: Called with a piece in another process; it and the pieces must pickle.
         workers: Number of processes.
         seconds: Time for one piece; a process that takes longer is ended.
-        start: How processes start (spawn, our choice: safe beside threads).
+        start: How processes start (spawn, our choice: it is safe with threads).
     """
 
     def __init__(self, work: Callable[[Piece], Any], workers: int, seconds: float, start: str = "spawn"):
@@ -158,7 +158,7 @@ class FaultTolerantPool(Generic[Piece]):
                     continue
                 yield from self._hear(worker, kind, content)
             elif time.monotonic() >= worker.deadline:
-                yield from self._bury(worker, f"it took longer than {self._seconds:g} seconds, and was ended")
+                yield from self._bury(worker, f"it took longer than {self._seconds:g} seconds and was stopped")
 
     def _hear(self, worker: _Worker[Piece], kind: str, content: Any) -> Iterator[Outcome[Piece]]:
         if kind == _READY:
@@ -179,6 +179,6 @@ class FaultTolerantPool(Generic[Piece]):
         self._start_deaths += 1
         if self._start_deaths >= START_DEATHS:
             raise DataError(
-                f"{START_DEATHS} processes died before they could read a clip ({_ending(code)}). Free some memory, or "
-                f"ask for fewer workers."
+                f"{START_DEATHS} processes died before they could read a clip ({_ending(code)}). Free memory, or use "
+                f"fewer workers."
             )

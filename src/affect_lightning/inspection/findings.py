@@ -6,24 +6,24 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Level = Literal["problem", "note"]
-NAMED = 10  # names that a table shows; all of them stand in the JSON (our choice: fits a line)
+NAMED = 10  # names that a table shows; all of them are in the JSON (our choice: fits a line)
 
 CHECKS: dict[str, str] = {
     "annotation-file": "a table or label file is missing, broken or lacks a column",
-    "clip-count": "another number of clips than Table 11 or corpus.json says",
-    "missing-file": "a clip's video or sound file is not there",
-    "surplus-file": "a video or sound file that no annotation names",
-    "missing-subtitle": "a clip without a row in the table of subtitles",
-    "missing-words": "a clip without emotion words in a set that has them",
-    "missing-description": "a clip without a description in a set that has them",
-    "unknown-word": "an emotion word that the taxonomy does not know, so that it is dropped",
-    "unreadable": "a clip that training or testing would quarantine",
-    "worker-died": "a clip at which the reading process crashed, ran out of memory or took too long",
-    "too-short": "a clip shorter than --min-seconds",
-    "too-long": "a clip longer than --max-seconds",
-    "lengths-differ": "pictures and sound of a clip differ in length by more than a second",
-    "silent": "a clip whose sound is silence",
-    "no-face": "a clip in which no frame shows a face",
+    "clip-count": "the number of clips differs from Table 11 or corpus.json",
+    "missing-file": "the video or sound file of a clip is missing",
+    "surplus-file": "no annotation names a video or sound file",
+    "missing-subtitle": "a clip has no row in the table of subtitles",
+    "missing-words": "a clip has no emotion words, in a set that has them",
+    "missing-description": "a clip has no description, in a set that has them",
+    "unknown-word": "the taxonomy does not know an emotion word, so the metric drops it",
+    "unreadable": "training or testing would quarantine a clip",
+    "worker-died": "the process that read a clip crashed, ran out of memory or took too long",
+    "too-short": "a clip is shorter than --min-seconds",
+    "too-long": "a clip is longer than --max-seconds",
+    "lengths-differ": "the pictures and the sound of a clip differ in length by more than a second",
+    "silent": "the sound of a clip is silence",
+    "no-face": "no frame of a clip shows a face",
 }
 
 

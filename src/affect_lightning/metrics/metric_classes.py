@@ -158,8 +158,8 @@ class EmotionHitRate(_SumsOfTerms):
         _check_statistic(statistic, ("hit_rate", "m_score"))
         if statistic == "m_score" and candidates is None:
             raise ConfigurationError(
-                "The M-score needs `candidates`, the emotions of the data set such as ['happy', 'sad']: batches and "
-                "processes see different emotions, and all must count the same ones."
+                "Give `candidates`, the emotions of the data set such as ['happy', 'sad']: the M-score needs them, "
+                "because batches and processes see different emotions but must count the same ones."
             )
         self.taxonomy, self.level, self.statistic = taxonomy or default_taxonomy(), level, statistic
         self.candidates = None if candidates is None else tuple(candidates)

@@ -3,7 +3,7 @@
 Two releases exist: 2025, as `format.csv`, `synonym.xlsx` and `wheel1.xlsx` to `wheel5.xlsx`, which the
 paper's numbers need; and 2026, as one `.npz` file. Nothing of them is part of this package: the user supplies the
 folder. Reading the spreadsheets takes tenths of a second, so the result is kept as an `.npz` file without pickles, named by
-the hash of the sources: changed sources are read anew, and loading takes milliseconds.
+the hash of the sources: changed sources are read again, and loading takes milliseconds.
 `taxonomy.py` reads with this module, `taxonomy_choice.py` loads what is kept.
 """
 
@@ -60,7 +60,7 @@ def source_files(path: Path, release: str) -> list[Path]:
         return [path / FORMS_NAME, path / SYNONYMS_NAME, *wheels]
     if release == "2026":
         return [path if path.suffix == ".npz" else path / NPZ_NAME]
-    raise ConfigurationError(f"There is no official taxonomy release {release!r}; choose one of {', '.join(RELEASES)}.")
+    raise ConfigurationError(f"There is no official taxonomy release {release!r}. Choose one of {', '.join(RELEASES)}.")
 
 
 def read_release(path: Path, release: str) -> TaxonomyTables:
@@ -113,7 +113,7 @@ def _csv_rows(path: Path, columns: tuple[str, str]) -> Iterator[tuple[int, list[
                 column = f"column {len(columns) + 1}" if cells[len(columns) :] else f"column {columns[len(cells)]}"
                 raise DataError(
                     f"{path}, row {reader.line_num}, {column}: the row has {len(cells)} cells, expected {len(columns)} "
-                    f"({', '.join(columns)}). Put quotes round a cell with commas."
+                    f"({', '.join(columns)}). Put quotes around a cell with commas."
                 )
             if cells:
                 yield reader.line_num, [cell.strip() for cell in cells]
@@ -149,13 +149,15 @@ def _read_synonyms(path: Path) -> dict[str, tuple[str, ...]]:
     for number, row in enumerate(rows[1:], start=2):
         cells = [cell.strip().lower() for cell in [*row, *[""] * (len(header) - len(row))]]
         if any(cells[len(header) :]):
-            raise DataError(f"{path}, row {number}, column {len(header) + 1}: a cell without a heading.")
+            raise DataError(
+                f"{path}, row {number}, column {len(header) + 1}: the cell has no heading. Copy the file again."
+            )
         for place in range(0, len(header), 2):
             word, synonyms = cells[place : place + 2]
             if bool(word) != bool(synonyms):
                 empty = header[place + 1 if word else place]
                 raise DataError(
-                    f"{path}, row {number}, column {empty}: the cell is empty beside {(word or synonyms)!r}; expected "
+                    f"{path}, row {number}, column {empty}: the cell is empty next to {(word or synonyms)!r}; expected "
                     "a word and its synonyms."
                 )
             for synonym in (word, *synonyms.split(",")) if word else ():
@@ -214,7 +216,7 @@ def _wheel_from_maps(levels: Any, where: str) -> Wheel:
             raise DataError(f"{where}, {level}: expected words to sector names, got {_brief(words)}.")
     different = sorted(set(levels["level1"]) ^ set(levels["level2"]))
     if different:
-        raise DataError(f"{where}: the word {different[0]!r} stands on one of the levels only; expected both.")
+        raise DataError(f"{where}: the word {different[0]!r} is on one of the levels only; expected both.")
     return Wheel(inner=dict(levels["level1"]), middle=dict(levels["level2"]))
 
 
@@ -258,7 +260,7 @@ def load_tables(path: Path, release: str) -> TaxonomyTables:
     try:
         _write(kept, tables)
     except OSError as error:
-        _log.info("The parsed taxonomy is not kept: %s", error)
+        _log.info("The parsed taxonomy cannot be kept in the cache: %s", error)
     return tables
 
 

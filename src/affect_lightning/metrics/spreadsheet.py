@@ -64,7 +64,7 @@ def _texts(file: Any) -> list[list[str]]:
     from openpyxl import load_workbook
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # openpyxl tells of missing styles, which no text depends on
+        warnings.simplefilter("ignore")  # openpyxl reports missing styles, which no text depends on
         book = load_workbook(file, read_only=True, data_only=True)
         sheet = book.worksheets[0]
         sheet.reset_dimensions()  # the file's own word for them may be wrong

@@ -1,9 +1,9 @@
 """Taxonomy: from an emotion word to its sector on each emotion wheel.
 
 Place in the paper: section 4 and Appendix K, where open-vocabulary labels are grouped before they are compared. A label
-is a word form; forms lead to base words, base words to wheel words, and the first wheel word that stands on a wheel
+is a word form; forms lead to base words, base words to wheel words, and the first wheel word that is on a wheel
 gives the sector. Two sources exist: our own table (`builtin/`) and the authors' releases (`official_tables.py`).
-`functional.py` and the metrics beside this file score with a taxonomy.
+`functional.py` and the metrics next to this file score with a taxonomy.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Taxonomy:
     """Word forms, synonyms and wheels; immutable.
 
     Args:
-        name: Written beside every score.
+        name: Written next to every score.
         forms: Word form to its base words.
         synonyms: Base word to its wheel words.
         wheels: The wheels.
@@ -155,7 +155,7 @@ class Taxonomy:
         return None if deciding is None else chosen.sector_of(deciding, level)
 
     def deciding_word(self, word: str, wheel: int) -> str | None:
-        """The first of a label's wheel words that stands on a wheel, which gives the sector; see `sector`."""
+        """The first of a label's wheel words that is on a wheel, which gives the sector; see `sector`."""
         chosen = self._wheel(wheel, 1)
         return next((wheel_word for wheel_word in self.wheel_words(word) if wheel_word in chosen.inner), None)
 
@@ -173,7 +173,7 @@ class Taxonomy:
         return tuple(self._wheel(wheel, level).sector_numbers(level))
 
     def knows(self, word: str) -> bool:
-        """Whether the label stands on at least one wheel."""
+        """Whether the label is on at least one wheel."""
         return any(word in wheel.inner for word in self.wheel_words(word) for wheel in self.wheels)
 
     def _wheel(self, wheel: int, level: int) -> Wheel:

@@ -30,7 +30,7 @@ class Wheel:
     def __post_init__(self) -> None:
         if set(self.inner) != set(self.middle) or not self.inner:
             only = sorted(set(self.inner) ^ set(self.middle))[:5]
-            raise DataError(f"A wheel must place every word on both levels; got words on one level only: {only}.")
+            raise DataError(f"A wheel must have every word on both levels; got words on one level only: {only}.")
         numbers = tuple(
             {name: number for number, name in enumerate(sorted(set(sectors.values())))}
             for sectors in (self.inner, self.middle)

@@ -1,7 +1,6 @@
 """AffectGPT: encoders, pre-fusion, branches, projectors and language model as one network (paper, Section 3, Eq. 1-7).
 
-A plain nn.Module that `affect_lightning.training` trains. `exported_folder.py` has its folder's format; the parts beside this
-file do the steps.
+`affect_lightning.training` trains it, `exported_folder.py` has its folder's format; the parts next to this file do the steps.
 Legend: B clips, T frames, N feature tokens, D feature width, K tokens of a stream in the prompt, E embedding width.
 """
 
@@ -38,6 +37,7 @@ from affect_lightning.model.encoding import build_encoders, cached_stream, encod
 from affect_lightning.model.eval_mode import in_eval_mode
 from affect_lightning.model.exported_folder import WEIGHTS, ExportedFolder, read_exported, write_exported
 from affect_lightning.model.feature_conditioning import StandardScaling, build_feature_scaling, drop_streams
+from affect_lightning.model.options import GenerationOptions
 from affect_lightning.model.projectors import build_projectors
 from affect_lightning.model.prompt_assembly import (
     IGNORED_LABEL,
@@ -54,7 +54,7 @@ _FUSED = "multi"
 # Parts whose state is never in a checkpoint unless it trains (the adapter): they come from their own sources.
 _LANGUAGE_MODEL = "language_model."
 _FROZEN_PARTS = ("encoders.", _LANGUAGE_MODEL)
-_REMEDY = "Use the configuration that they were trained with (plugins, inputs, lora_rank, branch options)."
+_REMEDY = "Use the configuration of their training (plugins, inputs, lora_rank, branch options)."
 
 
 class AffectGPT(nn.Module):
@@ -196,7 +196,7 @@ class AffectGPT(nn.Module):
         Args:
             state: Names and values.
             source: Where they come from, for the message.
-            assign: Take the tensors themselves in place of their values.
+            assign: Take the tensors themselves instead of their values.
 
         Raises:
             CheckpointError: Names or shapes are not exactly those of this network.
@@ -322,9 +322,9 @@ class AffectGPT(nn.Module):
         self,
         batch: ClipBatch,
         *,
-        max_new_tokens: int = 48,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
+        max_new_tokens: int = GenerationOptions.max_new_tokens,
+        temperature: float = GenerationOptions.temperature,
+        top_p: float = GenerationOptions.top_p,
         seed: int | None = None,
         features: Mapping[str, FeatureSequence] | None = None,
     ) -> list[str]:
@@ -332,8 +332,8 @@ class AffectGPT(nn.Module):
 
         Args:
             batch: Clips with questions.
-            max_new_tokens: Longest response in tokens (our choice: a sentence).
-            temperature: 0 is greedy decoding (our choice; the authors sample at 1).
+            max_new_tokens: Longest response in tokens.
+            temperature: 0 is greedy decoding.
             top_p: Nucleus share when sampling.
             seed: Of the sampling; the same clip gets the same response in any batch.
             features: Encoded streams, if they are known already.

@@ -1,6 +1,6 @@
 """Every call of a plugin's method in the network, with its contract held (docs/plugins.md: what is refused).
 
-Types, shapes and widths are looked at in every call, which costs nothing beside the call; that all values are finite is
+Types, shapes and widths are looked at in every call, which costs nothing compared with the call; that all values are finite is
 looked at in the first batch of a part only, because it reads every value and waits for the device. An error names the
 part, its distribution and its contract. Neighbours: `encoding.py`, `affectgpt.py` and `prompt_assembly.py` call;
 `contracts.conformance` checks.
@@ -63,7 +63,7 @@ def call_encoder(encoder: Encoder, name: str, stream: StreamInput) -> FeatureSeq
     elif isinstance(encoder, SeriesEncoder) and encoder.input_width != stream.values.shape[-1]:
         raise ContractError(
             f"{type(encoder).__name__} takes {encoder.input_width} values a step; the stream {name!r} has "
-            f"{stream.values.shape[-1]}. Choose another encoder for it in model.stream_encoders, or set its options."
+            f"{stream.values.shape[-1]}. Choose another encoder in model.stream_encoders, or set its options."
         )
     with held_to_contract(encoder) as origin:
         found = check_features(encoder(stream.values, second), clips=len(second), width=encoder.feature_width)

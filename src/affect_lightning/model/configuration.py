@@ -1,16 +1,18 @@
 """ModelConfiguration: which parts an AffectGPT has and how they are joined, as plain values (paper, Section 3).
 
 A configuration is checked when it is made, before anything heavy is built; `as_dict` goes into checkpoints and exported
-folders. Neighbours: `affectgpt.py` builds from it, checkpoints and `exported_folder.py` store it.
+folders. Neighbours: `options.py` has what is given, with defaults; `affectgpt.py` builds from a configuration; checkpoints and
+`exported_folder.py` store it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.model.options import FeatureNorm, FusedFeatures, NetworkOptions
 from affect_lightning.plugin_loading import (
     EncoderChoices,
     PluginChoice,
@@ -23,106 +25,57 @@ from affect_lightning.plugin_loading import (
 )
 from affect_lightning.prompting import PromptStyle
 
-FEATURE_NORMS = ("none", "layer", "standard")
-FUSED_FEATURES = ("encoded", "projected")
 
-
-@dataclass(frozen=True)
-class ModelConfiguration:
-    """Plain description of an AffectGPT.
+@dataclass(frozen=True, kw_only=True)
+class ModelConfiguration(NetworkOptions):
+    """Plain description of an AffectGPT: the options of a network with each choice resolved.
 
     Attributes:
-        video_encoder: Name and options of the plugin that sees the face and frame streams; None if neither is encoded.
-        audio_encoder: Name and options of the plugin that hears the audio stream; None if it is not encoded.
-        stream_encoders: The same by stream, for streams with an encoder of their own.
-        pre_fusion: Name and options.
-        language_model: Name and options.
+        video_encoder: Name and options; None if no stream needs it. The same holds of `audio_encoder`.
+        stream_encoders: Name and options by stream, for streams with an encoder of their own.
         inputs: Streams that the prompt shows, in the prompt's order.
         fused_streams: Streams that the pre-fusion takes, in the order of concatenation (Eq. 3: audio, video).
         branch_compression: Name and options.
-        branch_tokens: Tokens a branch.
-        feature_norm: `none`, `layer` or `standard`; see `feature_conditioning.py`.
-        projector_init_scale: Size of projected tokens at the start relative to word embeddings; None is torch's
-            initialisation.
-        stream_dropout: Share of training samples in which an encoded stream is hidden; see `feature_conditioning.py`.
-        fused_features: What the pre-fusion takes: `encoded` features Z, or `projected` ones H (Section 3.2).
-        shared_pictures: Picture streams (face, frame) share one branch and one projector; else each has its own.
-        prompt_form: `chat` or `plain`; see `prompting.PromptStyle`.
-        response_end: Text that a response is taught to end with, before the end token.
     """
 
-    video_encoder: dict[str, Any] | None
-    audio_encoder: dict[str, Any] | None
-    pre_fusion: dict[str, Any]
-    language_model: dict[str, Any]
-    inputs: tuple[str, ...]
-    fused_streams: tuple[str, ...]
-    branch_compression: dict[str, Any]
-    branch_tokens: int
-    feature_norm: str
-    projector_init_scale: float | None
-    stream_dropout: float = 0.0
-    fused_features: str = "encoded"
-    stream_encoders: dict[str, dict[str, Any]] = field(default_factory=dict)
-    shared_pictures: bool = False
-    prompt_form: str = "chat"
-    response_end: str = ""
+    # `field()` leaves the default out, which is not resolved.
+    language_model: dict[str, Any] = field()
+    video_encoder: dict[str, Any] | None = field()
+    audio_encoder: dict[str, Any] | None = field()
+    stream_encoders: dict[str, dict[str, Any]] = field()
+    pre_fusion: dict[str, Any] = field()
+    inputs: tuple[str, ...] = field()  # type: ignore[assignment]
+    fused_streams: tuple[str, ...] = field()  # type: ignore[assignment]
+    branch_compression: dict[str, Any] = field()
 
     @classmethod
-    def resolve(
-        cls,
-        *,
-        video_encoder: PluginChoice | None,
-        audio_encoder: PluginChoice | None,
-        pre_fusion: PluginChoice,
-        language_model: PluginChoice,
-        inputs: Sequence[str],
-        fused_streams: Sequence[str] = ("audio", "face"),
-        branch_compression: PluginChoice = "attention",
-        branch_tokens: int = 1,
-        feature_norm: str = "none",
-        projector_init_scale: float | None = None,
-        stream_dropout: float = 0.0,
-        fused_features: str = "encoded",
-        stream_encoders: Mapping[str, PluginChoice] | None = None,
-        shared_pictures: bool = False,
-        prompt_form: str = "chat",
-        response_end: str = "",
-    ) -> ModelConfiguration:
+    def resolve(cls, **options: Any) -> ModelConfiguration:
         """Check all choices and fill in the plugins' defaults; nothing is built.
+
+        Args:
+            **options: Of `NetworkOptions`.
 
         Raises:
             ConfigurationError: Streams, branch or scaling options are wrong.
             PluginError: A plugin or one of its options is.
         """
-        shown, fused = check_inputs(inputs), check_fused_streams(fused_streams)
-        if feature_norm not in FEATURE_NORMS:
-            raise ConfigurationError(f"`feature_norm` is one of {', '.join(FEATURE_NORMS)}; got {feature_norm!r}.")
-        if fused_features not in FUSED_FEATURES:
-            raise ConfigurationError(
-                f"`fused_features` is `encoded` (Z) or `projected` (H of Section 3.2); got {fused_features!r}."
-            )
-        if projector_init_scale is not None and projector_init_scale <= 0:
-            raise ConfigurationError(f"`projector_init_scale` must be positive or null; got {projector_init_scale}.")
-        if not 0.0 <= stream_dropout < 1.0:
-            raise ConfigurationError(f"`stream_dropout` is a share, at least 0 and below 1; got {stream_dropout}.")
-        encoders = EncoderChoices(video_encoder, audio_encoder, stream_encoders or {}).resolved()
-        configuration = cls(
+        return cls.of(NetworkOptions(**options))
+
+    @classmethod
+    def of(cls, given: NetworkOptions) -> ModelConfiguration:
+        """The same from options that are gathered already."""
+        shown, fused = check_inputs(given.inputs), check_fused_streams(given.fused_streams)
+        _check_scaling(given)
+        encoders = EncoderChoices(given.video_encoder, given.audio_encoder, given.stream_encoders or {}).resolved()
+        resolved = {
             **vars(encoders),
-            pre_fusion=resolve_choice("pre_fusions", pre_fusion),
-            language_model=resolve_choice("language_models", language_model),
-            inputs=shown,
-            fused_streams=fused,
-            branch_compression=_resolve_branch(branch_compression, branch_tokens),
-            branch_tokens=branch_tokens,
-            feature_norm=feature_norm,
-            projector_init_scale=projector_init_scale,
-            stream_dropout=stream_dropout,
-            fused_features=fused_features,
-            shared_pictures=shared_pictures,
-            prompt_form=prompt_form,
-            response_end=response_end,
-        )
+            "pre_fusion": resolve_choice("pre_fusions", given.pre_fusion),
+            "language_model": resolve_choice("language_models", given.language_model),
+            "inputs": shown,
+            "fused_streams": fused,
+            "branch_compression": _resolve_branch(given.branch_compression, given.branch_tokens),
+        }
+        configuration = cls(**{name: getattr(given, name) for name in cls.__dataclass_fields__} | resolved)
         configuration._check_encoders()
         _ = configuration.prompt_style  # refuses an unknown form
         return configuration
@@ -135,7 +88,7 @@ class ModelConfiguration:
                 raise ConfigurationError(
                     f"The stream {stream!r} needs an encoder and {lacking}. Choose one "
                     f"(`affect-lightning plugins` lists them), or take {stream!r} out of `inputs` and, if `multi` is "
-                    f"shown, out of `fused_streams`."
+                    f"shown, from `fused_streams`."
                 )
 
     @property
@@ -161,7 +114,7 @@ class ModelConfiguration:
 
     @property
     def fuses_projected(self) -> bool:
-        """True when the pre-fusion takes projected streams H in place of encoded ones Z (Section 3.2)."""
+        """True when the pre-fusion takes projected streams H instead of encoded ones Z (Section 3.2)."""
         return self.fuses and self.fused_features == "projected"
 
     @property
@@ -188,6 +141,22 @@ class ModelConfiguration:
                 f"{', '.join(sorted(set(values) - expected)) or 'none'}."
             )
         return cls.resolve(**values)
+
+
+def _check_scaling(given: NetworkOptions) -> None:
+    norms = get_args(FeatureNorm)
+    if given.feature_norm not in norms:
+        raise ConfigurationError(f"`feature_norm` must be one of {', '.join(norms)}; got {given.feature_norm!r}.")
+    if given.fused_features not in get_args(FusedFeatures):
+        raise ConfigurationError(
+            f"`fused_features` must be `encoded` (Z) or `projected` (H of Section 3.2); got {given.fused_features!r}."
+        )
+    if given.projector_init_scale is not None and given.projector_init_scale <= 0:
+        raise ConfigurationError(f"`projector_init_scale` must be positive or null; got {given.projector_init_scale}.")
+    if not 0.0 <= given.stream_dropout < 1.0:
+        raise ConfigurationError(
+            f"`stream_dropout` must be a share of at least 0 and below 1; got {given.stream_dropout}."
+        )
 
 
 def _resolve_branch(choice: PluginChoice, tokens: int) -> dict[str, Any]:

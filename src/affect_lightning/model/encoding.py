@@ -64,13 +64,13 @@ def encode_stream(batch: ClipBatch, name: str, encoder: Encoder | None) -> Featu
     """
     if name not in batch.streams:
         raise ContractError(
-            f"The model needs the stream {name!r} to encode it, and the batch has none. Let the data module read it, or take it "
-            "out of `inputs`."
+            f"The model needs the stream {name!r} to encode it, but the batch has none. Let the data module read it, "
+            "or remove it from `inputs`."
         )
     if encoder is None:
         raise ContractError(
-            f"The network was built for cached features, without the encoder of the stream {name!r}, and the batch has "
-            f"no features. Give batches of `data.features: cached`, or build a new network for live ones."
+            f"The network was built for cached features, without the encoder of the stream {name!r}, but the batch has "
+            f"no features. Set data.features to cached, or build a new network for live encoders."
         )
     stream = batch.streams[name]
     with torch.no_grad(), _separate_draws(stream.values.device):
@@ -82,7 +82,7 @@ def _separate_draws(device: torch.device) -> Iterator[None]:
     """Put torch's generators back afterwards: what is drawn inside moves nothing that is drawn later.
 
     Args:
-        device: Where is drawn, beside the processor.
+        device: Where is drawn, besides the processor.
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield
@@ -105,8 +105,8 @@ def cached_stream(
     if name not in features or features[name].width != width:
         found = f"width {features[name].width}" if name in features else f"streams {sorted(features)}"
         raise ContractError(
-            f"The model needs features of the stream {name!r} with width {width}; the batch brings {found}. Cache "
-            f"them again with the model's configuration."
+            f"The model needs features of the stream {name!r} with width {width}; the batch has {found}. Run "
+            f"`affect-lightning cache` again with the model's configuration."
         )
     stream = features[name]
     return FeatureSequence(stream.tokens.to(dtype or stream.tokens.dtype), stream.mask)

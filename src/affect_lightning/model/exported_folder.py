@@ -37,7 +37,7 @@ class ExportedFolder:
     Attributes:
         folder: Where it is.
         configuration: What the network is built from.
-        weights: Of everything that trains beside the language model, by the network's names.
+        weights: Of everything that trains outside the language model, by the network's names.
         adapter: The language model's adapter; None without one.
     """
 
@@ -78,7 +78,7 @@ def write_exported(
     Args:
         folder: To be made; must not exist or be empty.
         configuration: What the network was built from.
-        weights: Of everything that trains beside the language model.
+        weights: Of everything that trains outside the language model.
         save_adapter: Writes the language model's adapter into a folder; None without one.
 
     Raises:
@@ -104,7 +104,7 @@ def write_exported(
                 save_adapter(str(temporary / _ADAPTER))
             (temporary / _DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise CheckpointError(f"{target} cannot be written: {error}. Make room, or choose another folder.") from error
+        raise CheckpointError(f"{target} cannot be written: {error}. Free space, or choose another folder.") from error
 
 
 def _read_description(root: Path) -> dict[str, Any]:

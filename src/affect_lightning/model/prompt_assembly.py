@@ -208,7 +208,7 @@ def _check_counts(clip: str, ids: Sequence[int], counts: Mapping[str, int]) -> N
         if found[position] != counts.get(name, 0):
             raise ContractError(
                 f"Clip {clip!r} has {found[position]} placeholders for {counts.get(name, 0)} feature tokens of the stream "
-                f"{name!r}; they must be equal. Either the chat template of the language model drops or repeats "
+                f"{name!r}; the numbers must be equal. Either the chat template of the language model drops or repeats "
                 f"characters, or the subtitle or question holds U+{ord(placeholder(position)):X}, which is reserved."
             )
 
@@ -222,7 +222,7 @@ def _begin_ids(language_model: LanguageModel, style: PromptStyle) -> list[int]:
 def _response_ids(language_model: LanguageModel, name: str, response: str, style: PromptStyle) -> list[int]:
     if not response.strip():
         raise DataError(
-            f"Clip {name!r} has an empty response, so there is nothing to learn from it. Give it a label or a "
+            f"Clip {name!r} has an empty response, so the model cannot learn from it. Give it a label or a "
             f"description, ask the other question, or leave the clip out."
         )
     return language_model.response_ids(style.wanted(response))

@@ -30,7 +30,7 @@ def stream_widths(
         elif encoder is not None:
             widths[name] = encoder.feature_width
         else:
-            raise ContractError(f"The stream {name!r} needs an encoder or cached features, and neither was given.")
+            raise ContractError(f"The stream {name!r} needs an encoder or cached features, but has neither.")
     return widths
 
 
@@ -47,8 +47,8 @@ def projected_widths(
         key = configuration.branch_key(name)
         if projected.setdefault(key, widths[name]) != widths[name]:
             raise ConfigurationError(
-                f"With fused_features `projected` the projector of {name!r} takes its features of width {widths[name]} and "
-                f"what its branch makes of them, of width {projected[key]}. Leave hidden_width out of "
+                f"With fused_features `projected` the projector of {name!r} gets features of width {widths[name]} and the "
+                f"output of the branch of width {projected[key]}; expected equal widths. Remove hidden_width from "
                 f"branch_compression, or fuse `encoded` features."
             )
     return projected

@@ -141,7 +141,7 @@ class Manifest:
             found = plain["format"] if isinstance(plain, dict) else None
             if found != FORMAT:
                 raise PackError(
-                    f"{place} is of the format {found!r}; this version reads {FORMAT!r}. Pack the set again with it."
+                    f"{place} has the format {found!r}, expected {FORMAT!r}. Pack the set again with this version."
                 )
             shards = tuple(Shard(int(clips), int(size), str(digest)) for clips, size, digest in plain.pop("shards"))
             manifest = cls(
@@ -149,12 +149,12 @@ class Manifest:
             )
         except (ValueError, KeyError, TypeError) as error:
             raise PackError(
-                f"{place} is no manifest of a packed set ({error}); expected what `affect-lightning pack` writes. Copy "
+                f"{place} is not the manifest of a packed set ({error}); expected what `affect-lightning pack` writes. Copy "
                 f"or pack the set again."
             ) from error
         if sum(shard.clips for shard in shards) != manifest.clips:
             raise PackError(
-                f"{place} is damaged: its shards have {sum(shard.clips for shard in shards)} clips, it announces "
+                f"{place} is damaged: its shards have {sum(shard.clips for shard in shards)} clips, but it declares "
                 f"{manifest.clips}. Copy or pack the set again."
             )
         return manifest
@@ -176,7 +176,7 @@ class Payload:
     Attributes:
         kind: See `Manifest.payload`.
         parts: The parts of a clip's item, and the files that could not be read; takes the clip's position and record.
-        identity: What the parts depend on beside the clip, such as the encoders of cached features.
+        identity: What the parts depend on besides the clip, such as the encoders of cached features.
         beside: Small files that the set carries, by name.
     """
 
@@ -213,16 +213,16 @@ def _content(path: Path, room: int) -> tuple[bytes, str | None]:
     """A file's bytes, or why they cannot be had; in the words that `decoding.py` has for it."""
     try:
         if not path.is_file():
-            return b"", "it is no regular file." if path.exists() else "the file does not exist."
+            return b"", "it is not a regular file." if path.exists() else "the file does not exist."
         if path.stat().st_size > room:
-            return b"", f"it is larger than {room >> 20} MiB, too much for a packed clip; cut it into clips."
+            return b"", f"it is larger than {room >> 20} MiB, the most for a packed clip; cut it into clips."
         return path.read_bytes(), None
     except OSError as error:
         return b"", f"{error.strerror or error}; it could not be read when it was packed."
 
 
 def annotation_part(clip: ClipRecord, **more: Any) -> bytes:
-    """A record as JSON, with the paths that its files have, and what else the payload has to say."""
+    """A record as JSON, with the paths that its files have, and what the payload adds."""
     annotation = {item.name: getattr(clip, item.name) for item in fields(clip)}
     for stage in FILES:
         annotation[stage] = None if annotation[stage] is None else str(annotation[stage])

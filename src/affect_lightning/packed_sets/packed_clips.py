@@ -109,7 +109,7 @@ class PackedClips:
     def _parts(self, shard: int, within: int, expected: int) -> list[bytes]:
         parts = split_item(self.store.item(shard, within), PARTS[self.manifest.payload])
         if parts is None or checksum(parts) != expected:
-            raise PackError(self.store.damaged(shard, f"its item {within} is not what was packed (checksum)"))
+            raise PackError(self.store.damaged(shard, f"its item {within} has a wrong checksum"))
         return parts
 
 
@@ -135,7 +135,7 @@ def open_packed_set(
 
     Args:
         place: A folder, or an address such as `s3://bucket/prefix`.
-        cache_folder: Where shards out of storage are kept, in a folder of the set's own.
+        cache_folder: Where downloaded shards are kept, in a folder of the set's own.
         cache_bytes: What they may take there.
         payload: What is expected; see `Manifest.payload`. None takes any.
 
@@ -147,7 +147,7 @@ def open_packed_set(
         transport = Transport(place)
         folder = cache_folder / hashlib.sha256(transport.address.encode()).hexdigest()[:16]
         manifest = _fetched_manifest(transport, folder)
-        folder = folder / manifest.index_sha256[:16]  # a set packed anew under the same address is another one
+        folder = folder / manifest.index_sha256[:16]  # a set packed again under the same address is another one
         for name, digest in {CLIPS: manifest.index_sha256, **manifest.beside}.items():
             _fetch_small(transport, name, folder / name, digest)
         store = ShardStore(folder, manifest.shards, transport, cache_bytes)
@@ -169,15 +169,15 @@ def _local_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         if (folder / STAGING).is_dir():
             raise PackError(
-                f"The packed set {folder} is not finished. Run the same `affect-lightning pack` command once more: it "
-                f"goes on where it stopped."
+                f"The packed set {folder} is not finished. Run the same `affect-lightning pack` command again to finish "
+                f"it."
             )
         raise PackError(f"{folder} holds no packed set: there is no {path}. `affect-lightning pack --out` writes one.")
     return Manifest.from_json(path.read_text(encoding="utf-8"), str(path))
 
 
 def _check_files(folder: Path, manifest: Manifest) -> None:
-    """All files are there, of the right size; the index is the very one."""
+    """All files are there, of the right size; the index is the right one."""
     found = {entry.name: entry.stat().st_size for entry in os.scandir(folder) if entry.is_file()}
     wrong = [
         f"{name} {'is missing' if name not in found else f'has {found[name]} of {shard.size} bytes'}"
@@ -188,7 +188,7 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
         if name not in found:
             wrong.append(f"{name} is missing")
         elif file_sha256(folder / name) != digest:
-            wrong.append(f"{name} is not the file that the manifest was written for")
+            wrong.append(f"{name} does not match the manifest")
     if wrong:
         raise PackError(
             f"The packed set {folder} is damaged: {'; '.join(wrong[:5])}{f' and {len(wrong) - 5} more' * (len(wrong) > 5)}."
@@ -203,7 +203,7 @@ def _fetched_manifest(transport: Transport, folder: Path) -> Manifest:
 
 
 def _fetch_small(transport: Transport, name: str, target: Path, sha256: str | None = None) -> bytes:
-    """Fetch an index file, unless it is there and the very one."""
+    """Fetch an index file, unless it is there and the right one."""
     if sha256 is not None and target.is_file() and file_sha256(target) == sha256:
         return b""
     stream = io.BytesIO()
@@ -211,13 +211,11 @@ def _fetch_small(transport: Transport, name: str, target: Path, sha256: str | No
         transport.fetch(name, stream)
         content = stream.getvalue()
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-            raise PackError(
-                f"{transport.address}/{name} is not the file that the manifest was written for. Copy it again."
-            )
+            raise PackError(f"{transport.address}/{name} does not match the manifest. Copy it again.")
         write_whole(target, content)
     except OSError as error:
         raise PackError(
-            f"{target} cannot be written: {error.strerror or error}. Set data.packed_cache_folder to a folder with room."
+            f"{target} cannot be written: {error.strerror or error}. Set data.packed_cache_folder to a folder with free space."
         ) from error
     return content
 

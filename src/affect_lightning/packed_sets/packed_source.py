@@ -65,22 +65,23 @@ def training_split(clips: PackedClips, sources: ClipSources) -> tuple[PackedClip
         if tested.any() and sources.test_overlap == "error":
             shared = sorted(known[value] for value in set(share[tested].tolist()))
             raise DataError(
-                f"{shown(shared)} ({len(shared)} of {len(clips)} packed clips) are test clips of {title}. A score on "
-                f"clips that were trained on is worth nothing: have them left out with test_overlap: drop, or pack again."
+                f"{shown(shared)} ({len(shared)} of {len(clips)} packed clips) are test clips of {title}. Every clip must "
+                "be in one split only. Set test_overlap to drop, which leaves them out of training, or pack again "
+                "without them."
             )
         if tested.any():
-            _log.warning("%d training clips are left out as test clips of %s.", int(tested.sum()), title)
+            _log.warning("%d training clips are left out, because they are test clips of %s.", int(tested.sum()), title)
         kept &= ~tested
     validating = share < sources.validation_share
     training = clips.where(kept & ~validating)
     if not len(training):
         raise DataError(
-            f"No clip of the {len(clips)} packed ones is left to train on: validation_share is "
+            f"No clip of the {len(clips)} packed ones is left for training: validation_share is "
             f"{sources.validation_share:g}. Lower it."
         )
     if clips.manifest.unreadable:
         _log.warning(
-            "%d files of the packed set could not be read when it was packed; their clips go to quarantine.",
+            "%d files of the packed set could not be read when it was packed; their clips are quarantined.",
             len(clips.manifest.unreadable),
         )
     return training, clips.where(kept & validating)
@@ -93,8 +94,8 @@ def _check_selection(packed: Mapping[str, Any], sources: ClipSources) -> None:
         before = packed.get(name, defaults[name])
         if value not in (defaults[name], before):
             raise ConfigurationError(
-                f"data.{name} is {value!r}, but the packed set was made with {before!r}. Which clips are used is chosen "
-                f"when they are packed: leave the option out, or pack again with it."
+                f"data.{name} is {value!r}, but the packed set was made with {before!r}. Remove the option, or pack again "
+                f"with it: the clips are chosen when they are packed."
             )
 
 
@@ -150,7 +151,7 @@ class PackedSource:
         if needed > size:
             raise ConfigurationError(
                 f"data.packed_cache_size is {size / 1e9:.3g} GB; {count} shards of {self.place} need "
-                f"{needed / 1e9:.3g} GB, or each would be fetched over and over. Raise it, or lower data.shuffle_window."
+                f"{needed / 1e9:.3g} GB, or each would be downloaded again and again. Raise it, or lower data.shuffle_window."
             )
 
     def plan(
@@ -188,8 +189,8 @@ class PackedSource:
             self._check_room(clips, ranks_here if shuffle else 1)
         if length_pool:
             raise ConfigurationError(
-                "data.length_pool sorts by the subtitle's length, which a packed set does not list; it is for text. Leave "
-                "it at 0 with data.packed."
+                "Set data.length_pool to 0 with data.packed: it sorts by the subtitle's length, which a packed set does not "
+                "list."
             )
         used, groups = np.unique(clips.column("corpus"), return_inverse=True)
         named = [clips.manifest.corpora[number] for number in used.tolist()]

@@ -1,4 +1,4 @@
-"""Writes a packed set, shard by shard; killed at any moment, it goes on where it stopped.
+"""Writes a packed set, shard by shard; killed at any moment, it continues where it stopped.
 
 A shard is written by litdata under `.packing`, moved to its final name when it is whole, and then noted in the journal; so
 a shard without a line is written again, and a clip is in exactly one shard that has a line. The manifest comes last.
@@ -77,7 +77,7 @@ def pack_clips(
         ConfigurationError: `shard_bytes` is out of range, or there are no clips.
     """
     if not clips:
-        raise ConfigurationError("There are no clips to pack.")
+        raise ConfigurationError("There are no clips to pack. Check the options that select training clips.")
     if not 1 <= shard_bytes <= MAX_SHARD_BYTES:
         raise ConfigurationError(
             f"A shard's size must be 1 byte to {MAX_SHARD_BYTES >> 30} GiB; got {shard_bytes} bytes."
@@ -99,7 +99,7 @@ def pack_clips(
     except OSError as error:
         raise PackError(
             f"The packed set {folder} cannot be written: {error.strerror or error}. Free space or choose another "
-            f"folder; the same command goes on where this one stopped."
+            f"folder; then run the same command to continue."
         ) from error
 
 
@@ -124,7 +124,7 @@ def _staging(folder: Path) -> Iterator[Path]:
     """The folder of unfinished files, held by this process alone."""
     staging = folder / STAGING
     if folder.is_dir() and not staging.is_dir() and any(folder.iterdir()):
-        raise PackError(f"The folder {folder} is not empty and holds no packed set. Choose another one.")
+        raise PackError(f"The folder {folder} is not empty and holds no packed set. Choose another folder.")
     staging.mkdir(parents=True, exist_ok=True)
     try:
         held = file_lock(staging / "lock", wait_seconds=0).acquire()

@@ -3,7 +3,7 @@
 Processes of one machine share the cache: a shard is fetched once, under a lock, however many workers ask for it. When
 there is no room, the shard that was opened longest ago goes; a process that has it open lets go of it when it opens the
 next one. Hand-written, because litdata's own streaming cuts the epoch after a resume to one batch under Lightning's Trainer
-(0.2.76), and our loader wants items by number.
+(0.2.76), and our loader needs items by number.
 
 litdata's downloaders, which know S3 and what speaks its language, fetch the files. litdata prefers the library obstore for
 shards where it is installed; that one refuses plain `http://` addresses, which a store in one's own rack often has, and does
@@ -82,8 +82,8 @@ class Transport:
             downloader.download_fileobj(f"{self.address}/{name}", stream)
         except (Boto3Error, BotoCoreError, ClientError) as error:
             raise PackError(
-                f"{self.address}/{name} cannot be fetched: {error} Look at the address, at AWS_ENDPOINT_URL and at the "
-                f"keys (AWS_ACCESS_KEY_ID, ~/.aws); a packed set has a manifest.json there."
+                f"{self.address}/{name} cannot be fetched: {error} Check the address, AWS_ENDPOINT_URL and the keys "
+                "(AWS_ACCESS_KEY_ID, ~/.aws). The address must hold the manifest.json of a packed set."
             ) from error
 
     def _connected(self) -> Any:
@@ -93,7 +93,7 @@ class Transport:
                 from litdata.streaming.downloader import get_downloader
             except ImportError as error:
                 raise ConfigurationError(
-                    f"Reading {self.address} needs litdata and boto3: pip install 'affect-lightning[streaming]'."
+                    f"Reading {self.address} needs litdata and boto3. Run `pip install 'affect-lightning[streaming]'`."
                 ) from error
             retries = Config(retries={"max_attempts": _ATTEMPTS, "mode": "standard"})
             self._downloader = get_downloader(self.address, "", [], storage_options={"config": retries})
@@ -149,7 +149,7 @@ class ShardStore:
             position: Of the item in it.
 
         Raises:
-            PackError: The shard is missing, cannot be fetched, or is cut short.
+            PackError: The shard is missing, cannot be fetched, or is cut off.
         """
         path = self.folder / shard_name(shard)
         while True:
@@ -169,7 +169,7 @@ class ShardStore:
         except (OSError, ValueError) as error:
             raise PackError(self.damaged(shard, f"its item {position} cannot be read ({error})")) from error
         if len(content) != end - begin:
-            raise PackError(self.damaged(shard, f"its item {position} is cut short"))
+            raise PackError(self.damaged(shard, f"its item {position} is cut off"))
         return content
 
     def damaged(self, shard: int, what: str) -> str:
@@ -215,11 +215,11 @@ class ShardStore:
                     with unfinished.open("r+b") as stream:
                         self.transport.fetch(path.name, stream)
                     if unfinished.stat().st_size != size or file_sha256(unfinished) != self.shards[shard].sha256:
-                        raise PackError(self.damaged(shard, "its size or SHA-256 is not the manifest's"))
+                        raise PackError(self.damaged(shard, "its size or SHA-256 does not match the manifest"))
             except OSError as error:
                 raise PackError(
                     f"{path} cannot be written: {error.strerror or error}. Free space, or set data.packed_cache_folder "
-                    f"to a folder with room."
+                    f"to a folder with free space."
                 ) from error
 
     def _make_room(self, wanted: int) -> None:

@@ -6,12 +6,10 @@ Imports contracts, and those only when a part is built.
 from affect_lightning.plugin_loading.building import (
     PartOrigin,
     PluginChoice,
-    PluginOption,
     build_part,
     held_to_contract,
     load_entry,
     load_plugin_class,
-    origin_of,
     plugin_options,
     resolve_choice,
     split_choice,
@@ -25,16 +23,14 @@ from affect_lightning.plugin_loading.known_streams import (
     needed_streams,
     stream_names,
 )
-from affect_lightning.plugin_loading.listing import GROUPS, PluginGroup, PluginListing, find_plugin, list_plugins
+from affect_lightning.plugin_loading.listing import GROUPS, PluginListing, find_plugin, list_plugins
 
 __all__ = [
     "GROUPS",
     "EncoderChoices",
     "PartOrigin",
     "PluginChoice",
-    "PluginGroup",
     "PluginListing",
-    "PluginOption",
     "build_part",
     "check_fused_streams",
     "check_inputs",
@@ -46,7 +42,6 @@ __all__ = [
     "load_entry",
     "load_plugin_class",
     "needed_streams",
-    "origin_of",
     "plugin_options",
     "resolve_choice",
     "split_choice",

@@ -126,7 +126,7 @@ def split_choice(choice: PluginChoice) -> tuple[str, dict[str, Any]]:
     if isinstance(choice, Mapping) and isinstance(choice.get("name"), str):
         return choice["name"], {key: value for key, value in choice.items() if key != "name"}
     raise PluginError(
-        f"A plugin is chosen by its name, or by a mapping with `name` and options such as "
+        f"Choose a plugin by its name, or by a mapping with `name` and options such as "
         f"{{name: qformer, num_queries: 16}}; got {choice!r}."
     )
 
@@ -146,19 +146,19 @@ def load_plugin_class(group: str, name: str) -> type:
     except Exception as error:
         raise PluginError(
             f"{listing_title(listing)} cannot be imported from {listing.target}: {type(error).__name__}: {error}. "
-            f"Mend or reinstall {listing.distribution}, or choose another {contract_group.part} (contract "
+            f"Fix or reinstall {listing.distribution}, or choose another {contract_group.part} (contract "
             f"{contract_name(contract_group)})."
         ) from error
     contract = contract_group.contract_class()
     if not inspect.isclass(found) or not issubclass(found, contract):
         raise PluginError(
-            f"{listing_title(listing)} does not fulfil its contract: expected a subclass of "
-            f"{contract_name(contract_group)}, found {found!r}."
+            f"{listing_title(listing)} breaks its contract: expected a subclass of {contract_name(contract_group)}, "
+            f"found {found!r}."
         )
     missing = sorted(getattr(found, "__abstractmethods__", ()))
     if missing:
         raise PluginError(
-            f"{listing_title(listing)} does not fulfil its contract: {contract_name(contract_group)} also expects "
+            f"{listing_title(listing)} breaks its contract: {contract_name(contract_group)} also needs "
             f"{', '.join(missing)}, which {found.__name__} lacks."
         )
     _check_methods(listing, contract, found)
@@ -180,7 +180,7 @@ def _check_methods(listing: PluginListing, contract: type, found: type) -> None:
         except (TypeError, ValueError) as error:
             has = f"{name}{inspect.signature(method)}" if callable(method) else f"{name} = {method!r}"
             raise PluginError(
-                f"{listing_title(listing)} does not fulfil its contract: {CONTRACTS_MODULE}.{contract.__name__} calls "
+                f"{listing_title(listing)} breaks its contract: {CONTRACTS_MODULE}.{contract.__name__} calls "
                 f"{name}{promised}, which {found.__name__} with {has} cannot take ({error})."
             ) from error
 
@@ -192,12 +192,12 @@ def _check_constructor(listing: PluginListing, group: PluginGroup, plugin_class:
     lacking = [name for name in group.supplied if name not in parameters and not takes_all]
     if lacking:
         raise PluginError(
-            f"{listing_title(listing)} does not fulfil its contract: the constructor of every {group.part} takes "
-            f"{', '.join(lacking)}, that of {plugin_class.__name__} does not."
+            f"{listing_title(listing)} breaks its contract: the constructor of every {group.part} must "
+            f"take {', '.join(lacking)}, but that of {plugin_class.__name__} does not."
         )
     if "name" in parameters:
         raise PluginError(
-            f"{listing_title(listing)} has an option called `name`, which is the key that chooses the plugin. Rename the "
+            f"{listing_title(listing)} has an option called `name`, but this key chooses the plugin. Rename the "
             f"parameter of {plugin_class.__name__}."
         )
 
@@ -249,6 +249,11 @@ def resolve_choice(group: str, choice: PluginChoice) -> dict[str, Any]:
     _refuse_unknown_options(contract_group, name, options, list(known))
     try:
         _refuse_empty_options(plugin_class, options)
+        missing = [
+            option.name for option in known.values() if option.default == "required" and option.name not in options
+        ]
+        if missing:
+            raise ValueError(f"these options are required: {', '.join(missing)}")
         resolved = parser.parse_object(Namespace(**options))
     except (ArgumentError, TypeError, ValueError, KeyError) as error:
         raise PluginError(_wrong_value(contract_group, name, options, known, error)) from error
@@ -321,7 +326,7 @@ def build_part(group: str, choice: PluginChoice, **supplied: Any) -> Any:
     lacking = [attribute for attribute in inspect.get_annotations(contract) if not hasattr(part, attribute)]
     if lacking:
         raise PluginError(
-            f"{listing_title(listing)} does not fulfil its contract: {contract_name(find_group(group))} also expects the "
+            f"{listing_title(listing)} breaks its contract: {contract_name(find_group(group))} also needs the "
             f"attributes {', '.join(lacking)}, which {type(part).__name__} does not set in its constructor."
         )
     note_origin(part, listing)

@@ -50,33 +50,42 @@ def encoded_streams() -> tuple[str, ...]:
     return tuple(name for name in stream_names() if name not in STREAMS or STREAMS[name].encoder_group)
 
 
-def check_inputs(inputs: Sequence[str]) -> tuple[str, ...]:
+def check_inputs(inputs: Sequence[str] | None) -> tuple[str, ...]:
     """Check the streams that the prompt shows and put them into the prompt's order.
 
     Args:
-        inputs: Names of streams, in any order.
+        inputs: Names of streams, in any order; None means those of the paper (Section 5).
 
     Raises:
         ConfigurationError: Unknown name, a name twice, or no name at all.
     """
+    from affect_lightning.contracts.streams import DEFAULT_INPUTS
+
     known = stream_names()
+    inputs = DEFAULT_INPUTS if inputs is None else inputs
     if not inputs or len(set(inputs)) != len(inputs) or not set(inputs) <= set(known):
         raise ConfigurationError(
-            f"`inputs` lists the streams that the prompt shows, each once, out of {', '.join(known)}; got {list(inputs)}."
+            f"`inputs` must list the streams of the prompt, each once, from {', '.join(known)}; got {list(inputs)}."
         )
     return tuple(name for name in known if name in inputs)
 
 
-def check_fused_streams(streams: Sequence[str]) -> tuple[str, ...]:
+def check_fused_streams(streams: Sequence[str] | None) -> tuple[str, ...]:
     """Check the streams that the pre-fusion takes; their order stays, because it is the order of concatenation.
+
+    Args:
+        streams: Names of encoded streams; None means those of the paper (Eq. 3).
 
     Raises:
         ConfigurationError: Unknown name, a name twice, no name at all, or a stream that is not encoded.
     """
+    from affect_lightning.contracts.streams import DEFAULT_FUSED_STREAMS
+
     known = encoded_streams()
+    streams = DEFAULT_FUSED_STREAMS if streams is None else streams
     if not streams or len(set(streams)) != len(streams) or not set(streams) <= set(known):
         raise ConfigurationError(
-            f"`fused_streams` lists what the pre-fusion takes, each once, out of {', '.join(known)}; got {list(streams)}."
+            f"`fused_streams` must list the streams of the pre-fusion, each once, from {', '.join(known)}; got {list(streams)}."
         )
     return tuple(streams)
 
@@ -121,7 +130,7 @@ class EncoderChoices:
         unknown = [name for name in self.stream_encoders if name not in encoded_streams()]
         if unknown:
             raise ConfigurationError(
-                f"`stream_encoders` maps encoded streams, out of {', '.join(encoded_streams())}, to encoders; got {unknown}."
+                f"`stream_encoders` must map encoded streams, from {', '.join(encoded_streams())}, to encoders; got {unknown}."
             )
         video, audio = self.video_encoder, self.audio_encoder
         return EncoderChoices(

@@ -219,8 +219,8 @@ def find_plugin(group: str, name: str) -> PluginListing:
     if len(matches) > 1:
         owners = " and ".join(f"{listing.distribution} {listing.version} ({listing.target})" for listing in matches)
         raise PluginError(
-            f"The {part} {name!r} is offered by {owners}. A name in {find_group(group).entry_point_group} stands for one "
-            f"{part} only (contract affect_lightning.contracts.{find_group(group).contract}). Uninstall one of the "
+            f"The {part} {name!r} is offered by {owners}. A name in {find_group(group).entry_point_group} must belong to "
+            f"one {part} only (contract affect_lightning.contracts.{find_group(group).contract}). Uninstall one of the "
             f"distributions, or rename the entry point in one of them."
         )
     return matches[0]

@@ -1,7 +1,7 @@
 """Templates of plugin packages for every kind of part, and how they become a package (docs/plugins.md).
 
 `affect-lightning plugins new` calls `write_plugin_package`: from a kind of part and a name to a package on disk. The files
-named `*.template` beside this module hold the texts, with `$name` where something is put in. Standard library only.
+named `*.template` next to this module hold the texts, with `$name` where something is put in. Standard library only.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class TemplateKind:
         group: Short name of the plugin group.
         use: The command or code by which the part is used; `$name` is put in.
         tests: Template of the test file.
-        check_options: What `affect-lightning plugins check` needs beside the name.
+        check_options: What `affect-lightning plugins check` needs besides the name.
         encoder_group: Group of a second class in the package, the encoder of a stream.
     """
 
@@ -119,12 +119,12 @@ class PackageNames:
         module = name.replace("-", "_")
         if not _NAME.fullmatch(name) or keyword.iskeyword(module):
             raise ConfigurationError(
-                f"A plugin package is named in lower-case letters, digits and single hyphens, starting with a letter, "
-                f"such as my-fusion, and its module {module!r} must be no word of Python; got {name!r}."
+                f"Name a plugin package in lower-case letters, digits and single hyphens, starting with a letter, such as "
+                f"my-fusion. Its module {module!r} must not be a keyword of Python. Got {name!r}."
             )
         if importlib.util.find_spec(module) is not None or _is_distribution(name):
             raise ConfigurationError(
-                f"{name!r} is taken: a distribution or a module {module!r} is installed here already. Choose another name."
+                f"{name!r} is taken. Choose another name: a distribution or a module {module!r} is already installed."
             )
         return cls(name, module, "".join(word.capitalize() for word in name.split("-")))
 
@@ -158,13 +158,15 @@ def write_plugin_package(kind_name: str, name: str, parent: Path) -> Path:
     taken = next((listing for listing in list_plugins(kind.group) if listing.name == name), None)
     if taken is not None:
         raise ConfigurationError(
-            f"The {GROUPS[kind.group].part} {name!r} is offered by {taken.distribution} {taken.version} already, and two "
-            f"distributions must not offer one name. Choose another."
+            f"The {GROUPS[kind.group].part} {name!r} is offered by {taken.distribution} {taken.version} already. "
+            "Choose another name: two distributions must not offer the same one."
         )
     names = PackageNames.of(name)
     folder = parent / name
     if folder.exists():
-        raise ConfigurationError(f"{folder} exists already, and nothing is overwritten. Choose another name or --out.")
+        raise ConfigurationError(
+            f"{folder} exists already. Choose another name or another --out: nothing is overwritten."
+        )
     try:
         with whole_path(folder, durable=False) as package:
             for path, text in _contents(kind, names).items():

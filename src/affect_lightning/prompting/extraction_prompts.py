@@ -41,8 +41,8 @@ class ExtractionPrompts:
     """The texts of both steps, checked.
 
     Attributes:
-        labels: Asks for the emotion words of a response, which stands in place of `{response}`.
-        sentiment: Asks for the sentiment of emotion words, which stand in place of `{labels}`.
+        labels: Asks for the emotion words of a response, which replaces `{response}`.
+        sentiment: Asks for the sentiment of emotion words, which replace `{labels}`.
     """
 
     labels: str = DEFAULT_LABELS_PROMPT

@@ -42,7 +42,7 @@ def question_text(kind: str) -> str:
 
 
 def response_text(kind: str, *, labels: Sequence[str], description: str) -> str:
-    """The response that a question of that kind wants.
+    """The response that a question of that kind needs.
 
     Args:
         kind: `describe`, `name` or `sentiment`.

@@ -63,7 +63,7 @@ FACE_CODES: dict[FaceCode, dict[str, float]] = {
 def apex_envelope(frames: int, generator: np.random.Generator) -> np.ndarray:
     """Strength of an expression over a clip: a quick onset, a long apex, a partial offset at the end.
 
-    The ramps (0.2 to 0.4 s) and the strength left at the very ends (a quarter) are our choice: most of the clip, and
+    The ramps (0.2 to 0.4 s) and the strength left at the ends (a quarter) are our choice: most of the clip, and
     so nearly all of the eight frames that the model sees (section 3.3 of the paper), lies in the apex.
 
     Args:

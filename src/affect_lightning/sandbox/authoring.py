@@ -109,7 +109,7 @@ def _author(
 ) -> list[AuthoredClip]:
     if clips < 0 or not identities:
         raise ConfigurationError(
-            f"Corpus {corpus!r} was asked for {clips} clips of {len(identities)} people; both must be positive."
+            f"Corpus {corpus!r} was asked for {clips} clips of {len(identities)} people; give at least 1 of each."
         )
     random = Random(f"{seed}/{corpus}")
     ways = _systematic_draw(joint_table(prior), clips, random)
@@ -193,7 +193,7 @@ def checked_fault_kinds(share: float, kinds: Sequence[str] | None) -> tuple[Faul
         ConfigurationError: The share is not in [0, 1], a kind is unknown, or there is a share but no kind.
     """
     if not 0.0 <= share <= 1.0:
-        raise ConfigurationError(f"The share of faults is {share}; give a number from 0 (none) to 1 (every clip).")
+        raise ConfigurationError(f"The share of faults must be from 0 (none) to 1 (every clip); got {share}.")
     if kinds is None:
         kinds = FAULT_KINDS
     unknown = [kind for kind in kinds if kind not in FAULT_KINDS]

@@ -84,7 +84,7 @@ def set_bound(specification: GeneratedSet, subset: Sequence[str]) -> float:
         ConfigurationError: The subset is empty or names an unknown modality.
     """
     if not subset or any(modality not in MODALITIES for modality in subset):
-        raise ConfigurationError(f"Modalities {list(subset)} were given; name one or more of {', '.join(MODALITIES)}.")
+        raise ConfigurationError(f"Name one or more of the modalities {', '.join(MODALITIES)}; got {list(subset)}.")
     cells = observable_cells(joint_table(specification.prior), subset)
     if specification.official.metric == "waf":
         return best_waf(cells)

@@ -15,14 +15,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
-from math import prod
 from random import Random
 from typing import Literal
 
-from affect_lightning.errors import ConfigurationError
 from affect_lightning.sandbox.emotions import Agreement, intensity_band
 from affect_lightning.sandbox.script import FaceCode, Topic, VoiceCode
 from affect_lightning.sandbox.sentence_slots import SLOTS, TEMPLATES, Pair
@@ -60,10 +57,10 @@ def draw_sentence(topic: Topic, split: Split, random: Random) -> Sentence:
     while True:
         template = random.choice(TEMPLATES[topic])
         fillers: dict[str, Pair] = {}
-        for slot in _slots(template):
-            unused = [pair for pair in SLOTS[_kind(slot)] if pair not in fillers.values()]
+        for slot in slots_of(template):
+            unused = [pair for pair in SLOTS[slot_kind(slot)] if pair not in fillers.values()]
             fillers[slot] = random.choice(unused)
-        sentence = _fill(topic, template, fillers)
+        sentence = filled(topic, template, fillers)
         if split_of(sentence.english) == split:
             return sentence
 
@@ -74,38 +71,18 @@ def split_of(english: str) -> Split:
     return "test" if digest[0] % TEST_SHARE == 0 else "training"
 
 
-def every_sentence(topic: Topic, template_number: int) -> Iterator[Sentence]:
-    """All sentences of one template, for counting and checking.
-
-    Raises:
-        ConfigurationError: There is no such template.
-    """
-    if not 0 <= template_number < len(TEMPLATES[topic]):
-        raise ConfigurationError(
-            f"Topic {topic!r} has {len(TEMPLATES[topic])} templates; there is no number {template_number}. Use 0 to "
-            f"{len(TEMPLATES[topic]) - 1}."
-        )
-    template = TEMPLATES[topic][template_number]
-    slots = _slots(template)
-    for values in product(*(SLOTS[_kind(slot)] for slot in slots)):
-        if len(set(values)) == len(values):
-            yield _fill(topic, template, dict(zip(slots, values, strict=True)))
-
-
-def sentence_count(topic: Topic) -> int:
-    """How many derivations a topic has, over both splits; repeated fillers counted too (an upper estimate)."""
-    return sum(prod(len(SLOTS[_kind(slot)]) for slot in _slots(template)) for template in TEMPLATES[topic])
-
-
-def _slots(template: Pair) -> list[str]:
+def slots_of(template: Pair) -> list[str]:
+    """The slots of a template, such as `person` or `thing2`."""
     return list(dict.fromkeys(kind + number for kind, number in _SLOT.findall(template.english)))
 
 
-def _kind(slot: str) -> str:
+def slot_kind(slot: str) -> str:
+    """Whose fillers a slot takes: `thing` for `thing2`."""
     return slot.rstrip("0123456789")
 
 
-def _fill(topic: Topic, template: Pair, fillers: dict[str, Pair]) -> Sentence:
+def filled(topic: Topic, template: Pair, fillers: dict[str, Pair]) -> Sentence:
+    """The sentence of a template whose slots have fillers."""
     english = template.english.format(**{slot: pair.english for slot, pair in fillers.items()})
     chinese = template.chinese.format(**{slot: pair.chinese for slot, pair in fillers.items()})
     return Sentence(english=english[0].upper() + english[1:], chinese=chinese, topic=topic)

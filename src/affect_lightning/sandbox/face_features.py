@@ -120,7 +120,7 @@ class FaceArtist:
             patch[:] = patch * (1.0 - weight) + colour * weight * (patch[..., 3:] / 255.0)
 
     def _draw_folds(self, canvas: np.ndarray, units: ActionUnits) -> None:
-        """Folds beside the nose (AU9, 12, 15), on the forehead (AU1, 2), between the brows (AU4), at the eyes (AU6)."""
+        """Folds next to the nose (AU9, 12, 15), on the forehead (AU1, 2), between the brows (AU4), at the eyes (AU6)."""
         measures, skin = self.measures, self.identity.skin
         depth = min(1.0, max(units.au12, 0.8 * units.au15, units.au9))
         smile = units.au12

@@ -81,7 +81,7 @@ def head_layer(identity: Identity) -> np.ndarray:
 
 
 def _draw_ear(layer: np.ndarray, identity: Identity, measures: FaceMeasures, side: float) -> None:
-    """One ear, beside the eye and the nose."""
+    """One ear, next to the eye and the nose."""
     centre = (CENTRE_X + side * (measures.half_width + 2.0), EYE_LINE + 18.0)
     fill(layer, ellipse_points(centre, 13.0, 25.0), shade(identity.skin, 0.92))
     inner = (centre[0] + side * 2.0, centre[1])
@@ -253,7 +253,7 @@ def _draw_strands(layer: np.ndarray, measures: FaceMeasures, colour: tuple[int, 
 
 
 def _draw_side_hair(layer: np.ndarray, identity: Identity, measures: FaceMeasures) -> None:
-    """Hair beside the cheeks, drawn before the face so that the face lies over it."""
+    """Hair next to the cheeks, drawn before the face so that the face lies over it."""
     style, colour = identity.hair_style, identity.hair_colour
     if style not in BACK_HAIR_END:
         return

@@ -92,7 +92,7 @@ def generate_sandbox(
     fault_kinds: Sequence[str] | None = None,
     performer: Performer | None = None,
 ) -> GeneratedCorpus:
-    """Make the sandbox corpus, or go on with one that was interrupted.
+    """Make the sandbox corpus, or continue with one that was interrupted.
 
     All defaults are our choice: as many clips as two cores perform in a few minutes, and no faults.
 
@@ -114,14 +114,14 @@ def generate_sandbox(
         ConfigurationError: A number or fault kind is out of range.
         DataError: The folder holds something else, or cannot be written.
 
-    With more than one worker a calling script needs `if __name__ == "__main__":`, for the workers import it anew.
+    With more than one worker a calling script needs `if __name__ == "__main__":`, for the workers import it again.
     """
     root = Path(out)
     parameters = _checked_parameters(clips, test_clips, seed, faults, fault_kinds)
     workers = _checked_workers(workers)
     finished = _finished_corpus(root, parameters)
     if finished is not None:
-        print(f"{root} already holds this corpus; nothing to do.", file=sys.stderr)
+        print(f"{root} already has this corpus. There is nothing to do.", file=sys.stderr)
         return _summary(root, finished, already_there=True)
     training, tests = _author_everything(parameters)
     with _disk_errors(root):
@@ -180,8 +180,8 @@ def _finished_corpus(root: Path, parameters: dict[str, Any]) -> dict[str, Any] |
         _demand_equal(root, found, {"version": FORMAT_VERSION, **parameters}, "an unfinished")
     elif present:
         raise DataError(
-            f"{root} is not empty (it holds {', '.join(present[:5])}) and is no sandbox corpus; nothing was written. "
-            "Give an empty or new folder."
+            f"{root} is not empty (it holds {', '.join(present[:5])}) and is not a sandbox corpus. Give an "
+            "empty or new folder. Nothing was written."
         )
     return None
 
@@ -192,7 +192,7 @@ def _demand_equal(root: Path, found: dict[str, Any], wanted: dict[str, Any], sta
         details = ", ".join(f"{name} {found.get(name)} instead of {wanted.get(name)}" for name in differing)
         raise DataError(
             f"{root} holds {state} sandbox corpus with other parameters: {details}. Give another folder, delete this "
-            "one, or ask for the same parameters."
+            "one, or give the same parameters."
         )
 
 
@@ -268,15 +268,15 @@ def _performed(tasks: Sequence[_Task], performer: Performer, workers: int) -> It
             yield
     except BrokenProcessPool as error:
         raise DataError(
-            f"One of {workers} processes was ended from outside while performing clips, perhaps for want of memory. "
-            "Run the same command again with fewer workers; it goes on where it stopped."
+            f"One of {workers} processes was killed while it made clips, perhaps because memory ran out. Run "
+            "the same command again with fewer workers to continue."
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _perform_one(task: _Task, performer: Performer) -> None:
-    """Perform beside the final place, then move: media under a final name is complete. The measure comes last."""
+    """Perform next to the final place, then move: media under a final name is complete. The measure comes last."""
     video = task.measure.with_suffix(task.video.suffix)
     audio = task.measure.with_suffix(task.audio.suffix)
     measure = performer(task.script, video, audio)
@@ -351,6 +351,6 @@ def _disk_errors(root: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(
-            f"The sandbox corpus in {root} could not be finished: {error}. See to free space and write permission and "
-            "run the same command again; it goes on with the clip where it stopped."
+            f"The sandbox corpus in {root} could not be finished: {error}. Check free space and write permission, then run "
+            "the same command again. It continues with the clip where it stopped."
         ) from error

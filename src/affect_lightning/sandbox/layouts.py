@@ -2,7 +2,7 @@
 
 MER-Caption+ has csv files; the sets of MER-UniBench have an `.npz` of pickled dictionaries or a csv, and a transcript
 (paper, Table 11). What is written here is read by the readers that read the licensed data. `generation.py` puts the
-media beside it. Every file appears under its name only when it is complete.
+media next to it. Every file appears under its name only when it is complete.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ _AUDIO_FRAME = 1024  # samples in one AAC frame
 _SAMPLES_PER_FRAME = SAMPLE_RATE // FRAMES_PER_SECOND
 _SHORTEST_FRAMES, _LONGEST_FRAMES = 2 * FRAMES_PER_SECOND, 5 * FRAMES_PER_SECOND
 _FRAME_MILLISECONDS = 1000 // FRAMES_PER_SECOND
-#: Heads are drawn anew for every second picture, as animators do, and moved in every one; this saves a third of the time.
+#: Heads are drawn again for every second picture, as animators do, and moved in every one; this saves a third of the time.
 _FRAMES_PER_POSE = 2
 #: A truncated file keeps this share of its bytes; the index at the end is lost.
 _TRUNCATED_SHARE = 0.6
@@ -149,7 +149,7 @@ def perform(script: ClipScript, video_path: Path, audio_path: Path) -> ClipMeasu
 
     - `truncated`: the MP4 is cut after 60% of its bytes and cannot be opened; the WAV is whole.
     - `no_audio`: the MP4 has no audio track and no WAV is written.
-    - `no_face`: background only. `two_faces`: a second person beside the speaker, silent, lips barely moving.
+    - `no_face`: background only. `two_faces`: a second person next to the speaker, silent, lips barely moving.
     - `one_frame`: the MP4 holds one picture, with the whole sound.
     - `rotated`: pictures are stored turned by 90 degrees clockwise with a display matrix that turns them back, as
       phones do; PyAV gives the stored pictures and tells the angle as `VideoFrame.rotation`.

@@ -1,4 +1,4 @@
-"""Templates of the sandbox's sentences and what fills their slots, English beside Chinese.
+"""Templates of the sandbox's sentences and what fills their slots, English and Chinese.
 
 Data only. Prospect: an outcome is awaited. Conduct: somebody did something to a shared thing. Event: something
 happened suddenly. Routine: an ordinary fact. The topics share people and nothing else that would tell them apart

@@ -72,8 +72,8 @@ def _open_synthesiser() -> tuple[Any, str]:
         import espeakng_loader
     except ImportError as error:
         raise ConfigurationError(
-            "The sandbox speaks with espeak-ng, and the package espeakng-loader that carries it is not installed. "
-            "Install the extra: pip install 'affect-lightning[sandbox]'."
+            "Run `pip install 'affect-lightning[sandbox]'`: the sandbox speaks with espeak-ng, and its package "
+            "espeakng-loader is not installed."
         ) from error
     try:
         library = ctypes.CDLL(espeakng_loader.get_library_path())
@@ -226,7 +226,7 @@ def speak(
         words_per_minute *= 1.03 * seconds / LONGEST_SPEECH
     else:
         raise DataError(
-            f"The sentence {sentence!r} takes {seconds:.1f} s when spoken as fast as possible, and a clip has room for "
+            f"The sentence {sentence!r} takes {seconds:.1f} s at the fastest speed, but a clip has room for "
             f"{LONGEST_SPEECH} s. Write a sentence of 4 to 14 short words."
         )
     waveform = _shape_spectrum(samples, strength * manner.tilt, strength * manner.low_cut)

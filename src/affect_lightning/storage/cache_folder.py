@@ -33,7 +33,7 @@ def user_cache_folder(*names: str) -> Path:
     Returns:
         In the folder that `AFFECT_LIGHTNING_CACHE` names; else in `affect-lightning` in `XDG_CACHE_HOME`, which must be
         an absolute path to count (XDG Base Directory Specification), or in `~/.cache`; where that cannot be written, in
-        a folder of the user's in the system's temporary folder.
+        a folder of the user in the system's temporary folder.
 
     Raises:
         ConfigurationError: Only the temporary folder can be written, and the folder there is another user's.
@@ -47,7 +47,7 @@ def user_cache_folder(*names: str) -> Path:
 
 
 def keep_libraries_out_of_a_home_that_cannot_be_written() -> None:
-    """Let matplotlib, Triton and huggingface_hub keep their files beside ours where the home takes none.
+    """Let matplotlib, Triton and huggingface_hub keep their files next to ours where the home takes none.
 
     What the user has set stays, and so does a folder that is there: it may hold models to read.
     """
@@ -87,6 +87,6 @@ def _temporary(usual: Path) -> Path:
     if hasattr(os, "getuid") and (owner != os.getuid() or folder.is_symlink()):
         raise ConfigurationError(f"{remedy}; {usual} cannot be written, and {folder} belongs to another user.")
     _log.warning(
-        "%s: %s cannot be written, so files are kept in %s until the machine clears it.", remedy, usual, folder
+        "%s: %s cannot be written, so files are kept in %s. The system may delete them there.", remedy, usual, folder
     )
     return folder

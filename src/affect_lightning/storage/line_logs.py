@@ -1,7 +1,7 @@
 """Append-only logs: files of lines that only grow, and that a kill at any moment costs one line at most.
 
 A line counts once its end is written. What a kill or a full disk cut off is left out by every reader, and told of by the
-next writer, who goes on behind the last whole line. With checksums, a line that was changed is noticed too. The plain
+next writer, who continues behind the last whole line. With checksums, a line that was changed is noticed too. The plain
 form is JSON lines, which people and other programs read. Neighbour: `whole_files.py`, for files that do not grow.
 """
 
@@ -122,6 +122,8 @@ class LineLog:
             OSError: The file cannot be read.
         """
         for line in self.new_lines():
+            if self.shared and line.body == b"":  # a writer took a line that another was still writing for a torn one
+                continue
             try:
                 record = self._record(line)
             except DamagedLineError:

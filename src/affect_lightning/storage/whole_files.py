@@ -1,6 +1,6 @@
 """Files and folders that are whole or absent under their name, and the lock of those who write them.
 
-Content goes to a place beside its own first, then to the disk, and then takes its name in one step. A kill, a crash or a
+Content goes to a place next to its own first, then to the disk, and then takes its name in one step. A kill, a crash or a
 full disk leaves what stood under the name before; an error leaves nothing else behind. After a kill a hidden
 `.NAME.….partial` may be left, which may be deleted. The lock is filelock's, which the operating system takes back however a
 process ends. Neighbour: `line_logs.py`, for files that grow.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 Content: TypeAlias = str | bytes | memoryview | Callable[[BinaryIO], object]
-"""What a file holds: text (UTF-8, line ends as they are), bytes, or a function that writes to the open file."""
+"""What a file holds: text (UTF-8, line ends unchanged), bytes, or a function that writes to the open file."""
 
 _SHOWN = 40  # characters of a name in that of its partial file: four bytes each stay below the 255 that a name may have
 
@@ -39,7 +39,7 @@ def write_whole_files(
     Args:
         contents: By path; missing folders are made.
         durable: Whether they last through a power cut as well; many small files are faster without.
-        staging: Folder on the same disk for what is not whole yet; None means beside each file.
+        staging: Folder on the same disk for what is not whole yet; None means next to each file.
 
     Returns:
         The paths.
@@ -72,7 +72,7 @@ def whole_path(path: Path, *, temporary: Path | None = None, durable: bool = Tru
 
     Args:
         path: Of the file or folder; folders above it are made. A folder cannot replace one with content.
-        temporary: The place, on the same disk, where something may lie already; None means a new one beside the path.
+        temporary: The place, on the same disk, where something may lie already; None means a new one next to the path.
         durable: See `write_whole_files`.
 
     Raises:

@@ -242,7 +242,7 @@ class PromptInputs:
         mask: [B, L], 1 for real tokens.
         labels: [B, L]; -100 where nothing is learnt.
         noise: Added to the embeddings of padding.
-        embeddings: Taken in place of those of the ids, if given.
+        embeddings: Taken instead of those of the ids, if given.
     """
 
     ids: Tensor

@@ -1,4 +1,4 @@
-"""Checks of encoders, pre-fusions, branches and language models beside those of every network (`contracts.network_parts`).
+"""Checks of encoders, pre-fusions, branches and language models besides those of every network (`contracts.network_parts`).
 
 Paper: Section 3.1 (encoders), Section 3.2 with Eq. 3 to 7 (pre-fusions), Eq. 1 and 2 (language models).
 Neighbours: `shared_checks.py` has what every network must hold, `inputs.py` makes the inputs.
@@ -281,7 +281,7 @@ def generation(subject: Subject) -> None:
 
 
 def adapter_files(subject: Subject) -> str:
-    """What save_adapter writes load_adapter reads into a part built anew, to the bit; an adapter cut short is an error."""
+    """What save_adapter writes load_adapter reads into a newly built part, to the bit; an adapter cut short is an error."""
     part, other = subject.frozen_copy(), subject.build().eval()
     trained = {name for name, parameter in part.named_parameters() if parameter.requires_grad}
     with tempfile.TemporaryDirectory() as folder:

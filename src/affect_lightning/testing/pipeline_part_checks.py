@@ -40,11 +40,11 @@ WORDS: tuple[tuple[str, ...], ...] = (("happy",), ("angry", "sad"), (), ("calm",
 
 
 def identity(subject: Subject) -> str:
-    """The identity is one line of text, and the same for a part built anew."""
+    """The identity is one line of text, and the same for a newly built part."""
     name = subject.part.identity()
     require(isinstance(name, str) and name.strip() and "\n" not in name, "identity() to be one line of text", name)
     again = subject.build(seed=1).identity()
-    require(again == name, f"the same identity of a part built anew: {name!r}", again)
+    require(again == name, f"the same identity of a newly built part: {name!r}", again)
     return name
 
 

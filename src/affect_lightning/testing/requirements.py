@@ -5,7 +5,10 @@ All errors are measured against the size of what is expected. Neighbours: `*_che
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -137,3 +140,17 @@ class CheckResult:
 
     def __str__(self) -> str:
         return f"{self.check}: {self.outcome}. Expected: {self.expected}. Received: {self.received or 'as expected'}."
+
+
+@contextmanager
+def without_remarks(logger_name: str) -> Iterator[None]:
+    """Without warnings and a library's remarks about its internals or devices, which are no news about the part."""
+    logger = logging.getLogger(logger_name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

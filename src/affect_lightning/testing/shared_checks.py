@@ -2,7 +2,7 @@
 
 The last one trains a part under FSDP2, in one process with gloo (paper, Appendix C: training on several GPUs): the part is
 put into one module whose forward does the whole call and is sharded as the root, as the strategies of this package do; a
-language model's blocks are sharded inside it. Neighbours: `inputs.py` makes the variations, `training_checks.py` goes on.
+language model's blocks are sharded inside it. Neighbours: `inputs.py` makes the variations, `training_checks.py` continues.
 Legend: B clips, N feature tokens, D feature width.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from affect_lightning.testing.requirements import (
     require,
     require_equal_state,
     require_same,
+    without_remarks,
 )
 from affect_lightning.testing.subject import Subject
 
@@ -89,7 +89,7 @@ def help_text(subject: Subject) -> str:
 
 @torch.no_grad()
 def mask_invariance(subject: Subject) -> None:
-    """Neither what stands in padding nor how much of it there is changes a result."""
+    """Neither what is in padding nor how much of it there is changes a result."""
     part, inputs = subject.part, subject.inputs()
     expected = inputs.outputs(part)
     require_same(expected, inputs.with_other_padding().outputs(part), "the content of padding changes nothing")
@@ -183,7 +183,7 @@ def stays_frozen(subject: Subject) -> None:
 
 @torch.no_grad()
 def save_and_reload(subject: Subject) -> None:
-    """The state is plain tensors that a part built anew takes in, to give the same results."""
+    """The state is plain tensors that a newly built part loads, to give the same results."""
     part, inputs = subject.frozen_copy(), subject.inputs()
     file = io.BytesIO()
     torch.save(part.state_dict(), file)
@@ -193,7 +193,7 @@ def save_and_reload(subject: Subject) -> None:
     found = other.load_state_dict(state, strict=False)
     if found.missing_keys or found.unexpected_keys:
         names = [*found.missing_keys, *found.unexpected_keys]
-        raise ConformanceError("a state that a part built anew takes in", f"other names of weights: {names[:3]}")
+        raise ConformanceError("a state that a newly built part loads", f"other names of weights: {names[:3]}")
     require_equal_state(state, other.state_dict(), "the state after reloading")
     require_same(inputs.outputs(part), inputs.outputs(other), "the results after reloading")
 
@@ -205,7 +205,7 @@ def compiles(subject: Subject) -> str:
     inputs = subject.inputs()
     torch._dynamo.reset()
     try:
-        with _without_remarks():
+        with without_remarks("torch._dynamo"):
             compiled = torch.compile(entry, backend=subject.compile_backend)
             if any(parameter.requires_grad for parameter in part.parameters()):
                 found, expected = backward(part, inputs, compiled), backward(plain, inputs)
@@ -220,20 +220,6 @@ def compiles(subject: Subject) -> str:
     require_same(expected, found, "the results under torch.compile")
     require_same(gradients(plain), gradients(part), "the gradients under torch.compile")
     return f"with the backend {subject.compile_backend}"
-
-
-@contextmanager
-def _without_remarks() -> Iterator[None]:
-    """Without torch's own about its internals, such as where a graph was broken."""
-    logger = logging.getLogger("torch._dynamo")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def gradients(part: nn.Module) -> list[Tensor]:

@@ -73,7 +73,7 @@ class Subject:
         self.compile_backend = compile_backend
 
     def build(self, seed: int = 0, choice: PluginChoice | None = None, **supplied: Any) -> Any:
-        """Build the part anew.
+        """Build the part again.
 
         Args:
             seed: Of torch's random state while it is built; that of the caller is left as it was.

@@ -7,10 +7,6 @@ Neighbours: `suite.py` lists the checks, `pipeline_part_checks.clip_batch` makes
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +20,13 @@ from affect_lightning.model import AffectGPT, ModelConfiguration
 from affect_lightning.plugin_loading import GROUPS, find_stream, list_plugins, resolve_choice
 from affect_lightning.testing.inputs import StepInputs
 from affect_lightning.testing.pipeline_part_checks import clip_batch, picked
-from affect_lightning.testing.requirements import CheckNotPossibleError, require, require_equal_state, require_same
+from affect_lightning.testing.requirements import (
+    CheckNotPossibleError,
+    require,
+    require_equal_state,
+    require_same,
+    without_remarks,
+)
 from affect_lightning.testing.subject import Subject, perturb
 
 TINY_PARTS: dict[str, Any] = {
@@ -121,7 +123,7 @@ def _fit(module: Any, batch: ClipBatch) -> list[float]:
         def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
             losses.append(float(outputs["loss"]))
 
-    with _quiet():
+    with without_remarks("lightning.pytorch"):
         trainer = Trainer(
             accelerator="cpu",
             devices=1,
@@ -146,28 +148,11 @@ def _require_rebuilt(module: Any, batch: ClipBatch) -> None:
     require_same(losses[0], losses[1], "the loss of the network rebuilt from stored values and trained weights")
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's remarks about devices and workers, which are no news about the part."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-_INPUTS = ("multi", "audio", "face", "text")
-
-
 def _network() -> AffectGPT:
     """In eval mode, so that nothing is drawn."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = AffectGPT.from_configuration(ModelConfiguration.resolve(**TINY_PARTS, inputs=_INPUTS))
+        network = AffectGPT.from_configuration(ModelConfiguration.resolve(**TINY_PARTS))
     perturb(network)
     return network.eval()
 

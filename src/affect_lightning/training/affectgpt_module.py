@@ -7,7 +7,7 @@ All network mathematics is in `affect_lightning.model`, the learning rate in `op
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -21,6 +21,7 @@ from affect_lightning.contracts import ClipBatch, LossTerm, Objective, ResponseR
 from affect_lightning.errors import CheckpointError, ConfigurationError
 from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.configuration import ModelConfiguration
+from affect_lightning.model.options import ModuleOptions
 from affect_lightning.model.processes import shares_of_means
 from affect_lightning.plugin_loading import build_part, resolve_choice
 from affect_lightning.prompting import question_text
@@ -30,138 +31,37 @@ from affect_lightning.training.device_execution import (
     shard_network,
     whole_tensor,
 )
-from affect_lightning.training.loss_anomalies import MAX_SKIPPED_STEPS, NonFiniteGuard, OnNonFinite, last_checkpoint_of
-from affect_lightning.training.optimisation import check_rates, learning_rate_factor, schedule_length, seed_step
+from affect_lightning.training.loss_anomalies import NonFiniteGuard, last_checkpoint_of
+from affect_lightning.training.optimisation import learning_rate_factor, schedule_length, seed_step
 
 
 class AffectGPTModule(LightningModule):
     """AffectGPT in training: parts chosen by name, plain values in checkpoints, trained weights only."""
 
-    def __init__(
-        self,
-        *,
-        language_model: str | dict[str, Any],
-        video_encoder: str | dict[str, Any] | None = None,
-        audio_encoder: str | dict[str, Any] | None = None,
-        stream_encoders: dict[str, Any] | None = None,
-        pre_fusion: str | dict[str, Any] = "attention",
-        inputs: list[str] | None = None,
-        fused_streams: list[str] | None = None,
-        fused_features: Literal["encoded", "projected"] = "encoded",
-        branch_compression: str | dict[str, Any] = "attention",
-        branch_tokens: int = 1,
-        feature_norm: Literal["none", "layer", "standard"] = "none",
-        projector_init_scale: float | None = None,
-        stream_dropout: float = 0.0,
-        shared_pictures: bool = False,
-        prompt_form: Literal["chat", "plain"] = "chat",
-        response_end: str = "",
-        objective: str | dict[str, Any] = "response",
-        learning_rate: float = 1e-5,
-        projector_learning_rate: float | None = None,
-        weight_decay: float = 0.05,
-        learning_rate_schedule: Literal["cosine", "constant"] = "cosine",
-        warmup_steps: int = 5000,
-        warmup_start: float = 1e-6,
-        total_steps: int | None = None,
-        max_new_tokens: int = 48,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        predict_questions: list[str] | None = None,
-        activation_checkpointing: bool = False,
-        compile_backend: str | None = None,
-        seed: int = 0,
-        on_nonfinite: OnNonFinite = "stop",
-        max_skipped_steps: int = MAX_SKIPPED_STEPS,
-    ) -> None:
+    def __init__(self, **options: Any) -> None:
         """Check the configuration; `configure_model` builds the parts.
 
         Args:
-            language_model: Plugin of the language model, by name, or name and options.
-            video_encoder: Plugin for the face and frame streams; None only if neither is shown or fused.
-            audio_encoder: Plugin for the audio stream; None only if it is neither shown nor fused.
-            stream_encoders: Plugins of single streams by name, such as {pose: pose-rows}: a stream of a plugin needs one
-                here, and face or frame may have one of its own. None means the two above.
-            pre_fusion: Plugin that makes the `multi` tokens; attention is the paper's best (Table 5).
-            inputs: Streams that the prompt shows, out of multi, audio, face, frame, text and those of installed plugins.
-                None means multi, audio, face and text (paper, Section 5). With pre-fusion `none`, `multi` gives no tokens.
-            fused_streams: Streams that the pre-fusion takes. None means audio and face (paper, Eq. 3).
-            fused_features: What it takes of them: encoded features Z, or H, the same after their projectors, which
-                did worse in the paper (Section 3.2).
-            branch_compression: Plugin that compresses each stream to its tokens, by name, or name and options; attention
-                is the paper's best (Table 5).
-            branch_tokens: Tokens a branch; 1 in the paper's best setting, 32 in its Q-Former settings.
-            feature_norm: Scaling of encoder outputs: none (as in the paper), layer (each token by itself) or standard
-                (each feature by its statistics in training); the last two are ours, for short runs.
-            projector_init_scale: Size of projected tokens at the start relative to word embeddings, for features of
-                unit size; None keeps torch's initialisation. Ours, for short runs.
-            stream_dropout: Share of training samples in which an encoded stream is hidden from the model, for each
-                stream (0 as in the paper). Ours, for short runs: a stream that only decides when others disagree is
-                learnt sooner.
-            shared_pictures: Face and frame share one branch and one projector, as in the authors' released code; else each
-                has its own (our choice).
-            prompt_form: The language model's `chat` template (our choice), or `plain` text with two speakers and a tag
-                around each stream, the form of the authors' released code.
-            response_end: Text that a response is taught to end with, before the end token, and at which a generated one
-                is cut off; none is our choice, `###` the authors' released code.
-            objective: Plugin that says what training makes small: `response`, the cross-entropy of the responses (Eq. 2).
-            learning_rate: 1e-5 (paper, Appendix B).
-            projector_learning_rate: For all that trains but the adapter; None means the same (authors' recipe).
-            weight_decay: 0.05 (authors' recipe); biases, norms and other vectors have none, as in the released code.
-            learning_rate_schedule: What follows the warm-up: a `cosine` to 0 (our choice), or the `constant` full rate. The
-                authors' configuration names warm-up and cosine, but their code trains at a constant 1e-5: there it is
-                `constant` with warmup_steps 0.
-            warmup_steps: 5000 (our choice: the number in the authors' configuration, which has no effect there).
-            warmup_start: Learning rate at step 0: 1e-6 (our choice, in the same way); other groups in proportion.
-            total_steps: Optimiser steps until the cosine ends; None takes the trainer's length.
-            max_new_tokens: Longest response in test and predict, in tokens (our choice: a sentence).
-            temperature: 0 is greedy decoding (our choice; the authors sample at 1).
-            top_p: Nucleus share when sampling (1: ours; the authors use 0.9).
-            predict_questions: Questions that predict asks of every clip, out of describe, name and sentiment; the clip
-                is read once for all of them. None asks the data module's one.
-            activation_checkpointing: Blocks of the language model keep their inputs only and are computed again in the
-                backward pass: less memory for a third more arithmetic (off, our choice).
-            compile_backend: torch.compile backend for these blocks, such as inductor (None, our choice: compiling
-                takes minutes).
-            seed: Of the sampling, of the initial weights of what trains, and of what is drawn in a step (dropout).
-            on_nonfinite: What a loss or gradient that is NaN or infinite does: `stop` the run, or `skip` the step.
-            max_skipped_steps: Steps that `skip` may leave out before it stops the run too (10, our choice).
+            **options: Of `model.options.ModuleOptions`, which explains them; `language_model` has no default.
 
         Raises:
             ConfigurationError: An option is out of range.
             PluginError: A plugin or one of its options is wrong.
         """
-        arguments = {name: value for name, value in locals().items() if name not in {"self", "__class__"}}
+        given = ModuleOptions(**options)
         super().__init__()
-        for kind in predict_questions or ():
+        for kind in given.predict_questions or ():
             question_text(kind)  # refuses an unknown kind before anything is built
-        check_rates(learning_rate, projector_learning_rate, warmup_steps, warmup_start)
-        self.configuration = ModelConfiguration.resolve(
-            video_encoder=video_encoder,
-            audio_encoder=audio_encoder,
-            stream_encoders=stream_encoders,
-            language_model=language_model,
-            pre_fusion=pre_fusion,
-            inputs=["multi", "audio", "face", "text"] if inputs is None else inputs,
-            fused_streams=["audio", "face"] if fused_streams is None else fused_streams,
-            branch_compression=branch_compression,
-            branch_tokens=branch_tokens,
-            feature_norm=feature_norm,
-            projector_init_scale=projector_init_scale,
-            stream_dropout=stream_dropout,
-            fused_features=fused_features,
-            shared_pictures=shared_pictures,
-            prompt_form=prompt_form,
-            response_end=response_end,
-        )
-        arguments["objective"] = resolve_choice("objectives", objective)
-        self.objective: Objective = build_part("objectives", arguments["objective"])
-        self.save_hyperparameters({**arguments, **self.configuration.as_dict()})  # resolved, so that it reloads alike
+        self.configuration = ModelConfiguration.of(given)
+        objective = resolve_choice("objectives", given.objective)
+        self.objective: Objective = build_part("objectives", objective)
+        resolved = {**self.configuration.as_dict(), "objective": objective}
+        self.save_hyperparameters({**vars(given), **resolved})  # resolved, so that it reloads alike
         self.strict_loading = False  # frozen weights are in no checkpoint; load_state_dict checks the rest itself
         self.network: AffectGPT | None = None
         self.filled_from = ""  # path of the weights that `start_from` took, as long as they are what is used
         self._fill: Callable[[AffectGPT], None] | None = None
-        self.nonfinite = NonFiniteGuard(on_nonfinite, max_skipped_steps)
+        self.nonfinite = NonFiniteGuard(given.on_nonfinite, given.max_skipped_steps)
 
     @classmethod
     def from_checkpoint_values(cls, checkpoint: Mapping[str, Any], source: str) -> AffectGPTModule:
@@ -178,7 +78,10 @@ class AffectGPTModule(LightningModule):
         try:
             module = cls(**values)
         except TypeError as error:
-            raise CheckpointError(f"The hyperparameters in {source} are not those of this version: {error}.") from error
+            raise CheckpointError(
+                f"The hyperparameters in {source} do not fit this version: {error}. Use the "
+                "version that wrote them, or train again."
+            ) from error
         module.configure_model()
         module.load_state_dict(checkpoint["state_dict"])
         return module
@@ -187,7 +90,9 @@ class AffectGPTModule(LightningModule):
     def built_network(self) -> AffectGPT:
         """The network, once `configure_model` has built it."""
         if self.network is None:
-            raise ConfigurationError("The network is not built yet: call configure_model(), or let the Trainer do so.")
+            raise ConfigurationError(
+                "Call configure_model() first, or let the Trainer do it: the network is not built yet."
+            )
         return self.network
 
     @property
@@ -279,7 +184,7 @@ class AffectGPTModule(LightningModule):
         loss = weighted_sum(terms)
         self.nonfinite.note(batch.names, loss)
         if not several and not bool(batch.valid.any()):
-            return loss  # it only stands in for a batch that could not be read, and teaches nothing
+            return loss  # it only replaces a batch that could not be read, and teaches nothing
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch), sync_dist=several)
         for name, term in terms.items() if len(terms) > 1 else ():
             self.log(f"train/{name}", term.mean.detach(), batch_size=len(batch), sync_dist=several)
@@ -324,7 +229,7 @@ class AffectGPTModule(LightningModule):
     def test_step(  # type: ignore[override]  # Lightning passes any output on to callbacks
         self, batch: ClipBatch, batch_index: int, dataloader_idx: int = 0
     ) -> list[ResponseRow]:
-        """Responses of a batch with the truth beside them, one row a clip."""
+        """Responses of a batch with the truth next to them, one row a clip."""
         responses = self.built_network.generate(batch, **self._decoding)
         return ResponseRow.of_batch(batch, batch.questions, responses)
 
@@ -379,8 +284,8 @@ class AffectGPTModule(LightningModule):
                 grouped.setdefault((rate, decay), []).append(parameter)
         if not grouped:
             raise ConfigurationError(
-                "Nothing would train: the adapter has rank 0 and the prompt shows text only. Set lora_rank, or add a "
-                "stream to `inputs`."
+                "Set lora_rank, or add a stream to `inputs`: the adapter has rank 0 and the prompt shows text only, "
+                "so nothing would train."
             )
         return [
             {"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay), parameters in grouped.items()

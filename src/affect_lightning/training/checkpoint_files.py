@@ -98,8 +98,8 @@ class WholeFileCheckpoints(TorchCheckpointIO):
 
 def write_failure(target: Path, reason: str) -> CheckpointWriteError:
     """The error that says what could not be written and what is still there."""
-    kept = f"{target} is as it was before" if target.exists() else "there was none under that name before"
+    kept = f"{target} is unchanged" if target.exists() else "no earlier checkpoint has this name"
     return CheckpointWriteError(
-        f"The checkpoint {target} could not be written: {reason}. Training stops; {kept}. Free space or choose another "
-        f"folder, then go on with --ckpt_path last."
+        f"The checkpoint {target} could not be written: {reason}. Free space or choose another folder, then continue "
+        f"with --ckpt_path last. Training stops; {kept}."
     )

@@ -6,7 +6,7 @@ recomputation a third more arithmetic, compilation minutes at the start.
 `trainer.strategy: fsdp` means FullyShardedStrategy: FSDP2 for a frozen language model with an adapter (the paper trains on one
 GPU). Units are each block of the language model with its adapter; each part of ours that trains (pre-fusion, branches,
 projectors); and the network itself for the rest, the embeddings and the head. The frozen encoders are in none of them: they
-are small beside the language model, have no gradient, and stay whole on every device. Whatever the arithmetic, the shards of
+are small next to the language model, have no gradient, and stay whole on every device. Whatever the arithmetic, the shards of
 what trains are the 32-bit masters that the optimiser steps on. Lightning's ModelParallelStrategy does the work of processes
 and meshes, and gathers the trained weights, which are small, into one file. What differs is the shape of the mesh, and that
 optimiser states have the form of one process, so that a checkpoint of any number of processes can be read.
@@ -65,7 +65,9 @@ def compile_blocks(blocks: Sequence[nn.Module], backend: str) -> None:
     """
     known = torch.compiler.list_backends(exclude_tags=())
     if backend not in known:
-        raise ConfigurationError(f"compile_backend is one of {', '.join(sorted(known))}, or null; got {backend!r}.")
+        raise ConfigurationError(
+            f"compile_backend must be one of {', '.join(sorted(known))}, or null; got {backend!r}."
+        )
     for block in blocks:
         block.compile(backend=backend, dynamic=True)
 
@@ -106,7 +108,7 @@ def shard_network(network: AffectGPT, mesh: DeviceMesh, precision: str = "32-tru
 
 
 def trained_parts(network: AffectGPT) -> Iterator[nn.Module]:
-    """The parts beside the language model that have something to train, each a module that is called as a whole."""
+    """The parts outside the language model that have something to train, each a module that is called as a whole."""
     fusion = [] if network.pre_fusion is None else [network.pre_fusion]
     for part in [*fusion, *network.branches.values(), *network.projectors.values()]:
         if any(parameter.requires_grad for parameter in part.parameters()):

@@ -1,7 +1,7 @@
 """Losses that are NaN or infinite, and losses that leap: what a step does about them (ours).
 
-NonFiniteGuard: the authors' fp16 run gave NaN at learning rates of 2e-5 and 3e-5 and could not go on. Here the run stops with
-the step, the clips and the last good checkpoint, before a weight has changed; `skip` goes on without the step, up to a limit.
+NonFiniteGuard: the authors' fp16 run gave NaN at learning rates of 2e-5 and 3e-5 and could not continue. Here the run stops with
+the step, the clips and the last good checkpoint, before a weight has changed; `skip` continues without the step, up to a limit.
 All processes decide alike. `affectgpt_module.py` asks before each optimiser step.
 
 LossSpikeLog: a loss several times the usual one names broken annotations, silent clips and responses of another language
@@ -16,23 +16,22 @@ import math
 from collections import deque
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal
+from typing import Any, get_args
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from affect_lightning.errors import AffectLightningError, ConfigurationError
+from affect_lightning.model.options import ExecutionOptions, OnNonFinite
 from affect_lightning.model.processes import gather_objects, sum_over_processes
 from affect_lightning.storage import LineLog
 
-OnNonFinite = Literal["stop", "skip"]
-MAX_SKIPPED_STEPS = 10  # our choice: one broken clip met in each of ten epochs, not a run that diverges
 _log = logging.getLogger(__name__)
 
 
 class NonFiniteError(AffectLightningError):
-    """A loss or a gradient is NaN or infinite, and the run may not go on."""
+    """A loss or a gradient is NaN or infinite, and the run may not continue."""
 
 
 class NonFiniteGuard:
@@ -42,15 +41,19 @@ class NonFiniteGuard:
         skipped: Optimiser steps left out so far, over all runs that were resumed.
     """
 
-    def __init__(self, on_nonfinite: str = "stop", max_skipped_steps: int = MAX_SKIPPED_STEPS) -> None:
+    def __init__(
+        self,
+        on_nonfinite: str = ExecutionOptions.on_nonfinite,
+        max_skipped_steps: int = ExecutionOptions.max_skipped_steps,
+    ) -> None:
         """Keep the options.
 
         Raises:
             ConfigurationError: An option is out of range.
         """
-        if on_nonfinite not in ("stop", "skip") or max_skipped_steps < 0:
+        if on_nonfinite not in get_args(OnNonFinite) or max_skipped_steps < 0:
             raise ConfigurationError(
-                f"on_nonfinite is stop or skip, and max_skipped_steps 0 or more; got {on_nonfinite!r} and "
+                f"on_nonfinite must be stop or skip, and max_skipped_steps must be 0 or more; got {on_nonfinite!r} and "
                 f"{max_skipped_steps}."
             )
         self.on_nonfinite, self.max_skipped_steps = on_nonfinite, max_skipped_steps
@@ -98,12 +101,11 @@ class NonFiniteGuard:
         raise NonFiniteError(f"{told} {self._advice(last_checkpoint)}")
 
     def _advice(self, last_checkpoint: str) -> str:
-        spent = f" {self.skipped} steps were skipped, the limit of max_skipped_steps." if self.skipped else ""
-        kept = f"the last good checkpoint is {last_checkpoint}" if last_checkpoint else "no checkpoint was written yet"
+        spent = f" {self.skipped} steps were skipped, which is the limit of max_skipped_steps." if self.skipped else ""
+        kept = f"the last good checkpoint is {last_checkpoint}" if last_checkpoint else "no checkpoint exists yet"
         return (
-            f"Training stops here, before a weight changed;{spent} {kept}. Look at these clips, lower "
-            f"model.learning_rate, set trainer.gradient_clip_val, or go on without such steps with "
-            f"model.on_nonfinite=skip."
+            f"Training stops before a weight changes;{spent} {kept}. Check these clips, lower model.learning_rate, "
+            "set trainer.gradient_clip_val, or skip such steps with model.on_nonfinite=skip."
         )
 
 
@@ -157,7 +159,7 @@ class LossSpikeLog(Callback):
         self.spikes = state_dict["spikes"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Drop lines of steps after the checkpoint that the run goes on from: they will come again."""
+        """Drop lines of steps after the checkpoint that the run continues from: they will come again."""
         name = FILE if trainer.global_rank == 0 else f"{Path(FILE).stem}-rank{trainer.global_rank}.jsonl"
         self._log = LineLog(Path(trainer.log_dir or trainer.default_root_dir) / name)
         if trainer.ckpt_path and self._log.path.is_file():
@@ -186,6 +188,6 @@ class LossSpikeLog(Callback):
             self._log.add(row)
         except OSError as error:
             raise AffectLightningError(
-                f"{self._log.path} cannot be written: {error.strerror or error}. Free space, then go on with "
-                f"--ckpt_path last."
+                f"{self._log.path} cannot be written: {error.strerror or error}. Free space, then continue with --ckpt_path "
+                f"last."
             ) from error

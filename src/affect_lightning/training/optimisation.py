@@ -1,4 +1,4 @@
-"""Learning rate and random state of a training step: functions of the step, so that a resumed run goes on exactly.
+"""Learning rate and random state of a training step: functions of the step, so that a resumed run continues exactly.
 
 The learning rate rises linearly, then falls with a cosine or stays: the paper names no schedule, and the authors' released
 code trains at a constant rate, though its configuration names both (docs/released.md). The random state is a function of
@@ -16,19 +16,6 @@ import numpy as np
 import torch
 
 from affect_lightning.errors import ConfigurationError
-
-
-def check_rates(rate: float, projector_rate: float | None, warmup_steps: int, warmup_start: float) -> None:
-    """Refuse rates and a warm-up that are out of range.
-
-    Raises:
-        ConfigurationError: The message has all of them.
-    """
-    if rate <= 0 or (projector_rate is not None and projector_rate <= 0) or warmup_steps < 0 or warmup_start < 0:
-        raise ConfigurationError(
-            f"Training needs learning_rate > 0, projector_learning_rate > 0 or null, warmup_steps >= 0 and "
-            f"warmup_start >= 0; got {rate}, {projector_rate}, {warmup_steps} and {warmup_start}."
-        )
 
 
 def learning_rate_factor(step: int, *, warmup_steps: int, warmup_factor: float, total_steps: int | None) -> float:
@@ -79,7 +66,7 @@ def schedule_length(
     if max_epochs is not None and max_epochs > 0 and isinstance(batches_an_epoch, int):
         return max_epochs * math.ceil(batches_an_epoch / accumulated)
     raise ConfigurationError(
-        "The cosine schedule needs to know how long training is. Set model.total_steps or trainer.max_steps, or "
+        "The cosine schedule needs the length of the training. Set model.total_steps or trainer.max_steps, or "
         "trainer.max_epochs together with a whole number of trainer.limit_train_batches (the paper: 60 and 5000)."
     )
 

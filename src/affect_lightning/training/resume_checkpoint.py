@@ -1,13 +1,13 @@
-"""ResumeCheckpoint: `last.ckpt`, from which a run goes on with the very next clip, also after SIGTERM and SIGUSR1 (ours).
+"""ResumeCheckpoint: `last.ckpt`, from which a run continues with the next clip, also after SIGTERM and SIGUSR1 (ours).
 
 Written after a step, never within one: every so many steps, every so many minutes, when training ends, and when a signal
-comes. Lightning's ModelCheckpoint beside it keeps those of whole epochs. Lightning's own signal handlers write a checkpoint
+comes. Lightning's ModelCheckpoint next to it keeps those of whole epochs. Lightning's own signal handlers write a checkpoint
 from wherever the signal meets the program, in the middle of a step and between collectives. Here the handler only notes the
 signal; the callback looks after each step, when weights, optimiser and data order belong together, and asks the other
 processes.
 
 SIGTERM: checkpoint, then stop with exit code 143. SIGUSR1: checkpoint; in a SLURM job also `scontrol requeue` and stop
-(what `#SBATCH --signal=SIGUSR1@90` is for), elsewhere go on. Neighbour: `checkpoint_files.py` writes the file and finds it
+(what `#SBATCH --signal=SIGUSR1@90` is for), elsewhere continue. Neighbour: `checkpoint_files.py` writes the file and finds it
 again.
 """
 
@@ -97,7 +97,9 @@ def requeue(job: str) -> bool:
             errors="replace",
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        _log.warning("SLURM job %s could not be requeued: %s. Submit it again; it goes on from last.ckpt.", job, error)
+        _log.warning(
+            "SLURM job %s could not be requeued: %s. Submit it again; it continues from last.ckpt.", job, error
+        )
         return False
     if done.returncode:
         _log.warning("SLURM did not requeue job %s: %s. Submit it again.", job, done.stderr.strip())
@@ -177,7 +179,7 @@ class ResumeCheckpoint(Checkpoint):
                 if trainer.is_global_zero:
                     requeue(job)
                 trainer.strategy.barrier("requeue")
-                self._stop(trainer, _SIGUSR1, f"SIGUSR1: SLURM job {job} was asked to run again")
+                self._stop(trainer, _SIGUSR1, f"SIGUSR1: SLURM job {job} is requeued")
         if terminate:
             self._stop(trainer, signal.SIGTERM, "SIGTERM")
 
@@ -198,7 +200,7 @@ class ResumeCheckpoint(Checkpoint):
     def _agreed(self, trainer: Trainer) -> tuple[bool, bool, bool]:
         """Whether it is time to save, and whether SIGTERM or SIGUSR1 came to any process; the same in all of them."""
         steps = self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0
-        # The end of training is saved here, within the epoch's loop, so that a longer training goes on from it.
+        # The end of training is saved here, within the epoch's loop, so that a longer training continues from it.
         due = steps or trainer.global_step == trainer.max_steps
         minutes = (time.monotonic() - self._saved_at) / 60.0
         due |= self.every_minutes is not None and minutes >= self.every_minutes
@@ -227,8 +229,8 @@ class ResumeCheckpoint(Checkpoint):
     def _stop(self, trainer: Trainer, number: int, what: str) -> None:
         raise StoppedBySignal(
             number,
-            f"{what}. Stopped after step {trainer.global_step}, which is in {self.last_model_path}. Go on with "
-            f"--ckpt_path last.",
+            f"{what}. Stopped after step {trainer.global_step}, which is in {self.last_model_path}. Continue with --ckpt_path "
+            f"last.",
         )
 
 
@@ -240,4 +242,4 @@ def keep_earlier(target: Path) -> None:
     while (kept := target.with_name(f"{target.stem}-v{number}{target.suffix}")).exists():
         number += 1
     os.rename(target, kept)
-    _log.warning("%s is of an earlier run and is kept as %s.", target, kept.name)
+    _log.warning("%s belongs to an earlier run and is now %s.", target, kept.name)

@@ -22,10 +22,9 @@ from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.metrics import Taxonomy, taxonomy_by_name
 from affect_lightning.plugin_loading import PluginChoice, build_part
 from affect_lightning.unibench.report.columns import installed_columns
-from affect_lightning.unibench.report.content import Report, ReportRow, bound_rows
+from affect_lightning.unibench.report.content import Curve, Report, ReportRow, bound_rows, read_loss_curves
 from affect_lightning.unibench.report.examples import Example, choose_examples, make_examples, pictures_of
 from affect_lightning.unibench.report.files import write_report
-from affect_lightning.unibench.report.loss_curves import Curve, read_loss_curves
 from affect_lightning.unibench.report.provenance import collect_provenance
 from affect_lightning.unibench.scoring.predictions import FOLDER, Prediction, write_predictions
 from affect_lightning.unibench.scoring.set_scoring import SuiteScores, score_predictions
@@ -60,16 +59,16 @@ class BenchmarkCallback(Callback):
             label_extractor: Plugin that turns responses into labels. The paper uses Qwen2.5 (Appendix E); `rules` is
                 our choice, because it needs no weights.
             taxonomy: `builtin`, `official-2025`, `official-2026`, or the folder of an official release (the paper's
-                numbers need the 2025 one). By default official-2025 once `affect-lightning taxonomy fetch` has brought
-                it, else builtin.
+                numbers need the 2025 one). By default official-2025 if `affect-lightning taxonomy fetch` was run,
+                else builtin.
             examples: Clips shown in the report; 12 is our choice.
             run_name: Name of the row; by default the last two parts of the folder's name.
-            checkpoint_rule: How the checkpoint was chosen, for the report; by default what can be told from the
-                Trainer.
+            checkpoint_rule: How the checkpoint was chosen, for the report; by default what the Trainer
+                shows.
             training_run: Folder with the event files whose losses are shown; by default that of the checkpoint.
-            corpus_file: The sandbox's corpus.json with the best possible scores; by default the one of the data
-                module's folder, if there is one.
-            columns: Names of the report's columns that installed packages offer (docs/reports.md); by default none.
+            corpus_file: The sandbox's corpus.json with the best possible scores; by default that in the data module's
+                folder, if there is one.
+            columns: Columns of the report from installed packages, by name (docs/reports.md); by default none.
         """
         super().__init__()
         if examples < 0:
@@ -175,8 +174,8 @@ class BenchmarkCallback(Callback):
         """Valid rows of a batch with their position in it."""
         if not isinstance(outputs, list) or not all(isinstance(row, ResponseRow) for row in outputs):
             raise ContractError(
-                f"The test or predict step must return a list of affect_lightning.contracts.ResponseRow, one a clip; it "
-                f"returned {described(outputs)}."
+                f"The test or predict step must return a list of affect_lightning.contracts.ResponseRow, one for each clip; "
+                f"it returned {described(outputs)}."
             )
         kept = [(index, Prediction.of_response(row)) for index, row in enumerate(outputs) if row.valid]
         self._predictions.extend(prediction for _, prediction in kept)
@@ -202,7 +201,7 @@ class BenchmarkCallback(Callback):
         quarantined: Sequence[Mapping[str, str]],
     ) -> ReportRow:
         if self._extractor is None or self._taxonomy is None:
-            raise ContractError("BenchmarkCallback was used without its setup; pass it to the Trainer's callbacks.")
+            raise ContractError("Pass BenchmarkCallback to the Trainer's callbacks: it was used without its setup.")
         sets = known_sets(_benchmark_root(trainer))
         scores = score_predictions(predictions, self._extractor, self._taxonomy, sets=sets)
         provenance = collect_provenance(

@@ -76,7 +76,7 @@ def _clips_text(item: ScoredSet) -> str:
     return f"{item.score.clips:,}" + ("" if official in {None, item.score.clips} else f" (official set: {official:,})")
 
 
-# What stands behind a set's score. The companions of its metric come after the score.
+# What is behind a set's score. The companions of its metric come after the score.
 SET_COLUMNS = (
     Column("metric", lambda item: METRIC_TITLES[item.score.metric]),
     Column("score", lambda item: item.score.score, lambda item: item.score.interval, SCORE),
@@ -115,7 +115,7 @@ def set_table(row: ReportRow, columns: tuple[Column, ...] = ()) -> Table:
 
 
 def details_of(row: ReportRow, key: str, columns: tuple[Column, ...] = ()) -> list[tuple[str, str]]:
-    """What stands behind the score of one set, as pairs of title and text; empty ones are left out."""
+    """What is behind the score of one set, as pairs of title and text; empty ones are left out."""
     item = ScoredSet(row, row.scores.sets[key])
     shown = [(column.title, str(column.cell(item))) for column in _set_columns(_companions([item.score]), columns)]
     return [(title, text) for title, text in shown if text]
@@ -265,7 +265,7 @@ def installed_columns(names: Iterable[str]) -> tuple[Column, ...]:
         column, title = load_entry(GROUP, name, Column)
         if column.title in taken:
             raise PluginError(
-                f"{title} has the title {column.title!r}, which is taken or empty. Give it one of its own."
+                f"{title} has the title {column.title!r}, which is empty or used by another column. Give it a title of its own."
             )
         taken.add(column.title)
         columns.append(_checked(column, title))

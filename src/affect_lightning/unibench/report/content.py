@@ -1,11 +1,14 @@
-"""What a report says, as data: a row for each model or run, reference rows, and their form in report.json.
+"""What a report says, as data: a row for each model or run with its losses, reference rows, and their form in report.json.
 
-Paper: Table 2 (rows are models, columns are the nine sets and their mean). `columns.py` says which columns show it,
-`files.py` writes, reads and compares reports.
+Paper: Table 2 (rows are models, columns are the nine sets and their mean). The losses are scalars out of TensorBoard's
+event files: `callback.py` reads those of the run that made the checkpoint, `figures.py` draws them. `columns.py` says which
+columns show a report, `files.py` writes, reads and compares reports.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,15 +18,62 @@ from affect_lightning.corpora import MER_UNIBENCH
 from affect_lightning.corpora.corpus_file import declared_bounds
 from affect_lightning.errors import DataError
 from affect_lightning.unibench.report.examples import Example
-from affect_lightning.unibench.report.loss_curves import Curve
 from affect_lightning.unibench.report.published import PublishedRow
 from affect_lightning.unibench.report.tables import Column, Interval, Marks
 from affect_lightning.unibench.scoring.scores import SetScore, SuiteScores
 from affect_lightning.unibench.statistics.paired_tests import MEAN, PairedTest, paired_tests
 
+MAX_POINTS = 500  # a curve; our choice: more than the pixels that the figure is wide
+_LOSS_TAG = re.compile(r"(^|[/_])loss(_step)?$")
 FORMAT = "affect-lightning report"
 VERSION = 1
 CHOSEN_ON_TEST = "paper_best_on_test"  # the checkpoint rule of the paper's own row
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A scalar over training steps.
+
+    Attributes:
+        name: Tag in TensorBoard, such as `train/loss`, perhaps with the run's name before it.
+        points: Pairs of step and value, by step.
+    """
+
+    name: str
+    points: tuple[tuple[int, float], ...]
+
+    def thinned(self) -> Curve:
+        """The curve with at most MAX_POINTS points, evenly chosen; first and last stay."""
+        count = len(self.points)
+        if count <= MAX_POINTS:
+            return self
+        chosen = {round(index * (count - 1) / (MAX_POINTS - 1)) for index in range(MAX_POINTS)}
+        return Curve(self.name, tuple(self.points[index] for index in sorted(chosen)))
+
+
+def read_loss_curves(run: Path | str) -> list[Curve]:
+    """Every scalar of a run whose tag ends with `loss`, thinned.
+
+    Args:
+        run: Folder with TensorBoard event files.
+
+    Returns:
+        Curves sorted by tag; empty when the folder holds no event files or no losses. Values that are no finite numbers
+        are left out: a NaN loss stops a run by itself.
+    """
+    run = Path(run)
+    if not run.is_dir() or not any(run.glob("events.out.tfevents.*")):
+        return []
+    from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
+
+    accumulator = EventAccumulator(str(run), size_guidance={SCALARS: 0})
+    accumulator.Reload()
+    curves = []
+    for tag in sorted(accumulator.Tags()[SCALARS]):
+        if _LOSS_TAG.search(tag):
+            values = {event.step: event.value for event in accumulator.Scalars(tag) if math.isfinite(event.value)}
+            curves.append(Curve(tag, tuple(sorted(values.items()))).thinned())
+    return [curve for curve in curves if curve.points]
 
 
 @dataclass(frozen=True)
@@ -171,7 +221,7 @@ class Report:
             DataError: It is no report of this format and version, or a field is missing.
         """
         if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise DataError(f"{where} is no report of affect-lightning: its format is not {FORMAT!r}.")
+            raise DataError(f"{where} is not a report of affect-lightning: its format is not {FORMAT!r}.")
         if content.get("version") != VERSION:
             raise DataError(
                 f"{where} has version {content.get('version')!r} of the report's format, expected {VERSION}. Score the "

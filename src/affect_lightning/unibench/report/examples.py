@@ -2,7 +2,7 @@
 
 Pictures come from the batch that the model saw, so that the report shows what the model was shown. `callback.py`
 collects examples during the test, `page.html` shows them; a picture is kept as a JPEG data URI, which needs no
-file beside the page.
+file next to the page.
 Legend: B clips, T frames, H height and W width in pixels.
 """
 

@@ -1,9 +1,8 @@
-"""Figures of the report: where everything stands, in pixels. `figures.html` draws them as inline SVG.
+"""Figures of the report: where everything is, in pixels. `figures.html` draws them as inline SVG.
 
 Paper: Table 2 as a picture; Section 4 on free-form answers with any number of labels; Appendix D (the wheels), for the
 confusion of sectors: the wheel with its commonest confusions, and the matrix. A figure is a plain mapping for the
-template: its frame, ticks (place and text), and marks. `loss_curves.py` reads the losses, `page.py` puts the figures into
-the page.
+template: its frame, ticks (place and text), and marks. `renderers.py` puts the figures into the page.
 """
 
 from __future__ import annotations
@@ -13,8 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from affect_lightning.corpora import METRIC_TITLES
-from affect_lightning.unibench.report.content import Report
-from affect_lightning.unibench.report.loss_curves import Curve
+from affect_lightning.unibench.report.content import Curve, Report
 from affect_lightning.unibench.report.tables import NOT_MEASURED, SCORE
 from affect_lightning.unibench.scoring.scores import Confusion
 from affect_lightning.unibench.statistics.paired_tests import MEAN
@@ -277,7 +275,7 @@ def _sector(index: int, sectors: int, name: str, found: float, total: float) -> 
         "found": _ring(start, end, _INNER + found * (_OUTER - _INNER)),
         "at": _on_wheel(middle, _OUTER + 12),
         "anchor": "middle" if abs(side) < 0.3 else "start" if side > 0 else "end",
-        "hover": f"{name}: {total:.0f} clips, {100 * found:.0f}% of the labels said for them are in this sector",
+        "hover": f"{name}: {total:.0f} clips, {100 * found:.0f}% of the predicted labels are in this sector",
     }
 
 

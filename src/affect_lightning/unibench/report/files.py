@@ -1,6 +1,6 @@
 """Files of a report: report.json, .md, .html, .tex, .csv and outcomes.jsonl, written whole or not at all.
 
-Paper: Table 2. `content.py` says what a report holds, `columns.py` and `renderers.py` make its tables, `page.py` the page;
+Paper: Table 2. `content.py` says what a report holds, `columns.py` its tables, `renderers.py` their forms and the page;
 `callback.py` writes one at the end of a test, and `compare_runs` puts several runs side by side.
 outcomes.jsonl has what came of each clip, one line a clip. The terms of each clip (`clip_terms.py`) are kept so that
 finished runs can be compared clip by clip (`paired_tests.py`) without scoring anything again. Plain text: nothing in it is
@@ -25,10 +25,15 @@ from affect_lightning.unibench.report.columns import (
     set_table,
 )
 from affect_lightning.unibench.report.content import ReferenceRow, Report, ReportRow
-from affect_lightning.unibench.report.page import render_page
 from affect_lightning.unibench.report.provenance import TEST_NOTE, notes_of, provenance_lines
 from affect_lightning.unibench.report.published import PublishedRow, published_rows
-from affect_lightning.unibench.report.renderers import markdown_text, render_csv, render_latex, render_markdown
+from affect_lightning.unibench.report.renderers import (
+    markdown_text,
+    render_csv,
+    render_latex,
+    render_markdown,
+    render_page,
+)
 from affect_lightning.unibench.scoring.predictions import write_files
 from affect_lightning.unibench.scoring.scores import ClipOutcome, SetScore
 from affect_lightning.unibench.statistics.clip_terms import metric_values, terms_of
@@ -64,7 +69,7 @@ def attach_outcomes(rows: Sequence[ReportRow], path: Path) -> list[ReportRow]:
     """The rows with the outcomes of a file; rows as they are if there is no such file, or it has none of a set.
 
     Args:
-        rows: Of the report.json beside the file.
+        rows: Of the report.json next to the file.
         path: The file.
 
     Raises:
@@ -111,7 +116,7 @@ def _outcome(values: dict[str, Any]) -> tuple[str, str, ClipOutcome]:
         raise ValueError(f"hit is {hit!r}, expected true, false or null")
     terms = tuple(float(term) for term in values["terms"])
     if not all(map(math.isfinite, terms)):
-        raise ValueError("a term is no finite number")
+        raise ValueError("a term is not a finite number")
     outcome = ClipOutcome(str(values["clip"]), tuple(values["labels"]), str(values["sentiment"]), hit, terms)
     return str(values["model"]), str(values["set"]), outcome
 
@@ -125,7 +130,7 @@ def _checked(score: SetScore, outcomes: Sequence[ClipOutcome], path: Path) -> Se
     same = math.isnan(again) if score.score is None else abs(again - score.score) <= _SAME
     if len(outcomes) != score.clips or not same:
         raise DataError(
-            f"{path} does not belong to the report.json beside it: its {len(outcomes)} clips of {score.key} score "
+            f"{path} does not belong to the report.json in the same folder: its {len(outcomes)} clips of {score.key} score "
             f"{again:.4f}, and report.json has {score.clips} clips with {score.score}. Score the predictions again."
         )
     return whole
@@ -139,7 +144,7 @@ def write_report(
     Args:
         report: With at least one row.
         folder: Made if it is missing.
-        published: Names of published rows to show beside the measured ones (see `published_rows`); an empty sequence
+        published: Names of published rows to show next to the measured ones (see `published_rows`); an empty sequence
             for one row a model; by default those that the report has.
         columns: Names of installed columns to show as well (see `installed_columns`).
 
@@ -153,11 +158,11 @@ def write_report(
         WritingError: The system refuses; no file under a final name is new or half-written.
     """
     if not report.rows:
-        raise DataError("A report needs at least one run with scores; there is none.")
+        raise DataError("Give at least one run with scores: the report has none.")
     names = [row.name for row in report.rows]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DataError(f"A report's rows need different names; more than one is called {', '.join(twice)}.")
+        raise DataError(f"Give the rows of the report different names; more than one is called {', '.join(twice)}.")
     if published is not None:
         report = replace(report, published=published_rows(published))
     report = replace(report, columns=(*report.columns, *installed_columns(columns)))
@@ -187,7 +192,7 @@ def _markdown(report: Report) -> str:
         lines = [f"- {markdown_text(term)}: {markdown_text(text)}" for term, text in provenance_lines(row.provenance)]
         parts += [f"## {markdown_text(row.label)}", render_markdown(set_table(row, report.columns)), "\n".join(lines)]
     if any(row.examples for row in report.rows):
-        parts.append("Example clips with pictures: see report.html beside this file.")
+        parts.append("Example clips with pictures are in report.html, next to this file.")
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -196,7 +201,7 @@ def read_report(path: Path | str, *, outcomes: bool = False) -> Report:
 
     Args:
         path: The file, or the folder that holds it.
-        outcomes: Whether to read what came of each clip as well, where it lies beside the file.
+        outcomes: Whether to read what came of each clip as well, where it lies next to the file.
 
     Raises:
         DataError: It is missing, unreadable, no report, or of another version.
@@ -209,7 +214,7 @@ def read_report(path: Path | str, *, outcomes: bool = False) -> Report:
     except OSError as error:
         raise DataError(f"There is no report {path} ({error.strerror}). `affect-lightning test` writes it.") from error
     except ValueError as error:
-        raise DataError(f"{path} is no JSON file: {error}. Score the predictions again.") from error
+        raise DataError(f"{path} is not a JSON file: {error}. Score the predictions again.") from error
     report = Report.from_json(content, str(path))
     if not outcomes:
         return report
@@ -248,7 +253,7 @@ def compare_runs(
     if not run_folders:
         raise DataError("Give at least one run folder with a report.json to compare.")
     if names is not None and len(names) != len(run_folders):
-        raise DataError(f"Got {len(names)} names for {len(run_folders)} runs; give one name a run.")
+        raise DataError(f"Got {len(names)} names for {len(run_folders)} runs; give one name for each run.")
     rows: list[ReportRow] = []
     bounds: dict[str, ReferenceRow] = {}
     theirs: dict[str, PublishedRow] = {}

@@ -1,4 +1,4 @@
-"""What must stand beside a score so that somebody else can tell what it means: its provenance, and notes below the tables.
+"""What must stand next to a score so that somebody else can tell what it means: its provenance, and notes below the tables.
 
 Paper: Appendix E shows that the extractor and the wheels move the score, Section 4 that the metric differs by task; the
 authors' own row takes the best of seven checkpoints on the test set (see `checkpoint_rule`). A report has the notes that
@@ -18,36 +18,36 @@ from affect_lightning.unibench.scoring.scores import SuiteScores
 from affect_lightning.unibench.statistics.intervals import LEVEL, interval_method
 
 PACKAGES = ("affect-lightning", "numpy", "torch", "lightning", "transformers", "peft", "torchmetrics")
-_NAMED_CLIPS = 5  # clips named in one line; all of them stand in report.json; our choice
+_NAMED_CLIPS = 5  # clips named in one line; all of them are in report.json; our choice
 BOUND_NOTE = (
-    "Rows in italics are no models but bounds, computed by the generator of the corpus: the best expected score of a "
-    "response that names one emotion and relies on those modalities only."
+    "Rows in italics are bounds, not models. The generator of the corpus computes them: the best expected score of a response "
+    "that names one emotion and uses only those modalities."
 )
-MEAN_NOTE = "Scores in percent. The mean is that of the primary scores of the sets of MER-UniBench."
+MEAN_NOTE = "Scores are in percent. The mean is over the primary scores of the sets of MER-UniBench."
 INTERVAL_NOTE = (
-    f"Beside or below a score: its {LEVEL:.0%} bootstrap interval over the clips; that of the mean draws clips anew "
+    f"Next to or below a score: {LEVEL:.0%} bootstrap interval over the clips. The interval of the mean draws clips "
     f"within each set."
 )
 HIT_RATE_NOTE = (
-    "The hit rate has no penalty for long lists of labels; its companions M-score, Precision_S and F_S have one (report.csv "
-    "and the details by set have them)."
+    "The hit rate has no penalty for long lists of labels. Its companions M-score, Precision_S and F_S have one (see "
+    "report.csv and the details by set)."
 )
 PUBLISHED_NOTE = (
-    "Rows marked “published” are figures as others printed them, not measured here; their means are over all nine sets."
+    "Rows marked “published” are figures that others published, not measured here. Their means are over all nine sets."
 )
 CHOSEN_ON_TEST_NOTE = (
-    f"Rows marked “{CHOSEN_ON_TEST}” take, for each set, the checkpoint that is best on that very test set, as the "
-    f"paper's own row does; such scores are too high and must not be compared with others."
+    f"Rows marked “{CHOSEN_ON_TEST}” take, for each set, the checkpoint that is best on that same test set, as the "
+    f"paper's own row does. Such scores are too high. Do not compare them with others."
 )
 TEST_NOTE = (
-    "Difference: second less first, in percentage points, on the clips that both answered, with its 95% interval from "
-    "the paired bootstrap. p-values are two-sided; Holm's correction is over the pairs of models within a column. "
+    "Difference: second minus first, in percentage points, on the clips that both answered, with its 95% interval from "
+    "the paired bootstrap. p-values are two-sided. Holm's correction is over the pairs of models within a column. "
     "Only first, only second: clips that one of the two hits and the other misses, compared by McNemar's exact test."
 )
 CONFUSION_NOTE = (
-    "All sets of a kind together. Rows: percent of the clips with that truth, whose number is beside its name; a "
-    "clip with several labels is divided among them. On the wheel, a sector is filled as far as it was found, and "
-    "the chords lead from the truth to the commonest sectors that were said in its place."
+    "All sets of a kind together. Rows: percent of the clips with that truth. The number of clips is next to "
+    "its name. A clip with several labels is divided among them. On the wheel, the filled part of a sector is the "
+    "share that was found. The chords lead from the truth to the most frequent wrong sectors."
 )
 NAMED_ROWS = 4  # published rows of one source that its note names; our choice
 

@@ -1,6 +1,6 @@
-"""Published rows: scores that others report, beside those that were measured here.
+"""Published rows: scores that others report, next to those that were measured here.
 
-Paper: Tables 2, 12 and 13, and two newer models of other groups. `published_rows.json` beside this file has them, each
+Paper: Tables 2, 12 and 13, and two newer models of other groups. `published_rows.json` next to this file has them, each
 with its source; they are numbers as printed, never measured by this package, and every report marks them so. A few
 companions of Table 12 (the last row's ACC on CH-SIMS and its precision and recall) are missing, as they cannot be read
 in the text that we have. `files.py` adds the rows on request.

@@ -1,6 +1,6 @@
 """The table model: a table is columns and rows; every renderer shows the same cells.
 
-Paper: Table 2 is such a table. A column says what stands under its title (`Column`), `make_table` asks each column about
+Paper: Table 2 is such a table. A column says what is under its title (`Column`), `make_table` asks each column about
 each row, and `renderers.py` turns the cells into Markdown, LaTeX, CSV and HTML (`command_line/terminal_tables.py` into text for
 the terminal). A new column is one entry: in `columns.py` for one of ours, in an installed package for one of yours.
 """
@@ -66,7 +66,7 @@ P_VALUE = Format(".3f", least=0.001)
 
 @dataclass(frozen=True)
 class Column:
-    """What stands under a title.
+    """What is under a title.
 
     Attributes:
         title: Head of the column.
@@ -75,7 +75,7 @@ class Column:
         format: How the value becomes text.
         about: What a row is. `set`: a `ScoredSet`, for the details of each set. `run`: a `ReportRow`, for the table of
             scores. Only columns of installed packages need it.
-        text: Text of a row in place of the formatted value, where that needs more than the value.
+        text: Text of a row instead of the formatted value, where that needs more than the value.
         hover: What the page shows when the mouse rests on a cell.
         subtitle: Second line of the head.
         name: Head in CSV files, by default the title.

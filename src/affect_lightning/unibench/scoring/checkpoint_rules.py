@@ -33,9 +33,9 @@ def rule_text(rule: CheckpointRule, fixed: str | None = None) -> str:
     """The rule in words, for reports."""
     return {
         "last": "last: the model's last checkpoint, the same for every set",
-        "fixed": f"fixed: the checkpoint {fixed}, named beforehand, the same for every set",
-        "paper_best_on_test": "paper_best_on_test: for each set the checkpoint with the best score on that very test "
-        "set, as in the paper's own row; it overstates what to expect of new clips",
+        "fixed": f"fixed: the checkpoint {fixed}, chosen in advance, the same for every set",
+        "paper_best_on_test": "paper_best_on_test: for each set the checkpoint with the best score on that same test "
+        "set, as in the paper's own row; it overstates the score on new clips",
     }[rule]
 
 
@@ -46,12 +46,12 @@ def check_rule(rule: str, fixed: str | None) -> None:
         ConfigurationError: One of these.
     """
     if rule not in CHECKPOINT_RULES:
-        raise ConfigurationError(f"There is no checkpoint rule {rule!r}; choose one of {', '.join(CHECKPOINT_RULES)}.")
+        raise ConfigurationError(f"There is no checkpoint rule {rule!r}. Choose one of {', '.join(CHECKPOINT_RULES)}.")
     if (rule == "fixed") != (fixed is not None):
         raise ConfigurationError(
             "The rule fixed needs the name or number of a checkpoint: add `--checkpoint 60`."
             if fixed is None
-            else f"A checkpoint ({fixed}) goes with `--checkpoint-rule fixed`; the rule is {rule}."
+            else f"A checkpoint ({fixed}) needs `--checkpoint-rule fixed`; the rule is {rule}."
         )
 
 
@@ -76,8 +76,8 @@ def checkpoint_for_all_sets(
         if len(set(lasts.values())) > 1:
             found = ", ".join(f"{key} {name}" for key, name in lasts.items())
             raise DataError(
-                f"The last checkpoints of {model} differ from set to set ({found}), so they are not one model. Name "
-                f"one that all sets have: `--checkpoint-rule fixed --checkpoint NAME`."
+                f"The last checkpoints of {model} differ between the sets ({found}), so they are not one model. Name one "
+                f"that all sets have: `--checkpoint-rule fixed --checkpoint NAME`."
             )
         return {**chosen, **lasts}
     for key, names in several.items():

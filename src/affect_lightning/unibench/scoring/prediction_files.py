@@ -73,14 +73,14 @@ def read_answers(
         from_responses: Take the responses only, although labels or sentiments are there.
 
     Raises:
-        DataError: A file is missing, broken, refused or without a usable column; a clip stands there twice; the
+        DataError: A file is missing, broken, refused or without a usable column; a clip is listed twice; the
             message names file, row and column.
         ConfigurationError: A kind of column is unknown, or parquet without pyarrow.
     """
     chosen = dict(columns or {})
     unknown = [kind for kind in chosen if kind not in COLUMNS]
     if unknown:
-        raise ConfigurationError(f"There is no kind of column {unknown[0]!r}; the kinds are {', '.join(COLUMNS)}.")
+        raise ConfigurationError(f"There is no kind of column {unknown[0]!r}. Use one of {', '.join(COLUMNS)}.")
     kinds = ("response",) if from_responses else tuple(kind for kind in KINDS if kind in chosen) or KINDS
     merged: dict[str, Answer] = {}
     sources: dict[str, Path] = {}
@@ -107,9 +107,7 @@ def _merged(first: Answer, second: Answer, name: str, paths: tuple[Path, Path]) 
 def _read_one(path: Path, dataset: str, columns: Mapping[str, str], kinds: Sequence[str]) -> dict[str, Answer]:
     suffix = path.suffix.lower()
     if suffix not in OUTPUT_SUFFIXES:
-        raise DataError(
-            f"{path} ends in {suffix or 'nothing'}; predictions are read from {', '.join(OUTPUT_SUFFIXES)} files."
-        )
+        raise DataError(f"{path} ends in {suffix or 'nothing'}; expected one of {', '.join(OUTPUT_SUFFIXES)}.")
     if suffix == ".npz":
         rows, used = _read_npz_rows(path, columns)
         if not set(kinds) & set(used):
@@ -122,7 +120,7 @@ def _read_one(path: Path, dataset: str, columns: Mapping[str, str], kinds: Seque
     for row in rows:
         name = _name(row, used["name"])
         if name in seen:
-            refuse(row, used["name"], f"the clip {name!r} stands there twice, first as number {seen[name]}. Keep one.")
+            refuse(row, used["name"], f"the clip {name!r} is listed twice, first as number {seen[name]}. Keep one.")
         seen[name] = row.line
         answers[name] = _answer(row, used)
     return answers
@@ -199,7 +197,7 @@ def _is_told(row: TableRow, column: str) -> bool:
 def _response(row: TableRow, column: str) -> str:
     value = row.get(column)
     if not isinstance(value, str):
-        refuse(row, column, f"expected a text, found {value!r}. Write an empty text where the model said nothing.")
+        refuse(row, column, f"expected a text, found {value!r}. Write an empty text if the model said nothing.")
     return value
 
 
@@ -211,7 +209,7 @@ def _labels(row: TableRow, column: str) -> tuple[str, ...]:
         refuse(
             row,
             column,
-            f"expected a list of words, or a text such as \"['happy', 'calm']\", found {value!r}. Write [] where "
+            f"expected a list of words, or a text such as \"['happy', 'calm']\", found {value!r}. Write [] if "
             f"there is none.",
         )
     return parse_labels(value)
@@ -222,7 +220,7 @@ def _sentiment(row: TableRow, column: str) -> str:
     if isinstance(value, str):
         return sentiment_word(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        refuse(row, column, f"expected {', '.join(SENTIMENT_WORDS[:3])} or a number, found {value!r}. Mend the cell.")
+        refuse(row, column, f"expected {', '.join(SENTIMENT_WORDS[:3])} or a number, found {value!r}. Fix the cell.")
     return sentiment_word(str(value))
 
 
@@ -233,7 +231,7 @@ def _truth_sentiment(row: TableRow) -> float | None:
     try:
         return float(value)
     except (TypeError, ValueError):
-        refuse(row, "truth_sentiment", f"expected a number or null, found {value!r}. Mend the cell.")
+        refuse(row, "truth_sentiment", f"expected a number or null, found {value!r}. Fix the cell.")
 
 
 _READERS: dict[str, Callable[[TableRow, str], Any]] = {

@@ -1,4 +1,4 @@
-"""Predictions: what a model said about each clip, beside the truth; one `.jsonl` file a set.
+"""Predictions: what a model said about each clip, next to the truth; one `.jsonl` file a set.
 
 Paper: Section 4 (free-form responses are scored after the fact, so they are kept). `callback.py` writes them during
 test and predict, `set_scoring.py` scores them. `write_files` writes all files of a run's results (`report` too) or none,
@@ -42,8 +42,8 @@ def write_files(contents: Mapping[Path, str]) -> list[Path]:
         return write_whole_files(contents)
     except OSError as error:
         raise WritingError(
-            f"{error.filename} could not be written: {error.strerror or error}. Nothing half-written was left under that "
-            f"name. Free space or choose another folder, then run the command again."
+            f"{error.filename} could not be written: {error.strerror or error}. Free space or choose another folder, "
+            f"then run the command again. No unfinished file is left under that name."
         ) from error
 
 
@@ -153,8 +153,8 @@ def group_by_corpus(
         for first, second in itertools.pairwise(keys):
             if first == second:
                 raise DataError(
-                    f"The set {corpus} has more than one prediction for the clip {first[0]!r}. A clip is scored "
-                    f"once: remove the repeated rows, or test with one question a clip."
+                    f"The set {corpus} has more than one prediction for the clip {first[0]!r}. Remove the repeated rows, "
+                    f"or test with one question for each clip."
                 )
     return groups
 
@@ -176,7 +176,7 @@ def write_predictions(folder: Path | str, predictions: Iterable[Prediction]) -> 
     contents: dict[Path, str] = {}
     for corpus, group in group_by_corpus(predictions, several_questions=True).items():
         if not corpus or Path(corpus).name != corpus:
-            raise DataError(f"The set's name {corpus!r} cannot be the name of a file; use letters, digits and dashes.")
+            raise DataError(f"The set's name {corpus!r} cannot be a file name. Use letters, digits and dashes.")
         lines = [json.dumps(prediction.to_row(), ensure_ascii=False) for prediction in group]
         contents[Path(folder) / f"{corpus}.jsonl"] = "\n".join(lines) + "\n"
     return write_files(contents)
@@ -214,7 +214,7 @@ def _read_line(line: str, path: Path, row: int) -> Prediction:
     try:
         content = json.loads(line)
         if not isinstance(content, dict):
-            raise DataError(f"the row is no JSON object but {type(content).__name__}")
+            raise DataError(f"the row must be a JSON object, found {type(content).__name__}")
         return Prediction.from_row(content)
     except (ValueError, DataError) as error:
-        raise DataError(f"{path}, row {row} is broken: {error}. Mend or remove the row.") from error
+        raise DataError(f"{path}, row {row} is broken: {error}. Fix or remove the row.") from error

@@ -20,7 +20,7 @@ from affect_lightning.metrics import Taxonomy
 from affect_lightning.metrics.functional import ClipSentiments
 
 WHEEL = 1  # the wheel that is shown; our choice: any would do, and five pictures would say little more
-NOTHING = "none"  # no label of the response stands on the wheel
+NOTHING = "none"  # no label of the response is on the wheel
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class SetScore:
-    """The score of one set and what stands behind it. Scores are in percent; None where no clip counted.
+    """The score of one set and what is behind it. Scores are in percent; None where no clip counted.
 
     Attributes:
         key: Of the set.
@@ -86,7 +86,7 @@ class SetScore:
         outcomes: Clip by clip, in the order of the names; not written to report.json.
         interval: 95% bootstrap interval of the score over the clips, percent; None where there is none.
         secondary_intervals: The same for the companions, by name.
-        skipped_clips: Clips that count nowhere: their truth stands on no wheel, as `neutral` does, or is exactly 0.
+        skipped_clips: Clips that count nowhere: their truth is on no wheel, as `neutral` does, or is exactly 0.
         label_counts: Responses by number of labels: entry n counts those with n labels.
         confusion: Truth against prediction, for the figure; None where it was not counted.
         extractor: Where the labels or sentiments come from: identity of the extractor, or what was given.
@@ -150,7 +150,7 @@ class SuiteScores:
         taxonomy: Name of the taxonomy.
         taxonomy_sha256: Hash of its content.
         extractor: Identity of the label extractor.
-        mean_interval: 95% bootstrap interval of the mean, percent: clips are drawn anew within each set.
+        mean_interval: 95% bootstrap interval of the mean, percent: clips are drawn again within each set.
     """
 
     sets: Mapping[str, SetScore]
@@ -209,7 +209,7 @@ def sector_confusion(
 
     Args:
         labels: Of B responses.
-        truths: True emotion words of the same clips; a clip whose truth stands on no sector is left out.
+        truths: True emotion words of the same clips; a clip whose truth is on no sector is left out.
         taxonomy: With the wheel.
         wheel: Its number, from 1.
     """

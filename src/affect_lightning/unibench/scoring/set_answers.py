@@ -126,7 +126,7 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
 def _check_response(key: str, prediction: Prediction) -> None:
     if not prediction.has_response:
         raise DataError(
-            f"The prediction for the clip {prediction.name} of {key} has a sentiment only, but {key} is scored by its "
+            f"The prediction for the clip {prediction.name} of {key} has only a sentiment, but {key} is scored by its "
             f"emotion words. Give responses or labels."
         )
 

@@ -140,8 +140,8 @@ def _score_sentiments(key: str, group: Sequence[Prediction], sentiments: Sequenc
     for prediction in group:
         if prediction.truth_sentiment is None:
             raise DataError(
-                f"The clip {prediction.name} of {key} has no true sentiment, which that set is scored by. Read the set "
-                f"with its label file and test again."
+                f"The clip {prediction.name} of {key} has no true sentiment, which the metric of this set needs. Read the "
+                f"set with its label file and test again."
             )
     clips = clip_sentiments(sentiments, [float(prediction.truth_sentiment or 0.0) for prediction in group])
     rights = clips.truth == clips.predicted
@@ -159,8 +159,8 @@ def _score_labels(
     truths = [prediction.truth_labels for prediction in group]
     if not any(truths):
         raise DataError(
-            f"None of the {len(group)} clips of {key} has true emotion words, which that set is scored by. Read it "
-            f"with its label file and test again."
+            f"None of the {len(group)} clips of {key} has true emotion words, which the metric of this set needs. Read "
+            f"it with its label file and test again."
         )
     agreement = clip_set_scores(labels, truths, taxonomy)
     confusion = sector_confusion(labels, truths, taxonomy)

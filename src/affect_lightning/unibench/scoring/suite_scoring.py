@@ -70,20 +70,21 @@ def pair(
         truths = {name: Truth(answer.truth_labels, answer.truth_sentiment) for name, answer in answers.items()}
         if not any(truth.labels or truth.sentiment is not None for truth in truths.values()):
             raise DataError(
-                f"The predictions for {dataset} carry no truth (only files of `affect-lightning test` do). Give the "
-                f"labels of the set with `--labels`."
+                f"Give the labels of the set with `--labels`: the predictions for {dataset} have no truth "
+                f"(only files of `affect-lightning test` have it)."
             )
     missing = tuple(sorted(truths.keys() - answers.keys()))
     surplus = tuple(sorted(answers.keys() - truths.keys()))
     if len(missing) == len(truths):
         raise DataError(
             f"None of the {len(answers)} predicted clips ({shown(surplus)}) is among the {len(truths)} clips of "
-            f"{dataset} ({shown(missing)}). Are these predictions of another set, or names in another form?"
+            f"{dataset} ({shown(missing)}). Check that these are predictions of this set, and that both files write "
+            "names in the same form."
         )
     if missing and not allow_missing:
         raise DataError(
-            f"{len(missing)} of {len(truths)} clips of {dataset} have no prediction: {shown(missing)}. A score is over "
-            f"all clips: add them, or count them as wrong with `--allow-missing`."
+            f"{len(missing)} of {len(truths)} clips of {dataset} have no prediction: {shown(missing)}. Add them, or count "
+            f"them as wrong with `--allow-missing`: a score is over all clips."
         )
     predictions = [_prediction(name, dataset, truths[name], answers.get(name)) for name in sorted(truths)]
     return Pairing(tuple(predictions), missing, surplus)
@@ -119,7 +120,7 @@ class ScoringOptions:
         rule: Which of several checkpoints is scored.
         checkpoint: Its name, for the rule `fixed`.
         columns: Column names by kind; see `read_answers`.
-        from_responses: Whether saved labels and sentiments are left alone and extracted anew.
+        from_responses: Whether saved labels and sentiments are left alone and extracted again.
         allow_missing: Whether clips without a prediction count as wrong instead of being an error.
     """
 
@@ -135,7 +136,7 @@ class ScoringOptions:
 
 @dataclass(frozen=True)
 class ScoredModel:
-    """The row of a model and what stands behind it.
+    """The row of a model and what is behind it.
 
     Attributes:
         row: For the report.
@@ -184,7 +185,9 @@ class SavedOutputScorer:
         provenance = collect_provenance(
             scores,
             checkpoint=_checkpoint_text(model, chosen),
-            checkpoint_rule=rule_text(self.options.rule, self.options.checkpoint) if rule else "one output, no choice",
+            checkpoint_rule=rule_text(self.options.rule, self.options.checkpoint)
+            if rule
+            else "one output, nothing to choose",
         )
         titles = {key: score.title for key, score in scores.sets.items()}
         provenance["quarantined"] = None  # Saved outputs do not tell which clips could not be read.

@@ -71,7 +71,7 @@ def find_models(folder: Path) -> list[SavedModel]:
                 models.setdefault(_TITLES.get(name, name), {})[key] = _checkpoints(_files(place), place)
     if not models:
         raise DataError(
-            f"{folder} is no suite: it has neither {PREDICTION_FOLDER}/MODEL/SET.csv (or .npz, .jsonl, .parquet) nor "
+            f"{folder} is not a suite: it has neither {PREDICTION_FOLDER}/MODEL/SET.csv (or .npz, .jsonl, .parquet) nor "
             f"the authors' folders affectgpt_outputs/SET and baseline_outputs/MODEL. `affect-lightning score --help` "
             f"shows both layouts."
         )
@@ -90,7 +90,7 @@ def label_roots(folder: Path, labels: Path | None = None) -> tuple[Path, ...]:
     """
     if labels is not None:
         if labels.is_file():
-            raise DataError(f"{labels} is one file; a suite needs the folder with the labels of all its sets.")
+            raise DataError(f"{labels} is one file. Give the folder with the labels of all sets of the suite.")
         return (labels,)
     return (folder / LABEL_FOLDER, folder) if (folder / LABEL_FOLDER).is_dir() else ()
 

@@ -82,7 +82,7 @@ def terms_of(score: SetScore) -> Array | None:
     fits = width == SENTIMENT_CELLS if score.metric == "waf" else width % _BLOCKS[score.metric] == 0
     if len(widths) > 1 or not fits:
         raise DataError(
-            f"The clips of {score.key} have {sorted(widths)} terms each, which is not the form of its metric "
+            f"The clips of {score.key} have {sorted(widths)} terms each, which does not fit its metric "
             f"{score.metric}. Score the predictions again."
         )
     return np.array([outcome.terms for outcome in score.outcomes], dtype=np.float64)

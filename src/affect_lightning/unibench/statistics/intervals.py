@@ -1,7 +1,7 @@
 """Bootstrap intervals of every score: percentile intervals over clips, and of the mean over sets.
 
-Paper: none; Table 2 gives single figures. The clips of a set are drawn anew with replacement, 10,000 times, and the
-metric is computed from the sums of their terms (`clip_terms.py`). The mean draws anew within each set by itself. Two
+Paper: none; Table 2 gives single figures. The clips of a set are drawn again with replacement, 10,000 times, and the
+metric is computed from the sums of their terms (`clip_terms.py`). The mean draws again within each set by itself. Two
 clips with the same terms are interchangeable, so that the number of times each kind of clip is drawn is multinomial:
 one draw of those numbers and one matrix product make all resamples. `paired_tests.py` draws the same way.
 
@@ -39,7 +39,7 @@ def with_intervals(scores: SuiteScores, *, resamples: int = RESAMPLES, seed: int
 
     Args:
         scores: With outcomes; a set without them gets no interval, and then the mean gets none either.
-        resamples: Number of times that the clips are drawn anew.
+        resamples: Number of times that the clips are drawn again.
         seed: Of the draws; each set draws for itself, so that its interval does not depend on the others.
 
     Raises:

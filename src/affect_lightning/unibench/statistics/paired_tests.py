@@ -89,7 +89,7 @@ def paired_tests(
 
     Args:
         models: Name and scores of each; sets without outcomes are left out.
-        resamples: Number of times that the clips are drawn anew.
+        resamples: Number of times that the clips are drawn again.
         seed: Of the draws.
 
     Returns:
