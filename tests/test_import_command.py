@@ -15,7 +15,7 @@ from affect_lightning.command_line.import_command import _DEFAULT
 from affect_lightning.command_line.program import main
 from affect_lightning.command_line.trainer_commands import read_configuration
 from affect_lightning.model import AffectGPT, ModelConfiguration
-from affect_lightning.training.affectgpt_module import AffectGPTModule
+from affect_lightning.model.options import ModuleOptions
 from affectgpt_files import RELEASED, random_weights, write_their_file
 
 TINY = Path(__file__).parent / "tiny.yaml"
@@ -123,7 +123,7 @@ def test_what_cannot_be_imported_ends_with_code_two(
 
 def test_without_a_configuration_the_released_one_is_meant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its formulas are theirs, so only the sizes of a tiny file are refused."""
-    check_formulas(AffectGPTModule(**read_configuration(_DEFAULT).model.as_dict()).configuration)
+    check_formulas(ModelConfiguration.of(ModuleOptions(**read_configuration(_DEFAULT).model.as_dict())))
     theirs = write_their_file(tmp_path / "theirs.pth", random_weights())
     assert main(["import", str(theirs), str(tmp_path / "ours")]) == 2
     error = capsys.readouterr().err

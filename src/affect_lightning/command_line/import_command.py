@@ -33,13 +33,14 @@ def run(arguments: Sequence[str]) -> int:
 
     from affect_lightning.checkpoints import import_weights
     from affect_lightning.command_line.trainer_commands import read_configuration
-    from affect_lightning.training.affectgpt_module import AffectGPTModule
+    from affect_lightning.model import ModelConfiguration
+    from affect_lightning.model.options import ModuleOptions
 
     if not any(word.partition("=")[0] in ("--config", "-c") for word in words):
         words = [*_DEFAULT, *words]
     with contextlib.redirect_stdout(sys.stderr):
         section = read_configuration(words)
-        configuration = AffectGPTModule(**section.model.as_dict()).configuration
+        configuration = ModelConfiguration.of(ModuleOptions(**section.model.as_dict()))
         found = import_weights(options.checkpoint, options.folder, configuration)
     epoch = "" if found.epoch is None else f" of epoch {found.epoch}"
     print(
