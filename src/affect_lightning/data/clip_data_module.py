@@ -72,23 +72,22 @@ class ClipDataModule(LightningDataModule):
         benchmark_root: Folder that contains the `*-process/` folders; needed to test.
         test_sets: Keys of the sets to test, such as mer2023 or meld, or tables of your own; None means all
             known sets that `benchmark_root` has, those with a `benchmark_set.yaml` among them.
-        expected_counts: Clips of each test set: `official` (Table 11, or a generated corpus's own), `any`, or numbers by set, {meld: 100}.
+        expected_counts: Clips of each test set: `official` (Table 11, or a corpus's own), `any`, or numbers, such as {meld: 100}.
         test_overlap: Training clips with the name of a test clip: `error`, or `drop`, which leaves them out and counts them.
-        neutral_share: Share of the purely neutral training clips to keep, by a stable hash (1, our choice; 0 suits hit rate and WAF).
-        set_balance: How often the sets of `train_sets` come up: by size (natural, our choice), by its square root, or equally often.
+        neutral_share: Share of the purely neutral training clips to keep (1, our choice; 0 suits hit rate and WAF).
+        set_balance: How often the sets of `train_sets` come up: by size (natural, our choice), its square root, or equally.
         set_weights: Weights of the sets on top of that, such as {mer-caption-plus: 1, ovmerd: 3}; 1 for the others. With
             `natural` a clip of ovmerd then comes up three times as often; with `equal` ovmerd gives three quarters.
         ratio: Share of the training clips to use, chosen by a stable hash (1, as in the paper).
         include: Training clips to use: names, or text files (.txt) with a name a line; None takes all.
         exclude: Training clips to leave out, in the same way.
-        length_pool: Number of training batches in a pool that is sorted by the subtitle's length, to pad less; validation
-            clips are sorted as a whole. 0 keeps the order (our choice: with media, the subtitle's length hardly matters).
+        length_pool: Training batches in a pool that is sorted by the subtitle's length, to pad less (0, our choice: no sorting).
         validation_share: Share of the training clips kept for validation, by a stable hash of the name (0.05, our choice).
         inputs: Streams that the prompt shows; they decide what is read. Linked to the model's option (paper, Section 5).
         fused_streams: Streams that `multi` is made of (paper, Eq. 3: audio and video); linked to the model's.
         stream_readers: Options of the readers of plugins' streams, by stream, such as {pose: {folder: joints}}.
         frames: Frames a clip, T (paper, Appendix B: 8).
-        frame_choice: Of T equal parts the `middle` frame (our choice), or the `first` (released code); of released crops too.
+        frame_choice: Of T equal parts the `middle` frame (our choice), or the `first` (released code); released crops alike.
         frame_scaling: What scales whole frames: `area` is OpenCV's (our choice), `decoder` FFmpeg's (released code).
         face_channels: Of crops made here: `rgb` (our choice) or `bgr`, as the authors' released crops are.
         crop_size: Side of face crops and whole frames in pixels (paper, Appendix B: 224).
