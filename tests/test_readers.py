@@ -104,7 +104,7 @@ def test_the_table_of_the_sets_is_that_of_the_paper() -> None:
     test, dataset = "test_corpus", "dataset-process"
     assert rows == [
         ("mer2023", "MER2023", 411, "hit_rate", f"mer2023-{dataset}", "label-6way.npz", "test1_corpus"),
-        ("mer2024", "MER2024", 1169, "hit_rate", f"mer2024-{dataset}", "reference-semi.csv", None),
+        ("mer2024", "MER2024", 1169, "hit_rate", f"mer2024-{dataset}", "label-6way.npz", "test1_corpus"),
         ("meld", "MELD", 2610, "hit_rate", "meld-process", "label.npz", test),
         ("iemocap", "IEMOCAP", 1241, "hit_rate", "iemocap-process", "label_4way.npz", "whole_corpus"),
         ("cmumosi", "CMU-MOSI", 686, "waf", "cmumosi-process", "label.npz", test),
@@ -114,9 +114,10 @@ def test_the_table_of_the_sets_is_that_of_the_paper() -> None:
         ("ovmerdplus", "OV-MERD+", 532, "f_s", "ovmerdplus-process", "ovlabel.csv", None),
     ]
     media = {key: (item.video_folders[0], item.audio_folders[0]) for key, item in MER_UNIBENCH.sets.items()}
-    sub = dict.fromkeys(("meld", "cmumosi", "cmumosei"), ("subvideo", "subaudio"))
-    plain = dict.fromkeys(("mer2023", "mer2024", "sims", "simsv2", "ovmerdplus"), ("video", "audio"))
-    assert media == {**sub, **plain, "iemocap": ("subvideo-tgt", "subaudio")}
+    sub = dict.fromkeys(("meld", "cmumosi"), ("subvideo", "subaudio"))
+    plain = dict.fromkeys(("mer2023", "mer2024", "sims", "ovmerdplus"), ("video", "audio"))
+    new = {"cmumosei": ("subvideo_new", "subaudio"), "simsv2": ("video_new", "audio")}
+    assert media == {**sub, **plain, **new, "iemocap": ("subvideo-tgt", "subaudio")}
     with pytest.raises(DataError, match=r"no benchmark set 'medl'. Did you mean 'meld'\? The sets are mer2023,"):
         find_benchmark_set("medl")
 

@@ -14,6 +14,7 @@ CHECKS: dict[str, str] = {
     "missing-file": "a clip's video or sound file is not there",
     "surplus-file": "a video or sound file that no annotation names",
     "missing-subtitle": "a clip without a row in the table of subtitles",
+    "missing-face": "a clip without released face crops in a set where others have them",
     "missing-words": "a clip without emotion words in a set that has them",
     "missing-description": "a clip without a description in a set that has them",
     "unknown-word": "an emotion word that the taxonomy does not know, so that it is dropped",
@@ -61,6 +62,8 @@ class SetSummary:
         seconds: Shortest, median and longest clip; empty if none was read.
         frames: Frames that were read for faces.
         frames_without_face: Those of them without the speaker's face.
+        sources: Which of the known places each part came from: labels, subtitles, video, sound, faces, ...
+        released_faces: Clips with released face crops.
     """
 
     corpus: str
@@ -71,6 +74,8 @@ class SetSummary:
     seconds: tuple[float, ...] = ()
     frames: int = 0
     frames_without_face: int = 0
+    sources: dict[str, str] = field(default_factory=dict)
+    released_faces: int = 0
 
 
 @dataclass(frozen=True)
