@@ -303,7 +303,7 @@ BENCHMARK_FAULTS: Mapping[str, tuple[str, Callable[[Path], object], str]] = {
 @pytest.mark.parametrize("fault", BENCHMARK_FAULTS)
 def test_faults_of_a_benchmark_folder_are_explained(tmp_path: Path, fault: str) -> None:
     key, spoil, message = BENCHMARK_FAULTS[fault]
-    folder, _ = write_set(tmp_path, key)
+    folder, _ = write_set(tmp_path, key, "reference-semi.csv" if key == "mer2024" else None)
     spoil(folder)
     with pytest.raises(DataError, match=message):
         read_benchmark_set(tmp_path, key)
