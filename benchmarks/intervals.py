@@ -3,7 +3,7 @@
     python benchmarks/intervals.py
 
 Generated responses of one to five labels, more varied than those of a real model: a clip of its own kind is the worst
-case of `affect_lightning.unibench.intervals`. Prints the processor's seconds of both (not the clock's, so that a busy
+case of `affect_lightning.unibench.statistics.intervals`. Prints the processor's seconds of both (not the clock's, so that a busy
 machine gives the same), the kinds of clips, and the seconds that 10,000 resamples of a plain loop would take, from 20.
 """
 
@@ -18,12 +18,12 @@ import numpy as np
 from affect_lightning.contracts import LabelExtractor, Sentiment
 from affect_lightning.corpora import MER_UNIBENCH
 from affect_lightning.metrics import Taxonomy
-from affect_lightning.unibench.clip_terms import metric_values, terms_of
-from affect_lightning.unibench.intervals import RESAMPLES, with_intervals
-from affect_lightning.unibench.paired_tests import paired_tests
 from affect_lightning.unibench.predictions import Prediction
 from affect_lightning.unibench.scores import SuiteScores
 from affect_lightning.unibench.scoring import score_predictions
+from affect_lightning.unibench.statistics.clip_terms import metric_values, terms_of
+from affect_lightning.unibench.statistics.intervals import RESAMPLES, with_intervals
+from affect_lightning.unibench.statistics.paired_tests import paired_tests
 
 LOOP = 20  # resamples of the plain loop
 

@@ -39,10 +39,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from affect_lightning.contracts import ClipBatch, ClipRecord, FeatureSequence
+from affect_lightning.contracts import ClipBatch, ClipRecord, FeatureSequence, StreamInput
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.model import AffectGPT, ModelConfiguration
 from affect_lightning.model.block_execution import compile_blocks, recompute_activations
+from affect_lightning.model.encoding import build_encoders
 from affect_lightning.model.throughput import StepCost, StepSize, measured_peak
 from affect_lightning.plugin_loading import build_part
 from affect_lightning_plugins.language_models.adapter_configs import SEVEN_PROJECTIONS, AdapterOptions
@@ -128,19 +129,15 @@ def build_network(device: torch.device, dtype: torch.dtype, live: bool, liger: b
     )
     widths = {"audio": 1024, "face": 768}
     language_model = build_language_model(device, dtype, liger)
-    video = build_part("video_encoders", configuration.video_encoder) if live else None
-    audio = build_part("audio_encoders", configuration.audio_encoder) if live else None
     network = AffectGPT(
         configuration,
         language_model=language_model,
-        video_encoder=video,
-        audio_encoder=audio,
+        encoders=build_encoders(configuration, list(widths)) if live else {},
         pre_fusion=build_part("pre_fusions", configuration.pre_fusion, stream_widths=widths),
         feature_widths=widths,
     ).to(device)
-    for encoder in (network.video_encoder, network.audio_encoder):
-        if encoder is not None and dtype != torch.float32:
-            encoder.to(dtype)
+    if dtype != torch.float32:
+        network.encoders.to(dtype)
     return network.train()
 
 
@@ -159,10 +156,12 @@ def make_batch(size: int, number: int, cached: bool, device: torch.device) -> Cl
         }
     else:
         pictures = (size, FRAMES, 3, SIDE, SIDE)
-        media["face"] = torch.randint(0, 256, pictures, generator=generator, dtype=torch.uint8)
-        media["frame_mask"] = torch.ones(size, FRAMES, dtype=torch.bool)
-        media["waveform"] = torch.rand(size, SECONDS * RATE, generator=generator) * 0.2 - 0.1
-        media["waveform_lengths"] = torch.full((size,), SECONDS * RATE)
+        faces = torch.randint(0, 256, pictures, generator=generator, dtype=torch.uint8)
+        waveform = torch.rand(size, SECONDS * RATE, generator=generator) * 0.2 - 0.1
+        media["streams"] = {
+            "face": StreamInput(faces, torch.ones(size, FRAMES, dtype=torch.bool)),
+            "audio": StreamInput(waveform, torch.ones_like(waveform, dtype=torch.bool), RATE),
+        }
     return ClipBatch(
         records=[ClipRecord(name=f"clip{index}", corpus="benchmark") for index in range(size)],
         questions=["word other again more quite word other again"] * size,

@@ -54,7 +54,11 @@ BROKEN: dict[str, dict[str, str]] = {
         "DropsOut": "frozen",
     },
 }
-GOOD = {"pre_fusions": "GoodFusion", "video_encoders": "GoodEyes", "audio_encoders": "GoodEars"}
+GOOD = {
+    "pre_fusions": "GoodFusion",
+    "video_encoders": "GoodEyes",
+    "audio_encoders": "GoodEars",
+}
 _COUNTER = itertools.count()
 
 

@@ -1,14 +1,32 @@
-"""Face detectors, label extractors and cue describers that each break one promise; see broken_networks.py."""
+"""Parts of the loader's workers and of scoring, and streams, that each break one promise; see broken_networks.py."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from affect_lightning.contracts import ClipBatch, CueDescriber, FaceBox, FaceDetector, LabelExtractor, Sentiment
+from affect_lightning.contracts import (
+    ClipBatch,
+    ClipRecord,
+    CueDescriber,
+    FaceBox,
+    FaceDetector,
+    FeatureSequence,
+    LabelExtractor,
+    LossTerm,
+    Objective,
+    Sentiment,
+    SeriesEncoder,
+    StreamReader,
+    TrainedNetwork,
+)
 
 BROKEN: dict[str, dict[str, str]] = {
     "face_detectors": {
@@ -19,6 +37,14 @@ BROKEN: dict[str, dict[str, str]] = {
         "HoldsALambda": "pickling",
         "NamedByAddress": "identity",
         "TwoLines": "identity",
+    },
+    "objectives": {"CutOff": "terms", "BareTensor": "terms", "CountsClips": "items", "LearnsFillers": "items"},
+    "series_encoders": {"RealWhereNothingIs": "shapes", "AveragesPadding": "mask-invariance"},
+    "streams": {
+        "RowsFromNowhere": "files",
+        "FilesAsTexts": "files",
+        "HeardStream": "files",
+        "RowsWithALambda": "files",
     },
     "label_extractors": {
         "OneListTooFew": "shapes",
@@ -32,7 +58,14 @@ BROKEN: dict[str, dict[str, str]] = {
         "LouderThanOthers": "batch-invariance",
     },
 }
-GOOD = {"face_detectors": "GoodFinder", "label_extractors": "GoodWords", "cue_describers": "GoodCues"}
+GOOD = {
+    "face_detectors": "GoodFinder",
+    "label_extractors": "GoodWords",
+    "cue_describers": "GoodCues",
+    "objectives": "GoodAim",
+    "series_encoders": "GoodRowEncoder",
+    "streams": "GoodRows",
+}
 _COUNTER = itertools.count()
 
 
@@ -165,9 +198,8 @@ class GoodCues(CueDescriber):
     """Says how loud a clip is."""
 
     def levels(self, batch: ClipBatch) -> list[float]:
-        assert batch.waveform is not None
-        assert batch.waveform_lengths is not None
-        pairs = zip(batch.waveform, batch.waveform_lengths.tolist(), strict=True)
+        sound = batch.streams["audio"]
+        pairs = zip(sound.values, sound.lengths.tolist(), strict=True)
         return [float(samples[:length].abs().mean()) for samples, length in pairs]
 
     def describe(self, batch: ClipBatch) -> list[str]:
@@ -188,9 +220,9 @@ class LoudnessOfPadding(GoodCues):
     """Hears what lies beyond a clip's length."""
 
     def levels(self, batch: ClipBatch) -> list[float]:
-        assert batch.waveform is not None
-        whole = batch.waveform.new_full((len(batch),), batch.waveform.shape[1]).long()
-        return super().levels(replace(batch, waveform_lengths=whole))
+        sound = batch.streams["audio"]
+        whole = replace(sound, mask=torch.ones_like(sound.mask))
+        return super().levels(replace(batch, streams={**batch.streams, "audio": whole}))
 
 
 class LouderThanOthers(GoodCues):
@@ -199,3 +231,119 @@ class LouderThanOthers(GoodCues):
     def levels(self, batch: ClipBatch) -> list[float]:
         levels = super().levels(batch)
         return [level / max(levels) for level in levels]
+
+
+class GoodRows(StreamReader):
+    """Rows out of a file beside the video.
+
+    Args:
+        ending: Of the file's name.
+    """
+
+    def __init__(self, ending: str = ".npy") -> None:
+        self.ending = ending
+
+    def files(self, record: ClipRecord) -> dict[str, Path]:
+        assert record.video is not None
+        return {"rows": record.video.with_suffix(self.ending)}
+
+    def read(self, record: ClipRecord) -> np.ndarray:
+        return np.load(self.files(record)["rows"], allow_pickle=False)
+
+    def identity(self) -> str:
+        return f"rows {self.ending}"
+
+
+class RowsFromNowhere(GoodRows):
+    """Gives rows where there is no file."""
+
+    def read(self, record: ClipRecord) -> np.ndarray:
+        return np.zeros((5, 3), np.float32)
+
+
+class FilesAsTexts(GoodRows):
+    """Names its files by texts."""
+
+    def files(self, record: ClipRecord) -> dict[str, Any]:
+        return {"rows": str(record.video)}
+
+
+class HeardStream(GoodRows):
+    """Announces a kind that no reader may have."""
+
+    kind = "sound"
+
+
+class RowsWithALambda(GoodRows):
+    """Does not pickle."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.change = lambda rows: rows
+
+
+class GoodRowEncoder(SeriesEncoder):
+    """Doubles every row.
+
+    Args:
+        width: Values a row.
+    """
+
+    def __init__(self, width: int = 3) -> None:
+        super().__init__()
+        self.input_width = self.feature_width = width
+
+    def forward(self, values: Tensor, mask: Tensor) -> FeatureSequence:
+        return FeatureSequence(2 * values.masked_fill(~mask.unsqueeze(-1), 0.0), mask)
+
+
+class RealWhereNothingIs(GoodRowEncoder):
+    """Gives real tokens for rows that are not real."""
+
+    def forward(self, values: Tensor, mask: Tensor) -> FeatureSequence:
+        return FeatureSequence(super().forward(values, mask).tokens, torch.ones_like(mask))
+
+
+class AveragesPadding(GoodRowEncoder):
+    """Subtracts the average of all rows, padding included."""
+
+    def forward(self, values: Tensor, mask: Tensor) -> FeatureSequence:
+        return super().forward(values - values.mean(dim=1, keepdim=True), mask)
+
+
+class GoodAim(Objective):
+    """The response loss."""
+
+    def terms(self, network: TrainedNetwork, batch: ClipBatch) -> Any:
+        return {"aim": network.response_loss(network.outputs(batch), batch.valid)}
+
+
+class CutOff(GoodAim):
+    """Gives a loss that nothing learns from."""
+
+    def terms(self, network: TrainedNetwork, batch: ClipBatch) -> Any:
+        term = super().terms(network, batch)["aim"]
+        return {"aim": term._replace(mean=term.mean.detach())}
+
+
+class BareTensor(GoodAim):
+    """Gives a loss without a name and without items."""
+
+    def terms(self, network: TrainedNetwork, batch: ClipBatch) -> Any:
+        return super().terms(network, batch)["aim"].mean
+
+
+class CountsClips(GoodAim):
+    """Calls a mean over tokens a mean over clips."""
+
+    def terms(self, network: TrainedNetwork, batch: ClipBatch) -> Any:
+        return {"aim": super().terms(network, batch)["aim"]._replace(items=batch.valid.sum())}
+
+
+class LearnsFillers(GoodAim):
+    """Learns from clips that are not valid."""
+
+    def terms(self, network: TrainedNetwork, batch: ClipBatch) -> Any:
+        outputs = network.outputs(batch)
+        mean, items, _ = network.response_loss(outputs, torch.ones_like(batch.valid))
+        return {"aim": LossTerm(mean, items)}

@@ -135,6 +135,7 @@ def _split() -> Any:
 
 
 CASES: dict[str, dict[str, Options | Callable[[TinyFiles], Options]]] = {
+    "objectives": {"response": {}},
     "video_encoders": {
         "tiny-video": {"width": 8},
         "efficientnet-lite0": {"image_size": 32},

@@ -27,7 +27,7 @@ import numpy
 import torch
 from torch import Tensor, nn
 
-from affect_lightning.contracts import ClipBatch, ClipRecord
+from affect_lightning.contracts import ClipBatch, ClipRecord, StreamInput
 from affect_lightning.model import AffectGPT, ModelConfiguration
 
 GOLDEN_FILE = Path(__file__).with_name("golden") / "tiny_networks.json"
@@ -95,6 +95,7 @@ def golden_batch() -> ClipBatch:
     lengths = torch.tensor([12_000, 9_500, 0, 7_000])
     waveform = 0.5 * hashed("sound", (4, 12_000))
     waveform[torch.arange(12_000) >= lengths.unsqueeze(1)] = 0.0
+    mask = torch.tensor([[True, True, True]] * 3 + [[True, True, False]])
     long = "They are late again, and nobody told me, as always, not even you, who knew it since Tuesday morning. And so I wait."
     words = (
         "I won! I won, and you said that nobody ever wins anything in a place like this.",
@@ -108,11 +109,11 @@ def golden_batch() -> ClipBatch:
         questions=[QUESTIONS[index % 2] for index in range(4)],
         responses=list(wanted),
         subtitles=list(words),
-        face=pictures[0],
-        frame=pictures[1],
-        frame_mask=torch.tensor([[True, True, True]] * 3 + [[True, True, False]]),
-        waveform=waveform,
-        waveform_lengths=lengths,
+        streams={
+            "face": StreamInput(pictures[0], mask),
+            "frame": StreamInput(pictures[1], mask),
+            "audio": StreamInput.of_sound(waveform, lengths, 16_000),
+        },
     )
 
 
@@ -136,10 +137,9 @@ def trained_parts(network: AffectGPT) -> dict[str, nn.Module]:
 
 def filled(network: AffectGPT, salt: str) -> AffectGPT:
     """The network with the formula's weights."""
-    encoders = {"video encoder": network.video_encoder, "audio encoder": network.audio_encoder}
+    encoders = {key.replace("_", " "): encoder for key, encoder in network.encoders.items()}
     for role, part in {**encoders, **trained_parts(network)}.items():
-        if part is not None:
-            fill(part, f"{salt} {role}")
+        fill(part, f"{salt} {role}")
     return network.eval()
 
 
@@ -157,9 +157,7 @@ def attention_in(network: AffectGPT, form: str) -> Iterator[None]:
 def with_features(network: AffectGPT, batch: ClipBatch) -> ClipBatch:
     """The batch as it comes out of a feature cache: what the encoders give, and neither pictures nor sound."""
     features = network.encode(batch)
-    return replace(
-        batch, face=None, frame=None, frame_mask=None, waveform=None, waveform_lengths=None, features=features
-    )
+    return replace(batch, streams={}, features=features)
 
 
 def networks(options: Mapping[str, Any], salt: str) -> Iterator[tuple[str, AffectGPT, ClipBatch]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from affect_lightning.contracts import ClipBatch, ClipRecord
+from affect_lightning.contracts import ClipBatch, ClipRecord, StreamInput
 
 SENTENCES = ["I won!", "They are late again and nobody told me.", "", "It is Tuesday."]
 RESPONSES = ["The person feels happy.", "The person feels angry and hurt.", "The person feels calm.", "No."]
@@ -33,26 +34,37 @@ def random_batch(clips: int = 4, seed: int = 0, frames: int = 3, samples: int = 
         questions=["How is it?" if i % 2 else "Which emotions does the person feel?" for i in range(clips)],
         responses=[RESPONSES[i % 4] for i in range(clips)],
         subtitles=[SENTENCES[i % 4] for i in range(clips)],
-        face=pictures[0],
-        frame=pictures[1],
-        frame_mask=mask,
-        waveform=waveform,
-        waveform_lengths=lengths,
+        streams={
+            "face": StreamInput(pictures[0], mask),
+            "frame": StreamInput(pictures[1], mask),
+            "audio": StreamInput.of_sound(waveform, lengths, 16_000),
+        },
     )
+
+
+def stream_values(batch: ClipBatch) -> dict[str, list[Any]]:
+    """Everything in the batch's streams, for comparison."""
+    return {name: [stream.values.tolist(), stream.mask.tolist()] for name, stream in batch.streams.items()}
 
 
 def pick(batch: ClipBatch, order: list[int]) -> ClipBatch:
     """The clips of a batch in another order, or some of them."""
     index = torch.tensor(order)
-    texts = {
+    texts: dict[str, Any] = {
         name: [getattr(batch, name)[i] for i in order] for name in ("records", "questions", "responses", "subtitles")
     }
-    tensors = {
-        name: getattr(batch, name)[index]
-        for name in ("face", "frame", "frame_mask", "waveform", "waveform_lengths", "valid")
-        if getattr(batch, name) is not None
-    }
-    return ClipBatch(**texts, **tensors)
+    streams = {name: stream.with_each(lambda value: value[index]) for name, stream in batch.streams.items()}
+    return ClipBatch(**texts, streams=streams, valid=batch.valid[index])
+
+
+def with_streams(batch: ClipBatch, **changed: StreamInput) -> ClipBatch:
+    """The batch with some streams replaced."""
+    return replace(batch, streams={**batch.streams, **changed})
+
+
+def without_streams(batch: ClipBatch, *names: str) -> ClipBatch:
+    """The batch without some streams; without any if none is named."""
+    return replace(batch, streams={name: batch.streams[name] for name in batch.streams if names and name not in names})
 
 
 def perturb(module: torch.nn.Module, seed: int = 0) -> None:

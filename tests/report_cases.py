@@ -9,12 +9,12 @@ from pathlib import Path
 from affect_lightning.contracts import LabelExtractor, Sentiment
 from affect_lightning.corpora import MER_UNIBENCH
 from affect_lightning.metrics import Taxonomy
-from affect_lightning.unibench.examples import Example
-from affect_lightning.unibench.loss_curves import Curve
 from affect_lightning.unibench.predictions import Prediction
-from affect_lightning.unibench.provenance import collect_provenance
-from affect_lightning.unibench.report_rows import ReferenceRow, Report, ReportRow
-from affect_lightning.unibench.reports import write_report
+from affect_lightning.unibench.report.content import ReferenceRow, Report, ReportRow
+from affect_lightning.unibench.report.examples import Example
+from affect_lightning.unibench.report.files import write_report
+from affect_lightning.unibench.report.loss_curves import Curve
+from affect_lightning.unibench.report.provenance import collect_provenance
 from affect_lightning.unibench.scores import SuiteScores
 from affect_lightning.unibench.scoring import score_predictions
 

@@ -62,7 +62,7 @@ class PlantedNaN(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if self.clip in batch.names:
-            batch.waveform[batch.names.index(self.clip), 100] = float("nan")
+            batch.streams["audio"].values[batch.names.index(self.clip), 100] = float("nan")
 
 
 class FullDisk(Callback):

@@ -25,6 +25,7 @@ from affect_lightning.data.streaming.packed_clips import PackedClips, open_packe
 from affect_lightning.data.streaming.packed_source import PackedSource
 from affect_lightning.plugin_loading import build_part
 from clip_making import tone, write_clip, write_wav
+from model_cases import stream_values
 from patience import LONGEST
 
 OPTIONS = ReadingOptions(frozenset({"audio", "face", "frame"}), frame_count=3, crop_size=16)
@@ -114,8 +115,7 @@ def make_loader(
 
 def contents(batch: ClipBatch) -> list[Any]:
     """Everything of a batch, for comparison."""
-    tensors = (batch.face, batch.frame, batch.frame_mask, batch.waveform, batch.waveform_lengths, batch.valid)
-    listed = [None if tensor is None else tensor.tolist() for tensor in tensors]
+    listed = [batch.valid.tolist(), stream_values(batch)]
     return [batch.records, batch.questions, batch.responses, batch.subtitles, *listed]
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from affect_lightning.contracts import FeatureSequence, LanguageModel
+from affect_lightning.contracts import FeatureSequence, LanguageModel, StreamInput
 from affect_lightning.errors import ConfigurationError, ContractError, DataError
 from affect_lightning.model import AffectGPT, ModelConfiguration
 from affect_lightning.model.branches import AttentionBranch, MeanBranch
@@ -15,9 +15,9 @@ from affect_lightning.model.feature_scaling import StandardScaling
 from affect_lightning.model.projectors import embedding_size
 from affect_lightning.model.prompt_assembly import assemble_prompts, prompt_ids
 from affect_lightning.plugin_loading import build_part
-from affect_lightning.prompting import PLACEHOLDERS
+from affect_lightning.prompting import placeholder
 from affect_lightning_plugins.language_models.transformers_model import AdaptedCausalLM
-from model_cases import TINY_PARTS, perturb, pick, random_batch
+from model_cases import TINY_PARTS, perturb, pick, random_batch, with_streams, without_streams
 
 
 def build(**options) -> AffectGPT:
@@ -66,12 +66,13 @@ def test_several_questions_read_a_clip_once_and_get_the_responses_of_single_ones
 def test_frame_and_sound_padding_never_change_a_response(network):
     batch = random_batch()
     wanted = network.generate(batch, max_new_tokens=10)
-    padded = dataclasses.replace(
-        batch,
-        face=torch.cat([batch.face, torch.full_like(batch.face[:, :2], 255)], dim=1),
-        frame=None,
-        frame_mask=torch.nn.functional.pad(batch.frame_mask, (0, 2)),
-        waveform=torch.nn.functional.pad(batch.waveform, (0, 4000), value=0.7),
+    face, sound, pad = batch.streams["face"], batch.streams["audio"], torch.nn.functional.pad
+    padded = with_streams(
+        without_streams(batch, "frame"),
+        face=StreamInput(
+            torch.cat([face.values, torch.full_like(face.values[:, :2], 255)], dim=1), pad(face.mask, (0, 2))
+        ),
+        audio=StreamInput(pad(sound.values, (0, 4000), value=0.7), pad(sound.mask, (0, 4000)), 16_000),
     )
     assert network.generate(padded, max_new_tokens=10) == wanted
     torch.testing.assert_close(network.eval()(padded), network(batch), rtol=1e-4, atol=1e-5)
@@ -81,11 +82,12 @@ def test_every_shown_stream_counts(network):
     batch = random_batch()
     network.eval()
     before = network(batch)
-    for name in ("face", "waveform"):
-        changed = dataclasses.replace(batch, **{name: getattr(batch, name).flip(0)})
+    for name in ("face", "audio"):
+        stream = batch.streams[name]
+        changed = with_streams(batch, **{name: dataclasses.replace(stream, values=stream.values.flip(0))})
         assert not torch.allclose(network(changed), before, rtol=1e-5)
     assert not torch.allclose(network(dataclasses.replace(batch, subtitles=batch.subtitles[::-1])), before, rtol=1e-5)
-    torch.testing.assert_close(network(dataclasses.replace(batch, frame=None)), before)
+    torch.testing.assert_close(network(without_streams(batch, "frame")), before)
 
 
 def test_loss_equals_a_plain_hugging_face_call_on_the_same_embeddings(network):
@@ -108,14 +110,14 @@ def test_only_responses_are_learnt(network):
 
 def test_encoders_are_frozen_and_the_rest_learns(network):
     network.train()
-    assert not network.video_encoder.training
-    assert not network.audio_encoder.training
-    assert not any(module.training for module in network.video_encoder.modules())
+    assert not network.encoders["video_encoder"].training
+    assert not network.encoders["audio_encoder"].training
+    assert not any(module.training for module in network.encoders["video_encoder"].modules())
     assert network.language_model.training
     network.zero_grad()
     network(random_batch()).backward()
     for name, parameter in network.named_parameters():
-        if name.startswith(("video_encoder.", "audio_encoder.")) or "base_layer" in name or "embed_tokens" in name:
+        if name.startswith("encoders.") or "base_layer" in name or "embed_tokens" in name:
             assert not parameter.requires_grad
             assert parameter.grad is None
         elif parameter.requires_grad:
@@ -127,11 +129,11 @@ def test_encoders_are_frozen_and_the_rest_learns(network):
 def test_face_and_frame_share_the_video_encoder():
     network = build(inputs=["face", "frame"])
     calls = []
-    network.video_encoder.register_forward_hook(lambda module, arguments, output: calls.append(1))
+    network.encoders["video_encoder"].register_forward_hook(lambda module, arguments, output: calls.append(1))
     network(random_batch())
     assert len(calls) == 2
     assert set(network.projectors) == {"face", "frame"}
-    assert network.audio_encoder is None
+    assert set(network.encoders) == {"video_encoder"}
 
 
 @pytest.mark.parametrize(
@@ -156,12 +158,12 @@ def test_inputs_decide_what_is_built_and_shown(inputs, fusion, streams, shown):
     configuration = ModelConfiguration.resolve(**{**TINY_PARTS, "inputs": inputs, "pre_fusion": fusion})
     assert configuration.encoded_streams == streams
     network = build(inputs=inputs, pre_fusion=fusion)
-    assert (network.video_encoder is None) == (not {"face", "frame"} & set(streams))
-    assert (network.audio_encoder is None) == ("audio" not in streams)
+    wanted = {"audio_encoder" if name == "audio" else "video_encoder" for name in streams}
+    assert set(network.encoders) == wanted
     assert set(network.projectors) == shown
     batch = random_batch()
     if "audio" not in streams:
-        batch = dataclasses.replace(batch, waveform=None, waveform_lengths=None)
+        batch = without_streams(batch, "audio")
     assert network(batch).isfinite()
     assert len(network.generate(batch, max_new_tokens=3)) == 4
 
@@ -219,7 +221,7 @@ def test_rank_0_and_encoded_features_given():
     network = build(language_model={"name": "tiny-lm", "lora_rank": 0})
     batch = random_batch()
     features = network.encode(batch)
-    bare = dataclasses.replace(batch, face=None, frame=None, frame_mask=None, waveform=None, waveform_lengths=None)
+    bare = without_streams(batch)
     network.eval()
     torch.testing.assert_close(network(bare, features), network(batch))
     assert network.generate(bare, features=features, max_new_tokens=5) == network.generate(batch, max_new_tokens=5)
@@ -243,7 +245,7 @@ def test_template_that_drops_placeholders_is_refused_naming_the_clip(network, mo
 
 def test_subtitle_with_a_reserved_character_is_refused_naming_the_clip(network):
     batch = random_batch()
-    batch.subtitles[2] = f"odd {PLACEHOLDERS['face']}"
+    batch.subtitles[2] = f"odd {placeholder(2)}"
     with pytest.raises(ContractError, match=r"Clip 'clip2' has 2 placeholders for 1 feature tokens .* 'face'"):
         network(batch)
 
@@ -258,14 +260,15 @@ def test_empty_response_is_refused_naming_the_clip(network):
 
 def test_missing_stream_and_wrong_rate_are_refused(network):
     with pytest.raises(ContractError, match=r"needs the stream 'face' .* the batch has none"):
-        network(dataclasses.replace(random_batch(), face=None))
-    with pytest.raises(ContractError, match=r"hears 16000 Hz; the batch has 8000 Hz"):
-        network(dataclasses.replace(random_batch(), sample_rate=8000))
+        network(without_streams(random_batch(), "face"))
+    slow = dataclasses.replace(random_batch().streams["audio"], sample_rate=8000)
+    with pytest.raises(ContractError, match=r"hears 16000 Hz; the stream 'audio' has 8000 Hz"):
+        network(with_streams(random_batch(), audio=slow))
 
 
 def test_encoder_that_breaks_its_promise_is_refused(network, monkeypatch):
     narrow = FeatureSequence(torch.zeros(4, 8, 5), torch.ones(4, 8, dtype=torch.bool))
-    monkeypatch.setattr(network.audio_encoder, "forward", lambda waveform, lengths: narrow)
+    monkeypatch.setattr(network.encoders["audio_encoder"], "forward", lambda waveform, lengths: narrow)
     with pytest.raises(ContractError, match=r"audio encoder 'tiny-audio' .* tokens \[4, N, 16\]; got .* \[4, 8, 5\]"):
         network(random_batch())
 
@@ -298,13 +301,13 @@ def test_configuration_round_trip():
 
 def test_prompt_is_the_rendered_text_with_sentinels():
     model = build_part("language_models", "tiny-lm")
-    ids = prompt_ids(model, f"a{PLACEHOLDERS['audio'] * 2}b")
+    ids = prompt_ids(model, f"a{placeholder(1) * 2}b")
     start = model.text_ids("<|im_start|>user\na")
     assert ids[: len(start) + 3] == [*start, -2, -2, model.text_ids("b")[0]]
     embeddings = torch.randn(1, 2, model.embedding_width)
     prompts = assemble_prompts(
         model,
-        inputs=["audio"],
+        inputs=["multi", "audio"],
         names=["x"],
         subtitles=[""],
         questions=["Why?"],
@@ -312,8 +315,6 @@ def test_prompt_is_the_rendered_text_with_sentinels():
         padding="left",
     )
     places = [
-        index
-        for index, sentinel in enumerate(prompt_ids(model, f"Clip: {PLACEHOLDERS['audio'] * 2}\nWhy?"))
-        if sentinel < 0
+        index for index, sentinel in enumerate(prompt_ids(model, f"Clip: {placeholder(1) * 2}\nWhy?")) if sentinel < 0
     ]
     assert torch.equal(prompts.inputs_embeds[0, places], embeddings[0])

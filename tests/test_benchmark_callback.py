@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,14 +15,14 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
-from affect_lightning.contracts import ClipBatch, ClipRecord, LabelExtractor, Sentiment
+from affect_lightning.contracts import ClipBatch, ClipRecord, LabelExtractor, ResponseRow, Sentiment, StreamInput
 from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.unibench import callback as callback_module
 from affect_lightning.unibench.callback import BenchmarkCallback
-from affect_lightning.unibench.examples import jpeg_data_uri, pictures_of
-from affect_lightning.unibench.loss_curves import Curve
 from affect_lightning.unibench.predictions import read_predictions
-from affect_lightning.unibench.reports import read_report
+from affect_lightning.unibench.report.examples import jpeg_data_uri, pictures_of
+from affect_lightning.unibench.report.files import read_report
+from affect_lightning.unibench.report.loss_curves import Curve
 
 BOUNDS = {"scores": {"meld": {"face": 0.4, "face+voice": 0.9}, "mean": {"face": 0.41, "face+voice": 0.91}}}
 
@@ -36,20 +35,24 @@ def make_batch(corpus: str, names: list[str], filler: int = 0) -> ClipBatch:
         questions=["What does the person feel?"] * len(names),
         responses=[""] * len(names),
         subtitles=[record.subtitle_english for record in records],
-        face=torch.full((len(names), 5, 3, 40, 60), 128, dtype=torch.uint8),
-        frame_mask=torch.tensor([[True, True, False, True, False]] * len(names)),
+        streams={
+            "face": StreamInput(
+                torch.full((len(names), 5, 3, 40, 60), 128, dtype=torch.uint8),
+                torch.tensor([[True, True, False, True, False]] * len(names)),
+            )
+        },
         valid=torch.tensor([index < len(names) - filler for index in range(len(names))]),
     )
 
 
 def test_pictures_are_small_jpegs_of_real_frames() -> None:
     batch = make_batch("meld", ["a"])
-    assert batch.face is not None
     assert len(pictures_of(batch, 0)) == 3
     assert all(picture.startswith("data:image/jpeg;base64,/9j/") for picture in pictures_of(batch, 0))
     assert len(jpeg_data_uri(torch.zeros(720, 1280, 3, dtype=torch.uint8).numpy())) < 4000
-    assert pictures_of(replace(batch, face=None), 0) == ()
-    assert pictures_of(replace(batch, frame_mask=torch.zeros(1, 5, dtype=torch.bool)), 0) == ()
+    assert pictures_of(replace(batch, streams={}), 0) == ()
+    batch.streams["face"].mask.zero_()
+    assert pictures_of(batch, 0) == ()
 
 
 class Parrot(LightningModule):
@@ -61,18 +64,7 @@ class Parrot(LightningModule):
         self.response = response
 
     def test_step(self, batch: ClipBatch, batch_index: int, dataloader_idx: int = 0) -> Any:
-        return [
-            {
-                "name": record.name,
-                "corpus": record.corpus,
-                "question": question,
-                "response": self.response,
-                "truth_labels": record.labels,
-                "truth_sentiment": record.sentiment,
-                "valid": bool(valid),
-            }
-            for record, question, valid in zip(batch.records, batch.questions, batch.valid, strict=True)
-        ]
+        return ResponseRow.of_batch(batch, batch.questions, [self.response] * len(batch))
 
     predict_step = test_step
 
@@ -176,19 +168,19 @@ def read_tags(folder: Path) -> dict[str, Any]:
     return accumulator.Tags()
 
 
-@dataclass(frozen=True)
-class LostClip:
-    name: str
-    reason: str
-
-
 class Clips(LightningDataModule):
     """Two clips of MELD, of which one was lost."""
 
     def __init__(self, root: Path) -> None:
         super().__init__()
         self.benchmark_root = root
-        self.quarantines = {"test": SimpleNamespace(clips=[LostClip("lost", "truncated")])}
+        self.feature_widths = None
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        return {}
+
+    def quarantined(self, split: str | None = None) -> list[dict[str, str]]:
+        return [{"name": "lost", "reason": "truncated"}] if split == "test" else []
 
     def test_dataloader(self) -> DataLoader:
         return loader([make_batch("meld", ["a", "b"])])
@@ -206,8 +198,9 @@ class Talks(Clips):
 def test_a_set_is_scored_as_its_folder_says(tmp_path: Path) -> None:
     (tmp_path / "talks").mkdir()
     (tmp_path / "talks" / "benchmark_set.yaml").write_text(
-        "{title: The talks, metric: hit_rate, labels: [happy, sad], clips: 9}"
-    encoding="utf-8")
+        "{title: The talks, metric: hit_rate, labels: [happy, sad], clips: 9}",
+        encoding="utf-8",
+    )
     benchmark = BenchmarkCallback(out=str(tmp_path / "out"), examples=0)
     make_trainer(tmp_path, benchmark, logger=False).test(Parrot(), datamodule=Talks(tmp_path), verbose=False)
     assert benchmark.scores is not None
@@ -252,7 +245,7 @@ def test_predict_writes_responses_only(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("one_word_extractor")
 def test_a_foreign_test_step_and_a_wrong_option_are_explained(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, BenchmarkCallback(), logger=False)
-    with pytest.raises(ContractError, match=r"must return a list with one dictionary a clip .* it returned Tensor"):
+    with pytest.raises(ContractError, match=r"must return a list of .*ResponseRow, one a clip; it returned a tensor"):
         trainer.test(BrokenParrot(), loader([make_batch("mine", ["a"])]), verbose=False)
     with pytest.raises(ConfigurationError, match="examples must be 0 or more clips; got -1"):
         BenchmarkCallback(examples=-1)

@@ -44,7 +44,7 @@ def test_every_broken_file_ends_in_quarantine(broken_set: Path, tmp_path: Path, 
     module.setup("fit")
     read = {name for batch in module.train_dataloader() for name in batch.names}
     module.teardown("fit")
-    bad = {clip.name: clip for clip in module.bad_clips}
+    bad = {clip["name"]: clip for clip in module.quarantined()}
     assert not read & bad.keys()
     assert read | bad.keys() == {kind.name for kind in KINDS}
     wrong = [
@@ -56,10 +56,10 @@ def test_every_broken_file_ends_in_quarantine(broken_set: Path, tmp_path: Path, 
     for kind in KINDS:
         if kind.name in bad and kind.outcome == "bad":
             clip = bad[kind.name]
-            assert clip.stage == kind.replaced, clip
-            assert re.search(kind.reason, clip.reason), clip
-            assert Path(clip.path).stem == kind.name
-            assert "\n" not in clip.reason
+            assert clip["stage"] == kind.replaced, clip
+            assert re.search(kind.reason, clip["reason"]), clip
+            assert Path(clip["path"]).stem == kind.name
+            assert "\n" not in clip["reason"]
     assert not list(broken_set.rglob("*.ran"))  # the pickle was never executed
 
 

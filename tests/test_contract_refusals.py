@@ -140,6 +140,10 @@ def test_too_few_responses_are_refused() -> None:
         ContractError, match=rf"{OWNER} .*LanguageModel\): expected a list of 4 responses; got a list of 1"
     ):
         built.generate(random_batch(), max_new_tokens=2)
+    with pytest.raises(
+        ContractError, match=rf"{OWNER} .*LanguageModel\): expected a list of 8 responses; got a list of 1"
+    ):
+        built.answer(random_batch(), ["Why?", "How?"], max_new_tokens=2)
 
 
 def test_boxes_of_another_kind_are_refused(tmp_path: Path) -> None:
@@ -179,7 +183,7 @@ def test_values_are_looked_at_in_the_first_batch_only(monkeypatch: pytest.Monkey
     built = network()
     for _ in range(3):
         built(random_batch())
-    assert sorted(looked) == ["features of real frames or samples"] * 2 + ["fused tokens"]
+    assert sorted(looked) == ["features of real steps"] * 2 + ["fused tokens"]
 
 
 def test_a_part_built_by_hand_is_named_by_its_class() -> None:
@@ -193,7 +197,7 @@ def test_a_part_built_by_hand_is_named_by_its_class() -> None:
 
 def test_masked_tokens_of_an_encoder_may_hold_anything() -> None:
     built = network()
-    encoder = built.audio_encoder
+    encoder = built.encoders["audio_encoder"]
     forward = encoder.forward
 
     def with_nan(waveform: torch.Tensor, lengths: torch.Tensor) -> Any:

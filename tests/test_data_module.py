@@ -91,9 +91,7 @@ def test_only_what_the_inputs_need_is_read(corpus: Path, inputs: list[str], read
     module = make_module(benchmark_root=corpus, inputs=inputs)
     module.setup("test")
     batch = next(iter(module.test_dataloader()))
-    found = {name for name in ("face", "frame") if getattr(batch, name) is not None}
-    assert found | ({"audio"} if batch.waveform is not None else set()) == read
-    assert (batch.frame_mask is not None) == bool(read & {"face", "frame"})
+    assert set(batch.streams) == read
 
 
 def test_testing_needs_no_training_data(corpus: Path) -> None:
@@ -154,7 +152,7 @@ def test_bad_clips_are_named(corpus: Path, tmp_path: Path) -> None:
     module = make_module(train_root=root, quarantine_file=tmp_path / "quarantine.jsonl", max_bad_share=0.2)
     module.setup("fit")
     assert sum(len(batch) for batch in module.train_dataloader()) == 5
-    assert [clip.name for clip in module.bad_clips] == ["sample_003"]
+    assert [clip["name"] for clip in module.quarantined("train")] == ["sample_003"]
     assert json.loads((tmp_path / "quarantine.jsonl").read_text(encoding="utf-8"))["stage"] == "video"
     assert module.counts()["train"]["quarantined"] == 1
 

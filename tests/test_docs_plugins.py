@@ -39,8 +39,15 @@ class Block:
         return found
 
 
-def blocks() -> list[Block]:
-    return [Block(*match.groups()) for match in _FENCE.finditer(PAGE.read_text(encoding="utf-8"))]
+def blocks(walk: str) -> list[Block]:
+    """The blocks of a walk: of its section; of the fusion's, whatever the page has beside other walks."""
+    page = PAGE.read_text(encoding="utf-8")
+    sections = re.split(r"^(?=## )", page, flags=re.MULTILINE)
+    chosen = [section for section in sections if section.startswith(f"## {walk}\n")]
+    assert len(chosen) == 1, f"docs/plugins.md has no section {walk!r}"
+    if walk == "A fusion in 15 minutes":
+        chosen = [section for section in sections if not section.startswith("## A stream of your own\n")]
+    return [Block(*match.groups()) for match in _FENCE.finditer("".join(chosen))]
 
 
 @pytest.fixture
@@ -58,15 +65,26 @@ def environment(tmp_path: Path, repository: Path, corpus: Path) -> dict[str, str
     work = tmp_path / "work"
     work.mkdir()
     tiny = (repository / "tests" / "tiny.yaml").read_text(encoding="utf-8").replace("max_steps: 4", "max_steps: 2")
+    (work / "sandbox-data").symlink_to(corpus, target_is_directory=True)
     (work / "sandbox").write_text(tiny.replace("sandbox-data", str(corpus)), encoding="utf-8")
     path = os.pathsep.join([str(home / "bin"), os.environ["PATH"]])
     return {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "VIRTUAL_ENV": str(home), "COLUMNS": "200"}
 
 
 @pytest.mark.slow
-def test_following_the_page(environment: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("walk", "groups", "own"),
+    [
+        ("A fusion in 15 minutes", ("pre_fusions",), 0),
+        ("A stream of your own", ("streams", "series_encoders"), 1),
+    ],
+)
+def test_following_the_page(
+    environment: dict[str, str], tmp_path: Path, walk: str, groups: tuple[str, ...], own: int
+) -> None:
+    """The walk's commands and files, then the package's tests: the contract suite of each group and `own` more."""
     place = package = tmp_path / "work"
-    for block in blocks():
+    for block in blocks(walk):
         if block.language == "python":
             (package / block.note).write_text(block.text, encoding="utf-8")
             continue
@@ -95,8 +113,11 @@ def test_following_the_page(environment: dict[str, str], tmp_path: Path) -> None
         ["python", "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=package, env=environment, capture_output=True, text=True, check=False,encoding="utf-8")  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{len(CHECKS['pre_fusions'])} passed" in done.stdout
+    assert f"{sum(len(CHECKS[group]) for group in groups) + own} passed" in done.stdout
     assert list(tmp_path.rglob("last.ckpt"))
+    written = {str(path.relative_to(package)) for path in package.rglob("*.*") if path.is_file()}
+    touched = {path for path in written if not re.search(r"egg-info|__pycache__|make_joints|kept", path)}
+    assert len(touched) == 4, touched
 
 
 def test_the_page_knows_every_kind_and_every_check() -> None:
@@ -105,4 +126,5 @@ def test_the_page_knows_every_kind_and_every_check() -> None:
         assert f"| `{kind.name}` | `{kind.group}` | `{GROUPS[kind.group].contract}` |" in page
     named = {check.name for checks in CHECKS.values() for check in checks}
     assert [name for name in named if f"`{name}`" not in page] == []
-    assert f"{len(CHECKS['pre_fusions'])} passed, 0 failed, 0 skipped" in page
+    for group in ("pre_fusions", "streams", "series_encoders"):
+        assert f"{len(CHECKS[group])} passed, 0 failed, 0 skipped" in page

@@ -86,8 +86,8 @@ def test_architectures_and_inputs_are_those_named(row: str, encoded: tuple[str, 
         network = AffectGPT.from_configuration(module.configuration)
     assert module.encoded_streams == encoded
     assert set(network.projectors) == shown
-    assert (network.audio_encoder is not None) == ("audio" in encoded)
-    assert (network.video_encoder is not None) == bool({"face", "frame"} & set(encoded))
+    assert ("audio_encoder" in network.encoders) == ("audio" in encoded)
+    assert ("video_encoder" in network.encoders) == bool({"face", "frame"} & set(encoded))
 
 
 @pytest.mark.parametrize("path", [path for path in ROWS if "figure4" in path.stem], ids=lambda path: path.stem)

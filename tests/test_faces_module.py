@@ -13,9 +13,12 @@ import torch
 from affect_lightning.contracts import ClipBatch, FaceBox
 from affect_lightning.data.module import ClipDataModule
 from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.model.encoding import encode_stream
 from affect_lightning.model.monitoring import TrainingMonitor
+from affect_lightning.plugin_loading import build_part
 from clip_making import write_clip, write_training_set
 from face_cases import ScriptedDetector, box
+from model_cases import stream_values
 
 NAMES = ["sample_0", "sample_1", "sample_2"]
 EVERYWHERE: list[list[FaceBox]] = [[box(20, 20, 10)], [box(22, 20, 10)], [box(24, 20, 10)]]
@@ -56,21 +59,32 @@ def read(module: ClipDataModule) -> list[ClipBatch]:
 def test_a_dropped_frame_is_masked_and_counted(make: Any) -> None:
     module, _ = make(GAP, frame_without_face="drop", inputs=["face", "frame", "text"])
     for batch in read(module):
-        assert batch.frame_mask.tolist() == [[True, False, True]] * len(batch)
-        assert not batch.face[:, 1].any()
-        assert batch.face[:, 0].any()
+        face = batch.streams["face"]
+        assert face.mask.tolist() == [[True, False, True]] * len(batch)
+        assert batch.streams["frame"].mask.all()
+        assert not face.values[:, 1].any()
+        assert face.values[:, 0].any()
     counts = module.counts()["train"]
     assert (counts["clips"], counts["frames_without_face"], counts["clips_without_face"]) == (3, 3, 0)
     assert counts["quarantined"] == 0
+
+
+def test_a_dropped_face_hides_the_face_and_not_the_whole_frame(make: Any) -> None:
+    module, _ = make(GAP, frame_without_face="drop", inputs=["face", "frame", "text"])
+    encoder = build_part("video_encoders", "tiny-video")
+    for batch in read(module):
+        real = {name: encode_stream(batch, name, encoder).mask.float().mean() for name in ("face", "frame")}
+        assert real["face"] == pytest.approx(2 / 3)
+        assert real["frame"] == 1.0
 
 
 @pytest.mark.parametrize("policy", ["nearest", "whole"])
 def test_a_kept_frame_without_a_face_is_counted(make: Any, policy: str) -> None:
     module, _ = make(GAP, frame_without_face=policy)
     batches = read(module)
-    assert all(batch.frame_mask.all() for batch in batches)
+    assert all(batch.streams["face"].mask.all() for batch in batches)
     # The clips have a white bar at the top: a whole frame shows it, a cut at the nearest box does not.
-    assert all(bool((batch.face[:, 1] > 240).any()) == (policy == "whole") for batch in batches)
+    assert all(bool((batch.streams["face"].values[:, 1] > 240).any()) == (policy == "whole") for batch in batches)
     assert module.counts()["train"]["frames_without_face"] == 3
 
 
@@ -101,7 +115,7 @@ def test_unknown_policies_are_refused_at_once(option: str) -> None:
 
 
 def contents(module: ClipDataModule) -> list[Any]:
-    return [(batch.names, batch.frame_mask.tolist(), batch.face.tolist()) for batch in read(module)]
+    return [(batch.names, stream_values(batch)) for batch in read(module)]
 
 
 def test_any_cache_and_any_number_of_workers_give_the_same_batches(make: Any, tmp_path: Path) -> None:

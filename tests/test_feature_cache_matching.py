@@ -20,9 +20,11 @@ from affect_lightning.data.feature_cache.matching import match_clips
 from affect_lightning.data.feature_cache.shards import BadClipEntry, ShardWriter, only_command, take_lock
 from affect_lightning.data.feature_cache.source import FeatureOptions, FeatureSource
 from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.plugin_loading import EncoderChoices
 from feature_cache_cases import made_clip, make_manifest, record_of
 
 STREAMS = ("audio", "face")
+HEARD_BY = EncoderChoices(audio_encoder="tiny-audio")
 
 
 def cache_of(folder: Path, records: list[ClipRecord], manifest: CacheManifest | None = None) -> Path:
@@ -196,7 +198,7 @@ def test_a_folder_of_weights_has_one_identity(tmp_path: Path) -> None:
 
 
 def source_of(folder: Path, **options: object) -> FeatureSource:
-    plain = {"mode": "cached", "folder": folder, "precision": "bf16", "audio_encoder": "tiny-audio"}
+    plain = {"mode": "cached", "folder": folder, "precision": "bf16", "encoders": HEARD_BY}
     return FeatureSource(FeatureOptions(**{**plain, **options}))  # type: ignore[arg-type]
 
 
@@ -206,7 +208,7 @@ HEARING = ReadingOptions(streams=frozenset({"audio"}))
 def heard_cache(folder: Path, records: list[ClipRecord], **reading: object) -> Path:
     from affect_lightning.data.feature_cache.source import wanted_identities
 
-    options = FeatureOptions("cached", folder, "bf16", audio_encoder="tiny-audio")
+    options = FeatureOptions("cached", folder, "bf16", HEARD_BY)
     (identity,) = wanted_identities(options, replace(HEARING, **reading), "none").values()  # type: ignore[arg-type]
     manifest = CacheManifest({"audio": replace(identity, width=16)}, "bf16", "fp32")
     place = folder / manifest.folder_name()
@@ -241,7 +243,7 @@ def test_a_foreign_cache_is_refused_with_what_differs(tmp_path: Path, records: l
     with pytest.raises(DataError, match=r"precision: cached bf16, wanted fp32"):
         source_of(tmp_path, precision="fp32").prepare({"train": records}, HEARING, "none")
     with pytest.raises(DataError, match=r"it has no stream frame"):
-        source_of(tmp_path, video_encoder="tiny-video").prepare(
+        source_of(tmp_path, encoders=replace(HEARD_BY, video_encoder="tiny-video")).prepare(
             {"train": records}, ReadingOptions(streams=frozenset({"audio", "frame"})), "none"
         )
 
@@ -270,8 +272,10 @@ def test_missing_media_and_other_arithmetic_are_warned_of(
 
 
 def test_a_data_module_without_encoders_is_refused(tmp_path: Path, records: list[ClipRecord]) -> None:
-    with pytest.raises(ConfigurationError, match="give it the model's video_encoder and audio_encoder"):
-        source_of(tmp_path, audio_encoder=None).prepare({"train": records}, HEARING, "none")
+    with pytest.raises(
+        ConfigurationError, match="give it the model's video_encoder, audio_encoder and stream_encoders"
+    ):
+        source_of(tmp_path, encoders=EncoderChoices()).prepare({"train": records}, HEARING, "none")
 
 
 def test_wrong_words_are_refused(tmp_path: Path) -> None:

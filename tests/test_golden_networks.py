@@ -51,7 +51,8 @@ def test_other_pictures_and_other_weights_are_noticed():
     network = filled(build_network(CASES[name]), wanted["salt"])
     batch = golden_batch()
     assert network(batch).item() == pytest.approx(wanted["loss"], rel=1e-5)
-    batch.face[0, 0] = 255 - batch.face[0, 0]
+    pictures = batch.streams["face"].values
+    pictures[0, 0] = 255 - pictures[0, 0]
     assert network(batch).item() != pytest.approx(wanted["loss"], rel=1e-5)
     batch = golden_batch()
     with torch.no_grad():

@@ -20,7 +20,7 @@ from affect_lightning.corpora.official_folders import read_benchmark_set
 from affect_lightning.corpora.own_clips import read_own_table
 from affect_lightning.data.clip_sources import ClipSources
 from affect_lightning.errors import DataError
-from affect_lightning.unibench.report_rows import Report, ReportRow
+from affect_lightning.unibench.report.content import Report, ReportRow
 from installed_parts import distribution
 from report_cases import generated_suite
 

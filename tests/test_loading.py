@@ -22,6 +22,7 @@ from affect_lightning.data.questions import QuestionDraw
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.plugin_loading import build_part
 from clip_making import tone, write_clip, write_wav
+from model_cases import stream_values
 from name_recorder import NameRecorder
 from patience import LONGEST
 
@@ -55,9 +56,8 @@ def make_loader(records: Sequence[ClipRecord], workers: int = 0, quarantine: Qua
 
 
 def contents(batch: ClipBatch) -> list[Any]:
-    tensors = (batch.face, batch.frame, batch.frame_mask, batch.waveform, batch.waveform_lengths, batch.valid)
-    assert all(tensor is not None for tensor in tensors)
-    return [batch.names, batch.questions, batch.responses, *(t.tolist() for t in tensors if t is not None)]
+    assert set(batch.streams) == {"audio", "face", "frame"}
+    return [batch.names, batch.questions, batch.responses, batch.valid.tolist(), stream_values(batch)]
 
 
 def broken(records: Sequence[ClipRecord], *names: str) -> list[ClipRecord]:
@@ -117,14 +117,12 @@ def test_threads_read_at_once_and_give_the_same_batches(records: list[ClipRecord
 def test_batches_are_what_the_contract_says(records: list[ClipRecord]) -> None:
     batch = next(iter(make_loader(records, shuffle=False, batch_size=3)))
     assert batch.names == ["clip0", "clip1", "clip2"]
-    assert batch.face is not None
-    assert batch.frame is not None
-    assert batch.face.shape == batch.frame.shape == (3, 3, 3, 16, 16)
-    assert batch.face.is_contiguous()
-    assert batch.waveform is not None
-    assert batch.waveform_lengths is not None
-    assert batch.waveform_lengths.tolist() == [6400, 7040, 7680]
-    assert not batch.waveform[0, 6400:].any()
+    face, frame, sound = (batch.streams[name] for name in ("face", "frame", "audio"))
+    assert face.values.shape == frame.values.shape == (3, 3, 3, 16, 16)
+    assert face.values.is_contiguous()
+    assert sound.lengths.tolist() == [6400, 7040, 7680]
+    assert not sound.values[0, 6400:].any()
+    assert sound.sample_rate == 16_000
     assert batch.subtitles == ["words 0", "words 1", "words 2"]
     assert batch.valid.all()
 

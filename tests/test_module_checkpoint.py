@@ -229,12 +229,9 @@ def test_test_and_predict_give_rows_with_truth(fitted, tmp_path):
     module, _ = fitted
     rows = quietly(trainer(tmp_path).predict, module, loader())
     assert len(rows) == 3
-    assert rows[0][0].keys() == {
-        "name", "corpus", "question", "response", "truth_labels", "truth_sentiment", "valid",
-    }  # fmt: skip
-    assert rows[0][1]["name"] == "clip1"
-    assert rows[0][0]["truth_labels"] == ("happy",)
-    assert rows[0][0]["valid"] is True
+    assert rows[0][1].name == "clip1"
+    assert rows[0][0].truth_labels == ("happy",)
+    assert rows[0][0].valid is True
 
     class Collect(Callback):
         def __init__(self):
@@ -245,7 +242,7 @@ def test_test_and_predict_give_rows_with_truth(fitted, tmp_path):
 
     collect = Collect()
     quietly(trainer(tmp_path, callbacks=[collect]).test, module, loader(), verbose=False)
-    assert [row["response"] for row in collect.rows] == [row["response"] for part in rows for row in part]
+    assert [row.response for row in collect.rows] == [row.response for part in rows for row in part]
 
 
 def test_validation_logs_the_loss(fitted, tmp_path):

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from affect_lightning.unibench.reports import compare_runs, write_report
+from affect_lightning.unibench.report.files import compare_runs, write_report
 from patience import LONGEST
 from report_cases import finished_runs
 
@@ -177,7 +177,7 @@ def test_a_phone_needs_no_sideways_scrolling(page: Path, tmp_path: Path) -> None
 
 
 def test_a_page_of_one_run_opens_too(tmp_path: Path) -> None:
-    from affect_lightning.unibench.report_rows import Report
+    from affect_lightning.unibench.report.content import Report
     from affect_lightning.unibench.scores import SuiteScores
     from report_cases import generated_row
 

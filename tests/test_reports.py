@@ -14,11 +14,12 @@ import pytest
 from torch.utils.tensorboard import SummaryWriter
 
 from affect_lightning.errors import DataError
-from affect_lightning.unibench.examples import Example, choose_examples
-from affect_lightning.unibench.loss_curves import MAX_POINTS, Curve, draw_curves, read_loss_curves
-from affect_lightning.unibench.provenance import collect_provenance, provenance_lines
-from affect_lightning.unibench.report_rows import ReferenceRow, Report, ReportRow, bound_rows
-from affect_lightning.unibench.reports import compare_runs, read_report, write_report
+from affect_lightning.unibench.report.content import ReferenceRow, Report, ReportRow, bound_rows
+from affect_lightning.unibench.report.examples import Example, choose_examples
+from affect_lightning.unibench.report.figures import curve_figure
+from affect_lightning.unibench.report.files import compare_runs, read_report, write_report
+from affect_lightning.unibench.report.loss_curves import MAX_POINTS, Curve, read_loss_curves
+from affect_lightning.unibench.report.provenance import collect_provenance, provenance_lines
 from affect_lightning.unibench.scoring import SetScore, SuiteScores
 from affect_lightning.unibench.writing import WritingError, write_files
 
@@ -269,8 +270,10 @@ def test_loss_curves_come_out_of_event_files(tmp_path: Path) -> None:
     assert curves[0].points[0] == (0, 1.0)
     assert curves[0].points[-1][0] == 2 * MAX_POINTS - 1
     assert curves[1].points == ((1, 0.5),)
-    assert draw_curves([Curve("a", ((5, 0.0),))]).count("<polyline") == 2
-    assert draw_curves([]) == ""
+    figure = curve_figure([Curve("a", ((5, 0.0),))])
+    assert figure is not None
+    assert [(line["raw"], line["mean"]) for line in figure["lines"]] == [("52.0,260.0", "52.0,260.0")]
+    assert curve_figure([]) is None
 
 
 def test_examples_take_turns_between_the_sets() -> None:

@@ -6,29 +6,24 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from statistics import fmean
 
 import numpy as np
 import pytest
-import torch
 from scipy import stats
 
 from affect_lightning.corpora import Metric
 from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.metrics.functional import (
-    accuracy_from_confusion,
-    hit_rate_from_sums,
-    set_f_score_from_sums,
-    waf_from_confusion,
-)
-from affect_lightning.unibench.clip_terms import Array, metric_values, terms_of
-from affect_lightning.unibench.intervals import (
+from affect_lightning.metrics.functional import Array
+from affect_lightning.unibench.scores import SetScore, SuiteScores
+from affect_lightning.unibench.statistics.clip_terms import metric_values, terms_of
+from affect_lightning.unibench.statistics.intervals import (
     generator,
     percentile_interval,
     resampled_sums,
     set_replicates,
     with_intervals,
 )
-from affect_lightning.unibench.scores import SetScore, SuiteScores
 from report_cases import generated_suite
 
 SUITE = generated_suite(seed=3, skill=0.5)
@@ -38,17 +33,30 @@ SHARE_OF_WIDTH = 0.05
 
 
 def score_of_clips(metric: Metric, terms: Array) -> dict[str, float]:
-    """The scores of some clips by the functions of `affect_lightning.metrics`, one resample at a time."""
-    sums = torch.from_numpy(terms.sum(0))
+    """The scores of some clips by plain loops over clips and wheels, for one resample."""
+    clips = terms.tolist()
     if metric == "waf":
-        confusion = sums.reshape(2, 2)
-        return {"waf": waf_from_confusion(confusion), "ACC": accuracy_from_confusion(confusion)}
-    parts = sums.chunk(5 if metric == "hit_rate" else 3)
-    sets = set_f_score_from_sums(*parts[-3:])
+        cells = [clip.index(1.0) for clip in clips if any(clip)]
+        sides = []
+        for side in (0, 1):
+            support, named = (
+                sum(cell in pair for cell in cells) for pair in ((2 * side, 2 * side + 1), (side, side + 2))
+            )
+            sides.append(support / len(cells) * 2 * cells.count(3 * side) / max(support + named, 1))
+        return {"waf": sum(sides), "ACC": (cells.count(0) + cells.count(3)) / len(cells)}
+    blocks = 5 if metric == "hit_rate" else 3
+    wheels = terms.shape[1] // blocks
+    means, f_scores = [], []
+    for wheel in range(wheels):
+        scored = [clip for clip in clips if clip[(blocks - 1) * wheels + wheel]]
+        if scored:
+            means.append([fmean(clip[block * wheels + wheel] for clip in scored) for block in range(blocks - 1)])
+            precision, recall = means[-1][-2:]
+            f_scores.append(2 * precision * recall / (precision + recall) if precision + recall else 0.0)
+    *hits, precision, recall = (fmean(column) for column in zip(*means, strict=True))
     if metric == "f_s":
-        return {"f_s": sets.f, "Precision_S": sets.precision, "Recall_S": sets.recall}
-    rate = hit_rate_from_sums(parts[0], parts[1], parts[-1])
-    return {"hit_rate": rate.hit_rate, "M-score": rate.m_score, "Precision_S": sets.precision, "F_S": sets.f}
+        return {"f_s": fmean(f_scores), "Precision_S": precision, "Recall_S": recall}
+    return {"hit_rate": hits[0], "M-score": hits[1], "Precision_S": precision, "F_S": fmean(f_scores)}
 
 
 def close_intervals(ours: tuple[float, float] | None, theirs: tuple[float, float]) -> bool:
@@ -58,7 +66,7 @@ def close_intervals(ours: tuple[float, float] | None, theirs: tuple[float, float
 
 
 @pytest.mark.parametrize("key", list(METRICS))
-def test_scores_out_of_sums_are_those_of_the_metrics(key: str) -> None:
+def test_scores_out_of_sums_are_those_of_a_plain_loop(key: str) -> None:
     score = SUITE.sets[key]
     terms = terms_of(score)
     assert terms is not None
@@ -135,7 +143,7 @@ def test_a_set_has_its_own_draws_and_they_repeat() -> None:
 def test_many_kinds_of_clips_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     terms = np.arange(50.0)[:, None]
     whole = resampled_sums(terms, 100, generator(0, "meld"))
-    monkeypatch.setattr("affect_lightning.unibench.intervals._CELLS", 150)
+    monkeypatch.setattr("affect_lightning.unibench.statistics.intervals._CELLS", 150)
     assert (resampled_sums(terms, 100, generator(0, "meld")) == whole).all()
 
 

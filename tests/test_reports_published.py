@@ -12,9 +12,9 @@ import pytest
 from affect_lightning.command_line.program import main
 from affect_lightning.corpora import MER_UNIBENCH
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.unibench.published import PublishedRow, all_published_rows, published_rows
-from affect_lightning.unibench.report_rows import Report
-from affect_lightning.unibench.reports import compare_runs, read_report, write_report
+from affect_lightning.unibench.report.content import Report
+from affect_lightning.unibench.report.files import compare_runs, read_report, write_report
+from affect_lightning.unibench.report.published import PublishedRow, all_published_rows, published_rows
 from report_cases import finished_runs
 
 ROWS = all_published_rows()

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from affect_lightning.unibench.report_rows import CHOSEN_ON_TEST, Report, ReportRow
-from affect_lightning.unibench.report_texts import details_of, notes_of, set_details
-from affect_lightning.unibench.reports import compare_runs, read_report, write_report
+from affect_lightning.unibench.report.columns import details_of, set_table
+from affect_lightning.unibench.report.content import CHOSEN_ON_TEST, Report, ReportRow
+from affect_lightning.unibench.report.files import compare_runs, read_report, write_report
+from affect_lightning.unibench.report.notes import notes_of
 from report_cases import finished_runs, generated_row
 
 ROWS = (generated_row("a_b & 5% {x} \\ ~^#$", 1, 0.3), generated_row("plain", 2, 0.8))
@@ -64,20 +65,26 @@ def test_csv_has_every_number(tmp_path: Path) -> None:
 
 def test_counts_stand_beside_every_set(tmp_path: Path) -> None:
     row = ROWS[1]
-    details = dict(set_details(row))
-    assert (details["MELD"]["quarantined"], details["CH-SIMS"]["quarantined"]) == ("1", "0")
+    meld, sims = dict(details_of(row, "meld")), dict(details_of(row, "sims"))
+    assert (meld["quarantined"], sims["quarantined"]) == ("1", "0")
     score = row.scores.sets["meld"]
     assert 0 < score.skipped_clips < score.clips
-    assert details["MELD"]["skipped as neutral"] == str(score.skipped_clips)
-    assert details["MELD"]["responses without a label"] == str(score.unparsable)
+    assert meld["skipped as neutral"] == str(score.skipped_clips)
+    assert meld["responses without a label"] == str(score.unparsable)
     assert score.skipped_clips == score.clips - score.scored_clips_per_wheel[0]
-    assert dict(details_of(score))["F_S"].startswith(f"{score.secondary['F_S']:.2f} [")
+    assert meld["F_S"].startswith(f"{score.secondary['F_S']:.2f} [")
+    assert "without a prediction, counted as wrong" not in meld
+    lacking = replace(row, scores=replace(row.scores, sets={"meld": replace(score, missing=7)}))
+    assert dict(details_of(lacking, "meld"))["without a prediction, counted as wrong"] == "7"
+    table = set_table(row)
+    assert [line.name for line in table.lines] == ["MELD", "CH-SIMS", "OV-MERD+"]
+    assert "without a prediction, counted as wrong" not in [column.title for column in table.columns]
     text = (written(tmp_path) / "report.md").read_text(encoding="utf-8")
     for words in ("skipped as neutral", "quarantined", "extractor: words of a test", "SHA-256", "seed: 2", "numpy"):
         assert words in text
     assert "intervals: 95% percentile bootstrap over clips, 10,000 resamples, seed 0" in text
     without = replace(row, provenance={})
-    assert dict(set_details(without))["MELD"]["quarantined"] == ""
+    assert "quarantined" not in dict(details_of(without, "meld"))
 
 
 def test_a_checkpoint_chosen_on_the_test_set_is_marked_in_every_form(tmp_path: Path) -> None:

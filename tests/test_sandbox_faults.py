@@ -52,14 +52,13 @@ def test_reading(planted: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     module.setup("fit")
     batches = {kinds[batch.names[0]]: batch for batch in module.train_dataloader() if batch.valid.all()}
     module.teardown("fit")
-    bad = {kinds[clip.name]: clip for clip in module.bad_clips}
-    assert {kind: clip.stage for kind, clip in bad.items()} == {"truncated": "video", "no_audio": "audio"}
+    bad = {kinds[clip["name"]]: clip for clip in module.quarantined()}
+    assert {kind: clip["stage"] for kind, clip in bad.items()} == {"truncated": "video", "no_audio": "audio"}
     assert batches.keys() == set(KINDS) - bad.keys()
-    real = {kind: int(batch.frame_mask.sum()) for kind, batch in batches.items() if batch.frame_mask is not None}
+    real = {kind: int(batch.streams["face"].mask.sum()) for kind, batch in batches.items()}
     assert real == {kind: 1 if kind == "one_frame" else 8 for kind in batches}
     for kind, batch in batches.items():
-        assert batch.waveform is not None
-        assert (float(batch.waveform.abs().max()) == 0.0) == (kind == "silent")
+        assert (float(batch.streams["audio"].values.abs().max()) == 0.0) == (kind == "silent")
         assert (batch.questions[0] == question_text("describe")) == (kind != "empty_description")
 
 

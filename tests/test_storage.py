@@ -96,7 +96,7 @@ def test_an_error_half_way_through_leaves_the_file_before(tmp_path: Path) -> Non
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_device_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("affect_lightning.storage.whole_files.place_beside", lambda path: Path("/dev/full"))
+    monkeypatch.setattr("affect_lightning.storage.whole_files._place_beside", lambda path: Path("/dev/full"))
     monkeypatch.setattr("affect_lightning.storage.whole_files._remove", lambda path: None)
     with pytest.raises(OSError, match="No space left") as caught:
         write_whole(tmp_path / "a", b"text")

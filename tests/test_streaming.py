@@ -54,13 +54,13 @@ def assert_same(packed: object, listed: object) -> None:
         return
     assert isinstance(packed, ClipSample)
     assert isinstance(listed, ClipSample)
-    for name, value in vars(listed).items():
-        other = getattr(packed, name)
-        if isinstance(value, np.ndarray):
+    assert replace(packed, streams={}) == replace(listed, streams={})
+    assert packed.streams.keys() == listed.streams.keys()
+    for name, stream in listed.streams.items():
+        for array in ("values", "mask"):
+            value, other = getattr(stream, array), getattr(packed.streams[name], array)
             assert value.dtype == other.dtype
-            assert np.array_equal(value, other), name
-        else:
-            assert value == other, name
+            assert np.array_equal(value, other), f"{name} {array}"
 
 
 @pytest.mark.parametrize("streams", [{"audio", "face", "frame"}, {"audio"}, {"face"}, set()])

@@ -53,7 +53,7 @@ def module_of(words: list[str], **options: Any) -> ClipDataModule:
 
 def features_of(batch: ClipBatch) -> dict[str, list[Any]]:
     assert batch.features is not None
-    assert batch.frame is batch.face is batch.waveform is None
+    assert not batch.streams
     return {name: [stream.tokens.tolist(), stream.mask.tolist()] for name, stream in batch.features.items()}
 
 
@@ -72,7 +72,7 @@ def test_packed_features_are_the_cached_ones(words: list[str], packed: Path) -> 
     names = sorted(name for batch in streamed.train_dataloader() for name in batch.names)
     assert names == sorted(name for batch in listed.train_dataloader() for name in batch.names)
     assert streamed.counts() == listed.counts()
-    assert [clip.name for clip in streamed.bad_clips] == [BROKEN]
+    assert [clip["name"] for clip in streamed.quarantined()] == [BROKEN]
 
 
 def test_the_manifest_says_what_it_is(packed: Path) -> None:

@@ -195,8 +195,7 @@ def test_a_model_of_text_needs_no_encoders() -> None:
     module = AffectGPTModule(language_model="tiny-lm", inputs=["text"])
     module.configure_model()
     network = module.built_network
-    assert network.video_encoder is None
-    assert network.audio_encoder is None
+    assert not network.encoders
     assert network.pre_fusion is None
     assert module.hparams["video_encoder"] is None
     with pytest.raises(ConfigurationError, match=r"The stream 'audio' needs an encoder and `audio_encoder` is not set"):

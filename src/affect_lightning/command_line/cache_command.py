@@ -30,7 +30,7 @@ from affect_lightning.command_line.cache_encoding import (
 from affect_lightning.command_line.expected_warnings import silence_expected_warnings
 from affect_lightning.command_line.plugin_arguments import ChoiceOverride, plugin_help, take_plugin_words
 from affect_lightning.command_line.trainer_commands import AffectCLI
-from affect_lightning.contracts import ClipRecord
+from affect_lightning.contracts import ClipRecord, Encoder
 from affect_lightning.data.feature_cache.identity import arithmetic_of
 from affect_lightning.data.feature_cache.manifest import MANIFEST, CacheManifest
 from affect_lightning.data.feature_cache.matching import match_clips
@@ -39,7 +39,7 @@ from affect_lightning.data.feature_cache.source import wanted_identities
 from affect_lightning.data.module import ClipDataModule
 from affect_lightning.data.quarantine import BadClip, Quarantine
 from affect_lightning.errors import ConfigurationError, ContractError
-from affect_lightning.model.encoding import Encoders, weights_digest
+from affect_lightning.model.encoding import weights_digest
 from affect_lightning.model.module import AffectGPTModule
 
 SPLITS = ("train", "validation", "test")
@@ -76,7 +76,7 @@ class CachePlan:
     manifest: CacheManifest
     folder: Path
     records: list[ClipRecord]
-    encoders: Encoders
+    encoders: dict[str, Encoder]
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -114,7 +114,7 @@ def _fill(words: Sequence[str], overrides: dict[str, ChoiceOverride], own: argpa
     devices = choose_devices(str(trainer.accelerator), own.devices)
     plan = _plan(program.model, program.datamodule, str(trainer.precision), own.split)
     with only_command(plan.folder):
-        matching = match_clips(plan.folder, plan.records, plan.manifest.streams)
+        matching = match_clips(plan.folder, plan.records, plan.manifest.streams, plan.data.options.readers)
         found = [item.entry for item in matching.found if item is not None]
         missing = [plan.records[position] for position in matching.missing]
         started = time.monotonic()
@@ -135,7 +135,7 @@ def _plan(module: AffectGPTModule, data: ClipDataModule, precision: str, splits:
     encoders = encoders_for(module.configuration, list(identities), module.hparams["seed"])
     streams = {}
     for name, identity in identities.items():
-        encoder = encoders.of(name)
+        encoder = encoders.get(module.configuration.encoders.key_of(name))
         if encoder is None:
             raise ContractError(f"The stream {name!r} has no encoder.")
         streams[name] = replace(identity, width=int(encoder.feature_width), weights=weights_digest(encoder))

@@ -12,14 +12,14 @@ import contextlib
 import math
 import multiprocessing
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 import torch
 
-from affect_lightning.contracts import ClipRecord
+from affect_lightning.contracts import ClipRecord, Encoder
 from affect_lightning.data.dataset import ReadingOptions
 from affect_lightning.data.faces import FaceCropper
 from affect_lightning.data.feature_cache.clip_encoding import ClipsToEncode, entries_of, read_in_batches
@@ -28,7 +28,7 @@ from affect_lightning.data.feature_cache.shards import CacheEntry, ShardWriter
 from affect_lightning.data.loading import WorkerStart
 from affect_lightning.errors import AffectLightningError, ConfigurationError
 from affect_lightning.model.configuration import ModelConfiguration
-from affect_lightning.model.encoding import Encoders, build_encoders, encode_stream, weights_digest
+from affect_lightning.model.encoding import build_encoders, encode_stream, weights_digest
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -68,27 +68,27 @@ class EncodingJob:
     parent: int | None = None
 
 
-def encoders_for(configuration: ModelConfiguration, streams: Sequence[str], seed: int) -> Encoders:
+def encoders_for(configuration: ModelConfiguration, streams: Sequence[str], seed: int) -> dict[str, Encoder]:
     """The encoders as a training with this seed builds them."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build_encoders(configuration, streams)
 
 
-def encode(job: EncodingJob, encoders: Encoders) -> Generator[list[CacheEntry], None, None]:
+def encode(job: EncodingJob, encoders: Mapping[str, Encoder]) -> Generator[list[CacheEntry], None, None]:
     """Encode and write batch by batch; gives the entries of each batch once it is on the disk.
 
     Args:
         job: What to do.
-        encoders: Built encoders.
+        encoders: Built encoders; see `build_encoders`.
 
     Raises:
         AffectLightningError: A clip could not be read for a reason that is not its own, or nothing can be written.
     """
     device = torch.device(job.device)
-    for encoder in (encoders.video, encoders.audio):
-        if encoder is not None:
-            encoder.eval().requires_grad_(False).to(device)
+    for encoder in encoders.values():
+        encoder.eval().requires_grad_(False).to(device)
+    by_stream = {name: encoders.get(job.configuration.encoders.key_of(name)) for name in job.manifest.streams}
     clips = ClipsToEncode([record for batch in job.batches for record in batch], job.options, job.cropper)
     places, start = [], 0
     for batch in job.batches:
@@ -102,7 +102,7 @@ def encode(job: EncodingJob, encoders: Encoders) -> Generator[list[CacheEntry], 
             if decoded is not None:
                 moved = decoded.to(device)
                 with torch.inference_mode(), arithmetic:
-                    features = {name: encode_stream(moved, name, encoders.of(name)) for name in job.manifest.streams}
+                    features = {name: encode_stream(moved, name, encoder) for name, encoder in by_stream.items()}
             entries = entries_of(read, features, job.manifest)
             if job.parent is not None and os.getppid() != job.parent:
                 return  # the command was killed; another one will do this batch
@@ -162,7 +162,7 @@ def _encode_share(job: EncodingJob, results: Connection) -> None:
     torch.set_float32_matmul_precision("high")
     try:
         encoders = encoders_for(job.configuration, list(job.manifest.streams), job.seed)
-        check_weights(encoders, job.manifest)
+        check_weights(encoders, job.configuration, job.manifest)
         for entries in encode(job, encoders):
             results.send(entries)
         results.send(None)
@@ -172,14 +172,14 @@ def _encode_share(job: EncodingJob, results: Connection) -> None:
         return
 
 
-def check_weights(encoders: Encoders, manifest: CacheManifest) -> None:
+def check_weights(encoders: Mapping[str, Encoder], configuration: ModelConfiguration, manifest: CacheManifest) -> None:
     """Check that encoders that were built again have the weights of the manifest.
 
     Raises:
         ConfigurationError: They differ.
     """
     for name, identity in manifest.streams.items():
-        encoder = encoders.of(name)
+        encoder = encoders.get(configuration.encoders.key_of(name))
         if encoder is not None and weights_digest(encoder) != identity.weights:
             raise ConfigurationError(
                 f"The encoder {identity.facts.get('encoder.name')!r} has other weights each time that it is built, so its "

@@ -10,11 +10,11 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from affect_lightning.command_line.experiment_files import find_experiment
-from affect_lightning.command_line.tables import format_table
+from affect_lightning.command_line.tables import render_terminal
 from affect_lightning.errors import AffectLightningError
 
 CONFIGURATION = "sandbox"
@@ -147,7 +147,7 @@ def _do(*words: str) -> None:
 
 def _scores(report_folder: Path) -> dict[str, object]:
     """Mean and scores of each run, as plain values."""
-    from affect_lightning.unibench.reports import read_report
+    from affect_lightning.unibench.report.files import read_report
 
     report = read_report(report_folder)
     return {
@@ -165,18 +165,11 @@ def _scores(report_folder: Path) -> dict[str, object]:
 
 def _score_table(report_folder: Path) -> str:
     """Sets down, runs across, and below them the best that any single modality allows."""
-    from affect_lightning.unibench.report_texts import percent
-    from affect_lightning.unibench.reports import read_report
+    from affect_lightning.unibench.report.columns import score_table
+    from affect_lightning.unibench.report.files import read_report
 
     report = read_report(report_folder)
-    keys = report.set_keys()
-    rows = [
-        (key, report.set_scores(key)[0].metric, *(percent(row.scores.sets[key].score) for row in report.rows))
-        for key in keys
-    ]
-    rows.append(("mean", "", *(percent(row.scores.mean) for row in report.rows)))
-    header = ("set", "metric", *(row.name for row in report.rows))
-    table = format_table(header, rows, right=range(2, len(header)))
+    table = render_terminal(score_table(replace(report, bounds=())), is_turned=True)
     bounds = [f"  {bound.name}: {bound.mean:.2f}" for bound in report.bounds if bound.mean is not None]
     return (
         "\n".join([table, "", "Best mean that a response naming one emotion can reach:", *bounds]) if bounds else table

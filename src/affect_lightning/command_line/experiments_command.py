@@ -15,6 +15,7 @@ from affect_lightning.command_line.experiment_files import Experiment, list_expe
 from affect_lightning.command_line.tables import format_table
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading.listing import nearest_hint
+from affect_lightning.storage import write_whole_files
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -65,15 +66,15 @@ def _copy(chosen: Sequence[Experiment], folder: Path) -> list[str]:
     for target in targets:
         if target.exists():
             raise ConfigurationError(f"{target} exists already. Give another folder with --out, or remove the file.")
-    told = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for item, target in zip(chosen, targets, strict=True):
-            target.write_text(item.path.read_text(encoding="utf-8"), encoding="utf-8")
-            base = f"--config {item.base} " if item.base else ""
-            told.append(f"{target}    affect-lightning fit {base}--config {shlex.quote(str(target))}")
+        write_whole_files(
+            {target: item.path.read_bytes() for item, target in zip(chosen, targets, strict=True)}, durable=False
+        )
     except OSError as error:
         raise ConfigurationError(
             f"Experiments cannot be written to {folder}: {error}. Give a folder with --out."
         ) from error
-    return told
+    return [
+        f"{target}    affect-lightning fit {f'--config {item.base} ' if item.base else ''}--config {shlex.quote(str(target))}"
+        for item, target in zip(chosen, targets, strict=True)
+    ]

@@ -24,6 +24,7 @@ PLUGIN_OPTIONS: dict[str, str] = {
     "model.audio_encoder": "audio_encoders",
     "model.pre_fusion": "pre_fusions",
     "model.language_model": "language_models",
+    "model.objective": "objectives",
     "data.face_detector": "face_detectors",
     "benchmark.label_extractor": "label_extractors",
 }

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
-from affect_lightning.command_line.tables import format_table
+from affect_lightning.command_line.tables import format_table, render_terminal
 from affect_lightning.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from affect_lightning.unibench.scores import SetScore
+    from affect_lightning.unibench.report.content import Report
+    from affect_lightning.unibench.report.tables import Column
     from affect_lightning.unibench.suite_scoring import ScoredModel, ScoringOptions
     from affect_lightning.unibench.suites import SavedModel
 
@@ -60,22 +61,25 @@ def run(arguments: Sequence[str]) -> int:
     _check(options)
     choice = overrides["extractor"].over(_DEFAULT_EXTRACTOR) if overrides else _DEFAULT_EXTRACTOR
 
-    from affect_lightning.unibench.report_rows import Report
-    from affect_lightning.unibench.reports import write_report
+    from affect_lightning.unibench.report.columns import installed_columns
+    from affect_lightning.unibench.report.content import Report
+    from affect_lightning.unibench.report.files import write_report
     from affect_lightning.unibench.suite_scoring import SavedOutputScorer
 
+    columns = installed_columns(options.columns)
     models, title = _models(options)
     scorer = SavedOutputScorer(_scoring_options(options, choice))
     scored = [scorer.score(model) for model in models]
     _say_what_does_not_fit(scored, scorer.sets)
     folder = options.out or Path("runs") / "score" / (options.dataset or options.suite.resolve().name)
-    report = Report(f"MER-UniBench: {title}", tuple(model.row for model in scored)).with_paired_tests()
+    rows = tuple(model.row for model in scored)
+    report = Report(f"MER-UniBench: {title}", rows, columns=columns).with_paired_tests()
     write_report(report, folder, published=options.published)
     if options.json:
-        content = _suite_json(scored) if options.suite else _single_json(scored[0], options.dataset)
+        content = _suite_json(scored) if options.suite else _set_json(options.dataset, scored[0])
         print(json.dumps(content, ensure_ascii=False, allow_nan=False))
     else:
-        print(_table(scored) if options.suite else _details(scored[0], options.dataset), end="\n\n")
+        print(_table(scored, report) if options.suite else _details(scored[0], options.dataset, columns), end="\n\n")
     print(f"Report: {folder / 'report.html'}", file=sys.stderr if options.json else sys.stdout)
     return 0
 
@@ -126,6 +130,13 @@ def _parser() -> argparse.ArgumentParser:
         nargs="*",
         metavar="NAME",
         help="published rows to show in the report, as `affect-lightning report` takes them, such as AffectGPT",
+    )
+    parser.add_argument(
+        "--columns",
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help="columns of installed packages to show (docs/reports.md)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     return parser
@@ -203,19 +214,16 @@ def _say_what_does_not_fit(scored: Sequence[ScoredModel], sets: Collection[str])
             print(f"{model.row.name}, {key}: {len(names)} surplus, not scored: {shown(names)}", file=sys.stderr)
 
 
-def _plain(interval: tuple[float, float] | None) -> list[float] | None:
-    return None if interval is None else [*interval]
-
-
-def _set_json(key: str, score: SetScore, model: ScoredModel) -> dict[str, Any]:
+def _set_json(key: str, model: ScoredModel) -> dict[str, Any]:
     from affect_lightning.corpora import METRIC_TITLES
 
+    score = model.row.scores.sets[key]
     content: dict[str, Any] = {
         "dataset": key,
         "metric": METRIC_TITLES[score.metric],
         "score": score.score,
         "secondary": dict(score.secondary),
-        "interval": _plain(score.interval),
+        "interval": score.interval,
         "clips": score.clips,
         "scored": score.scored_clips,
         "taxonomy": model.row.scores.taxonomy,
@@ -229,10 +237,6 @@ def _set_json(key: str, score: SetScore, model: ScoredModel) -> dict[str, Any]:
     return content
 
 
-def _single_json(model: ScoredModel, dataset: str) -> dict[str, Any]:
-    return _set_json(dataset, model.row.scores.sets[dataset], model)
-
-
 def _suite_json(scored: Sequence[ScoredModel]) -> dict[str, Any]:
     return {
         "taxonomy": scored[0].row.scores.taxonomy,
@@ -240,44 +244,36 @@ def _suite_json(scored: Sequence[ScoredModel]) -> dict[str, Any]:
             {
                 "model": model.row.label,
                 "mean": model.row.scores.mean,
-                "mean_interval": _plain(model.row.scores.mean_interval),
+                "mean_interval": model.row.scores.mean_interval,
                 "sets_in_mean": model.row.scores.sets_in_mean,
                 "checkpoint_rule": model.rule or None,
-                "sets": {key: _set_json(key, score, model) for key, score in model.row.scores.sets.items()},
+                "sets": {key: _set_json(key, model) for key in model.row.scores.sets},
             }
             for model in scored
         ],
     }
 
 
-def _details(model: ScoredModel, dataset: str) -> str:
+def _details(model: ScoredModel, dataset: str, columns: tuple[Column, ...]) -> str:
     """The score of one set with all that stands behind it."""
-    from affect_lightning.unibench.report_texts import details_of
+    from affect_lightning.unibench.report.columns import details_of
 
-    score = model.row.scores.sets[dataset]
-    rows = [("set", score.title), *details_of(score), *_origin(model)]
+    title = model.row.scores.sets[dataset].title
+    rows = [("set", title), *details_of(model.row, dataset, columns), *_origin(model)]
     return format_table((model.row.label, ""), rows)
 
 
 def _origin(model: ScoredModel) -> list[tuple[str, str]]:
-    from affect_lightning.unibench.provenance import provenance_lines
+    from affect_lightning.unibench.report.provenance import provenance_lines
 
     return [(term, text) for term, text in provenance_lines(model.row.provenance) if term in _TERMS]
 
 
-def _table(scored: Sequence[ScoredModel]) -> str:
+def _table(scored: Sequence[ScoredModel], report: Report) -> str:
     """Models by sets, and what stands behind the rows: once where it is the same for all."""
-    from affect_lightning.unibench.report_rows import Report
-    from affect_lightning.unibench.report_texts import mean_text, percent
+    from affect_lightning.unibench.report.columns import score_table
 
-    keys = Report("", tuple(model.row for model in scored)).set_keys()
-    titles = {key: score.title for model in scored for key, score in model.row.scores.sets.items()}
-    rows = []
-    for model in scored:
-        sets = model.row.scores.sets
-        cells = [percent(sets[key].score) if key in sets else "–" for key in keys]
-        rows.append((model.row.label, *cells, mean_text(model.row)))
-    table = format_table(("model", *(titles[key] for key in keys), "mean"), rows, right=range(1, len(keys) + 2))
+    table = render_terminal(score_table(report), is_short=True)
     rows_of: dict[tuple[str, str], list[str]] = {}
     for model in scored:
         for term, text in _origin(model):

@@ -40,7 +40,7 @@ from affect_lightning.plugin_loading import resolve_choice
 from affect_lightning.training import LossSpikeLog, ResumeCheckpoint, StoppedBySignal
 from affect_lightning.unibench.callback import BenchmarkCallback
 from affect_lightning.unibench.predictions import read_predictions
-from affect_lightning.unibench.reports import read_report
+from affect_lightning.unibench.report.files import read_report
 
 # What `model.inputs: null` and `model.fused_streams: null` mean (paper, Section 5 and Eq. 3).
 DEFAULT_INPUTS = ("multi", "audio", "face", "text")
@@ -103,6 +103,7 @@ class AffectCLI(LightningCLI):
         parser.link_arguments("model.fused_streams", "data.fused_streams", compute_fn=_default_fused_streams)
         parser.link_arguments("model.video_encoder", "data.video_encoder")
         parser.link_arguments("model.audio_encoder", "data.audio_encoder")
+        parser.link_arguments("model.stream_encoders", "data.stream_encoders")
         for action in parser._actions:
             group = PLUGIN_OPTIONS.get(str(action.dest))
             if group is not None:

@@ -1,13 +1,13 @@
 """ClipRecord and ClipBatch: a clip as listed, and a batch of clips as decoded.
 
 `data` makes both, `model` reads the batch, `unibench` reads the records' truth.
-Legend: B clips, T frames, S audio samples, H height and W width in pixels.
+Legend: B clips.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from affect_lightning.contracts.features import FeatureSequence
+from affect_lightning.contracts.streams import STREAMS, StreamInput, kind_of_values
 from affect_lightning.errors import ContractError
 
 
@@ -56,27 +57,17 @@ class ClipBatch:
         questions: One question a clip, without placeholders.
         responses: The wanted response a clip; empty strings where none is known (test, predict).
         subtitles: The subtitle shown in the prompt, in the language chosen; empty strings are allowed.
-        face: Face crops, uint8 [B, T, 3, H, W] in RGB, or None when the stream is not read.
-        frame: Whole pictures, uint8 [B, T, 3, H, W] in RGB, or None when the stream is not read.
-        frame_mask: True where a frame is real [B, T], bool; None when neither face nor frame is read.
-        waveform: Mono sound in [-1, 1], float32 [B, S], padded with zeros at the end; None when not read.
-        waveform_lengths: Real samples a clip [B], int64.
-        sample_rate: Of `waveform`, in Hz.
+        streams: What was read of each stream, by name; empty when only text is shown.
         valid: False for a clip that only fills up the last batch of a rank and must not be scored [B], bool.
-        features: What the frozen encoders give for these clips, by stream, if it was read from a cache; pictures and
-            sound are None then.
+        features: What the frozen encoders give for these clips, by stream, if it was read from a cache; `streams` is
+            empty then.
     """
 
     records: list[ClipRecord]
     questions: list[str]
     responses: list[str]
     subtitles: list[str]
-    face: Tensor | None = None
-    frame: Tensor | None = None
-    frame_mask: Tensor | None = None
-    waveform: Tensor | None = None
-    waveform_lengths: Tensor | None = None
-    sample_rate: int = 16_000
+    streams: dict[str, StreamInput] = field(default_factory=dict)
     valid: Tensor = field(default_factory=lambda: torch.ones(0, dtype=torch.bool))
     features: dict[str, FeatureSequence] | None = None
 
@@ -84,26 +75,19 @@ class ClipBatch:
         count = len(self.records)
         if self.valid.numel() == 0:
             self.valid = torch.ones(count, dtype=torch.bool)
-        for name in ("questions", "responses", "subtitles", "face", "frame", "frame_mask", "waveform", "valid"):
-            value = getattr(self, name)
-            if value is not None and len(value) != count:
+        listed: dict[str, Any] = {
+            name: getattr(self, name) for name in ("questions", "responses", "subtitles", "valid")
+        }
+        listed |= {f"streams[{name!r}]": stream.mask for name, stream in self.streams.items()}
+        listed |= {f"features[{name!r}]": stream.mask for name, stream in (self.features or {}).items()}
+        for name, value in listed.items():
+            if len(value) != count:
                 raise ContractError(f"ClipBatch.{name} has {len(value)} entries for {count} clips; they must be equal.")
-        for name, stream in (self.features or {}).items():
-            if len(stream.mask) != count:
-                raise ContractError(
-                    f"ClipBatch.features[{name!r}] has {len(stream.mask)} entries for {count} clips; they must be equal."
-                )
-        for name in ("face", "frame"):
-            value = getattr(self, name)
-            if value is not None and (value.dtype != torch.uint8 or value.ndim != 5 or value.shape[2] != 3):
-                raise ContractError(
-                    f"ClipBatch.{name} must be uint8 [B, T, 3, H, W]; got {value.dtype} {list(value.shape)}."
-                )
-        if self.waveform is not None and (self.waveform.ndim != 2 or self.waveform_lengths is None):
-            raise ContractError(
-                f"ClipBatch.waveform must be float [B, S] with waveform_lengths [B]; got {list(self.waveform.shape)} "
-                f"and {'lengths' if self.waveform_lengths is not None else 'no lengths'}."
-            )
+        for name, stream in self.streams.items():
+            found = kind_of_values(stream.values)
+            wanted = STREAMS[name].kind if name in STREAMS else found
+            if wanted != found:
+                raise ContractError(f"ClipBatch.streams[{name!r}] must hold {wanted}; got {found}.")
 
     def __len__(self) -> int:
         return len(self.records)
@@ -115,17 +99,14 @@ class ClipBatch:
 
     def to(self, device: torch.device | str, **options: Any) -> ClipBatch:
         """Move every tensor to `device`; Lightning calls this."""
-        return self._with_each(lambda value: value.to(device, **options))
+        return self.with_each(lambda value: value.to(device, **options))
 
     def pin_memory(self) -> ClipBatch:
         """Pin every tensor; torch's loader calls this."""
-        return self._with_each(lambda value: value.pin_memory())
+        return self.with_each(lambda value: value.pin_memory())
 
-    def _with_each(self, change: Callable[[Any], Any]) -> ClipBatch:
-        """The batch with every tensor and every stream of features changed."""
-        changed: dict[str, Any] = {
-            item.name: change(value) for item in fields(self) if isinstance(value := getattr(self, item.name), Tensor)
-        }
-        if self.features is not None:
-            changed["features"] = {name: change(stream) for name, stream in self.features.items()}
-        return replace(self, **changed)
+    def with_each(self, change: Callable[[Tensor], Tensor]) -> ClipBatch:
+        """The batch with every tensor changed: those of streams and of features too."""
+        features = self.features and {name: stream.with_each(change) for name, stream in self.features.items()}
+        streams = {name: stream.with_each(change) for name, stream in self.streams.items()}
+        return replace(self, valid=change(self.valid), streams=streams, features=features)

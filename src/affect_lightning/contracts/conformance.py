@@ -7,15 +7,17 @@ Legend: B clips, T frames, N feature tokens, D feature width, L text tokens, E e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from affect_lightning.contracts.faces import FaceBox
 from affect_lightning.contracts.features import FeatureSequence
 from affect_lightning.contracts.labels import Sentiment
+from affect_lightning.contracts.objectives import LossTerm
 from affect_lightning.errors import ContractError
 
 
@@ -85,6 +87,30 @@ def check_finite(values: Tensor, what: str) -> None:
         raise ConformanceError(f"finite {what}", f"{wrong} of {values.numel()} that are NaN or infinite")
 
 
+def check_stream(found: Any, *, kind: str) -> np.ndarray:
+    """Hold what `StreamReader.read` returned for a clip against its contract.
+
+    Args:
+        found: What came.
+        kind: That the reader announces.
+
+    Raises:
+        ConformanceError: It is no array of that kind, or a series with NaN or infinity.
+    """
+    if isinstance(found, np.ndarray):
+        if kind == "pictures" and found.dtype == np.uint8 and found.ndim == 4 and found.shape[3] == 3:
+            return found
+        if kind == "series" and found.dtype == np.float32 and found.ndim == 2 and found.shape[1]:
+            if not np.isfinite(found).all():
+                raise ConformanceError("a series of finite numbers", f"{int((~np.isfinite(found)).sum())} that are not")
+            return found
+        received = f"an array {found.dtype} {list(found.shape)}"
+    else:
+        received = described(found)
+    forms = {"pictures": "uint8 [T, H, W, 3]", "series": "float32 [T, C]"}
+    raise ConformanceError(f"an array {forms.get(kind, f'of a kind out of {list(forms)}, not {kind!r}')}", received)
+
+
 def check_embeddings(found: Any, *, ids: Tensor, width: int) -> Tensor:
     """Hold what `LanguageModel.embed` returned for ids [B, L] against its contract.
 
@@ -106,6 +132,21 @@ def check_loss(found: Any) -> Tensor:
     if not isinstance(found, Tensor) or not found.is_floating_point() or found.ndim:
         raise ConformanceError("a loss that is one floating point number, a tensor []", described(found))
     return found
+
+
+def check_terms(found: Any) -> dict[str, LossTerm]:
+    """Hold what `Objective.terms` returned against its contract.
+
+    Raises:
+        ConformanceError: It is no mapping of names to terms, or a mean or a number of items is no scalar.
+    """
+    if not isinstance(found, Mapping) or not found or not all(isinstance(term, LossTerm) for term in found.values()):
+        raise ConformanceError("a mapping of names to LossTerm, one at least", described(found))
+    for name, term in found.items():
+        check_loss(term.mean)
+        if not isinstance(term.items, Tensor) or term.items.ndim:
+            raise ConformanceError(f"the number of items of {name!r}, a tensor []", described(term.items))
+    return dict(found)
 
 
 def check_texts(found: Any, *, count: int, what: str) -> list[str]:

@@ -1,11 +1,12 @@
-"""What a video encoder and an audio encoder must provide (paper, Section 3.1 and Appendix B).
+"""What an encoder must provide: of pictures, of sound (paper, Section 3.1 and Appendix B) and of series (ours).
 
-Legend: B clips, T frames, S audio samples, N feature tokens, D feature width.
+Legend: B clips, T frames or rows, S audio samples, C values a row, N feature tokens, D feature width.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TypeAlias
 
 from torch import Tensor, nn
 
@@ -66,3 +67,33 @@ class AudioEncoder(nn.Module, ABC):
         Raises:
             ContractError: `waveform` or `lengths` has another type or shape.
         """
+
+
+class SeriesEncoder(nn.Module, ABC):
+    """Turns a series, such as body pose or heart rate, into feature tokens. Frozen by the model, as the others are.
+
+    Attributes:
+        feature_width: D of the tokens it returns.
+        input_width: C of the series that it takes.
+    """
+
+    feature_width: int
+    input_width: int
+
+    @abstractmethod
+    def forward(self, values: Tensor, mask: Tensor) -> FeatureSequence:
+        """Encode a series.
+
+        Args:
+            values: float [B, T, C]. What stands in rows that are not real changes nothing.
+            mask: True where a row is real [B, T], bool; a clip without real rows gives no real token.
+
+        Returns:
+            Tokens [B, N, D].
+
+        Raises:
+            ContractError: `values` or `mask` has another type or shape.
+        """
+
+
+Encoder: TypeAlias = VideoEncoder | AudioEncoder | SeriesEncoder

@@ -5,8 +5,8 @@ Legend: B clips, N feature tokens, D feature width. Neighbours: `encoders.py` an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,13 +46,9 @@ class FeatureSequence:
         """Feature width D."""
         return self.tokens.shape[-1]
 
-    def to(self, device: torch.device | str, **options: Any) -> FeatureSequence:
-        """The same on another device."""
-        return FeatureSequence(self.tokens.to(device, **options), self.mask.to(device, **options))
-
-    def pin_memory(self) -> FeatureSequence:
-        """The same in pinned memory."""
-        return FeatureSequence(self.tokens.pin_memory(), self.mask.pin_memory())
+    def with_each(self, change: Callable[[Tensor], Tensor]) -> FeatureSequence:
+        """The same with both tensors changed, such as moved to a device."""
+        return FeatureSequence(change(self.tokens), change(self.mask))
 
     def masked_mean(self) -> Tensor:
         """Average over the real tokens (Eq. 5, Pooling).

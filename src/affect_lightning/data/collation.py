@@ -1,7 +1,7 @@
 """From samples to a ClipBatch, and the bad clips that were met on the way. Runs in worker processes.
 
 Neighbours: `dataset.py` gives the samples, `loading.py` takes the batches apart in the main process.
-Legend: B clips, T frames, S audio samples, N feature tokens, D feature width, H height and W width in pixels.
+Legend: B clips, T steps of a stream, N feature tokens, D feature width, H height and W width in pixels, C values a step.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import get_worker_info
 
-from affect_lightning.contracts import ClipBatch, FeatureSequence
-from affect_lightning.data.dataset import ClipSample, FailedSample
+from affect_lightning.contracts import ClipBatch, FeatureSequence, StreamInput
+from affect_lightning.data.dataset import ClipSample, FailedSample, ReadStream
 from affect_lightning.data.quarantine import BadClip
-from affect_lightning.errors import AffectLightningError
+from affect_lightning.errors import AffectLightningError, ContractError
 
 
 @dataclass
@@ -66,27 +66,22 @@ class ClipCollator:
             batch=batch,
             bad_clips=[item for item in items if isinstance(item, BadClip)],
             error=next((item.error for item in items if isinstance(item, FailedSample)), None),
-            frames=sum(sample.real_frames for sample in samples),
+            frames=sum(sample.frames for sample in samples),
             frames_without_face=sum(sample.frames_without_face for sample in samples),
             clips_without_face=sum(sample.clips_without_face for sample in samples),
         )
 
 
 def collate(samples: Sequence[ClipSample], sample_rate: int) -> ClipBatch:
-    """A ClipBatch of at least one sample; waveforms are padded with zeros to the longest."""
-    masks = [sample.frame_mask for sample in samples if sample.frame_mask is not None]
-    waveform, lengths = _pad([sample.waveform for sample in samples if sample.waveform is not None])
+    """A ClipBatch of at least one sample; a stream is padded with zeros to its longest clip."""
     return ClipBatch(
         records=[sample.record for sample in samples],
         questions=[sample.question for sample in samples],
         responses=[sample.response for sample in samples],
         subtitles=[sample.subtitle for sample in samples],
-        face=_pictures([sample.face for sample in samples if sample.face is not None]),
-        frame=_pictures([sample.frame for sample in samples if sample.frame is not None]),
-        frame_mask=torch.from_numpy(np.stack(masks)) if masks else None,
-        waveform=waveform,
-        waveform_lengths=lengths,
-        sample_rate=sample_rate,
+        streams={
+            name: _stream([sample.streams[name] for sample in samples], sample_rate) for name in samples[0].streams
+        },
         valid=torch.tensor([sample.valid for sample in samples]),
         features=_features([sample.features for sample in samples if sample.features is not None]),
     )
@@ -98,10 +93,26 @@ def _share(batch: ClipBatch) -> None:
     The queue's own thread would do it later; a worker that is ended in the middle of that copying aborts with
     "terminate called without an active exception".
     """
-    streams = (batch.features or {}).values()
-    for value in (*vars(batch).values(), *(tensor for stream in streams for tensor in (stream.tokens, stream.mask))):
-        if isinstance(value, Tensor):
-            value.share_memory_()
+    batch.with_each(lambda value: value.share_memory_())
+
+
+def _stream(clips: list[ReadStream], sample_rate: int) -> StreamInput:
+    """Values [T, ...] and mask [T] of each clip to a stream [B, T, ...], padded to the longest."""
+    shapes = sorted({clip.values.shape[1:] for clip in clips})
+    if len(shapes) > 1:
+        raise ContractError(
+            f"A stream must have one shape of a step for all clips; a batch got {shapes[0]} and {shapes[1]}. Correct its reader."
+        )
+    longest = max(1, *(len(clip.values) for clip in clips))
+    values = np.zeros((len(clips), longest, *shapes[0]), dtype=clips[0].values.dtype)
+    mask = np.zeros((len(clips), longest), dtype=np.bool_)
+    for row, real, clip in zip(
+        values, mask, clips, strict=True
+    ):  # by NumPy: torch would wake its threads for so little
+        row[: len(clip.values)], real[: len(clip.mask)] = clip.values, clip.mask
+    if values.ndim == 5:  # pictures [B, T, H, W, 3]
+        values = np.ascontiguousarray(values.transpose(0, 1, 4, 2, 3))
+    return StreamInput(torch.from_numpy(values), torch.from_numpy(mask), sample_rate if values.ndim == 2 else None)
 
 
 def _features(clips: list[dict[str, tuple[Tensor, Tensor]]]) -> dict[str, FeatureSequence] | None:
@@ -115,19 +126,3 @@ def _features(clips: list[dict[str, tuple[Tensor, Tensor]]]) -> dict[str, Featur
         )
         for stream in clips[0]
     }
-
-
-def _pictures(clips: list[np.ndarray]) -> Tensor | None:
-    """[T, H, W, 3] of each clip to uint8 [B, T, 3, H, W]."""
-    return torch.from_numpy(np.ascontiguousarray(np.stack(clips).transpose(0, 1, 4, 2, 3))) if clips else None
-
-
-def _pad(waveforms: list[np.ndarray]) -> tuple[Tensor | None, Tensor | None]:
-    """[S] of each clip to float32 [B, S], and their lengths [B]."""
-    if not waveforms:
-        return None, None
-    lengths = torch.tensor([len(waveform) for waveform in waveforms])
-    padded = np.zeros((len(waveforms), max(map(len, waveforms))), dtype=np.float32)
-    for row, waveform in zip(padded, waveforms, strict=True):
-        row[: len(waveform)] = waveform
-    return torch.from_numpy(padded), lengths  # copied by NumPy: torch would wake its threads for so little

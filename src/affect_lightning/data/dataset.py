@@ -3,19 +3,20 @@
 A sample is a function of the clip, the seed, the epoch and the clip's position, so the number of workers changes
 nothing. What cannot be read comes back as a value, not as an exception: the main process decides (`quarantine.py`).
 Neighbours: `decoding.py`, `faces.py` and `questions.py` do the parts, `collation.py` makes batches.
-Legend: T frames, S audio samples, H height and W width in pixels.
+Legend: T steps of a stream (frames, samples, rows), H height and W width in pixels, C values a step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from torch import Tensor
 
-from affect_lightning.contracts import ClipRecord
+from affect_lightning.contracts import STREAMS, ClipRecord, StreamReader
+from affect_lightning.contracts.conformance import check_stream
 from affect_lightning.data.decoding import DecodedClip, decode_clip
 from affect_lightning.data.faces import FaceCropper, FaceCrops, FacePolicy, read_face_file, resize
 from affect_lightning.data.feature_cache.reading import CachedClip, CachedFeatures
@@ -23,6 +24,8 @@ from affect_lightning.data.media_files import MediaFiles
 from affect_lightning.data.quarantine import BadClip, UnreadableClipError
 from affect_lightning.data.streaming.packed_clips import PackedClips
 from affect_lightning.errors import AffectLightningError, ConfigurationError
+from affect_lightning.plugin_loading import build_part, encoded_streams, held_to_contract
+from affect_lightning.plugin_loading.streams import STREAM_GROUP
 
 SubtitleLanguage = Literal["english", "chinese"]
 
@@ -53,12 +56,13 @@ class ReadingOptions:
     """What is decoded of a clip, and how.
 
     Attributes:
-        streams: Of `audio`, `face` and `frame`, those that are decoded.
+        streams: Encoded streams that are read.
         frame_count: T (paper, Appendix B: 8).
         crop_size: Side of face crops and whole frames in pixels (paper, Appendix B: 224).
         sample_rate: In Hz (paper, Appendix B: 16 kHz, what HuBERT hears).
         subtitle_language: Which subtitle goes into the prompt.
         face_policy: What is used where no face was found.
+        readers: What reads those of the streams that come from plugins.
     """
 
     streams: frozenset[str] = frozenset({"audio", "face"})
@@ -67,6 +71,7 @@ class ReadingOptions:
     sample_rate: int = 16_000
     subtitle_language: SubtitleLanguage = "english"
     face_policy: FacePolicy = field(default_factory=FacePolicy)
+    readers: Mapping[str, StreamReader] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("frame_count", "crop_size", "sample_rate"):
@@ -76,9 +81,48 @@ class ReadingOptions:
             raise ConfigurationError(f"subtitle_language must be english or chinese; got {self.subtitle_language!r}.")
 
 
+def built_readers(streams: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> dict[str, StreamReader]:
+    """Build the readers of those streams that come from plugins.
+
+    Args:
+        streams: Encoded streams that are read.
+        options: Of the readers, by stream; a stream that is not read may have some.
+
+    Raises:
+        ConfigurationError: Options are given for what no plugin reads.
+        PluginError: A plugin or one of its options is wrong.
+    """
+    unknown = sorted(options.keys() - set(encoded_streams()) | options.keys() & STREAMS.keys())
+    if unknown:
+        raise ConfigurationError(
+            f"`stream_readers` has options for {', '.join(unknown)}, which no installed plugin reads. "
+            f"`affect-lightning plugins --group streams` lists the streams that plugins read."
+        )
+    names = [name for name in streams if name not in STREAMS]
+    return {name: build_part(STREAM_GROUP, {**options.get(name, {}), "name": name}) for name in names}
+
+
+@dataclass(frozen=True)
+class ReadStream:
+    """One stream of one clip.
+
+    Attributes:
+        values: Pictures uint8 [T, H, W, 3], sound float32 [T], or a series float32 [T, C].
+        mask: True where a step is real [T].
+    """
+
+    values: np.ndarray
+    mask: np.ndarray
+
+    @classmethod
+    def whole(cls, values: np.ndarray) -> ReadStream:
+        """A stream of which every step is real."""
+        return cls(values, np.ones(len(values), dtype=np.bool_))
+
+
 @dataclass
 class ClipSample:
-    """One clip, read. What the options leave out is None.
+    """One clip, read.
 
     Attributes:
         record: The clip.
@@ -86,14 +130,11 @@ class ClipSample:
         response: The wanted one; empty if none is known.
         subtitle: In the language of the options.
         valid: See `SampleKey`.
-        face: Crops, uint8 [T, H, W, 3].
-        frame: Whole pictures, uint8 [T, H, W, 3].
-        frame_mask: True where a picture is real [T].
-        waveform: float32 [S].
+        streams: What was read, by stream.
+        frames: Real frames read, now or when the features were cached.
         frames_without_face: Real frames in which the face was not found.
         clips_without_face: 1 if the face was found in none of them, else 0.
-        features: Cached tokens float32 [N, D] and which of them are real [N], by stream; there are no media then.
-        cached_frames: Real frames that these features were made of.
+        features: Cached tokens float32 [N, D] and which of them are real [N], by stream; nothing is decoded then.
     """
 
     record: ClipRecord
@@ -101,19 +142,11 @@ class ClipSample:
     response: str
     subtitle: str
     valid: bool = True
-    face: np.ndarray | None = None
-    frame: np.ndarray | None = None
-    frame_mask: np.ndarray | None = None
-    waveform: np.ndarray | None = None
+    streams: dict[str, ReadStream] = field(default_factory=dict)
+    frames: int = 0
     frames_without_face: int = 0
     clips_without_face: int = 0
     features: dict[str, tuple[Tensor, Tensor]] | None = None
-    cached_frames: int = 0
-
-    @property
-    def real_frames(self) -> int:
-        """Frames read, now or when the features were cached."""
-        return self.cached_frames if self.frame_mask is None else int(self.frame_mask.sum())
 
 
 @dataclass(frozen=True)
@@ -186,10 +219,18 @@ class ClipDataset:
             return replace(
                 sample,
                 features=cached.features,
-                cached_frames=cached.frames,
+                frames=cached.frames,
                 frames_without_face=cached.frames_without_face,
                 clips_without_face=int(0 < cached.frames == cached.frames_without_face),
             )
+        self._decode(sample, record, files)
+        for name in sorted(options.streams - STREAMS.keys()):
+            sample.streams[name] = self._read_by_plugin(name, record)
+        return sample
+
+    def _decode(self, sample: ClipSample, record: ClipRecord, files: MediaFiles) -> None:
+        """Put the streams of the media files into the sample; pictures and sound are opened once for all of them."""
+        options = self.options
         released = files.face if "face" in options.streams else None
         needs_pictures = "frame" in options.streams or ("face" in options.streams and released is None)
         decoded = decode_clip(
@@ -198,15 +239,28 @@ class ClipDataset:
             frame_count=options.frame_count if needs_pictures else None,
             sample_rate=options.sample_rate if "audio" in options.streams else None,
         )
-        sample = replace(sample, waveform=decoded.waveform, frame_mask=decoded.frame_mask)
-        if "frame" in options.streams and decoded.frames is not None:
-            sample.frame = np.stack([resize(frame, options.crop_size) for frame in decoded.frames])
+        if decoded.waveform is not None:
+            sample.streams["audio"] = ReadStream.whole(decoded.waveform)
         if "face" in options.streams:
             crops = self._crops(record, files, decoded)
-            sample.face = crops.pictures
+            sample.streams["face"] = ReadStream(crops.pictures, crops.mask)
+            sample.frames = int(crops.mask.sum())
             sample.frames_without_face, sample.clips_without_face = crops.frames_without_face, crops.clips_without_face
-            sample.frame_mask = crops.mask if sample.frame_mask is None else crops.mask & sample.frame_mask
-        return sample
+        if decoded.frame_mask is not None and decoded.frames is not None:
+            sample.frames = int(decoded.frame_mask.sum())
+            if "frame" in options.streams:
+                pictures = np.stack([resize(frame, options.crop_size) for frame in decoded.frames])
+                sample.streams["frame"] = ReadStream(pictures, decoded.frame_mask)
+
+    def _read_by_plugin(self, name: str, record: ClipRecord) -> ReadStream:
+        """A stream of a plugin, held against its contract."""
+        reader = self.options.readers[name]
+        with held_to_contract(reader):
+            try:
+                return ReadStream.whole(check_stream(reader.read(record), kind=reader.kind))
+            except (OSError, ValueError) as error:
+                path = next(iter(reader.files(record).values()), None)
+                raise UnreadableClipError(path, name, f"{error}") from error
 
     def _encoded(self, key: SampleKey, record: ClipRecord, files: MediaFiles) -> CachedClip | None:
         """What the encoders gave for the clip: out of its shard, or out of the cache."""

@@ -20,20 +20,19 @@ from affect_lightning.corpora.official_folders import MissingSubtitle
 from affect_lightning.corpora.own_clips import own_clips
 from affect_lightning.data.box_cache import BoxCache
 from affect_lightning.data.clip_sources import ClipSources, TestOverlap
-from affect_lightning.data.dataset import ClipDataset, Questioner, ReadingOptions, SubtitleLanguage
+from affect_lightning.data.dataset import ClipDataset, Questioner, ReadingOptions, SubtitleLanguage, built_readers
 from affect_lightning.data.faces import ClipWithoutFace, FaceCropper, FacePolicy, FrameWithoutFace
 from affect_lightning.data.feature_cache.identity import FeaturePrecision
 from affect_lightning.data.feature_cache.source import FeatureMode, FeatureOptions, FeatureSource
 from affect_lightning.data.loading import BatchPlan, ClipLoader, LoadingCounts, WorkerStart
 from affect_lightning.data.ordering import SetBalance, check_order_options
-from affect_lightning.data.quarantine import BadClip, BadClipPolicy, Quarantine, check_bad_clip_options
+from affect_lightning.data.quarantine import BadClipPolicy, Quarantine, check_bad_clip_options
 from affect_lightning.data.questions import OneQuestion, QuestionDraw
 from affect_lightning.data.streaming.packed_clips import CACHE_BYTES, PackedClips, faces_are_released
 from affect_lightning.data.streaming.packed_source import PackedSource
 from affect_lightning.data.streaming.shard_order import SHUFFLE_WINDOW, ShardedPlan
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.plugin_loading import PluginChoice, build_part, resolve_choice
-from affect_lightning.prompting import check_inputs
+from affect_lightning.plugin_loading import EncoderChoices, PluginChoice, build_part, check_inputs, needed_streams
 from affect_lightning.storage import user_cache_folder
 
 _SPLITS = {
@@ -79,9 +78,9 @@ class ClipDataModule(LightningDataModule):
             subtitle's length hardly matters).
         validation_share: Share of the training clips kept for validation, chosen by a stable hash of the name (0.05,
             our choice: the paper validates on the test sets only).
-        inputs: Streams that the prompt shows, of audio, face, frame, text and multi; decides what is decoded. Linked
-            to the model's option of the same name (paper, Section 5: audio, face, text and the fused stream).
+        inputs: Streams that the prompt shows; decides what is read. Linked to the model's option (paper, Section 5).
         fused_streams: Streams that `multi` is made of (paper, Eq. 3: audio and video); linked to the model's.
+        stream_readers: Options of the readers of plugins' streams, by stream, such as {pose: {folder: joints}}.
         frames: Frames a clip, T (paper, Appendix B: 8).
         crop_size: Side of face crops and whole frames in pixels (paper, Appendix B: 224).
         sample_rate: Of the sound, in Hz (paper, Appendix B: 16 kHz).
@@ -104,13 +103,13 @@ class ClipDataModule(LightningDataModule):
             frame that has one), `whole` (the whole frame) or `drop` (the frame is masked). nearest, our choice.
         clip_without_face: What a clip without any face gives: `whole` (its whole frames) or `drop` (quarantine, stage
             face). whole, our choice.
-        features: `live` decodes clips and lets the model encode them; `cached` reads what `affect-lightning cache` kept:
-            no decoding, no encoders. Not for predict, which is always live.
-        feature_folder: Where feature caches are kept, or one of them; None means `affect-lightning/features` in the
-            user's cache folder.
+        features: `live` decodes clips and lets the model encode them; `cached` reads what `affect-lightning cache` kept.
+            Predict is always live.
+        feature_folder: Where feature caches are kept, or one of them; None means `features` in the user's cache folder.
         feature_precision: In which features are stored: bf16, half the size (our choice), or fp32.
         video_encoder: The model's; linked to it. Only needed to check cached features.
         audio_encoder: The same.
+        stream_encoders: The same.
         seed: Of the order of the training clips and of the draw of questions.
         on_bad_clip: What to do with a clip that cannot be read: `quarantine` (go on without it, counted) or `error`.
         max_bad_share: Share of a split's clips that may be bad before the run stops (0.01, our choice).
@@ -149,6 +148,7 @@ class ClipDataModule(LightningDataModule):
         validation_share: float = 0.05,
         inputs: Sequence[str] = ("multi", "audio", "face", "text"),
         fused_streams: Sequence[str] = ("audio", "face"),
+        stream_readers: dict[str, dict[str, Any]] | None = None,
         frames: int = 8,
         crop_size: int = 224,
         sample_rate: int = 16_000,
@@ -171,6 +171,7 @@ class ClipDataModule(LightningDataModule):
         feature_precision: FeaturePrecision = "bf16",
         video_encoder: PluginChoice | None = None,
         audio_encoder: PluginChoice | None = None,
+        stream_encoders: dict[str, Any] | None = None,
         seed: int = 0,
         on_bad_clip: BadClipPolicy = "quarantine",
         max_bad_share: float = 0.01,
@@ -184,14 +185,15 @@ class ClipDataModule(LightningDataModule):
         super().__init__()
         check_order_options(set_balance, length_pool)
         check_bad_clip_options(on_bad_clip, max_bad_share)
-        shown = check_inputs(inputs)
+        streams = needed_streams(check_inputs(inputs), fused_streams)
         self.options = ReadingOptions(
-            streams=frozenset({*shown, *(fused_streams if "multi" in shown else ())} & {"audio", "face", "frame"}),
+            streams=frozenset(streams),
             frame_count=frames,
             crop_size=crop_size,
             sample_rate=sample_rate,
             subtitle_language=subtitle_language,
             face_policy=FacePolicy(frame_without_face, clip_without_face),
+            readers=built_readers(streams, stream_readers or {}),
         )
         self.benchmark_root = _path(benchmark_root)  # the benchmark callback looks for corpus.json there
         self.sources = ClipSources(
@@ -220,7 +222,8 @@ class ClipDataModule(LightningDataModule):
         self.face_detector = face_detector
         self.cache_folder = _path(cache_folder)
         folder = _path(feature_folder) or user_cache_folder("features")
-        self.feature_options = FeatureOptions(features, folder, feature_precision, video_encoder, audio_encoder)
+        encoders = EncoderChoices(video_encoder, audio_encoder, stream_encoders or {})
+        self.feature_options = FeatureOptions(features, folder, feature_precision, encoders)
         self._features: FeatureSource | None = None
         self.seed = seed
         self.on_bad_clip, self.max_bad_share = on_bad_clip, max_bad_share
@@ -254,7 +257,7 @@ class ClipDataModule(LightningDataModule):
     def _packed_clips(self) -> tuple[PackedClips, PackedClips]:
         """Of a set with what the run reads; where only the text is read, any will do."""
         payload = "media" if self.feature_options.mode == "live" else "features"
-        return self.packed.training_clips(self.sources, payload if self.options.streams else None)
+        return self.packed.training_clips(self.sources, payload if self.options.streams else None, self.options.readers)
 
     def _cached_features(self, stage: str) -> FeatureSource | None:
         """The cache that the stage reads, checked; None if it encodes live."""
@@ -378,10 +381,11 @@ class ClipDataModule(LightningDataModule):
         folder = self.trainer.log_dir if self.trainer else None
         return Path(folder) / "quarantine.jsonl" if folder else None
 
-    @property
-    def bad_clips(self) -> list[BadClip]:
-        """Every clip in quarantine, of all splits."""
-        return [clip for quarantine in self.quarantines.values() for clip in quarantine.clips]
+    def quarantined(self, split: str | None = None) -> list[dict[str, str]]:
+        """The clips of a split, or of all, that could not be read; see `BadClip` for the entries."""
+        return [
+            asdict(clip) for name, known in self.quarantines.items() if split in (None, name) for clip in known.clips
+        ]
 
     def counts(self) -> dict[str, dict[str, int]]:
         """By split: the fields of `LoadingCounts` and `quarantined`, in this process so far."""
@@ -390,10 +394,6 @@ class ClipDataModule(LightningDataModule):
             split: {**asdict(counts), "quarantined": len(self.quarantines[split].clips)}
             for split, counts in met.items()
         }
-
-    def resolved_face_detector(self) -> dict[str, object]:
-        """The face detector's name and all its options, as plain values."""
-        return resolve_choice("face_detectors", self.face_detector)
 
 
 def _path(value: Path | str | None) -> Path | None:

@@ -32,8 +32,12 @@ from affect_lightning.metrics.taxonomy_choice import default_taxonomy, taxonomy_
 from affect_lightning.metrics.wheels import Wheel
 
 if TYPE_CHECKING:
-    from affect_lightning.metrics.emotion_metrics import EmotionHitRate, EmotionWheelFScore
-    from affect_lightning.metrics.sentiment_metrics import SentimentAccuracy, SentimentWAF
+    from affect_lightning.metrics.metric_classes import (
+        EmotionHitRate,
+        EmotionWheelFScore,
+        SentimentAccuracy,
+        SentimentWAF,
+    )
 
 __all__ = [
     "ClipHits",
@@ -59,16 +63,11 @@ __all__ = [
     "taxonomy_by_name",
 ]
 
-_METRIC_MODULES = {
-    "EmotionHitRate": "emotion_metrics",
-    "EmotionWheelFScore": "emotion_metrics",
-    "SentimentAccuracy": "sentiment_metrics",
-    "SentimentWAF": "sentiment_metrics",
-}
+_METRIC_CLASSES = ("EmotionHitRate", "EmotionWheelFScore", "SentimentAccuracy", "SentimentWAF")
 
 
 def __getattr__(name: str) -> Any:
     """Import a metric class when it is first asked for."""
-    if name in _METRIC_MODULES:
-        return getattr(import_module(f"{__name__}.{_METRIC_MODULES[name]}"), name)
+    if name in _METRIC_CLASSES:
+        return getattr(import_module(f"{__name__}.metric_classes"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

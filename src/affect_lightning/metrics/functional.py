@@ -1,11 +1,12 @@
 """Pure functions of MER-UniBench's metrics: set F-score, hit rate, and sentiment WAF and accuracy.
 
 Place in the paper: Section 4 and Appendix K; where the text is short (empty sets, neutral clips, averages over wheels),
-the authors' released metric decides. Each metric has three parts: the results clip by clip (for intervals and paired
-tests), their sums, and the score from the sums. `emotion_metrics.py` and `sentiment_metrics.py` keep the sums in
-torchmetrics shells. All scores are fractions in [0, 1].
+the authors' released metric decides. This is the only implementation, in three steps: the terms of each clip
+(`clip_set_scores`, `clip_hits`, `clip_sentiments`), their sums, and the figures out of the sums (`set_figures`,
+`hit_figures`, `sentiment_figures`). `metric_classes.py` keeps the sums in torchmetrics shells; unibench's intervals and
+paired tests resample the clips' terms, thousands of sums at once. All scores are fractions in [0, 1].
 
-Legend: B clips, W wheels.
+Legend: B clips, W wheels, C terms of a clip; `...` any leading dimensions, such as resamples.
 """
 
 from __future__ import annotations
@@ -13,26 +14,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from affect_lightning.errors import DataError
 from affect_lightning.metrics.label_strings import LabelList
 from affect_lightning.metrics.taxonomy import Taxonomy
 from affect_lightning.metrics.taxonomy_choice import default_taxonomy
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
 LabelLists = Sequence[LabelList]
-
-
-def _scored_sums(scored: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums [W] of two values [B, W] over the clips that count, and the number of these clips, float64."""
-    return (
-        torch.where(scored, first, 0.0).sum(0),
-        torch.where(scored, second, 0.0).sum(0),
-        scored.sum(0).double(),
-    )
+BLOCKS = 3  # blocks of W terms of the metrics on wheels: two values, and 1 for a scored clip
+SENTIMENT_CELLS = 4  # cells of the confusion: 2 truth + prediction
 
 
 @dataclass(frozen=True)
@@ -45,13 +43,13 @@ class ClipSetScores:
         scored: False where the truth maps to nothing and the clip does not count, bool [B, W].
     """
 
-    precision: Tensor
-    recall: Tensor
-    scored: Tensor
+    precision: Array
+    recall: Array
+    scored: Flags
 
-    def sums(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Sums over the scored clips: precision, recall and count, float64 [W] each."""
-        return _scored_sums(self.scored, self.precision, self.recall)
+    def terms(self) -> Array:
+        """What each clip adds to the sums, [B, 3 W]: precision, recall and 1 for a scored clip."""
+        return _wheel_terms(self.scored, self.precision, self.recall)
 
 
 @dataclass(frozen=True)
@@ -82,13 +80,13 @@ class ClipHits:
         scored: False where the truth maps to nothing and the clip does not count, bool [B, W].
     """
 
-    hit: Tensor
-    m_score: Tensor
-    scored: Tensor
+    hit: Array
+    m_score: Array
+    scored: Flags
 
-    def sums(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Sums over the scored clips: hits, M-scores and count, float64 [W] each."""
-        return _scored_sums(self.scored, self.hit, self.m_score)
+    def terms(self) -> Array:
+        """What each clip adds to the sums, [B, 3 W]: hit, M-score and 1 for a scored clip."""
+        return _wheel_terms(self.scored, self.hit, self.m_score)
 
 
 @dataclass(frozen=True)
@@ -116,14 +114,14 @@ class ClipSentiments:
         scored: False where the true sentiment is exactly 0 and the clip does not count, bool [B].
     """
 
-    truth: Tensor
-    predicted: Tensor
-    scored: Tensor
+    truth: Flags
+    predicted: Flags
+    scored: Flags
 
-    def sums(self) -> Tensor:
-        """Confusion counts over the scored clips, float64 [2, 2]: row truth, column prediction, 0 is not positive."""
-        cells = 2 * self.truth[self.scored].long() + self.predicted[self.scored].long()
-        return torch.bincount(cells, minlength=4).reshape(2, 2).double()
+    def terms(self) -> Array:
+        """What each clip adds to the confusion, [B, 4]: 1 in its cell 2 truth + prediction; all 0 if it does not count."""
+        cells = 2 * self.truth.astype(np.int64) + self.predicted
+        return np.eye(SENTIMENT_CELLS)[cells] * self.scored[:, None]
 
 
 def clip_set_scores(
@@ -148,9 +146,9 @@ def clip_set_scores(
     common = np.bitwise_count(predicted & true).astype(np.float64)
     predicted_count, true_count = np.bitwise_count(predicted), np.bitwise_count(true)
     return ClipSetScores(
-        precision=torch.from_numpy(common / np.maximum(predicted_count, 1)),
-        recall=torch.from_numpy(common / np.maximum(true_count, 1)),
-        scored=torch.from_numpy(true_count > 0),
+        precision=common / np.maximum(predicted_count, 1),
+        recall=common / np.maximum(true_count, 1),
+        scored=true_count > 0,
     )
 
 
@@ -164,20 +162,25 @@ def set_f_score(
         >>> score.precision, score.recall
         (0.5, 1.0)
     """
-    return set_f_score_from_sums(*clip_set_scores(predictions, truths, taxonomy, level).sums())
+    sums = clip_set_scores(predictions, truths, taxonomy, level).terms().sum(0)
+    return SetFScore(**_floats(set_figures(sums)), scored_clips=_counts(sums))
 
 
-def set_f_score_from_sums(precision: Tensor, recall: Tensor, count: Tensor) -> SetFScore:
-    """F_S from the sums over clips, float64 [W] each; NaN when no clip was scored on any wheel.
+def set_figures(sums: Array) -> dict[str, Array]:
+    """F_S, Precision_S and Recall_S out of sums of `ClipSetScores.terms`.
 
     A wheel without scored clips is left out of the means over wheels (our choice: the official metric divides by 0).
+
+    Args:
+        sums: [..., 3 W].
+
+    Returns:
+        `f`, `precision` and `recall`, fractions [...]; NaN where no clip was scored on any wheel.
     """
-    used = count > 0
-    mean_precision, mean_recall = precision[used] / count[used], recall[used] / count[used]
-    f_scores = 2 * mean_precision * mean_recall / (mean_precision + mean_recall).clamp(min=1e-300)
-    return SetFScore(
-        f=_mean(f_scores), precision=_mean(mean_precision), recall=_mean(mean_recall), scored_clips=_counts(count)
-    )
+    precision, recall = _wheel_means(sums)
+    both = precision + recall
+    f_scores = np.divide(2 * precision * recall, both, out=0 * both, where=both > 0)
+    return {"f": _over_wheels(f_scores), "precision": _over_wheels(precision), "recall": _over_wheels(recall)}
 
 
 def clip_hits(
@@ -212,11 +215,7 @@ def clip_hits(
         allowed = taxonomy.encode([list(candidates)], level)
     hit = ((predicted & true) != 0).astype(np.float64)
     competing = np.bitwise_count(predicted & (allowed | true))
-    return ClipHits(
-        hit=torch.from_numpy(hit),
-        m_score=torch.from_numpy(hit / np.maximum(competing, 1)),
-        scored=torch.from_numpy(true != 0),
-    )
+    return ClipHits(hit=hit, m_score=hit / np.maximum(competing, 1), scored=true != 0)
 
 
 def hit_rate(
@@ -233,20 +232,21 @@ def hit_rate(
         >>> result.hit_rate, result.m_score
         (0.5, 0.25)
     """
-    return hit_rate_from_sums(*clip_hits(predictions, truths, taxonomy, candidates, level).sums())
+    sums = clip_hits(predictions, truths, taxonomy, candidates, level).terms().sum(0)
+    return HitRate(**_floats(hit_figures(sums)), scored_clips=_counts(sums))
 
 
-def hit_rate_from_sums(hits: Tensor, m_scores: Tensor, count: Tensor) -> HitRate:
-    """Hit rate from the sums over clips, float64 [W] each; NaN when no clip was scored on any wheel.
+def hit_figures(sums: Array) -> dict[str, Array]:
+    """Hit rate and M-score out of sums of `ClipHits.terms`; wheels without scored clips as in `set_figures`.
 
-    A wheel without scored clips is left out of the means over wheels (our choice: the official metric divides by 0).
+    Args:
+        sums: [..., 3 W].
+
+    Returns:
+        `hit_rate` and `m_score`, fractions [...]; NaN where no clip was scored on any wheel.
     """
-    used = count > 0
-    return HitRate(
-        hit_rate=_mean(hits[used] / count[used]),
-        m_score=_mean(m_scores[used] / count[used]),
-        scored_clips=_counts(count),
-    )
+    hits, m_scores = _wheel_means(sums)
+    return {"hit_rate": _over_wheels(hits), "m_score": _over_wheels(m_scores)}
 
 
 def clip_sentiments(predictions: Sequence[str | None], truths: Sequence[float] | Tensor) -> ClipSentiments:
@@ -262,42 +262,40 @@ def clip_sentiments(predictions: Sequence[str | None], truths: Sequence[float] |
     Raises:
         DataError: The numbers of predictions and truths differ, or a truth is not a number.
     """
-    if not isinstance(truths, Tensor):
-        truths = [math.nan if truth is None else truth for truth in truths]
-    values = torch.as_tensor(truths, dtype=torch.float64, device="cpu").flatten()
+    values = np.asarray(truths.tolist() if hasattr(truths, "tolist") else truths, dtype=np.float64).ravel()
     if len(predictions) != len(values):
         raise DataError(f"Got {len(predictions)} predicted sentiments for {len(values)} true values; expected equal.")
-    wrong = torch.isnan(values).nonzero().flatten().tolist()
-    if wrong:
+    wrong = np.isnan(values).nonzero()[0]
+    if len(wrong):
         raise DataError(f"The true sentiment of clip {wrong[0]} is not a number (NaN); expected a value such as -1.5.")
     predicted = [str(prediction).strip().lower() == "positive" for prediction in predictions]
-    return ClipSentiments(truth=values > 0, predicted=torch.tensor(predicted, dtype=torch.bool), scored=values != 0)
+    return ClipSentiments(truth=values > 0, predicted=np.array(predicted, dtype=np.bool_), scored=values != 0)
 
 
 def sentiment_waf(predictions: Sequence[str | None], truths: Sequence[float] | Tensor) -> float:
     """Weighted F1 of positive against negative; see `clip_sentiments` for arguments and errors."""
-    return waf_from_confusion(clip_sentiments(predictions, truths).sums())
+    return float(sentiment_figures(clip_sentiments(predictions, truths).terms().sum(0))["waf"])
 
 
 def sentiment_accuracy(predictions: Sequence[str | None], truths: Sequence[float] | Tensor) -> float:
     """Accuracy of positive against negative; see `clip_sentiments` for arguments and errors."""
-    return accuracy_from_confusion(clip_sentiments(predictions, truths).sums())
+    return float(sentiment_figures(clip_sentiments(predictions, truths).terms().sum(0))["accuracy"])
 
 
-def waf_from_confusion(confusion: Tensor) -> float:
-    """F1 of each class weighted by the class's share of the truth; NaN for an empty matrix.
+def sentiment_figures(sums: Array) -> dict[str, Array]:
+    """F1 of each class weighted by the class's share of the truth, and the accuracy.
 
     Args:
-        confusion: Counts, float64 [2, 2]: row truth, column prediction.
+        sums: Of `ClipSentiments.terms`, [..., 4].
+
+    Returns:
+        `waf` and `accuracy`, fractions [...]; NaN where no clip counted.
     """
-    support, predicted, right = confusion.sum(1), confusion.sum(0), confusion.diagonal()
-    f_scores = 2 * right / (support + predicted).clamp(min=1)
-    return float((f_scores * support).sum() / support.sum())
-
-
-def accuracy_from_confusion(confusion: Tensor) -> float:
-    """Share of the diagonal; NaN for an empty matrix. See `waf_from_confusion` for the argument."""
-    return float(confusion.diagonal().sum() / confusion.sum())
+    confusion = np.moveaxis(sums, -1, 0).reshape(2, 2, *sums.shape[:-1])  # truth, prediction; 0 is not positive
+    support, named, right = confusion.sum(1), confusion.sum(0), confusion[[0, 1], [0, 1]]
+    weighted = (support * 2 * right / np.maximum(support + named, 1)).sum(0)
+    total = support.sum(0)
+    return {"waf": _share(weighted, total), "accuracy": _share(right.sum(0), total)}
 
 
 def _encode_both(
@@ -308,9 +306,32 @@ def _encode_both(
     return taxonomy.encode(predictions, level), taxonomy.encode(truths, level)
 
 
-def _mean(values: Tensor) -> float:
-    return float(values.mean()) if len(values) else math.nan
+def _wheel_terms(scored: Flags, first: Array, second: Array) -> Array:
+    """Two values [B, W] side by side, 0 for clips that do not count, and 1 for those that do."""
+    return np.concatenate([np.where(scored, first, 0.0), np.where(scored, second, 0.0), scored], axis=1)
 
 
-def _counts(count: Tensor) -> tuple[int, ...]:
-    return tuple(int(number) for number in count.tolist())
+def _wheel_means(sums: Array) -> list[Array]:
+    """Means over the scored clips of each wheel, [..., W] for all blocks but the last, which counts them."""
+    *values, count = np.split(sums, BLOCKS, axis=-1)
+    return [_share(value, count) for value in values]
+
+
+def _share(part: Array, whole: Array) -> Array:
+    """One by the other; NaN where the other is 0."""
+    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
+
+
+def _over_wheels(values: Array) -> Array:
+    """Mean over the wheels that scored a clip, [..., W] to [...]; NaN where none did."""
+    used = ~np.isnan(values)
+    return _share(np.where(used, values, 0.0).sum(-1), used.sum(-1))
+
+
+def _floats(figures: dict[str, Array]) -> dict[str, float]:
+    """Plain numbers; one NaN object for all, so that two results without scored clips compare equal."""
+    return {name: math.nan if np.isnan(value) else float(value) for name, value in figures.items()}
+
+
+def _counts(sums: Array) -> tuple[int, ...]:
+    return tuple(int(number) for number in np.split(sums, BLOCKS)[-1])

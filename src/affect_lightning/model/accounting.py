@@ -18,16 +18,7 @@ from torch import Tensor, nn
 from affect_lightning.model.affectgpt import AffectGPT
 
 _ADAM_STATES = 2  # running means of the gradient and of its square, each as large as the weight
-_PARTS = (
-    "video_encoder",
-    "audio_encoder",
-    "feature_scaling",
-    "pre_fusion",
-    "branches",
-    "projectors",
-    "language_model",
-)
-_ENCODERS = ("video_encoder", "audio_encoder")
+_PARTS = ("feature_scaling", "pre_fusion", "branches", "projectors", "language_model")
 
 
 @dataclass(frozen=True)
@@ -74,8 +65,8 @@ class TrainingMemory:
 def part_sizes(network: AffectGPT) -> list[PartSize]:
     """Every part that the network has, in the order of the way of a clip."""
     found = []
-    for name in _PARTS:
-        module = getattr(network, name)
+    modules = {**dict(network.encoders.items()), **{name: getattr(network, name) for name in _PARTS}}
+    for name, module in modules.items():
         if module is None or (isinstance(module, nn.ModuleDict) and not any(True for _ in module.parameters())):
             continue
         parameters = list(module.parameters())
@@ -114,7 +105,7 @@ def training_memory(
         dtype: In which the arithmetic is done.
         cached: Whether features come from a cache, so that no encoder is on the device.
     """
-    parts = [part for part in part_sizes(network) if not (cached and part.part in _ENCODERS)]
+    parts = [part for part in part_sizes(network) if not (cached and part.part in network.encoders)]
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     return TrainingMemory(
         weights=sum(part.bytes for part in parts),

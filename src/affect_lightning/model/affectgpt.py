@@ -15,20 +15,27 @@ import torch
 from torch import Tensor, nn
 
 from affect_lightning.contracts import (
-    AudioEncoder,
     ClipBatch,
+    Encoder,
     FeatureSequence,
     LanguageModel,
+    LossTerm,
+    NetworkOutputs,
+    Objective,
     PreFusion,
-    VideoEncoder,
 )
-from affect_lightning.errors import ContractError
 from affect_lightning.model.branches import build_branch
 from affect_lightning.model.configuration import ModelConfiguration
-from affect_lightning.model.encoding import build_encoders, encode_stream
+from affect_lightning.model.encoding import build_encoders, cached_stream, encode_stream
 from affect_lightning.model.exported_folder import WEIGHTS, read_exported, write_exported
 from affect_lightning.model.feature_scaling import StandardScaling, build_feature_scaling
-from affect_lightning.model.part_calls import call_generate, call_loss, call_pre_fusion
+from affect_lightning.model.part_calls import (
+    call_generate,
+    call_generate_from_prefix,
+    call_loss,
+    call_objective,
+    call_pre_fusion,
+)
 from affect_lightning.model.projectors import build_projector, embedding_size
 from affect_lightning.model.prompt_assembly import (
     IGNORED_LABEL,
@@ -45,7 +52,7 @@ from affect_lightning.weights import compare_weights
 _FUSED = "multi"
 # Parts whose state is never in a checkpoint unless it trains (the adapter): they come from their own sources.
 _LANGUAGE_MODEL = "language_model."
-_FROZEN_PARTS = ("video_encoder.", "audio_encoder.", _LANGUAGE_MODEL)
+_FROZEN_PARTS = ("encoders.", _LANGUAGE_MODEL)
 _REMEDY = "Use the configuration that they were trained with (plugins, inputs, lora_rank, branch options)."
 
 
@@ -54,8 +61,8 @@ class AffectGPT(nn.Module):
 
     Attributes:
         configuration: What it was built from.
-        video_encoder: Shared by the face and frame streams; None when neither is needed, or features come from a cache.
-        audio_encoder: None when the audio stream is not needed, or features come from a cache.
+        encoders: By `configuration.encoders.key_of` of their streams, such as `video_encoder` of face and frame; none
+            for a stream that is not needed, or whose features come from a cache.
         pre_fusion: None when the prompt shows no fused tokens.
         language_model: With its adapter.
         last_step: Tokens of the last call of `forward`, for the throughput meter.
@@ -66,8 +73,7 @@ class AffectGPT(nn.Module):
         configuration: ModelConfiguration,
         *,
         language_model: LanguageModel,
-        video_encoder: VideoEncoder | None = None,
-        audio_encoder: AudioEncoder | None = None,
+        encoders: Mapping[str, Encoder] | None = None,
         pre_fusion: PreFusion | None = None,
         feature_widths: Mapping[str, int] | None = None,
     ) -> None:
@@ -76,20 +82,19 @@ class AffectGPT(nn.Module):
         Args:
             configuration: Says how they are joined.
             language_model: Built language model.
-            video_encoder: Built encoder, if a face or frame stream is needed.
-            audio_encoder: Built encoder, if the audio stream is needed.
+            encoders: Built encoders of the streams that are needed; see the attribute.
             pre_fusion: Built pre-fusion for the configuration's fused streams, if fused tokens are shown.
             feature_widths: Width of every encoded stream if the batches bring their features, so that no encoder is
                 needed.
         """
         super().__init__()
         self.configuration = configuration
-        self.video_encoder = video_encoder
-        self.audio_encoder = audio_encoder
+        self.encoders = nn.ModuleDict(encoders or {})
         self.pre_fusion = pre_fusion
         self.language_model = language_model
-        widths = stream_widths(configuration, video_encoder, audio_encoder, feature_widths)
+        widths = stream_widths(configuration, encoders or {}, feature_widths)
         self.feature_widths = widths
+        self._encoder_keys = {name: configuration.encoders.key_of(name) for name in widths}
         self.feature_scaling = nn.ModuleDict(
             {name: build_feature_scaling(configuration.feature_norm, width) for name, width in widths.items()}
         )
@@ -109,9 +114,7 @@ class AffectGPT(nn.Module):
         )
         if configuration.fuses_projected and _FUSED in projected:
             self.projectors[_FUSED] = nn.Identity()  # H is of the language model's width already
-        for encoder in (video_encoder, audio_encoder):
-            if encoder is not None:
-                encoder.requires_grad_(False)
+        self.encoders.requires_grad_(False)
         self.last_step: StepSize | None = None
         self.train()
 
@@ -129,7 +132,7 @@ class AffectGPT(nn.Module):
             AffectLightningError: A part cannot be built; see its plugin.
         """
         encoders = build_encoders(configuration, () if feature_widths is not None else configuration.encoded_streams)
-        widths = stream_widths(configuration, encoders.video, encoders.audio, feature_widths)
+        widths = stream_widths(configuration, encoders, feature_widths)
         language_model = None
         fusion = None
         if configuration.fuses:
@@ -143,8 +146,7 @@ class AffectGPT(nn.Module):
             language_model=build_part("language_models", configuration.language_model)
             if language_model is None
             else language_model,
-            video_encoder=encoders.video,
-            audio_encoder=encoders.audio,
+            encoders=encoders,
             pre_fusion=fusion,
             feature_widths=widths,
         )
@@ -179,9 +181,7 @@ class AffectGPT(nn.Module):
     def train(self, mode: bool = True) -> AffectGPT:
         """Set the mode of what trains; encoders stay in eval mode always."""
         super().train(mode)
-        for encoder in (self.video_encoder, self.audio_encoder):
-            if encoder is not None:
-                encoder.eval()
+        self.encoders.eval()
         return self
 
     def trainable_state(self) -> dict[str, Tensor]:
@@ -216,11 +216,15 @@ class AffectGPT(nn.Module):
         Raises:
             ContractError: The batch lacks a stream, or an encoder breaks its contract.
         """
-        streams = self.configuration.encoded_streams
         if batch.features is not None:
-            return {name: self._cached_stream(batch.features, name) for name in streams}
-        encoders = {name: self.audio_encoder if name == "audio" else self.video_encoder for name in streams}
-        return {name: encode_stream(batch, name, encoder) for name, encoder in encoders.items()}
+            dtype = next((parameter.dtype for parameter in self.projectors.parameters()), None)
+            widths = self.feature_widths.items()
+            return {name: cached_stream(batch.features, name, width, dtype) for name, width in widths}
+        return {name: encode_stream(batch, name, self.encoder_of(name)) for name in self.feature_widths}
+
+    def encoder_of(self, stream: str) -> Encoder | None:
+        """The encoder of an encoded stream; None if it was built for cached features."""
+        return getattr(self.encoders, self._encoder_keys[stream], None)
 
     def project(self, features: Mapping[str, FeatureSequence], valid: Tensor | None = None) -> dict[str, Tensor]:
         """Fuse, compress and project encoded streams (Z_f and the branches; H).
@@ -254,48 +258,60 @@ class AffectGPT(nn.Module):
 
     def assemble(self, batch: ClipBatch, features: Mapping[str, FeatureSequence], *, learn: bool) -> AssembledPrompts:
         """Prompts of the batch as embeddings: with responses, right-padded, to learn; left-padded to generate."""
+        return self._prompts(batch, self.project(features, batch.valid), learn=learn)
+
+    def _prompts(self, batch: ClipBatch, projected: Mapping[str, Tensor], *, learn: bool) -> AssembledPrompts:
         return assemble_prompts(
             self.language_model,
             inputs=self.configuration.inputs,
             names=batch.names,
             subtitles=batch.subtitles,
             questions=batch.questions,
-            features=self.project(features, batch.valid),
+            features=projected,
             responses=batch.responses if learn else None,
             padding="right" if learn else "left",
         )
 
-    def forward(self, batch: ClipBatch, features: Mapping[str, FeatureSequence] | None = None) -> Tensor:
-        """Loss on the responses (Eq. 2).
+    def outputs(self, batch: ClipBatch, features: Mapping[str, FeatureSequence] | None = None) -> NetworkOutputs:
+        """What objectives are made of, by name.
 
         Args:
             batch: Clips with responses.
             features: Encoded streams, if they are known already.
 
-        Returns:
-            Scalar: mean over all response tokens of the batch.
-
         Raises:
             DataError: A clip has no response.
             ContractError: See `encode` and `prompt_assembly`.
         """
-        return self.loss_with_count(batch, features)[0]
+        encoded = self.encode(batch) if features is None else features
+        projected = self.project(encoded, batch.valid)
+        prompts = self._prompts(batch, projected, learn=True)
+        self.last_step = prompts.size
+        return NetworkOutputs(encoded, projected, prompts.inputs_embeds, prompts.attention_mask, prompts.labels)
 
-    def loss_with_count(
-        self, batch: ClipBatch, features: Mapping[str, FeatureSequence] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """What `forward` gives, and the number of response tokens that it is the mean of.
+    def response_loss(self, outputs: NetworkOutputs, valid: Tensor) -> LossTerm:
+        """Cross-entropy of the responses (Eq. 2), a mean over the response tokens of valid clips, and their number.
 
         A clip that is not valid is not learnt from; a batch of nothing else has a loss of 0 and no tokens.
         """
-        prompts = self.assemble(batch, self.encode(batch) if features is None else features, learn=True)
-        self.last_step = prompts.size
-        labels = prompts.labels.masked_fill(~batch.valid.to(prompts.labels.device).unsqueeze(1), IGNORED_LABEL)
+        labels = outputs.labels.masked_fill(~valid.to(outputs.labels.device).unsqueeze(1), IGNORED_LABEL)
         count = (labels[:, 1:] != IGNORED_LABEL).sum()
-        learnt = bool(batch.valid.any())
-        labels = labels if learnt else prompts.labels
-        loss = call_loss(self.language_model, prompts.inputs_embeds, prompts.attention_mask, labels)
-        return (loss if learnt else loss * 0.0), count
+        learnt = bool(valid.any())
+        labels = labels if learnt else outputs.labels
+        loss = call_loss(self.language_model, outputs.inputs_embeds, outputs.attention_mask, labels)
+        return LossTerm(loss if learnt else loss * 0.0, count)
+
+    def forward(self, batch: ClipBatch, features: Mapping[str, FeatureSequence] | None = None) -> Tensor:
+        """The response loss of a batch, a scalar; see `outputs` and `response_loss`."""
+        return self.response_loss(self.outputs(batch, features), batch.valid).mean
+
+    def terms(self, objective: Objective, batch: ClipBatch) -> dict[str, LossTerm]:
+        """What training makes small for a batch, by name.
+
+        Raises:
+            ContractError: The objective, or a part of the network, breaks its contract.
+        """
+        return call_objective(objective, self, batch)
 
     @torch.no_grad()
     def generate(
@@ -362,8 +378,11 @@ class AffectGPT(nn.Module):
                 questions=questions,
                 features=self.project(self.encode(batch) if features is None else features),
             )
-            texts = self.language_model.generate_from_prefix(
-                prompts.prefix_embeds, prompts.prefix_mask, prompts.inputs_embeds, prompts.attention_mask, **options
+            texts = call_generate_from_prefix(
+                self.language_model,
+                (prompts.prefix_embeds, prompts.prefix_mask),
+                (prompts.inputs_embeds, prompts.attention_mask),
+                **options,
             )
         return [texts[start : start + len(questions)] for start in range(0, len(texts), len(questions))]
 
@@ -375,18 +394,6 @@ class AffectGPT(nn.Module):
             yield
         finally:
             self.train(was_training)
-
-    def _cached_stream(self, features: Mapping[str, FeatureSequence], name: str) -> FeatureSequence:
-        wanted = self.feature_widths[name]
-        if name not in features or features[name].width != wanted:
-            found = f"width {features[name].width}" if name in features else f"streams {sorted(features)}"
-            raise ContractError(
-                f"The model needs features of the stream {name!r} with width {wanted}; the batch brings {found}. Cache "
-                f"them again with the model's configuration."
-            )
-        stream = features[name]
-        dtype = next((parameter.dtype for parameter in self.projectors.parameters()), stream.tokens.dtype)
-        return FeatureSequence(stream.tokens.to(dtype), stream.mask)
 
 
 def _without_language_model(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

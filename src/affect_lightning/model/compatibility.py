@@ -16,6 +16,7 @@ from affect_lightning.model.configuration import ModelConfiguration
 
 # What an optimiser's state and the order of random numbers depend on; compared only to go on training.
 TRAINING_OPTIONS = (
+    "objective",
     "learning_rate",
     "projector_learning_rate",
     "weight_decay",

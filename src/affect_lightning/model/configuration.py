@@ -7,14 +7,20 @@ folders. Neighbours: `affectgpt.py` builds from it, `module.py` and `export.py` 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.plugin_loading import PluginChoice, resolve_choice, split_choice
-from affect_lightning.prompting import check_inputs
+from affect_lightning.plugin_loading import (
+    EncoderChoices,
+    PluginChoice,
+    check_fused_streams,
+    check_inputs,
+    needed_streams,
+    resolve_choice,
+    split_choice,
+)
 
-ENCODED_STREAMS = ("audio", "face", "frame")
 FEATURE_NORMS = ("none", "layer", "standard")
 FUSED_FEATURES = ("encoded", "projected")
 _OWN_COMPRESSIONS = ("mean", "attention")
@@ -27,6 +33,7 @@ class ModelConfiguration:
     Attributes:
         video_encoder: Name and options of the plugin that sees the face and frame streams; None if neither is encoded.
         audio_encoder: Name and options of the plugin that hears the audio stream; None if it is not encoded.
+        stream_encoders: The same by stream, for streams with an encoder of their own.
         pre_fusion: Name and options.
         language_model: Name and options.
         inputs: Streams that the prompt shows, in the prompt's order.
@@ -52,6 +59,7 @@ class ModelConfiguration:
     projector_init_scale: float | None
     stream_dropout: float = 0.0
     fused_features: str = "encoded"
+    stream_encoders: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def resolve(
@@ -69,6 +77,7 @@ class ModelConfiguration:
         projector_init_scale: float | None = None,
         stream_dropout: float = 0.0,
         fused_features: str = "encoded",
+        stream_encoders: Mapping[str, PluginChoice] | None = None,
     ) -> ModelConfiguration:
         """Check all choices and fill in the plugins' defaults; nothing is built.
 
@@ -76,13 +85,7 @@ class ModelConfiguration:
             ConfigurationError: Streams, branch or scaling options are wrong.
             PluginError: A plugin or one of its options is.
         """
-        shown = check_inputs(inputs)
-        fused = tuple(fused_streams)
-        if not fused or len(set(fused)) != len(fused) or not set(fused) <= set(ENCODED_STREAMS):
-            raise ConfigurationError(
-                f"`fused_streams` lists what the pre-fusion takes, each once, out of {', '.join(ENCODED_STREAMS)}; "
-                f"got {list(fused)}."
-            )
+        shown, fused = check_inputs(inputs), check_fused_streams(fused_streams)
         if feature_norm not in FEATURE_NORMS:
             raise ConfigurationError(f"`feature_norm` is one of {', '.join(FEATURE_NORMS)}; got {feature_norm!r}.")
         if fused_features not in FUSED_FEATURES:
@@ -93,9 +96,9 @@ class ModelConfiguration:
             raise ConfigurationError(f"`projector_init_scale` must be positive or null; got {projector_init_scale}.")
         if not 0.0 <= stream_dropout < 1.0:
             raise ConfigurationError(f"`stream_dropout` is a share, at least 0 and below 1; got {stream_dropout}.")
+        encoders = EncoderChoices(video_encoder, audio_encoder, stream_encoders or {}).resolved()
         configuration = cls(
-            video_encoder=None if video_encoder is None else resolve_choice("video_encoders", video_encoder),
-            audio_encoder=None if audio_encoder is None else resolve_choice("audio_encoders", audio_encoder),
+            **vars(encoders),
             pre_fusion=resolve_choice("pre_fusions", pre_fusion),
             language_model=resolve_choice("language_models", language_model),
             inputs=shown,
@@ -112,13 +115,19 @@ class ModelConfiguration:
 
     def _check_encoders(self) -> None:
         for stream in self.encoded_streams:
-            option = "audio_encoder" if stream == "audio" else "video_encoder"
-            if getattr(self, option) is None:
+            if self.encoders.of(stream) is None:
+                key = self.encoders.key_of(stream)
+                lacking = f"`{key}` is not set" if hasattr(self, key) else "`stream_encoders` names none for it"
                 raise ConfigurationError(
-                    f"The stream {stream!r} needs an encoder and `{option}` is not set. Choose one "
+                    f"The stream {stream!r} needs an encoder and {lacking}. Choose one "
                     f"(`affect-lightning plugins` lists them), or take {stream!r} out of `inputs` and, if `multi` is "
                     f"shown, out of `fused_streams`."
                 )
+
+    @property
+    def encoders(self) -> EncoderChoices:
+        """Which plugin encodes which stream."""
+        return EncoderChoices(self.video_encoder, self.audio_encoder, self.stream_encoders)
 
     @property
     def fuses(self) -> bool:
@@ -133,8 +142,7 @@ class ModelConfiguration:
     @property
     def encoded_streams(self) -> tuple[str, ...]:
         """Streams that encoders must encode: those shown, and those fused when fused tokens are shown."""
-        fused = self.fused_streams if self.fuses else ()
-        return tuple(name for name in ENCODED_STREAMS if name in self.inputs or name in fused)
+        return needed_streams(self.inputs, self.fused_streams if self.fuses else ())
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values (dicts, lists, strings, numbers), as `resolve` takes them."""
@@ -142,13 +150,13 @@ class ModelConfiguration:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelConfiguration:
-        """The configuration that `as_dict` wrote, checked again; `fused_features` may lack, as older ones have it not.
+        """The configuration that `as_dict` wrote, checked again.
 
         Raises:
             ConfigurationError: An entry is missing or unknown.
         """
         expected = set(cls.__dataclass_fields__)
-        if expected - {"fused_features"} - set(values) or set(values) - expected:
+        if set(values) != expected:
             raise ConfigurationError(
                 f"A stored model configuration must have the entries {', '.join(sorted(expected))}; missing: "
                 f"{', '.join(sorted(expected - set(values))) or 'none'}, unknown: "

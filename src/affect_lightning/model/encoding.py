@@ -9,59 +9,43 @@ Legend: B clips, N feature tokens, D feature width.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from affect_lightning.contracts import AudioEncoder, ClipBatch, FeatureSequence, VideoEncoder
+from affect_lightning.contracts import ClipBatch, Encoder, FeatureSequence
 from affect_lightning.errors import ContractError
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.part_calls import call_encoder
 from affect_lightning.model.randomness import separate_draws
-from affect_lightning.plugin_loading import build_part
+from affect_lightning.plugin_loading import GROUPS, build_part, find_stream
 
 
-@dataclass(frozen=True)
-class Encoders:
-    """The encoders of a configuration; None for one that no stream needs.
-
-    Attributes:
-        video: Shared by the face and frame streams.
-        audio: Of the audio stream.
-    """
-
-    video: VideoEncoder | None = None
-    audio: AudioEncoder | None = None
-
-    def of(self, stream: str) -> VideoEncoder | AudioEncoder | None:
-        """The encoder of a stream."""
-        return self.audio if stream == "audio" else self.video
-
-
-def build_encoders(configuration: ModelConfiguration, streams: Sequence[str]) -> Encoders:
+def build_encoders(configuration: ModelConfiguration, streams: Sequence[str]) -> dict[str, Encoder]:
     """Build the encoders that the streams need, and no others.
 
     The global random state is left as it was found.
 
     Args:
         configuration: Names the plugins.
-        streams: Out of audio, face and frame.
+        streams: Encoded streams.
+
+    Returns:
+        Encoders by `EncoderChoices.key_of`; streams of one kind may share one.
 
     Raises:
         AffectLightningError: An encoder cannot be built; see its plugin.
     """
-    seeing = configuration.video_encoder if {"face", "frame"} & set(streams) else None
-    hearing = configuration.audio_encoder if "audio" in streams else None
+    choices, groups = configuration.encoders, list(GROUPS)
+    wanted = {choices.key_of(name): (find_stream(name).encoder_group, choices.of(name)) for name in streams}
+    # By group, whatever the order of the streams: random weights depend on what is built before.
+    ordered = sorted(wanted.items(), key=lambda item: groups.index(item[1][0]))
     with torch.random.fork_rng(devices=[]):
-        return Encoders(
-            video=build_part("video_encoders", seeing) if seeing is not None else None,
-            audio=build_part("audio_encoders", hearing) if hearing is not None else None,
-        )
+        return {key: build_part(group, choice) for key, (group, choice) in ordered if choice is not None}
 
 
-def encode_stream(batch: ClipBatch, name: str, encoder: VideoEncoder | AudioEncoder | None) -> FeatureSequence:
+def encode_stream(batch: ClipBatch, name: str, encoder: Encoder | None) -> FeatureSequence:
     """Run the encoder of one stream, without gradient.
 
     What a frozen encoder draws (the speech encoders of transformers 4 draw a number a layer, in evaluation too) moves
@@ -69,7 +53,7 @@ def encode_stream(batch: ClipBatch, name: str, encoder: VideoEncoder | AudioEnco
 
     Args:
         batch: Decoded clips.
-        name: audio, face or frame.
+        name: Of the stream.
         encoder: Of that stream.
 
     Returns:
@@ -78,9 +62,7 @@ def encode_stream(batch: ClipBatch, name: str, encoder: VideoEncoder | AudioEnco
     Raises:
         ContractError: The batch lacks the stream, there is no encoder, or the encoder breaks its contract.
     """
-    received = batch.waveform if name == "audio" else getattr(batch, name)
-    mask = batch.waveform_lengths if name == "audio" else batch.frame_mask
-    if received is None or mask is None:
+    if name not in batch.streams:
         raise ContractError(
             f"The model needs the stream {name!r} to encode it, and the batch has none. Let the data module read it, or take it "
             "out of `inputs`."
@@ -90,13 +72,33 @@ def encode_stream(batch: ClipBatch, name: str, encoder: VideoEncoder | AudioEnco
             f"The network was built for cached features, without the encoder of the stream {name!r}, and the batch has "
             f"no features. Give batches of `data.features: cached`, or build a new network for live ones."
         )
-    if isinstance(encoder, AudioEncoder) and encoder.sample_rate != batch.sample_rate:
+    stream = batch.streams[name]
+    with torch.no_grad(), separate_draws(stream.values.device):
+        return call_encoder(encoder, name, stream)
+
+
+def cached_stream(
+    features: Mapping[str, FeatureSequence], name: str, width: int, dtype: torch.dtype | None
+) -> FeatureSequence:
+    """One stream of the features that a batch brings.
+
+    Args:
+        features: By stream.
+        name: Of the stream.
+        width: D that the network was built for.
+        dtype: In which they are wanted; None leaves them.
+
+    Raises:
+        ContractError: The stream is missing or has another width.
+    """
+    if name not in features or features[name].width != width:
+        found = f"width {features[name].width}" if name in features else f"streams {sorted(features)}"
         raise ContractError(
-            f"{type(encoder).__name__} hears {encoder.sample_rate} Hz; the batch has {batch.sample_rate} Hz. "
-            f"Set the data module's sample_rate to {encoder.sample_rate}."
+            f"The model needs features of the stream {name!r} with width {width}; the batch brings {found}. Cache "
+            f"them again with the model's configuration."
         )
-    with torch.no_grad(), separate_draws(received.device):
-        return call_encoder(encoder, received, mask)
+    stream = features[name]
+    return FeatureSequence(stream.tokens.to(dtype or stream.tokens.dtype), stream.mask)
 
 
 def weights_digest(module: nn.Module) -> str:

@@ -6,7 +6,7 @@ is stored here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -15,17 +15,18 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.modules.module import _IncompatibleKeys
 
-from affect_lightning.contracts import ClipBatch
+from affect_lightning.contracts import ClipBatch, LossTerm, Objective, ResponseRow, run_data_of
 from affect_lightning.errors import CheckpointError, ConfigurationError
 from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.block_execution import compile_blocks, recompute_activations
 from affect_lightning.model.compatibility import check_fits
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.nonfinite import MAX_SKIPPED_STEPS, NonFiniteGuard, OnNonFinite, last_checkpoint_of
-from affect_lightning.model.processes import share_of_mean
+from affect_lightning.model.processes import shares_of_means
 from affect_lightning.model.randomness import seed_step
 from affect_lightning.model.schedule import learning_rate_factor, schedule_length
 from affect_lightning.model.sharding import shard_network, whole_tensor
+from affect_lightning.plugin_loading import build_part, resolve_choice
 from affect_lightning.prompting import question_text
 
 _PREFIX = "network."
@@ -40,6 +41,7 @@ class AffectGPTModule(LightningModule):
         language_model: str | dict[str, Any],
         video_encoder: str | dict[str, Any] | None = None,
         audio_encoder: str | dict[str, Any] | None = None,
+        stream_encoders: dict[str, Any] | None = None,
         pre_fusion: str | dict[str, Any] = "attention",
         inputs: list[str] | None = None,
         fused_streams: list[str] | None = None,
@@ -49,6 +51,7 @@ class AffectGPTModule(LightningModule):
         feature_norm: Literal["none", "layer", "standard"] = "none",
         projector_init_scale: float | None = None,
         stream_dropout: float = 0.0,
+        objective: str | dict[str, Any] = "response",
         learning_rate: float = 1e-5,
         projector_learning_rate: float | None = None,
         weight_decay: float = 0.05,
@@ -71,9 +74,11 @@ class AffectGPTModule(LightningModule):
             language_model: Plugin of the language model, by name, or name and options.
             video_encoder: Plugin for the face and frame streams; None only if neither is shown or fused.
             audio_encoder: Plugin for the audio stream; None only if it is neither shown nor fused.
+            stream_encoders: Plugins of single streams by name, such as {pose: pose-rows}: a stream of a plugin needs one
+                here, and face or frame may have one of its own. None means the two above.
             pre_fusion: Plugin that makes the `multi` tokens; attention is the paper's best (Table 5).
-            inputs: Streams that the prompt shows, out of multi, audio, face, frame, text. None means multi, audio,
-                face and text (paper, Section 5). With pre-fusion `none`, `multi` gives no tokens.
+            inputs: Streams that the prompt shows, out of multi, audio, face, frame, text and those of installed plugins.
+                None means multi, audio, face and text (paper, Section 5). With pre-fusion `none`, `multi` gives no tokens.
             fused_streams: Streams that the pre-fusion takes. None means audio and face (paper, Eq. 3).
             fused_features: What it takes of them: encoded features Z, or H, the same after their projectors, which
                 did worse in the paper (Section 3.2).
@@ -86,6 +91,7 @@ class AffectGPTModule(LightningModule):
             stream_dropout: Share of training samples in which an encoded stream is hidden from the model, for each
                 stream (0 as in the paper). Ours, for short runs: a stream that only decides when others disagree is
                 learnt sooner.
+            objective: Plugin that says what training makes small: `response`, the cross-entropy of the responses (Eq. 2).
             learning_rate: 1e-5 (authors' recipe).
             projector_learning_rate: For all that trains but the adapter; None means the same (authors' recipe).
             weight_decay: 0.05 (authors' recipe); biases, norms and other vectors have none (our choice).
@@ -117,6 +123,7 @@ class AffectGPTModule(LightningModule):
         self.configuration = ModelConfiguration.resolve(
             video_encoder=video_encoder,
             audio_encoder=audio_encoder,
+            stream_encoders=stream_encoders,
             language_model=language_model,
             pre_fusion=pre_fusion,
             inputs=["multi", "audio", "face", "text"] if inputs is None else inputs,
@@ -128,6 +135,8 @@ class AffectGPTModule(LightningModule):
             stream_dropout=stream_dropout,
             fused_features=fused_features,
         )
+        arguments["objective"] = resolve_choice("objectives", objective)
+        self.objective: Objective = build_part("objectives", arguments["objective"])
         self.save_hyperparameters({**arguments, **self.configuration.as_dict()})  # resolved, so that it reloads alike
         self.strict_loading = False  # frozen weights are in no checkpoint; load_state_dict checks the rest itself
         self.network: AffectGPT | None = None
@@ -162,7 +171,7 @@ class AffectGPTModule(LightningModule):
 
     @property
     def encoded_streams(self) -> tuple[str, ...]:
-        """Streams that the data module must read, out of audio, face and frame; known before anything is built."""
+        """Streams that the data module must read; known before anything is built."""
         return self.configuration.encoded_streams
 
     def configure_model(self) -> None:
@@ -172,10 +181,12 @@ class AffectGPTModule(LightningModule):
         For training under the strategy `fsdp` it is sharded here.
         """
         if self.network is None:
-            data = getattr(self._trainer, "datamodule", None)
+            data = run_data_of(self._trainer)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.hparams["seed"])
-                self.network = AffectGPT.from_configuration(self.configuration, getattr(data, "feature_widths", None))
+                self.network = AffectGPT.from_configuration(
+                    self.configuration, None if data is None else data.feature_widths
+                )
             blocks = self.network.language_model.shardable_blocks()
             if self.hparams["activation_checkpointing"]:
                 recompute_activations(blocks)
@@ -226,15 +237,18 @@ class AffectGPTModule(LightningModule):
         seed_step(self.hparams["seed"], self.trainer.current_epoch, batch_idx, self.global_rank)
 
     def training_step(self, batch: ClipBatch, batch_index: int) -> Tensor:
-        """Loss of a batch, weighted so that its mean over processes is the mean over all response tokens."""
-        loss, count = self.built_network.loss_with_count(batch)
+        """The objective's terms in one sum, weighted so that over processes each is the mean over all its items."""
+        terms = self.built_network.terms(self.objective, batch)
         several = self.trainer.world_size > 1
         if several:
-            loss = loss * share_of_mean(count)
+            terms = over_processes(terms)
+        loss = weighted_sum(terms)
         self.nonfinite.note(batch.names, loss)
         if not several and not bool(batch.valid.any()):
             return loss  # it only stands in for a batch that could not be read, and teaches nothing
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch), sync_dist=several)
+        for name, term in terms.items() if len(terms) > 1 else ():
+            self.log(f"train/{name}", term.mean.detach(), batch_size=len(batch), sync_dist=several)
         optimizers = self.trainer.optimizers
         if optimizers:
             self.log("train/learning_rate", optimizers[0].param_groups[0]["lr"], batch_size=len(batch))
@@ -263,17 +277,24 @@ class AffectGPTModule(LightningModule):
             self.log("train/skipped_steps", float(self.nonfinite.skipped), prog_bar=True)
 
     def validation_step(self, batch: ClipBatch, batch_index: int) -> None:
-        """Log the loss on clips with responses: the mean over their tokens, however they were put into batches."""
-        loss, count = self.built_network.loss_with_count(batch)
-        self.log("val/loss", loss, prog_bar=True, batch_size=int(count), sync_dist=True)
+        """Log the terms on clips with responses: means over their items, however these were put into batches.
+
+        `val/loss` is the term of an objective that has one; of several it is their sum, weighted by the first's items.
+        """
+        terms = self.built_network.terms(self.objective, batch)
+        items = int(next(iter(terms.values())).items)
+        self.log("val/loss", weighted_sum(terms), prog_bar=True, batch_size=items, sync_dist=True)
+        for name, term in terms.items() if len(terms) > 1 else ():
+            self.log(f"val/{name}", term.mean, batch_size=int(term.items), sync_dist=True)
 
     def test_step(  # type: ignore[override]  # Lightning passes any output on to callbacks
         self, batch: ClipBatch, batch_index: int, dataloader_idx: int = 0
-    ) -> list[dict[str, Any]]:
-        """Responses of a batch with the truth beside them, one row a clip; see `response_rows`."""
-        return response_rows(batch, batch.questions, self.built_network.generate(batch, **self._decoding))
+    ) -> list[ResponseRow]:
+        """Responses of a batch with the truth beside them, one row a clip."""
+        responses = self.built_network.generate(batch, **self._decoding)
+        return ResponseRow.of_batch(batch, batch.questions, responses)
 
-    def predict_step(self, batch: ClipBatch, batch_index: int, dataloader_idx: int = 0) -> list[dict[str, Any]]:
+    def predict_step(self, batch: ClipBatch, batch_index: int, dataloader_idx: int = 0) -> list[ResponseRow]:
         """The same; with `predict_questions`, a row for each of them and each clip."""
         kinds = self.hparams["predict_questions"]
         if not kinds:
@@ -283,7 +304,7 @@ class AffectGPTModule(LightningModule):
         return [
             row
             for position, question in enumerate(questions)
-            for row in response_rows(batch, [question] * len(batch), [texts[position] for texts in answers])
+            for row in ResponseRow.of_batch(batch, [question] * len(batch), [texts[position] for texts in answers])
         ]
 
     @property
@@ -330,22 +351,17 @@ class AffectGPTModule(LightningModule):
         ]
 
 
-def response_rows(batch: ClipBatch, questions: Sequence[str], responses: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows with name, corpus, question, response, truth_labels, truth_sentiment and valid, one a clip."""
-    return [
-        {
-            "name": record.name,
-            "corpus": record.corpus,
-            "question": question,
-            "response": response,
-            "truth_labels": record.labels,
-            "truth_sentiment": record.sentiment,
-            "valid": valid,
-        }
-        for record, question, response, valid in zip(
-            batch.records, questions, responses, batch.valid.tolist(), strict=True
-        )
-    ]
+def weighted_sum(terms: Mapping[str, LossTerm]) -> Tensor:
+    """What training makes small: the terms in one number."""
+    return torch.stack([term.mean * term.weight if term.weight != 1.0 else term.mean for term in terms.values()]).sum()
+
+
+def over_processes(terms: Mapping[str, LossTerm]) -> dict[str, LossTerm]:
+    """The terms scaled so that their means over processes are means over all items. Collective."""
+    shares = shares_of_means(torch.stack([term.items for term in terms.values()]))
+    return {
+        name: term._replace(mean=term.mean * share) for (name, term), share in zip(terms.items(), shares, strict=True)
+    }
 
 
 def _check_training_options(rate: float, projector_rate: float | None, warmup_steps: int, warmup_start: float) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from affect_lightning.contracts import run_data_of
 from affect_lightning.model.throughput import StepCost, StepSize, measured_peak, padding_share
 
 # Weight of the newest step in the running averages: about the last 20 steps count (our choice).
@@ -98,10 +99,10 @@ class TrainingMonitor(Callback):
 
 
 def _log_quarantined(trainer: Trainer, module: LightningModule, name: str, batch_size: int) -> None:
-    bad_clips = getattr(getattr(trainer, "datamodule", None), "bad_clips", None)
-    if bad_clips is not None:
+    data = run_data_of(trainer)
+    if data is not None:
         several = trainer.world_size > 1
-        count = float(len(bad_clips))
+        count = float(len(data.quarantined()))
         module.log(
             name, count, prog_bar=True, batch_size=batch_size, sync_dist=several, reduce_fx="sum" if several else "max"
         )
@@ -109,8 +110,8 @@ def _log_quarantined(trainer: Trainer, module: LightningModule, name: str, batch
 
 def _log_faces(trainer: Trainer, pl_module: LightningModule, batch_size: int) -> None:
     """What the data module counts of faces that were not found; data without such counts log nothing."""
-    count = getattr(getattr(trainer, "datamodule", None), "counts", None)
-    counts: dict[str, int] = {} if count is None else count().get("train", {})
+    data = run_data_of(trainer)
+    counts = {} if data is None else data.counts().get("train", {})
     if counts.get("frames"):
         pl_module.log(
             "data/frames_without_face", counts["frames_without_face"] / counts["frames"], batch_size=batch_size

@@ -15,27 +15,58 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from affect_lightning.contracts import AudioEncoder, FeatureSequence, LanguageModel, VideoEncoder
+from affect_lightning.contracts import (
+    AudioEncoder,
+    ClipBatch,
+    Encoder,
+    FeatureSequence,
+    LanguageModel,
+    LossTerm,
+    Objective,
+    SeriesEncoder,
+    StreamInput,
+    TrainedNetwork,
+)
 from affect_lightning.contracts.conformance import (
     ConformanceError,
     check_embeddings,
     check_features,
     check_finite,
     check_loss,
+    check_terms,
     check_texts,
 )
+from affect_lightning.errors import ContractError
 from affect_lightning.plugin_loading import PartOrigin, held_to_contract
 
 
-def call_encoder(encoder: VideoEncoder | AudioEncoder, received: Tensor, mask: Tensor) -> FeatureSequence:
-    """Features [B, N, D] of frames with their mask, or of sound with its lengths.
+def call_encoder(encoder: Encoder, name: str, stream: StreamInput) -> FeatureSequence:
+    """Features [B, N, D] of a stream.
+
+    Args:
+        encoder: Of the stream's kind.
+        name: Of the stream, for messages.
+        stream: What was read of it.
 
     Raises:
-        ContractError: The encoder breaks its contract.
+        ContractError: The stream is not what the encoder takes, or the encoder breaks its contract.
     """
+    second = stream.mask
+    if isinstance(encoder, AudioEncoder):
+        second = stream.lengths
+        if encoder.sample_rate != stream.sample_rate:
+            raise ContractError(
+                f"{type(encoder).__name__} hears {encoder.sample_rate} Hz; the stream {name!r} has {stream.sample_rate} "
+                f"Hz. Set the data module's sample_rate to {encoder.sample_rate}."
+            )
+    elif isinstance(encoder, SeriesEncoder) and encoder.input_width != stream.values.shape[-1]:
+        raise ContractError(
+            f"{type(encoder).__name__} takes {encoder.input_width} values a step; the stream {name!r} has "
+            f"{stream.values.shape[-1]}. Choose another encoder for it in model.stream_encoders, or set its options."
+        )
     with held_to_contract(encoder) as origin:
-        found = check_features(encoder(received, mask), clips=len(received), width=encoder.feature_width)
-        _check_first(origin, found, "features of real frames or samples")
+        found = check_features(encoder(stream.values, second), clips=len(second), width=encoder.feature_width)
+        _check_first(origin, found, "features of real steps")
     return found
 
 
@@ -83,6 +114,16 @@ def call_loss(language_model: LanguageModel, inputs_embeds: Tensor, attention_ma
     return loss
 
 
+def call_objective(objective: Objective, network: TrainedNetwork, batch: ClipBatch) -> dict[str, LossTerm]:
+    """The terms of a step, by name. A loss that is no number is the business of `nonfinite.py`.
+
+    Raises:
+        ContractError: The objective breaks its contract.
+    """
+    with held_to_contract(objective):
+        return check_terms(objective.terms(network, batch))
+
+
 def call_generate(language_model: LanguageModel, inputs_embeds: Tensor, mask: Tensor, **options: Any) -> list[str]:
     """Responses to left-padded prompts; see `LanguageModel.generate`.
 
@@ -90,9 +131,30 @@ def call_generate(language_model: LanguageModel, inputs_embeds: Tensor, mask: Te
         ContractError: The language model breaks its contract.
     """
     with held_to_contract(language_model):
-        return check_texts(
-            language_model.generate(inputs_embeds, mask, **options), count=len(inputs_embeds), what="responses"
-        )
+        found = language_model.generate(inputs_embeds, mask, **options)
+        return check_texts(found, count=len(inputs_embeds), what="responses")
+
+
+def call_generate_from_prefix(
+    language_model: LanguageModel,
+    prefix: tuple[Tensor, Tensor],
+    end: tuple[Tensor, Tensor],
+    **options: Any,
+) -> list[str]:
+    """Responses to several prompts that begin alike; see `LanguageModel.generate_from_prefix`.
+
+    Args:
+        language_model: Answers.
+        prefix: Embeddings [B, P, E] and mask [B, P] of the beginnings.
+        end: Embeddings [B * Q, L, E] and mask [B * Q, L] of the ends.
+        **options: Of `generate`.
+
+    Raises:
+        ContractError: The language model breaks its contract.
+    """
+    with held_to_contract(language_model):
+        found = language_model.generate_from_prefix(*prefix, *end, **options)
+        return check_texts(found, count=len(end[0]), what="responses")
 
 
 def _finite(stream: FeatureSequence) -> bool:

@@ -47,11 +47,15 @@ def gather_objects(value: Any) -> list[Any]:
     return gathered
 
 
-def share_of_mean(count: Tensor) -> Tensor:
-    """What a process's mean over `count` items weighs, so that the mean over processes is the mean over all items.
+def shares_of_means(counts: Tensor) -> Tensor:
+    """What a process's means over so many items weigh, so that the mean over processes is the mean over all items.
 
-    Gradients and logged values are averaged over processes with equal weight; the items (response tokens) are not
-    equally many. 1 with one process, unless it has no item: then 0.
+    Gradients and logged values are averaged over processes with equal weight; the items (response tokens, clips) are
+    not equally many. 1 with one process; 0 where no process has an item.
+
+    Args:
+        counts: Of the items of each mean [K], 0 or more, whole or not.
     """
-    total = sum_over_processes(count.float())
-    return count * process_count() / total.clamp(min=1.0)
+    mine = counts.float()
+    total = sum_over_processes(mine)
+    return torch.where(total > 0, mine * process_count() / total.clamp(min=torch.finfo(total.dtype).tiny), 0.0)

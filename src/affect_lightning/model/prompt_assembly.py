@@ -9,6 +9,7 @@ Legend: B clips, K feature tokens of a stream, L text tokens, P of a shared begi
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -20,13 +21,10 @@ from affect_lightning.contracts import LanguageModel
 from affect_lightning.errors import ContractError, DataError
 from affect_lightning.model.part_calls import call_embed
 from affect_lightning.model.throughput import StepSize
-from affect_lightning.prompting import PLACEHOLDERS, assemble_user_text
+from affect_lightning.prompting import FIRST_PLACEHOLDER, MAX_PLACEHOLDERS, assemble_user_text, placeholder
 
 IGNORED_LABEL = -100
-# Stand-ins for placeholders among token ids, which are never negative.
-_SENTINELS = {name: -(index + 1) for index, name in enumerate(PLACEHOLDERS)}
-_BY_CHARACTER = {character: _SENTINELS[name] for name, character in PLACEHOLDERS.items()}
-_SPLIT = re.compile(f"([{''.join(PLACEHOLDERS.values())}])")
+_SPLIT = re.compile(f"([{placeholder(0)}-{placeholder(MAX_PLACEHOLDERS - 1)}])")
 
 
 @dataclass(frozen=True)
@@ -63,12 +61,17 @@ class SharedPrompts:
     attention_mask: Tensor
 
 
+def _sentinel(position: int) -> int:
+    """Stand-in for the placeholder of a stream among token ids, which are never negative."""
+    return -1 - position
+
+
 def prompt_ids(language_model: LanguageModel, user_text: str) -> list[int]:
     """Token ids of a user turn in the chat template, sentinels in the place of placeholders."""
     ids: list[int] = []
     for piece in _SPLIT.split(language_model.render_prompt(user_text)):
-        if piece in _BY_CHARACTER:
-            ids.append(_BY_CHARACTER[piece])
+        if _SPLIT.fullmatch(piece):
+            ids.append(_sentinel(ord(piece) - FIRST_PLACEHOLDER))
         elif piece:
             ids.extend(language_model.text_ids(piece))
     return ids
@@ -101,7 +104,7 @@ def assemble_prompts(
         ContractError: Placeholders and feature tokens of a clip differ in number.
         DataError: A clip has no response to learn.
     """
-    counts = {name: features[name].shape[1] if name in features else 0 for name in PLACEHOLDERS}
+    counts = {name: features[name].shape[1] if name in features else 0 for name in inputs}
     rows, labels = [], []
     for index, name in enumerate(names):
         prompt = prompt_ids(language_model, assemble_user_text(inputs, subtitles[index], questions[index], counts))
@@ -112,7 +115,7 @@ def assemble_prompts(
     device = next(iter(features.values())).device if features else next(language_model.parameters()).device
     ids, mask = _padded(rows, 0, padding), _padded([[1] * len(row) for row in rows], 0, padding)
     return AssembledPrompts(
-        inputs_embeds=_embed(language_model, ids.to(device), features),
+        inputs_embeds=_embed(language_model, ids.to(device), inputs, features),
         attention_mask=mask.to(device),
         labels=_padded(labels, IGNORED_LABEL, padding).to(device),
         size=StepSize(tuple(map(len, rows)), sum(label != IGNORED_LABEL for row in labels for label in row)),
@@ -142,7 +145,7 @@ def assemble_shared_prompts(
         ContractError: Placeholders and feature tokens of a clip differ in number, or some of them come after the point
             where the prompts part.
     """
-    counts = {name: features[name].shape[1] if name in features else 0 for name in PLACEHOLDERS}
+    counts = {name: features[name].shape[1] if name in features else 0 for name in inputs}
     prefixes, ends = [], []
     for name, subtitle in zip(names, subtitles, strict=True):
         rows = [
@@ -158,9 +161,9 @@ def assemble_shared_prompts(
     device = next(iter(features.values())).device if features else next(language_model.parameters()).device
     prefix_ids, end_ids = _padded(prefixes, 0, "left").to(device), _padded(ends, 0, "left").to(device)
     return SharedPrompts(
-        prefix_embeds=_embed(language_model, prefix_ids, features),
+        prefix_embeds=_embed(language_model, prefix_ids, inputs, features),
         prefix_mask=_real(prefixes).to(device),
-        inputs_embeds=_embed(language_model, end_ids, {}),
+        inputs_embeds=_embed(language_model, end_ids, inputs, {}),
         attention_mask=_real(ends).to(device),
     )
 
@@ -169,14 +172,17 @@ def _real(rows: Sequence[Sequence[int]]) -> Tensor:
     return _padded([[1] * len(row) for row in rows], 0, "left")
 
 
-def _check_counts(name: str, ids: Sequence[int], counts: Mapping[str, int]) -> None:
-    for stream, sentinel in _SENTINELS.items():
-        found = ids.count(sentinel)
-        if found != counts[stream]:
+def _check_counts(clip: str, ids: Sequence[int], counts: Mapping[str, int]) -> None:
+    """Refuse a prompt whose placeholders are not those of the streams [shown, in their order] and nothing else."""
+    found = Counter(-1 - sentinel for sentinel in ids if sentinel < 0)
+    names = dict(enumerate(counts))
+    for position in sorted({*names, *found}):
+        name = names.get(position, "none")
+        if found[position] != counts.get(name, 0):
             raise ContractError(
-                f"Clip {name!r} has {found} placeholders for {counts[stream]} feature tokens of the stream "
-                f"{stream!r}; they must be equal. Either the chat template of the language model drops or repeats "
-                f"characters, or the subtitle or question holds U+{ord(PLACEHOLDERS[stream]):X}, which is reserved."
+                f"Clip {clip!r} has {found[position]} placeholders for {counts.get(name, 0)} feature tokens of the stream "
+                f"{name!r}; they must be equal. Either the chat template of the language model drops or repeats "
+                f"characters, or the subtitle or question holds U+{ord(placeholder(position)):X}, which is reserved."
             )
 
 
@@ -198,10 +204,10 @@ def _padded(rows: Sequence[Sequence[int]], filler: int, side: str) -> Tensor:
     return torch.tensor([[*row, *pad] for pad, row in zip(fill, rows, strict=True)])
 
 
-def _embed(language_model: LanguageModel, ids: Tensor, features: Mapping[str, Tensor]) -> Tensor:
+def _embed(language_model: LanguageModel, ids: Tensor, inputs: Sequence[str], features: Mapping[str, Tensor]) -> Tensor:
     """Embeddings [B, L, E] of the ids, with features in the place of sentinels, clip by clip and in order."""
     embeddings = call_embed(language_model, ids.clamp(min=0))
     for name, tokens in features.items():
-        places = (ids == _SENTINELS[name]).unsqueeze(-1)
+        places = (ids == _sentinel(inputs.index(name))).unsqueeze(-1)
         embeddings = embeddings.masked_scatter(places, tokens.to(embeddings.dtype))
     return embeddings

@@ -37,15 +37,14 @@ def shard_network(network: AffectGPT, mesh: DeviceMesh, precision: str = "32-tru
     for parameter in network.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
-    encoders = [encoder for encoder in (network.video_encoder, network.audio_encoder) if encoder is not None]
-    whole = {parameter for encoder in encoders for parameter in encoder.parameters()}
+    whole = set(network.encoders.parameters())
     for block in network.language_model.shardable_blocks():
         fully_shard(block, mesh=mesh, mp_policy=policy)
     for part in trained_parts(network):
         # Their outputs are no plain tensors, so nothing would gather them again for the backward pass.
         fully_shard(part, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
     fully_shard(network, mesh=mesh, mp_policy=policy, reshard_after_forward=False, ignored_params=whole)
-    for method in ("loss_with_count", "generate"):
+    for method in ("terms", "generate"):
         register_fsdp_forward_method(network, method)
 
 

@@ -9,16 +9,13 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from affect_lightning.contracts import AudioEncoder, VideoEncoder
+from affect_lightning.contracts import Encoder
 from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.model.configuration import ModelConfiguration
 
 
 def stream_widths(
-    configuration: ModelConfiguration,
-    video_encoder: VideoEncoder | None,
-    audio_encoder: AudioEncoder | None,
-    known: Mapping[str, int] | None,
+    configuration: ModelConfiguration, encoders: Mapping[str, Encoder], known: Mapping[str, int] | None
 ) -> dict[str, int]:
     """Feature width of every encoded stream: as known, else the encoder's.
 
@@ -27,10 +24,13 @@ def stream_widths(
     """
     widths = {}
     for name in configuration.encoded_streams:
-        encoder = audio_encoder if name == "audio" else video_encoder
-        if encoder is None and (known is None or name not in known):
+        encoder = encoders.get(configuration.encoders.key_of(name))
+        if known is not None and name in known:
+            widths[name] = known[name]
+        elif encoder is not None:
+            widths[name] = encoder.feature_width
+        else:
             raise ContractError(f"The stream {name!r} needs an encoder or cached features, and neither was given.")
-        widths[name] = known[name] if known is not None and name in known else encoder.feature_width  # type: ignore[union-attr]
     return widths
 
 

@@ -45,8 +45,11 @@ GROUPS: dict[str, PluginGroup] = {
     for group in (
         PluginGroup("video_encoders", "video encoder", "VideoEncoder"),
         PluginGroup("audio_encoders", "audio encoder", "AudioEncoder"),
+        PluginGroup("series_encoders", "series encoder", "SeriesEncoder"),
+        PluginGroup("streams", "stream", "StreamReader"),
         PluginGroup("pre_fusions", "pre-fusion", "PreFusion", supplied=("stream_widths",)),
         PluginGroup("language_models", "language model", "LanguageModel"),
+        PluginGroup("objectives", "objective", "Objective"),
         PluginGroup("face_detectors", "face detector", "FaceDetector"),
         PluginGroup("label_extractors", "label extractor", "LabelExtractor"),
         PluginGroup("cue_describers", "cue describer", "CueDescriber"),

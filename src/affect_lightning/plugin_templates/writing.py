@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import keyword
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.resources import files
@@ -30,6 +30,7 @@ class TemplateKind:
         use: The command or code by which the part is used; `$name` is put in.
         tests: Template of the test file.
         check_options: What `affect-lightning plugins check` needs beside the name.
+        encoder_group: Group of a second class in the package, the encoder of a stream.
     """
 
     name: str
@@ -37,6 +38,7 @@ class TemplateKind:
     use: str
     tests: str = "test_contract.py.template"
     check_options: str = ""
+    encoder_group: str = ""
 
     @property
     def source(self) -> str:
@@ -51,6 +53,15 @@ KINDS: dict[str, TemplateKind] = {
         TemplateKind("fusion", "pre_fusions", f"{_FIT}pre_fusion $name"),
         TemplateKind("video-encoder", "video_encoders", f"{_FIT}video_encoder $name"),
         TemplateKind("audio-encoder", "audio_encoders", f"{_FIT}audio_encoder $name"),
+        TemplateKind("series-encoder", "series_encoders", f"{_FIT}stream_encoders '{{STREAM: $name}}'"),
+        TemplateKind(
+            "stream",
+            "streams",
+            f"{_FIT}stream_encoders '{{$name: $name}}' --model.inputs '[multi,audio,face,$name,text]'",
+            tests="test_contract_stream.py.template",
+            check_options=" --group streams",
+            encoder_group="series_encoders",
+        ),
         TemplateKind(
             "language-model",
             "language_models",
@@ -58,6 +69,7 @@ KINDS: dict[str, TemplateKind] = {
             tests="test_contract_language_model.py.template",
             check_options=" --options model=FOLDER",
         ),
+        TemplateKind("objective", "objectives", f"{_FIT}objective $name"),
         TemplateKind(
             "face-detector",
             "face_detectors",
@@ -169,7 +181,7 @@ def _contents(kind: TemplateKind, names: PackageNames) -> dict[str, str]:
         "kind": kind.name,
         "part": group.part,
         "group": kind.group,
-        "entry_point_group": group.entry_point_group,
+        "entries": "\n\n".join(_entries(kind, names)),
         "version": __version__,
         "check_options": kind.check_options,
         "use": Template(kind.use).substitute(name=names.name),
@@ -180,6 +192,15 @@ def _contents(kind: TemplateKind, names: PackageNames) -> dict[str, str]:
         f"src/{names.module}.py": _rendered(kind.source, values),
         "tests/test_contract.py": _rendered(kind.tests, values),
     }
+
+
+def _entries(kind: TemplateKind, names: PackageNames) -> Iterator[str]:
+    """The package's entry points, a table of pyproject.toml each."""
+    classes = {kind.group: names.class_name}
+    if kind.encoder_group:
+        classes[kind.encoder_group] = f"{names.class_name}Encoder"
+    for group, name in classes.items():
+        yield f'[project.entry-points."{GROUPS[group].entry_point_group}"]\n{names.name} = "{names.module}:{name}"'
 
 
 def _rendered(template: str, values: Mapping[str, str]) -> str:

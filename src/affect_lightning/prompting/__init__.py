@@ -8,21 +8,21 @@ model is asked about a response (Appendix E). Imports the standard library only.
 from affect_lightning.prompting.label_extraction import ExtractionPrompts, read_extraction_prompts
 from affect_lightning.prompting.questions import QUESTION_KINDS, question_text, response_text, sentiment_word
 from affect_lightning.prompting.user_text import (
-    PLACEHOLDERS,
-    STREAMS,
+    FIRST_PLACEHOLDER,
+    MAX_PLACEHOLDERS,
+    SUBTITLE_STREAM,
     assemble_user_text,
-    check_inputs,
-    count_placeholders,
+    placeholder,
 )
 
 __all__ = [
-    "PLACEHOLDERS",
+    "FIRST_PLACEHOLDER",
+    "MAX_PLACEHOLDERS",
     "QUESTION_KINDS",
-    "STREAMS",
+    "SUBTITLE_STREAM",
     "ExtractionPrompts",
     "assemble_user_text",
-    "check_inputs",
-    "count_placeholders",
+    "placeholder",
     "question_text",
     "read_extraction_prompts",
     "response_text",

@@ -12,7 +12,6 @@ from affect_lightning.storage.line_logs import DamagedLineError, LineLog
 from affect_lightning.storage.locks import file_lock
 from affect_lightning.storage.whole_files import (
     Content,
-    put_in_place,
     whole_path,
     write_whole,
     write_whole_files,
@@ -25,7 +24,6 @@ __all__ = [
     "LineLog",
     "file_lock",
     "keep_libraries_out_of_a_home_that_cannot_be_written",
-    "put_in_place",
     "user_cache_folder",
     "whole_path",
     "write_whole",

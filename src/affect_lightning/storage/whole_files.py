@@ -48,7 +48,7 @@ def write_whole_files(
     try:
         for path, content in contents.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            staged[path] = place_beside(path if staging is None else staging / path.name)
+            staged[path] = _place_beside(path if staging is None else staging / path.name)
             _write(staged[path], content)
             if durable:
                 _flush(staged[path])
@@ -68,30 +68,25 @@ def whole_path(path: Path, *, temporary: Path | None = None, durable: bool = Tru
 
     Args:
         path: Of the file or folder; folders above it are made. A folder cannot replace one with content.
-        temporary: The place, on the same disk; None means beside the path.
+        temporary: The place, on the same disk, where something may lie already; None means a new one beside the path.
         durable: See `write_whole_files`.
 
     Raises:
         OSError: The system refuses; what is under the path is as it was.
     """
-    place = place_beside(path) if temporary is None else temporary
+    place = _place_beside(path) if temporary is None else temporary
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield place
-        put_in_place(place, path, durable=durable)
+        if durable:
+            for made in [place, *(place.rglob("*") if place.is_dir() else ())]:
+                _flush(made)
+        _take_name(place, path, durable)
     finally:
         _remove(place)
 
 
-def put_in_place(temporary: Path, path: Path, *, durable: bool = True) -> None:
-    """Give a file or a folder that is whole its name; see `whole_path`."""
-    if durable:
-        for place in [temporary, *(temporary.rglob("*") if temporary.is_dir() else ())]:
-            _flush(place)
-    _take_name(temporary, path, durable)
-
-
-def place_beside(path: Path) -> Path:
+def _place_beside(path: Path) -> Path:
     """A hidden path in the same folder that no other process uses."""
     return path.with_name(f".{path.name[:_SHOWN]}.{uuid.uuid4().hex[:12]}.partial")
 

@@ -55,14 +55,14 @@ def _real(features: FeatureSequence) -> list[Tensor]:
 
 
 @dataclass
-class FrameInputs:
-    """Frames uint8 [B, T, 3, H, W] with their mask [B, T], for video encoders."""
+class StepInputs:
+    """Pictures uint8 [B, T, 3, H, W] or a series float [B, T, C], with their mask [B, T]."""
 
-    frames: Tensor
+    values: Tensor
     mask: Tensor
 
     @classmethod
-    def random(cls, seed: int = 0) -> FrameInputs:
+    def pictures(cls, seed: int = 0) -> StepInputs:
         """Three clips of four smooth pictures, of which all, three and one are real."""
         generator = torch.Generator().manual_seed(seed)
         coarse = torch.rand(12, 3, 5, 4, generator=generator)
@@ -70,28 +70,37 @@ class FrameInputs:
         mask = torch.arange(4) < torch.tensor([[4], [3], [1]])
         return cls((fine * 255).to(torch.uint8).view(3, 4, 3, 52, 44), mask)
 
+    @classmethod
+    def series(cls, width: int, seed: int = 0) -> StepInputs:
+        """Three clips of up to twelve rows of `width` values, of which all, seven and one are real."""
+        values = torch.randn(3, 12, width, generator=torch.Generator().manual_seed(seed))
+        mask = torch.arange(12) < torch.tensor([[12], [7], [1]])
+        return cls(values.masked_fill(~mask.unsqueeze(-1), 0.0), mask)
+
     def outputs(self, part: Any, call: Callable[..., Any] | None = None) -> list[Tensor]:
         """See `PartInputs`."""
-        found = (part if call is None else call)(self.frames, self.mask)
-        return _real(check_features(found, clips=len(self.frames), width=part.feature_width))
+        found = (part if call is None else call)(self.values, self.mask)
+        return _real(check_features(found, clips=len(self.values), width=part.feature_width))
 
-    def picked(self, clips: Sequence[int]) -> FrameInputs:
+    def picked(self, clips: Sequence[int]) -> StepInputs:
         """See `PartInputs`."""
-        return FrameInputs(self.frames[list(clips)], self.mask[list(clips)])
+        return StepInputs(self.values[list(clips)], self.mask[list(clips)])
 
-    def with_other_padding(self) -> FrameInputs:
+    def with_other_padding(self) -> StepInputs:
         """See `PartInputs`."""
-        frames = self.frames.clone()
-        frames[~self.mask] = 255 - frames[~self.mask]
-        return FrameInputs(frames, self.mask)
+        values = self.values.clone()
+        values[~self.mask] = 255 - values[~self.mask]
+        return StepInputs(values, self.mask)
 
-    def lengthened(self) -> FrameInputs:
+    def lengthened(self) -> StepInputs:
         """See `PartInputs`."""
-        more = torch.full_like(self.frames[:, :2], 131)
-        return FrameInputs(torch.cat([self.frames, more], 1), torch.cat([self.mask, self.mask.new_zeros(3, 2)], 1))
+        more = torch.full_like(self.values[:, :2], 131)
+        return StepInputs(
+            torch.cat([self.values, more], 1), torch.cat([self.mask, self.mask.new_zeros(len(more), 2)], 1)
+        )
 
-    def as_type(self, dtype: torch.dtype) -> FrameInputs:
-        """Frames stay uint8."""
+    def as_type(self, dtype: torch.dtype) -> StepInputs:
+        """They stay as the data side gives them."""
         return self
 
     def requires_grad(self) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from affect_lightning.contracts.conformance import check_embeddings, check_loss, check_texts
 from affect_lightning.errors import AffectLightningError
-from affect_lightning.prompting import PLACEHOLDERS
+from affect_lightning.prompting import MAX_PLACEHOLDERS, placeholder
 from affect_lightning.testing.comparing import require, require_equal_state, require_same
 from affect_lightning.testing.inputs import PromptInputs, padded
 from affect_lightning.testing.subject import Subject
@@ -47,7 +47,7 @@ def language_shapes(subject: Subject) -> str:
 def chat_template(subject: Subject) -> None:
     """The template leaves placeholders where they are, pieces become ids without special tokens added, responses end."""
     part = subject.part
-    characters = "".join(PLACEHOLDERS.values())
+    characters = "".join(map(placeholder, (0, 1, 2, 3, MAX_PLACEHOLDERS - 1)))
     text = f'Clip: {characters}\nSays: "I won!"\nHow does the person feel?'
     rendered = part.render_prompt(text)
     require(

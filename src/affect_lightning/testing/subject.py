@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from affect_lightning.contracts.streams import ENCODER_GROUPS
 from affect_lightning.plugin_loading import PluginChoice, build_part, split_choice
 from affect_lightning.plugin_loading.listing import find_group
-from affect_lightning.testing.inputs import FrameInputs, PartInputs, PromptInputs, SoundInputs, StreamInputs
+from affect_lightning.testing.inputs import PartInputs, PromptInputs, SoundInputs, StepInputs, StreamInputs
 
 STREAM_WIDTHS = {"audio": 12, "face": 20}
 """Streams that a pre-fusion under test is built for: two, of different width (our choice)."""
@@ -79,7 +80,7 @@ class Subject:
     def frozen_copy(self) -> Any:
         """A new part as the network uses it: encoders frozen, everything in eval mode, trained weights off their start."""
         part = self.build().eval()
-        if self.group in ("video_encoders", "audio_encoders"):
+        if self.group in ENCODER_GROUPS.values():
             part.requires_grad_(False)
         perturb(part)
         return part
@@ -87,7 +88,9 @@ class Subject:
     def inputs(self) -> PartInputs:
         """Generated inputs that fit the part."""
         if self.group == "video_encoders":
-            return FrameInputs.random()
+            return StepInputs.pictures()
+        if self.group == "series_encoders":
+            return StepInputs.series(self.part.input_width)
         if self.group == "audio_encoders":
             return SoundInputs.random(self.part.sample_rate)
         if self.group == "pre_fusions":

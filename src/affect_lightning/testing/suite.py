@@ -15,6 +15,7 @@ from affect_lightning.testing import (
     fusion_checks,
     language_model_checks,
     module_checks,
+    objective_checks,
     option_checks,
     sharding_checks,
     training_checks,
@@ -66,6 +67,20 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         _FROZEN,
         *_NETWORK,
     ),
+    "series_encoders": (
+        *_FORM,
+        _check("shapes", encoder_checks.series_shapes),
+        _PADDING,
+        _BATCH,
+        _FROZEN,
+        *_NETWORK,
+    ),
+    "streams": (
+        *_FORM,
+        _check("files", worker_checks.stream_files),
+        _IDENTITY,
+        *_OPTIONS,
+    ),
     "pre_fusions": (
         *_FORM,
         _check("shapes", fusion_checks.fusion_shapes),
@@ -86,6 +101,13 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         _GRADIENTS,
         _check("adapter-files", language_model_checks.adapter_files),
         *_NETWORK,
+    ),
+    "objectives": (
+        *_FORM,
+        _check("terms", objective_checks.objective_terms),
+        _check("items", objective_checks.objective_items),
+        *_OPTIONS,
+        _check("two-step-fit", training_checks.fits_two_steps),
     ),
     "face_detectors": (
         *_FORM,

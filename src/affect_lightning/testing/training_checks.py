@@ -15,13 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from affect_lightning.contracts import ClipBatch
-from affect_lightning.plugin_loading import GROUPS, resolve_choice
+from affect_lightning.contracts import ClipBatch, StreamInput
+from affect_lightning.contracts.streams import ENCODER_GROUPS
+from affect_lightning.plugin_loading import GROUPS, find_stream, list_plugins, resolve_choice
 from affect_lightning.testing.comparing import require, require_equal_state, require_same
+from affect_lightning.testing.inputs import StepInputs
+from affect_lightning.testing.outcomes import CheckNotPossibleError
 from affect_lightning.testing.subject import Subject
 from affect_lightning.testing.worker_checks import clip_batch
 
-_TINY_PARTS: dict[str, Any] = {
+TINY_PARTS: dict[str, Any] = {
     "video_encoder": "tiny-video",
     "audio_encoder": "tiny-audio",
     "pre_fusion": "attention",
@@ -36,8 +39,8 @@ def fits_two_steps(subject: Subject) -> str:
 
     module = AffectGPTModule(**_choices(subject), learning_rate=_LEARNING_RATE, warmup_steps=0)
     module.configure_model()
-    part = getattr(module.built_network, GROUPS[subject.group].option, None)
-    batch = clip_batch(sample_rate=module.built_network.audio_encoder.sample_rate)  # type: ignore[union-attr]
+    part, prefix = _built_part(module, subject)
+    batch = _batch(module)
     before = _copied(module)
     losses = _fit(module, batch)
     require(all(torch.isfinite(torch.tensor(losses))) and len(losses) == 2, "two finite losses", f"{losses}")
@@ -46,7 +49,7 @@ def fits_two_steps(subject: Subject) -> str:
     buffers = {name for name, _ in module.named_buffers()}
     still = {name for name in before if name not in trained and name not in buffers}
     require_equal_state({n: before[n] for n in still}, {n: after[n] for n in still}, "what is frozen after two steps")
-    own = {f"network.{GROUPS[subject.group].option}.{name}" for name, _ in part.named_parameters()} if part else set()
+    own = {f"{prefix}.{name}" for name, _ in part.named_parameters()} if part else set()
     kept = [name for name in sorted(own & trained) if torch.equal(before[name], after[name])]
     require(
         not kept, "every weight that trains to have moved after two steps", f"{len(kept)} unmoved, such as {kept[:2]}"
@@ -56,7 +59,44 @@ def fits_two_steps(subject: Subject) -> str:
 
 
 def _choices(subject: Subject) -> dict[str, Any]:
-    return {**_TINY_PARTS, GROUPS[subject.group].option: resolve_choice(subject.group, subject.choice)}
+    choice = resolve_choice(subject.group, subject.choice)
+    if subject.group != "series_encoders":
+        return {**TINY_PARTS, GROUPS[subject.group].option: choice}
+    stream = _series_stream()
+    return {**TINY_PARTS, "inputs": ["multi", "audio", stream, "text"], "stream_encoders": {stream: choice}}
+
+
+def _series_stream() -> str:
+    """An installed stream of the kind that a series encoder encodes.
+
+    Raises:
+        CheckNotPossibleError: There is none.
+    """
+    for listing in list_plugins("streams"):
+        if find_stream(listing.name).kind == "series":
+            return listing.name
+    raise CheckNotPossibleError("no installed stream is a series; install the stream that this encoder is for")
+
+
+def _built_part(module: Any, subject: Subject) -> tuple[torch.nn.Module | None, str]:
+    """The part in the network, and its name there."""
+    network = module.built_network
+    if subject.group in ENCODER_GROUPS.values():
+        own = next(iter(module.configuration.stream_encoders), None)
+        key = GROUPS[subject.group].option if own is None else module.configuration.encoders.key_of(own)
+        return network.encoders[key], f"network.encoders.{key}"
+    option = GROUPS[subject.group].option
+    return getattr(network, option, None), f"network.{option}"
+
+
+def _batch(module: Any) -> ClipBatch:
+    """Clips with all streams of the network."""
+    encoders = module.built_network.encoders
+    batch = clip_batch(sample_rate=encoders["audio_encoder"].sample_rate)
+    for stream in module.configuration.stream_encoders:
+        rows = StepInputs.series(encoders[module.configuration.encoders.key_of(stream)].input_width)
+        batch.streams[stream] = StreamInput(rows.values, rows.mask)
+    return batch
 
 
 def _copied(module: torch.nn.Module) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Checks of the parts that are no networks: face detectors, label extractors, cue describers.
+"""Checks of the parts that are no networks: face detectors, label extractors, cue describers, readers of streams.
 
 Neighbours: `suite.py` lists them, `option_checks.py` checks their options. Legend: B clips, T frames.
 """
@@ -6,22 +6,27 @@ Neighbours: `suite.py` lists them, `option_checks.py` checks their options. Lege
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from affect_lightning.contracts import ClipBatch, ClipRecord, FaceBox
+from affect_lightning.contracts import ClipBatch, ClipRecord, FaceBox, StreamInput
 from affect_lightning.contracts.conformance import (
     ConformanceError,
     check_boxes,
     check_labels,
     check_sentiments,
+    check_stream,
     check_texts,
+    described,
 )
+from affect_lightning.plugin_loading import find_stream
 from affect_lightning.testing.comparing import require
-from affect_lightning.testing.inputs import FrameInputs, SoundInputs
+from affect_lightning.testing.inputs import SoundInputs, StepInputs
 from affect_lightning.testing.subject import Subject
 
 RESPONSES = (
@@ -141,31 +146,30 @@ def label_batches(subject: Subject) -> None:
 
 def clip_batch(clips: int = 3, sample_rate: int = 16_000) -> ClipBatch:
     """Decoded clips of different length, with pictures and sound."""
-    pictures, sound = FrameInputs.random(), SoundInputs.random(sample_rate)
+    pictures, sound = StepInputs.pictures(), SoundInputs.random(sample_rate)
     order = [index % 3 for index in range(clips)]
     return ClipBatch(
         records=[ClipRecord(name=f"clip{index}", corpus="contract") for index in range(clips)],
         questions=["How does the person feel?"] * clips,
         responses=["The person feels happy.", "The person feels angry and hurt.", "Calm."][:clips],
         subtitles=["I won!", "", "They are late again."][:clips],
-        face=pictures.frames[order],
-        frame=255 - pictures.frames[order],
-        frame_mask=pictures.mask[order],
-        waveform=sound.waveform[order],
-        waveform_lengths=sound.lengths[order],
-        sample_rate=sample_rate,
+        streams={
+            "face": StreamInput(pictures.values[order], pictures.mask[order]),
+            "frame": StreamInput(255 - pictures.values[order], pictures.mask[order]),
+            "audio": StreamInput.of_sound(sound.waveform[order], sound.lengths[order], sample_rate),
+        },
     )
 
 
 def picked(batch: ClipBatch, clips: list[int]) -> ClipBatch:
     """The clips of a batch in another order, or some of them."""
-    taken: dict[str, Any] = {}
-    for name in ("records", "questions", "responses", "subtitles"):
-        taken[name] = [getattr(batch, name)[index] for index in clips]
-    for name in ("face", "frame", "frame_mask", "waveform", "waveform_lengths", "valid"):
-        value = getattr(batch, name)
-        taken[name] = None if value is None else value[torch.tensor(clips)]
-    return replace(batch, **taken)
+    texts: dict[str, Any] = {
+        name: [getattr(batch, name)[index] for index in clips]
+        for name in ("records", "questions", "responses", "subtitles")
+    }
+    # Texts and tensors together, so that no batch is ever of two sizes.
+    streams = {name: stream.with_each(lambda value: value[clips]) for name, stream in batch.streams.items()}
+    return ClipBatch(**texts, streams=streams, valid=batch.valid[clips])
 
 
 def cue_shapes(subject: Subject) -> str:
@@ -188,17 +192,40 @@ def cue_padding(subject: Subject) -> None:
     """Neither padding frames nor sound beyond a clip's length changes its text."""
     part, batch = subject.part, clip_batch()
     expected = part.describe(batch)
-    assert batch.face is not None
-    assert batch.frame is not None
-    assert batch.frame_mask is not None
-    assert batch.waveform is not None
-    assert batch.waveform_lengths is not None
-    face, frame = batch.face.clone(), batch.frame.clone()
-    face[~batch.frame_mask], frame[~batch.frame_mask] = 77, 77
-    sound = SoundInputs(batch.waveform, batch.waveform_lengths).with_other_padding()
+    pictures = {name: _other_padding(batch.streams[name]) for name in ("face", "frame")}
     for changed, what in (
-        (replace(batch, face=face, frame=frame), "frames that are no part of the clip"),
-        (replace(batch, waveform=sound.waveform), "sound beyond the clip's length"),
+        (pictures, "frames that are no part of the clip"),
+        ({"audio": _other_padding(batch.streams["audio"])}, "sound beyond the clip's length"),
     ):
-        found = part.describe(changed)
+        found = part.describe(replace(batch, streams={**batch.streams, **changed}))
         require(found == expected, f"the same texts whatever {what}: {expected}", f"{found}")
+
+
+def _other_padding(stream: StreamInput) -> StreamInput:
+    values = stream.values.clone()
+    values[~stream.mask] = 77 if values.dtype == torch.uint8 else 0.9
+    return replace(stream, values=values)
+
+
+def stream_files(subject: Subject) -> str:
+    """Files are named by paths; a clip whose files are not there is refused or has nothing; so in a pickled copy too."""
+    try:
+        readers = (subject.part, pickle.loads(pickle.dumps(subject.build())))
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise ConformanceError(
+            "a reader that pickles before its first use", f"{type(error).__name__}: {error}"
+        ) from error
+    group = find_stream(subject.name).encoder_group
+    require(group in ("video_encoders", "series_encoders"), "the kind pictures or series", repr(subject.part.kind))
+    place = Path("/no/such/folder")
+    record = ClipRecord("clip", "contract", video=place / "clip.mp4", audio=place / "clip.wav")
+    for reader in readers:
+        files = reader.files(record)
+        named = isinstance(files, Mapping) and all(isinstance(path, Path) for path in files.values())
+        require(named, "a mapping of roles to paths", described(files))
+        try:
+            found = check_stream(reader.read(record), kind=reader.kind)
+            require(not len(found), "OSError, ValueError or nothing read where no file is", f"{len(found)} steps")
+        except (OSError, ValueError):
+            continue
+    return f"{len(files)} files a clip, encoded by {group}"

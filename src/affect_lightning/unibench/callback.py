@@ -1,7 +1,7 @@
 """BenchmarkCallback: collects the responses of a Lightning test, scores them and writes the report.
 
 Paper: Section 4 and Table 2. The LightningModule only generates; extraction, scoring (`scoring.py`) and reporting
-(`reports.py`) happen here, once, after all processes have handed over their clips. During predict it only writes the
+(`report`) happen here, once, after all processes have handed over their clips. During predict it only writes the
 responses (`predictions.py`).
 """
 
@@ -14,18 +14,20 @@ from typing import Any
 import torch.distributed
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from affect_lightning.contracts import ClipBatch, LabelExtractor
+from affect_lightning.contracts import ClipBatch, LabelExtractor, ResponseRow, run_data_of
+from affect_lightning.contracts.conformance import described
 from affect_lightning.corpora import known_sets
 from affect_lightning.corpora.corpus_file import CORPUS_FILE
 from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.metrics import Taxonomy, taxonomy_by_name
 from affect_lightning.plugin_loading import PluginChoice, build_part
-from affect_lightning.unibench.examples import Example, choose_examples, make_examples, pictures_of
-from affect_lightning.unibench.loss_curves import Curve, read_loss_curves
 from affect_lightning.unibench.predictions import FOLDER, Prediction, write_predictions
-from affect_lightning.unibench.provenance import collect_provenance
-from affect_lightning.unibench.report_rows import Report, ReportRow, bound_rows
-from affect_lightning.unibench.reports import write_report
+from affect_lightning.unibench.report.columns import installed_columns
+from affect_lightning.unibench.report.content import Report, ReportRow, bound_rows
+from affect_lightning.unibench.report.examples import Example, choose_examples, make_examples, pictures_of
+from affect_lightning.unibench.report.files import write_report
+from affect_lightning.unibench.report.loss_curves import Curve, read_loss_curves
+from affect_lightning.unibench.report.provenance import collect_provenance
 from affect_lightning.unibench.scoring import SuiteScores, score_predictions
 
 ClipKey = tuple[str, str]  # corpus and name
@@ -34,8 +36,8 @@ ClipKey = tuple[str, str]  # corpus and name
 class BenchmarkCallback(Callback):
     """Scores the responses of `trainer.test` and writes predictions and reports into the run's folder.
 
-    The test step returns one row a clip: a list of dictionaries with the fields of `Prediction` and `valid`; rows that
-    are not valid only fill up a batch and are dropped.
+    The test step returns a list of `ResponseRow`, one a clip; rows that are not valid only fill up a batch and are
+    dropped.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class BenchmarkCallback(Callback):
         checkpoint_rule: str | None = None,
         training_run: str | None = None,
         corpus_file: str | None = None,
+        columns: Sequence[str] = (),
     ) -> None:
         """Keep the options; nothing is loaded yet.
 
@@ -66,6 +69,7 @@ class BenchmarkCallback(Callback):
             training_run: Folder with the event files whose losses are shown; by default that of the checkpoint.
             corpus_file: The sandbox's corpus.json with the best possible scores; by default the one of the data
                 module's folder, if there is one.
+            columns: Names of the report's columns that installed packages offer (docs/reports.md); by default none.
         """
         super().__init__()
         if examples < 0:
@@ -78,6 +82,7 @@ class BenchmarkCallback(Callback):
         self.checkpoint_rule = checkpoint_rule
         self.training_run = training_run
         self.corpus_file = corpus_file
+        self.columns = tuple(columns)
         self.scores: SuiteScores | None = None
         self._extractor: LabelExtractor | None = None
         self._taxonomy: Taxonomy | None = None
@@ -85,8 +90,9 @@ class BenchmarkCallback(Callback):
         self._shown: dict[ClipKey, tuple[str, tuple[str, ...]]] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Build extractor and taxonomy, so that a wrong choice fails before the first clip is generated."""
+        """Build extractor and taxonomy and find columns, so that a wrong choice fails before the first clip."""
         if stage == "test":
+            installed_columns(self.columns)
             self._extractor = build_part("label_extractors", self.label_extractor)
             self._taxonomy = taxonomy_by_name(self.taxonomy)
 
@@ -140,13 +146,15 @@ class BenchmarkCallback(Callback):
         folder = self.results_folder(trainer)
         predictions = [row for rows in _gather(self._predictions) for row in rows]
         shown = {key: value for part in _gather(self._shown) for key, value in part.items()}
-        quarantined = [clip for clips in _gather(_quarantined(trainer)) for clip in clips]
+        data = run_data_of(trainer)
+        here = [] if data is None else list(data.quarantined("test"))
+        quarantined = [clip for clips in _gather(here) for clip in clips]
         if trainer.is_global_zero:
             write_predictions(folder / FOLDER, predictions)
             row = self._row(trainer, folder, predictions, shown, quarantined)
             corpus_file = self._corpus_file(trainer)
             bounds = bound_rows(corpus_file) if corpus_file else ()
-            write_report(Report(f"MER-UniBench: {row.name}", (row,), bounds), folder)
+            write_report(Report(f"MER-UniBench: {row.name}", (row,), bounds), folder, columns=self.columns)
             self.scores = row.scores
             _log_scores(pl_module, row)
             _log_responses(trainer, row.examples)
@@ -165,12 +173,12 @@ class BenchmarkCallback(Callback):
 
     def _keep(self, outputs: Any) -> list[tuple[int, Prediction]]:
         """Valid rows of a batch with their position in it."""
-        if not isinstance(outputs, Sequence) or not all(isinstance(row, Mapping) for row in outputs):
+        if not isinstance(outputs, list) or not all(isinstance(row, ResponseRow) for row in outputs):
             raise ContractError(
-                f"The test or predict step must return a list with one dictionary a clip (name, corpus, question, "
-                f"response, truth_labels, truth_sentiment, valid); it returned {type(outputs).__name__}."
+                f"The test or predict step must return a list of affect_lightning.contracts.ResponseRow, one a clip; it "
+                f"returned {described(outputs)}."
             )
-        kept = [(index, Prediction.from_row(row)) for index, row in enumerate(outputs) if row.get("valid", True)]
+        kept = [(index, Prediction.of_response(row)) for index, row in enumerate(outputs) if row.valid]
         self._predictions.extend(prediction for _, prediction in kept)
         return kept
 
@@ -232,15 +240,8 @@ def _gather(part: Any) -> list[Any]:
 
 def _benchmark_root(trainer: Trainer) -> Path | None:
     """Folder of the test sets, if the data module has one."""
-    root = getattr(getattr(trainer, "datamodule", None), "benchmark_root", None)
-    return Path(root) if root else None
-
-
-def _quarantined(trainer: Trainer) -> list[dict[str, str]]:
-    """Test clips that this process's data module could not read, if it counts them."""
-    quarantines = getattr(getattr(trainer, "datamodule", None), "quarantines", {})
-    clips = quarantines["test"].clips if "test" in quarantines else ()
-    return [{key: str(value) for key, value in vars(clip).items()} for clip in clips]
+    data = run_data_of(trainer)
+    return None if data is None else data.benchmark_root
 
 
 def _checkpoint_rule(trainer: Trainer) -> str:
@@ -256,9 +257,8 @@ def _log_scores(module: LightningModule, row: ReportRow) -> None:
 
 def _log_responses(trainer: Trainer, examples: Sequence[Example]) -> None:
     """Show the examples as text in TensorBoard, where a logger can."""
-    words = {True: "hit", False: "miss", None: "not scored"}
     text = "\n\n".join(
-        f"**{example.corpus} {example.name}** ({words[example.hit]})  \nQuestion: {example.question}  \n"
+        f"**{example.corpus} {example.name}** ({example.outcome})  \nQuestion: {example.question}  \n"
         f"Response: {example.response}  \nTruth: {example.truth}"
         for example in examples
     )

@@ -43,7 +43,7 @@ def sector_confusion(
 def sentiment_confusion(clips: ClipSentiments) -> Confusion:
     """Confusion of positive against not positive."""
     names = ("not positive", "positive")
-    return Confusion("sentiment", names, names, _tuples(clips.sums().numpy()))
+    return Confusion("sentiment", names, names, _tuples(clips.terms().sum(0).reshape(2, 2)))
 
 
 def add_confusions(confusions: Sequence[Confusion]) -> Confusion | None:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from affect_lightning.contracts import ResponseRow
 from affect_lightning.errors import DataError
 from affect_lightning.unibench.writing import write_files
 
@@ -46,6 +47,11 @@ class Prediction:
     given_sentiment: str | None = None
     missing: bool = False
     has_response: bool = True
+
+    @classmethod
+    def of_response(cls, row: ResponseRow) -> Prediction:
+        """The prediction of a response that a test or predict step gave."""
+        return cls(row.name, row.corpus, row.question, row.response, row.truth_labels, row.truth_sentiment)
 
     def to_row(self) -> dict[str, Any]:
         """The row that `from_row` reads: what was given, missing or without a response stands there only if it is so."""

@@ -1,13 +1,13 @@
 """What a scored set and a scored suite are, as data: scores, companions, intervals, counts, and the clips behind them.
 
 Paper: Section 4 and Table 2. `scoring.py` makes them out of predictions, `intervals.py` adds the bootstrap intervals,
-`report_rows.py` puts them into reports, `outcomes.py` keeps what came of each clip.
+`report` shows them and keeps what came of each clip.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from affect_lightning.corpora import MER_UNIBENCH, Metric
@@ -50,18 +50,9 @@ class Confusion:
     predictions: tuple[str, ...]
     counts: tuple[tuple[float, ...], ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "title": self.title,
-            "truths": [*self.truths],
-            "predictions": [*self.predictions],
-            "counts": [[*row] for row in self.counts],
-        }
-
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Confusion:
-        """Read what `to_json` gave; raises KeyError or TypeError if it is something else."""
+        """Read it out of report.json; raises KeyError or TypeError if it is something else."""
         counts = tuple(tuple(float(value) for value in row) for row in values["counts"])
         return cls(str(values["title"]), tuple(values["truths"]), tuple(values["predictions"]), counts)
 
@@ -114,18 +105,7 @@ class SetScore:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, without the outcomes."""
-        values = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "outcomes"}
-        return {
-            **values,
-            "secondary": dict(self.secondary),
-            "scored_clips_per_wheel": [*self.scored_clips_per_wheel],
-            "interval": None if self.interval is None else [*self.interval],
-            "secondary_intervals": {
-                name: None if interval is None else [*interval] for name, interval in self.secondary_intervals.items()
-            },
-            "label_counts": [*self.label_counts],
-            "confusion": None if self.confusion is None else self.confusion.to_json(),
-        }
+        return {name: value for name, value in asdict(replace(self, outcomes=())).items() if name != "outcomes"}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SetScore:
@@ -192,7 +172,7 @@ class SuiteScores:
         return {
             "suite": MER_UNIBENCH.title,
             "mean": self.mean,
-            "mean_interval": None if self.mean_interval is None else [*self.mean_interval],
+            "mean_interval": self.mean_interval,
             "sets_in_mean": self.sets_in_mean,
             "taxonomy": self.taxonomy,
             "taxonomy_sha256": self.taxonomy_sha256,

@@ -2,7 +2,7 @@
 
 Paper: Section 4 (F_S for fine-grained, hit rate for basic emotions, WAF for sentiment) and Appendix E (labels and
 sentiment out of a response). The metrics themselves live in `affect_lightning.metrics`, the extractors are plugins;
-this module brings predictions to them set by set. `predictions.py` holds the input, `reports.py` shows the result.
+this module brings predictions to them set by set. `predictions.py` holds the input, `report` shows the result.
 """
 
 from __future__ import annotations
@@ -12,28 +12,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
 
 from affect_lightning.contracts import LabelExtractor
 from affect_lightning.corpora import MER_UNIBENCH, BenchmarkSet, Metric, known_sets
 from affect_lightning.corpora.known_sets import title_of
 from affect_lightning.errors import DataError
 from affect_lightning.metrics import Taxonomy
-from affect_lightning.metrics.functional import (
-    accuracy_from_confusion,
-    clip_hits,
-    clip_sentiments,
-    clip_set_scores,
-    hit_rate_from_sums,
-    set_f_score_from_sums,
-    waf_from_confusion,
-)
-from affect_lightning.unibench.clip_terms import Array, hit_terms, sentiment_terms, set_terms
+from affect_lightning.metrics.functional import Array, Flags, clip_hits, clip_sentiments, clip_set_scores
 from affect_lightning.unibench.confusions import sector_confusion, sentiment_confusion
-from affect_lightning.unibench.intervals import with_intervals
 from affect_lightning.unibench.label_extraction import answers_of
 from affect_lightning.unibench.predictions import Prediction, group_by_corpus
 from affect_lightning.unibench.scores import ClipOutcome, Confusion, SetScore, SuiteScores
+from affect_lightning.unibench.statistics.clip_terms import hit_terms, metric_values, scored_clips
+from affect_lightning.unibench.statistics.intervals import with_intervals
 
 
 def score_predictions(
@@ -79,11 +70,8 @@ def extractor_text(scores: Iterable[SetScore]) -> str:
 
 @dataclass(frozen=True)
 class _Result:
-    """A primary score (fraction), its companions, clips that counted by wheel; hits and terms by clip; a confusion."""
+    """Hits and terms by clip, and a confusion."""
 
-    score: float
-    secondary: dict[str, float]
-    scored_clips: tuple[int, ...]
     hits: list[bool | None]
     terms: Array
     confusion: Confusion
@@ -104,17 +92,19 @@ def _score_set(
     else:
         candidates = item.labels if item and metric == "hit_rate" else None
         result = _score_labels(key, group, answers.labels, taxonomy, candidates)
-    wheels = () if metric == "waf" else result.scored_clips
+    sums = result.terms.sum(0)
+    values = {name: _percent(float(value)) for name, value in metric_values(metric, sums).items()}
+    scored = scored_clips(metric, sums)
     outcomes = zip(group, answers.labels, answers.sentiments, result.hits, result.terms.tolist(), strict=True)
     return SetScore(
         key=key,
         title=title_of(key, sets),
         metric=metric,
-        score=_percent(result.score),
-        secondary={name: _percent(value) for name, value in result.secondary.items()},
+        score=values.pop(metric),
+        secondary=values,
         clips=len(group),
-        scored_clips=round(sum(result.scored_clips) / len(result.scored_clips)),
-        scored_clips_per_wheel=wheels,
+        scored_clips=round(sum(scored) / len(scored)),
+        scored_clips_per_wheel=() if metric == "waf" else scored,
         unparsable=answers.unparsable,
         labels_per_response=answers.labels_per_response,
         official_clips=item.clips if item else None,
@@ -148,18 +138,9 @@ def _score_sentiments(key: str, group: Sequence[Prediction], sentiments: Sequenc
                 f"with its label file and test again."
             )
     clips = clip_sentiments(sentiments, [float(prediction.truth_sentiment or 0.0) for prediction in group])
-    confusion = clips.sums()
     rights = clips.truth == clips.predicted
     hits = [bool(right) if counts else None for right, counts in zip(rights, clips.scored, strict=True)]
-    accuracy = accuracy_from_confusion(confusion)
-    return _Result(
-        score=waf_from_confusion(confusion),
-        secondary={"ACC": accuracy},
-        scored_clips=(int(clips.scored.sum()),),
-        hits=hits,
-        terms=sentiment_terms(clips),
-        confusion=sentiment_confusion(clips),
-    )
+    return _Result(hits, clips.terms(), sentiment_confusion(clips))
 
 
 def _score_labels(
@@ -176,21 +157,14 @@ def _score_labels(
             f"with its label file and test again."
         )
     agreement = clip_set_scores(labels, truths, taxonomy)
-    score = set_f_score_from_sums(*agreement.sums())
     confusion = sector_confusion(labels, truths, taxonomy)
     if candidates is None:
-        secondary = {"Precision_S": score.precision, "Recall_S": score.recall}
-        hits = _majority(agreement.recall > 0, agreement.scored)
-        return _Result(score.f, secondary, score.scored_clips, hits, set_terms(agreement), confusion)
+        return _Result(_majority(agreement.recall > 0, agreement.scored), agreement.terms(), confusion)
     clips = clip_hits(labels, truths, taxonomy, candidates)
-    rate = hit_rate_from_sums(*clips.sums())
-    # The hit rate has no penalty for long lists; its companions have.
-    secondary = {"M-score": rate.m_score, "Precision_S": score.precision, "F_S": score.f}
-    hits = _majority(clips.hit > 0, clips.scored)
-    return _Result(rate.hit_rate, secondary, rate.scored_clips, hits, hit_terms(clips, agreement), confusion)
+    return _Result(_majority(clips.hit > 0, clips.scored), hit_terms(clips, agreement), confusion)
 
 
-def _majority(hit: Tensor, scored: Tensor) -> list[bool | None]:
+def _majority(hit: Flags, scored: Flags) -> list[bool | None]:
     """Whether a clip hits on at least half of the wheels that count it; None where none does. Both bool [B, W]."""
     hits, wheels = (hit & scored).sum(1).tolist(), scored.sum(1).tolist()
     return [2 * count >= total if total else None for count, total in zip(hits, wheels, strict=True)]

@@ -23,12 +23,12 @@ from affect_lightning.unibench.checkpoint_rules import (
     checkpoint_for_all_sets,
     rule_text,
 )
-from affect_lightning.unibench.examples import Example, choose_examples, make_examples
 from affect_lightning.unibench.pairing import Pairing, pair
 from affect_lightning.unibench.prediction_files import read_answers
 from affect_lightning.unibench.predictions import Prediction
-from affect_lightning.unibench.provenance import collect_provenance
-from affect_lightning.unibench.report_rows import ReportRow
+from affect_lightning.unibench.report.content import ReportRow
+from affect_lightning.unibench.report.examples import Example, choose_examples, make_examples
+from affect_lightning.unibench.report.provenance import collect_provenance
 from affect_lightning.unibench.scores import SuiteScores
 from affect_lightning.unibench.scoring import score_predictions
 from affect_lightning.unibench.suites import SavedModel

@@ -1,6 +1,6 @@
 """Writing the files of a run's results: all of them, or none, and a sentence if the system refuses.
 
-`predictions.py` and `reports.py` write through this module; `storage` keeps the files whole.
+`predictions.py` and `report` write through this module; `storage` keeps the files whole.
 """
 
 from __future__ import annotations

@@ -66,7 +66,8 @@ class ClipsToEncode:
     def __getitem__(self, position: int) -> ReadClip:
         """Hash the clip's files, then decode it."""
         record = self._records[position]
-        files = {role: file_state(path) for role, path in used_files(record, self.options.streams).items()}
+        used = used_files(record, self.options.streams, self.options.readers)
+        files = {role: file_state(path) for role, path in used.items()}
         return ReadClip(self._clips[SampleKey(position)], record, files)
 
 
@@ -91,7 +92,7 @@ class BatchCollator:
 
 
 def _without_media(read: ClipSample | BadClip | FailedSample) -> ClipSample | BadClip | FailedSample:
-    return replace(read, face=None, frame=None, waveform=None) if isinstance(read, ClipSample) else read
+    return replace(read, streams={}) if isinstance(read, ClipSample) else read
 
 
 def read_in_batches(
@@ -150,10 +151,9 @@ def entries_of(
             counts.append(count)
             if not mask[:count].all():
                 masks[stream] = "".join("1" if real else "0" for real in mask[:count].tolist())
-        frames = int(clip.read.frame_mask.sum()) if clip.read.frame_mask is not None else 0
         entry = CacheEntry(
             *(name, corpus, clip.files, 0, tuple(counts), masks),
-            frames=frames,
+            frames=clip.read.frames,
             frames_without_face=clip.read.frames_without_face,
         )
         entries.append((entry, b"".join(parts)))

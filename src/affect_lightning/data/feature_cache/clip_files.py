@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from affect_lightning.contracts import ClipRecord
+from affect_lightning.contracts import ClipRecord, StreamReader
 
 _BLOCK = 1 << 20  # bytes read at once; our choice
 _DIGEST_BYTES = 16  # 128 bits: no two files of any set share one by chance
@@ -33,8 +33,10 @@ class FileState(NamedTuple):
     digest: str
 
 
-def used_files(record: ClipRecord, streams: Collection[str]) -> dict[str, Path]:
-    """The files that `ClipDataset.read` opens for these streams, by role: video, audio, face.
+def used_files(
+    record: ClipRecord, streams: Collection[str], readers: Mapping[str, StreamReader] | None = None
+) -> dict[str, Path]:
+    """The files that `ClipDataset.read` opens for these streams, by role: video, audio, face, and those of plugins.
 
     A missing file is named where the record expects it.
     """
@@ -46,7 +48,11 @@ def used_files(record: ClipRecord, streams: Collection[str]) -> dict[str, Path]:
         "audio": record.audio if "audio" in streams else None,
         "face": released,
     }
-    return {role: path for role, path in files.items() if path is not None}
+    used = {role: path for role, path in files.items() if path is not None}
+    for name, reader in (readers or {}).items():
+        if name in streams:
+            used |= {f"{name} {role}": Path(path) for role, path in reader.files(record).items()}
+    return used
 
 
 def digest_of(parts: Iterable[bytes | memoryview]) -> str:

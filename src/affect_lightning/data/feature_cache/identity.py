@@ -16,13 +16,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from affect_lightning.data.feature_cache.clip_files import digest_of, hash_file
-from affect_lightning.plugin_loading import PluginChoice, find_plugin, resolve_choice
+from affect_lightning.plugin_loading import PluginChoice, find_plugin, find_stream, resolve_choice
 
 # Changes whenever decoding, the sampling of frames or cropping changes what an encoder is shown.
 READING_RULES = "reading-2"  # 2: plain WAV files of other rates are resampled by librosa
 FeaturePrecision = Literal["bf16", "fp32"]
-_AUDIO_ONLY, _PICTURES_ONLY, _FACE_ONLY = ("sample_rate",), ("frame_count", "crop_size"), ("face_policy",)
-_NOT_READING = ("streams", "subtitle_language")  # which streams a cache has is its own matter; a subtitle is no feature
+# Which streams an option of reading counts for; one that is not named counts for every stream. Which streams a cache has is
+# its own matter, a subtitle is no feature, and readers of plugins have an identity of their own.
+_COUNTS_FOR: dict[str, tuple[str, ...]] = {
+    "sample_rate": ("audio",),
+    "frame_count": ("face", "frame"),
+    "crop_size": ("face", "frame"),
+    "face_policy": ("face",),
+    **dict.fromkeys(("streams", "subtitle_language", "readers"), ()),
+}
 
 FileFacts = dict[str, Any]  # size, mtime_ns, digest
 
@@ -58,28 +65,28 @@ def stream_identity(
     reading: Mapping[str, Any],
     face_detector: PluginChoice | None,
     known_files: Sequence[FileFacts] = (),
+    reader: str = "",
 ) -> StreamIdentity:
     """The identity of a stream as far as it is known without building the encoder.
 
     Args:
-        stream: audio, face or frame.
+        stream: Its name.
         encoder: Plugin of the stream.
         reading: The fields of `ReadingOptions`; one that is not known here counts for every stream.
         face_detector: Plugin; it counts for the face stream only.
         known_files: Facts of files that were hashed before; see `file_facts`.
+        reader: Identity of the reader of a plugin's stream.
 
     Raises:
         PluginError: A plugin is unknown or its options are wrong.
     """
-    group = "audio_encoders" if stream == "audio" else "video_encoders"
-    facts, files = _plugin_facts("encoder", group, encoder, known_files)
+    facts, files = _plugin_facts("encoder", find_stream(stream).encoder_group, encoder, known_files)
     if stream == "face" and face_detector is not None:
         detector_facts, detector_files = _plugin_facts("face_detector", "face_detectors", face_detector, known_files)
         facts, files = facts | detector_facts, files | detector_files
-    others = (*_NOT_READING, *(_PICTURES_ONLY if stream == "audio" else _AUDIO_ONLY))
-    others += () if stream == "face" else _FACE_ONLY
-    facts |= {f"reading.{name}": value for name, value in reading.items() if name not in others}
-    facts["reading.rules"] = READING_RULES
+    counting = {name: value for name, value in reading.items() if stream in _COUNTS_FOR.get(name, (stream,))}
+    facts |= {f"reading.{name}": value for name, value in counting.items()}
+    facts |= {"reading.rules": READING_RULES, **({"reader": reader} if reader else {})}
     return StreamIdentity(json.loads(json.dumps(facts, default=str)), files)
 
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from affect_lightning.contracts import ClipRecord
+from affect_lightning.contracts import ClipRecord, StreamReader
 from affect_lightning.data.feature_cache.clip_files import FileState, file_stamp, file_state, is_readable, used_files
 from affect_lightning.data.feature_cache.reading import PlacedEntry
 from affect_lightning.data.feature_cache.shards import read_journals
@@ -43,7 +43,12 @@ class Matching:
         return [position for position, entry in enumerate(self.found) if entry is None]
 
 
-def match_clips(folder: Path, records: Sequence[ClipRecord], streams: Collection[str]) -> Matching:
+def match_clips(
+    folder: Path,
+    records: Sequence[ClipRecord],
+    streams: Collection[str],
+    readers: Mapping[str, StreamReader] | None = None,
+) -> Matching:
     """Match clips with the entries of a cache.
 
     A file with the size and time of change of the entry is taken as unchanged; with another time its content is hashed
@@ -53,6 +58,7 @@ def match_clips(folder: Path, records: Sequence[ClipRecord], streams: Collection
         folder: Of the cache.
         records: The clips.
         streams: Streams that are wanted; files of others are not looked at.
+        readers: Of the streams of plugins.
 
     Raises:
         DataError: The cache is damaged.
@@ -69,7 +75,7 @@ def match_clips(folder: Path, records: Sequence[ClipRecord], streams: Collection
     def look(position: int) -> None:
         record = records[position]
         entries = candidates.get((record.corpus, record.name), [])
-        files = used_files(record, streams)
+        files = used_files(record, streams, readers)
         reasons = []
         for item in reversed(entries):  # the newest first
             reason, checked = checker.compare(files, item.entry.files)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -26,7 +26,7 @@ from affect_lightning.data.feature_cache.manifest import MANIFEST, CacheManifest
 from affect_lightning.data.feature_cache.matching import Matching, match_clips
 from affect_lightning.data.feature_cache.reading import CachedFeatures
 from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.plugin_loading import PluginChoice
+from affect_lightning.plugin_loading import EncoderChoices, PluginChoice
 
 FeatureMode = Literal["live", "cached"]
 NAMED = 10  # how many clips or differences a message names (our choice: fits a screen)
@@ -41,8 +41,7 @@ class FeatureOptions:
         mode: `data.features`.
         folder: `data.feature_folder`, resolved.
         precision: `data.feature_precision`.
-        video_encoder: Of the model.
-        audio_encoder: Of the model.
+        encoders: Of the model.
 
     Raises:
         ConfigurationError: A word is unknown.
@@ -51,8 +50,7 @@ class FeatureOptions:
     mode: FeatureMode
     folder: Path
     precision: FeaturePrecision
-    video_encoder: PluginChoice | None = None
-    audio_encoder: PluginChoice | None = None
+    encoders: EncoderChoices = field(default_factory=EncoderChoices)
 
     def __post_init__(self) -> None:
         for option, value, known in (
@@ -61,10 +59,6 @@ class FeatureOptions:
         ):
             if value not in known:
                 raise ConfigurationError(f"data.{option} must be one of {', '.join(known)}; got {value!r}.")
-
-    def encoder_of(self, stream: str) -> PluginChoice | None:
-        """The plugin that encodes a stream."""
-        return self.audio_encoder if stream == "audio" else self.video_encoder
 
 
 def wanted_identities(
@@ -81,13 +75,16 @@ def wanted_identities(
         PluginError: A plugin is unknown or its options are wrong.
         DataError: A cache in the folder is damaged.
     """
-    fields = asdict(replace(reading, streams=frozenset()))
+    fields = asdict(replace(reading, streams=frozenset(), readers={}))
     cached = [read_manifest(folder).streams.values() for folder in caches_below(options.folder)]
     known_files = [facts for streams in cached for identity in streams for facts in identity.files.values()]
     return {
-        stream: stream_identity(stream, encoder, fields, face_detector, known_files)
+        stream: stream_identity(
+            *(stream, encoder, fields, face_detector, known_files),
+            reading.readers[stream].identity() if stream in reading.readers else "",
+        )
         for stream in sorted(reading.streams)
-        if (encoder := options.encoder_of(stream)) is not None
+        if (encoder := options.encoders.of(stream)) is not None
     }
 
 
@@ -139,7 +136,8 @@ class FeatureSource:
             if not self._wanted:
                 raise ConfigurationError(
                     "data.features is cached, but the data module does not know the encoders whose features it should "
-                    "read: give it the model's video_encoder and audio_encoder (the command line does so by itself)."
+                    "read: give it the model's video_encoder, audio_encoder and stream_encoders (the command line does so "
+                    "by itself)."
                 )
             self._folder, self.manifest = self._choose()
             _log.info("Features come from the cache %s.", self._folder)
@@ -147,7 +145,7 @@ class FeatureSource:
         assert self.manifest is not None
         for split, records in splits.items():
             if split not in self._readers:
-                matching = match_clips(self._folder, records, self._wanted)
+                matching = match_clips(self._folder, records, self._wanted, reading.readers)
                 self._check(split, records, matching)
                 entries = [item for item in matching.found if item is not None]
                 self._readers[split] = CachedFeatures(self.manifest, entries, self._wanted)

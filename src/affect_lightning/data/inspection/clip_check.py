@@ -88,14 +88,13 @@ class ClipChecker:
         if isinstance(sample, BadClip):
             return ClipCheck(record.name, record.corpus, sample.stage, sample.reason, sample.path)
         rate = self._reader.options.sample_rate
-        sound, mask = sample.waveform, sample.frame_mask
-        frames = 0 if mask is None else int(mask.sum())
+        sound = sample.streams["audio"].values if "audio" in sample.streams else None
         return ClipCheck(
             record.name,
             record.corpus,
-            video_seconds=_video_seconds(record.video) if frames else None,
+            video_seconds=_video_seconds(record.video) if sample.frames else None,
             audio_seconds=None if sound is None else round(len(sound) / rate, 3),
-            frames=frames if self.finds_faces else 0,
+            frames=sample.frames if self.finds_faces else 0,
             frames_without_face=sample.frames_without_face,
             silent=sound is not None and float(np.abs(sound).max(initial=0.0)) < SILENCE,
         )

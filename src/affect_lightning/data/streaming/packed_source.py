@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -116,17 +116,25 @@ class PackedSource:
         if self.window < 1:
             raise ConfigurationError(f"data.shuffle_window must be at least 1 shard; got {self.window}.")
 
-    def training_clips(self, sources: ClipSources, payload: str | None = "media") -> tuple[PackedClips, PackedClips]:
+    def training_clips(
+        self, sources: ClipSources, payload: str | None = "media", foreign: Collection[str] = ()
+    ) -> tuple[PackedClips, PackedClips]:
         """Open the set; clips to train on, and clips to validate on. See `training_split`.
 
         Args:
             sources: Options of the split.
             payload: See `open_packed_set`.
+            foreign: Streams that plugins read, whose files are in no packed set of media.
 
         Raises:
             DataError: The set is missing or damaged, or `training_split` finds something wrong.
-            ConfigurationError: No set is named, or the cache is too small for the window.
+            ConfigurationError: No set is named, the cache is too small for the window, or media lack a stream.
         """
+        if payload == "media" and foreign:
+            raise ConfigurationError(
+                f"A packed set of media has no files of the streams {', '.join(foreign)}, which plugins read. Train from "
+                f"the folders (without data.packed), or pack features: `affect-lightning pack --payload features`."
+            )
         if self.place is None:
             raise ConfigurationError("data.packed is not set. Give the folder or address of a packed set.")
         size = parse_size(self.cache_size, "data.packed_cache_size")

@@ -41,7 +41,7 @@ from affect_lightning.data.streaming.layout import (
 )
 from affect_lightning.data.streaming.packed_items import MEDIA, Parts, Payload, Problems, checksum
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.storage import Content, DamagedLineError, LineLog, file_lock, put_in_place, write_whole_files
+from affect_lightning.storage import Content, DamagedLineError, LineLog, file_lock, whole_path, write_whole_files
 
 SHARD_BYTES = 64 * 2**20  # litdata's own default: large enough for storage, small enough to hold several of
 MAX_SHARD_BYTES = 2**31  # litdata counts a shard's bytes in 32 bits
@@ -167,10 +167,10 @@ class _Packer:
 
     def _write_shard(self, held: list[tuple[ClipRecord, Parts, Problems]]) -> None:
         """Write with litdata, move into place, note in the journal; in this order."""
-        name = shard_name(len(self.journal.shards))
-        unfinished = self._litdata_file([parts for _, parts, _ in held], len(self.journal.shards))
-        shard = Shard(len(held), unfinished.stat().st_size, file_sha256(unfinished))
-        put_in_place(unfinished, self.folder / name)
+        number = len(self.journal.shards)
+        unfinished = self._litdata_file([parts for _, parts, _ in held], number)
+        with whole_path(self.folder / shard_name(number), temporary=unfinished):
+            shard = Shard(len(held), unfinished.stat().st_size, file_sha256(unfinished))
         rows = np.zeros(len(held), CLIP_ROW)
         unreadable: list[dict[str, str]] = []
         for row, (clip, parts, problems) in zip(rows, held, strict=True):

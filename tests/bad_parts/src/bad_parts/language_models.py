@@ -31,3 +31,6 @@ class OneResponse(TinyLM):
 
     def generate(self, inputs_embeds, attention_mask, **options):
         return super().generate(inputs_embeds, attention_mask, **options)[:1]
+
+    def generate_from_prefix(self, *prompts, **options):
+        return super().generate_from_prefix(*prompts, **options)[:1]

@@ -1,7 +1,7 @@
 """Example clips for the report: small pictures, response and truth.
 
 Pictures come from the batch that the model saw, so that the report shows what the model was shown. `callback.py`
-collects examples during the test, `report_html.py` shows them; a picture is kept as a JPEG data URI, which needs no
+collects examples during the test, `page.html` shows them; a picture is kept as a JPEG data URI, which needs no
 file beside the page.
 Legend: B clips, T frames, H height and W width in pixels.
 """
@@ -51,6 +51,11 @@ class Example:
     hit: bool | None
     pictures: tuple[str, ...] = field(default=(), repr=False)
 
+    @property
+    def outcome(self) -> str:
+        """`hit`, `miss` or `not scored`."""
+        return {True: "hit", False: "miss", None: "not scored"}[self.hit]
+
 
 def pictures_of(batch: ClipBatch, index: int) -> tuple[str, ...]:
     """A few frames of one clip of the batch, evenly spread over its real frames, as JPEG data URIs.
@@ -59,12 +64,10 @@ def pictures_of(batch: ClipBatch, index: int) -> tuple[str, ...]:
         batch: Face crops are preferred to whole pictures; without either there are no pictures.
         index: Of the clip within the batch.
     """
-    frames = batch.face if batch.face is not None else batch.frame
-    if frames is None:
+    shown = batch.streams.get("face") or batch.streams.get("frame")
+    if shown is None:
         return ()
-    clip = frames[index]  # [T, 3, H, W]
-    if batch.frame_mask is not None:
-        clip = clip[batch.frame_mask[index]]
+    clip = shown.values[index][shown.mask[index]]  # [T, 3, H, W]
     count = min(PICTURES, len(clip))
     chosen = [int((position + 0.5) * len(clip) / count) for position in range(count)]
     return tuple(jpeg_data_uri(clip[position].permute(1, 2, 0).cpu().numpy()) for position in chosen)
@@ -117,25 +120,13 @@ def make_examples(
     """
     outcomes = {(key, outcome.name): outcome for key, score in scores.sets.items() for outcome in score.outcomes}
     examples = []
-    for prediction in predictions:
-        key = (prediction.corpus, prediction.name)
+    for clip in predictions:
+        key = (clip.corpus, clip.name)
         if key in shown:
-            subtitle, pictures = shown[key]
-            outcome = outcomes[key]
-            examples.append(
-                Example(
-                    name=prediction.name,
-                    corpus=prediction.corpus,
-                    subtitle=subtitle,
-                    question=prediction.question,
-                    response=prediction.response,
-                    labels=outcome.labels,
-                    sentiment=outcome.sentiment,
-                    truth=_truth_text(prediction),
-                    hit=outcome.hit,
-                    pictures=pictures,
-                )
-            )
+            (subtitle, pictures), outcome = shown[key], outcomes[key]
+            labels, sentiment, truth = outcome.labels, outcome.sentiment, _truth_text(clip)
+            asked = (clip.name, clip.corpus, subtitle, clip.question, clip.response)
+            examples.append(Example(*asked, labels, sentiment, truth, outcome.hit, pictures))
     return examples
 
 

@@ -1,7 +1,7 @@
 """outcomes.jsonl: what came of each clip, one line a clip, beside report.json.
 
 Paper: none. The terms of each clip (`clip_terms.py`) are kept so that finished runs can be compared clip by clip
-(`paired_tests.py`) without scoring anything again. Plain text: nothing in it is ever executed. `reports.py` writes and
+(`paired_tests.py`) without scoring anything again. Plain text: nothing in it is ever executed. `files.py` writes and
 reads the file.
 """
 
@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from affect_lightning.errors import DataError
-from affect_lightning.unibench.clip_terms import metric_values, terms_of
-from affect_lightning.unibench.report_rows import ReportRow
+from affect_lightning.unibench.report.content import ReportRow
 from affect_lightning.unibench.scores import ClipOutcome, SetScore
+from affect_lightning.unibench.statistics.clip_terms import metric_values, terms_of
 
 OUTCOMES_NAME = "outcomes.jsonl"
 _SAME = 1e-6  # percentage points by which a score may differ from that of its outcomes: rounding only

@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 
 from affect_lightning.corpora import MER_UNIBENCH
-from affect_lightning.unibench.clip_terms import Array, common_names, metric_values, terms_of
-from affect_lightning.unibench.intervals import (
+from affect_lightning.metrics.functional import Array
+from affect_lightning.unibench.scores import ClipOutcome, SetScore, SuiteScores
+from affect_lightning.unibench.statistics.clip_terms import metric_values, terms_of
+from affect_lightning.unibench.statistics.intervals import (
     FEWEST_CLIPS,
     RESAMPLES,
     SEED,
@@ -28,7 +30,6 @@ from affect_lightning.unibench.intervals import (
     percentile_interval,
     resampled_sums,
 )
-from affect_lightning.unibench.scores import SetScore, SuiteScores
 
 MEAN = "mean"  # key of the mean's column
 SIGNIFICANT = 0.05  # our choice, the usual one
@@ -72,7 +73,7 @@ class PairedTest:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {**asdict(self), "interval": [*self.interval]}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> PairedTest:
@@ -131,11 +132,8 @@ class _Differences:
         )
         if self.only is None:
             return test
-        p_hits = mcnemar_p_value(*self.only)
-        only_first, only_second = self.only
-        return replace(
-            test, only_first=only_first, only_second=only_second, mcnemar_p=p_hits, mcnemar_p_corrected=p_hits
-        )
+        p_hits, (ours, theirs) = mcnemar_p_value(*self.only), self.only
+        return replace(test, only_first=ours, only_second=theirs, mcnemar_p=p_hits, mcnemar_p_corrected=p_hits)
 
 
 class _Draws:
@@ -152,7 +150,7 @@ class _Draws:
         """None where outcomes are missing, too few clips are common, or one model has no score on them."""
         if first.metric != second.metric or terms_of(first) is None or terms_of(second) is None:
             return None
-        names = tuple(common_names([first, second]))
+        names = tuple(sorted(_by_name(first).keys() & _by_name(second).keys()))
         if len(names) < FEWEST_CLIPS:
             return None
         values = self._values(first, names, everyone)
@@ -178,7 +176,7 @@ class _Draws:
                 if other is not None
                 and other.metric == score.metric
                 and terms_of(other) is not None
-                and wanted <= {outcome.name for outcome in other.outcomes}
+                and wanted <= _by_name(other).keys()
             ]
             terms = [_terms_on(other, names) for other in able]
             sums = resampled_sums(np.concatenate(terms, axis=1), self._resamples, generator(self._seed, score.key))
@@ -256,15 +254,18 @@ def _mean_of(pairs: Sequence[_Differences]) -> _Differences:
     )
 
 
+def _by_name(score: SetScore) -> dict[str, ClipOutcome]:
+    return {outcome.name: outcome for outcome in score.outcomes}
+
+
 def _terms_on(score: SetScore, names: Sequence[str]) -> Array:
-    terms = {outcome.name: outcome.terms for outcome in score.outcomes}
-    return np.array([terms[name] for name in names], dtype=np.float64)
+    outcomes = _by_name(score)
+    return np.array([outcomes[name].terms for name in names], dtype=np.float64)
 
 
 def _hits_of_one(first: SetScore, second: SetScore, names: Sequence[str]) -> tuple[int, int]:
-    ours = {outcome.name: outcome.hit for outcome in first.outcomes}
-    theirs = {outcome.name: outcome.hit for outcome in second.outcomes}
-    pairs = [(ours[name], theirs[name]) for name in names]
+    ours, theirs = _by_name(first), _by_name(second)
+    pairs = [(ours[name].hit, theirs[name].hit) for name in names]
     return pairs.count((True, False)), pairs.count((False, True))
 
 

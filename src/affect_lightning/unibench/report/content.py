@@ -1,7 +1,7 @@
 """What a report says, as data: a row for each model or run, reference rows, and their form in report.json.
 
-Paper: Table 2 (rows are models, columns are the nine sets and their mean). `reports.py` writes and compares reports,
-`report_html.py` and `report_markdown.py` lay them out.
+Paper: Table 2 (rows are models, columns are the nine sets and their mean). `columns.py` says which columns show it,
+`files.py` writes, reads and compares reports.
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from affect_lightning.corpora import MER_UNIBENCH
 from affect_lightning.corpora.corpus_file import declared_bounds
 from affect_lightning.errors import DataError
-from affect_lightning.unibench.examples import Example
-from affect_lightning.unibench.loss_curves import Curve
-from affect_lightning.unibench.paired_tests import PairedTest, paired_tests
-from affect_lightning.unibench.published import PublishedRow
+from affect_lightning.unibench.report.examples import Example
+from affect_lightning.unibench.report.loss_curves import Curve
+from affect_lightning.unibench.report.published import PublishedRow
+from affect_lightning.unibench.report.tables import Column, Interval, Marks
 from affect_lightning.unibench.scores import SetScore, SuiteScores
+from affect_lightning.unibench.statistics.paired_tests import MEAN, PairedTest, paired_tests
 
 FORMAT = "affect-lightning report"
 VERSION = 1
@@ -51,8 +52,24 @@ class ReportRow:
 
     @property
     def label(self) -> str:
-        """The name as tables show it: marked where the checkpoint was chosen on the test sets."""
+        """The name as figures show it: marked where the checkpoint was chosen on the test sets."""
         return f"{self.name} [{CHOSEN_ON_TEST}]" if self.chosen_on_test else self.name
+
+    @property
+    def marks(self) -> Marks:
+        """What sets the row apart in tables."""
+        return Marks(warning=CHOSEN_ON_TEST if self.chosen_on_test else "")
+
+    def figure(self, key: str, companion: str = "") -> tuple[float | None, Interval | None]:
+        """Score of a set, of one of its companions, or (with the key `mean`) the mean; percent, with its interval."""
+        if key == MEAN:
+            return self.scores.mean, self.scores.mean_interval
+        score = self.scores.sets.get(key)
+        if score is None:
+            return None, None
+        if companion:
+            return score.secondary.get(companion), score.secondary_intervals.get(companion)
+        return score.score, score.interval
 
 
 @dataclass(frozen=True)
@@ -68,6 +85,14 @@ class ReferenceRow:
     name: str
     scores: Mapping[str, float]
     mean: float | None = None
+
+    marks: ClassVar[Marks] = Marks("bound")
+
+    def figure(self, key: str, companion: str = "") -> tuple[float | None, None]:
+        """As that of `ReportRow`; there are neither companions nor intervals."""
+        if companion:
+            return None, None
+        return self.mean if key == MEAN else self.scores.get(key), None
 
 
 def bound_rows(corpus_file: Path) -> tuple[ReferenceRow, ...]:
@@ -96,6 +121,7 @@ class Report:
         bounds: Reference rows, shown apart from the models.
         published: Rows that others published, shown apart and marked as not measured.
         tests: Paired tests between the rows.
+        columns: Installed columns to show as well; they are not kept in report.json.
     """
 
     title: str
@@ -103,6 +129,11 @@ class Report:
     bounds: tuple[ReferenceRow, ...] = ()
     published: tuple[PublishedRow, ...] = ()
     tests: tuple[PairedTest, ...] = ()
+    columns: tuple[Column, ...] = field(default=(), repr=False, compare=False)
+
+    def every_row(self) -> list[ReportRow | ReferenceRow | PublishedRow]:
+        """The lines of the table of scores: runs, bounds, published rows."""
+        return [*self.rows, *self.bounds, *self.published]
 
     def with_paired_tests(self) -> Report:
         """The report with paired tests between its rows, where they know the outcomes of their clips."""
@@ -161,7 +192,7 @@ def _row_to_json(row: ReportRow) -> dict[str, Any]:
         "name": row.name,
         **row.scores.to_json(),
         "provenance": dict(row.provenance),
-        "curves": [{"name": curve.name, "points": [list(point) for point in curve.points]} for curve in row.curves],
+        "curves": [asdict(curve) for curve in row.curves],
         "examples": [asdict(example) for example in row.examples],
     }
 

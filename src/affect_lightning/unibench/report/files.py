@@ -1,8 +1,8 @@
 """Reports: report.json, .md, .html, .tex and .csv of one or several runs, written whole or not at all.
 
-Paper: Table 2. `report_rows.py` says what a report holds, `report_markdown.py`, `report_html.py` and `report_tables.py`
-lay it out, `outcomes.py` keeps the clips beside it, `callback.py` writes one at the end of a test, and `compare_runs`
-puts several runs side by side.
+Paper: Table 2. `content.py` says what a report holds, `columns.py` and `renderers.py` make its tables, `page.py` the page,
+`outcomes.py` keeps the clips beside it, `callback.py` writes one at the end of a test, and `compare_runs` puts several
+runs side by side.
 """
 
 from __future__ import annotations
@@ -13,18 +13,28 @@ from dataclasses import replace
 from pathlib import Path
 
 from affect_lightning.errors import DataError
-from affect_lightning.unibench.outcomes import OUTCOMES_NAME, attach_outcomes, outcome_lines
-from affect_lightning.unibench.published import PublishedRow, published_rows
-from affect_lightning.unibench.report_html import render_html
-from affect_lightning.unibench.report_markdown import render_markdown
-from affect_lightning.unibench.report_rows import ReferenceRow, Report, ReportRow
-from affect_lightning.unibench.report_tables import render_csv, render_tex
+from affect_lightning.unibench.report.columns import (
+    installed_columns,
+    number_table,
+    paired_table,
+    score_table,
+    set_table,
+)
+from affect_lightning.unibench.report.content import ReferenceRow, Report, ReportRow
+from affect_lightning.unibench.report.notes import TEST_NOTE, notes_of
+from affect_lightning.unibench.report.outcomes import OUTCOMES_NAME, attach_outcomes, outcome_lines
+from affect_lightning.unibench.report.page import render_page
+from affect_lightning.unibench.report.provenance import provenance_lines
+from affect_lightning.unibench.report.published import PublishedRow, published_rows
+from affect_lightning.unibench.report.renderers import markdown_text, render_csv, render_latex, render_markdown
 from affect_lightning.unibench.writing import write_files
 
 REPORT_NAME = "report"
 
 
-def write_report(report: Report, folder: Path | str, *, published: Sequence[str] | None = None) -> list[Path]:
+def write_report(
+    report: Report, folder: Path | str, *, published: Sequence[str] | None = None, columns: Sequence[str] = ()
+) -> list[Path]:
     """Write report.json, .md, .html, .tex and .csv, and outcomes.jsonl with what came of each clip.
 
     Args:
@@ -32,6 +42,7 @@ def write_report(report: Report, folder: Path | str, *, published: Sequence[str]
         folder: Made if it is missing.
         published: Names of published rows to show beside the measured ones (see `published_rows`); an empty sequence
             for one row a model; by default those that the report has.
+        columns: Names of installed columns to show as well (see `installed_columns`).
 
     Returns:
         The six paths, in that order.
@@ -39,6 +50,7 @@ def write_report(report: Report, folder: Path | str, *, published: Sequence[str]
     Raises:
         DataError: The report has no row, or two rows of one name.
         ConfigurationError: There is no such published row.
+        PluginError: There is no such column, or it fails.
         WritingError: The system refuses; no file under a final name is new or half-written.
     """
     if not report.rows:
@@ -49,18 +61,35 @@ def write_report(report: Report, folder: Path | str, *, published: Sequence[str]
         raise DataError(f"A report's rows need different names; more than one is called {', '.join(twice)}.")
     if published is not None:
         report = replace(report, published=published_rows(published))
+    report = replace(report, columns=(*report.columns, *installed_columns(columns)))
     base = Path(folder) / REPORT_NAME
     return write_files(
         {
             base.with_suffix(".json"): json.dumps(report.to_json(), ensure_ascii=False, indent=1, allow_nan=False)
             + "\n",
-            base.with_suffix(".md"): render_markdown(report),
-            base.with_suffix(".html"): render_html(report),
-            base.with_suffix(".tex"): render_tex(report),
-            base.with_suffix(".csv"): render_csv(report),
+            base.with_suffix(".md"): _markdown(report),
+            base.with_suffix(".html"): render_page(report),
+            base.with_suffix(".tex"): render_latex(
+                score_table(report), " ".join([f"{report.title}.", *notes_of(report)])
+            ),
+            base.with_suffix(".csv"): render_csv(number_table(report)),
             base.with_name(OUTCOMES_NAME): outcome_lines(report.rows),
         }
     )
+
+
+def _markdown(report: Report) -> str:
+    """All tables, sentences and provenance as Markdown; figures and example clips are on the page only."""
+    parts = [f"# {markdown_text(report.title)}", render_markdown(score_table(report))]
+    parts += map(markdown_text, notes_of(report))
+    if report.tests:
+        parts += ["## Paired tests", render_markdown(paired_table(report)), TEST_NOTE]
+    for row in report.rows:
+        lines = [f"- {markdown_text(term)}: {markdown_text(text)}" for term, text in provenance_lines(row.provenance)]
+        parts += [f"## {markdown_text(row.label)}", render_markdown(set_table(row, report.columns)), "\n".join(lines)]
+    if any(row.examples for row in report.rows):
+        parts.append("Example clips with pictures: see report.html beside this file.")
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def read_report(path: Path | str, *, outcomes: bool = False) -> Report:
@@ -95,6 +124,7 @@ def compare_runs(
     names: Sequence[str] | None = None,
     title: str = "MER-UniBench: comparison of runs",
     published: Sequence[str] | None = None,
+    columns: Sequence[str] = (),
 ) -> list[Path]:
     """Put the rows of several reports into one, with paired tests between them.
 
@@ -105,6 +135,7 @@ def compare_runs(
             by the folder's name where two are equal.
         title: Of the page.
         published: Names of published rows to show as well, see `write_report`; by default those of the reports.
+        columns: Names of installed columns to show as well.
 
     Returns:
         The paths that `write_report` returns.
@@ -112,6 +143,7 @@ def compare_runs(
     Raises:
         DataError: No folder is given, a report is missing or broken, or the number of names is another.
         ConfigurationError: There is no such published row.
+        PluginError: There is no such column, or it fails.
         WritingError: The system refuses to write.
     """
     if not run_folders:
@@ -133,4 +165,4 @@ def compare_runs(
                 name = f"{name} ({Path(folder).name}, {index + 1})"
             rows.append(replace(row, name=name))
     report = Report(title, tuple(rows), tuple(bounds.values()), tuple(theirs.values())).with_paired_tests()
-    return write_report(report, out, published=published)
+    return write_report(report, out, published=published, columns=columns)

@@ -12,8 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from affect_lightning.corpora import METRIC_TITLES
-from affect_lightning.unibench.intervals import interval_method
 from affect_lightning.unibench.scores import SuiteScores
+from affect_lightning.unibench.statistics.intervals import interval_method
 
 PACKAGES = ("affect-lightning", "numpy", "torch", "lightning", "transformers", "peft", "torchmetrics")
 _NAMED_CLIPS = 5  # clips named in one line; all of them stand in report.json; our choice
@@ -96,22 +96,18 @@ def _pairs(values: Mapping[str, Any]) -> str:
 
 
 def _names(clips: Mapping[str, Sequence[str]]) -> str:
-    """Number and first names by set; all of them stand in report.json."""
-    texts = []
-    for title, names in clips.items():
-        more = f" and {len(names) - _NAMED_CLIPS} more" if len(names) > _NAMED_CLIPS else ""
-        texts.append(f"{title} {len(names)}: {', '.join(names[:_NAMED_CLIPS])}{more}")
-    return "; ".join(texts)
+    """Number and first names by set."""
+    return "; ".join(f"{title} {len(names)}: {_first(names, ', ')}" for title, names in clips.items())
 
 
 def _quarantine_text(clips: Sequence[Mapping[str, str]]) -> str:
-    if not clips:
-        return "none"
-    named = "; ".join(
-        f"{clip.get('name', '?')} ({clip.get('reason', 'no reason given')})" for clip in clips[:_NAMED_CLIPS]
-    )
-    more = f"; and {len(clips) - _NAMED_CLIPS} more, see report.json" if len(clips) > _NAMED_CLIPS else ""
-    return f"{len(clips)}: {named}{more}"
+    names = [f"{clip.get('name', '?')} ({clip.get('reason', 'no reason given')})" for clip in clips]
+    return f"{len(names)}: {_first(names, '; ')}" if names else "none"
+
+
+def _first(names: Sequence[str], between: str) -> str:
+    more = [f"and {len(names) - _NAMED_CLIPS} more, see report.json"] if len(names) > _NAMED_CLIPS else []
+    return between.join([*names[:_NAMED_CLIPS], *more])
 
 
 def _seed_of_environment() -> int | None:

@@ -3,7 +3,7 @@
 Paper: Tables 2, 12 and 13, and two newer models of other groups. `published_rows.json` beside this file has them, each
 with its source; they are numbers as printed, never measured by this package, and every report marks them so. A few
 companions of Table 12 (the last row's ACC on CH-SIMS and its precision and recall) are missing, as they cannot be read
-in the text that we have. `reports.py` adds the rows on request.
+in the text that we have. `files.py` adds the rows on request.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, ClassVar
 
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading.listing import nearest_hint
+from affect_lightning.unibench.report.tables import NOT_MEASURED, Marks
+from affect_lightning.unibench.statistics.paired_tests import MEAN
 
 GROUPS: dict[str, str] = {
     "table2": "AffectGPT paper, Table 2: models",
@@ -26,7 +28,6 @@ GROUPS: dict[str, str] = {
     "all": "every row",
 }
 LEADERBOARD = ("table2", "newer")  # what no names stand for: one row a model; our choice
-NOTE = "published, not measured"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,14 @@ class PublishedRow:
     companions: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     note: str = ""
 
+    marks: ClassVar[Marks] = Marks("published")
+
+    def figure(self, key: str, companion: str = "") -> tuple[float | None, None]:
+        """As that of `ReportRow`; there are no intervals."""
+        if companion:
+            return self.companions.get(key, {}).get(companion), None
+        return self.mean if key == MEAN else self.scores.get(key), None
+
     @property
     def origin(self) -> str:
         """Source, with the paper's tables where it is one."""
@@ -65,7 +74,7 @@ class PublishedRow:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, marked as published."""
-        return {**asdict(self), "tables": [*self.tables], "kind": NOTE}
+        return {**asdict(self), "kind": NOT_MEASURED}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> PublishedRow:
@@ -77,7 +86,7 @@ class PublishedRow:
 @lru_cache(maxsize=1)
 def all_published_rows() -> tuple[PublishedRow, ...]:
     """Every published row, in the order of the tables."""
-    text = (files("affect_lightning.unibench") / "published_rows.json").read_text(encoding="utf-8")
+    text = (files("affect_lightning.unibench.report") / "published_rows.json").read_text(encoding="utf-8")
     return tuple(PublishedRow.from_json(row) for row in json.loads(text)["rows"])
 
 

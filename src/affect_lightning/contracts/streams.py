@@ -1,0 +1,121 @@
+"""The stream table, and what a batch holds of a stream.
+
+A stream is one way of looking at a clip (paper, Sections 3.1 and 5). Every place that deals with streams asks this table:
+`data` reads them, `model` encodes, fuses and shows them. Neighbours: `stream_readers.py` is the contract of a stream of a
+third party, `plugin_loading.streams` adds the installed ones to the table.
+Legend: B clips, T steps of a stream (frames, samples or rows), H height and W width in pixels, C values a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from affect_lightning.errors import ContractError
+
+StreamKind = Literal["pictures", "sound", "series", "fused", "text"]
+
+# Shape and number type of each kind's values; kinds that are not here have none.
+VALUE_FORMS: dict[str, str] = {
+    "pictures": "uint8 [B, T, 3, H, W]",
+    "sound": "float [B, T]",
+    "series": "float [B, T, C]",
+}
+# The encoders that can encode a kind.
+ENCODER_GROUPS: dict[str, str] = {
+    "pictures": "video_encoders",
+    "sound": "audio_encoders",
+    "series": "series_encoders",
+}
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One row of the table.
+
+    Attributes:
+        name: As users write it in `inputs` and `fused_streams`.
+        kind: Form of its values; see `VALUE_FORMS`. `fused` is made by the pre-fusion, `text` is the subtitle.
+        reads: What of a clip it is read from.
+    """
+
+    name: str
+    kind: StreamKind
+    reads: str
+
+    @property
+    def encoder_group(self) -> str:
+        """Plugin group of its encoder; empty for a stream that is not encoded."""
+        return ENCODER_GROUPS.get(self.kind, "")
+
+
+STREAMS: dict[str, Stream] = {
+    stream.name: stream
+    for stream in (
+        Stream("multi", "fused", "the pre-fusion of encoded streams"),
+        Stream("audio", "sound", "the sound file, or the video's own track"),
+        Stream("face", "pictures", "the released face crops, or crops of the video's frames"),
+        Stream("frame", "pictures", "the video's frames"),
+        Stream("text", "text", "the subtitle"),
+    )
+}
+"""The streams of the paper, in the prompt's order. Those of plugins stand before `text`."""
+
+
+@dataclass(frozen=True)
+class StreamInput:
+    """One stream of a batch, as it was read.
+
+    Attributes:
+        values: Pictures uint8 [B, T, 3, H, W] in RGB, sound float [B, T] in [-1, 1], or a series float [B, T, C].
+        mask: True where a step is real, False where it is padding [B, T], bool. Padding never changes a result.
+        sample_rate: Of sound, in Hz; None for other kinds.
+
+    Raises:
+        ContractError: Shapes or types do not fit each other.
+    """
+
+    values: Tensor
+    mask: Tensor
+    sample_rate: int | None = None
+
+    def __post_init__(self) -> None:
+        kind_of_values(self.values)
+        if self.mask.dtype != torch.bool or self.mask.shape != self.values.shape[:2]:
+            raise ContractError(
+                f"StreamInput.mask must be bool {list(self.values.shape[:2])} to fit its values; got {self.mask.dtype} "
+                f"{list(self.mask.shape)}."
+            )
+
+    @classmethod
+    def of_sound(cls, waveform: Tensor, lengths: Tensor, sample_rate: int) -> StreamInput:
+        """Sound [B, T] of which each clip has a real length in samples [B]."""
+        steps = torch.arange(waveform.shape[1], device=waveform.device)
+        return cls(waveform, steps < lengths.unsqueeze(1), sample_rate)
+
+    @property
+    def lengths(self) -> Tensor:
+        """Real steps of each clip [B], int64."""
+        return self.mask.sum(dim=1)
+
+    def with_each(self, change: Callable[[Tensor], Tensor]) -> StreamInput:
+        """The same with both tensors changed, such as moved to a device."""
+        return StreamInput(change(self.values), change(self.mask), self.sample_rate)
+
+
+def kind_of_values(values: Tensor) -> str:
+    """The kind that values [B, T, ...] have the form of.
+
+    Raises:
+        ContractError: There is no such kind.
+    """
+    if values.dtype == torch.uint8 and values.ndim == 5 and values.shape[2] == 3:
+        return "pictures"
+    if values.is_floating_point() and values.ndim in (2, 3):
+        return "sound" if values.ndim == 2 else "series"
+    forms = "; ".join(f"{kind} {form}" for kind, form in VALUE_FORMS.items())
+    raise ContractError(f"StreamInput.values must be one of: {forms}; got {values.dtype} {list(values.shape)}.")
