@@ -16,8 +16,9 @@ import pytest
 from affect_lightning.corpora import MER_UNIBENCH, BenchmarkSet, find_benchmark_set
 from affect_lightning.corpora.official_folders import read_benchmark_set as read_counted_set
 from affect_lightning.corpora.official_folders import read_training_set
-from affect_lightning.corpora.tables import parse_labels
+from affect_lightning.corpora.tables import true_labels
 from affect_lightning.errors import DataError
+from affect_lightning.label_strings import parse_labels
 
 SUBTITLES = "transcription-engchi-polish.csv"
 TRAINING_FILES = ("subtitle_chieng.csv", "track2_train_mercaptionplus.csv", "track3_train_mercaptionplus.csv")
@@ -410,12 +411,15 @@ def test_an_empty_training_set_and_a_foreign_folder_are_explained(tmp_path: Path
         ('["angry"]', ("angry",)),
         ("angry, angry", ("angry",)),
         ("['愤怒', '委屈']", ("愤怒", "委屈")),
+        ("高兴，激动", ("高兴", "激动")),
+        ("[高兴、激动，, 平静]", ("高兴", "激动", "平静")),
         ("[]", ()),
         ("", ()),
     ],
 )
 def test_lists_of_words_are_read_as_the_official_metric_reads_them(text: str, words: tuple[str, ...]) -> None:
-    assert parse_labels(text, "here") == words
+    assert true_labels(text, "here") == words
+    assert tuple(dict.fromkeys(parse_labels(text))) == words, "predictions are split alike"
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from affect_lightning.corpora.tables import (
     refuse,
 )
 from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.metrics import parse_labels
+from affect_lightning.label_strings import parse_labels
 from affect_lightning.safe_npz import read_npz
 
 OUTPUT_SUFFIXES = (".npz", *ROW_FILE_SUFFIXES)
