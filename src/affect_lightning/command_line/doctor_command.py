@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,12 +136,12 @@ def _diagnose(options: argparse.Namespace) -> Diagnosis:
         data["face_detector"] = options.face_detector
     sets, module = _sets_and_module(options, data, configured)
     needs_media = bool(module.options.streams) and not options.no_media
-    counts = options.expected_counts or data.get("expected_counts", "official")
+    counts: Any = options.expected_counts or module.sources.expected_counts
     taxonomy = taxonomy_by_name(options.taxonomy or (configured.get("benchmark") or {}).get("taxonomy"))
     findings: list[Finding] = []
     clips: dict[str, tuple[FoundSet, list[ClipRecord]]] = {}
     for found in sets:
-        count = counts.get(found.key, "official") if isinstance(counts, dict) else counts
+        count = counts.get(found.key, "official") if isinstance(counts, Mapping) else counts
         checked = check_annotations(found, expected_count=count, needs_media=needs_media)
         findings += checked.findings
         corpus = checked.clips[0].corpus if checked.clips else found.key

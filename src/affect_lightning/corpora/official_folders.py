@@ -19,6 +19,7 @@ from affect_lightning.corpora.corpus_file import ExpectedCount, check_count, exp
 from affect_lightning.corpora.known_sets import find_benchmark_set
 from affect_lightning.corpora.media_folders import MediaFolders
 from affect_lightning.corpora.own_clips import read_table_clips
+from affect_lightning.corpora.set_names import canonical_key, near_hint
 from affect_lightning.corpora.sets import TRAINING_SETS, BenchmarkSet, Split, TrainingSet, subtitle_columns
 from affect_lightning.corpora.tables import TableRow, find_file, index_rows, read_rows, shown, words_of
 from affect_lightning.corpora.truths import SplitTruths, read_official_labels, read_truths
@@ -49,7 +50,7 @@ def read_benchmark_set(
 
     Args:
         root: Folder that contains the set's folder, or that folder itself.
-        key: Of the set, such as `meld`; see `known_sets`.
+        key: Of the set, such as `meld`, or a name such as `CMU-MOSI`; see `known_sets`.
         split: `test`, or `train` for the sets whose label file has a training part.
         expected_count: Clips that the test split must have: `official` (Table 11, or what a generated corpus declares
             in its corpus.json), `any`, or a number. The training splits have no number in the paper.
@@ -66,6 +67,7 @@ def read_benchmark_set(
             splits; another number of clips than expected; missing subtitle.
     """
     item = find_benchmark_set(key, Path(root))
+    key = item.key
     folder = _benchmark_folder(Path(root), item)
     labels = _read_labels(folder, item, split)
     media = MediaFolders(folder, item)
@@ -144,7 +146,7 @@ def read_training_set(
     Args:
         root: Folder that contains the set's folder (`mer-caption-plus/`, `ovmerd/`), or that folder itself. The three
             sets may share one folder, as they do in MER2026.
-        key: Of the set; see TRAINING_SETS. MER-Caption+ is the paper's training set (Section 5).
+        key: Of the set, or a name that means it; see TRAINING_SETS. MER-Caption+ is the paper's training set (Section 5).
         missing_subtitle: What to do with a clip that has no row in the table of subtitles: `error` (our choice, because
             the paper's models read the subtitle), or `empty`, which is logged and counted.
         counts: If given, `counts` grows by the clips found under "without subtitle", "without emotion words" and
@@ -157,8 +159,10 @@ def read_training_set(
     Raises:
         DataError: Unknown key; folder, file or column missing; unreadable words; empty set; missing subtitle.
     """
+    key = canonical_key(key, TRAINING_SETS)
     if key not in TRAINING_SETS:
-        raise DataError(f"There is no training set {key!r}. The sets are {', '.join(TRAINING_SETS)}.")
+        hint = near_hint(key, TRAINING_SETS)
+        raise DataError(f"There is no training set {key!r}.{hint} The sets are {', '.join(TRAINING_SETS)}.")
     item = TRAINING_SETS[key]
     folder = _training_folder(Path(root), item)
     rows = _rows_of(folder, item.label_file, "openset", f"the emotion words of {item.title}")

@@ -68,6 +68,7 @@ class BenchmarkSet:
         video_folders: Accepted folders of the videos; the first is the official one.
         audio_folders: Accepted folders of the sound files; the first is the official one.
         unlabelled_media: Whether media without labels belong in the folder.
+        aliases: Other names that people give the set, beside key, title and folder; see `set_names.py`.
 
     Raises:
         DataError: A value is none that a set can have.
@@ -91,6 +92,7 @@ class BenchmarkSet:
     video_folders: tuple[str, ...] = _VIDEO_FOLDERS
     audio_folders: tuple[str, ...] = _AUDIO_FOLDERS
     unlabelled_media: bool = False
+    aliases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         where = f"The benchmark set {self.key!r}"
@@ -193,6 +195,7 @@ class TrainingSet:
         video_folders: Accepted folders of the videos.
         audio_folders: Accepted folders of the sound files.
         shared_folders: Other names of its folder: those in which the authors keep it beside other training sets.
+        aliases: Other names that people give the set, beside key and title.
     """
 
     key: str
@@ -204,6 +207,7 @@ class TrainingSet:
     video_folders: tuple[str, ...] = ("video",)
     audio_folders: tuple[str, ...] = ("audio",)
     shared_folders: tuple[str, ...] = ("mer2025-dataset",)
+    aliases: tuple[str, ...] = ()
 
     @property
     def folder(self) -> str:
@@ -247,20 +251,21 @@ _OPENSET = ("ovlabel.csv", "label.csv", "openset.csv", "track2_train_ovmerdplus.
 # Key, title, metric, folder, label files, clips, test and training entry of the npz file.
 _NINE_SETS = (
     _official("mer2023", "MER2023", "hit_rate", "mer2023-dataset-process", ("label-6way.npz",), 411,
-              "test1_corpus", "train_corpus", labels=_SIX_EMOTIONS),
+              "test1_corpus", "train_corpus", labels=_SIX_EMOTIONS, aliases=("MER-MULTI", "MER2023-MULTI")),
     _official("mer2024", "MER2024", "hit_rate", "mer2024-dataset-process",
               ("label-6way.npz", "reference-semi.csv", "label.csv", "label-semi.csv"), 1169, "test1_corpus",
               labels=_SIX_EMOTIONS, label_columns=("discrete", "emo", "label", "emotion"),
-              subtitle_files=("transcription_merge.csv", _BILINGUAL), unlabelled_media=True),
+              subtitle_files=("transcription_merge.csv", _BILINGUAL), unlabelled_media=True,
+              aliases=("MER-SEMI", "MER2024-SEMI")),
     _official("meld", "MELD", "hit_rate", "meld-process", ("label.npz",), 2610, *_PARTS,
               labels=_SEVEN_EMOTIONS, labels_as_index=True, **_SUBFOLDERS),
     _official("iemocap", "IEMOCAP", "hit_rate", "iemocap-process", ("label_4way.npz",), 1241,
               "whole_corpus", "whole_corpus", labels=_FOUR_EMOTIONS, labels_as_index=True,
-              **_SESSION_5),
+              aliases=("IEMOCAPFour",), **_SESSION_5),
     _official("cmumosi", "CMU-MOSI", "waf", "cmumosi-process", ("label.npz",), 686, *_PARTS,
-              sentiment_range=(-3.0, 3.0), **_SUBFOLDERS),
+              sentiment_range=(-3.0, 3.0), aliases=("MOSI",), **_SUBFOLDERS),
     _official("cmumosei", "CMU-MOSEI", "waf", "cmumosei-process", ("label.npz",), 4659, *_PARTS,
-              sentiment_range=(-3.0, 3.0), **_CMUMOSEI),
+              sentiment_range=(-3.0, 3.0), aliases=("MOSEI",), **_CMUMOSEI),
     _official("sims", "CH-SIMS", "waf", "sims-process", ("label.npz",), 457, *_PARTS, sentiment_range=(-1.0, 1.0)),
     _official("simsv2", "CH-SIMS v2", "waf", "simsv2-process", ("label.npz",), 1034, *_PARTS,
               sentiment_range=(-1.0, 1.0), video_folders=("video_new", *_VIDEO_FOLDERS)),
@@ -270,7 +275,6 @@ _NINE_SETS = (
 
 MER_UNIBENCH = Suite("MER-UniBench", MappingProxyType({item.key: item for item in _NINE_SETS}))
 
-OFFICIAL_VIDEO_FOLDERS = frozenset(
-    name for item in (*TRAINING_SETS.values(), *_NINE_SETS) for name in item.video_folders
-)
+_EVERY_SET: tuple[BenchmarkSet | TrainingSet, ...] = (*TRAINING_SETS.values(), *_NINE_SETS)
+OFFICIAL_VIDEO_FOLDERS = frozenset(name for item in _EVERY_SET for name in item.video_folders)
 """Names of folders that hold the videos of official sets."""
