@@ -18,8 +18,8 @@ INTERVAL_NOTE = (
     f"within each set."
 )
 HIT_RATE_NOTE = (
-    "The hit rate has no penalty for long lists of labels; its companions M-score, Precision_S and F_S have one (report.csv "
-    "and the details by set have them)."
+    "The hit rate has no penalty for long lists of labels. So its M-score (M), which has one, and the labels a clip stand "
+    "beside it; report.csv and the details by set have Precision_S and F_S too."
 )
 PUBLISHED_NOTE = (
     "Rows marked “published” are figures as others printed them, not measured here; their means are over all nine sets."
