@@ -27,8 +27,7 @@ import numpy as np
 import torch
 
 from affect_lightning.data.decoding import _decode_sound_file, decode_clip
-from affect_lightning_plugins.audio_encoders.pitch import yin_pitch
-from affect_lightning_plugins.audio_encoders.prosody import HOP, PITCH_FRAME, SAMPLE_RATE, mel_filters
+from affect_lightning_plugins.audio_encoders.prosody import HOP, PITCH_FRAME, SAMPLE_RATE, mel_filters, yin_pitch
 
 SECONDS = 4
 FILES = ((8_000, 1), (22_050, 1), (44_100, 2), (48_000, 1), (48_000, 2))

@@ -31,8 +31,8 @@ def write_linked_set(folder: Path, clips: int) -> Path:
     from dataclasses import replace
 
     from affect_lightning.contracts import ClipRecord
-    from affect_lightning.data.streaming.layout import CLIPS, MANIFEST, file_sha256, shard_name
-    from affect_lightning.data.streaming.packing import pack_clips
+    from affect_lightning.packed_sets.layout import CLIPS, MANIFEST, file_sha256, shard_name
+    from affect_lightning.packed_sets.packing import pack_clips
 
     many = clips // SHARD_CLIPS
     assert clips == many * SHARD_CLIPS, f"a multiple of {SHARD_CLIPS}, please"
@@ -64,7 +64,7 @@ def children() -> list[int]:
 
 def measure_one(folder: Path, workers: int) -> dict[str, int]:
     """Train's way through the set: some batches, then over the end of the epoch."""
-    from affect_lightning.data.module import ClipDataModule
+    from affect_lightning.data.clip_data_module import ClipDataModule
 
     module = ClipDataModule(
         packed=str(folder), inputs=["text"], fused_streams=[], workers=workers, batch_size=3, validation_share=0.05
@@ -103,9 +103,10 @@ def rate(count: int) -> dict[str, float]:
     """
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
     from affect_lightning.contracts import ClipRecord
-    from affect_lightning.data.dataset import ReadingOptions, SampleKey
-    from affect_lightning.data.streaming.packed_clips import open_packed_set
-    from affect_lightning.data.streaming.packing import pack_clips
+    from affect_lightning.data.dataset import ReadingOptions
+    from affect_lightning.data.ordering import SampleKey
+    from affect_lightning.packed_sets.packed_clips import open_packed_set
+    from affect_lightning.packed_sets.packing import pack_clips
     from clip_making import tone, write_clip, write_wav
     from streaming_cases import make_dataset
 

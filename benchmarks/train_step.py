@@ -16,7 +16,7 @@ prompts those of a question and a subtitle.
                   (`model.compile_backend`), liger (`liger_kernels` of the language model; on a GPU)
 
 Samples/s count whole steps: forward, backward, clipping, AdamW. `peak` is the useful work of the language model
-(`model/throughput.py`) over a large matrix product of the same number type, measured in this run. Memory is the peak on
+(`training/monitoring.py`) over a large matrix product of the same number type, measured in this run. Memory is the peak on
 the GPU, or of the process (Linux).
 Required (ours): cached at its best batch at least 8 times the authors' on a GPU, 3 times on a CPU; on a GPU also 45% of
 the peak, and batch 16 in 40 GB.
@@ -42,12 +42,12 @@ from torch import Tensor, nn
 from affect_lightning.contracts import ClipBatch, ClipRecord, FeatureSequence, StreamInput
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.model import AffectGPT, ModelConfiguration
-from affect_lightning.model.block_execution import compile_blocks, recompute_activations
 from affect_lightning.model.encoding import build_encoders
-from affect_lightning.model.throughput import StepCost, StepSize, measured_peak
 from affect_lightning.plugin_loading import build_part
-from affect_lightning_plugins.language_models.adapter_configs import SEVEN_PROJECTIONS, AdapterOptions
-from affect_lightning_plugins.language_models.liger import apply_liger_kernels, check_liger
+from affect_lightning.training.device_execution import compile_blocks, recompute_activations
+from affect_lightning.training.monitoring import StepCost, StepSize, measured_peak
+from affect_lightning_plugins.language_models.adapters import SEVEN_PROJECTIONS, AdapterOptions
+from affect_lightning_plugins.language_models.model_files import apply_liger_kernels, check_liger
 from affect_lightning_plugins.language_models.published_models import published_origin
 from affect_lightning_plugins.language_models.transformers_model import AdaptedCausalLM
 

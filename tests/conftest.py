@@ -34,8 +34,8 @@ os.environ.setdefault("AFFECT_CPU_BF16", "off")
 multiprocessing.set_forkserver_preload(
     [
         "affect_lightning.command_line.trainer_commands",
-        "affect_lightning.data.inspection.clip_check",
-        "affect_lightning.data.streaming.packing",
+        "affect_lightning.inspection.clip_checks",
+        "affect_lightning.packed_sets.packing",
         "affect_lightning_plugins.language_models.tiny",
         "affect_lightning_plugins.video_encoders.tiny_video",
         "affect_lightning_plugins.audio_encoders.tiny_audio",

@@ -10,10 +10,8 @@ from typing import Any
 import torch
 
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.data.feature_cache.clip_files import FileState
-from affect_lightning.data.feature_cache.identity import StreamIdentity
-from affect_lightning.data.feature_cache.manifest import STORED_TYPES, CacheManifest
-from affect_lightning.data.feature_cache.shards import CacheEntry, read_journals
+from affect_lightning.feature_cache.identity import STORED_TYPES, CacheManifest, FileState, StreamIdentity
+from affect_lightning.feature_cache.shards import CacheEntry, read_journals
 from clip_making import write_test_set, write_training_set
 
 TINY = Path(__file__).parent / "tiny.yaml"

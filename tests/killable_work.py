@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.data.inspection.clip_check import ClipCheck
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.inspection.clip_checks import ClipCheck
 
 
 def dangerous(piece: str) -> str:
@@ -54,7 +54,7 @@ class SlowChecker:
 
 def main(folder: Path, count: int, halt: int) -> None:
     """Check `count` clips, with a journal in `folder`; `halt` more than `count` for going through."""
-    from affect_lightning.data.inspection.media import Checking, CheckJournal, check_clips
+    from affect_lightning.inspection.clip_checks import Checking, CheckJournal, check_clips
 
     clips = [ClipRecord(f"clip{number:03}", "made", video=folder / f"clip{number:03}.mp4") for number in range(count)]
     checking = Checking(SlowChecker(folder / "checked.log", halt, os.getpid()), "settings", 2, 600.0)  # type: ignore[arg-type]

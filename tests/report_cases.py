@@ -9,14 +9,14 @@ from pathlib import Path
 from affect_lightning.contracts import LabelExtractor, Sentiment
 from affect_lightning.corpora import MER_UNIBENCH
 from affect_lightning.metrics import Taxonomy
-from affect_lightning.unibench.predictions import Prediction
 from affect_lightning.unibench.report.content import ReferenceRow, Report, ReportRow
 from affect_lightning.unibench.report.examples import Example
 from affect_lightning.unibench.report.files import write_report
 from affect_lightning.unibench.report.loss_curves import Curve
 from affect_lightning.unibench.report.provenance import collect_provenance
-from affect_lightning.unibench.scores import SuiteScores
-from affect_lightning.unibench.scoring import score_predictions
+from affect_lightning.unibench.scoring.predictions import Prediction
+from affect_lightning.unibench.scoring.scores import SuiteScores
+from affect_lightning.unibench.scoring.set_scoring import score_predictions
 
 BY_SENTIMENT = {"plays", *(key for key, item in MER_UNIBENCH.sets.items() if item.metric == "waf")}
 WORDS = ("happy", "sad", "angry", "surprised", "scared", "disgusted")

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from affect_lightning.contracts import ClipBatch, ClipRecord
-from affect_lightning.data.dataset import ClipDataset, ReadingOptions
+from affect_lightning.data.dataset import ClipDataset, QuestionDraw, ReadingOptions
 from affect_lightning.data.faces import FaceCropper
-from affect_lightning.data.loading import BatchPlan, ClipLoader, WorkerStart
+from affect_lightning.data.loading import ClipLoader
+from affect_lightning.data.ordering import BatchPlan
 from affect_lightning.data.quarantine import Quarantine
-from affect_lightning.data.questions import QuestionDraw
-from affect_lightning.data.streaming.packed_clips import PackedClips, open_packed_set
-from affect_lightning.data.streaming.packed_source import PackedSource
+from affect_lightning.data.reading_workers import ReadingWorkers, WorkerStart
+from affect_lightning.packed_sets.packed_clips import PackedClips, open_packed_set
+from affect_lightning.packed_sets.packed_source import PackedSource
 from affect_lightning.plugin_loading import build_part
 from clip_making import tone, write_clip, write_wav
 from model_cases import stream_values
@@ -74,8 +75,8 @@ def tiny_records(count: int) -> list[ClipRecord]:
 
 def pack_tiny(folder: Path, count: int, halt: int | None = None) -> None:
     """Many shards of a few clips; in a process that is killed it waits for that at the clip `halt`."""
-    from affect_lightning.data.streaming.packed_items import Payload, media_parts
-    from affect_lightning.data.streaming.packing import pack_clips
+    from affect_lightning.packed_sets.layout import Payload, media_parts
+    from affect_lightning.packed_sets.packing import pack_clips
 
     def parts(position: int, clip: ClipRecord) -> Any:
         while position == halt:
@@ -110,7 +111,7 @@ def make_loader(
     else:
         made = BatchPlan(len(clips), **values)  # type: ignore[arg-type]
     dataset, bad = make_dataset(clips, options), quarantine or Quarantine(max_bad_share=1.0)
-    return ClipLoader(dataset, made, bad, workers=workers, worker_start=worker_start)
+    return ClipLoader(dataset, made, bad, readers=ReadingWorkers(workers, worker_start))
 
 
 def contents(batch: ClipBatch) -> list[Any]:

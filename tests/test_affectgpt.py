@@ -11,7 +11,7 @@ from affect_lightning.contracts import FeatureSequence, LanguageModel, StreamInp
 from affect_lightning.errors import ConfigurationError, ContractError, DataError
 from affect_lightning.model import AffectGPT, ModelConfiguration
 from affect_lightning.model.branches import AttentionBranch, MeanBranch
-from affect_lightning.model.feature_scaling import StandardScaling
+from affect_lightning.model.feature_conditioning import StandardScaling
 from affect_lightning.model.projectors import embedding_size
 from affect_lightning.model.prompt_assembly import assemble_prompts, prompt_ids
 from affect_lightning.plugin_loading import build_part

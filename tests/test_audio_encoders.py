@@ -9,8 +9,7 @@ from torch import Tensor
 from affect_lightning.contracts import AudioEncoder
 from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.plugin_loading import build_part
-from affect_lightning_plugins.audio_encoders.pitch import yin_pitch
-from affect_lightning_plugins.audio_encoders.prosody import SAMPLE_RATE, mel_filters
+from affect_lightning_plugins.audio_encoders.prosody import SAMPLE_RATE, mel_filters, yin_pitch
 from affect_lightning_plugins.audio_encoders.window_statistics import STATISTICS, masked_moments, masked_quantiles
 from affect_lightning_plugins.audio_encoders.windows import window_positions
 

@@ -19,10 +19,10 @@ from affect_lightning.contracts import ClipBatch, ClipRecord, LabelExtractor, Re
 from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.unibench import callback as callback_module
 from affect_lightning.unibench.callback import BenchmarkCallback
-from affect_lightning.unibench.predictions import read_predictions
 from affect_lightning.unibench.report.examples import jpeg_data_uri, pictures_of
 from affect_lightning.unibench.report.files import read_report
 from affect_lightning.unibench.report.loss_curves import Curve
+from affect_lightning.unibench.scoring.predictions import read_predictions
 
 BOUNDS = {"scores": {"meld": {"face": 0.4, "face+voice": 0.9}, "mean": {"face": 0.41, "face+voice": 0.91}}}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from affect_lightning.data import decoding
+from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.decoding import decode_clip
-from affect_lightning.data.module import ClipDataModule
 from affect_lightning.data.quarantine import UnreadableClipError
 from broken_clips import KINDS, write_broken_set
 from clip_making import write_clip

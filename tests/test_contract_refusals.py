@@ -17,10 +17,11 @@ from affect_lightning.command_line.program import main
 from affect_lightning.data.faces import FaceCropper
 from affect_lightning.data.media_files import MediaFile
 from affect_lightning.errors import AffectLightningError, ContractError, PluginError
-from affect_lightning.model import AffectGPTModule, part_calls
+from affect_lightning.model import checked_calls
 from affect_lightning.plugin_loading import build_part, list_plugins, load_plugin_class
-from affect_lightning.unibench.label_extraction import DeferredExtractor, answers_of
-from affect_lightning.unibench.predictions import Prediction
+from affect_lightning.training import AffectGPTModule
+from affect_lightning.unibench.scoring.predictions import Prediction
+from affect_lightning.unibench.scoring.set_answers import DeferredExtractor, answers_of
 from model_cases import TINY_PARTS, random_batch
 
 CONTRACT = r"affect_lightning\.contracts\."
@@ -179,7 +180,7 @@ def test_the_command_line_says_so_in_one_paragraph(capsys: pytest.CaptureFixture
 
 def test_values_are_looked_at_in_the_first_batch_only(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[str] = []
-    monkeypatch.setattr(part_calls, "check_finite", lambda values, what: looked.append(what))
+    monkeypatch.setattr(checked_calls, "check_finite", lambda values, what: looked.append(what))
     built = network()
     for _ in range(3):
         built(random_batch())

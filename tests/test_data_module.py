@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import subprocess
 import sys
+import textwrap
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from affect_lightning.data.module import ClipDataModule
+from affect_lightning.command_line import faces_command
+from affect_lightning.data.clip_data_module import ClipDataModule
+from affect_lightning.data.clip_sources import ClipSources
+from affect_lightning.data.dataset import OneQuestion, QuestionDraw, ReadingOptions
+from affect_lightning.data.faces import FacePolicy
+from affect_lightning.data.quarantine import BadClipOptions
+from affect_lightning.data.reading_workers import ReadingWorkers
 from affect_lightning.errors import AffectLightningError, DataError, PluginError
+from affect_lightning.feature_cache.source import FeatureOptions
+from affect_lightning.packed_sets.packed_source import PackedSource
 from affect_lightning.prompting import question_text
 from clip_making import write_clip, write_test_set, write_training_set
 
@@ -38,6 +50,40 @@ def make_module(**options: Any) -> ClipDataModule:
     }
     plain["expected_counts"] = "any"
     return ClipDataModule(**{**plain, **options})
+
+
+# The groups of options, each with the name that the data module has for a field; None for one that is no option of its own.
+GROUPS: dict[type, dict[str, str | None]] = {
+    ClipSources: {"validation_share": None},  # the data module's own default: packing and the cache have no validation
+    PackedSource: {"place": "packed", "cache_folder": "packed_cache_folder", "cache_size": "packed_cache_size"}
+    | {"window": "shuffle_window"},
+    ReadingOptions: {"frame_count": "frames", "streams": None, "face_policy": None, "readers": None},
+    FacePolicy: {"frame": "frame_without_face", "clip": "clip_without_face"},
+    FeatureOptions: {"mode": "features", "precision": "feature_precision", "folder": None, "encoders": None},
+    QuestionDraw: {},
+    OneQuestion: {"kind": "test_question"},
+    ReadingWorkers: {},
+    BadClipOptions: {"policy": "on_bad_clip"},
+}
+
+
+def test_a_default_stands_in_its_group_of_options_only() -> None:
+    source = textwrap.dedent(inspect.getsource(ClipDataModule.__init__))
+    function = ast.parse(source).body[0]
+    assert isinstance(function, ast.FunctionDef)
+    written = dict(zip((item.arg for item in function.args.kwonlyargs), function.args.kw_defaults, strict=True))
+    parameters = inspect.signature(ClipDataModule).parameters
+    for group, names in GROUPS.items():
+        for field in fields(group):
+            name = names.get(field.name, field.name)
+            if name is not None:
+                assert parameters[name].default == field.default
+                if field.default is not None:
+                    assert ast.unparse(written[name] or ast.Constant(None)) == f"{group.__name__}.{field.name}", name
+
+
+def test_the_faces_command_has_the_default_detector_of_the_data_module() -> None:
+    assert inspect.signature(ClipDataModule).parameters["face_detector"].default == faces_command._DEFAULT_DETECTOR
 
 
 def test_training(corpus: Path) -> None:
@@ -224,7 +270,7 @@ def test_importing_data_is_light() -> None:
         == "[]\n"
     )
     code = (
-        "import sys, affect_lightning.data.dataset, affect_lightning.data.collation; "
+        "import sys, affect_lightning.data.dataset, affect_lightning.data.loading; "
         "print([m for m in ('lightning', 'transformers', 'torchvision') if m in sys.modules])"
     )
     assert (

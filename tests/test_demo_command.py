@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from affect_lightning.command_line import carried_models
-from affect_lightning.command_line.carried_models import missing_carriers, missing_of_extra, require_installed
+from affect_lightning.command_line import demo_command
+from affect_lightning.command_line.demo_command import missing_carriers, missing_of_extra, require_installed
 from affect_lightning.command_line.program import main
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import list_plugins, load_plugin_class
@@ -17,12 +17,12 @@ from affect_lightning.plugin_loading import list_plugins, load_plugin_class
 
 def without(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Let these distributions look as if they were not installed, and all others as if they were."""
-    monkeypatch.setattr(carried_models, "_is_installed", lambda line: re.split("[^\\w.-]", line)[0] not in names)
+    monkeypatch.setattr(demo_command, "_is_installed", lambda line: re.split("[^\\w.-]", line)[0] not in names)
 
 
 def test_what_is_installed_is_known_by_its_metadata() -> None:
-    assert carried_models._is_installed("numpy>=99; extra == 'sandbox'")  # versions are pip's business
-    assert not carried_models._is_installed("no-such-distribution==1.0")
+    assert demo_command._is_installed("numpy>=99; extra == 'sandbox'")  # versions are pip's business
+    assert not demo_command._is_installed("no-such-distribution==1.0")
 
 
 @pytest.mark.parametrize(

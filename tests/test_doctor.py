@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from affect_lightning.command_line.program import main
-from affect_lightning.data.inspection.findings import CHECKS
+from affect_lightning.inspection.findings import CHECKS
 from broken_clips import KINDS, write_broken_set
 from clip_making import tone, write_clip, write_test_set, write_training_set, write_wav
 

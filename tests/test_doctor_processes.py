@@ -16,10 +16,9 @@ from pathlib import Path
 import pytest
 
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.data.inspection.clip_check import ClipCheck
-from affect_lightning.data.inspection.media import CheckJournal, clip_key
-from affect_lightning.data.inspection.surviving_pool import SurvivingPool
 from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.inspection.clip_checks import CheckJournal, ClipCheck, clip_key
+from affect_lightning.inspection.fault_tolerant_pool import FaultTolerantPool
 from killable_work import dangerous
 from patience import LONGEST
 
@@ -30,7 +29,7 @@ CLIPS = 20 * KILLS
 @pytest.mark.timeout(1800)
 def test_a_dying_process_names_its_piece() -> None:
     pieces = ["a", "segfault", "b", "killed", "hang", "c", "exit", "defect", "memory", "d", *"efgh"]
-    outcomes = list(SurvivingPool(dangerous, workers=2, seconds=30.0, start="forkserver").run(pieces))
+    outcomes = list(FaultTolerantPool(dangerous, workers=2, seconds=30.0, start="forkserver").run(pieces))
     assert sorted(outcome.piece for outcome in outcomes) == sorted(pieces)
     failures = {outcome.piece: outcome.failure for outcome in outcomes if outcome.failure}
     assert {outcome.piece: outcome.result for outcome in outcomes if not outcome.failure} == {
@@ -48,7 +47,7 @@ def test_a_dying_process_names_its_piece() -> None:
 
 def test_an_error_of_all_clips_stops() -> None:
     with pytest.raises(ConfigurationError, match="the detector cannot start"):
-        list(SurvivingPool(dangerous, workers=1, seconds=LONGEST).run(["a", "everybody", "b"]))
+        list(FaultTolerantPool(dangerous, workers=1, seconds=LONGEST).run(["a", "everybody", "b"]))
 
 
 class Unstartable:
@@ -60,7 +59,7 @@ class Unstartable:
 
 def test_processes_that_cannot_start_are_an_error() -> None:
     with pytest.raises(DataError, match="3 processes died before they could read a clip.*exit code 1"):
-        list(SurvivingPool(Unstartable(), workers=1, seconds=LONGEST).run(["a"]))  # type: ignore[arg-type]
+        list(FaultTolerantPool(Unstartable(), workers=1, seconds=LONGEST).run(["a"]))  # type: ignore[arg-type]
 
 
 def _start(folder: Path, halt: int = CLIPS + 1) -> subprocess.Popen[bytes]:

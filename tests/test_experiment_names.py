@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from affect_lightning.command_line.experiment_files import (
+from affect_lightning.command_line.experiments_command import (
     find_experiment,
     list_experiments,
     shipped_files,
@@ -50,7 +50,7 @@ def test_a_path_wins_where_it_exists(tmp_path: Path) -> None:
 
 
 def test_sources_that_are_not_installed_have_them_too(repository: Path) -> None:
-    program = "from affect_lightning.command_line.experiment_files import find_experiment as f; print(f('sandbox'))"
+    program = "from affect_lightning.command_line.experiments_command import find_experiment as f; print(f('sandbox'))"
     environment = {**os.environ, "PYTHONPATH": str(repository / "src")}
     words = [sys.executable, "-S", "-c", program]  # -S: no installed packages, so no mapping of ours
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment, encoding="utf-8")

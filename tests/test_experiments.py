@@ -14,7 +14,7 @@ import yaml
 from affect_lightning.command_line.program import main
 from affect_lightning.command_line.trainer_commands import read_configuration
 from affect_lightning.model import AffectGPT
-from affect_lightning.model.module import AffectGPTModule
+from affect_lightning.training.affectgpt_module import AffectGPTModule
 
 EXPERIMENTS = sorted((Path(__file__).resolve().parents[1] / "experiments").glob("*.yaml"))
 PAPER = next(path for path in EXPERIMENTS if path.stem == "affectgpt")

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from affect_lightning.command_line.face_sheet import CAPTION, GAP, MISSING, OTHER, SPEAKER, SheetClip, draw_sheet
+from affect_lightning.command_line.faces_command import CAPTION, GAP, MISSING, OTHER, SPEAKER, SheetClip, draw_sheet
 from affect_lightning.command_line.program import main
 from affect_lightning.data.faces import FaceCropper, FoundFaces
 from affect_lightning.plugin_loading import build_part

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from affect_lightning.contracts import ClipBatch, FaceBox
-from affect_lightning.data.module import ClipDataModule
+from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.model.encoding import encode_stream
-from affect_lightning.model.monitoring import TrainingMonitor
 from affect_lightning.plugin_loading import build_part
+from affect_lightning.training.monitoring import TrainingMonitor
 from clip_making import write_clip, write_training_set
 from face_cases import ScriptedDetector, box
 from model_cases import stream_values
@@ -41,7 +41,7 @@ def make(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def build(boxes: list[list[FaceBox]], **options: Any) -> tuple[ClipDataModule, ScriptedDetector]:
         detector = ScriptedDetector(boxes)
-        monkeypatch.setattr("affect_lightning.data.module.build_part", lambda group, choice: detector)
+        monkeypatch.setattr("affect_lightning.data.clip_data_module.build_part", lambda group, choice: detector)
         plain = {"train_root": corpus, "frames": 3, "crop_size": 16, "batch_size": 2, "validation_share": 0.0}
         module = ClipDataModule(**{**plain, "cache_folder": tmp_path / "boxes", "inputs": ["face", "text"], **options})
         module.setup("fit")

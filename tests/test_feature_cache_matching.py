@@ -12,14 +12,19 @@ import pytest
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.dataset import ReadingOptions
-from affect_lightning.data.feature_cache import matching as matching_module
-from affect_lightning.data.feature_cache.clip_files import file_state, used_files
-from affect_lightning.data.feature_cache.identity import differences, file_facts, stream_identity
-from affect_lightning.data.feature_cache.manifest import CacheManifest
-from affect_lightning.data.feature_cache.matching import match_clips
-from affect_lightning.data.feature_cache.shards import BadClipEntry, ShardWriter, only_command, take_lock
-from affect_lightning.data.feature_cache.source import FeatureOptions, FeatureSource
 from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.feature_cache import cached_features as matching_module
+from affect_lightning.feature_cache.cached_features import match_clips
+from affect_lightning.feature_cache.identity import (
+    CacheManifest,
+    differences,
+    file_facts,
+    file_state,
+    stream_identity,
+    used_files,
+)
+from affect_lightning.feature_cache.shards import BadClipEntry, ShardWriter, only_command, take_lock
+from affect_lightning.feature_cache.source import FeatureOptions, FeatureSource
 from affect_lightning.plugin_loading import EncoderChoices
 from feature_cache_cases import made_clip, make_manifest, record_of
 
@@ -206,7 +211,7 @@ HEARING = ReadingOptions(streams=frozenset({"audio"}))
 
 
 def heard_cache(folder: Path, records: list[ClipRecord], **reading: object) -> Path:
-    from affect_lightning.data.feature_cache.source import wanted_identities
+    from affect_lightning.feature_cache.source import wanted_identities
 
     options = FeatureOptions("cached", folder, "bf16", HEARD_BY)
     (identity,) = wanted_identities(options, replace(HEARING, **reading), "none").values()  # type: ignore[arg-type]

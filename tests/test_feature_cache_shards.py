@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from affect_lightning.data.feature_cache.manifest import read_manifest
-from affect_lightning.data.feature_cache.reading import CachedFeatures, open_cached_features
-from affect_lightning.data.feature_cache.shards import BadClipEntry, CacheEntry, ShardWriter, read_journals
 from affect_lightning.data.quarantine import UnreadableClipError
 from affect_lightning.errors import DataError
+from affect_lightning.feature_cache.cached_features import CachedFeatures, open_cached_features
+from affect_lightning.feature_cache.identity import read_manifest
+from affect_lightning.feature_cache.shards import BadClipEntry, CacheEntry, ShardWriter, read_journals
 from feature_cache_cases import PAPER_WIDTHS, all_entries, made_clip, make_manifest
 
 SMALL_WIDTHS = {"audio": 3, "face": 2}
@@ -85,7 +85,7 @@ def test_only_wanted_streams_are_read(tmp_path: Path) -> None:
     made = write_batches(tmp_path, [[0, 1]])
     features = open_cached_features(tmp_path)
     (journal,) = read_journals(tmp_path)
-    from affect_lightning.data.feature_cache.reading import PlacedEntry
+    from affect_lightning.feature_cache.cached_features import PlacedEntry
 
     placed = [PlacedEntry(entry, journal.data) for entry in journal.entries]
     faces = CachedFeatures(read_manifest(tmp_path), placed, ["face"]).read(1).features

@@ -14,8 +14,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from affect_lightning.command_line import cache_encoding
 from affect_lightning.command_line.program import main
-from affect_lightning.data.feature_cache.reading import open_cached_features
 from affect_lightning.errors import ContractError
+from affect_lightning.feature_cache.cached_features import open_cached_features
 from affect_lightning.model import encoding
 from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.configuration import ModelConfiguration

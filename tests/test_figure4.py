@@ -14,7 +14,7 @@ import torch
 
 from affect_lightning.command_line.program import main
 from affect_lightning.command_line.trainer_commands import read_configuration
-from affect_lightning.model.module import AffectGPTModule
+from affect_lightning.training.affectgpt_module import AffectGPTModule
 from encoder_cases import saved_model
 from model_cases import random_batch
 

@@ -58,15 +58,24 @@ RULES = {
     f"{CORE}.data": Rule(
         core("contracts", "corpora", "plugin_loading", "prompting", "storage"), never=frozenset({"transformers"})
     ),
-    f"{CORE}.model": Rule(core("contracts", "plugin_loading", "prompting", "metrics", "storage")),
+    f"{CORE}.data.clip_data_module": Rule(
+        core("contracts", "corpora", "data", "feature_cache", "packed_sets", "plugin_loading", "storage")
+    ),
+    f"{CORE}.feature_cache": Rule(
+        core("contracts", "data", "plugin_loading", "storage"), never=frozenset({"transformers"})
+    ),
+    f"{CORE}.packed_sets": Rule(
+        core("contracts", "corpora", "data", "feature_cache", "storage"), never=frozenset({"transformers"})
+    ),
+    f"{CORE}.inspection": Rule(core("contracts", "corpora", "data", "storage"), never=frozenset({"transformers"})),
+    f"{CORE}.model": Rule(core("contracts", "plugin_loading", "prompting", "storage"), never=frozenset({"lightning"})),
     f"{CORE}.metrics": Rule(core("storage"), libraries=TORCH | {"torchmetrics", "openpyxl"}),
     f"{CORE}.unibench": Rule(core("contracts", "corpora", "plugin_loading", "metrics", "storage")),
-    f"{CORE}.annotation": Rule(core("contracts", "corpora", "plugin_loading", "data", "metrics")),
     f"{CORE}.sandbox": Rule(core("corpora", "metrics", "storage"), never=frozenset({"transformers", "lightning"})),
     f"{CORE}.objectives": Rule(core("contracts"), TORCH),
     f"{CORE}.checkpoints": Rule(core("model"), TORCH),
-    f"{CORE}.training": Rule(core("checkpoints", "contracts", "plugin_loading", "model", "storage")),
-    f"{CORE}.testing": Rule(core("contracts", "plugin_loading", "prompting", "model")),
+    f"{CORE}.training": Rule(core("checkpoints", "contracts", "plugin_loading", "model", "prompting", "storage")),
+    f"{CORE}.testing": Rule(core("contracts", "plugin_loading", "prompting", "model", "training")),
     f"{CORE}.command_line": Rule((CORE,)),
     f"{CORE}.errors": Rule(libraries=frozenset()),
     f"{CORE}.label_strings": Rule(libraries=frozenset()),
@@ -140,6 +149,8 @@ def test_every_module_keeps_the_rules() -> None:
         (f"{CORE}.data.loader", "if True:\n    import transformers.models"),
         (f"{CORE}.data.loader", "from affect_lightning import model"),
         (f"{CORE}.data.loader", "from ..model import network"),
+        (f"{CORE}.data.dataset", "from affect_lightning.packed_sets.packed_clips import PackedClips"),
+        (f"{CORE}.feature_cache.source", "from affect_lightning.packed_sets.layout import Manifest"),
         (f"{CORE}.model.network", "from affect_lightning_plugins.pre_fusions.none import NoPreFusion"),
         (f"{CORE}.unibench.scoring", "from affect_lightning.data.faces import crop"),
         (f"{CORE}.corpora.truths", "from affect_lightning.data.decoding import decode_clip"),
@@ -150,6 +161,7 @@ def test_every_module_keeps_the_rules() -> None:
         (f"{PLUGINS}.video_encoders.mine", "from affect_lightning.metrics import Taxonomy"),
         (f"{PLUGINS}.video_encoders.mine", "from affect_lightning_plugins.audio_encoders import windows"),
         (f"{CORE}", "import torch"),
+        (f"{CORE}.model.network", "import lightning.pytorch"),
         (f"{CORE}.model.network", "def f():\n    from affect_lightning.checkpoints import read_checkpoint"),
     ],
 )

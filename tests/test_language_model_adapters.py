@@ -18,8 +18,8 @@ from peft import PEFT_TYPE_TO_CONFIG_MAPPING
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.model import AffectGPT, ModelConfiguration
 from affect_lightning.plugin_loading import build_part
-from affect_lightning_plugins.language_models import four_bit
-from affect_lightning_plugins.language_models.adapter_configs import REFUSED_METHODS
+from affect_lightning_plugins.language_models import model_files
+from affect_lightning_plugins.language_models.adapters import REFUSED_METHODS
 from model_cases import TINY_PARTS, perturb, random_batch
 from test_language_models import SENTENCES, answered, prompts
 
@@ -225,11 +225,11 @@ def test_an_adapter_file_must_be_a_mapping(tmp_path: Path) -> None:
 
 
 def test_qlora_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert four_bit.four_bit_options("lora", "bfloat16") == {}
+    assert model_files.four_bit_options("lora", "bfloat16") == {}
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match=r"pip install 'affect-lightning\[qlora\]'"):
-        four_bit.four_bit_options("qlora", "bfloat16")
+        model_files.four_bit_options("qlora", "bfloat16")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigurationError, match="needs a CUDA device"):
-        four_bit.four_bit_options("qlora", "bfloat16")
+        model_files.four_bit_options("qlora", "bfloat16")

@@ -13,7 +13,7 @@ import torch
 
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import build_part
-from affect_lightning_plugins.language_models import liger
+from affect_lightning_plugins.language_models import model_files
 from language_model_folders import save_tiny
 from patience import LONGEST
 from test_language_models import answered
@@ -44,7 +44,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any
         monkeypatch.setitem(sys.modules, module.__name__, module)
     module.MODEL_TYPE_TO_APPLY_LIGER_FN = {"qwen2": None, "llama": None}  # type: ignore[attr-defined]
     module._apply_liger_kernel_to_instance = apply  # type: ignore[attr-defined]
-    monkeypatch.setattr(liger, "cuda_is_there", lambda: True)
+    monkeypatch.setattr(model_files, "cuda_is_there", lambda: True)
     return called
 
 
@@ -87,7 +87,7 @@ def test_a_missing_package_or_gpu_is_refused(
     with pytest.raises(ConfigurationError, match=r"pip install 'affect-lightning\[liger\]'"):
         build(folder, liger_kernels=True)
     request.getfixturevalue("calls")
-    monkeypatch.setattr(liger, "cuda_is_there", lambda: False)
+    monkeypatch.setattr(model_files, "cuda_is_there", lambda: False)
     with pytest.raises(ConfigurationError, match="liger_kernels: true needs a CUDA device"):
         build(folder, liger_kernels=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -14,11 +15,12 @@ import pytest
 from lightning.pytorch import Trainer
 
 from affect_lightning.contracts import ClipBatch, ClipRecord, FaceBox, FaceDetector
-from affect_lightning.data.dataset import ClipDataset, ReadingOptions
+from affect_lightning.data.dataset import ClipDataset, QuestionDraw, ReadingOptions
 from affect_lightning.data.faces import FaceCropper
-from affect_lightning.data.loading import BatchPlan, ClipLoader
+from affect_lightning.data.loading import ClipLoader
+from affect_lightning.data.ordering import BatchPlan
 from affect_lightning.data.quarantine import Quarantine
-from affect_lightning.data.questions import QuestionDraw
+from affect_lightning.data.reading_workers import ReadingWorkers
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.plugin_loading import build_part
 from clip_making import tone, write_clip, write_wav
@@ -52,7 +54,7 @@ def make_loader(records: Sequence[ClipRecord], workers: int = 0, quarantine: Qua
     plan = {"batch_size": 2, "shuffle": True, "seed": 5, **plan}
     dataset = ClipDataset(records, options, QuestionDraw(seed=5), cropper)
     bad = quarantine or Quarantine()
-    return ClipLoader(dataset, BatchPlan(len(records), **plan), bad, workers=workers, worker_start="forkserver")
+    return ClipLoader(dataset, BatchPlan(len(records), **plan), bad, readers=ReadingWorkers(workers, "forkserver"))
 
 
 def contents(batch: ClipBatch) -> list[Any]:
@@ -102,7 +104,7 @@ def test_threads_read_at_once_and_give_the_same_batches(records: list[ClipRecord
         options = ReadingOptions(frozenset({"audio", "face", "frame"}), frame_count=3, crop_size=16)
         dataset = ClipDataset(records[:6], options, QuestionDraw(seed=5), FaceCropper(detector, 16))
         plan = BatchPlan(6, 2, shuffle=True, seed=5)
-        loader = ClipLoader(dataset, plan, Quarantine(), reading_threads=threads)
+        loader = ClipLoader(dataset, plan, Quarantine(), readers=ReadingWorkers(reading_threads=threads))
         result = [contents(batch) for batch in loader]
         loader.close()
         return result
@@ -186,7 +188,7 @@ def test_bad_clips_go_to_quarantine(records: list[ClipRecord], tmp_path: Path, w
     names = [sorted(name for batch in loader if batch.valid.all() for name in batch.names) for _ in range(2)]
     assert names == [["clip0", "clip2", "clip3", "clip5", "clip6"]] * 2
     assert sorted(clip.name for clip in quarantine.clips) == ["clip1", "clip4"]
-    assert quarantine.counts_by_stage() == {"video": 2}
+    assert Counter(clip.stage for clip in quarantine.clips) == {"video": 2}
     assert loader.counts.clips == 10
     assert loader.counts.lost_batches == 1  # in the second epoch, both meet in one batch
     lines = [
@@ -241,9 +243,8 @@ def test_a_full_disk_is_said_so(records: list[ClipRecord], tmp_path: Path) -> No
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_other_errors_keep_their_message(records: list[ClipRecord], workers: int) -> None:
-    loader = ClipLoader(
-        ClipDataset(records, ReadingOptions(), QuestionDraw()), BatchPlan(CLIPS, 2), Quarantine(), workers=workers
-    )
+    dataset = ClipDataset(records, ReadingOptions(), QuestionDraw())
+    loader = ClipLoader(dataset, BatchPlan(CLIPS, 2), Quarantine(), readers=ReadingWorkers(workers))
     with pytest.raises(ConfigurationError, match=r"^The clip clip0 needs a face detector, because"):
         next(iter(loader))
 

@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader
 
 from affect_lightning.checkpoints import export_checkpoint, read_checkpoint
 from affect_lightning.errors import AffectLightningError, CheckpointError, ConfigurationError, PluginError
-from affect_lightning.model import AffectGPT, AffectGPTModule
-from affect_lightning.model.schedule import learning_rate_factor, schedule_length
+from affect_lightning.model import AffectGPT
+from affect_lightning.training import AffectGPTModule
+from affect_lightning.training.optimisation import learning_rate_factor, schedule_length
 from model_cases import TINY_PARTS, pick, random_batch
 
 TRAINING = {

@@ -12,12 +12,13 @@ import torch
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
+from affect_lightning.checkpoints.compatibility import check_fits
 from affect_lightning.contracts import LossTerm
 from affect_lightning.errors import CheckpointError, ContractError, PluginError
-from affect_lightning.model import AffectGPTModule, processes
-from affect_lightning.model.compatibility import check_fits
-from affect_lightning.model.module import over_processes, weighted_sum
+from affect_lightning.model import processes
 from affect_lightning.plugin_loading import build_part
+from affect_lightning.training import AffectGPTModule
+from affect_lightning.training.affectgpt_module import over_processes, weighted_sum
 from installed_parts import distribution
 from model_cases import TINY_PARTS, perturb, pick, random_batch
 

@@ -9,8 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from affect_lightning.data.loading import BatchPlan
-from affect_lightning.data.ordering import batched_by_length, clips_per_set, drawn_order
+from affect_lightning.data.ordering import BatchPlan, batched_by_length, clips_per_set, drawn_order
 from affect_lightning.errors import ConfigurationError
 
 GROUPS = (0,) * 90 + (1,) * 10

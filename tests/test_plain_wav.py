@@ -13,8 +13,7 @@ import pytest
 
 from affect_lightning.data.decoding import _decode_sound_file, decode_clip
 from affect_lightning.data.media_files import PackedFile
-from affect_lightning.data.plain_wav import read_plain_wav
-from affect_lightning.data.resampling import _give_numba_a_folder
+from affect_lightning.data.plain_wav import _give_numba_a_folder, read_plain_wav
 from clip_making import tone, write_wav
 
 

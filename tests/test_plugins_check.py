@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from affect_lightning.command_line.plugin_check_command import _options
+from affect_lightning.command_line.plugins_command import _options
 from affect_lightning.command_line.program import main
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.testing import checks_of

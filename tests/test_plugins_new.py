@@ -177,7 +177,7 @@ def test_they_train_answer_and_score(
     program = """
         import json
         from affect_lightning.plugin_loading import build_part
-        from affect_lightning.testing.worker_checks import clip_batch
+        from affect_lightning.testing.pipeline_part_checks import clip_batch
         part = build_part("cue_describers", {"name": "own-cue-describer", "loud_decibels": -60})
         print(json.dumps(part.describe(clip_batch())))
     """

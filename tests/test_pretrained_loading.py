@@ -13,12 +13,13 @@ from lightning.fabric.utilities.warnings import PossibleUserWarning
 from safetensors.torch import load, save_file
 
 from affect_lightning.command_line.program import main
-from affect_lightning.data.feature_cache.identity import differences, stream_identity
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.model import AffectGPT, AffectGPTModule
+from affect_lightning.feature_cache.identity import differences, stream_identity
+from affect_lightning.model import AffectGPT
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.encoding import weights_digest
 from affect_lightning.plugin_loading import build_part
+from affect_lightning.training import AffectGPTModule
 from encoder_cases import saved_model
 from model_cases import TINY_PARTS, perturb, random_batch
 

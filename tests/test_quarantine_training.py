@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from affect_lightning.contracts import ClipBatch
 from affect_lightning.corpora.official_folders import read_training_set
-from affect_lightning.data.module import ClipDataModule
+from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.quarantine import BadClip, Quarantine
-from affect_lightning.data.worker_start import lost_worker
+from affect_lightning.data.reading_workers import lost_worker
 from affect_lightning.errors import DataError
-from affect_lightning.model.monitoring import TrainingMonitor
+from affect_lightning.training.monitoring import TrainingMonitor
 from clip_making import write_clip, write_training_set
 from patience import LONGEST
 
@@ -132,8 +132,8 @@ def test_the_first_ten_are_named(tmp_path: Path) -> None:
 
 
 def test_the_default_limit_is_one_percent() -> None:
-    assert ClipDataModule().max_bad_share == 0.01
-    assert ClipDataModule().on_bad_clip == "quarantine"
+    assert ClipDataModule().bad_clips.max_bad_share == 0.01
+    assert ClipDataModule().bad_clips.policy == "quarantine"
 
 
 def test_a_set_of_bad_clips_only_stops(corpus: Path, tmp_path: Path) -> None:
@@ -143,8 +143,8 @@ def test_a_set_of_bad_clips_only_stops(corpus: Path, tmp_path: Path) -> None:
 
 KILLED_WORKER = """
 import os, signal, sys
-from affect_lightning.data.module import ClipDataModule
-from affect_lightning.data.worker_start import lost_worker
+from affect_lightning.data.clip_data_module import ClipDataModule
+from affect_lightning.data.reading_workers import lost_worker
 from affect_lightning.errors import DataError
 
 def kill_one(holds_the_lock):

@@ -16,9 +16,9 @@ from affect_lightning.command_line.program import main
 from affect_lightning.corpora import MER_UNIBENCH
 from affect_lightning.corpora.official_folders import read_benchmark_set, read_training_set
 from affect_lightning.data.faces import FaceCropper
-from affect_lightning.data.inspection.annotations import find_sets
-from affect_lightning.data.inspection.sources import sources_of
 from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.inspection.annotations import find_sets
+from affect_lightning.inspection.sources import sources_of
 from affect_lightning.safe_npz import read_npz
 from affect_lightning.sandbox.generation import generate_sandbox
 from affect_lightning.sandbox.script import ClipScript

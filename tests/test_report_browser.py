@@ -178,7 +178,7 @@ def test_a_phone_needs_no_sideways_scrolling(page: Path, tmp_path: Path) -> None
 
 def test_a_page_of_one_run_opens_too(tmp_path: Path) -> None:
     from affect_lightning.unibench.report.content import Report
-    from affect_lightning.unibench.scores import SuiteScores
+    from affect_lightning.unibench.scoring.scores import SuiteScores
     from report_cases import generated_row
 
     row = generated_row("alone")

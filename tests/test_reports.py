@@ -20,8 +20,8 @@ from affect_lightning.unibench.report.figures import curve_figure
 from affect_lightning.unibench.report.files import compare_runs, read_report, write_report
 from affect_lightning.unibench.report.loss_curves import MAX_POINTS, Curve, read_loss_curves
 from affect_lightning.unibench.report.provenance import collect_provenance, provenance_lines
-from affect_lightning.unibench.scoring import SetScore, SuiteScores
-from affect_lightning.unibench.writing import WritingError, write_files
+from affect_lightning.unibench.scoring.predictions import WritingError, write_files
+from affect_lightning.unibench.scoring.set_scoring import SetScore, SuiteScores
 
 REPORT_FILES = ["outcomes.jsonl", "report.csv", "report.html", "report.json", "report.md", "report.tex"]
 BOUNDS = {"scores": {"meld": {"face": 0.4, "face+voice": 0.9}, "mean": {"face": 0.41, "face+voice": 0.91}}}

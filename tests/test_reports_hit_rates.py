@@ -11,9 +11,9 @@ import pytest
 
 from affect_lightning.command_line.program import main
 from affect_lightning.corpora import MER_UNIBENCH
-from affect_lightning.unibench.prediction_files import read_answers
 from affect_lightning.unibench.report.content import Report, ReportRow
 from affect_lightning.unibench.report.files import write_report
+from affect_lightning.unibench.scoring.prediction_files import read_answers
 from report_cases import generated_suite
 
 

@@ -15,7 +15,7 @@ from scipy import stats
 from affect_lightning.corpora import Metric
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.metrics.functional import Array
-from affect_lightning.unibench.scores import SetScore, SuiteScores
+from affect_lightning.unibench.scoring.scores import SetScore, SuiteScores
 from affect_lightning.unibench.statistics.clip_terms import metric_values, terms_of
 from affect_lightning.unibench.statistics.intervals import (
     generator,

@@ -14,7 +14,7 @@ from affect_lightning.corpora import MER_UNIBENCH
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.unibench.report.content import Report
 from affect_lightning.unibench.report.files import compare_runs, read_report, write_report
-from affect_lightning.unibench.report.notes import source_notes
+from affect_lightning.unibench.report.provenance import source_notes
 from affect_lightning.unibench.report.published import PublishedRow, all_published_rows, published_rows
 from report_cases import finished_runs
 

@@ -12,7 +12,7 @@ import pytest
 from affect_lightning.unibench.report.columns import details_of, set_table
 from affect_lightning.unibench.report.content import CHOSEN_ON_TEST, Report, ReportRow
 from affect_lightning.unibench.report.files import compare_runs, read_report, write_report
-from affect_lightning.unibench.report.notes import notes_of
+from affect_lightning.unibench.report.provenance import notes_of
 from report_cases import finished_runs, generated_row
 
 ROWS = (generated_row("a_b & 5% {x} \\ ~^#$", 1, 0.3), generated_row("plain", 2, 0.8))

@@ -9,7 +9,7 @@ import pytest
 from torch import Tensor, equal
 
 from affect_lightning.contracts import ClipBatch
-from affect_lightning.data.module import ClipDataModule
+from affect_lightning.data.clip_data_module import ClipDataModule
 
 
 def batches_of(corpus: Path, cache: Path, **options: Any) -> list[ClipBatch]:

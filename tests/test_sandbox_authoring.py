@@ -11,8 +11,8 @@ import pytest
 
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.sandbox.authoring import FAULT_KINDS, AuthoredClip, author_test_set, author_training
+from affect_lightning.sandbox.clip_texts import draw_sentence, every_sentence, sentence_count, split_of
 from affect_lightning.sandbox.emotions import EMOTIONS, joint_table, label_words, showings
-from affect_lightning.sandbox.grammars import draw_sentence, every_sentence, sentence_count, split_of
 from affect_lightning.sandbox.priors import TEST_CORPORA, TRAINING_PRIOR
 from affect_lightning.sandbox.sentence_slots import SLOTS, TEMPLATES
 

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from affect_lightning.command_line.program import main
-from affect_lightning.data.module import ClipDataModule
+from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.prompting import question_text
 from affect_lightning.sandbox.generation import generate_sandbox
 from affect_lightning.sandbox.script import Fault

@@ -15,13 +15,13 @@ import pytest
 
 from affect_lightning.command_line.program import main
 from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.unibench.checkpoint_rules import (
+from affect_lightning.unibench.scoring.checkpoint_rules import (
     best_checkpoint,
     check_rule,
     checkpoint_for_all_sets,
     in_order,
 )
-from affect_lightning.unibench.predictions import Prediction, write_predictions
+from affect_lightning.unibench.scoring.predictions import Prediction, write_predictions
 
 # Truth and predicted words of five MELD clips. On each wheel of the built-in taxonomy joy, anger and sadness differ and
 # neutral stands nowhere: a hits, b misses, c hits, d does not count, e has no words. Hit rate 2 of 4.

@@ -13,7 +13,7 @@ from affect_lightning.corpora.own_clips import read_own_table
 from affect_lightning.corpora.set_names import canonical_key, keys_of, near_hint
 from affect_lightning.data.clip_sources import ClipSources
 from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.unibench.suites import find_models
+from affect_lightning.unibench.scoring.suites import find_models
 
 WRITTEN = {
     "mer2023": ["MER2023", "mer-2023", "MER-MULTI", "MER 2023", "mer2023-dataset-process"],

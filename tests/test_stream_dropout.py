@@ -8,7 +8,7 @@ import torch
 from affect_lightning.contracts import FeatureSequence
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.model import AffectGPT, ModelConfiguration
-from affect_lightning.model.stream_dropout import drop_streams
+from affect_lightning.model.feature_conditioning import drop_streams
 from model_cases import TINY_PARTS, random_batch
 
 

@@ -12,7 +12,7 @@ import torch
 from affect_lightning.command_line.pack_command import configured_data
 from affect_lightning.command_line.program import main
 from affect_lightning.contracts import ClipBatch
-from affect_lightning.data.module import ClipDataModule
+from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.errors import DataError
 from clip_making import write_clip, write_training_set
 

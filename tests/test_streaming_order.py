@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from affect_lightning.data.streaming.shard_order import ShardedPlan, sliding_order
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.packed_sets.shard_order import ShardedPlan, sliding_order
 
 
 def shard_numbers(sizes: list[int]) -> np.ndarray:

@@ -16,11 +16,11 @@ import pytest
 
 from affect_lightning.command_line.program import main
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.data.module import ClipDataModule
-from affect_lightning.data.streaming.layout import MANIFEST, STAGING, Manifest
-from affect_lightning.data.streaming.packed_clips import open_packed_set
-from affect_lightning.data.streaming.packing import pack_clips
+from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.packed_sets.layout import MANIFEST, STAGING, Manifest
+from affect_lightning.packed_sets.packed_clips import open_packed_set
+from affect_lightning.packed_sets.packing import pack_clips
 from clip_making import write_test_set, write_training_set
 from patience import LONGEST
 from streaming_cases import pack_tiny, tiny_records
@@ -74,7 +74,7 @@ def journal_of(folder: Path) -> Path:
 
 def interrupted(folder: Path, clips: list[ClipRecord], after: int) -> None:
     """Pack until the clip `after` is asked for."""
-    from affect_lightning.data.streaming.packed_items import Payload, media_parts
+    from affect_lightning.packed_sets.layout import Payload, media_parts
 
     def parts(position: int, clip: ClipRecord) -> Any:
         if position == after:

@@ -15,10 +15,10 @@ import pytest
 
 from affect_lightning.data.clip_sources import ClipSources
 from affect_lightning.data.dataset import ReadingOptions
-from affect_lightning.data.streaming.packed_clips import PackedClips, open_packed_set
-from affect_lightning.data.streaming.packed_source import PackedSource
-from affect_lightning.data.streaming.packing import pack_clips
 from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.packed_sets.packed_clips import PackedClips, open_packed_set
+from affect_lightning.packed_sets.packed_source import PackedSource
+from affect_lightning.packed_sets.packing import pack_clips
 from streaming_cases import (
     contents,
     make_loader,

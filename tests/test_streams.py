@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from affect_lightning.contracts import STREAMS, ClipRecord, StreamInput
-from affect_lightning.data.dataset import ClipDataset, ReadingOptions, SampleKey, built_readers
-from affect_lightning.data.feature_cache.clip_files import used_files
-from affect_lightning.data.module import ClipDataModule
+from affect_lightning.data.clip_data_module import ClipDataModule
+from affect_lightning.data.dataset import ClipDataset, OneQuestion, ReadingOptions, built_readers
+from affect_lightning.data.ordering import SampleKey
 from affect_lightning.data.quarantine import BadClip
-from affect_lightning.data.questions import OneQuestion
 from affect_lightning.errors import ConfigurationError, ContractError
+from affect_lightning.feature_cache.identity import used_files
 from affect_lightning.model import AffectGPT, ModelConfiguration
 from affect_lightning.plugin_loading import EncoderChoices, check_inputs, encoded_streams, find_stream, stream_names
 from clip_making import tone, write_clip, write_training_set
@@ -151,8 +151,9 @@ def test_a_clip_is_read_and_a_broken_one_goes_to_quarantine(folder: Path) -> Non
     assert isinstance(gone, BadClip)
     assert (gone.stage, gone.path) == ("pulse", str(folder / "nobody.npy"))
     assert "No such file" in gone.reason
-    (folder / "two.npy").write_bytes(b"nothing of the kind")
-    assert read(folder, "two").stage == "pulse"
+    for content in (b"nothing of the kind", b""):
+        (folder / "two.npy").write_bytes(content)
+        assert read(folder, "two").stage == "pulse"
 
 
 @pytest.mark.parametrize(
@@ -247,7 +248,7 @@ def test_the_data_module_pads_it_to_the_longest_clip(data_of: Any) -> None:
 
 
 def test_cached_features_depend_on_reader_and_rows(folder: Path) -> None:
-    from affect_lightning.data.feature_cache.source import FeatureOptions, wanted_identities
+    from affect_lightning.feature_cache.source import FeatureOptions, wanted_identities
 
     readers = built_readers(["pulse"], {"pulse": {"folder": str(folder)}})
     record = ClipRecord("one", "mine", video=Path("v.mp4"), audio=Path("a.wav"))
@@ -260,3 +261,16 @@ def test_cached_features_depend_on_reader_and_rows(folder: Path) -> None:
     assert facts["reader"] == f"pulse {folder}"
     assert facts["encoder.name"] == "rows"
     assert not [name for name in facts if name.startswith("reading.") and name != "reading.rules"]
+
+
+def test_the_doctor_looks_again_when_its_file_has_come(folder: Path) -> None:
+    from affect_lightning.data.inspection.media import Checking, CheckJournal, ClipChecker, check_clips
+
+    readers = built_readers(["pulse"], {"pulse": {"folder": str(folder)}})
+    clip = ClipRecord("four", "mine", labels=("calm",))
+    reader = ClipDataset([], ReadingOptions(frozenset({"pulse"}), readers=readers), OneQuestion("name"))
+    journal = CheckJournal(folder / "journal.jsonl")
+    checking = Checking(ClipChecker(reader), "settings", workers=1, seconds=600)
+    assert [check.stage for check in check_clips([clip], checking, journal)] == ["pulse"]
+    np.save(folder / "four.npy", np.zeros((3, 2), np.float32))
+    assert [check.stage for check in check_clips([clip], checking, journal)] == [""]

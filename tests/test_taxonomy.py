@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.metrics import Taxonomy, Wheel, hit_rate, parse_labels, set_f_score
-from affect_lightning.metrics.builtin import build, builtin_valences
+from affect_lightning.metrics.builtin import builtin_valences
 from affect_lightning.safe_npz import load_plain_pickle, read_npz
 from metric_cases import PlainTaxonomy, expected, official_truth, read_label_table, saved_outputs
+from vocabulary_making import FOLDER, build_tables
 
 SAME_SECTOR_SHARE = 0.90  # of the label occurrences in the reference outputs
 FIGURE_TOLERANCE = 2.0  # percentage points on every figure of expected.json
@@ -184,10 +185,10 @@ def test_encoding_gives_each_label_one_id() -> None:
 
 
 def test_built_tables_are_what_the_script_makes() -> None:
-    made = build.build_tables((build.FOLDER / "lexicon.tsv").read_text(encoding="utf-8"))
+    made = build_tables((FOLDER / "lexicon.tsv").read_text(encoding="utf-8"))
     for name, text in made.items():
-        kept = (build.FOLDER / name).read_text(encoding="utf-8")
-        assert kept == text, f"{name} is old: run python -m affect_lightning.metrics.builtin.build"
+        kept = (FOLDER / name).read_text(encoding="utf-8")
+        assert kept == text, f"{name} is old: run python tests/vocabulary_making.py"
 
 
 def test_every_wheel_word_of_the_lexicon_stands_on_a_wheel() -> None:

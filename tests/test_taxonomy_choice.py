@@ -15,8 +15,14 @@ import pytest
 
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.metrics import Taxonomy, default_taxonomy, set_f_score, taxonomy_by_name
-from affect_lightning.metrics.official_releases import RELEASE_2025, RELEASE_2026, RELEASES
-from affect_lightning.metrics.release_fetching import DownloadError, copy_release, download_release
+from affect_lightning.metrics.official_releases import (
+    RELEASE_2025,
+    RELEASE_2026,
+    RELEASES,
+    DownloadError,
+    copy_release,
+    download_release,
+)
 from affect_lightning.metrics.taxonomy_choice import _loaded
 
 
@@ -175,7 +181,7 @@ def test_parsed_tables_are_kept_and_follow_their_sources(
     (kept,) = (cache / "taxonomies" / "parsed").glob("*.npz")
     _loaded.cache_clear()
     with monkeypatch.context() as patched:
-        patched.setattr("affect_lightning.metrics.parsed_tables.read_release", None)  # reading again would fail
+        patched.setattr("affect_lightning.metrics.official_tables.read_release", None)  # reading again would fail
         assert taxonomy_by_name(copy) == first
     path = copy / "format.csv"
     path.write_bytes(path.read_bytes() + b'glum,"glum,glummer"\n')

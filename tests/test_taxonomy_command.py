@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from affect_lightning.command_line.program import main
-from affect_lightning.command_line.wheel_drawing import rings
+from affect_lightning.command_line.taxonomy_command import rings
 from affect_lightning.metrics import Taxonomy, Wheel
 from affect_lightning.metrics.taxonomy_choice import _loaded
 

@@ -13,11 +13,11 @@ import yaml
 
 from affect_lightning.command_line.program import main
 from affect_lightning.data import decoding
+from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.clip_sources import ClipSources, is_neutral
-from affect_lightning.data.module import ClipDataModule
 from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.model.module import AffectGPTModule
 from affect_lightning.prompting import question_text
+from affect_lightning.training.affectgpt_module import AffectGPTModule
 
 EXPERIMENT = Path(__file__).resolve().parents[1] / "experiments" / "text_only.yaml"
 SETS = ["meld", "mer2023", "cmumosi", "sims"]
@@ -72,7 +72,7 @@ def no_media(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(decoding, "_open", refuse)
     monkeypatch.setattr("affect_lightning.data.dataset.decode_clip", refuse)
-    monkeypatch.setattr("affect_lightning.data.module.build_part", build)
+    monkeypatch.setattr("affect_lightning.data.clip_data_module.build_part", build)
     monkeypatch.setattr("affect_lightning.model.affectgpt.build_part", build)
 
 
@@ -109,8 +109,8 @@ def test_responses_become_the_truth_again(labels: Path) -> None:
     """What is trained is scored as right: by the extractor, the taxonomy and the metric of each set."""
     from affect_lightning.metrics import Taxonomy
     from affect_lightning.plugin_loading import build_part
-    from affect_lightning.unibench.predictions import Prediction
-    from affect_lightning.unibench.scoring import score_predictions
+    from affect_lightning.unibench.scoring.predictions import Prediction
+    from affect_lightning.unibench.scoring.set_scoring import score_predictions
 
     module = ClipDataModule(**experiment_data(labels))
     module.setup("fit")

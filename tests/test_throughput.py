@@ -7,8 +7,8 @@ import torch
 
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.model import AffectGPT, ModelConfiguration
-from affect_lightning.model.block_execution import compile_blocks, recompute_activations
-from affect_lightning.model.throughput import StepCost, StepSize, measured_peak, padding_share
+from affect_lightning.training.device_execution import compile_blocks, recompute_activations
+from affect_lightning.training.monitoring import StepCost, StepSize, measured_peak, padding_share
 from model_cases import TINY_PARTS, perturb, random_batch
 
 

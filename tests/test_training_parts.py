@@ -12,27 +12,27 @@ import numpy as np
 import pytest
 import torch
 
+from affect_lightning.checkpoints.compatibility import check_fits
 from affect_lightning.command_line.program import main
 from affect_lightning.contracts import AudioEncoder, FeatureSequence
-from affect_lightning.data.loading import BatchPlan, ClipLoader
+from affect_lightning.data.loading import ClipLoader
+from affect_lightning.data.ordering import BatchPlan
 from affect_lightning.errors import CheckpointError, ConfigurationError
 from affect_lightning.model.affectgpt import AffectGPT
-from affect_lightning.model.compatibility import check_fits
 from affect_lightning.model.encoding import encode_stream
-from affect_lightning.model.feature_scaling import StandardScaling
-from affect_lightning.model.module import AffectGPTModule
-from affect_lightning.model.nonfinite import NonFiniteError, NonFiniteGuard
-from affect_lightning.model.randomness import seed_step
-from affect_lightning.model.sharding import shard_network, whole_tensor
+from affect_lightning.model.feature_conditioning import StandardScaling
 from affect_lightning.training import (
     CheckpointWriteError,
     LossSpikeLog,
     ResumeCheckpoint,
     WholeFileCheckpoints,
 )
-from affect_lightning.training.resume_checkpoint import keep_earlier
-from affect_lightning.training.run_folders import checkpoint_folders, last_checkpoint, note_job
-from affect_lightning.training.signals import slurm_job
+from affect_lightning.training.affectgpt_module import AffectGPTModule
+from affect_lightning.training.checkpoint_files import checkpoint_folders, last_checkpoint, note_job
+from affect_lightning.training.device_execution import shard_network, whole_tensor
+from affect_lightning.training.loss_anomalies import NonFiniteError, NonFiniteGuard
+from affect_lightning.training.optimisation import seed_step
+from affect_lightning.training.resume_checkpoint import keep_earlier, slurm_job
 from model_cases import TINY_PARTS, perturb, random_batch
 from step_recorder import recorded
 from training_runs import Run, checkpoint, words, write_corpus

@@ -10,10 +10,10 @@ import torch
 
 from affect_lightning.model import AffectGPT
 from affect_lightning.model.configuration import ModelConfiguration
-from affect_lightning.model.module import AffectGPTModule
-from affect_lightning.model.sizes import GIGABYTE, ModelSizes, checkpoint_bytes, device_bytes, exported_bytes
 from affect_lightning.plugin_loading import build_part
+from affect_lightning.training.affectgpt_module import AffectGPTModule
 from model_cases import TINY_PARTS, random_batch
+from training_sizes import GIGABYTE, ModelSizes, checkpoint_bytes, device_bytes, exported_bytes
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def paper_network() -> AffectGPT:
     """Qwen2.5-7B, CLIP ViT-L/14 and HuBERT-Large by their sizes, without weights."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from affect_lightning_plugins.language_models.adapter_configs import SEVEN_PROJECTIONS, AdapterOptions
+    from affect_lightning_plugins.language_models.adapters import SEVEN_PROJECTIONS, AdapterOptions
     from affect_lightning_plugins.language_models.tiny import byte_tokenizer
     from affect_lightning_plugins.language_models.transformers_model import AdaptedCausalLM
 

@@ -15,8 +15,8 @@ from affect_lightning.errors import ContractError, DataError
 from affect_lightning.metrics import Taxonomy
 from affect_lightning.metrics.wheels import Wheel
 from affect_lightning.safe_npz import read_npz
-from affect_lightning.unibench.predictions import Prediction, read_predictions, write_predictions
-from affect_lightning.unibench.scoring import SuiteScores, score_predictions
+from affect_lightning.unibench.scoring.predictions import Prediction, read_predictions, write_predictions
+from affect_lightning.unibench.scoring.set_scoring import SuiteScores, score_predictions
 
 
 class CommaExtractor(LabelExtractor):

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import torch
 
+from affect_lightning.checkpoints.compatibility import check_fits
 from affect_lightning.command_line.program import main
 from affect_lightning.errors import CheckpointError, ConfigurationError
-from affect_lightning.model.compatibility import check_fits
 from affect_lightning.plugin_loading import build_part
 from affect_lightning_plugins.language_models import vllm_engine
-from affect_lightning_plugins.language_models.adapter_configs import AdapterOptions
+from affect_lightning_plugins.language_models.adapters import AdapterOptions
 from affect_lightning_plugins.language_models.vllm_engine import VllmEngine, VllmSettings
 from fake_vllm import LLM, install
 from language_model_folders import save_tiny

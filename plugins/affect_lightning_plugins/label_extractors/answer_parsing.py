@@ -2,7 +2,7 @@
 
 A model is asked for a JSON list or for one word, and answers with that, with a Python list, with bullets, with reasons
 around it, or with something else. None stands for an answer that says neither; the caller counts it. `causal_lm.py` and
-`openai_server.py` ask; the prose of an answer is read like that of a response (`listed_labels.py`, `evidence.py`).
+`openai_server.py` ask; the prose of an answer is read like that of a response (`labels_in_text.py`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,19 @@ import json
 import re
 from collections.abc import Iterable
 
-from affect_lightning.contracts.labels import Sentiment
-from affect_lightning_plugins.label_extractors.chinese_mentions import chinese_labels, is_meant_in_chinese
-from affect_lightning_plugins.label_extractors.english_mentions import Mention, is_negated, word_group
-from affect_lightning_plugins.label_extractors.evidence import concluded_words
-from affect_lightning_plugins.label_extractors.listed_labels import MAX_LABEL_CHARACTERS, listed_labels
+from affect_lightning.contracts import Sentiment
+from affect_lightning_plugins.label_extractors.labels_in_text import (
+    MAX_LABEL_CHARACTERS,
+    concluded_words,
+    listed_labels,
+)
+from affect_lightning_plugins.label_extractors.mentions import (
+    Mention,
+    chinese_labels,
+    is_meant_in_chinese,
+    is_negated,
+    word_group,
+)
 
 MAX_LABEL_WORDS = 4  # our choice: a longer item of a list is a sentence, not a label
 MAX_BARE_WORDS = 2  # the same for an answer without brackets or bullets, where a clause is likelier

@@ -11,12 +11,10 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Literal
 
-from affect_lightning.contracts import LabelExtractor
-from affect_lightning.contracts.labels import Sentiment
+from affect_lightning.contracts import LabelExtractor, Sentiment
 from affect_lightning.prompting import read_extraction_prompts
-from affect_lightning_plugins.label_extractors.answer_cache import AnswerCache
 from affect_lightning_plugins.label_extractors.local_model import LocalModel
-from affect_lightning_plugins.label_extractors.prompted_extraction import PromptedExtraction
+from affect_lightning_plugins.label_extractors.prompted_extraction import AnswerCache, PromptedExtraction
 from affect_lightning_plugins.language_models.response_decoding import DecodingOptions
 
 

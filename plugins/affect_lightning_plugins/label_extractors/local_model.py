@@ -1,22 +1,29 @@
 """A causal language model in this process that answers prompts, in batches: for the extractors that ask one.
 
 Loading and decoding are those of the trained model's plugins (`language_models`). `causal_lm.py` asks it greedily,
-`qwen25_released.py` samples. Legend: B prompts of a batch, L text tokens.
+`qwen25_released.py` samples. An answer belongs to a revision of the model: the hub's commit, or a hash of a folder's
+files. Legend: B prompts of a batch, L text tokens.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning_plugins.label_extractors.model_revision import model_revision
 from affect_lightning_plugins.language_models.model_files import load_causal_model, load_tokenizer
 from affect_lightning_plugins.language_models.response_decoding import DecodingOptions, decode_responses
 from affect_lightning_plugins.language_models.transformers_model import checked_tokenizer, default_dtype, end_ids
+
+# What a model's behaviour depends on: settings, tokenizer, chat template and weights.
+_PATTERNS = ("*.json", "*.jinja", "*.model", "*.txt", "*.safetensors", "*.bin")
+_CHUNK = 1 << 22  # bytes read at once
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -131,3 +138,54 @@ def _device(name: str) -> torch.device:
             f"There is no device {name!r} here; expected auto, cpu{', cuda or a GPU such as cuda:1' if gpu else ''}."
         )
     return device
+
+
+def model_revision(model: str, revision: str | None = None) -> str:
+    """The revision of a model as text, for scores and cache names.
+
+    Args:
+        model: Folder or hub name.
+        revision: Commit, tag or branch on the hub.
+
+    Returns:
+        `files-` and a hash of a folder's files, or `commit-` and the hub's commit.
+
+    Raises:
+        ConfigurationError: The folder cannot be read, or the hub tells no commit.
+    """
+    folder = Path(model).expanduser()
+    return f"files-{_hash_of(folder)[:16]}" if folder.is_dir() else f"commit-{_hub_commit(model, revision)}"
+
+
+def _hash_of(folder: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        for path in sorted({path for pattern in _PATTERNS for path in folder.glob(pattern)}):
+            digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+            with path.open("rb") as file:
+                while chunk := file.read(_CHUNK):
+                    digest.update(chunk)
+    except OSError as error:
+        raise ConfigurationError(f"The model's folder {folder} cannot be read: {error}. Mend its rights.") from error
+    return digest.hexdigest()
+
+
+def _hub_commit(model: str, revision: str | None) -> str:
+    """The commit is the name of the folder in which the hub's cache has the configuration."""
+    from transformers.utils import cached_file
+
+    try:
+        path = cached_file(model, "config.json", revision=revision)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300].rstrip(".")
+        raise ConfigurationError(
+            f"The language model {model!r} cannot be read: {reason}. Give a folder with config.json, weights and "
+            f"tokenizer, or a hub name with network access."
+        ) from error
+    commit = re.search(r"/snapshots/([0-9a-f]{40})/", Path(str(path)).as_posix())
+    if commit is None:
+        raise ConfigurationError(
+            f"The hub tells no commit of {model!r}, so its answers could not be told from another revision's. Download "
+            f"the model into a folder and give that."
+        )
+    return commit[1]

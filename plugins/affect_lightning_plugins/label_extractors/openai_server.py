@@ -10,12 +10,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from affect_lightning.contracts import LabelExtractor
-from affect_lightning.contracts.labels import Sentiment
+from affect_lightning.contracts import LabelExtractor, Sentiment
 from affect_lightning.prompting import read_extraction_prompts
-from affect_lightning_plugins.label_extractors.answer_cache import AnswerCache
 from affect_lightning_plugins.label_extractors.chat_server import ChatServer
-from affect_lightning_plugins.label_extractors.prompted_extraction import PromptedExtraction
+from affect_lightning_plugins.label_extractors.prompted_extraction import AnswerCache, PromptedExtraction
 
 
 class OpenAILabelExtractor(LabelExtractor):

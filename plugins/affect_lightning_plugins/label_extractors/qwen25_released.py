@@ -1,7 +1,7 @@
 """Plugin `qwen2.5-released`: labels and sentiment in the manner of the authors' released code, noise included (Appendix E).
 
 Two worked examples a step, an answer without quotation marks, sampling, and a post-processing that takes what comes:
-facts in docs/label_extractors.md, prompts in `prompting/released_extraction.py`. For scores like the paper's; for
+facts in docs/label_extractors.md, prompts in `prompting/extraction_prompts.py`. For scores like the paper's; for
 comparisons take one of the deterministic extractors. `local_model.py` or `chat_server.py` answers. Neighbours:
 `causal_lm.py`, `openai_server.py`.
 """
@@ -14,13 +14,11 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from affect_lightning.contracts import LabelExtractor
-from affect_lightning.contracts.labels import Sentiment
+from affect_lightning.contracts import LabelExtractor, Sentiment
 from affect_lightning.prompting import RELEASED_PROMPTS
-from affect_lightning_plugins.label_extractors.answer_cache import AnswerCache
 from affect_lightning_plugins.label_extractors.chat_server import ChatServer
 from affect_lightning_plugins.label_extractors.local_model import DType, LocalModel
-from affect_lightning_plugins.label_extractors.prompted_extraction import PromptedExtraction, Reading
+from affect_lightning_plugins.label_extractors.prompted_extraction import AnswerCache, PromptedExtraction, Reading
 from affect_lightning_plugins.language_models.response_decoding import DecodingOptions
 
 TEMPERATURE, TOP_P, REPETITION_PENALTY, LONGEST_ANSWER = 0.7, 0.8, 1.05, 512  # the authors' code

@@ -1,7 +1,7 @@
 """Plugin `rules`: emotion words and sentiment out of free-form responses, without a language model.
 
 Stands in for the LLM of the paper's Appendix E: deterministic, offline, fast. A response that lists words gives them as
-they stand (`listed_labels.py`); prose, English or Chinese, gives the words that it concludes on (`evidence.py`).
+they stand; prose, English or Chinese, gives the words that it concludes on (`labels_in_text.py`).
 """
 
 from __future__ import annotations
@@ -11,22 +11,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from importlib import resources
 
-from affect_lightning.contracts import LabelExtractor
-from affect_lightning.contracts.labels import Sentiment
+from affect_lightning.contracts import LabelExtractor, Sentiment
 from affect_lightning.metrics.builtin import builtin_valences
-from affect_lightning_plugins.label_extractors.english_mentions import word_group
-from affect_lightning_plugins.label_extractors.evidence import concluded_words
-from affect_lightning_plugins.label_extractors.listed_labels import listed_labels
+from affect_lightning_plugins.label_extractors.labels_in_text import concluded_words, listed_labels
+from affect_lightning_plugins.label_extractors.mentions import word_group
 
-_SOURCES = (
-    "rules.py",
-    "listed_labels.py",
-    "evidence.py",
-    "english_mentions.py",
-    "english_words.tsv",
-    "chinese_mentions.py",
-    "chinese_words.tsv",
-)
+_SOURCES = ("rules.py", "labels_in_text.py", "mentions.py", "english_words.tsv", "chinese_words.tsv")
 
 NEUTRAL_WEIGHT = 0.75  # our choice, tuned on the saved outputs of reference/affectgpt_outputs
 _BOTH_SIDES = frozenset({"positive", "negative"})

@@ -15,11 +15,12 @@ from typing import Any, Literal
 
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.weights import builds_without_weights
-from affect_lightning_plugins.language_models.adapter_configs import SEVEN_PROJECTIONS, AdapterOptions
-from affect_lightning_plugins.language_models.four_bit import four_bit_options
-from affect_lightning_plugins.language_models.liger import apply_liger_kernels, check_liger
+from affect_lightning_plugins.language_models.adapters import SEVEN_PROJECTIONS, AdapterOptions
 from affect_lightning_plugins.language_models.model_files import (
+    apply_liger_kernels,
+    check_liger,
     empty_causal_model,
+    four_bit_options,
     load_causal_model,
     load_tokenizer,
 )

@@ -15,7 +15,7 @@ from typing import Any
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.storage import CACHE_VARIABLE, user_cache_folder, whole_path
 from affect_lightning.weights import builds_without_weights
-from affect_lightning_plugins.language_models.adapter_configs import SEVEN_PROJECTIONS, AdapterOptions
+from affect_lightning_plugins.language_models.adapters import SEVEN_PROJECTIONS, AdapterOptions
 from affect_lightning_plugins.language_models.model_files import (
     empty_causal_model,
     load_causal_model,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from affect_lightning_plugins.language_models.adapter_configs import SEVEN_PROJECTIONS, AdapterOptions
+from affect_lightning_plugins.language_models.adapters import SEVEN_PROJECTIONS, AdapterOptions
 from affect_lightning_plugins.language_models.transformers_model import AdaptedCausalLM
 
 _SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")

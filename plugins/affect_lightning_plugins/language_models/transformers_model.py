@@ -17,16 +17,15 @@ from torch import Tensor, nn
 
 from affect_lightning.contracts import LanguageModel
 from affect_lightning.errors import ConfigurationError, ContractError
-from affect_lightning_plugins.language_models.adapter_configs import AdapterOptions
 from affect_lightning_plugins.language_models.adapters import (
+    AdapterOptions,
     attach_adapter,
     learned_prompt,
     load_adapter,
     save_adapter,
 )
-from affect_lightning_plugins.language_models.clipwise_attention import use_clipwise_attention
 from affect_lightning_plugins.language_models.response_decoding import DecodingOptions, decode_responses, read_prefix
-from affect_lightning_plugins.language_models.response_loss import response_loss
+from affect_lightning_plugins.language_models.training_memory import response_loss, use_clipwise_attention
 from affect_lightning_plugins.language_models.vllm_engine import VllmEngine
 
 _IGNORED = -100

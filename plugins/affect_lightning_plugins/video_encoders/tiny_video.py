@@ -12,9 +12,7 @@ from torch import Tensor
 
 from affect_lightning.contracts import FeatureSequence, VideoEncoder
 from affect_lightning_plugins.video_encoders.frame_preparation import PictureFormat, encode_frames
-
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP (arXiv 2103.00020), the released models' preprocessing
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+from affect_lightning_plugins.video_encoders.pretrained_frames import CLIP_MEAN, CLIP_STD
 
 
 class TinyVideoEncoder(VideoEncoder):

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from affect_lightning.checkpoints.compatibility import network_state
 from affect_lightning.checkpoints.plain_reading import read_checkpoint
+from affect_lightning.errors import CheckpointError
+from affect_lightning.model import AffectGPT, ModelConfiguration
+
+_OPTIONS = tuple(ModelConfiguration.__dataclass_fields__)
 
 
 def export_checkpoint(checkpoint: str | Path, folder: str | Path) -> Path:
@@ -23,8 +28,13 @@ def export_checkpoint(checkpoint: str | Path, folder: str | Path) -> Path:
     Raises:
         CheckpointError: The checkpoint cannot be used, or the folder is not empty.
     """
-    from affect_lightning.model.module import AffectGPTModule  # Lightning: only where it is needed
-
-    module = AffectGPTModule.from_checkpoint_values(read_checkpoint(checkpoint), str(checkpoint))
-    module.built_network.save_pretrained(folder)
+    stored = read_checkpoint(checkpoint)
+    options = {name: stored["hyper_parameters"][name] for name in _OPTIONS if name in stored["hyper_parameters"]}
+    try:
+        configuration = ModelConfiguration.resolve(**options)
+    except TypeError as error:
+        raise CheckpointError(f"The hyperparameters in {checkpoint} are not those of this version: {error}.") from error
+    network = AffectGPT.from_configuration(configuration)
+    network.load_trainable_state(network_state(stored["state_dict"]), "the checkpoint")
+    network.save_pretrained(folder)
     return Path(folder)

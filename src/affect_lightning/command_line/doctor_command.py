@@ -1,6 +1,6 @@
 """`affect-lightning doctor`: check sets of clips before anything is trained on them (docs/doctor.md).
 
-`affect_lightning.data.inspection` does the work; this finds out which sets and options are meant, shows the progress and
+`affect_lightning.inspection` does the work; this finds out which sets and options are meant, shows the progress and
 prints the table.
 """
 
@@ -17,17 +17,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affect_lightning.command_line.experiment_files import find_experiment
-from affect_lightning.command_line.tables import format_table
-from affect_lightning.data.inspection.findings import CHECKS, NAMED, Finding, SetSummary, Thresholds
+from affect_lightning.command_line.experiments_command import find_experiment
+from affect_lightning.command_line.terminal_tables import format_table
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.inspection.findings import CHECKS, NAMED, Finding, SetSummary, Thresholds
 from affect_lightning.processors import usable_processors
 from affect_lightning.storage import user_cache_folder
 
 if TYPE_CHECKING:
     from affect_lightning.contracts import ClipRecord
-    from affect_lightning.data.inspection.annotations import FoundSet
-    from affect_lightning.data.module import ClipDataModule
+    from affect_lightning.data.clip_data_module import ClipDataModule
+    from affect_lightning.inspection.annotations import FoundSet
 
 FOUND_WRONG = 1
 CLIP_SECONDS = 120.0  # our choice: a clip is read in well under a second; on a busy machine with room to spare
@@ -126,8 +126,8 @@ def _check_numbers(options: argparse.Namespace) -> None:
 
 
 def _diagnose(options: argparse.Namespace) -> Diagnosis:
-    from affect_lightning.data.inspection.annotations import check_annotations, surplus_files, unknown_words
-    from affect_lightning.data.inspection.sources import missing_faces
+    from affect_lightning.inspection.annotations import check_annotations, surplus_files, unknown_words
+    from affect_lightning.inspection.sources import missing_faces
     from affect_lightning.metrics import taxonomy_by_name
 
     configured = _configuration(options.config)
@@ -163,7 +163,7 @@ def _diagnose(options: argparse.Namespace) -> Diagnosis:
 
 def _summary(corpus: str, found: FoundSet, clips: Sequence[ClipRecord]) -> SetSummary:
     """What a set holds before its media are read; a set whose tables cannot be read holds nothing."""
-    from affect_lightning.data.inspection.sources import released_faces, sources_of
+    from affect_lightning.inspection.sources import released_faces, sources_of
 
     sources = sources_of(found, clips) if clips else {}
     return SetSummary(
@@ -191,8 +191,8 @@ def _sets_and_module(
     options: argparse.Namespace, data: dict[str, Any], configured: dict[str, Any]
 ) -> tuple[list[FoundSet], ClipDataModule]:
     """The sets to check, and the data module that reads their clips."""
-    from affect_lightning.data.inspection.annotations import find_sets, named_sets
-    from affect_lightning.data.module import ClipDataModule
+    from affect_lightning.data.clip_data_module import ClipDataModule
+    from affect_lightning.inspection.annotations import find_sets, named_sets
 
     model = configured.get("model") or {}
     inputs = {key: model[key] for key in ("inputs", "fused_streams") if model.get(key) is not None}
@@ -236,8 +236,14 @@ def _check_media(
     journal_path: Path,
 ) -> list[Finding]:
     """Read every clip; completes `summaries`, and returns what was found."""
-    from affect_lightning.data.inspection.clip_check import ClipChecker
-    from affect_lightning.data.inspection.media import Checking, CheckJournal, check_clips, media_findings, with_media
+    from affect_lightning.inspection.clip_checks import (
+        Checking,
+        CheckJournal,
+        ClipChecker,
+        check_clips,
+        media_findings,
+        with_media,
+    )
 
     everything = [clip for _, records in clips.values() for clip in records]
     if not everything:

@@ -1,21 +1,122 @@
-"""`affect-lightning experiments`: which experiments ship with the package, and copies of them to change.
+"""`affect-lightning experiments`: experiments by name, `--config sandbox`, and copies of them to change.
 
-Needs neither torch nor Lightning. Neighbour: `experiment_files.py` finds the files.
+An experiment is a file of the folder `experiments/`, wherever the package is installed; a path that exists wins. The
+commands that take `--config` ask here. Needs neither torch nor Lightning.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from pathlib import Path
 
-from affect_lightning.command_line.experiment_files import Experiment, list_experiments
-from affect_lightning.command_line.tables import format_table
+from affect_lightning.command_line.terminal_tables import format_table
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading.listing import nearest_hint
 from affect_lightning.storage import write_whole_files
+
+PACKAGE = "affect_lightning.experiments"  # the repository's folder `experiments/`
+_OPTIONS = ("--config", "-c")
+_BASE = re.compile(r"\bLaid over (\w+)\.yaml")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment that ships with the package.
+
+    Attributes:
+        name: As `--config` takes it.
+        path: Of the YAML file.
+        summary: First sentence of the file's comment.
+        base: Name of the experiment over which this one is laid, by a second `--config`; None for a whole experiment.
+    """
+
+    name: str
+    path: Path
+    summary: str
+    base: str | None
+
+
+@cache
+def shipped_files() -> dict[str, Path]:
+    """The YAML files of the package by name."""
+    try:
+        folder = Path(str(resources.files(PACKAGE)))
+    except ModuleNotFoundError:  # not installed: the sources of a clone stand on the search path
+        folder = Path(__file__).resolve().parents[3] / "experiments"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def list_experiments() -> list[Experiment]:
+    """All experiments of the package, by name."""
+    return [_read(name, path) for name, path in shipped_files().items()]
+
+
+def _read(name: str, path: Path) -> Experiment:
+    comment = " ".join(_first_comment(path.read_text(encoding="utf-8")))
+    base = _BASE.search(comment)
+    return Experiment(name, path, re.split(r"(?<=\.)\s", comment, maxsplit=1)[0], base[1] if base else None)
+
+
+def _first_comment(text: str) -> Iterator[str]:
+    """Lines of the comment with which a file begins, without their marks."""
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            return
+        yield line.lstrip("#").strip()
+
+
+def find_experiment(given: str) -> Path:
+    """The file that a `--config` means: a path, or else the name of an experiment of the package.
+
+    Raises:
+        ConfigurationError: It is neither.
+    """
+    path = Path(given)
+    if path.exists() and not path.is_dir():
+        return path
+    shipped = shipped_files()
+    if given in shipped:
+        return shipped[given]
+    if path.suffix in (".yaml", ".yml") and path.stem in shipped:
+        raise ConfigurationError(
+            f"There is no file {given!r}. The experiment {path.stem!r} comes with the package: give its name, "
+            f"`--config {path.stem}`. `affect-lightning experiments copy {path.stem}` makes a file that you can change."
+        )
+    raise ConfigurationError(
+        f"There is no file {given!r} and no experiment of that name.{nearest_hint(path.stem, list(shipped))} "
+        f"`--config` takes the path of a YAML file or a name that `affect-lightning experiments` lists."
+    )
+
+
+def with_experiment_files(words: Sequence[str]) -> list[str]:
+    """A command line in which every `--config NAME` has become the path of its file.
+
+    Configurations that are written out (`--config '{...}'`) and addresses stay as they are.
+
+    Raises:
+        ConfigurationError: See `find_experiment`.
+    """
+    found: list[str] = []
+    for word in words:
+        option, joined, value = word.partition("=")
+        if found and found[-1] in _OPTIONS:
+            found.append(_as_file(word))
+        elif joined and option in _OPTIONS:
+            found.append(f"{option}={_as_file(value)}")
+        else:
+            found.append(word)
+    return found
+
+
+def _as_file(given: str) -> str:
+    return given if re.search(r"[{}:\n]", given) else str(find_experiment(given))
 
 
 def run(arguments: Sequence[str]) -> int:

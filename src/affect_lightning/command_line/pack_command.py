@@ -1,7 +1,7 @@
 """`affect-lightning pack`: a training set as shards, for training from a folder or from storage (docs/streaming.md).
 
 Takes the configuration and the options of `fit`, of which those about the training clips count. Goes on by itself where
-an earlier call was stopped. Neighbour: `data/streaming/packing.py` does the work.
+an earlier call was stopped. Neighbour: `packed_sets/packing.py` does the work.
 """
 
 from __future__ import annotations
@@ -32,9 +32,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder of the packed set; an unfinished one is finished"
     )
-    parser.add_argument(
-        "--shard-size", default="64MiB", help="a shard grows to this at most (default: 64MiB, litdata's)"
-    )
+    parser.add_argument("--shard-size", help="a shard grows to this at most (default: 64MiB, litdata's)")
     parser.add_argument(
         "--payload",
         choices=["media", "features"],
@@ -44,9 +42,10 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output at the end")
     own, words = parser.parse_known_args(list(arguments))
 
-    from affect_lightning.data.streaming.packed_source import parse_size
+    from affect_lightning.packed_sets.packed_source import parse_size
+    from affect_lightning.packed_sets.packing import SHARD_BYTES
 
-    size = parse_size(own.shard_size, "--shard-size")
+    size = parse_size(SHARD_BYTES if own.shard_size is None else own.shard_size, "--shard-size")
     started = time.monotonic()
     with contextlib.redirect_stdout(sys.stderr):
         manifest = _pack(configured_data(words), own.out, size, own.payload)
@@ -70,10 +69,10 @@ def _pack(data: Any, folder: Path, shard_bytes: int, kind: str) -> Any:
         import litdata  # noqa: F401
     except ImportError as error:
         raise ConfigurationError("Packing needs litdata: pip install 'affect-lightning[streaming]'.") from error
-    from affect_lightning.data.feature_cache.source import FeatureSource
-    from affect_lightning.data.streaming.packed_features import features_payload
-    from affect_lightning.data.streaming.packed_source import selection_of
-    from affect_lightning.data.streaming.packing import MEDIA, pack_clips
+    from affect_lightning.feature_cache.source import FeatureSource
+    from affect_lightning.packed_sets.layout import features_payload
+    from affect_lightning.packed_sets.packed_source import selection_of
+    from affect_lightning.packed_sets.packing import MEDIA, pack_clips
 
     clips, _ = replace(data.sources, validation_share=0.0).training_clips()
     payload = MEDIA

@@ -13,8 +13,8 @@ from jsonargparse import Namespace
 
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.training import FullyShardedStrategy
-from affect_lightning.training.run_folders import FOLDER, checkpoint_folders, last_checkpoint
-from affect_lightning.training.signals import slurm_job
+from affect_lightning.training.checkpoint_files import FOLDER, checkpoint_folders, last_checkpoint
+from affect_lightning.training.resume_checkpoint import slurm_job
 
 
 def choose_strategy(section: Namespace) -> None:

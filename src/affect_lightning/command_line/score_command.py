@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
-from affect_lightning.command_line.tables import format_table, render_terminal
+from affect_lightning.command_line.terminal_tables import format_table, render_terminal
 from affect_lightning.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from affect_lightning.corpora import BenchmarkSet
     from affect_lightning.unibench.report.content import Report
     from affect_lightning.unibench.report.tables import Column
-    from affect_lightning.unibench.suite_scoring import ScoredModel, ScoringOptions
-    from affect_lightning.unibench.suites import SavedModel
+    from affect_lightning.unibench.scoring.suite_scoring import ScoredModel, ScoringOptions
+    from affect_lightning.unibench.scoring.suites import SavedModel
 
 _DESCRIPTION = """Score saved outputs of any model with the exact metrics of MER-UniBench.
 
@@ -65,7 +65,7 @@ def run(arguments: Sequence[str]) -> int:
     from affect_lightning.unibench.report.columns import installed_columns
     from affect_lightning.unibench.report.content import Report
     from affect_lightning.unibench.report.files import write_report
-    from affect_lightning.unibench.suite_scoring import SavedOutputScorer
+    from affect_lightning.unibench.scoring.suite_scoring import SavedOutputScorer
 
     columns = installed_columns(options.columns)
     _take_key(options)
@@ -171,7 +171,7 @@ def _take_key(options: argparse.Namespace) -> None:
 def _models(options: argparse.Namespace) -> tuple[list[SavedModel], str]:
     """The models to score and what to call them together."""
     from affect_lightning.corpora import known_sets
-    from affect_lightning.unibench.suites import SavedModel, find_checkpoints, find_models
+    from affect_lightning.unibench.scoring.suites import SavedModel, find_checkpoints, find_models
 
     if options.suite is not None:
         return find_models(options.suite), options.suite.resolve().name
@@ -183,9 +183,9 @@ def _models(options: argparse.Namespace) -> tuple[list[SavedModel], str]:
 def _scoring_options(options: argparse.Namespace, choice: Any) -> ScoringOptions:
     from affect_lightning.metrics import taxonomy_by_name
     from affect_lightning.plugin_loading import build_part, resolve_choice
-    from affect_lightning.unibench.label_extraction import DeferredExtractor
-    from affect_lightning.unibench.suite_scoring import ScoringOptions
-    from affect_lightning.unibench.suites import label_roots
+    from affect_lightning.unibench.scoring.set_answers import DeferredExtractor
+    from affect_lightning.unibench.scoring.suite_scoring import ScoringOptions
+    from affect_lightning.unibench.scoring.suites import label_roots
 
     resolved = resolve_choice("label_extractors", choice)
     roots = (options.labels,) if options.labels is not None else ()
@@ -214,8 +214,8 @@ def _columns(words: Sequence[str]) -> dict[str, str]:
 def _say_what_does_not_fit(scored: Sequence[ScoredModel], sets: Mapping[str, BenchmarkSet]) -> None:
     """Name on standard error what is not as it should be."""
     from affect_lightning.corpora import TRAINING_SETS
+    from affect_lightning.corpora.annotation_tables import shown
     from affect_lightning.corpora.set_names import near_hint
-    from affect_lightning.corpora.tables import shown
 
     for key in sorted({key for model in scored for key in model.row.scores.sets} - {*sets, *TRAINING_SETS}):
         hint = near_hint(key, sets)

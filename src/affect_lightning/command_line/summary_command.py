@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from affect_lightning.command_line.tables import format_table
+from affect_lightning.command_line.terminal_tables import format_table
 from affect_lightning.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def summarise(words: Sequence[str], prompt_tokens: int, response_tokens: int) ->
     from affect_lightning.command_line.trainer_commands import read_configuration
     from affect_lightning.model import AffectGPT
     from affect_lightning.model.accounting import part_sizes, stored_bytes, training_memory
-    from affect_lightning.model.module import AffectGPTModule
+    from affect_lightning.training.affectgpt_module import AffectGPTModule
 
     section = read_configuration(words)
     configuration = AffectGPTModule(**section.model.as_dict()).configuration

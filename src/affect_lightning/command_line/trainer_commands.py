@@ -21,7 +21,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from affect_lightning.command_line.expected_warnings import silence_expected_warnings
-from affect_lightning.command_line.experiment_files import with_experiment_files
+from affect_lightning.command_line.experiments_command import with_experiment_files
 from affect_lightning.command_line.plugin_arguments import (
     PLUGIN_OPTIONS,
     ChoiceOverride,
@@ -31,16 +31,16 @@ from affect_lightning.command_line.plugin_arguments import (
 )
 from affect_lightning.command_line.resuming import choose_strategy, find_last_checkpoint
 from affect_lightning.corpora.own_clips import OWN_CORPUS
-from affect_lightning.data.module import ClipDataModule
-from affect_lightning.data.worker_start import lost_worker
+from affect_lightning.data.clip_data_module import ClipDataModule
+from affect_lightning.data.reading_workers import lost_worker
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.model.module import AffectGPTModule
-from affect_lightning.model.monitoring import TrainingMonitor
 from affect_lightning.plugin_loading import resolve_choice
 from affect_lightning.training import LossSpikeLog, ResumeCheckpoint, StoppedBySignal
+from affect_lightning.training.affectgpt_module import AffectGPTModule
+from affect_lightning.training.monitoring import TrainingMonitor
 from affect_lightning.unibench.callback import BenchmarkCallback
-from affect_lightning.unibench.predictions import read_predictions
 from affect_lightning.unibench.report.files import read_report
+from affect_lightning.unibench.scoring.predictions import read_predictions
 
 # What `model.inputs: null` and `model.fused_streams: null` mean (paper, Section 5 and Eq. 3).
 DEFAULT_INPUTS = ("multi", "audio", "face", "text")

@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from affect_lightning.contracts.faces import FaceBox
-from affect_lightning.contracts.features import FeatureSequence
-from affect_lightning.contracts.labels import Sentiment
 from affect_lightning.contracts.objectives import LossTerm
+from affect_lightning.contracts.pipeline_parts import FaceBox, Sentiment
+from affect_lightning.contracts.streams import FeatureSequence
 from affect_lightning.errors import ContractError
 
 

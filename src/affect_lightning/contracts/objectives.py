@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 from torch import Tensor
 
 from affect_lightning.contracts.clips import ClipBatch
-from affect_lightning.contracts.features import FeatureSequence
+from affect_lightning.contracts.streams import FeatureSequence
 
 
 class LossTerm(NamedTuple):
@@ -23,8 +23,8 @@ class LossTerm(NamedTuple):
 
     Attributes:
         mean: Mean over the items of this process's batch, a scalar with gradient.
-        items: Their number, such as response tokens or clips, a scalar; 0 if there are none. Over several processes the
-            mean of all items is what is made small, however unequally they are spread.
+        items: Their number, such as response tokens or clips, a scalar on the same device; 0 if there are none. Over
+            several processes the mean of all items is what is made small, however unequally they are spread.
         weight: Of this term in the sum of all.
     """
 

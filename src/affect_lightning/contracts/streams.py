@@ -1,9 +1,10 @@
-"""The stream table, and what a batch holds of a stream.
+"""The stream table, and what is held of a stream: its steps as read, and its features as encoded.
 
 A stream is one way of looking at a clip (paper, Sections 3.1 and 5). Every place that deals with streams asks this table:
-`data` reads them, `model` encodes, fuses and shows them. Neighbours: `stream_readers.py` is the contract of a stream of a
-third party, `plugin_loading.streams` adds the installed ones to the table.
-Legend: B clips, T steps of a stream (frames, samples or rows), H height and W width in pixels, C values a step.
+`data` reads them, `model` encodes, fuses and shows them. Encoders turn a StreamInput into a FeatureSequence (Z_a and Z_v).
+Neighbours: `clips.py` has the contract of a third party's reader, `plugin_loading` adds the installed ones to the table.
+Legend: B clips, T steps of a stream (frames, samples or rows), H height and W width in pixels, C values a step, N feature
+tokens, D feature width.
 """
 
 from __future__ import annotations
@@ -119,3 +120,50 @@ def kind_of_values(values: Tensor) -> str:
         return "sound" if values.ndim == 2 else "series"
     forms = "; ".join(f"{kind} {form}" for kind, form in VALUE_FORMS.items())
     raise ContractError(f"StreamInput.values must be one of: {forms}; got {values.dtype} {list(values.shape)}.")
+
+
+@dataclass(frozen=True)
+class FeatureSequence:
+    """Feature tokens of a batch of clips with the mask of those that are real.
+
+    Attributes:
+        tokens: Features [B, N, D], floating point.
+        mask: True where a token is real, False where it is padding [B, N], bool. Padding never changes a result.
+
+    Raises:
+        ContractError: Shapes or types do not fit each other.
+    """
+
+    tokens: Tensor
+    mask: Tensor
+
+    def __post_init__(self) -> None:
+        if self.tokens.ndim != 3 or not self.tokens.is_floating_point():
+            raise ContractError(
+                f"FeatureSequence.tokens must be floating point [B, N, D]; got {self.tokens.dtype} "
+                f"{list(self.tokens.shape)}."
+            )
+        if self.mask.dtype != torch.bool or self.mask.shape != self.tokens.shape[:2]:
+            raise ContractError(
+                f"FeatureSequence.mask must be bool {list(self.tokens.shape[:2])} to fit its tokens; got "
+                f"{self.mask.dtype} {list(self.mask.shape)}."
+            )
+
+    @property
+    def width(self) -> int:
+        """Feature width D."""
+        return self.tokens.shape[-1]
+
+    def with_each(self, change: Callable[[Tensor], Tensor]) -> FeatureSequence:
+        """The same with both tensors changed, such as moved to a device."""
+        return FeatureSequence(change(self.tokens), change(self.mask))
+
+    def masked_mean(self) -> Tensor:
+        """Average over the real tokens (Eq. 5, Pooling).
+
+        Returns:
+            [B, D]; zeros for a clip without any real token.
+        """
+        weights = self.mask.unsqueeze(-1).to(self.tokens.dtype)
+        kept = self.tokens.masked_fill(~self.mask.unsqueeze(-1), 0.0)
+        return kept.sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)

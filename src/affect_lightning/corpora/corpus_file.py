@@ -12,8 +12,8 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any, Literal
 
+from affect_lightning.corpora.annotation_tables import shown
 from affect_lightning.corpora.sets import MER_UNIBENCH, BenchmarkSet
-from affect_lightning.corpora.tables import shown
 from affect_lightning.corpora.truths import SplitTruths
 from affect_lightning.errors import DataError
 

@@ -1,8 +1,8 @@
 """The user's own clips: named by options for `predict`, or as a table with a row a clip.
 
 Not in the paper: for clips outside MER-Caption+ and MER-UniBench, to train on, to test on, or both. A third party's set
-has its labels in such a table, too. docs/data.md has the columns with examples. `tables.py` reads the rows; the folders
-of sets are read by `official_folders.py`.
+has its labels in such a table, too. docs/data.md has the columns with examples. `annotation_tables.py` reads the rows; the
+folders of sets are read by `official_folders.py`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import difflib
 from pathlib import Path
 
 from affect_lightning.contracts import ClipRecord
+from affect_lightning.corpora.annotation_tables import TableRow, index_rows, number_of, read_row_file, refuse, words_of
 from affect_lightning.corpora.known_sets import known_sets
 from affect_lightning.corpora.set_names import keys_of
 from affect_lightning.corpora.sets import TRAINING_SETS
-from affect_lightning.corpora.tables import TableRow, index_rows, number_of, read_row_file, refuse, words_of
 from affect_lightning.errors import ConfigurationError, DataError
 
 OWN_CORPUS = "own"  # `ClipRecord.corpus` of clips that options name

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from affect_lightning.corpora.known_sets import unknown_set
-from affect_lightning.corpora.sets import BenchmarkSet, Split
-from affect_lightning.corpora.tables import (
+from affect_lightning.corpora.annotation_tables import (
     ROW_FILE_SUFFIXES,
     TableRow,
     columns_of,
@@ -27,6 +25,8 @@ from affect_lightning.corpora.tables import (
     shown,
     words_of,
 )
+from affect_lightning.corpora.known_sets import unknown_set
+from affect_lightning.corpora.sets import BenchmarkSet, Split
 from affect_lightning.errors import DataError
 
 NAME_COLUMNS = ("name", "filename", "clip", "id")

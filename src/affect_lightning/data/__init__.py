@@ -1,10 +1,10 @@
 """Data: clips in, batches out (paper, Section 2 and Appendix B).
 
-The way of a clip: `corpora` lists it, `decoding.py` opens it, `speaker.py` chooses the speaker's face and `faces.py`
-crops it (boxes kept by `box_cache.py`), `questions.py` asks, `dataset.py` and `collation.py` make samples and batches
-in worker processes, `loading.py` hands them out in an order that resumes exactly, `quarantine.py` counts what cannot
-be read, `module.py` is the LightningDataModule, and `mer_caption_plus.py` the same under the paper's name. Importing
-this package imports none of them.
+The way of a clip: `corpora` reads the sets and `clip_sources.py` lists it, `decoding.py` opens it, `speaker.py` chooses the
+speaker's face and `faces.py` crops it (boxes kept by `box_cache.py`), `dataset.py` makes a sample of it with a question, in
+the threads or processes of `reading_workers.py`, `loading.py` hands out batches in the order of `ordering.py`, which resumes
+exactly, `quarantine.py` counts what cannot be read, and `clip_data_module.py` is the LightningDataModule, which brings in
+`feature_cache` and `packed_sets` as well. Importing this package imports none of them.
 """
 
 from __future__ import annotations
@@ -13,46 +13,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from affect_lightning.data.decoding import DecodedClip, decode_clip
-    from affect_lightning.data.faces import FaceCropper, FacePolicy
-    from affect_lightning.data.loading import BatchPlan, ClipLoader
-    from affect_lightning.data.mer_caption_plus import MERCaptionPlusDataModule
-    from affect_lightning.data.module import ClipDataModule
-    from affect_lightning.data.quarantine import BadClip, Quarantine, UnreadableClipError
-    from affect_lightning.data.speaker import choose_speaker
+    from affect_lightning.data.clip_data_module import ClipDataModule, MERCaptionPlusDataModule
 
-_HOMES = {
-    "BadClip": "quarantine",
-    "BatchPlan": "loading",
-    "ClipDataModule": "module",
-    "ClipLoader": "loading",
-    "DecodedClip": "decoding",
-    "FaceCropper": "faces",
-    "FacePolicy": "faces",
-    "MERCaptionPlusDataModule": "mer_caption_plus",
-    "Quarantine": "quarantine",
-    "UnreadableClipError": "quarantine",
-    "choose_speaker": "speaker",
-    "decode_clip": "decoding",
-}
-
-__all__ = [
-    "BadClip",
-    "BatchPlan",
-    "ClipDataModule",
-    "ClipLoader",
-    "DecodedClip",
-    "FaceCropper",
-    "FacePolicy",
-    "MERCaptionPlusDataModule",
-    "Quarantine",
-    "UnreadableClipError",
-    "choose_speaker",
-    "decode_clip",
-]
+__all__ = ["ClipDataModule", "MERCaptionPlusDataModule"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.clip_data_module"), name)

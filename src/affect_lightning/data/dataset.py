@@ -2,15 +2,18 @@
 
 A sample is a function of the clip, the seed, the epoch and the clip's position, so the number of workers changes
 nothing. What cannot be read comes back as a value, not as an exception: the main process decides (`quarantine.py`).
-Neighbours: `decoding.py`, `faces.py` and `questions.py` do the parts, `collation.py` makes batches.
+The question is drawn between two (paper, Section 3.1), with texts of `affect_lightning.prompting`; a clip whose only truth
+is a sentiment value is asked for its sign, a question of ours.
+Neighbours: `decoding.py` and `faces.py` do the parts, `loading.py` makes batches.
 Legend: T steps of a stream (frames, samples, rows), H height and W width in pixels, C values a step.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from torch import Tensor
@@ -18,37 +21,98 @@ from torch import Tensor
 from affect_lightning.contracts import STREAMS, ClipRecord, StreamReader
 from affect_lightning.contracts.conformance import check_stream
 from affect_lightning.data.decoding import DecodedClip, decode_clip
-from affect_lightning.data.faces import FaceCropper, FaceCrops, FacePolicy, read_face_file, resize
-from affect_lightning.data.feature_cache.reading import CachedClip, CachedFeatures
-from affect_lightning.data.media_files import MediaFiles
+from affect_lightning.data.faces import CROP_SIZE, FaceCropper, FaceCrops, FacePolicy, read_face_file, resize
+from affect_lightning.data.frame_choice import FRAME_COUNT
+from affect_lightning.data.media_files import CachedClip, MediaFiles
+from affect_lightning.data.ordering import SampleKey
 from affect_lightning.data.quarantine import BadClip, UnreadableClipError
-from affect_lightning.data.streaming.packed_clips import PackedClips
 from affect_lightning.errors import AffectLightningError, ConfigurationError
 from affect_lightning.plugin_loading import build_part, encoded_streams, held_to_contract
-from affect_lightning.plugin_loading.streams import STREAM_GROUP
+from affect_lightning.plugin_loading.known_streams import STREAM_GROUP
+from affect_lightning.prompting import QUESTION_KINDS, question_text, response_text, sentiment_word
 
+TEST_QUESTIONS = (*QUESTION_KINDS, "task")
 SubtitleLanguage = Literal["english", "chinese"]
 
 
+@dataclass(frozen=True)
+class QuestionDraw:
+    """Draws between `describe` and `name`; the same clip in the same epoch is always asked the same.
+
+    Attributes:
+        describe_share: Share of samples that are asked for the description (default 0.5, the "hybrid" of the paper's
+            training: one of the two at random each time; the even share is ours).
+        seed: Of the draw.
+    """
+
+    describe_share: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.describe_share <= 1.0:
+            raise ConfigurationError(f"describe_share must lie between 0 and 1; got {self.describe_share}.")
+
+    def ask(self, record: ClipRecord, epoch: int, index: int) -> tuple[str, str]:
+        """Question and wanted response.
+
+        A clip without a description is asked for the names, one without labels for the description, one that has
+        neither but a sentiment value for the sentiment.
+
+        Args:
+            record: The clip.
+            epoch: Counted from 0.
+            index: The clip's position in its set.
+
+        Raises:
+            UnreadableClipError: The clip has no labels, description or sentiment, so there is nothing to learn.
+        """
+        drawn = random.Random(f"{self.seed}-{epoch}-{index}").random() < self.describe_share
+        first, second = ("describe", "name") if drawn else ("name", "describe")
+        for kind in (first, second):
+            annotated = record.description if kind == "describe" else record.labels
+            if annotated:
+                wanted = response_text(kind, labels=record.labels, description=record.description)
+                return question_text(kind), wanted
+        if record.sentiment is not None:
+            word = sentiment_word(record.sentiment)
+            return question_text("sentiment"), response_text("sentiment", labels=[word], description="")
+        raise UnreadableClipError(
+            record.video or record.audio,
+            "annotation",
+            "it has neither emotion words nor a description nor a sentiment to learn from.",
+        )
+
+
+@dataclass(frozen=True)
+class OneQuestion:
+    """Asks every clip the same question, or the one that its truth answers, and wants no particular response.
+
+    For test and predict.
+
+    Attributes:
+        kind: `describe`, `name` (our default: the labels that MER-UniBench scores are words), `sentiment`, or `task`:
+            `sentiment` for a clip whose only truth is a sentiment value, `name` for the others.
+    """
+
+    kind: str = "name"
+
+    def __post_init__(self) -> None:
+        if self.kind not in TEST_QUESTIONS:
+            raise ConfigurationError(f"test_question must be one of {', '.join(TEST_QUESTIONS)}; got {self.kind!r}.")
+
+    def ask(self, record: ClipRecord, epoch: int, index: int) -> tuple[str, str]:
+        """The question, and an empty response."""
+        if self.kind != "task":
+            return question_text(self.kind), ""
+        by_sentiment = record.sentiment is not None and not record.labels
+        return question_text("sentiment" if by_sentiment else "name"), ""
+
+
 class Questioner(Protocol):
-    """What `questions.py` offers."""
+    """What asks: `QuestionDraw` or `OneQuestion`."""
 
     def ask(self, record: ClipRecord, epoch: int, index: int) -> tuple[str, str]:
         """Question and wanted response for a clip."""
-
-
-class SampleKey(NamedTuple):
-    """What the loader asks a worker for.
-
-    Attributes:
-        clip: Position in the set.
-        epoch: Counted from 0.
-        valid: False for a repeated clip that only fills up a rank's last batch.
-    """
-
-    clip: int
-    epoch: int = 0
-    valid: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,8 +130,8 @@ class ReadingOptions:
     """
 
     streams: frozenset[str] = frozenset({"audio", "face"})
-    frame_count: int = 8
-    crop_size: int = 224
+    frame_count: int = FRAME_COUNT
+    crop_size: int = CROP_SIZE
     sample_rate: int = 16_000
     subtitle_language: SubtitleLanguage = "english"
     face_policy: FacePolicy = field(default_factory=FacePolicy)
@@ -156,6 +220,22 @@ class FailedSample:
     error: AffectLightningError
 
 
+class PackedClipList(Protocol):
+    """Clips that bring their files, such as `packed_sets.packed_clips.PackedClips`."""
+
+    def __len__(self) -> int: ...
+
+    def open(self, index: int) -> tuple[ClipRecord, MediaFiles]:
+        """A clip's record and its files, in memory."""
+
+
+class EncodedClipList(Protocol):
+    """What the encoders gave for a list of clips, such as `feature_cache.cached_features.CachedFeatures`."""
+
+    def read(self, position: int, record: ClipRecord | None = None) -> CachedClip:
+        """The features of a clip."""
+
+
 class ClipDataset:
     """Map-style data set of clips, for torch's DataLoader.
 
@@ -169,14 +249,14 @@ class ClipDataset:
 
     def __init__(
         self,
-        records: Sequence[ClipRecord] | PackedClips,
+        records: Sequence[ClipRecord] | PackedClipList,
         options: ReadingOptions,
         questions: Questioner,
         cropper: FaceCropper | None = None,
-        features: CachedFeatures | None = None,
+        features: EncodedClipList | None = None,
     ):
         self.features = features
-        self.records = records if isinstance(records, PackedClips) else list(records)
+        self.records = list(records) if isinstance(records, Sequence) else records
         self.options = options
         self.questions = questions
         self.cropper = cropper
@@ -198,9 +278,9 @@ class ClipDataset:
 
     def _listed(self, position: int) -> tuple[ClipRecord, MediaFiles]:
         """A clip's annotation and files; those of a packed set are taken out of their shard here."""
-        if isinstance(self.records, PackedClips):
-            return self.records.open(position)
-        return self.records[position], MediaFiles.on_disk(self.records[position])
+        if isinstance(self.records, Sequence):
+            return self.records[position], MediaFiles.on_disk(self.records[position])
+        return self.records.open(position)
 
     def read(self, key: SampleKey, record: ClipRecord, files: MediaFiles) -> ClipSample:
         """The clip, read.
@@ -258,7 +338,7 @@ class ClipDataset:
         with held_to_contract(reader):
             try:
                 return ReadStream.whole(check_stream(reader.read(record), kind=reader.kind))
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, EOFError) as error:  # NumPy raises the last for an empty file
                 path = next(iter(reader.files(record).values()), None)
                 raise UnreadableClipError(path, name, f"{error}") from error
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+FRAME_COUNT = 8  # T (paper, Appendix B)
+
 
 def uniform_times(start: float, end: float, count: int) -> np.ndarray:
     """The middles of `count` equal parts of a span (our choice among the uniform rules: never the very first frame).

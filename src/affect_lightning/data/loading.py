@@ -3,122 +3,144 @@
 torch's DataLoader does the work of the worker processes but keeps no state of its own; Lightning saves and restores
 any loader that has `state_dict` and `load_state_dict`. Hand-written, because torchdata's StatefulDataLoader did not go on
 exactly where it was: not with dropout or what workers draw, and not with Lightning's own sampler.
-Neighbours: `ordering.py` draws the order, `dataset.py` and `collation.py` run in the workers, `quarantine.py` counts what
-they could not read, `module.py` makes one loader a split.
-Legend: B clips.
+Samples are put together in the workers (`ClipCollator`), with the bad clips that were met on the way.
+Neighbours: `ordering.py` draws the order, `dataset.py` gives the samples, `quarantine.py` counts what the workers could not
+read, `clip_data_module.py` makes one loader a split.
+Legend: B clips, T steps of a stream, N feature tokens, D feature width, H height and W width in pixels, C values a step.
 """
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
+import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader, get_worker_info
 
-from affect_lightning.contracts import ClipBatch
-from affect_lightning.data.collation import ClipCollator, CollatedBatch
-from affect_lightning.data.dataset import ClipDataset, SampleKey
-from affect_lightning.data.ordering import SetBalance, batched_by_length, check_order_options, drawn_order
-from affect_lightning.data.quarantine import NAMED_CLIPS, Quarantine
-from affect_lightning.data.streaming.shard_order import ShardedPlan
-from affect_lightning.data.threaded_reading import ThreadedClips, check_reading_threads
-from affect_lightning.data.worker_start import telling_of_lost_workers, worker_options
-from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.contracts import ClipBatch, FeatureSequence, StreamInput
+from affect_lightning.data.dataset import ClipDataset, ClipSample, FailedSample, ReadStream
+from affect_lightning.data.ordering import EpochPlan, SampleKey
+from affect_lightning.data.quarantine import NAMED_CLIPS, BadClip, Quarantine
+from affect_lightning.data.reading_workers import (
+    IN_THIS_PROCESS,
+    ReadingWorkers,
+    ThreadedClips,
+    telling_of_lost_workers,
+)
+from affect_lightning.errors import AffectLightningError, ContractError, DataError
 
-WorkerStart = Literal["spawn", "fork", "forkserver"]
+
+@dataclass
+class CollatedBatch:
+    """What a worker sends for one batch.
+
+    Attributes:
+        batch: The clips that could be read; None if there are none.
+        bad_clips: The others.
+        error: The first error that no quarantine covers.
+        frames: Real frames read.
+        frames_without_face: Those of them in which the face was not found.
+        clips_without_face: Clips of which no frame showed a face.
+    """
+
+    batch: ClipBatch | None
+    bad_clips: list[BadClip] = field(default_factory=list)
+    error: AffectLightningError | None = None
+    frames: int = 0
+    frames_without_face: int = 0
+    clips_without_face: int = 0
+
+    def pin_memory(self) -> CollatedBatch:
+        """Pin the batch; torch's loader calls this."""
+        return self if self.batch is None else replace(self, batch=self.batch.pin_memory())
 
 
 @dataclass(frozen=True)
-class BatchPlan:
-    """Which clips each batch of an epoch holds.
-
-    Every rank gets the same number of clips, and no clip goes to two ranks, except that a rank that would come short
-    repeats its first clip with `valid` False.
+class ClipCollator:
+    """Puts samples together. An object, not a function in a function, so that it pickles.
 
     Attributes:
-        clip_count: Clips in the set.
-        batch_size: B.
-        shuffle: Draw a new order every epoch; otherwise the set's order.
-        seed: Of the order.
-        rank: This process.
-        world_size: Number of processes.
-        groups: Which set each clip is of, from 0 on; empty if they are all of one.
-        balance: How much each set gives to a shuffled epoch; see `ordering.clips_per_set`.
-        lengths: Length of each clip, in any unit; needed with `length_pool` and `longest_first`.
-        length_pool: Batches whose clips are sorted by length together, so that a batch holds clips of like length; in
-            an order without shuffling all of them are. 0 leaves the order alone.
-        weights: Of each set, by its number in `groups`; empty for 1 each. See `ordering.clips_per_set`.
-        longest_first: Without shuffling, from the longest clip to the shortest, whatever `length_pool` is: little is
-            padded, and a batch that does not fit into memory is the first one.
+        sample_rate: Of the waveforms, in Hz.
     """
 
-    clip_count: int
-    batch_size: int
-    shuffle: bool = False
-    seed: int = 0
-    rank: int = 0
-    world_size: int = 1
-    groups: tuple[int, ...] = ()
-    balance: SetBalance = "natural"
-    lengths: tuple[int, ...] = ()
-    length_pool: int = 0
-    weights: tuple[float, ...] = ()
-    longest_first: bool = False
+    sample_rate: int = 16_000
 
-    def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise ConfigurationError(f"The batch size must be at least 1; got {self.batch_size}.")
-        check_order_options(self.balance, self.length_pool)
+    def __call__(self, items: Sequence[ClipSample | BadClip | FailedSample]) -> CollatedBatch:
+        """Collate a batch; the order of the clips is kept."""
+        samples = [item for item in items if isinstance(item, ClipSample)]
+        batch = collate(samples, self.sample_rate) if samples else None
+        if batch is not None and get_worker_info() is not None:
+            _share(batch)
+        return CollatedBatch(
+            batch=batch,
+            bad_clips=[item for item in items if isinstance(item, BadClip)],
+            error=next((item.error for item in items if isinstance(item, FailedSample)), None),
+            frames=sum(sample.frames for sample in samples),
+            frames_without_face=sum(sample.frames_without_face for sample in samples),
+            clips_without_face=sum(sample.clips_without_face for sample in samples),
+        )
 
-    @property
-    def clips_per_rank(self) -> int:
-        """Clips that each rank is given, a repeated one included."""
-        return math.ceil(self.clip_count / self.world_size)
 
-    def __len__(self) -> int:
-        return math.ceil(self.clips_per_rank / self.batch_size)
+def collate(samples: Sequence[ClipSample], sample_rate: int) -> ClipBatch:
+    """A ClipBatch of at least one sample; a stream is padded with zeros to its longest clip."""
+    return ClipBatch(
+        records=[sample.record for sample in samples],
+        questions=[sample.question for sample in samples],
+        responses=[sample.response for sample in samples],
+        subtitles=[sample.subtitle for sample in samples],
+        streams={
+            name: _stream([sample.streams[name] for sample in samples], sample_rate) for name in samples[0].streams
+        },
+        valid=torch.tensor([sample.valid for sample in samples]),
+        features=_features([sample.features for sample in samples if sample.features is not None]),
+    )
 
-    def batches(self, epoch: int) -> list[list[SampleKey]]:
-        """This rank's batches of an epoch, in order. Without shuffling, all epochs are alike."""
-        epoch = epoch if self.shuffle else 0
-        order = self._order(epoch)
-        keys = [SampleKey(index, epoch) for index in order[self.rank :: self.world_size]]
-        repeated = SampleKey((keys[0].clip if keys else order[0]), epoch, valid=False)
-        keys += [repeated] * (self.clips_per_rank - len(keys))
-        return [keys[start : start + self.batch_size] for start in range(0, len(keys), self.batch_size)]
 
-    def state_options(self) -> dict[str, Any]:
-        """What the order depends on; the rank is left out, because one state serves all ranks."""
-        return {
-            "clip_count": self.clip_count,
-            "batch_size": self.batch_size,
-            "shuffle": self.shuffle,
-            "seed": self.seed,
-            "world_size": self.world_size,
-            "balance": self.balance,
-            "length_pool": self.length_pool,
-            **({"weights": list(self.weights)} if self.weights else {}),
-            **({"longest_first": True} if self.longest_first else {}),
-        }
+def _share(batch: ClipBatch) -> None:
+    """Move the tensors to shared memory in the worker's main thread.
 
-    def _order(self, epoch: int) -> list[int]:
-        """Positions of all ranks' clips."""
-        if self.shuffle:
-            groups = self.groups or (0,) * self.clip_count
-            order = drawn_order(groups, self.balance, self.seed, epoch, self.weights)
-        else:
-            order = list(range(self.clip_count))
-            if self.longest_first:
-                return sorted(order, key=lambda clip: self.lengths[clip], reverse=True)  # equals stay in their order
-        if not self.length_pool:
-            return order
-        pool = self.length_pool if self.shuffle else None
-        return batched_by_length(order, self.lengths, self.batch_size * self.world_size, pool, self.seed, epoch)
+    The queue's own thread would do it later; a worker that is ended in the middle of that copying aborts with
+    "terminate called without an active exception".
+    """
+    batch.with_each(lambda value: value.share_memory_())
+
+
+def _stream(clips: list[ReadStream], sample_rate: int) -> StreamInput:
+    """Values [T, ...] and mask [T] of each clip to a stream [B, T, ...], padded to the longest."""
+    shapes = sorted({clip.values.shape[1:] for clip in clips})
+    if len(shapes) > 1:
+        raise ContractError(
+            f"A stream must have one shape of a step for all clips; a batch got {shapes[0]} and {shapes[1]}. Correct its reader."
+        )
+    longest = max(1, *(len(clip.values) for clip in clips))
+    values = np.zeros((len(clips), longest, *shapes[0]), dtype=clips[0].values.dtype)
+    mask = np.zeros((len(clips), longest), dtype=np.bool_)
+    for row, real, clip in zip(
+        values, mask, clips, strict=True
+    ):  # by NumPy: torch would wake its threads for so little
+        row[: len(clip.values)], real[: len(clip.mask)] = clip.values, clip.mask
+    if values.ndim == 5:  # pictures [B, T, H, W, 3]
+        values = np.ascontiguousarray(values.transpose(0, 1, 4, 2, 3))
+    return StreamInput(torch.from_numpy(values), torch.from_numpy(mask), sample_rate if values.ndim == 2 else None)
+
+
+def _features(clips: list[dict[str, tuple[Tensor, Tensor]]]) -> dict[str, FeatureSequence] | None:
+    """Tokens [N, D] and mask [N] of each clip and stream to [B, N, D] and [B, N], padded to the longest."""
+    if not clips:
+        return None
+    return {
+        stream: FeatureSequence(
+            pad_sequence([clip[stream][0] for clip in clips], batch_first=True),
+            pad_sequence([clip[stream][1] for clip in clips], batch_first=True),
+        )
+        for stream in clips[0]
+    }
 
 
 @dataclass
@@ -143,7 +165,7 @@ class LoadingCounts:
 class _Pending:
     """The batches that torch's loader still has to fetch: an epoch's worth, from where ClipLoader says."""
 
-    def __init__(self, plan: BatchPlan | ShardedPlan) -> None:
+    def __init__(self, plan: EpochPlan) -> None:
         self.plan = plan
         self.epoch = self.given_out = 0
 
@@ -173,26 +195,19 @@ class ClipLoader:
         dataset: The clips.
         plan: Their order.
         quarantine: Counts bad clips; may be shared by several loaders.
-        workers: Worker processes; 0 reads in this process.
-        worker_start: How workers start (default `spawn`, our choice: `fork` copies locks of running threads).
-        reading_threads: Clips that are read at once where there are no workers.
+        readers: Worker processes and threads that read.
         pin_memory: Copy batches to pinned memory, for a GPU.
     """
 
     def __init__(
         self,
         dataset: ClipDataset,
-        plan: BatchPlan | ShardedPlan,
+        plan: EpochPlan,
         quarantine: Quarantine,
         *,
-        workers: int = 0,
-        worker_start: WorkerStart = "spawn",
-        reading_threads: int = 1,
+        readers: ReadingWorkers = IN_THIS_PROCESS,
         pin_memory: bool = False,
     ):
-        if workers < 0:
-            raise ConfigurationError(f"workers must be 0 or more; got {workers}.")
-        check_reading_threads(reading_threads)
         self.plan = plan
         self.quarantine = quarantine
         self.counts = LoadingCounts()
@@ -200,8 +215,9 @@ class ClipLoader:
         self._given_out = 0
         self._last: ClipBatch | None = None
         self._pending = _Pending(plan)
-        self._dataset, self._workers, self._worker_start, self._pin_memory = dataset, workers, worker_start, pin_memory
-        self._threaded = ThreadedClips(dataset, reading_threads) if reading_threads > 1 and not workers else None
+        self._dataset, self._readers, self._pin_memory = dataset, readers, pin_memory
+        threads = readers.reading_threads if not readers.workers else 1
+        self._threaded = ThreadedClips(dataset, threads) if threads > 1 else None
         self._fetcher = self._make_fetcher()
 
     def _make_fetcher(self) -> DataLoader[Any]:
@@ -210,10 +226,10 @@ class ClipLoader:
             self._threaded or self._dataset,  # type: ignore[arg-type]
             batch_sampler=self._pending,  # type: ignore[arg-type]
             collate_fn=ClipCollator(self._dataset.options.sample_rate),
-            persistent_workers=self._workers > 0,
+            persistent_workers=self._readers.workers > 0,
             pin_memory=self._pin_memory,
             generator=torch.Generator(),  # otherwise each pass would draw from the global one
-            **worker_options(self._workers, self._worker_start),
+            **self._readers.loader_options(),
         )
 
     def close(self) -> None:
@@ -231,7 +247,7 @@ class ClipLoader:
             self.epoch, self._given_out = 0, 0
         self._pending.epoch, self._pending.given_out = self.epoch, self._given_out
         owed = 0  # stand-ins for lost batches that no good batch has come before
-        for collated in telling_of_lost_workers(self._fetcher, self._workers > 0):
+        for collated in telling_of_lost_workers(self._fetcher, self._readers.workers > 0):
             self._given_out += 1
             if self._given_out == len(self.plan):
                 self.epoch, self._given_out = self.epoch + 1, 0

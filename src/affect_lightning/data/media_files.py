@@ -1,7 +1,7 @@
 """The files of a clip, on disk or taken out of a shard: what `decoding.py`, `faces.py` and `box_cache.py` open.
 
 Not in the paper. A packed clip carries the bytes of its files; `PackedFile` looks to its readers like the path that it
-came from, so that one decoding path serves both. Neighbours: `streaming/` makes packed files, `dataset.py` hands them on.
+came from, so that one decoding path serves both. Neighbours: `packed_sets` makes packed files, `dataset.py` hands them on.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ import io
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
+
+from torch import Tensor
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.quarantine import UnreadableClipError
-
-if TYPE_CHECKING:
-    from affect_lightning.data.feature_cache.reading import CachedClip
 
 
 class NamedBytes(io.BytesIO):
@@ -66,8 +65,23 @@ class PackedFile:
 MediaFile: TypeAlias = Path | PackedFile
 
 
+@dataclass(frozen=True)
+class CachedClip:
+    """What the cache knows of one clip.
+
+    Attributes:
+        features: Tokens, float32 [N, D], and which of them are real, bool [N], by stream.
+        frames: Real frames that it was encoded from.
+        frames_without_face: Those in which the face was not found.
+    """
+
+    features: dict[str, tuple[Tensor, Tensor]]
+    frames: int
+    frames_without_face: int
+
+
 class EncodedClip(Protocol):
-    """What `streaming/packed_features.py` takes out of a shard."""
+    """What `packed_sets` takes out of a shard in place of files."""
 
     def read(self, streams: Collection[str]) -> CachedClip:
         """The features of these streams."""

@@ -1,15 +1,17 @@
-"""The order of an epoch's clips: drawn, balanced between sets, batched by length. Pure functions of their arguments.
+"""The order of an epoch's clips: drawn, balanced between sets, batched by length; a pure function of seed and epoch.
 
 Not in the paper, which trains on one set of clips of a few seconds each. Sets of very different size (MELD has eight
-times the clips of CH-SIMS) and texts of very different length need both. Neighbour: `loading.py`.
+times the clips of CH-SIMS) and texts of very different length need both. Neighbours: `loading.py` hands the
+batches out; a packed set has a plan of its own. Legend: B clips.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal, get_args
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import torch
 
@@ -17,6 +19,44 @@ from affect_lightning.errors import ConfigurationError
 
 SetBalance = Literal["natural", "square_root", "equal"]
 _EXPONENTS = {"natural": 1.0, "square_root": 0.5, "equal": 0.0}
+
+
+class SampleKey(NamedTuple):
+    """What the loader asks a worker for.
+
+    Attributes:
+        clip: Position in the set.
+        epoch: Counted from 0.
+        valid: False for a repeated clip that only fills up a rank's last batch.
+    """
+
+    clip: int
+    epoch: int = 0
+    valid: bool = True
+
+
+class EpochPlan(Protocol):
+    """Which clips each batch of an epoch holds: `BatchPlan` for clips in folders, or the plan of a packed set."""
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether a new order is drawn every epoch."""
+
+    @property
+    def world_size(self) -> int:
+        """Number of processes."""
+
+    @property
+    def clips_per_rank(self) -> int:
+        """Clips that each rank is given, a repeated one included."""
+
+    def __len__(self) -> int: ...
+
+    def batches(self, epoch: int) -> Sequence[list[SampleKey]]:
+        """This rank's batches of an epoch, in order."""
+
+    def state_options(self) -> dict[str, Any]:
+        """What the order depends on."""
 
 
 def check_order_options(balance: str, length_pool: int) -> None:
@@ -145,3 +185,91 @@ def batched_by_length(
 
 def _generator(seed: int, epoch: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """Which clips each batch of an epoch holds.
+
+    Every rank gets the same number of clips, and no clip goes to two ranks, except that a rank that would come short
+    repeats its first clip with `valid` False.
+
+    Attributes:
+        clip_count: Clips in the set.
+        batch_size: B.
+        shuffle: Draw a new order every epoch; otherwise the set's order.
+        seed: Of the order.
+        rank: This process.
+        world_size: Number of processes.
+        groups: Which set each clip is of, from 0 on; empty if they are all of one.
+        balance: How much each set gives to a shuffled epoch; see `ordering.clips_per_set`.
+        lengths: Length of each clip, in any unit; needed with `length_pool` and `longest_first`.
+        length_pool: Batches whose clips are sorted by length together, so that a batch holds clips of like length; in
+            an order without shuffling all of them are. 0 leaves the order alone.
+        weights: Of each set, by its number in `groups`; empty for 1 each. See `ordering.clips_per_set`.
+        longest_first: Without shuffling, from the longest clip to the shortest, whatever `length_pool` is: little is
+            padded, and a batch that does not fit into memory is the first one.
+    """
+
+    clip_count: int
+    batch_size: int
+    shuffle: bool = False
+    seed: int = 0
+    rank: int = 0
+    world_size: int = 1
+    groups: tuple[int, ...] = ()
+    balance: SetBalance = "natural"
+    lengths: tuple[int, ...] = ()
+    length_pool: int = 0
+    weights: tuple[float, ...] = ()
+    longest_first: bool = False
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ConfigurationError(f"The batch size must be at least 1; got {self.batch_size}.")
+        check_order_options(self.balance, self.length_pool)
+
+    @property
+    def clips_per_rank(self) -> int:
+        """Clips that each rank is given, a repeated one included."""
+        return math.ceil(self.clip_count / self.world_size)
+
+    def __len__(self) -> int:
+        return math.ceil(self.clips_per_rank / self.batch_size)
+
+    def batches(self, epoch: int) -> list[list[SampleKey]]:
+        """This rank's batches of an epoch, in order. Without shuffling, all epochs are alike."""
+        epoch = epoch if self.shuffle else 0
+        order = self._order(epoch)
+        keys = [SampleKey(index, epoch) for index in order[self.rank :: self.world_size]]
+        repeated = SampleKey((keys[0].clip if keys else order[0]), epoch, valid=False)
+        keys += [repeated] * (self.clips_per_rank - len(keys))
+        return [keys[start : start + self.batch_size] for start in range(0, len(keys), self.batch_size)]
+
+    def state_options(self) -> dict[str, Any]:
+        """What the order depends on; the rank is left out, because one state serves all ranks."""
+        return {
+            "clip_count": self.clip_count,
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "seed": self.seed,
+            "world_size": self.world_size,
+            "balance": self.balance,
+            "length_pool": self.length_pool,
+            **({"weights": list(self.weights)} if self.weights else {}),
+            **({"longest_first": True} if self.longest_first else {}),
+        }
+
+    def _order(self, epoch: int) -> list[int]:
+        """Positions of all ranks' clips."""
+        if self.shuffle:
+            groups = self.groups or (0,) * self.clip_count
+            order = drawn_order(groups, self.balance, self.seed, epoch, self.weights)
+        else:
+            order = list(range(self.clip_count))
+            if self.longest_first:
+                return sorted(order, key=lambda clip: self.lengths[clip], reverse=True)  # equals stay in their order
+        if not self.length_pool:
+            return order
+        pool = self.length_pool if self.shuffle else None
+        return batched_by_length(order, self.lengths, self.batch_size * self.world_size, pool, self.seed, epoch)

@@ -25,7 +25,7 @@ class UnreadableClipError(DataError):
 
     Attributes:
         path: The file.
-        stage: What was being done: `video`, `audio`, `face` or `annotation`.
+        stage: What was being done: `video`, `audio`, `face`, `annotation`, or a plugin's stream.
         reason: Why it failed and what was expected, in one sentence.
     """
 
@@ -61,16 +61,28 @@ class BadClip:
         return f"{self.name} ({self.corpus}, {self.stage}): {self.reason}"
 
 
-def check_bad_clip_options(policy: str, max_bad_share: float) -> None:
-    """Check the two options that rule bad clips.
+@dataclass(frozen=True)
+class BadClipOptions:
+    """What is done about clips that cannot be read; options of `ClipDataModule`.
+
+    Attributes:
+        policy: `quarantine` goes on with the other clips; `error` stops at the first bad clip.
+        max_bad_share: Share of the clips that may be bad (1%, our choice). At least one clip is always allowed, so that a
+            small set does not stop at its first.
 
     Raises:
         ConfigurationError: `policy` is unknown or `max_bad_share` is outside [0, 1].
     """
-    if policy not in get_args(BadClipPolicy):
-        raise ConfigurationError(f"on_bad_clip must be one of {', '.join(get_args(BadClipPolicy))}; got {policy!r}.")
-    if not 0.0 <= max_bad_share <= 1.0:
-        raise ConfigurationError(f"max_bad_share must lie between 0 and 1 (0.01 = 1%); got {max_bad_share}.")
+
+    policy: BadClipPolicy = "quarantine"
+    max_bad_share: float = 0.01
+
+    def __post_init__(self) -> None:
+        known = get_args(BadClipPolicy)
+        if self.policy not in known:
+            raise ConfigurationError(f"on_bad_clip must be one of {', '.join(known)}; got {self.policy!r}.")
+        if not 0.0 <= self.max_bad_share <= 1.0:
+            raise ConfigurationError(f"max_bad_share must lie between 0 and 1 (0.01 = 1%); got {self.max_bad_share}.")
 
 
 class Quarantine:
@@ -79,17 +91,19 @@ class Quarantine:
     A clip counts once, however many epochs meet it. It lives in the main process only.
 
     Args:
-        policy: `quarantine` goes on with the other clips; `error` stops at the first bad clip.
-        max_bad_share: Share of `clip_count` that may be bad (default of the data module 1%, our choice). At least one
-            clip is always allowed, so that a small set does not stop at its first.
+        policy: See `BadClipOptions`.
+        max_bad_share: The same.
         file: JSONL file to append to; None writes nothing. Several processes may share the file. A clip that stands in
             it already, from an earlier part of the run, is not written again.
     """
 
-    def __init__(self, policy: BadClipPolicy = "quarantine", max_bad_share: float = 0.01, file: Path | None = None):
-        check_bad_clip_options(policy, max_bad_share)
-        self.policy = policy
-        self.max_bad_share = max_bad_share
+    def __init__(
+        self,
+        policy: BadClipPolicy = BadClipOptions.policy,
+        max_bad_share: float = BadClipOptions.max_bad_share,
+        file: Path | None = None,
+    ):
+        self.options = BadClipOptions(policy, max_bad_share)
         self._log = None if file is None else LineLog(file, shared=True)
         self._clips: dict[tuple[str, str], BadClip] = {}
         self._written: list[Any] | None = None  # records of the file, read before the first is added
@@ -98,13 +112,6 @@ class Quarantine:
     def clips(self) -> list[BadClip]:
         """The bad clips so far, in the order in which they were met."""
         return list(self._clips.values())
-
-    def counts_by_stage(self) -> dict[str, int]:
-        """Number of bad clips by stage."""
-        counts: dict[str, int] = {}
-        for clip in self._clips.values():
-            counts[clip.stage] = counts.get(clip.stage, 0) + 1
-        return counts
 
     def admit(self, clip: BadClip, clip_count: int) -> None:
         """Count a bad clip.
@@ -116,7 +123,7 @@ class Quarantine:
         Raises:
             DataError: The policy is `error`, the limit is passed, or the quarantine file cannot be written.
         """
-        if self.policy == "error":
+        if self.options.policy == "error":
             raise DataError(
                 f"The clip {clip} ({clip.path}) Mend or remove it, or set on_bad_clip to quarantine to go on without."
             )
@@ -125,7 +132,7 @@ class Quarantine:
             return
         self._clips[key] = clip
         self._write(clip)
-        if len(self._clips) > max(1, math.ceil(self.max_bad_share * clip_count)):
+        if len(self._clips) > max(1, math.ceil(self.options.max_bad_share * clip_count)):
             raise DataError(self._too_many(clip_count))
 
     def _write(self, clip: BadClip) -> None:
@@ -145,7 +152,7 @@ class Quarantine:
     def _too_many(self, clip_count: int) -> str:
         named = self.clips[:NAMED_CLIPS]
         return (
-            f"{len(self._clips)} of {clip_count} clips cannot be read, more than max_bad_share = {self.max_bad_share:g} "
+            f"{len(self._clips)} of {clip_count} clips cannot be read, more than max_bad_share = {self.options.max_bad_share:g} "
             f"allows. The first {len(named)}: "
             + " ".join(f"[{position}] {clip}" for position, clip in enumerate(named, 1))
             + " Mend the data, or raise max_bad_share if the loss is acceptable."

@@ -1,6 +1,6 @@
 """Which taxonomy a user means: by name, by folder, or the default.
 
-`official-2025` is the default once it was fetched (`release_fetching.py`), because the paper's numbers need it; until
+`official-2025` is the default once it was fetched (`official_releases.py`), because the paper's numbers need it; until
 then it is `builtin`, our own. Every command and callback that takes a taxonomy by name comes here. `taxonomy.py` has the
 class.
 """
@@ -13,8 +13,7 @@ from pathlib import Path
 
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.metrics.official_releases import RELEASE_2025, RELEASES, OfficialRelease
-from affect_lightning.metrics.official_tables import release_of, source_files
-from affect_lightning.metrics.parsed_tables import load_tables
+from affect_lightning.metrics.official_tables import load_tables, release_of, source_files
 from affect_lightning.metrics.taxonomy import Taxonomy
 
 TAXONOMY_NAMES = (*RELEASES, "builtin")

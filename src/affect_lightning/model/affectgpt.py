@@ -1,6 +1,7 @@
 """AffectGPT: encoders, pre-fusion, branches, projectors and language model as one network (paper, Section 3, Eq. 1-7).
 
-A plain nn.Module. `module.py` trains it, `exported_folder.py` has its folder's format; the parts beside this file do the steps.
+A plain nn.Module that `affect_lightning.training` trains. `exported_folder.py` has its folder's format; the parts beside this
+file do the steps.
 Legend: B clips, T frames, N feature tokens, D feature width, K tokens of a stream in the prompt, E embedding width.
 """
 
@@ -25,27 +26,26 @@ from affect_lightning.contracts import (
     PreFusion,
 )
 from affect_lightning.model.branches import build_branch
-from affect_lightning.model.configuration import ModelConfiguration
-from affect_lightning.model.encoding import build_encoders, cached_stream, encode_stream
-from affect_lightning.model.exported_folder import WEIGHTS, read_exported, write_exported
-from affect_lightning.model.feature_scaling import StandardScaling, build_feature_scaling
-from affect_lightning.model.part_calls import (
+from affect_lightning.model.checked_calls import (
     call_generate,
     call_generate_from_prefix,
     call_loss,
     call_objective,
     call_pre_fusion,
 )
+from affect_lightning.model.configuration import ModelConfiguration
+from affect_lightning.model.encoding import build_encoders, cached_stream, encode_stream
+from affect_lightning.model.exported_folder import WEIGHTS, read_exported, write_exported
+from affect_lightning.model.feature_conditioning import StandardScaling, build_feature_scaling, drop_streams
 from affect_lightning.model.projectors import build_projector, embedding_size
 from affect_lightning.model.prompt_assembly import (
     IGNORED_LABEL,
     AssembledPrompts,
+    StepSize,
     assemble_prompts,
     assemble_shared_prompts,
 )
-from affect_lightning.model.stream_dropout import drop_streams
 from affect_lightning.model.stream_widths import projected_widths, stream_widths
-from affect_lightning.model.throughput import StepSize
 from affect_lightning.plugin_loading import build_part
 from affect_lightning.weights import compare_weights
 

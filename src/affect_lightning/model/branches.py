@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from affect_lightning.contracts import FeatureSequence
-from affect_lightning.model.part_calls import call_pre_fusion
+from affect_lightning.model.checked_calls import call_pre_fusion
 from affect_lightning.plugin_loading import build_part
 
 

@@ -1,7 +1,7 @@
 """ModelConfiguration: which parts an AffectGPT has and how they are joined, as plain values (paper, Section 3).
 
 A configuration is checked when it is made, before anything heavy is built; `as_dict` goes into checkpoints and exported
-folders. Neighbours: `affectgpt.py` builds from it, `module.py` and `export.py` store it.
+folders. Neighbours: `affectgpt.py` builds from it, checkpoints and `exported_folder.py` store it.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class ModelConfiguration:
         fused_streams: Streams that the pre-fusion takes, in the order of concatenation (Eq. 3: audio, video).
         branch_compression: `mean`, `attention`, or a pre-fusion plugin for one stream with options (`qformer`).
         branch_tokens: Tokens a branch.
-        feature_norm: `none`, `layer` or `standard`; see `feature_scaling.py`.
+        feature_norm: `none`, `layer` or `standard`; see `feature_conditioning.py`.
         projector_init_scale: Size of projected tokens at the start relative to word embeddings; None is torch's
             initialisation.
-        stream_dropout: Share of training samples in which an encoded stream is hidden; see `stream_dropout.py`.
+        stream_dropout: Share of training samples in which an encoded stream is hidden; see `feature_conditioning.py`.
         fused_features: What the pre-fusion takes: `encoded` features Z, or `projected` ones H (Section 3.2).
     """
 

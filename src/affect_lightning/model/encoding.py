@@ -9,16 +9,16 @@ Legend: B clips, N feature tokens, D feature width.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from affect_lightning.contracts import ClipBatch, Encoder, FeatureSequence
 from affect_lightning.errors import ContractError
+from affect_lightning.model.checked_calls import call_encoder
 from affect_lightning.model.configuration import ModelConfiguration
-from affect_lightning.model.part_calls import call_encoder
-from affect_lightning.model.randomness import separate_draws
 from affect_lightning.plugin_loading import GROUPS, build_part, find_stream
 
 
@@ -73,8 +73,19 @@ def encode_stream(batch: ClipBatch, name: str, encoder: Encoder | None) -> Featu
             f"no features. Give batches of `data.features: cached`, or build a new network for live ones."
         )
     stream = batch.streams[name]
-    with torch.no_grad(), separate_draws(stream.values.device):
+    with torch.no_grad(), _separate_draws(stream.values.device):
         return call_encoder(encoder, name, stream)
+
+
+@contextmanager
+def _separate_draws(device: torch.device) -> Iterator[None]:
+    """Put torch's generators back afterwards: what is drawn inside moves nothing that is drawn later.
+
+    Args:
+        device: Where is drawn, beside the processor.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
 
 
 def cached_stream(

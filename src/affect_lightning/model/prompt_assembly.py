@@ -2,7 +2,7 @@
 
 The user turn is rendered by the language model's template and split at the placeholders; text pieces become token ids,
 placeholders become sentinels, and the sentinels' embeddings are replaced by feature tokens. Neighbours:
-`prompting.user_text` writes the placeholders, `affectgpt.py` calls.
+`prompting.user_turn` writes the placeholders, `affectgpt.py` calls.
 Legend: B clips, K feature tokens of a stream, L text tokens, P of a shared beginning, Q questions, E embedding width.
 """
 
@@ -19,12 +19,29 @@ from torch import Tensor
 
 from affect_lightning.contracts import LanguageModel
 from affect_lightning.errors import ContractError, DataError
-from affect_lightning.model.part_calls import call_embed
-from affect_lightning.model.throughput import StepSize
+from affect_lightning.model.checked_calls import call_embed
 from affect_lightning.prompting import FIRST_PLACEHOLDER, MAX_PLACEHOLDERS, assemble_user_text, placeholder
 
 IGNORED_LABEL = -100
 _SPLIT = re.compile(f"([{placeholder(0)}-{placeholder(MAX_PLACEHOLDERS - 1)}])")
+
+
+@dataclass(frozen=True)
+class StepSize:
+    """Tokens of one training step.
+
+    Attributes:
+        lengths: Real tokens of each clip: feature tokens, text and response.
+        supervised: Response tokens, whose logits are computed.
+    """
+
+    lengths: tuple[int, ...]
+    supervised: int
+
+    @property
+    def tokens(self) -> int:
+        """Real tokens of the step."""
+        return sum(self.lengths)
 
 
 @dataclass(frozen=True)

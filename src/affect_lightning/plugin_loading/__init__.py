@@ -4,19 +4,19 @@ Imports contracts, and those only when a part is built.
 """
 
 from affect_lightning.plugin_loading.building import (
+    PartOrigin,
     PluginChoice,
     PluginOption,
     build_part,
+    held_to_contract,
+    load_entry,
     load_plugin_class,
+    origin_of,
     plugin_options,
     resolve_choice,
     split_choice,
 )
-from affect_lightning.plugin_loading.entries import load_entry
-from affect_lightning.plugin_loading.groups import GROUPS, PluginGroup
-from affect_lightning.plugin_loading.listing import PluginListing, find_plugin, list_plugins
-from affect_lightning.plugin_loading.origin import PartOrigin, held_to_contract, origin_of
-from affect_lightning.plugin_loading.streams import (
+from affect_lightning.plugin_loading.known_streams import (
     EncoderChoices,
     check_fused_streams,
     check_inputs,
@@ -25,6 +25,7 @@ from affect_lightning.plugin_loading.streams import (
     needed_streams,
     stream_names,
 )
+from affect_lightning.plugin_loading.listing import GROUPS, PluginGroup, PluginListing, find_plugin, list_plugins
 
 __all__ = [
     "GROUPS",

@@ -1,25 +1,99 @@
-"""From a plugin's name and plain options to a checked part.
+"""From a plugin's name and plain options to a checked part, and from a part back to whose it is.
 
 A choice is written as a name (`"qformer"`) or as a mapping with the name and options
 (`{"name": "qformer", "num_queries": 16}`), in YAML, on the command line and in Python alike. `resolve_choice` checks it
-and fills in the defaults before anything heavy happens; `build_part` makes the part. Only the chosen plugin is
-imported. `listing.py` beside this file finds names without importing.
+and fills in the defaults before anything heavy happens; `build_part` makes the part and notes its origin on it. The model
+and the data side wrap their calls of a part in `held_to_contract`, so that an error names the distribution.
+A part has a contract, options and a place in the network; an entry (`load_entry`), such as a column of a report, is one
+object that is used as it is. Only what is chosen is imported. `listing.py` finds names without importing.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
-from affect_lightning.errors import PluginError
-from affect_lightning.plugin_loading.groups import PluginGroup
-from affect_lightning.plugin_loading.listing import PluginListing, find_group, find_plugin
-from affect_lightning.plugin_loading.origin import CONTRACTS_MODULE, contract_name, listing_title, note_origin
+from affect_lightning.errors import ContractError, PluginError
+from affect_lightning.plugin_loading.listing import (
+    ENTRY_POINT_PREFIX,
+    GROUPS,
+    PluginGroup,
+    PluginListing,
+    find_group,
+    find_plugin,
+    list_entries,
+    nearest_hint,
+)
+
+_NOTED = "_affect_lightning_origin"
+CONTRACTS_MODULE = "affect_lightning.contracts"
+
+
+@dataclass
+class PartOrigin:
+    """Where a part comes from.
+
+    Attributes:
+        title: Kind, name and distribution, as the start of a sentence.
+        contract: Full name of the contract's class.
+        seen_finite: Whether a first batch of the part was found to be finite, so that it is looked at only once.
+    """
+
+    title: str
+    contract: str
+    seen_finite: bool = False
+
+
+def contract_name(group: PluginGroup) -> str:
+    """Full name of a group's contract."""
+    return f"{CONTRACTS_MODULE}.{group.contract}"
+
+
+def listing_title(listing: PluginListing) -> str:
+    """`The pre-fusion 'qformer' of affect-lightning 0.1.0`."""
+    return f"The {GROUPS[listing.group].part} {listing.name!r} of {listing.distribution} {listing.version}".rstrip()
+
+
+def note_origin(part: Any, listing: PluginListing) -> None:
+    """Note on a part where it comes from."""
+    part.__dict__[_NOTED] = PartOrigin(listing_title(listing), contract_name(GROUPS[listing.group]))
+
+
+def origin_of(part: Any) -> PartOrigin:
+    """Where a part comes from; of one that was built by hand, its class."""
+    noted = getattr(part, _NOTED, None)
+    if noted is None:
+        bases = {base.__name__ for base in type(part).__mro__}
+        group = next((group for group in GROUPS.values() if group.contract in bases), None)
+        kind = group.part if group else "part"
+        contract = contract_name(group) if group else CONTRACTS_MODULE
+        noted = PartOrigin(f"The {kind} {type(part).__name__} of the module {type(part).__module__}", contract)
+        part.__dict__[_NOTED] = noted
+    return noted
+
+
+@contextmanager
+def held_to_contract(part: Any) -> Iterator[PartOrigin]:
+    """Name the part, its distribution and its contract in any ContractError that is raised inside.
+
+    Args:
+        part: The part that is called inside.
+
+    Raises:
+        ContractError: With the part's origin in front.
+    """
+    origin = origin_of(part)
+    try:
+        yield origin
+    except ContractError as error:
+        raise ContractError(f"{origin.title} (contract {origin.contract}): {error}") from error
+
 
 PluginChoice = str | Mapping[str, Any]
 
@@ -252,3 +326,45 @@ def build_part(group: str, choice: PluginChoice, **supplied: Any) -> Any:
         )
     note_origin(part, listing)
     return part
+
+
+Entry = TypeVar("Entry")
+
+
+def load_entry(group: str, name: str, kind: type[Entry]) -> tuple[Entry, str]:
+    """The one entry of that name.
+
+    Args:
+        group: Short name of the entry-point group, such as `report_columns`.
+        name: Of the entry point.
+        kind: Type of the object.
+
+    Returns:
+        The object, and what to call it in messages.
+
+    Raises:
+        PluginError: The name is unknown or offered twice, the import fails, or the object is of another type.
+    """
+    known = list_entries(group)
+    found = [f"{entry.distribution} ({entry.target})" for entry in known if entry.name == name]
+    what = group.removesuffix("s").replace("_", " ")
+    if len(found) != 1:
+        installed = sorted({entry.name for entry in known})
+        raise PluginError(
+            f"The {what} {name!r} is offered by {' and '.join(found)}. Uninstall one of them, or rename one entry point."
+            if found
+            else f"There is no {what} {name!r}.{nearest_hint(name, installed)} Installed: "
+            f"{', '.join(installed) or 'none'}. A {what} of your own needs an entry point in {ENTRY_POINT_PREFIX}{group}."
+        )
+    title = f"The {what} {name!r} of {found[0]}"
+    module, _, attribute = next(entry.target for entry in known if entry.name == name).partition(":")
+    try:
+        loaded = attrgetter(attribute)(importlib.import_module(module))
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            f"{title} cannot be imported: {type(error).__name__}: {error}. Fix or reinstall that package, or leave the "
+            f"{what} out."
+        ) from error
+    if not isinstance(loaded, kind):
+        raise PluginError(f"{title} must be a {kind.__module__}.{kind.__name__}, found {loaded!r}.")
+    return loaded, title

@@ -1,20 +1,21 @@
 """Prompting: the questions, the wanted responses and the prompt with its placeholders (paper, Sections 3.1, 5).
 
-`questions.py` holds what is asked and answered; `user_text.py` puts the streams, the subtitle and the question in
-order. `data` asks and answers with it, `model` fills the placeholders. `label_extraction.py` holds what another language
-model is asked about a response (Appendix E), `released_extraction.py` the same in the manner of the authors' code.
-Imports the standard library only.
+`user_turn.py` holds what is asked and answered, and puts the streams, the subtitle and the question in
+order. `data` asks and answers with it, `model` fills the placeholders. `extraction_prompts.py` holds what another language
+model is asked about a response (Appendix E). Imports the standard library only.
 """
 
-from affect_lightning.prompting.label_extraction import ExtractionPrompts, read_extraction_prompts
-from affect_lightning.prompting.questions import QUESTION_KINDS, question_text, response_text, sentiment_word
-from affect_lightning.prompting.released_extraction import RELEASED_PROMPTS
-from affect_lightning.prompting.user_text import (
+from affect_lightning.prompting.extraction_prompts import RELEASED_PROMPTS, ExtractionPrompts, read_extraction_prompts
+from affect_lightning.prompting.user_turn import (
     FIRST_PLACEHOLDER,
     MAX_PLACEHOLDERS,
+    QUESTION_KINDS,
     SUBTITLE_STREAM,
     assemble_user_text,
     placeholder,
+    question_text,
+    response_text,
+    sentiment_word,
 )
 
 __all__ = [

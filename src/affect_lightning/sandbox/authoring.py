@@ -1,8 +1,8 @@
 """Writes the scripts and annotations of the sandbox's clips; nothing is drawn, spoken or written to disk here.
 
 Stands in for MER-Caption's clips and their annotation (paper, Section 2), and for the test clips of MER-UniBench
-(Section 4). Emotions, codes and words come from `emotions.py`, sentences from `grammars.py`, reasons from
-`descriptions.py`, priors from `priors.py`. `performing.py` performs the scripts, `layouts.py` writes the annotations.
+(Section 4). Emotions, codes and words come from `emotions.py`, sentences and reasons from `clip_texts.py`,
+priors from `priors.py`. `performing.py` performs the scripts, `layouts.py` writes the annotations.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from random import Random
 from typing import get_args
 
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.sandbox.clip_names import clip_name
-from affect_lightning.sandbox.descriptions import describe
+from affect_lightning.sandbox.clip_texts import Split, describe, draw_sentence
 from affect_lightning.sandbox.emotions import (
     EMOTIONS,
     INTENSITY_RANGE,
@@ -25,8 +24,7 @@ from affect_lightning.sandbox.emotions import (
     intensity_band,
     joint_table,
 )
-from affect_lightning.sandbox.grammars import Split, draw_sentence
-from affect_lightning.sandbox.priors import TEST_CORPORA, TRAINING_PRIOR, TRAINING_SET
+from affect_lightning.sandbox.priors import TEST_CORPORA, TRAINING_PRIOR, TRAINING_SET, clip_name
 from affect_lightning.sandbox.script import ClipScript, Fault
 
 FAULT_KINDS: tuple[Fault, ...] = get_args(Fault)

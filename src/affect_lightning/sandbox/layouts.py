@@ -18,10 +18,9 @@ import numpy as np
 
 from affect_lightning.corpora.sets import subtitle_columns
 from affect_lightning.sandbox.authoring import AuthoredClip
-from affect_lightning.sandbox.clip_names import iemocap_name
 from affect_lightning.sandbox.emotions import EmotionName
 from affect_lightning.sandbox.places import Layout, places_of
-from affect_lightning.sandbox.priors import TEST_CORPORA, TRAINING_SET, GeneratedSet
+from affect_lightning.sandbox.priors import TEST_CORPORA, TRAINING_SET, GeneratedSet, iemocap_name
 from affect_lightning.storage import write_whole
 
 NO_SENTIMENT = -10

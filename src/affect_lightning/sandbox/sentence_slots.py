@@ -2,7 +2,7 @@
 
 Data only. Prospect: an outcome is awaited. Conduct: somebody did something to a shared thing. Event: something
 happened suddenly. Routine: an ordinary fact. The topics share people and nothing else that would tell them apart
-wrongly; no template or filler says how anybody feels. `grammars.py` puts them together.
+wrongly; no template or filler says how anybody feels. `clip_texts.py` puts them together.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ from affect_lightning.storage.cache_folder import (
     user_cache_folder,
 )
 from affect_lightning.storage.line_logs import DamagedLineError, LineLog
-from affect_lightning.storage.locks import file_lock
 from affect_lightning.storage.whole_files import (
     Content,
+    file_lock,
     whole_path,
     write_whole,
     write_whole_files,

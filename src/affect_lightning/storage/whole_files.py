@@ -1,8 +1,9 @@
-"""Files and folders that are whole or absent under their name.
+"""Files and folders that are whole or absent under their name, and the lock of those who write them.
 
 Content goes to a place beside its own first, then to the disk, and then takes its name in one step. A kill, a crash or a
 full disk leaves what stood under the name before; an error leaves nothing else behind. After a kill a hidden
-`.NAME.….partial` may be left, which may be deleted. Neighbour: `line_logs.py`, for files that grow.
+`.NAME.….partial` may be left, which may be deleted. The lock is filelock's, which the operating system takes back however a
+process ends. Neighbour: `line_logs.py`, for files that grow.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 Content: TypeAlias = str | bytes | memoryview | Callable[[BinaryIO], object]
 """What a file holds: text (UTF-8, line ends as they are), bytes, or a function that writes to the open file."""
@@ -124,3 +128,15 @@ def _remove(temporary: Path) -> None:
     else:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def file_lock(path: Path, wait_seconds: float = -1) -> BaseFileLock:
+    """A lock on a file that stays there: a context, or `acquire` and `release`.
+
+    Args:
+        path: Of the file; its folder must exist.
+        wait_seconds: For another holder; below 0 means for ever. Then `acquire` raises TimeoutError.
+    """
+    from filelock import FileLock  # its import loads asyncio
+
+    return FileLock(path, timeout=wait_seconds, thread_local=False)

@@ -11,11 +11,9 @@ only needed by `contract_tests`. `suite.py` has the list of checks by kind of pa
 them. docs/plugins.md says what each of them means.
 """
 
-from affect_lightning.testing.outcomes import Check, CheckNotPossibleError, CheckResult
-from affect_lightning.testing.pytest_classes import contract_tests
-from affect_lightning.testing.subject import Subject
-from affect_lightning.testing.suite import check_plugin, checks_of, run_check
-from affect_lightning.testing.tiny_models import tiny_language_model
+from affect_lightning.testing.requirements import Check, CheckNotPossibleError, CheckResult
+from affect_lightning.testing.subject import Subject, tiny_language_model
+from affect_lightning.testing.suite import check_plugin, checks_of, contract_tests, run_check
 
 __all__ = [
     "Check",

@@ -1,9 +1,14 @@
-"""Subject: the plugin under test, how it is chosen and built. Neighbours: `inputs.py`, `suite.py`."""
+"""Subject: the plugin under test, how it is chosen and built; and a folder with weights for those that read one.
+
+`tiny_language_model` writes a random language model in the layout of Hugging Face; nothing is downloaded.
+Neighbours: `inputs.py`, `suite.py`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -107,3 +112,21 @@ def perturb(part: nn.Module, seed: int = 0) -> None:
                 size = float(parameter.float().square().mean().sqrt())
                 noise = torch.randn(parameter.shape, generator=generator) * (0.1 * size if size else 0.02)
                 parameter.add_(noise.to(parameter))
+
+
+def tiny_language_model(folder: str | Path, architecture: str = "qwen2", **options: Any) -> str:
+    """Write a causal language model of two layers with random weights, its tokenizer and chat template.
+
+    Args:
+        folder: Where to; it is made if it is not there.
+        architecture: `qwen2` or `llama`.
+        options: Others of the plugin `tiny-lm`, such as `hidden_width`.
+
+    Returns:
+        The folder, as text: what an option such as `model` takes.
+    """
+    choice = {"name": "tiny-lm", "architecture": architecture, "lora_rank": 0, **options}
+    part = build_part("language_models", choice)
+    part.causal_model.save_pretrained(str(folder))
+    part.tokenizer.save_pretrained(str(folder))
+    return str(folder)

@@ -1,28 +1,22 @@
-"""The list of checks for each kind of part, and how they are run.
+"""The list of checks for each kind of part, how they are run, and the suite as a pytest class.
 
-`contract_tests` (pytest) and `affect-lightning plugins check` both go through `run_check`. Neighbours: `*_checks.py`.
+`contract_tests` and `affect-lightning plugins check` both go through `run_check`. pytest is only needed when a test of
+`contract_tests` runs. Neighbours: `*_checks.py` define the checks, `requirements.py` says what a check is.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import Any
 
 from affect_lightning.contracts.conformance import ConformanceError
+from affect_lightning.plugin_loading import PluginChoice
 from affect_lightning.plugin_loading.listing import find_group
-from affect_lightning.testing import (
-    encoder_checks,
-    fusion_checks,
-    language_model_checks,
-    module_checks,
-    objective_checks,
-    option_checks,
-    sharding_checks,
-    training_checks,
-    worker_checks,
-)
-from affect_lightning.testing.outcomes import Check, CheckNotPossibleError, CheckResult
-from affect_lightning.testing.subject import Subject
+from affect_lightning.testing import network_part_checks, pipeline_part_checks, shared_checks, training_checks
+from affect_lightning.testing.requirements import Check, CheckNotPossibleError, CheckResult
+from affect_lightning.testing.subject import COMPILE_BACKEND, Subject
 
 
 def _check(name: str, run: Callable[[Subject], str | None]) -> Check:
@@ -31,104 +25,88 @@ def _check(name: str, run: Callable[[Subject], str | None]) -> Check:
     return Check(name, promise.rstrip("."), run)
 
 
-_FORM = (_check("contract-form", option_checks.contract_form),)
+_FORM = (_check("contract-form", shared_checks.contract_form),)
 _OPTIONS = (
-    _check("options-round-trip", option_checks.options_round_trip),
-    _check("help-text", option_checks.help_text),
+    _check("options-round-trip", shared_checks.options_round_trip),
+    _check("help-text", shared_checks.help_text),
 )
-_PADDING = _check("mask-invariance", module_checks.mask_invariance)
-_BATCH = _check("batch-invariance", module_checks.batch_invariance)
-_FROZEN = _check("frozen", module_checks.stays_frozen)
-_GRADIENTS = _check("gradient-flow", module_checks.gradient_flow)
+_PADDING = _check("mask-invariance", shared_checks.mask_invariance)
+_BATCH = _check("batch-invariance", shared_checks.batch_invariance)
+_FROZEN = _check("frozen", shared_checks.stays_frozen)
+_GRADIENTS = _check("gradient-flow", shared_checks.gradient_flow)
 _NETWORK = (
-    _check("number-types", module_checks.number_types),
-    _check("save-and-reload", module_checks.save_and_reload),
+    _check("number-types", shared_checks.number_types),
+    _check("save-and-reload", shared_checks.save_and_reload),
     *_OPTIONS,
-    _check("torch-compile", module_checks.compiles),
+    _check("torch-compile", shared_checks.compiles),
     _check("two-step-fit", training_checks.fits_two_steps),
-    _check("fsdp", sharding_checks.shards),
+    _check("fsdp", shared_checks.shards),
 )
-_IDENTITY = _check("identity", worker_checks.identity)
+_IDENTITY = _check("identity", pipeline_part_checks.identity)
+
+
+def _encoder_checks(shapes: Callable[[Subject], str | None]) -> tuple[Check, ...]:
+    return (*_FORM, _check("shapes", shapes), _PADDING, _BATCH, _FROZEN, *_NETWORK)
+
 
 CHECKS: dict[str, tuple[Check, ...]] = {
-    "video_encoders": (
-        *_FORM,
-        _check("shapes", encoder_checks.video_shapes),
-        _PADDING,
-        _BATCH,
-        _FROZEN,
-        *_NETWORK,
-    ),
-    "audio_encoders": (
-        *_FORM,
-        _check("shapes", encoder_checks.audio_shapes),
-        _PADDING,
-        _BATCH,
-        _FROZEN,
-        *_NETWORK,
-    ),
-    "series_encoders": (
-        *_FORM,
-        _check("shapes", encoder_checks.series_shapes),
-        _PADDING,
-        _BATCH,
-        _FROZEN,
-        *_NETWORK,
-    ),
+    "video_encoders": _encoder_checks(network_part_checks.video_shapes),
+    "audio_encoders": _encoder_checks(network_part_checks.audio_shapes),
+    "series_encoders": _encoder_checks(network_part_checks.series_shapes),
     "streams": (
         *_FORM,
-        _check("files", worker_checks.stream_files),
+        _check("files", pipeline_part_checks.stream_files),
         _IDENTITY,
         *_OPTIONS,
     ),
     "pre_fusions": (
         *_FORM,
-        _check("shapes", fusion_checks.fusion_shapes),
+        _check("shapes", network_part_checks.fusion_shapes),
         _PADDING,
-        _check("masked-gradient", fusion_checks.masked_gradient),
+        _check("masked-gradient", network_part_checks.masked_gradient),
         _BATCH,
         _GRADIENTS,
         *_NETWORK,
     ),
     "language_models": (
         *_FORM,
-        _check("shapes", language_model_checks.language_shapes),
-        _check("chat-template", language_model_checks.chat_template),
+        _check("shapes", network_part_checks.language_shapes),
+        _check("chat-template", network_part_checks.chat_template),
         _PADDING,
-        _check("batch-invariance", language_model_checks.loss_over_clips),
-        _check("causality", language_model_checks.causality),
-        _check("generation", language_model_checks.generation),
+        _check("batch-invariance", network_part_checks.loss_over_clips),
+        _check("causality", network_part_checks.causality),
+        _check("generation", network_part_checks.generation),
         _GRADIENTS,
-        _check("adapter-files", language_model_checks.adapter_files),
+        _check("adapter-files", network_part_checks.adapter_files),
         *_NETWORK,
     ),
     "objectives": (
         *_FORM,
-        _check("terms", objective_checks.objective_terms),
-        _check("items", objective_checks.objective_items),
+        _check("terms", training_checks.objective_terms),
+        _check("items", training_checks.objective_items),
         *_OPTIONS,
         _check("two-step-fit", training_checks.fits_two_steps),
     ),
     "face_detectors": (
         *_FORM,
-        _check("shapes", worker_checks.face_shapes),
-        _check("batch-invariance", worker_checks.face_batches),
-        _check("pickling", worker_checks.pickles),
+        _check("shapes", pipeline_part_checks.face_shapes),
+        _check("batch-invariance", pipeline_part_checks.face_batches),
+        _check("pickling", pipeline_part_checks.pickles),
         _IDENTITY,
         *_OPTIONS,
     ),
     "label_extractors": (
         *_FORM,
-        _check("shapes", worker_checks.label_shapes),
-        _check("batch-invariance", worker_checks.label_batches),
+        _check("shapes", pipeline_part_checks.label_shapes),
+        _check("batch-invariance", pipeline_part_checks.label_batches),
         _IDENTITY,
         *_OPTIONS,
     ),
     "cue_describers": (
         *_FORM,
-        _check("shapes", worker_checks.cue_shapes),
-        _check("mask-invariance", worker_checks.cue_padding),
-        _check("batch-invariance", worker_checks.cue_batches),
+        _check("shapes", pipeline_part_checks.cue_shapes),
+        _check("mask-invariance", pipeline_part_checks.cue_padding),
+        _check("batch-invariance", pipeline_part_checks.cue_batches),
         _IDENTITY,
         *_OPTIONS,
     ),
@@ -176,3 +154,50 @@ def check_plugin(subject: Subject) -> Iterator[CheckResult]:
         result = run_check(check, subject)
         broken = check.name == _FORM[0].name and result.outcome == "failed"
         yield result
+
+
+def contract_tests(
+    group: str,
+    choice: PluginChoice | Callable[[], PluginChoice],
+    *,
+    stream_widths: Mapping[str, int] | None = None,
+    compile_backend: str = COMPILE_BACKEND,
+) -> type:
+    """A class with one test method for each check of the plugin's kind; assign it to a name that starts with `Test`.
+
+    Args:
+        group: Short name of the plugin's group, such as `pre_fusions`.
+        choice: Name, or mapping with name and options, as in YAML; or a function that gives one, called when the first
+            test runs. Small options make the tests quick.
+        stream_widths: For pre-fusions: the streams to build it for; an audio and a face stream by default.
+        compile_backend: For torch.compile; `inductor` where there is a C++ compiler.
+
+    Raises:
+        PluginError: There is no such group.
+
+    >>> TestAttention = contract_tests("pre_fusions", "attention")
+    >>> hasattr(TestAttention, "test_mask_invariance")
+    True
+    """
+
+    @cache
+    def subject() -> Subject:
+        chosen = choice() if callable(choice) else choice
+        return Subject(group, chosen, stream_widths=stream_widths, compile_backend=compile_backend)
+
+    methods = {f"test_{check.name.replace('-', '_')}": _test_method(check, subject) for check in checks_of(group)}
+    return type("ContractTests", (), {"__doc__": f"The contract suite for {group}.", **methods})
+
+
+def _test_method(check: Check, subject: Callable[[], Subject]) -> Callable[[Any], None]:
+    def test(self: Any) -> None:
+        import pytest
+
+        result = run_check(check, subject())
+        if result.outcome == "skipped":
+            pytest.skip(result.received)
+        if result.outcome == "failed":
+            raise AssertionError(str(result)) from result.error
+
+    test.__doc__ = check.promise
+    return test

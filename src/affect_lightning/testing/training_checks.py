@@ -1,7 +1,8 @@
-"""A part in the whole: two steps of AffectGPTModule under the Trainer with tiny other parts (paper, Section 5).
+"""A part in the whole: a network of tiny other parts, trained for two steps, and an objective asked on it.
 
-Neighbours: `suite.py` lists it for every network, `worker_checks.clip_batch` makes the clips. The other parts are the
-`tiny-*` plugins and the pre-fusion `attention` that come with affect-lightning.
+Paper: Section 5 (training), Eq. 2 (the objective). The other parts are the `tiny-*` plugins and the pre-fusion `attention`
+that come with affect-lightning; AffectGPTModule trains under the Trainer.
+Neighbours: `suite.py` lists the checks, `pipeline_part_checks.clip_batch` makes the clips. Legend: B clips.
 """
 
 from __future__ import annotations
@@ -10,19 +11,21 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from affect_lightning.contracts import ClipBatch, StreamInput
+from affect_lightning.contracts import ClipBatch, LossTerm, StreamInput
+from affect_lightning.contracts.conformance import check_finite, check_terms
 from affect_lightning.contracts.streams import ENCODER_GROUPS
+from affect_lightning.model import AffectGPT, ModelConfiguration
 from affect_lightning.plugin_loading import GROUPS, find_stream, list_plugins, resolve_choice
-from affect_lightning.testing.comparing import require, require_equal_state, require_same
 from affect_lightning.testing.inputs import StepInputs
-from affect_lightning.testing.outcomes import CheckNotPossibleError
-from affect_lightning.testing.subject import Subject
-from affect_lightning.testing.worker_checks import clip_batch
+from affect_lightning.testing.pipeline_part_checks import clip_batch, picked
+from affect_lightning.testing.requirements import CheckNotPossibleError, require, require_equal_state, require_same
+from affect_lightning.testing.subject import Subject, perturb
 
 TINY_PARTS: dict[str, Any] = {
     "video_encoder": "tiny-video",
@@ -35,7 +38,7 @@ _LEARNING_RATE = 1e-3  # our choice: large enough that two steps of AdamW move e
 
 def fits_two_steps(subject: Subject) -> str:
     """Two training steps move what trains, leave what is frozen as it was, and the stored values rebuild the network."""
-    from affect_lightning.model import AffectGPTModule
+    from affect_lightning.training import AffectGPTModule
 
     module = AffectGPTModule(**_choices(subject), learning_rate=_LEARNING_RATE, warmup_steps=0)
     module.configure_model()
@@ -153,3 +156,62 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+_INPUTS = ("multi", "audio", "face", "text")
+
+
+def _network() -> AffectGPT:
+    """In eval mode, so that nothing is drawn."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = AffectGPT.from_configuration(ModelConfiguration.resolve(**TINY_PARTS, inputs=_INPUTS))
+    perturb(network)
+    return network.eval()
+
+
+def objective_terms(subject: Subject) -> str:
+    """Named terms, each a finite mean with gradient over a number of items; what trains gets a gradient from their sum."""
+    network = _network()
+    terms = check_terms(subject.part.terms(network, clip_batch()))
+    for name, term in terms.items():
+        check_finite(term.mean, f"mean of {name!r}")
+        require(term.mean.requires_grad, f"a mean of {name!r} that carries a gradient", "one cut off from the network")
+        require(float(term.items) > 0, f"items of {name!r} in a batch of valid clips", f"{float(term.items):g}")
+    torch.stack([term.mean * term.weight for term in terms.values()]).sum().backward()
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    reached = [parameter for parameter in trained if parameter.grad is not None and bool(parameter.grad.any())]
+    require(reached, "a gradient in weights that train", "zeros")
+    return ", ".join(f"{name}: a mean of {float(term.items):g} items" for name, term in terms.items())
+
+
+@torch.no_grad()
+def objective_items(subject: Subject) -> None:
+    """Parts of a batch, weighted by their items, give what the whole gives; a clip that is not valid counts in nothing."""
+    network, batch = _network(), clip_batch()
+
+    def terms(part: ClipBatch) -> dict[str, LossTerm]:
+        return check_terms(subject.part.terms(network, part))
+
+    whole, halves = terms(batch), [terms(picked(batch, clips)) for clips in ([0], [1, 2])]
+    two = terms(replace(batch, valid=torch.tensor([False, True, True])))
+    for name, term in whole.items():
+        parts = [half[name] for half in halves]
+        total = sum(float(part.items) for part in parts)
+        mean = sum(float(part.mean * part.items) for part in parts) / max(total, 1e-9)
+        _require_near(total, float(term.items), f"items of {name!r} that add up over the parts of a batch")
+        _require_near(mean, float(term.mean), f"the mean of {name!r} from the parts of a batch")
+        _require_near(float(two[name].items), float(parts[1].items), f"items of {name!r} of the valid clips only")
+        _require_near(float(two[name].mean), float(parts[1].mean), f"the mean of {name!r} over the valid clips only")
+    none = terms(replace(batch, valid=torch.zeros(3, dtype=torch.bool)))
+    for name, term in none.items():
+        zero = float(term.items) == 0 and float(term.mean) == 0
+        require(
+            zero,
+            f"no item and a mean of 0 of {name!r} without a valid clip",
+            f"{float(term.items):g}, {float(term.mean):g}",
+        )
+
+
+def _require_near(found: float, wanted: float, what: str) -> None:
+    require(abs(found - wanted) <= 1e-4 * max(1.0, abs(wanted)), f"{what}: {wanted:g}", f"{found:g}")

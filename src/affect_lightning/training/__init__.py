@@ -1,23 +1,28 @@
-"""What a long run needs around the steps: checkpoints that are never half-written, signals, strategies (ours).
+"""Training with Lightning: AffectGPTModule with its steps, and what a long run needs around them (ours, but for the recipe).
 
-The network and its steps are in `affect_lightning.model`; here are Lightning's callbacks and strategies:
-`resume_checkpoint.py` (ResumeCheckpoint), `spike_log.py` (LossSpikeLog), `strategies.py` (FullyShardedStrategy),
-`run_folders.py` (where `--ckpt_path last` is). docs/training.md tells how each failure ends.
+The network is in `affect_lightning.model` and knows no Lightning. `affectgpt_module.py` is the LightningModule, with
+`optimisation.py` (learning rate, random state of a step) and `device_execution.py` (recomputation, compilation, FSDP).
+Callbacks: `resume_checkpoint.py` (ResumeCheckpoint, signals), `loss_anomalies.py` (LossSpikeLog), `monitoring.py`
+(TrainingMonitor). `checkpoint_files.py` writes whole files and knows where `--ckpt_path last` is. docs/training.md tells how
+each failure ends.
 """
 
 from __future__ import annotations
 
+from affect_lightning.training.affectgpt_module import AffectGPTModule
 from affect_lightning.training.checkpoint_files import CheckpointWriteError, WholeFileCheckpoints
-from affect_lightning.training.resume_checkpoint import ResumeCheckpoint
-from affect_lightning.training.signals import StoppedBySignal
-from affect_lightning.training.spike_log import LossSpikeLog
-from affect_lightning.training.strategies import FullyShardedStrategy
+from affect_lightning.training.device_execution import FullyShardedStrategy
+from affect_lightning.training.loss_anomalies import LossSpikeLog
+from affect_lightning.training.monitoring import TrainingMonitor
+from affect_lightning.training.resume_checkpoint import ResumeCheckpoint, StoppedBySignal
 
 __all__ = [
+    "AffectGPTModule",
     "CheckpointWriteError",
     "FullyShardedStrategy",
     "LossSpikeLog",
     "ResumeCheckpoint",
     "StoppedBySignal",
+    "TrainingMonitor",
     "WholeFileCheckpoints",
 ]

@@ -1,8 +1,8 @@
 """BenchmarkCallback: collects the responses of a Lightning test, scores them and writes the report.
 
-Paper: Section 4 and Table 2. The LightningModule only generates; extraction, scoring (`scoring.py`) and reporting
+Paper: Section 4 and Table 2. The LightningModule only generates; extraction, scoring (`scoring`) and reporting
 (`report`) happen here, once, after all processes have handed over their clips. During predict it only writes the
-responses (`predictions.py`).
+responses (`scoring/predictions.py`).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from affect_lightning.corpora.corpus_file import CORPUS_FILE
 from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.metrics import Taxonomy, taxonomy_by_name
 from affect_lightning.plugin_loading import PluginChoice, build_part
-from affect_lightning.unibench.predictions import FOLDER, Prediction, write_predictions
 from affect_lightning.unibench.report.columns import installed_columns
 from affect_lightning.unibench.report.content import Report, ReportRow, bound_rows
 from affect_lightning.unibench.report.examples import Example, choose_examples, make_examples, pictures_of
 from affect_lightning.unibench.report.files import write_report
 from affect_lightning.unibench.report.loss_curves import Curve, read_loss_curves
 from affect_lightning.unibench.report.provenance import collect_provenance
-from affect_lightning.unibench.scoring import SuiteScores, score_predictions
+from affect_lightning.unibench.scoring.predictions import FOLDER, Prediction, write_predictions
+from affect_lightning.unibench.scoring.set_scoring import SuiteScores, score_predictions
 
 ClipKey = tuple[str, str]  # corpus and name
 

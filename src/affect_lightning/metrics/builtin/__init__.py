@@ -1,8 +1,9 @@
 """The built-in taxonomy's tables: our own vocabulary on the five published wheels.
 
-`wheels.tsv` lists the wheels' words (facts) and `lexicon.tsv` our vocabulary; `build.py` derives `forms.tsv` (word
-forms by morphology) and `words.tsv` (base words with valence and wheel words). `taxonomy.py` above reads them through
-this module, and so does the rule-based label extractor, which also uses words that stand on no wheel.
+`wheels.tsv` lists the wheels' words (facts) and `lexicon.tsv` our vocabulary. `forms.tsv` (word forms by morphology) and
+`words.tsv` (base words with valence and wheel words) are derived from it by the repository's `tests/vocabulary_making.py`.
+`taxonomy.py` above reads them through this module, and so does the rule-based label extractor, which also uses words that
+stand on no wheel.
 """
 
 from __future__ import annotations

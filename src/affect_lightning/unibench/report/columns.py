@@ -17,7 +17,7 @@ from affect_lightning.corpora import MER_UNIBENCH, METRIC_TITLES
 from affect_lightning.errors import PluginError
 from affect_lightning.plugin_loading import load_entry
 from affect_lightning.unibench.report.content import Report, ReportRow
-from affect_lightning.unibench.report.notes import CHOSEN_ON_TEST_NOTE
+from affect_lightning.unibench.report.provenance import CHOSEN_ON_TEST_NOTE
 from affect_lightning.unibench.report.published import PublishedRow
 from affect_lightning.unibench.report.tables import (
     COUNT,
@@ -32,7 +32,7 @@ from affect_lightning.unibench.report.tables import (
     Value,
     make_table,
 )
-from affect_lightning.unibench.scores import SetScore
+from affect_lightning.unibench.scoring.scores import SetScore
 from affect_lightning.unibench.statistics.paired_tests import MEAN, SIGNIFICANT, PairedTest
 
 GROUP = "report_columns"

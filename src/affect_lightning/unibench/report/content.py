@@ -18,7 +18,7 @@ from affect_lightning.unibench.report.examples import Example
 from affect_lightning.unibench.report.loss_curves import Curve
 from affect_lightning.unibench.report.published import PublishedRow
 from affect_lightning.unibench.report.tables import Column, Interval, Marks
-from affect_lightning.unibench.scores import SetScore, SuiteScores
+from affect_lightning.unibench.scoring.scores import SetScore, SuiteScores
 from affect_lightning.unibench.statistics.paired_tests import MEAN, PairedTest, paired_tests
 
 FORMAT = "affect-lightning report"

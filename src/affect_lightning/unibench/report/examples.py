@@ -15,8 +15,8 @@ from typing import Any
 
 from affect_lightning.contracts import ClipBatch
 from affect_lightning.errors import DataError
-from affect_lightning.unibench.predictions import Prediction
-from affect_lightning.unibench.scores import SuiteScores
+from affect_lightning.unibench.scoring.predictions import Prediction
+from affect_lightning.unibench.scoring.scores import SuiteScores
 
 PICTURES = 3  # a clip: near onset, apex and offset; our choice
 SIDE = 112  # longest side in pixels; our choice: readable, and about 3 KB a picture

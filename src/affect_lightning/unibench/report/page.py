@@ -7,16 +7,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from affect_lightning.unibench.confusions import add_confusions
 from affect_lightning.unibench.report.columns import paired_table, score_table, set_table
-from affect_lightning.unibench.report.confusion_figures import matrix_figure, wheel_figure
 from affect_lightning.unibench.report.content import Report, ReportRow
 from affect_lightning.unibench.report.examples import Example
-from affect_lightning.unibench.report.figures import Figure, curve_figure, label_figure, legend, score_figure
+from affect_lightning.unibench.report.figures import (
+    Figure,
+    curve_figure,
+    label_figure,
+    legend,
+    matrix_figure,
+    score_figure,
+    wheel_figure,
+)
 from affect_lightning.unibench.report.loss_curves import Curve
-from affect_lightning.unibench.report.notes import CONFUSION_NOTE, TEST_NOTE, notes_of
-from affect_lightning.unibench.report.provenance import provenance_lines
+from affect_lightning.unibench.report.provenance import CONFUSION_NOTE, TEST_NOTE, notes_of, provenance_lines
 from affect_lightning.unibench.report.renderers import render_html, templates
+from affect_lightning.unibench.scoring.scores import add_confusions
 from affect_lightning.unibench.statistics.paired_tests import SIGNIFICANT
 
 OPEN_ROWS = 3  # runs whose confusions are unfolded; our choice

@@ -1,6 +1,6 @@
 """Renderers: a table as Markdown, LaTeX, CSV and HTML, each with its own escaping.
 
-Paper: none. `tables.py` has the model, `columns.py` the columns; `command_line/tables.py` renders for the terminal. The
+Paper: none. `tables.py` has the model, `columns.py` the columns; `command_line/terminal_tables.py` renders for the terminal. The
 LaTeX table needs the package booktabs and nothing else.
 """
 

@@ -3,7 +3,7 @@
 Paper: Section 4. Every metric of MER-UniBench is a function of sums over clips, so that the clips' terms are all that
 intervals and paired tests need: no second pass over responses. `affect_lightning.metrics.functional` makes the terms of
 a metric and its figures out of their sums; this module says which figures a set shows: its primary score and the
-companions. `scoring.py` keeps the terms in the outcomes.
+companions. `set_scoring.py` keeps the terms in the outcomes.
 
 Legend: B clips, W wheels, C terms of a clip.
 """
@@ -24,7 +24,7 @@ from affect_lightning.metrics.functional import (
     sentiment_figures,
     set_figures,
 )
-from affect_lightning.unibench.scores import SetScore
+from affect_lightning.unibench.scoring.scores import SetScore
 
 # Blocks of W terms. A hit-rate set has the blocks of both metrics; they share the last one, which counts clips.
 _BLOCKS: dict[Metric, int] = {"hit_rate": 2 * BLOCKS - 1, "f_s": BLOCKS}

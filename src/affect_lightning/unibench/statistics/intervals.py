@@ -19,7 +19,7 @@ import numpy as np
 from affect_lightning.corpora import MER_UNIBENCH
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.metrics.functional import Array
-from affect_lightning.unibench.scores import SetScore, SuiteScores
+from affect_lightning.unibench.scoring.scores import SetScore, SuiteScores
 from affect_lightning.unibench.statistics.clip_terms import metric_values, terms_of
 
 RESAMPLES = 10_000  # our choice: the ends of an interval then move by about 0.03 standard errors between seeds

@@ -1,0 +1,183 @@
+"""The labels that a text gives: those that it lists, or those that its reasoning concludes on.
+
+- A response may simply list emotion words: `[happy, calm]`, lines, bullets, "The emotional state is happy, calm". The
+  trained model answers its second question so (paper, Section 2), and its words are taken as they stand, also those
+  outside any vocabulary.
+- Descriptions in the manner of MER-Caption list visual, acoustic and textual cues and then infer the emotion (Section 2).
+  A mention after "we can infer" tells more than one among the cues, and what is said twice more than what is said once,
+  so mentions are weighted by where they stand and summed over words of the same sectors.
+
+Neighbours: `mentions.py` finds the words of prose; `rules.py` and `answer_parsing.py` ask for labels.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from affect_lightning.metrics import Taxonomy
+from affect_lightning.metrics.builtin import builtin_valences
+from affect_lightning_plugins.label_extractors.mentions import (
+    Mention,
+    chinese_labels,
+    find_chinese_mentions,
+    find_mentions,
+    is_meant,
+    is_meant_in_chinese,
+    is_negated,
+    word_group,
+)
+
+MAX_ITEM_WORDS = 3  # our choice: a longer item is a clause, not a label
+MAX_LABEL_CHARACTERS = 40  # our choice: no emotion word is longer
+
+_BRACKETED = re.compile(r"^\W*[\[(（【]([^\[\]()（）]*)[\])）】]\W*$")
+_STATED = re.compile(
+    r"^(?:(?:in|based|overall|so|therefore)\b[^.,!?]{0,60},\s*)?[^.,!?。]{0,60}?"
+    r"\b(?:emotional states?|emotional conditions?|emotions?|emotional labels?|labels?|moods?|feelings?|"
+    r"(?:person|character|speaker|individual|man|woman|he|she|they)(?: in the (?:video|clip))?)\b[^.!?:,]{0,30}?"
+    r"(?:\b(?:is|are|was|were|include|includes|feels?|seems?|appears?)|:)\s*:?\s*(.+)$",
+    re.IGNORECASE | re.DOTALL,
+)
+_CHINESE_STATED = re.compile(
+    r"^[^。！？]{0,30}?(?:情绪|情感|状态|心情|标签)[^。！？，、]{0,8}?(?:是|为|：|:|包括|有)(.+)$", re.DOTALL
+)
+_SEPARATOR = re.compile(r"[,;，、；/|\n]+|\b(?:and|or|as well as|with)\b|(?:以及|和|与)")
+_LEADING = re.compile(
+    r"^(?:[-*•\d.)\s]+|(?:a|an|the|both|also|likely|probably|possibly|maybe|perhaps|very|quite|rather|slightly|somewhat|"
+    r"mostly|mainly|generally|extremely|really|feeling|being|a bit|a little|a sense of|sense of|a feeling of|one of|"
+    r"that of|emotion of|more|so|even)\s+)+"
+)
+_WORDS = re.compile(r"[a-z]+(?:['’ -][a-z]+)*")
+
+
+def listed_labels(response: str) -> list[str] | None:
+    """Labels of a response that is a list, in order; None if the response is prose.
+
+    Args:
+        response: The whole response.
+    """
+    text = response.strip()
+    bracketed = _BRACKETED.match(text)
+    if bracketed:
+        return _items(bracketed[1], strict=False)
+    stated = _STATED.match(text) or _CHINESE_STATED.match(text)
+    if stated and not is_negated(text[: stated.start(1)].lower()):
+        return _items(stated[1], strict=True)
+    return None if stated else _items(text, strict=True)
+
+
+def _items(text: str, strict: bool) -> list[str] | None:
+    labels: list[str] = []
+    known = False
+    items = [part.strip(" \t\"'`.。!“”‘’") for part in _SEPARATOR.split(text.strip().lower())]
+    for item in filter(None, items):
+        label = chinese_labels().get(item) or _LEADING.sub("", item).strip()
+        fits = bool(_WORDS.fullmatch(label)) and len(label.split()) <= MAX_ITEM_WORDS
+        if strict and not fits:
+            return None
+        known = known or label in builtin_valences()
+        if fits and len(label) <= MAX_LABEL_CHARACTERS and not is_negated(f"{label} ") and label not in labels:
+            labels.append(label)
+    if strict and not known:
+        return None
+    left_out = word_group("nothing") | word_group("speech_act")
+    return [label for label in labels if label not in left_out]
+
+
+TAIL_SENTENCES = 5  # a conclusion stands in the last sentences; our choice, like the weights, tuned on reference/emer
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How much a mention counts by its place; our choice, tuned on the 166 descriptions of reference/emer.
+
+    Attributes:
+        concluded: After words of inference in a closing sentence.
+        closing: In a closing sentence without such words.
+        ground: Before the words of inference.
+        cue: In an earlier sentence.
+        enough: Sum from which an emotion is taken.
+        share: Share of the strongest emotion's sum from which an emotion is taken.
+    """
+
+    concluded: float = 1.0
+    closing: float = 0.7
+    ground: float = 0.5
+    cue: float = 0.25
+    enough: float = 1.0
+    share: float = 0.3
+
+
+@dataclass(frozen=True)
+class _Language:
+    sentence_end: re.Pattern[str]
+    inference: re.Pattern[str]
+    find: Callable[[str], list[Mention]]
+    is_meant: Callable[[str, Mention], bool]
+
+
+_QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|「[^」]*」|《[^》]*》")
+_CHINESE_CHARACTER = re.compile(r"[\u4e00-\u9fff]")
+_LETTER = re.compile(r"[A-Za-z]")
+_ENGLISH = _Language(
+    sentence_end=re.compile(r"(?<=[.!?])\s*(?=[A-Z])|\n+"),
+    inference=re.compile(
+        r"\b(?:infer|deduc|speculat|conclud|assum|surmis|suggest|therefore|overall|in summary|in conclusion|to sum up|"
+        r"thus|hence)",
+        re.IGNORECASE,
+    ),
+    find=find_mentions,
+    is_meant=is_meant,
+)
+_CHINESE = _Language(
+    sentence_end=re.compile(r"(?<=[。！？；])\s*|\n+"),
+    inference=re.compile("推断|推测|推论|因此|所以|总的来说|总体|综上|综合来看|得出|说明|表明|可见"),
+    find=find_chinese_mentions,
+    is_meant=is_meant_in_chinese,
+)
+
+
+def concluded_words(text: str, weights: Weights | None = None) -> list[str]:
+    """Emotion words that a text concludes on, in order of appearance; of a Chinese text, their English labels.
+
+    Args:
+        text: One or several sentences, English or Chinese; quoted speech is left out.
+        weights: By default ours.
+    """
+    weights, text = weights or Weights(), _QUOTED.sub(" ", text)
+    language = _CHINESE if len(_CHINESE_CHARACTER.findall(text)) > len(_LETTER.findall(text)) else _ENGLISH
+    sentences = [part for part in language.sentence_end.split(text) if part and part.strip()]
+    sums: dict[Hashable, float] = {}
+    words: dict[str, Hashable] = {}
+    for index, sentence in enumerate(sentences):
+        closing = len(sentences) - index <= TAIL_SENTENCES
+        inference = language.inference.search(sentence) if closing else None
+        for mention in language.find(sentence):
+            if language.is_meant(sentence, mention):
+                emotion = words.setdefault(mention.word, _emotion_of(mention.word))
+                sums[emotion] = sums.get(emotion, 0.0) + _weight(weights, closing, inference, mention.start)
+    if not sums:
+        return []
+    strongest = max(sums.values())
+    enough = min(max(weights.enough, weights.share * strongest), strongest)
+    return [word for word, emotion in words.items() if sums[emotion] >= enough]
+
+
+def _weight(weights: Weights, closing: bool, inference: re.Match[str] | None, start: int) -> float:
+    if not closing:
+        return weights.cue
+    if inference is None:
+        return weights.closing
+    return weights.concluded if start > inference.start() else weights.ground
+
+
+@lru_cache(maxsize=10_000)
+def _emotion_of(word: str) -> Hashable:
+    """Words of the same sector on every wheel count as one emotion; a word on no wheel stands for itself."""
+    taxonomy = Taxonomy.builtin()
+    if not taxonomy.knows(word):
+        return word
+    return tuple(taxonomy.sector(word, wheel) for wheel in range(1, len(taxonomy.wheels) + 1))

@@ -1,0 +1,397 @@
+"""ClipDataModule: the official folders, or the user's own clip, as Lightning's loaders; MERCaptionPlusDataModule: the paper's.
+
+Paper: Section 2, Section 5 (training on MER-Caption+, testing on the nine sets of MER-UniBench). Holds options only:
+`clip_sources.py` lists the clips of each split, or `packed_sets` has them; `dataset.py` reads them, or `feature_cache` has
+what the encoders gave for them; `loading.py` hands them out.
+Legend: B clips, T frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+
+from affect_lightning.contracts import ClipRecord, FaceDetector
+from affect_lightning.corpora.official_folders import MissingSubtitle
+from affect_lightning.corpora.own_clips import own_clips
+from affect_lightning.data.box_cache import BoxCache
+from affect_lightning.data.clip_sources import ClipSources, TestOverlap
+from affect_lightning.data.dataset import (
+    ClipDataset,
+    OneQuestion,
+    QuestionDraw,
+    Questioner,
+    ReadingOptions,
+    SubtitleLanguage,
+    built_readers,
+)
+from affect_lightning.data.faces import ClipWithoutFace, FaceCropper, FacePolicy, FrameWithoutFace
+from affect_lightning.data.loading import ClipLoader
+from affect_lightning.data.ordering import BatchPlan, SetBalance, check_order_options
+from affect_lightning.data.quarantine import BadClipOptions, BadClipPolicy, Quarantine
+from affect_lightning.data.reading_workers import ReadingWorkers, WorkerStart
+from affect_lightning.errors import ConfigurationError
+from affect_lightning.feature_cache.identity import FeaturePrecision
+from affect_lightning.feature_cache.source import FeatureMode, FeatureOptions, FeatureSource
+from affect_lightning.packed_sets.packed_clips import PackedClips, faces_are_released
+from affect_lightning.packed_sets.packed_source import PackedSource
+from affect_lightning.packed_sets.shard_order import ShardedPlan
+from affect_lightning.plugin_loading import EncoderChoices, PluginChoice, build_part, check_inputs, needed_streams
+
+_SPLITS = {"fit": ("train", "validation"), "validate": ("validation",), "test": ("test",), "predict": ("predict",)}
+
+
+class ClipDataModule(LightningDataModule):
+    """Clips from the official folders, decoded and cropped on the fly.
+
+    Args:
+        train_root: Folder that contains the folders of the training sets, such as `mer-caption-plus/`.
+        train_sets: What is trained on: mer-caption-plus (the paper's choice, Section 5), ovmerd, mer2026-human, the
+            training split of a benchmark set (meld, mer2023, iemocap, cmumosi, cmumosei, sims, simsv2), or tables of
+            your own (paths of .csv or .jsonl files, see docs/data.md).
+        packed: Packed set to train on in place of the folders: a folder, or an address such as s3://bucket/prefix; see
+            docs/streaming.md. Which clips it has was chosen when it was packed (`affect-lightning pack`).
+        packed_cache_folder: Where shards out of storage are kept; None means the user's cache folder.
+        packed_cache_size: What they may take there, such as 20GB (our choice), 500MB, or a number of bytes.
+        shuffle_window: Shards of a packed set that the order draws from at a time (16, our choice).
+        benchmark_root: Folder that contains the `*-process/` folders; needed to test.
+        test_sets: Keys of the sets to test, such as mer2023 or meld, or tables of your own; None means all
+            known sets that `benchmark_root` has, those with a `benchmark_set.yaml` among them.
+        expected_counts: Clips that each test set must have: `official` (Table 11 of the paper, or what a generated
+            corpus declares), `any`, or numbers by set, such as {meld: 100}.
+        test_overlap: What to do with training clips that have the name of a test clip: `error`, or `drop`, which leaves
+            them out and logs their number.
+        neutral_share: Share of the training clips that are neutral and nothing else which is kept, chosen by a stable
+            hash (1, our choice; 0 suits sets scored by hit rate or WAF, which leave neutral clips out).
+        set_balance: How often the sets of `train_sets` come up: by their size (natural), by its square root, or
+            equally often (natural, our choice: every clip once an epoch).
+        set_weights: Weights of the sets of `train_sets` on top of that, such as {mer-caption-plus: 1, ovmerd: 3}; a set
+            that is not named weighs 1. With `natural` each clip of ovmerd then comes up three times as often as each of
+            mer-caption-plus; with `equal` ovmerd gives three quarters of the samples. None weighs all alike.
+        ratio: Share of the training clips that is used, chosen by a stable hash (1, as in the paper).
+        include: Training clips to use: names, or text files (.txt) with a name a line; None takes all.
+        exclude: Training clips to leave out, in the same way.
+        length_pool: Training batches are drawn in pools of so many and sorted by the subtitle's length, so that less
+            is padded; validation clips are sorted as a whole. 0 leaves the order alone (0, our choice: beside media the
+            subtitle's length hardly matters).
+        validation_share: Share of the training clips kept for validation, chosen by a stable hash of the name (0.05,
+            our choice: the paper validates on the test sets only).
+        inputs: Streams that the prompt shows; decides what is read. Linked to the model's option (paper, Section 5).
+        fused_streams: Streams that `multi` is made of (paper, Eq. 3: audio and video); linked to the model's.
+        stream_readers: Options of the readers of plugins' streams, by stream, such as {pose: {folder: joints}}.
+        frames: Frames a clip, T (paper, Appendix B: 8).
+        crop_size: Side of face crops and whole frames in pixels (paper, Appendix B: 224).
+        sample_rate: Of the sound, in Hz (paper, Appendix B: 16 kHz).
+        subtitle_language: english or chinese (english, our choice: the questions are in English).
+        missing_subtitle: `error`, or `empty` to go on with an empty subtitle, counted in the log.
+        describe_share: Share of training samples that are asked for the description, the others for the names (0.5;
+            the paper draws one of the two questions at random; the even share is ours).
+        test_question: What test and predict ask: describe, name, sentiment, or task, which asks for the sentiment
+            where a clip's only truth is a sentiment value (name, our choice: the benchmarks score words).
+        batch_size: Training clips a step and process (3; PAPER facts, Section "Model": batch 3).
+        eval_batch_size: The same for validation, test and predict (32, our choice; docs/language_models.md).
+        longest_first: Test and predict sort all sets' clips, the longest subtitle first (True, our choice: little padding).
+        workers: Worker processes that read clips; 0 reads in the main process (0, our choice: right everywhere).
+        worker_start: How workers start: spawn, fork or forkserver (spawn, our choice: safe beside threads).
+        reading_threads: Clips that are read at once in the main process where `workers` is 0 (1, our choice).
+        face_detector: Plugin of the group face_detectors, used where a set has no released crops (centerface, ours).
+        cache_folder: Where face boxes are kept; None means beside the data (`SET/face_boxes`), or the user's cache
+            folder where that cannot be written.
+        frame_without_face: What a frame without the speaker's face gives: `nearest` (cut at the box of the nearest
+            frame that has one), `whole` (the whole frame) or `drop` (the frame is masked). nearest, our choice.
+        clip_without_face: What a clip without any face gives: `whole` (its whole frames) or `drop` (quarantine, stage
+            face). whole, our choice.
+        features: `live` decodes clips and lets the model encode them; `cached` reads what `affect-lightning cache` kept.
+            Predict is always live.
+        feature_folder: Where feature caches are kept, or one of them; None means `features` in the user's cache folder.
+        feature_precision: In which features are stored: bf16, half the size (our choice), or fp32.
+        video_encoder: The model's; linked to it. Only needed to check cached features.
+        audio_encoder: The same.
+        stream_encoders: The same.
+        seed: Of the order of the training clips and of the draw of questions.
+        on_bad_clip: What to do with a clip that cannot be read: `quarantine` (go on without it, counted) or `error`.
+        max_bad_share: Share of a split's clips that may be bad before the run stops (0.01, our choice).
+        quarantine_file: JSONL file that names the bad clips; None means quarantine.jsonl in the run's folder.
+        limit_train_clips: At most so many clips of the training set, validation included, chosen by a stable hash.
+        limit_test_clips: At most so many clips of each test set, chosen by a stable hash.
+        predict_video: The user's own video file, or several, for predict.
+        predict_audio: Their sound files; None means the videos' own tracks.
+        predict_subtitle: What is said in them; None means nothing.
+
+    Raises:
+        ConfigurationError: An option is out of range.
+        PluginError: The face detector is unknown or its options are wrong.
+    """
+
+    def __init__(
+        self,
+        *,
+        train_root: Path | str | None = None,
+        train_sets: Sequence[str] = ClipSources.train_sets,
+        packed: str | None = None,
+        packed_cache_folder: Path | str | None = None,
+        packed_cache_size: str | int = PackedSource.cache_size,
+        shuffle_window: int = PackedSource.window,
+        benchmark_root: Path | str | None = None,
+        test_sets: list[str] | None = None,
+        expected_counts: dict[str, int] | str = ClipSources.expected_counts,
+        test_overlap: TestOverlap = ClipSources.test_overlap,
+        neutral_share: float = ClipSources.neutral_share,
+        set_balance: SetBalance = BatchPlan.balance,
+        set_weights: dict[str, float] | None = None,
+        ratio: float = ClipSources.ratio,
+        include: str | list[str] | None = None,
+        exclude: str | list[str] | None = None,
+        length_pool: int = BatchPlan.length_pool,
+        validation_share: float = 0.05,
+        inputs: Sequence[str] = ("multi", "audio", "face", "text"),
+        fused_streams: Sequence[str] = ("audio", "face"),
+        stream_readers: dict[str, dict[str, Any]] | None = None,
+        frames: int = ReadingOptions.frame_count,
+        crop_size: int = ReadingOptions.crop_size,
+        sample_rate: int = ReadingOptions.sample_rate,
+        subtitle_language: SubtitleLanguage = ReadingOptions.subtitle_language,
+        missing_subtitle: MissingSubtitle = ClipSources.missing_subtitle,
+        describe_share: float = QuestionDraw.describe_share,
+        test_question: str = OneQuestion.kind,
+        batch_size: int = 3,
+        eval_batch_size: int = 32,
+        longest_first: bool = True,
+        workers: int = ReadingWorkers.workers,
+        worker_start: WorkerStart = ReadingWorkers.worker_start,
+        reading_threads: int = ReadingWorkers.reading_threads,
+        face_detector: PluginChoice = "centerface",
+        cache_folder: Path | str | None = None,
+        frame_without_face: FrameWithoutFace = FacePolicy.frame,
+        clip_without_face: ClipWithoutFace = FacePolicy.clip,
+        features: FeatureMode = FeatureOptions.mode,
+        feature_folder: Path | str | None = None,
+        feature_precision: FeaturePrecision = FeatureOptions.precision,
+        video_encoder: PluginChoice | None = None,
+        audio_encoder: PluginChoice | None = None,
+        stream_encoders: dict[str, Any] | None = None,
+        seed: int = QuestionDraw.seed,
+        on_bad_clip: BadClipPolicy = BadClipOptions.policy,
+        max_bad_share: float = BadClipOptions.max_bad_share,
+        quarantine_file: Path | str | None = None,
+        limit_train_clips: int | None = None,
+        limit_test_clips: int | None = None,
+        predict_video: str | list[str] | None = None,
+        predict_audio: str | list[str] | None = None,
+        predict_subtitle: str | list[str] | None = None,
+    ):
+        given = dict(locals())
+        super().__init__()
+        check_order_options(set_balance, length_pool)
+        streams = needed_streams(check_inputs(inputs), fused_streams)
+        self.options = ReadingOptions(
+            streams=frozenset(streams),
+            frame_count=frames,
+            crop_size=crop_size,
+            sample_rate=sample_rate,
+            subtitle_language=subtitle_language,
+            face_policy=FacePolicy(frame_without_face, clip_without_face),
+            readers=built_readers(streams, stream_readers or {}),
+        )
+        self.benchmark_root = _path(benchmark_root)  # the benchmark callback looks for corpus.json there
+        self.sources = ClipSources(
+            **{item.name: given[item.name] for item in fields(ClipSources)}
+            | {"train_root": _path(train_root), "train_sets": tuple(train_sets), "benchmark_root": self.benchmark_root}
+            | {"test_sets": None if test_sets is None else tuple(test_sets)}
+        )
+        self.packed = PackedSource(packed, _path(packed_cache_folder), packed_cache_size, shuffle_window)
+        self.set_balance, self.length_pool = set_balance, length_pool
+        self.set_weights = self.sources.weights_by_corpus(set_weights)
+        self.training_questions = QuestionDraw(describe_share, seed)
+        self.test_questions = OneQuestion(test_question)
+        self.batch_size, self.eval_batch_size, self.longest_first = batch_size, eval_batch_size, longest_first
+        self.readers = ReadingWorkers(workers, worker_start, reading_threads)
+        self.face_detector = face_detector
+        self.cache_folder = _path(cache_folder)
+        encoders = EncoderChoices(video_encoder, audio_encoder, stream_encoders or {})
+        folder = {} if feature_folder is None else {"folder": Path(feature_folder).expanduser()}
+        self.feature_options = FeatureOptions(features, precision=feature_precision, encoders=encoders, **folder)
+        self._features: FeatureSource | None = None
+        self.seed = seed
+        self.bad_clips = BadClipOptions(on_bad_clip, max_bad_share)
+        self.quarantine_file = _path(quarantine_file)
+        self.predict_clips = own_clips(predict_video, predict_audio, predict_subtitle)
+        self.records: dict[str, list[ClipRecord] | PackedClips] = {}
+        self.quarantines: dict[str, Quarantine] = {}
+        self._loaders: dict[str, ClipLoader] = {}
+        self._cropper: FaceCropper | None = None
+
+    def setup(self, stage: str) -> None:
+        """List the clips that the stage needs. To fit, the names of the test clips are read too, to keep them out.
+
+        Raises:
+            DataError: A folder, file or column is missing, or a set is empty.
+            ConfigurationError: The option that names the folder is not set.
+        """
+        if stage in ("fit", "validate") and "train" not in self.records:
+            split: Any = self.sources.training_clips() if self.packed.place is None else self._packed_clips()
+            self.records["train"], self.records["validation"] = split
+        elif stage == "test" and "test" not in self.records:
+            self.records["test"] = self.sources.test_clips()
+        elif stage == "predict" and "predict" not in self.records:
+            if not self.predict_clips:
+                raise ConfigurationError("predict needs a clip: set data.predict_video to a video file.")
+            self.records["predict"] = self.predict_clips
+        for split in _SPLITS[stage]:
+            self._loaders.pop(split, None)
+        self._features = self._cached_features(stage)
+
+    def _packed_clips(self) -> tuple[PackedClips, PackedClips]:
+        """Of a set with what the run reads; where only the text is read, any will do."""
+        payload = "media" if self.feature_options.mode == "live" else "features"
+        return self.packed.training_clips(self.sources, payload if self.options.streams else None, self.options.readers)
+
+    def _cached_features(self, stage: str) -> FeatureSource | None:
+        """The cache that the stage reads, checked; None if it encodes live."""
+        if self.feature_options.mode == "live" or stage == "predict":
+            return None
+        kept = self._features if self._features is not None and not self._features.is_packed else None
+        source = kept or FeatureSource(self.feature_options)
+        if self.options.streams:
+            run = self.options, self.face_detector, self.trainer.precision if self.trainer else None
+            splits = {split: self.records[split] for split in _SPLITS[stage]}
+            listed = {split: clips for split, clips in splits.items() if not isinstance(clips, PackedClips)}
+            packed = next((clips for clips in splits.values() if isinstance(clips, PackedClips)), None)
+            if packed is None:
+                source.prepare(listed, *run)
+            else:
+                source.use_packed(packed.folder, *run)
+        return source
+
+    @property
+    def feature_widths(self) -> dict[str, int] | None:
+        """Width by stream of the features that batches bring; None if the model encodes live."""
+        return None if self._features is None else self._features.widths
+
+    def teardown(self, stage: str) -> None:
+        """End the worker processes of the stage; counts stay."""
+        for split in _SPLITS[stage]:
+            if split in self._loaders:
+                self._loaders[split].close()
+
+    def train_dataloader(self) -> ClipLoader:
+        """Training clips in a new order every epoch."""
+        return self._loader("train", self.batch_size, self.training_questions, shuffle=True)
+
+    def val_dataloader(self) -> ClipLoader | list[ClipLoader]:
+        """Validation clips with the questions and responses of training; no loader if there are none."""
+        if not self.records["validation"]:
+            return []
+        return self._loader("validation", self.eval_batch_size, self.training_questions)
+
+    def test_dataloader(self) -> ClipLoader:
+        """The clips of all test sets, the longest first or one set after the other; see `ClipRecord.corpus`."""
+        return self._loader("test", self.eval_batch_size, self.test_questions)
+
+    def predict_dataloader(self) -> ClipLoader:
+        """The user's own clips; one that cannot be read is an error."""
+        return self._loader("predict", self.eval_batch_size, self.test_questions)
+
+    def reader(self, records: Sequence[ClipRecord]) -> ClipDataset:
+        """Reads these clips as validation would; for checks, without a Trainer."""
+        return ClipDataset(records, self.options, self.training_questions, self.cropper_for(records))
+
+    def _loader(self, split: str, batch_size: int, questions: Questioner, shuffle: bool = False) -> ClipLoader:
+        if split in self._loaders:
+            return self._loaders[split]
+        records = self.records[split]
+        policy = "error" if split == "predict" else self.bad_clips.policy
+        self.quarantines[split] = Quarantine(policy, self.bad_clips.max_bad_share, self._quarantine_path())
+        self._loaders[split] = ClipLoader(
+            self._dataset(split, records, questions),
+            self._plan(split, batch_size, shuffle),
+            self.quarantines[split],
+            readers=self.readers.for_clips(len(records)),
+            pin_memory=torch.cuda.is_available(),
+        )
+        return self._loaders[split]
+
+    def _dataset(self, split: str, records: list[ClipRecord] | PackedClips, questions: Questioner) -> ClipDataset:
+        if self._features is None or not self.options.streams:
+            return ClipDataset(records, self.options, questions, self.cropper_for(records))
+        features = None if isinstance(records, PackedClips) else self._features.reader(split)
+        return ClipDataset(records, self.options, questions, features=features)
+
+    def _plan(self, split: str, batch_size: int, shuffle: bool) -> BatchPlan | ShardedPlan:
+        records = self.records[split]
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        order: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "seed": self.seed, "rank": rank}
+        order |= {"world_size": world_size, "balance": self.set_balance, "length_pool": self.length_pool}
+        if isinstance(records, PackedClips):
+            here = world_size // (self.trainer.num_nodes if self.trainer else 1)
+            return self.packed.plan(records, **order, weights=self.set_weights, ranks_here=here)
+        corpora = list(dict.fromkeys(record.corpus for record in records))
+        language = "subtitle_chinese" if self.options.subtitle_language == "chinese" else "subtitle_english"
+        return BatchPlan(
+            len(records),
+            **order,
+            groups=tuple(corpora.index(record.corpus) for record in records),
+            lengths=tuple(len(getattr(record, language)) for record in records),
+            weights=tuple(self.set_weights[corpus] for corpus in corpora) if shuffle and self.set_weights else (),
+            longest_first=self.longest_first and split in ("test", "predict"),
+        )
+
+    def cropper_for(self, records: Sequence[ClipRecord] | PackedClips) -> FaceCropper | None:
+        """What crops the clips' faces; built once, and only if a clip needs it."""
+        if "face" not in self.options.streams or faces_are_released(records):
+            return None
+        if self._cropper is None:
+            detector: FaceDetector = build_part("face_detectors", self.face_detector)
+            cache = BoxCache(self.cache_folder)
+            self._cropper = FaceCropper(detector, self.options.crop_size, cache, policy=self.options.face_policy)
+        return self._cropper
+
+    def _quarantine_path(self) -> Path | None:
+        if self.quarantine_file is not None:
+            return self.quarantine_file
+        folder = self.trainer.log_dir if self.trainer else None
+        return Path(folder) / "quarantine.jsonl" if folder else None
+
+    def quarantined(self, split: str | None = None) -> list[dict[str, str]]:
+        """The clips of a split, or of all, that could not be read; see `BadClip` for the entries."""
+        return [
+            asdict(clip) for name, known in self.quarantines.items() if split in (None, name) for clip in known.clips
+        ]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """By split: the fields of `LoadingCounts` and `quarantined`, in this process so far."""
+        return {
+            split: {**asdict(loader.counts), "quarantined": len(self.quarantines[split].clips)}
+            for split, loader in self._loaders.items()
+        }
+
+
+class MERCaptionPlusDataModule(ClipDataModule):
+    """MER-Caption+ as released, alone or mixed with OV-MERD and MER2026's human-labelled clips.
+
+    Example:
+        `MERCaptionPlusDataModule("data", train_sets=("mer-caption-plus", "ovmerd"), set_weights={"ovmerd": 3})`
+
+    Args:
+        train_root: Folder that contains `mer-caption-plus/` (and `ovmerd/`, ...), or that folder itself.
+        train_sets: Sets of the mix (paper, Section 5: MER-Caption+ alone).
+        options: Of `ClipDataModule`. Its defaults are the paper's where the paper has a value: 8 frames of 224 pixels,
+            16 kHz, batches of 3, both questions drawn at random.
+
+    Raises:
+        ConfigurationError: An option is out of range.
+    """
+
+    def __init__(
+        self, train_root: Path | str, *, train_sets: Sequence[str] = ClipSources.train_sets, **options: Any
+    ) -> None:
+        super().__init__(train_root=train_root, train_sets=train_sets, **options)
+
+
+def _path(value: Path | str | None) -> Path | None:
+    return None if value is None else Path(value).expanduser()

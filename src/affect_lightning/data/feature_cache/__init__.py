@@ -1,6 +1,0 @@
-"""The feature cache: what the frozen encoders give for each clip, kept on disk (paper, Section 3.1: Z_a and Z_v).
-
-`affect-lightning cache` writes, `data.features: cached` reads. `identity.py` and `manifest.py` say what a cache is,
-`shards.py` how it lies on disk, `clip_encoding.py` makes entries, `matching.py` compares them with the data, `reading.py`
-reads them, `source.py` is what the data module holds. docs/feature_cache.md explains the whole.
-"""

@@ -1,7 +1,0 @@
-"""Inspection: what is wrong with a set of clips, before anything is trained on it (`affect-lightning doctor`).
-
-Not in the paper; Appendix C and Table 11 say what a set must hold. `annotations.py` finds the sets in a folder and checks
-their tables, `clip_check.py` reads one clip as training would, in the processes of `surviving_pool.py`, `journal.py`
-keeps what was found, and `media.py` draws the conclusions; `findings.py` has the words for them. Neighbours: `corpora`
-and `dataset.py` do the reading.
-"""

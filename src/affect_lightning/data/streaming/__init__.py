@@ -1,7 +1,0 @@
-"""Packed sets: a set's clips in shards of litdata's format, read from a folder or from S3-compatible storage.
-
-Not in the paper, whose clips lie in one folder; a million files are slow to list and to open, and a training machine may
-have no room for them. `packing.py` writes, `layout.py` says what lies where, `packed_items.py` turns clips into bytes and
-back, `shard_store.py` and `transport.py` bring shards near, `packed_clips.py` is what `dataset.py` reads from,
-`shard_order.py` draws an order that needs few shards at a time. Importing this package imports none of them.
-"""

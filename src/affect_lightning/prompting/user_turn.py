@@ -1,0 +1,120 @@
+"""A user turn: the questions and wanted responses, and the text with placeholders for the feature tokens.
+
+Paper, Sections 2 and 3.1: one question asks for a description with reasons, the other for all states; training draws
+one at random each time. The third is ours, for corpora that give a sentiment value and no words. The wording is ours
+and short, because every word costs a token a clip.
+The order of a turn is the paper's: fused tokens, audio tokens, face and frame tokens, subtitle, question. A placeholder is
+one private-use character, repeated once a feature token; `model.prompt_assembly` replaces it by the token's embedding,
+so nothing is added to a language model's vocabulary. Which streams there are is not known here: the first stream that
+is shown has the first placeholder, the second the second.
+Neighbour: `extraction_prompts.py` has what another language model is asked about a response.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from affect_lightning.errors import ConfigurationError
+
+QUESTION_KINDS = ("describe", "name", "sentiment")
+
+_QUESTIONS = {
+    "describe": "How does the person feel, and what shows it?",
+    "name": "Which emotions does the person feel?",
+    "sentiment": "Does the person feel positive or negative?",
+}
+
+
+def question_text(kind: str) -> str:
+    """The question of that kind.
+
+    Args:
+        kind: `describe` (a description with reasons), `name` (all states by name) or `sentiment`.
+
+    Raises:
+        ConfigurationError: There is no such kind.
+
+    >>> question_text("name")
+    'Which emotions does the person feel?'
+    """
+    _check_kind(kind)
+    return _QUESTIONS[kind]
+
+
+def response_text(kind: str, *, labels: Sequence[str], description: str) -> str:
+    """The response that a question of that kind wants.
+
+    Args:
+        kind: `describe`, `name` or `sentiment`.
+        labels: Open-vocabulary emotion words, used by `name`, or the word of `sentiment_word`, used by `sentiment`.
+        description: The reasoned description, used by `describe`.
+
+    Returns:
+        One line of text; empty where the annotation that the kind needs is empty, so the caller can tell.
+
+    Raises:
+        ConfigurationError: There is no such kind.
+
+    >>> response_text("name", labels=["nervous", "worried", "anxious"], description="")
+    'The person feels nervous, worried and anxious.'
+    """
+    _check_kind(kind)
+    if kind == "describe":
+        return " ".join(description.split())
+    words = [word for label in labels if (word := " ".join(label.split()))]
+    if not words:
+        return ""
+    listed = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    return f"The person feels {listed}."
+
+
+def sentiment_word(value: float) -> str:
+    """The word for a sentiment value: its sign is what the sentiment sets are scored by (paper, Section 4).
+
+    >>> sentiment_word(-0.4), sentiment_word(0.0), sentiment_word(2.0)
+    ('negative', 'neutral', 'positive')
+    """
+    return "positive" if value > 0 else "negative" if value < 0 else "neutral"
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in QUESTION_KINDS:
+        raise ConfigurationError(f"There is no question kind {kind!r}; expected one of {', '.join(QUESTION_KINDS)}.")
+
+
+SUBTITLE_STREAM = "text"
+# Plane 15 (supplementary private use): private-use characters of the basic plane do turn up in real subtitles.
+FIRST_PLACEHOLDER, MAX_PLACEHOLDERS = 0xF0A00, 256
+
+
+def placeholder(position: int) -> str:
+    """The character of the stream that stands at this position among those shown.
+
+    >>> placeholder(2) == chr(0xF0A02)
+    True
+    """
+    return chr(FIRST_PLACEHOLDER + position)
+
+
+def assemble_user_text(
+    inputs: Sequence[str], subtitle: str, question: str, token_counts: Mapping[str, int] | None = None
+) -> str:
+    """Write the user turn of one clip.
+
+    Args:
+        inputs: Streams that the prompt shows, in its order.
+        subtitle: What is said; shown when `text` is in `inputs`, also when it is empty (nobody speaks).
+        question: The question.
+        token_counts: Feature tokens a stream; 1 for a stream that is not named, 0 for one that gives none.
+
+    Returns:
+        The text with placeholders.
+    """
+    counts = token_counts or {}
+    tokens = "".join(
+        placeholder(position) * counts.get(name, 1) for position, name in enumerate(inputs) if name != SUBTITLE_STREAM
+    )
+    lines = [f"Clip: {tokens}"] if tokens else []
+    if SUBTITLE_STREAM in inputs:
+        lines.append(f'Says: "{" ".join(subtitle.split())}"')
+    return "\n".join([*lines, question])

@@ -1,0 +1,372 @@
+"""AffectGPTModule: steps, optimiser, logging and checkpoints of AffectGPT for Lightning (paper, Section 5).
+
+All network mathematics is in `affect_lightning.model`, the learning rate in `optimisation.py`;
+`affect_lightning.checkpoints` reads what is stored here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.nn.modules.module import _IncompatibleKeys
+
+from affect_lightning.checkpoints.compatibility import NETWORK_PREFIX, check_fits, network_state
+from affect_lightning.contracts import ClipBatch, LossTerm, Objective, ResponseRow, run_data_of
+from affect_lightning.errors import CheckpointError, ConfigurationError
+from affect_lightning.model.affectgpt import AffectGPT
+from affect_lightning.model.configuration import ModelConfiguration
+from affect_lightning.model.processes import shares_of_means
+from affect_lightning.plugin_loading import build_part, resolve_choice
+from affect_lightning.prompting import question_text
+from affect_lightning.training.device_execution import (
+    compile_blocks,
+    recompute_activations,
+    shard_network,
+    whole_tensor,
+)
+from affect_lightning.training.loss_anomalies import MAX_SKIPPED_STEPS, NonFiniteGuard, OnNonFinite, last_checkpoint_of
+from affect_lightning.training.optimisation import learning_rate_factor, schedule_length, seed_step
+
+
+class AffectGPTModule(LightningModule):
+    """AffectGPT in training: parts chosen by name, plain values in checkpoints, trained weights only."""
+
+    def __init__(
+        self,
+        *,
+        language_model: str | dict[str, Any],
+        video_encoder: str | dict[str, Any] | None = None,
+        audio_encoder: str | dict[str, Any] | None = None,
+        stream_encoders: dict[str, Any] | None = None,
+        pre_fusion: str | dict[str, Any] = "attention",
+        inputs: list[str] | None = None,
+        fused_streams: list[str] | None = None,
+        fused_features: Literal["encoded", "projected"] = "encoded",
+        branch_compression: str | dict[str, Any] = "attention",
+        branch_tokens: int = 1,
+        feature_norm: Literal["none", "layer", "standard"] = "none",
+        projector_init_scale: float | None = None,
+        stream_dropout: float = 0.0,
+        objective: str | dict[str, Any] = "response",
+        learning_rate: float = 1e-5,
+        projector_learning_rate: float | None = None,
+        weight_decay: float = 0.05,
+        warmup_steps: int = 5000,
+        warmup_start: float = 1e-6,
+        total_steps: int | None = None,
+        max_new_tokens: int = 48,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        predict_questions: list[str] | None = None,
+        activation_checkpointing: bool = False,
+        compile_backend: str | None = None,
+        seed: int = 0,
+        on_nonfinite: OnNonFinite = "stop",
+        max_skipped_steps: int = MAX_SKIPPED_STEPS,
+    ) -> None:
+        """Check the configuration; `configure_model` builds the parts.
+
+        Args:
+            language_model: Plugin of the language model, by name, or name and options.
+            video_encoder: Plugin for the face and frame streams; None only if neither is shown or fused.
+            audio_encoder: Plugin for the audio stream; None only if it is neither shown nor fused.
+            stream_encoders: Plugins of single streams by name, such as {pose: pose-rows}: a stream of a plugin needs one
+                here, and face or frame may have one of its own. None means the two above.
+            pre_fusion: Plugin that makes the `multi` tokens; attention is the paper's best (Table 5).
+            inputs: Streams that the prompt shows, out of multi, audio, face, frame, text and those of installed plugins.
+                None means multi, audio, face and text (paper, Section 5). With pre-fusion `none`, `multi` gives no tokens.
+            fused_streams: Streams that the pre-fusion takes. None means audio and face (paper, Eq. 3).
+            fused_features: What it takes of them: encoded features Z, or H, the same after their projectors, which
+                did worse in the paper (Section 3.2).
+            branch_compression: mean, attention (the paper's best) or qformer, which may have options.
+            branch_tokens: Tokens a branch; 1 in the paper's best setting, 32 in its Q-Former settings.
+            feature_norm: Scaling of encoder outputs: none (as in the paper), layer (each token by itself) or standard
+                (each feature by its statistics in training); the last two are ours, for short runs.
+            projector_init_scale: Size of projected tokens at the start relative to word embeddings, for features of
+                unit size; None keeps torch's initialisation. Ours, for short runs.
+            stream_dropout: Share of training samples in which an encoded stream is hidden from the model, for each
+                stream (0 as in the paper). Ours, for short runs: a stream that only decides when others disagree is
+                learnt sooner.
+            objective: Plugin that says what training makes small: `response`, the cross-entropy of the responses (Eq. 2).
+            learning_rate: 1e-5 (authors' recipe).
+            projector_learning_rate: For all that trains but the adapter; None means the same (authors' recipe).
+            weight_decay: 0.05 (authors' recipe); biases, norms and other vectors have none (our choice).
+            warmup_steps: 5000 (authors' recipe).
+            warmup_start: Learning rate at step 0: 1e-6 (authors' recipe); other groups in proportion.
+            total_steps: Optimiser steps until the cosine ends; None takes the trainer's length.
+            max_new_tokens: Longest response in test and predict, in tokens (our choice: a sentence).
+            temperature: 0 is greedy decoding (our choice; the authors sample at 1).
+            top_p: Nucleus share when sampling (1: ours; the authors use 0.9).
+            predict_questions: Questions that predict asks of every clip, out of describe, name and sentiment; the clip
+                is read once for all of them. None asks the data module's one.
+            activation_checkpointing: Blocks of the language model keep their inputs only and are computed again in the
+                backward pass: less memory for a third more arithmetic (off, our choice).
+            compile_backend: torch.compile backend for these blocks, such as inductor (None, our choice: compiling
+                takes minutes).
+            seed: Of the sampling, of the initial weights of what trains, and of what is drawn in a step (dropout).
+            on_nonfinite: What a loss or gradient that is NaN or infinite does: `stop` the run, or `skip` the step.
+            max_skipped_steps: Steps that `skip` may leave out before it stops the run too (10, our choice).
+
+        Raises:
+            ConfigurationError: An option is out of range.
+            PluginError: A plugin or one of its options is wrong.
+        """
+        arguments = {name: value for name, value in locals().items() if name not in {"self", "__class__"}}
+        super().__init__()
+        for kind in predict_questions or ():
+            question_text(kind)  # refuses an unknown kind before anything is built
+        _check_training_options(learning_rate, projector_learning_rate, warmup_steps, warmup_start)
+        self.configuration = ModelConfiguration.resolve(
+            video_encoder=video_encoder,
+            audio_encoder=audio_encoder,
+            stream_encoders=stream_encoders,
+            language_model=language_model,
+            pre_fusion=pre_fusion,
+            inputs=["multi", "audio", "face", "text"] if inputs is None else inputs,
+            fused_streams=["audio", "face"] if fused_streams is None else fused_streams,
+            branch_compression=branch_compression,
+            branch_tokens=branch_tokens,
+            feature_norm=feature_norm,
+            projector_init_scale=projector_init_scale,
+            stream_dropout=stream_dropout,
+            fused_features=fused_features,
+        )
+        arguments["objective"] = resolve_choice("objectives", objective)
+        self.objective: Objective = build_part("objectives", arguments["objective"])
+        self.save_hyperparameters({**arguments, **self.configuration.as_dict()})  # resolved, so that it reloads alike
+        self.strict_loading = False  # frozen weights are in no checkpoint; load_state_dict checks the rest itself
+        self.network: AffectGPT | None = None
+        self.nonfinite = NonFiniteGuard(on_nonfinite, max_skipped_steps)
+
+    @classmethod
+    def from_checkpoint_values(cls, checkpoint: Mapping[str, Any], source: str) -> AffectGPTModule:
+        """Build the module of a checkpoint that was read already, and fill it.
+
+        Args:
+            checkpoint: What `checkpoints.read_checkpoint` gives.
+            source: Its path, for messages.
+
+        Raises:
+            CheckpointError: Hyperparameters are unknown to this version, or the weights do not fit.
+        """
+        values = {name: value for name, value in checkpoint["hyper_parameters"].items() if not name.startswith("_")}
+        try:
+            module = cls(**values)
+        except TypeError as error:
+            raise CheckpointError(f"The hyperparameters in {source} are not those of this version: {error}.") from error
+        module.configure_model()
+        module.load_state_dict(checkpoint["state_dict"])
+        return module
+
+    @property
+    def built_network(self) -> AffectGPT:
+        """The network, once `configure_model` has built it."""
+        if self.network is None:
+            raise ConfigurationError("The network is not built yet: call configure_model(), or let the Trainer do so.")
+        return self.network
+
+    @property
+    def encoded_streams(self) -> tuple[str, ...]:
+        """Streams that the data module must read; known before anything is built."""
+        return self.configuration.encoded_streams
+
+    def configure_model(self) -> None:
+        """Build the network, once; the initial weights of what trains depend on `seed` only.
+
+        Encoders are left out where the trainer's data module has `feature_widths`: its batches bring cached features.
+        For training under the strategy `fsdp` it is sharded here.
+        """
+        if self.network is None:
+            data = run_data_of(self._trainer)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.hparams["seed"])
+                self.network = AffectGPT.from_configuration(
+                    self.configuration, None if data is None else data.feature_widths
+                )
+            blocks = self.network.language_model.shardable_blocks()
+            if self.hparams["activation_checkpointing"]:
+                recompute_activations(blocks)
+            if self.hparams["compile_backend"] is not None:
+                compile_blocks(blocks, self.hparams["compile_backend"])
+            if self.device_mesh is not None and self.trainer.state.fn == "fit":
+                shard_network(self.network, self.device_mesh["data_parallel"], self.trainer.precision)
+
+    def state_dict(self, *arguments: Any, **options: Any) -> Any:
+        """Trained weights only: what a checkpoint holds."""
+        state = super().state_dict(*arguments, **options)
+        if self.network is None or arguments or options.get("prefix"):
+            return state
+        kept = {NETWORK_PREFIX + name for name in self.network.trainable_state()}
+        for name in [name for name in state if name not in kept]:
+            del state[name]
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load trained weights; nothing may be missing or surplus, whatever `strict` says.
+
+        Raises:
+            CheckpointError: Names or shapes differ from those of the configuration.
+        """
+        self.configure_model()
+        self.built_network.load_trainable_state(network_state(state_dict), "the checkpoint", assign=assign)
+        return _IncompatibleKeys([], [])  # frozen weights are no gap: Lightning would warn of each
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep how many steps were skipped."""
+        checkpoint["skipped_steps"] = self.nonfinite.skipped
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another configuration when a Trainer restores it.
+
+        Raises:
+            CheckpointError: It differs in an option that matters; the message names all of them.
+        """
+        if self._trainer is not None:
+            fits = self.trainer.state.fn == "fit"
+            source = str(self.trainer.ckpt_path)
+            check_fits(checkpoint["hyper_parameters"], self.hparams, source, goes_on_training=fits)
+        self.nonfinite.skipped = int(checkpoint.get("skipped_steps", 0))
+
+    def on_train_batch_start(self, batch: ClipBatch, batch_idx: int) -> None:
+        """Make what the step draws (dropout) depend on nothing that happened before; see `optimisation.py`."""
+        seed_step(self.hparams["seed"], self.trainer.current_epoch, batch_idx, self.global_rank)
+
+    def training_step(self, batch: ClipBatch, batch_index: int) -> Tensor:
+        """The objective's terms in one sum, weighted so that over processes each is the mean over all its items."""
+        terms = self.built_network.terms(self.objective, batch)
+        several = self.trainer.world_size > 1
+        if several:
+            terms = over_processes(terms)
+        loss = weighted_sum(terms)
+        self.nonfinite.note(batch.names, loss)
+        if not several and not bool(batch.valid.any()):
+            return loss  # it only stands in for a batch that could not be read, and teaches nothing
+        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch), sync_dist=several)
+        for name, term in terms.items() if len(terms) > 1 else ():
+            self.log(f"train/{name}", term.mean.detach(), batch_size=len(batch), sync_dist=several)
+        optimizers = self.trainer.optimizers
+        if optimizers:
+            self.log("train/learning_rate", optimizers[0].param_groups[0]["lr"], batch_size=len(batch))
+        return loss
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Log the gradient's norm before clipping; a loss or norm that is no finite number stops or skips the step.
+
+        Under fp16 with loss scaling an infinite gradient is usual: the scaler skips that step.
+
+        Raises:
+            NonFiniteError: See `loss_anomalies.py`.
+        """
+        gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
+        norm = whole_tensor(torch.nn.utils.get_total_norm(gradients))
+        fit = self.nonfinite.is_fit(
+            norm,
+            check_norm=self.trainer.precision != "16-mixed",
+            step=self.global_step,
+            last_checkpoint=last_checkpoint_of(self.trainer),
+        )
+        if not fit:
+            optimizer.zero_grad(set_to_none=True)  # without a gradient the optimiser leaves weights and moments alone
+        self.log("train/gradient_norm", norm if fit else norm.new_zeros(()))
+        if self.nonfinite.skipped:
+            self.log("train/skipped_steps", float(self.nonfinite.skipped), prog_bar=True)
+
+    def validation_step(self, batch: ClipBatch, batch_index: int) -> None:
+        """Log the terms on clips with responses: means over their items, however these were put into batches.
+
+        `val/loss` is the term of an objective that has one; of several it is their sum, weighted by the first's items.
+        """
+        terms = self.built_network.terms(self.objective, batch)
+        items = int(next(iter(terms.values())).items)
+        self.log("val/loss", weighted_sum(terms), prog_bar=True, batch_size=items, sync_dist=True)
+        for name, term in terms.items() if len(terms) > 1 else ():
+            self.log(f"val/{name}", term.mean, batch_size=int(term.items), sync_dist=True)
+
+    def test_step(  # type: ignore[override]  # Lightning passes any output on to callbacks
+        self, batch: ClipBatch, batch_index: int, dataloader_idx: int = 0
+    ) -> list[ResponseRow]:
+        """Responses of a batch with the truth beside them, one row a clip."""
+        responses = self.built_network.generate(batch, **self._decoding)
+        return ResponseRow.of_batch(batch, batch.questions, responses)
+
+    def predict_step(self, batch: ClipBatch, batch_index: int, dataloader_idx: int = 0) -> list[ResponseRow]:
+        """The same; with `predict_questions`, a row for each of them and each clip."""
+        kinds = self.hparams["predict_questions"]
+        if not kinds:
+            return self.test_step(batch, batch_index, dataloader_idx)
+        questions = [question_text(kind) for kind in kinds]
+        answers = self.built_network.answer(batch, questions, **self._decoding)
+        return [
+            row
+            for position, question in enumerate(questions)
+            for row in ResponseRow.of_batch(batch, [question] * len(batch), [texts[position] for texts in answers])
+        ]
+
+    @property
+    def _decoding(self) -> dict[str, Any]:
+        return {name: self.hparams[name] for name in ("max_new_tokens", "temperature", "top_p", "seed")}
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW with warm-up and cosine over the configured length."""
+        optimizer = torch.optim.AdamW(self._parameter_groups(), lr=self.hparams["learning_rate"])
+        length = schedule_length(
+            self.hparams["total_steps"],
+            self.trainer.max_steps,
+            self.trainer.max_epochs,
+            self.trainer.limit_train_batches,
+            self.trainer.accumulate_grad_batches,
+        )
+        warmup_steps = self.hparams["warmup_steps"]
+        warmup_factor = self.hparams["warmup_start"] / self.hparams["learning_rate"]
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer,
+            lambda step: learning_rate_factor(
+                step, warmup_steps=warmup_steps, warmup_factor=warmup_factor, total_steps=length
+            ),
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """Adapter and the rest, each with and without weight decay; groups without parameters are left out."""
+        adapter_rate = self.hparams["learning_rate"]
+        other_rate = self.hparams["projector_learning_rate"] or adapter_rate
+        grouped: dict[tuple[float, float], list[Tensor]] = {}
+        for name, parameter in self.built_network.named_parameters():
+            if parameter.requires_grad:
+                rate = adapter_rate if name.startswith("language_model.") else other_rate
+                decay = self.hparams["weight_decay"] if parameter.ndim > 1 else 0.0
+                grouped.setdefault((rate, decay), []).append(parameter)
+        if not grouped:
+            raise ConfigurationError(
+                "Nothing would train: the adapter has rank 0 and the prompt shows text only. Set lora_rank, or add a "
+                "stream to `inputs`."
+            )
+        return [
+            {"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay), parameters in grouped.items()
+        ]
+
+
+def weighted_sum(terms: Mapping[str, LossTerm]) -> Tensor:
+    """What training makes small: the terms in one number."""
+    return torch.stack([term.mean * term.weight if term.weight != 1.0 else term.mean for term in terms.values()]).sum()
+
+
+def over_processes(terms: Mapping[str, LossTerm]) -> dict[str, LossTerm]:
+    """The terms scaled so that their means over processes are means over all items. Collective."""
+    shares = shares_of_means(torch.stack([term.items for term in terms.values()]))
+    return {
+        name: term._replace(mean=term.mean * share) for (name, term), share in zip(terms.items(), shares, strict=True)
+    }
+
+
+def _check_training_options(rate: float, projector_rate: float | None, warmup_steps: int, warmup_start: float) -> None:
+    if rate <= 0 or (projector_rate is not None and projector_rate <= 0) or warmup_steps < 0 or warmup_start < 0:
+        raise ConfigurationError(
+            f"Training needs learning_rate > 0, projector_learning_rate > 0 or null, warmup_steps >= 0 and "
+            f"warmup_start >= 0; got {rate}, {projector_rate}, {warmup_steps} and {warmup_start}."
+        )

@@ -1,0 +1,93 @@
+"""Learning rate and random state of a training step: functions of the step, so that a resumed run goes on exactly.
+
+The learning rate rises linearly, then falls with a cosine (paper, Appendix: training; authors' recipe). The random state is
+a function of seed, epoch, batch and rank (ours): dropout draws the same whatever happened before, validation, a restart or a
+skipped batch, and no random state stands in a checkpoint. Neighbour: `affectgpt_module.py` asks in each step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+
+import numpy as np
+import torch
+
+from affect_lightning.errors import ConfigurationError
+
+
+def learning_rate_factor(step: int, *, warmup_steps: int, warmup_factor: float, total_steps: int) -> float:
+    """Share of the full learning rate at a step.
+
+    Args:
+        step: Optimiser steps done.
+        warmup_steps: Steps of the linear rise.
+        warmup_factor: Share at step 0 of the rise.
+        total_steps: Step at which the cosine reaches 0.
+
+    >>> [round(learning_rate_factor(s, warmup_steps=2, warmup_factor=0.0, total_steps=6), 2) for s in (0, 1, 2, 4, 6)]
+    [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
+    if step < warmup_steps:
+        return warmup_factor + (1.0 - warmup_factor) * step / warmup_steps
+    progress = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
+    return 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def schedule_length(
+    total_steps: int | None,
+    max_steps: int,
+    max_epochs: int | None,
+    batches_an_epoch: int | float | None,
+    accumulated: int,
+) -> int:
+    """Length of the schedule in optimiser steps, from the configuration alone.
+
+    The trainer's own estimate is not used: asking for it makes the data loader before its state is restored.
+
+    Args:
+        total_steps: The model's option; it counts first.
+        max_steps: The trainer's; -1 means none.
+        max_epochs: The trainer's.
+        batches_an_epoch: The trainer's `limit_train_batches`; counts when it is a whole number.
+        accumulated: Batches an optimiser step.
+
+    Raises:
+        ConfigurationError: None of them gives a length.
+    """
+    if total_steps is not None:
+        return total_steps
+    if max_steps > 0:
+        return max_steps
+    if max_epochs is not None and max_epochs > 0 and isinstance(batches_an_epoch, int):
+        return max_epochs * math.ceil(batches_an_epoch / accumulated)
+    raise ConfigurationError(
+        "The cosine schedule needs to know how long training is. Set model.total_steps or trainer.max_steps, or "
+        "trainer.max_epochs together with a whole number of trainer.limit_train_batches (the paper: 60 and 5000)."
+    )
+
+
+def step_seed(seed: int, epoch: int, batch: int, rank: int) -> int:
+    """A 64-bit seed; steps, epochs and ranks that are neighbours get unrelated ones.
+
+    >>> step_seed(0, 0, 1, 0) == step_seed(0, 0, 1, 0), step_seed(0, 0, 1, 0) == step_seed(0, 1, 0, 0)
+    (True, False)
+    """
+    digest = hashlib.blake2b(f"{seed}-{epoch}-{batch}-{rank}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1  # torch takes signed 64 bits
+
+
+def seed_step(seed: int, epoch: int, batch: int, rank: int) -> None:
+    """Set torch's generators on all devices, numpy's and Python's, for one training step.
+
+    Args:
+        seed: Of the run.
+        epoch: Counted from 0.
+        batch: Within the epoch, from 0.
+        rank: This process.
+    """
+    value = step_seed(seed, epoch, batch, rank)
+    torch.manual_seed(value)
+    np.random.seed(value % 2**32)  # third parties' parts draw from the global one
+    random.seed(value)

@@ -1,0 +1,295 @@
+"""Saved outputs of any model: the authors' `.npz` files, csv, jsonl (ours and plain ones) and parquet.
+
+Paper: Section 4 and Appendix E. A file gives for each clip a response in free words, the emotion words or the
+sentiment, under the column names below. `suite_scoring.py` joins these answers with the truth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from affect_lightning.corpora import known_sets
+from affect_lightning.corpora.annotation_tables import (
+    ROW_FILE_SUFFIXES,
+    ItemRow,
+    TableRow,
+    columns_of,
+    read_row_file,
+    refuse,
+)
+from affect_lightning.corpora.set_names import canonical_key
+from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.label_strings import parse_labels
+from affect_lightning.safe_npz import read_npz
+
+OUTPUT_SUFFIXES = (".npz", *ROW_FILE_SUFFIXES)
+
+# Column names that are understood, by kind; `--column KIND=NAME` names another one.
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "name": ("name", "names", "filename", "filenames", "clip", "clip_name", "id", "video"),
+    "response": ("response", "responses", "reason", "description", "answer", "output"),
+    "labels": ("labels", "openset", "emotions", "given_labels"),
+    "sentiment": ("sentiment", "sentiments", "given_sentiment"),
+}
+KINDS = tuple(kind for kind in COLUMNS if kind != "name")
+SENTIMENT_WORDS = ("positive", "negative", "neutral", "mixed")
+_SENTIMENT_SHARE = 0.9  # of an npz member's words; our choice: the authors' files have 99.9% and more, label files 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a saved output says of one clip; None where it does not say.
+
+    Attributes:
+        response: Free words.
+        labels: Emotion words.
+        sentiment: One of SENTIMENT_WORDS, or what the model said instead of one.
+        question: What was asked.
+        truth_labels: True emotion words, which our own prediction files carry.
+        truth_sentiment: True sentiment value, likewise.
+    """
+
+    response: str | None = None
+    labels: tuple[str, ...] | None = None
+    sentiment: str | None = None
+    question: str = ""
+    truth_labels: tuple[str, ...] = ()
+    truth_sentiment: float | None = None
+
+
+def read_answers(
+    paths: Sequence[Path], dataset: str, *, columns: Mapping[str, str] | None = None, from_responses: bool = False
+) -> dict[str, Answer]:
+    """The answers of one model to the clips of one set, by clip name.
+
+    Args:
+        paths: One file, or several that tell different things of the same answers, as the authors' files do
+            (`X.npz` responses, `X-openset.npz` labels, `X-openset-sentiment.npz` sentiments).
+        dataset: Key of the set; rows whose `corpus` is the name of another set are left out.
+        columns: Column (or npz member) by kind, where its name is not one of COLUMNS. If one of response, labels and
+            sentiment is named, the others are not read.
+        from_responses: Take the responses only, although labels or sentiments are there.
+
+    Raises:
+        DataError: A file is missing, broken, refused or without a usable column; a clip stands there twice; the
+            message names file, row and column.
+        ConfigurationError: A kind of column is unknown, or parquet without pyarrow.
+    """
+    chosen = dict(columns or {})
+    unknown = [kind for kind in chosen if kind not in COLUMNS]
+    if unknown:
+        raise ConfigurationError(f"There is no kind of column {unknown[0]!r}; the kinds are {', '.join(COLUMNS)}.")
+    kinds = ("response",) if from_responses else tuple(kind for kind in KINDS if kind in chosen) or KINDS
+    merged: dict[str, Answer] = {}
+    sources: dict[str, Path] = {}
+    for path in paths:
+        for name, answer in _read_one(path, dataset, chosen, kinds).items():
+            merged[name] = _merged(merged[name], answer, name, (sources[name], path)) if name in merged else answer
+            sources.setdefault(name, path)
+    if not merged:
+        where = ", ".join(map(str, paths)) or "nothing"
+        raise DataError(f"There is no {' or '.join(kinds)} of a clip in {where}; expected at least one.")
+    return merged
+
+
+def _merged(first: Answer, second: Answer, name: str, paths: tuple[Path, Path]) -> Answer:
+    told = {kind: getattr(second, kind) for kind in KINDS if getattr(second, kind) is not None}
+    for kind in told:
+        if getattr(first, kind) is not None:
+            raise DataError(
+                f"{paths[0]} and {paths[1]} both have a {kind} for the clip {name!r}. Keep one of the two files."
+            )
+    return replace(first, **told)
+
+
+def _read_one(path: Path, dataset: str, columns: Mapping[str, str], kinds: Sequence[str]) -> dict[str, Answer]:
+    suffix = path.suffix.lower()
+    if suffix not in OUTPUT_SUFFIXES:
+        raise DataError(
+            f"{path} ends in {suffix or 'nothing'}; predictions are read from {', '.join(OUTPUT_SUFFIXES)} files."
+        )
+    if suffix == ".npz":
+        rows, used = _read_npz_rows(path, columns)
+        if not set(kinds) & set(used):
+            return {}
+    else:
+        rows = _rows_of_set(read_row_file(path), dataset)
+        used = _used_columns(path, columns_of(rows), columns, kinds)
+    answers: dict[str, Answer] = {}
+    seen: dict[str, int] = {}
+    for row in rows:
+        name = _name(row, used["name"])
+        if name in seen:
+            refuse(row, used["name"], f"the clip {name!r} stands there twice, first as number {seen[name]}. Keep one.")
+        seen[name] = row.line
+        answers[name] = _answer(row, used)
+    return answers
+
+
+def _rows_of_set(rows: list[TableRow], dataset: str) -> list[TableRow]:
+    """Rows whose `corpus`, if they have one, is the set."""
+    corpora = sorted({str(row["corpus"]) for row in rows if row.get("corpus")})
+    if not corpora:
+        return rows
+    sets = known_sets()
+    meant = {name for name in corpora if name == dataset or canonical_key(name, sets) == dataset}
+    kept = [row for row in rows if not row.get("corpus") or str(row["corpus"]) in meant]
+    if not kept:
+        raise DataError(
+            f"{rows[0].path} has no row of the set {dataset}: its column 'corpus' says {', '.join(corpora)}. Give "
+            f"`--dataset` one of these, or another file."
+        )
+    return kept
+
+
+def _used_columns(
+    path: Path, present: Sequence[str], columns: Mapping[str, str], kinds: Sequence[str]
+) -> dict[str, str]:
+    """The column of each kind that the file has."""
+    used: dict[str, str] = {}
+    for kind in ("name", *kinds):
+        if kind in columns:
+            if columns[kind] not in present:
+                raise DataError(f"{path} has no column {columns[kind]!r}; its columns are {', '.join(present)}.")
+            used[kind] = columns[kind]
+            continue
+        found = [column for column in present if column.strip().lower() in COLUMNS[kind]]
+        if len(found) > 1:
+            raise DataError(
+                f"{path} has more than one column that can be the {kind}: {', '.join(found)}. Choose one with "
+                f"`--column {kind}=NAME`."
+            )
+        if found:
+            used[kind] = found[0]
+    for wanted in (("name",), tuple(kinds)):
+        if not any(kind in used for kind in wanted):
+            known = ", ".join(column for kind in wanted for column in COLUMNS[kind])
+            raise DataError(
+                f"{path} has no column for the {' or '.join(wanted)}; its columns are {', '.join(present)}. Expected one "
+                f"of {known}, or name yours with `--column {wanted[0]}=NAME`."
+            )
+    return used
+
+
+def _name(row: TableRow, column: str) -> str:
+    value = row.get(column)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or not value.strip():
+        refuse(row, column, f"expected the name of a clip, found {value!r}. Give the row a name or remove it.")
+    return value.strip()
+
+
+def _answer(row: TableRow, used: Mapping[str, str]) -> Answer:
+    values = {kind: _READERS[kind](row, used[kind]) for kind in KINDS if kind in used and _is_told(row, used[kind])}
+    question = row.get("question")
+    return Answer(
+        **values,
+        question=question if isinstance(question, str) else "",
+        truth_labels=_labels(row, "truth_labels") if row.get("truth_labels") else (),
+        truth_sentiment=_truth_sentiment(row),
+    )
+
+
+def _is_told(row: TableRow, column: str) -> bool:
+    """Our own files leave given labels and sentiments out where a clip has none; other columns must be filled."""
+    return column in row or not column.startswith("given_")
+
+
+def _response(row: TableRow, column: str) -> str:
+    value = row.get(column)
+    if not isinstance(value, str):
+        refuse(row, column, f"expected a text, found {value!r}. Write an empty text where the model said nothing.")
+    return value
+
+
+def _labels(row: TableRow, column: str) -> tuple[str, ...]:
+    value = row.get(column)
+    if isinstance(value, str):
+        return parse_labels(value)
+    if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
+        refuse(
+            row,
+            column,
+            f"expected a list of words, or a text such as \"['happy', 'calm']\", found {value!r}. Write [] where "
+            f"there is none.",
+        )
+    return parse_labels(value)
+
+
+def _sentiment(row: TableRow, column: str) -> str:
+    value = row.get(column)
+    if isinstance(value, str):
+        return sentiment_word(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        refuse(row, column, f"expected {', '.join(SENTIMENT_WORDS[:3])} or a number, found {value!r}. Mend the cell.")
+    return sentiment_word(str(value))
+
+
+def _truth_sentiment(row: TableRow) -> float | None:
+    value = row.get("truth_sentiment")
+    if value is None or value == "":
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        refuse(row, "truth_sentiment", f"expected a number or null, found {value!r}. Mend the cell.")
+
+
+_READERS: dict[str, Callable[[TableRow, str], Any]] = {
+    "response": _response,
+    "labels": _labels,
+    "sentiment": _sentiment,
+}
+
+
+def sentiment_word(text: str) -> str:
+    """The sentiment that a text means: the word itself, or the sign of a number.
+
+    >>> sentiment_word(" Positive"), sentiment_word("-0.4"), sentiment_word("0"), sentiment_word("angry")
+    ('positive', 'negative', 'neutral', 'angry')
+    """
+    word = text.strip().strip("[]'\". ").lower()
+    try:
+        number = float(text)
+    except ValueError:
+        return word
+    return "neutral" if number == 0 else "positive" if number > 0 else "negative" if number < 0 else word
+
+
+def _read_npz_rows(path: Path, columns: Mapping[str, str]) -> tuple[list[TableRow], dict[str, str]]:
+    """The clips of an `.npz` file as rows, and which of their columns is of which kind."""
+    content = read_npz(path)
+    if "name2reason" in content and "filenames" not in content:
+        values = content["name2reason"]
+        if not isinstance(values, Mapping):
+            raise DataError(f"{path}: name2reason must be a dictionary of clips, found {type(values).__name__}.")
+        names, items, member, kind = list(values), list(values.values()), "name2reason", "response"
+    elif "filenames" in content and "fileitems" in content:
+        names, items, member = list(content["filenames"]), list(content["fileitems"]), "fileitems"
+        if len(names) != len(items):
+            raise DataError(f"{path} has {len(names)} filenames for {len(items)} fileitems; expected equal numbers.")
+        kind = _npz_kind(path, items)
+    else:
+        raise DataError(
+            f"{path} has the entries {', '.join(content) or 'none'}; expected name2reason (responses), or filenames and "
+            f"fileitems (labels or sentiments), as the authors save them."
+        )
+    kind = next((named for named in KINDS if columns.get(named) == member), kind)
+    pairs = enumerate(zip(names, items, strict=True), start=1)
+    rows: list[TableRow] = [ItemRow({"name": name, member: item}, path, number) for number, (name, item) in pairs]
+    return rows, {"name": "name", kind: member}
+
+
+def _npz_kind(path: Path, items: Sequence[Any]) -> str:
+    """Whether fileitems are labels or sentiments: by the file's name, else by their content."""
+    if path.stem.endswith("-sentiment"):
+        return "sentiment"
+    if path.stem.endswith("-openset"):
+        return "labels"
+    known = sum(sentiment_word(str(item)) in SENTIMENT_WORDS for item in items)
+    return "sentiment" if items and known >= _SENTIMENT_SHARE * len(items) else "labels"

@@ -1,0 +1,181 @@
+"""Emotion words and sentiments of a set's predictions: as they were given, or out of the responses.
+
+Paper: Appendix E. Labels and sentiments that come with a prediction are taken as they are; only what is not given is
+extracted, and `SetAnswers.source` says which of the two happened. `set_scoring.py` scores the outcome.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tqdm.auto import tqdm
+
+from affect_lightning.contracts import LabelExtractor, Sentiment
+from affect_lightning.contracts.conformance import check_labels, check_sentiments
+from affect_lightning.errors import DataError
+from affect_lightning.plugin_loading import held_to_contract
+from affect_lightning.unibench.scoring.prediction_files import SENTIMENT_WORDS
+from affect_lightning.unibench.scoring.predictions import Prediction
+
+GIVEN_LABELS = "given labels"
+GIVEN_SENTIMENTS = "given sentiments"
+_EXTRACTION_BATCH = 256  # responses given to the extractor at once; our choice: keeps its progress visible
+
+
+@dataclass(frozen=True)
+class SetAnswers:
+    """What the predictions of one set say, in their order.
+
+    Attributes:
+        labels: Emotion words; empty where there are none, or where a sentiment was given without words.
+        sentiments: Empty texts for sets that are not scored by sentiment.
+        source: Where the labels or sentiments come from: identity of the extractor, or what was given.
+        unparsable: Predictions out of which no label came, or no sentiment where sentiments were given; clips without
+            a prediction do not count.
+        labels_per_response: Mean number of labels; None where only sentiments were given.
+    """
+
+    labels: list[list[str]]
+    sentiments: list[str]
+    source: str
+    unparsable: int
+    labels_per_response: float | None
+
+
+class DeferredExtractor(LabelExtractor):
+    """A label extractor that is built when it is first asked, so that given labels load no model."""
+
+    def __init__(self, build: Callable[[], LabelExtractor]) -> None:
+        self._build = build
+        self._built: LabelExtractor | None = None
+
+    @property
+    def built(self) -> LabelExtractor:
+        """The extractor itself, built now if it was not yet."""
+        if self._built is None:
+            self._built = self._build()
+        return self._built
+
+    def extract(self, responses: Sequence[str]) -> list[list[str]]:
+        """See the contract."""
+        return self.built.extract(responses)
+
+    def sentiment(self, labels: Sequence[Sequence[str]]) -> list[Sentiment]:
+        """See the contract."""
+        return self.built.sentiment(labels)
+
+    def identity(self) -> str:
+        """See the contract."""
+        return self.built.identity()
+
+
+def _itself(extractor: LabelExtractor) -> LabelExtractor:
+    """The plugin, for messages about it."""
+    return extractor.built if isinstance(extractor, DeferredExtractor) else extractor
+
+
+def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor, by_sentiment: bool) -> SetAnswers:
+    """The labels, and for a sentiment set the sentiments, of its predictions.
+
+    A clip without a prediction has no labels, which is a miss for hit rate and F_S; for a sentiment set it gets the
+    opposite of its truth, because "nothing said" would be right for every negative clip.
+
+    Args:
+        key: Of the set.
+        group: Its predictions.
+        extractor: Asked only for what is not given.
+        by_sentiment: Whether the set is scored by sentiment.
+
+    Raises:
+        DataError: A prediction has neither labels nor a response, which the set's metric needs.
+        ContractError: The extractor breaks its contract; see `contracts.conformance`.
+    """
+    labels: list[list[str]] = [[] for _ in group]
+    sources: Counter[str] = Counter()
+    open_responses: list[int] = []
+    has_labels: list[int] = []
+    for index, prediction in enumerate(group):
+        if prediction.missing:
+            continue
+        if prediction.given_labels is not None:
+            labels[index] = list(prediction.given_labels)
+            has_labels.append(index)
+            if not by_sentiment or prediction.given_sentiment is None:
+                sources[GIVEN_LABELS] += 1
+        elif not (by_sentiment and prediction.given_sentiment is not None):
+            open_responses.append(index)
+            _check_response(key, prediction)
+    if open_responses:
+        found = _extract(extractor, [group[index].response for index in open_responses], key)
+        for index, words in zip(open_responses, found, strict=True):
+            labels[index] = words
+        has_labels += open_responses
+        sources[extractor.identity()] += len(open_responses)
+    sentiments = _sentiments(extractor, group, labels, sources) if by_sentiment else [""] * len(group)
+    return SetAnswers(
+        labels=labels,
+        sentiments=sentiments,
+        source=_source_text(sources),
+        unparsable=_unparsable(group, labels, by_sentiment),
+        labels_per_response=sum(len(labels[i]) for i in has_labels) / len(has_labels) if has_labels else None,
+    )
+
+
+def _check_response(key: str, prediction: Prediction) -> None:
+    if not prediction.has_response:
+        raise DataError(
+            f"The prediction for the clip {prediction.name} of {key} has a sentiment only, but {key} is scored by its "
+            f"emotion words. Give responses or labels."
+        )
+
+
+def _extract(extractor: LabelExtractor, responses: Sequence[str], key: str) -> list[list[str]]:
+    labels: list[list[str]] = []
+    starts = range(0, len(responses), _EXTRACTION_BATCH)
+    for start in tqdm(starts, desc=f"labels of {key}", unit="batch", disable=len(starts) < 2, leave=False):
+        batch = responses[start : start + _EXTRACTION_BATCH]
+        with held_to_contract(_itself(extractor)):
+            found = check_labels(extractor.extract(batch), count=len(batch))
+        labels.extend(list(words) for words in found)
+    return labels
+
+
+def _sentiments(
+    extractor: LabelExtractor, group: Sequence[Prediction], labels: Sequence[Sequence[str]], sources: Counter[str]
+) -> list[str]:
+    sentiments = [prediction.given_sentiment or "" for prediction in group]
+    given = sum(prediction.given_sentiment is not None for prediction in group)
+    if given:
+        sources[GIVEN_SENTIMENTS] += given
+    asked = [i for i, prediction in enumerate(group) if prediction.given_sentiment is None and not prediction.missing]
+    if asked:
+        with held_to_contract(_itself(extractor)):
+            found = check_sentiments(extractor.sentiment([labels[index] for index in asked]), count=len(asked))
+        for index, sentiment in zip(asked, found, strict=True):
+            sentiments[index] = sentiment
+        if sources.pop(GIVEN_LABELS, 0):
+            sources[f"{GIVEN_LABELS}, their sentiment by {extractor.identity()}"] += len(asked)
+    for index, prediction in enumerate(group):
+        if prediction.missing:
+            sentiments[index] = "negative" if (prediction.truth_sentiment or 0.0) > 0 else "positive"
+    return sentiments
+
+
+def _unparsable(group: Sequence[Prediction], labels: Sequence[Sequence[str]], by_sentiment: bool) -> int:
+    count = 0
+    for prediction, words in zip(group, labels, strict=True):
+        if prediction.missing:
+            continue
+        if by_sentiment and prediction.given_sentiment is not None:
+            count += prediction.given_sentiment not in SENTIMENT_WORDS
+        else:
+            count += not words
+    return count
+
+
+def _source_text(sources: Counter[str]) -> str:
+    if len(sources) == 1:
+        return next(iter(sources))
+    return "; ".join(f"{source} ({count} clips)" for source, count in sources.items()) or "no predictions"
