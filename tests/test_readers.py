@@ -353,7 +353,9 @@ def test_the_other_training_sets_are_read(tmp_path: Path) -> None:
     write_csv(folder / "track2_train_human.csv", ["name", "openset"], [["a", "['proud']"]])
     (human,) = read_training_set(folder, "mer2026-human")
     assert (human.name, human.labels, human.description) == ("a", ("proud",), "")
-    with pytest.raises(DataError, match=r"no training set 'mer2023'. The sets are mer-caption-plus, ovmerd"):
+    with pytest.raises(
+        DataError, match=r"no training set 'mer2023'. Did you mean 'mer2026-human'\? The sets are mer-caption-plus"
+    ):
         read_training_set(tmp_path, "mer2023")
 
 
