@@ -1,8 +1,8 @@
 """The user's own clips: named by options for `predict`, or as a table with a row a clip.
 
 Not in the paper: for clips outside MER-Caption+ and MER-UniBench, to train on, to test on, or both. A third party's set
-has its labels in such a table, too. docs/data.md has the columns with examples. `annotation_tables.py` reads the rows; the
-folders of sets are read by `official_folders.py`.
+has its labels in such a table, too. docs/data.md has the columns with examples. `annotation_tables.py` reads the rows;
+`official_folders.py` reads the folders of sets.
 """
 
 from __future__ import annotations
