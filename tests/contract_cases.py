@@ -190,6 +190,12 @@ CASES: dict[str, dict[str, Options | Callable[[TinyFiles], Options]]] = {
             "cache_dir": str(files.folder / "answers"),
         },
         "openai": lambda files: files.chat_server(),
+        "qwen2.5-released": lambda files: {
+            "model": files.language_model(),
+            "device": "cpu",
+            "max_new_tokens": 4,
+            "cache_dir": str(files.folder / "answers"),
+        },
     },
     "cue_describers": {},
 }

@@ -25,7 +25,7 @@ from source_imports import (
 )
 
 FORBIDDEN_FOLDERS = {"utils", "common", "helpers", "misc"}
-FOR_EVERYBODY = tuple(f"{CORE}.{name}" for name in ("errors", "processors", "safe_npz", "weights"))
+FOR_EVERYBODY = tuple(f"{CORE}.{name}" for name in ("errors", "label_strings", "processors", "safe_npz", "weights"))
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ RULES = {
     f"{CORE}.testing": Rule(core("contracts", "plugin_loading", "prompting", "model", "training")),
     f"{CORE}.command_line": Rule((CORE,)),
     f"{CORE}.errors": Rule(libraries=frozenset()),
+    f"{CORE}.label_strings": Rule(libraries=frozenset()),
     f"{CORE}.processors": Rule(libraries=frozenset()),
     f"{CORE}.safe_npz": Rule(libraries=frozenset({"numpy"})),
     f"{CORE}.weights": Rule(libraries=TORCH),

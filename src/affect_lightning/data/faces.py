@@ -248,7 +248,7 @@ class FaceCropper:
 
 
 def read_face_file(path: MediaFile, frame_count: int, crop_size: int) -> FaceCrops:
-    """Read released crops (`openface_face/NAME/NAME.npy`, uint8 [T, H, W, 3]), spread uniformly over the clip.
+    """Read released crops (a `.npy` file, uint8 [T, H, W, 3]), spread uniformly over the clip.
 
     Raises:
         UnreadableClipError: The file is missing, empty, pickled or of another type or shape.

@@ -5,7 +5,7 @@ order. `data` asks and answers with it, `model` fills the placeholders. `extract
 model is asked about a response (Appendix E). Imports the standard library only.
 """
 
-from affect_lightning.prompting.extraction_prompts import ExtractionPrompts, read_extraction_prompts
+from affect_lightning.prompting.extraction_prompts import RELEASED_PROMPTS, ExtractionPrompts, read_extraction_prompts
 from affect_lightning.prompting.user_turn import (
     FIRST_PLACEHOLDER,
     MAX_PLACEHOLDERS,
@@ -22,6 +22,7 @@ __all__ = [
     "FIRST_PLACEHOLDER",
     "MAX_PLACEHOLDERS",
     "QUESTION_KINDS",
+    "RELEASED_PROMPTS",
     "SUBTITLE_STREAM",
     "ExtractionPrompts",
     "assemble_user_text",
