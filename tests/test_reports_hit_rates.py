@@ -35,7 +35,10 @@ def test_every_form_has_both_beside_a_hit_rate_and_nowhere_else(tmp_path: Path) 
     assert page.count(f"<small> {beside}</small>") == 1
     latex = (tmp_path / "report.tex").read_text(encoding="utf-8")
     assert rf" & {{\scriptsize {beside}}} &  &  &  \\" in latex
-    assert "So its M-score (M), which has one, and the labels a clip stand beside it" in page
+    assert (
+        "So each hit rate has two figures next to it: M-score (M), which has such a penalty, and the labels a clip."
+        in page
+    )
 
 
 def test_the_union_of_seven_checkpoints_labels_reaches_96_on_mer2023(

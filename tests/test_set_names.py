@@ -88,7 +88,7 @@ def test_options_of_the_data(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no benchmark set 'MER'\. Did you mean 'mer2023' or 'mer2024'\?"):
         ClipSources(test_sets=("MER",))
     (tmp_path / "CMU-MOSI.csv").write_text("name,text,sentiment\na,,1\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"CMU-MOSI.csv is named like the official set cmumosi"):
+    with pytest.raises(DataError, match=r"CMU-MOSI.csv has the name of the official set cmumosi"):
         read_own_table(tmp_path / "CMU-MOSI.csv")
 
 
@@ -125,4 +125,7 @@ def test_score_and_its_tables(
     (tmp_path / "own.csv").write_text("name,openset\na,happy\n", encoding="utf-8")
     own, said = score(capsys, "--dataset", "MER", "--labels", "own.csv", "--predictions", "own.csv")
     assert own["dataset"] == "MER"
-    assert "MER is no set of MER-UniBench; scored as a set of your own. Did you mean 'mer2023' or 'mer2024'?" in said
+    assert (
+        "MER is not a set of MER-UniBench; it is scored as a set of your own. Did you mean 'mer2023' or 'mer2024'?"
+        in said
+    )

@@ -28,7 +28,7 @@ def keys_of(name: str, sets: Sets) -> list[str]:
 
 
 def canonical_key(name: str, sets: Sets) -> str:
-    """The key of the set that a name means; the name itself where it means none, as that of a set of the user's own.
+    """The key of the set that a name means; the name itself where it means none, as that of a set of your own.
 
     Raises:
         DataError: It can mean several sets, which are named.

@@ -193,7 +193,7 @@ class ClipSources:
             raise ConfigurationError(f"train_sets must name at least one set, each once; got {[*self.train_sets]}.")
 
     def _take_names(self) -> None:
-        """Put the keys of the sets in place of their names; `set_names.py` says which names a set has."""
+        """Replace the names of the sets by their keys; `set_names.py` says which names a set has."""
         keys = {"train_sets": tuple(self._key(name, TRAINING_SETS) for name in self.train_sets)}
         if self.test_sets is not None:
             keys["test_sets"] = tuple(self._key(name) for name in self.test_sets)
