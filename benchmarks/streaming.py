@@ -66,9 +66,7 @@ def measure_one(folder: Path, workers: int) -> dict[str, int]:
     """Train's way through the set: some batches, then over the end of the epoch."""
     from affect_lightning.data.clip_data_module import ClipDataModule
 
-    module = ClipDataModule(
-        packed=str(folder), inputs=["text"], fused_streams=[], workers=workers, batch_size=3, validation_share=0.05
-    )
+    module = ClipDataModule(packed=str(folder), inputs=["text"], workers=workers, batch_size=3, validation_share=0.05)
     module.setup("fit")
     loader = module.train_dataloader()
     read = sum(len(batch) for batch in islice(loader, BATCHES))

@@ -329,7 +329,7 @@ SOUNDS = [
 FACES = [
     Kind("faces_zero_bytes", "face", _bytes_of(b""), reason="expected a NumPy file"),
     Kind("faces_text", "face", _bytes_of(b"not an array"), reason="expected a NumPy file"),
-    Kind("faces_pickled", "face", _pickled_faces, reason="pickled objects; expected a NumPy file"),
+    Kind("faces_pickled", "face", _pickled_faces, reason="pickled objects or no array; expected a NumPy file"),
     Kind("faces_cut", "face", _cut_faces, reason="expected a NumPy file"),
     Kind("faces_absurd", "face", _absurd_faces, reason="expected a NumPy file"),
     Kind("faces_of_floats", "face", _faces(8, 16, 16, 3, kind=np.float32), reason="float32 .*expected uint8"),

@@ -130,7 +130,7 @@ def test_naming_another_plugin_drops_the_former_options() -> None:
 
 
 def test_options_without_a_plugin_are_a_mistake() -> None:
-    with pytest.raises(PluginError, match="add `--model.pre_fusion NAME`"):
+    with pytest.raises(PluginError, match="Add `--model.pre_fusion NAME`"):
         override_words({"model.pre_fusion": ChoiceOverride(None, {"num_queries": 8})}, {})
 
 

@@ -56,7 +56,7 @@ def in_small(command: str) -> list[str]:
     if words[0] == "sandbox":
         return [*words, "--clips", "6", "--test-clips", "2"]
     if words[0] in ("fit", "test", "predict", "cache", "pack") and "--config" in words:
-        if "experiments/affectgpt.yaml" in words:
+        if "affectgpt" in words:
             devices = ("--trainer.devices", "2") if "torchrun" in command else ()
             return [*words, "--config", str(TINY), *SHORT, *FEW, *devices]
         language_model = ("--model.language_model", "tiny-lm")

@@ -304,7 +304,6 @@ def test_the_trainer_resumes_exactly(packed_folder: Path, tmp_path: Path, stop_a
             packed=str(packed_folder),
             shuffle_window=2,
             inputs=["text"],
-            fused_streams=[],
             batch_size=2,
             validation_share=0.0,
         )
