@@ -6,7 +6,9 @@ import atexit
 import gc
 import multiprocessing
 import os
+import random
 import runpy
+import sys
 import tempfile
 from pathlib import Path
 
@@ -100,6 +102,17 @@ def reference() -> Path:
         if os.environ.get("AFFECT_REQUIRE_REFERENCE") == "1":
             pytest.fail(str(error))
         pytest.skip(str(error))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def same_draws() -> None:
+    """Every file begins with the same random numbers, whichever files ran before it in the process.
+
+    A part that is built by itself draws its adapter from torch's generator; a module of ours seeds it (`model.seed`).
+    """
+    random.seed(0)
+    if "torch" in sys.modules:  # else it begins with a seed of its own, always the same
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture
