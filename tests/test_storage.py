@@ -323,6 +323,25 @@ def test_a_full_disk_costs_no_line_before_and_none_after(
     assert list(LineLog(log.path).new_records()) == ["one", "two"]
 
 
+def test_a_line_behind_one_that_a_kill_cut_off_in_between_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process begins a line after the writer has looked at the file's end, and dies inside it."""
+    log, write = LineLog(tmp_path / "log", shared=True), os.write
+    log.add("one")
+
+    def behind_a_torn_line(descriptor: int, content: bytes) -> int:
+        monkeypatch.setattr(os, "write", write)
+        write(descriptor, b'"never who')
+        return write(descriptor, content)
+
+    monkeypatch.setattr(os, "write", behind_a_torn_line)
+    log.add("two")
+    log.add("three")
+    assert list(log.new_records()) == ["one", "two", "three"]
+    assert log.damaged == 1
+
+
 def test_a_durable_log_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flushed: list[int] = []
     monkeypatch.setattr(os, "fsync", flushed.append)

@@ -73,13 +73,16 @@ class LineLog:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
         try:
-            for _ in range(2):  # a short write is tried once more; on a full disk the system then gives the reason
+            tries = 2  # a short write is tried once more; on a full disk the system then gives the reason
+            while tries:
                 content = self._behind_torn_line(descriptor) + payload
                 size = os.fstat(descriptor).st_size
-                if os.write(descriptor, content) == len(content):
+                if os.write(descriptor, content) < len(content):
+                    tries -= 1
+                    if not self.shared:
+                        os.ftruncate(descriptor, size)
+                elif not self.shared or self._begins_a_line(descriptor, content):
                     break
-                if not self.shared:
-                    os.ftruncate(descriptor, size)
             else:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
             if self.durable:
@@ -173,6 +176,15 @@ class LineLog:
             return json.loads(line.body)
         except ValueError as error:
             raise DamagedLineError(f"Line {line.number} of {self.path} is damaged ({error}).") from error
+
+    @staticmethod
+    def _begins_a_line(descriptor: int, content: bytes) -> bool:
+        """Whether what was just written stands behind an end of a line.
+
+        It does not if another process was killed inside its line after `_behind_torn_line` had looked.
+        """
+        begin = os.lseek(descriptor, 0, os.SEEK_CUR) - len(content)
+        return begin == 0 or content.startswith(b"\n") or os.pread(descriptor, 1, begin - 1) == b"\n"
 
     def _behind_torn_line(self, descriptor: int) -> bytes:
         """Bring the end of the file to the begin of a line, or give what has to be written before one."""
