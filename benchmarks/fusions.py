@@ -10,8 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from affect_lightning.contracts import FeatureSequence
-from affect_lightning.model.branches import build_branch
-from affect_lightning.plugin_loading import build_part, resolve_choice
+from affect_lightning.plugin_loading import build_part
 
 TOKENS, WIDTHS = 8, {"audio": 1024, "face": 768}  # paper, Appendix B
 CHOICES = {
@@ -22,8 +21,14 @@ CHOICES = {
     "`gated`": "gated",
     "`gated`, `hidden_width: 256`": {"name": "gated", "hidden_width": 256},
     "`bilinear`": "bilinear",
+    "`attention-released`": "attention-released",
 }
-BRANCHES = {"`mean`": ("mean", 1), "`attention`": ("attention", 1), "`qformer`, 32 tokens": ("qformer", 32)}
+BRANCHES = {
+    "`mean`": ("mean", 1),
+    "`attention`": ("attention", 1),
+    "`attention-released`": ("attention-released", 1),
+    "`qformer`, 32 tokens": ("qformer", 32),
+}
 
 
 def stream(width: int) -> FeatureSequence:
@@ -48,9 +53,9 @@ def rows() -> list[tuple[str, int, int, int]]:
         fusion = build_part("pre_fusions", choice, stream_widths=WIDTHS)
         found.append((f"pre-fusion {name}", fusion.output_tokens, *cost(fusion, streams)))
     for name, (choice, tokens) in BRANCHES.items():
-        options = {"name": choice, "num_queries": tokens} if choice == "qformer" else {"name": choice}
-        resolved = resolve_choice("pre_fusions", options) if choice == "qformer" else options
-        branches = [build_branch(resolved, stream_name, width, tokens) for stream_name, width in WIDTHS.items()]
+        branches = [
+            build_part("branch_compressions", choice, stream_width=width, tokens=tokens) for width in WIDTHS.values()
+        ]
         costs = [cost(branch, streams[key]) for branch, key in zip(branches, WIDTHS, strict=True)]
         found.append((f"branches {name}", tokens, sum(each[0] for each in costs), sum(each[1] for each in costs)))
     return found

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from affect_lightning.contracts import AudioEncoder, FeatureSequence, PreFusion, VideoEncoder
+from affect_lightning.contracts import AudioEncoder, BranchCompression, FeatureSequence, PreFusion, VideoEncoder
 
 # By group: class, and the check that must catch it.
 BROKEN: dict[str, dict[str, str]] = {
@@ -39,6 +39,10 @@ BROKEN: dict[str, dict[str, str]] = {
         "KeepsItsWeights": "fsdp",
         "Unfinished": "contract-form",
     },
+    "branch_compressions": {
+        "BranchWithoutK": "shapes",
+        "BranchInfinite": "shapes",
+    },
     "video_encoders": {
         "FramesMixed": "shapes",
         "MaskIgnored": "shapes",
@@ -56,6 +60,7 @@ BROKEN: dict[str, dict[str, str]] = {
 }
 GOOD = {
     "pre_fusions": "GoodFusion",
+    "branch_compressions": "GoodBranch",
     "video_encoders": "GoodEyes",
     "audio_encoders": "GoodEars",
 }
@@ -254,6 +259,32 @@ class KeepsItsWeights(GoodFusion):
 
 class Unfinished(PreFusion):
     """Lacks forward."""
+
+
+class GoodBranch(BranchCompression):
+    """A projected average, K times."""
+
+    def __init__(self, stream_width: int, tokens: int) -> None:
+        super().__init__()
+        self.output_width, self.output_tokens = 5, tokens
+        self.layer = nn.Linear(stream_width, 5)
+
+    def forward(self, stream: FeatureSequence) -> Tensor:
+        return self.layer(stream.masked_mean()).unsqueeze(1).expand(-1, self.output_tokens, -1)
+
+
+class BranchWithoutK(GoodBranch):
+    """Gives one vector a clip in place of K tokens."""
+
+    def forward(self, stream: FeatureSequence) -> Tensor:
+        return super().forward(stream)[:, 0]
+
+
+class BranchInfinite(GoodBranch):
+    """Divides by the number of real tokens."""
+
+    def forward(self, stream: FeatureSequence) -> Tensor:
+        return super().forward(stream) / stream.mask.sum(dim=1).view(-1, 1, 1)
 
 
 class GoodEyes(VideoEncoder):

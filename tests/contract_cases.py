@@ -156,6 +156,7 @@ CASES: dict[str, dict[str, Options | Callable[[TinyFiles], Options]]] = {
         "wav2vec2": lambda files: files.speech("wav2vec2"),
         "wavlm-large": lambda files: files.speech("wavlm"),
         "whisper": lambda files: files.speech("whisper"),
+        "imagebind": lambda files: {**files.encoder("imagebind"), "windows": 2},
     },
     "pre_fusions": {
         "none": {},
@@ -163,6 +164,13 @@ CASES: dict[str, dict[str, Options | Callable[[TinyFiles], Options]]] = {
         "qformer": {"num_queries": 2, "num_layers": 1, "dropout": 0.0},
         "gated": {"dropout": 0.0},
         "bilinear": {},
+        "attention-released": {},
+    },
+    "branch_compressions": {
+        "mean": {},
+        "attention": {},
+        "attention-released": {},
+        "qformer": {"num_layers": 1, "dropout": 0.0},
     },
     "language_models": {
         "tiny-lm": {"hidden_width": 16, "num_layers": 1, "lora_dropout": 0.0},
@@ -190,6 +198,12 @@ CASES: dict[str, dict[str, Options | Callable[[TinyFiles], Options]]] = {
             "cache_dir": str(files.folder / "answers"),
         },
         "openai": lambda files: files.chat_server(),
+        "qwen2.5-released": lambda files: {
+            "model": files.language_model(),
+            "device": "cpu",
+            "max_new_tokens": 4,
+            "cache_dir": str(files.folder / "answers"),
+        },
     },
     "cue_describers": {},
 }

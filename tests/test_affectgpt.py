@@ -10,7 +10,6 @@ import torch
 from affect_lightning.contracts import FeatureSequence, LanguageModel, StreamInput
 from affect_lightning.errors import ConfigurationError, ContractError, DataError
 from affect_lightning.model import AffectGPT, ModelConfiguration
-from affect_lightning.model.branches import AttentionBranch, MeanBranch
 from affect_lightning.model.feature_conditioning import StandardScaling
 from affect_lightning.model.projectors import embedding_size
 from affect_lightning.model.prompt_assembly import assemble_prompts, prompt_ids
@@ -195,8 +194,11 @@ def test_projected_tokens_can_start_as_large_as_word_embeddings():
 def test_attention_branch_starts_as_the_mean_and_ignores_padding():
     tokens, mask = torch.randn(2, 5, 4), torch.tensor([[True] * 5, [True] * 2 + [False] * 3])
     stream = FeatureSequence(tokens.masked_fill(~mask.unsqueeze(-1), float("nan")), mask)
-    torch.testing.assert_close(AttentionBranch(4)(stream), MeanBranch(4)(stream))
-    several = AttentionBranch(4, 3)
+    attention, mean = (
+        build_part("branch_compressions", name, stream_width=4, tokens=1) for name in ("attention", "mean")
+    )
+    torch.testing.assert_close(attention(stream), mean(stream))
+    several = build_part("branch_compressions", "attention", stream_width=4, tokens=3)
     short = FeatureSequence(tokens[1:, :2], mask[1:, :2])
     torch.testing.assert_close(several(stream)[1:], several(short))
     nothing = FeatureSequence(tokens, torch.zeros_like(mask))
@@ -281,9 +283,12 @@ def test_encoder_that_breaks_its_promise_is_refused(network, monkeypatch):
         ({"fused_streams": []}, "the streams of the pre-fusion"),
         ({"feature_norm": "batch"}, "one of none, layer, standard"),
         ({"projector_init_scale": 0.0}, "must be positive"),
-        ({"branch_compression": "max"}, "must be mean, attention or qformer"),
-        ({"branch_compression": "mean", "branch_tokens": 2}, "and exactly 1 for the compression `mean`"),
-        ({"branch_compression": {"name": "mean", "size": 2}}, "has no options"),
+        (
+            {"branch_compression": "mean", "branch_tokens": 2},
+            "at least 1 and at most 1 for the compression 'mean'; got 2",
+        ),
+        ({"branch_compression": "attention", "branch_tokens": 0}, "`branch_tokens` must be at least 1; got 0"),
+        ({"prompt_form": "letter"}, "`prompt_form` is one of chat, plain; got 'letter'"),
     ],
 )
 def test_wrong_configurations_are_refused(options, text):
@@ -301,7 +306,7 @@ def test_configuration_round_trip():
 
 def test_prompt_is_the_rendered_text_with_sentinels():
     model = build_part("language_models", "tiny-lm")
-    ids = prompt_ids(model, f"a{placeholder(1) * 2}b")
+    ids = prompt_ids(model, model.render_prompt(f"a{placeholder(1) * 2}b"))
     start = model.text_ids("<|im_start|>user\na")
     assert ids[: len(start) + 3] == [*start, -2, -2, model.text_ids("b")[0]]
     embeddings = torch.randn(1, 2, model.embedding_width)
@@ -314,7 +319,6 @@ def test_prompt_is_the_rendered_text_with_sentinels():
         features={"audio": embeddings},
         padding="left",
     )
-    places = [
-        index for index, sentinel in enumerate(prompt_ids(model, f"Clip: {placeholder(1) * 2}\nWhy?")) if sentinel < 0
-    ]
+    ids = prompt_ids(model, model.render_prompt(f"Clip: {placeholder(1) * 2}\nWhy?"))
+    places = [index for index, sentinel in enumerate(ids) if sentinel < 0]
     assert torch.equal(prompts.inputs_embeds[0, places], embeddings[0])

@@ -21,7 +21,7 @@ from model_cases import random_batch
 REPOSITORY = Path(__file__).resolve().parents[1]
 EXPERIMENTS = REPOSITORY / "experiments"
 TINY = Path(__file__).parent / "tiny.yaml"
-# Short name in the YAML files: plugin and tiny model. No maintained package has ImageBind: Whisper takes its place.
+# Short name in the YAML files: plugin and tiny model.
 VIDEO = {
     "clip": ("clip-vit-large-patch14", "clip"),
     "eva_clip": ("eva-clip", "eva"),
@@ -32,7 +32,8 @@ AUDIO = {
     "hubert": ("chinese-hubert-large", "hubert"),
     "wavlm": ("wavlm-large", "wavlm"),
     "data2vec": ("data2vec-audio-base", "data2vec"),
-    "whisper": ("whisper", "whisper"),
+    "imagebind": ("imagebind", "imagebind"),
+    "whisper": ("whisper", "whisper"),  # ours, beside the figure's four
 }
 FUSIONS = ("none", "attention", "qformer")
 COMBINATIONS = list(itertools.product(VIDEO, AUDIO, FUSIONS))

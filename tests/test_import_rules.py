@@ -25,7 +25,7 @@ from source_imports import (
 )
 
 FORBIDDEN_FOLDERS = {"utils", "common", "helpers", "misc"}
-FOR_EVERYBODY = tuple(f"{CORE}.{name}" for name in ("errors", "processors", "safe_npz", "weights"))
+FOR_EVERYBODY = tuple(f"{CORE}.{name}" for name in ("errors", "label_strings", "processors", "safe_npz", "weights"))
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,12 @@ RULES = {
     f"{CORE}.unibench": Rule(core("contracts", "corpora", "plugin_loading", "metrics", "storage")),
     f"{CORE}.sandbox": Rule(core("corpora", "metrics", "storage"), never=frozenset({"transformers", "lightning"})),
     f"{CORE}.objectives": Rule(core("contracts"), TORCH),
-    f"{CORE}.checkpoints": Rule(core("model"), TORCH),
+    f"{CORE}.checkpoints": Rule(core("model", "storage"), TORCH | {"safetensors"}),
     f"{CORE}.training": Rule(core("checkpoints", "contracts", "plugin_loading", "model", "prompting", "storage")),
     f"{CORE}.testing": Rule(core("contracts", "plugin_loading", "prompting", "model", "training")),
     f"{CORE}.command_line": Rule((CORE,)),
     f"{CORE}.errors": Rule(libraries=frozenset()),
+    f"{CORE}.label_strings": Rule(libraries=frozenset()),
     f"{CORE}.processors": Rule(libraries=frozenset()),
     f"{CORE}.safe_npz": Rule(libraries=frozenset({"numpy"})),
     f"{CORE}.weights": Rule(libraries=TORCH),
@@ -85,6 +86,7 @@ RULES = {
     f"{PLUGINS}.label_extractors": Rule(
         (*core("contracts", "metrics", "prompting", "storage"), f"{PLUGINS}.language_models")
     ),
+    f"{PLUGINS}.branch_compressions": Rule((*core("contracts"), f"{PLUGINS}.pre_fusions")),  # one Q-Former for both
     PLUGINS: Rule((*core("contracts", "storage"), f"{PLUGINS}.pretrained_models", f"{PLUGINS}.transformers_versions")),
     CORE: Rule(libraries=frozenset()),
 }

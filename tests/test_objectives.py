@@ -135,8 +135,8 @@ def test_an_outside_objective_trains_validates_and_is_kept(tmp_path: Path) -> No
     stored = {"hyper_parameters": dict(built.hparams), "state_dict": built.state_dict()}
     assert AffectGPTModule.from_checkpoint_values(stored, "here").objective.pull == 0.25  # type: ignore[attr-defined]
     with pytest.raises(CheckpointError, match=r"model\.objective: twofold there, response here"):
-        check_fits(built.hparams, made().hparams, "here", goes_on_training=True)
-    check_fits(built.hparams, made().hparams, "here", goes_on_training=False)
+        check_fits(built.hparams, made().hparams, "here", purpose="go on")
+    check_fits(built.hparams, made().hparams, "here", purpose="use")
 
 
 def test_wrong_objectives_are_refused_by_name() -> None:

@@ -9,8 +9,6 @@ import torch
 
 from affect_lightning.contracts import FeatureSequence
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.model.branches import build_branch
-from affect_lightning.model.configuration import _resolve_branch
 from affect_lightning.plugin_loading import build_part
 from affect_lightning_plugins.pre_fusions.qformer import sinusoidal_encoding
 
@@ -20,8 +18,16 @@ CHOICES = [
     {"name": "qformer", "num_queries": 3, "dropout": 0.0},
     {"name": "gated", "dropout": 0.0},
     {"name": "bilinear", "rank": 6},
+    "attention-released",
 ]
-BRANCHES = [("mean", 1), ("attention", 1), ("attention", 3), ({"name": "qformer", "dropout": 0.0}, 4)]
+BRANCHES = [
+    ("mean", 1),
+    ("attention", 1),
+    ("attention", 3),
+    ("attention-released", 1),
+    ("attention-released", 2),
+    ({"name": "qformer", "dropout": 0.0}, 4),
+]
 
 
 def sequence(tokens: torch.Tensor, real: int | None = None) -> FeatureSequence:
@@ -172,7 +178,7 @@ def test_fusions_keep_bfloat16_and_agree_with_float32(choice):
 @pytest.mark.parametrize(("choice", "tokens"), BRANCHES)
 def test_branches_keep_bfloat16_and_padding_changes_nothing(choice, tokens):
     torch.manual_seed(0)
-    branch = build_branch(_resolve_branch(choice, tokens), "face", 12, tokens).eval()
+    branch = build_part("branch_compressions", choice, stream_width=12, tokens=tokens).eval()
     for parameter in branch.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     stream = streams()["face"]
@@ -194,7 +200,7 @@ def test_branches_keep_bfloat16_and_padding_changes_nothing(choice, tokens):
 
 def test_attention_branch_equals_torch_s_attention():
     torch.manual_seed(0)
-    branch = build_branch({"name": "attention"}, "face", 12, 3)
+    branch = build_part("branch_compressions", "attention", stream_width=12, tokens=3)
     stream = streams()["face"]
     queries = branch.scoring.weight.expand(2, -1, -1)
     wanted = torch.nn.functional.scaled_dot_product_attention(
@@ -204,12 +210,49 @@ def test_attention_branch_equals_torch_s_attention():
 
 
 def test_attention_branch_by_hand():
-    branch = build_branch({"name": "attention"}, "face", 2, 1)
+    branch = build_part("branch_compressions", "attention", stream_width=2, tokens=1)
     tokens = torch.tensor([[[1.0, 0.0], [3.0, 8.0], [9.0, 9.0]]])
     torch.testing.assert_close(branch(sequence(tokens, 2)), torch.tensor([[[2.0, 4.0]]]))  # starts as the mean
     with torch.no_grad():
         branch.scoring.weight.copy_(torch.tensor([[math.log(3.0) / 2, 0.0]]))  # the second weighs three times as much
     torch.testing.assert_close(branch(sequence(tokens, 2)), torch.tensor([[[2.5, 6.0]]]))
+
+
+def test_released_branch_by_hand():
+    """Scores 2 and -1, without softmax: 2 * (1, 5) - (-2, 3). Padding adds nothing."""
+    branch = build_part("branch_compressions", "attention-released", stream_width=2, tokens=1)
+    with torch.no_grad():
+        branch.scoring.weight.copy_(torch.tensor([[1.0, 0.0]]))
+        branch.scoring.bias.fill_(1.0)
+    tokens = torch.tensor([[[1.0, 5.0], [-2.0, 3.0], [9.0, 9.0]]])
+    torch.testing.assert_close(branch(sequence(tokens, 2)), torch.tensor([[[4.0, 7.0]]]))
+
+
+def test_released_fusion_by_hand():
+    """Averages 2 and 3, projected to 5 and 7; mixed to 2 * 5 + 7 + 1 = 18; weights 18 and -36 + 4."""
+    fusion = build_part("pre_fusions", "attention-released", stream_widths={"face": 1, "audio": 1})
+    values = {
+        "projections.face.weight": [[2.0]],
+        "projections.face.bias": [1.0],
+        "projections.audio.weight": [[2.0]],
+        "projections.audio.bias": [1.0],
+        "mixing.weight": [[2.0, 1.0]],
+        "mixing.bias": [1.0],
+        "weighing.weight": [[1.0], [-2.0]],
+        "weighing.bias": [0.0, 4.0],
+    }
+    fusion.load_state_dict({name: torch.tensor(value) for name, value in values.items()})
+    given = {"face": sequence(torch.tensor([[[1.0], [3.0]]])), "audio": sequence(torch.tensor([[[3.0], [8.0]]]), 1)}
+    assert fusion(given).tokens.item() == 18.0 * 5.0 - 32.0 * 7.0
+
+
+def test_released_fusion_folds_into_one_layer_with_a_bias():
+    torch.manual_seed(0)
+    fusion = build_part("pre_fusions", "attention-released", stream_widths=WIDTHS)
+    pooled = torch.randn(2, 2, 12)
+    weight = fusion.weighing.weight @ fusion.mixing.weight
+    bias = fusion.weighing.weight @ fusion.mixing.bias + fusion.weighing.bias
+    torch.testing.assert_close(fusion.weights(pooled), pooled.flatten(1) @ weight.T + bias)
 
 
 @pytest.mark.parametrize(

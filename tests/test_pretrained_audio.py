@@ -121,6 +121,44 @@ def test_a_clip_shorter_than_a_window_is_heard_as_it_is(models: Any, kind: str) 
     torch.testing.assert_close(found, expected.expand(8, -1), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("short_clips", ["padded", "as_they_are"])
+@pytest.mark.parametrize("kind", ["hubert", "wavlm", "wav2vec2-layer"])
+def test_one_mean_and_variance_over_all_windows_of_the_batch(models: Any, kind: str, short_clips: str) -> None:
+    """A short clip counts as often as it has windows, though it is encoded once."""
+    model, _ = models(kind)
+    sound, lengths = some_sound(2, 20_000) + 0.1, torch.tensor([20_000, 2_345])
+    short = sound[1, :2_345]
+    if short_clips == "padded":
+        short = torch.nn.functional.pad(short, (0, WINDOW - len(short)))
+    windows = [*(sound[0, start : start + WINDOW] for start in STARTS), *[short] * 8]
+    every = torch.cat(windows).double()
+    mean, deviation = every.mean(), (every.var(unbiased=False) + 1e-7).sqrt()
+    expected = []
+    for window in (*windows[:8], short):
+        scaled = ((window - mean) / deviation).float()[None]
+        expected.append(last_layers(RAW[kind][1](model)(scaled, output_hidden_states=True))[0].mean(dim=0))
+    found = built(models, kind, normalise="batch", short_clips=short_clips)(sound, lengths).tokens
+    torch.testing.assert_close(found[0], torch.stack(expected[:8]), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found[1], expected[8].expand(8, -1), rtol=1e-4, atol=1e-4)
+    apart = built(models, kind, short_clips=short_clips)(sound, lengths).tokens
+    assert (apart - found).abs().max() > 1e-2, "windows normalised alone would pass too"
+
+
+@pytest.mark.parametrize("features", ["pooled", "frames"])
+@pytest.mark.parametrize("kind", ["hubert", "data2vec", "whisper"])
+def test_a_padded_short_clip_is_one_with_silence_behind_it(models: Any, kind: str, features: str) -> None:
+    sound, lengths = some_sound(2, 5_000), torch.tensor([5_000, 2_345])
+    lengthened = sound.masked_fill(torch.arange(5_000) >= lengths[:, None], 0.0)
+    window = WINDOW // 320 * 320 if kind == "whisper" else WINDOW  # Whisper's windows are cut out of frames of 20 ms
+    expected = built(models, kind, features=features)(lengthened, torch.tensor([5_000, window]))
+    found = built(models, kind, features=features, short_clips="padded")(sound, lengths)
+    assert torch.equal(found.mask, expected.mask)
+    torch.testing.assert_close(found.tokens, expected.tokens, rtol=1e-4, atol=1e-5)
+    as_it_is = built(models, kind, features=features)(sound, lengths)
+    assert (as_it_is.tokens[1] - found.tokens[1]).abs().max() > 1e-2
+    assert not built(models, kind, short_clips="padded")(sound, torch.tensor([5_000, 0])).mask[1].any()
+
+
 def test_whisper_called_directly_gives_the_same_numbers(models: Any) -> None:
     model, _ = models("whisper")
     sound, lengths = some_sound(1, 20_000), torch.tensor([20_000])
@@ -225,6 +263,8 @@ def test_preprocessing_comes_from_the_models_file(models: Any, tmp_path: Path) -
         ("hubert", {"window_seconds": 0.02}, "window_seconds 0.02 is too short. Raise it: one frame of .* needs"),
         ("hubert", {"last_layers": 6}, r"last_layers must be from 1 to 5.* got 6"),
         ("whisper", {"last_layers": 0}, r"last_layers must be from 1 to 5.* got 0"),
+        ("hubert", {"short_clips": "padded", "span": "clip"}, "`span: clip` cuts no windows"),
+        ("whisper", {"normalise": "batch"}, "Leave `normalise` out: Whisper hears a spectrogram"),
         ("whisper", {"name": "hf-audio"}, "hf-audio takes models of transformers .* that read samples"),
         ("hubert", {"name": "wavlm-large"}, "holds a model of the type 'hubert'; this encoder takes wavlm"),
     ],

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from affect_lightning.corpora import MER_UNIBENCH, BenchmarkSet, find_benchmark_set
-from affect_lightning.corpora.annotation_tables import parse_labels
+from affect_lightning.corpora.annotation_tables import true_labels
 from affect_lightning.corpora.official_folders import read_benchmark_set as read_counted_set
 from affect_lightning.corpora.official_folders import read_training_set
 from affect_lightning.errors import DataError
+from affect_lightning.label_strings import parse_labels
 
 SUBTITLES = "transcription-engchi-polish.csv"
 TRAINING_FILES = ("subtitle_chieng.csv", "track2_train_mercaptionplus.csv", "track3_train_mercaptionplus.csv")
@@ -104,7 +105,7 @@ def test_the_table_of_the_sets_is_that_of_the_paper() -> None:
     test, dataset = "test_corpus", "dataset-process"
     assert rows == [
         ("mer2023", "MER2023", 411, "hit_rate", f"mer2023-{dataset}", "label-6way.npz", "test1_corpus"),
-        ("mer2024", "MER2024", 1169, "hit_rate", f"mer2024-{dataset}", "reference-semi.csv", None),
+        ("mer2024", "MER2024", 1169, "hit_rate", f"mer2024-{dataset}", "label-6way.npz", "test1_corpus"),
         ("meld", "MELD", 2610, "hit_rate", "meld-process", "label.npz", test),
         ("iemocap", "IEMOCAP", 1241, "hit_rate", "iemocap-process", "label_4way.npz", "whole_corpus"),
         ("cmumosi", "CMU-MOSI", 686, "waf", "cmumosi-process", "label.npz", test),
@@ -114,9 +115,10 @@ def test_the_table_of_the_sets_is_that_of_the_paper() -> None:
         ("ovmerdplus", "OV-MERD+", 532, "f_s", "ovmerdplus-process", "ovlabel.csv", None),
     ]
     media = {key: (item.video_folders[0], item.audio_folders[0]) for key, item in MER_UNIBENCH.sets.items()}
-    sub = dict.fromkeys(("meld", "cmumosi", "cmumosei"), ("subvideo", "subaudio"))
-    plain = dict.fromkeys(("mer2023", "mer2024", "sims", "simsv2", "ovmerdplus"), ("video", "audio"))
-    assert media == {**sub, **plain, "iemocap": ("subvideo-tgt", "subaudio")}
+    sub = dict.fromkeys(("meld", "cmumosi"), ("subvideo", "subaudio"))
+    plain = dict.fromkeys(("mer2023", "mer2024", "sims", "ovmerdplus"), ("video", "audio"))
+    new = {"cmumosei": ("subvideo_new", "subaudio"), "simsv2": ("video_new", "audio")}
+    assert media == {**sub, **plain, **new, "iemocap": ("subvideo-tgt", "subaudio")}
     with pytest.raises(DataError, match=r"no benchmark set 'medl'. Did you mean 'meld'\? The sets are mer2023,"):
         find_benchmark_set("medl")
 
@@ -303,7 +305,7 @@ BENCHMARK_FAULTS: Mapping[str, tuple[str, Callable[[Path], object], str]] = {
 @pytest.mark.parametrize("fault", BENCHMARK_FAULTS)
 def test_faults_of_a_benchmark_folder_are_explained(tmp_path: Path, fault: str) -> None:
     key, spoil, message = BENCHMARK_FAULTS[fault]
-    folder, _ = write_set(tmp_path, key)
+    folder, _ = write_set(tmp_path, key, "reference-semi.csv" if key == "mer2024" else None)
     spoil(folder)
     with pytest.raises(DataError, match=message):
         read_benchmark_set(tmp_path, key)
@@ -356,7 +358,9 @@ def test_the_other_training_sets_are_read(tmp_path: Path) -> None:
     write_csv(folder / "track2_train_human.csv", ["name", "openset"], [["a", "['proud']"]])
     (human,) = read_training_set(folder, "mer2026-human")
     assert (human.name, human.labels, human.description) == ("a", ("proud",), "")
-    with pytest.raises(DataError, match=r"no training set 'mer2023'. The sets are mer-caption-plus, ovmerd"):
+    with pytest.raises(
+        DataError, match=r"no training set 'mer2023'. Did you mean 'mer2026-human'\? The sets are mer-caption-plus"
+    ):
         read_training_set(tmp_path, "mer2023")
 
 
@@ -426,12 +430,15 @@ def test_an_empty_training_set_and_a_foreign_folder_are_explained(tmp_path: Path
         ('["angry"]', ("angry",)),
         ("angry, angry", ("angry",)),
         ("['愤怒', '委屈']", ("愤怒", "委屈")),
+        ("高兴，激动", ("高兴", "激动")),
+        ("[高兴、激动，, 平静]", ("高兴", "激动", "平静")),
         ("[]", ()),
         ("", ()),
     ],
 )
 def test_lists_of_words_are_read_as_the_official_metric_reads_them(text: str, words: tuple[str, ...]) -> None:
-    assert parse_labels(text, "here") == words
+    assert true_labels(text, "here") == words
+    assert tuple(dict.fromkeys(parse_labels(text))) == words, "predictions are split alike"
 
 
 @pytest.mark.parametrize(

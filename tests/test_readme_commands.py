@@ -35,7 +35,11 @@ PLACES = {
     "FILE": f"{RUN}/predictions/meld.jsonl",
 }
 # Other programs' commands, and those of files that a clone cannot have; tests of their own cover these.
-ELSEWHERE = {"tensorboard --logdir runs", "affect-lightning score --suite SAVED"}
+ELSEWHERE = {
+    "tensorboard --logdir runs",
+    "affect-lightning score --suite SAVED",
+    "affect-lightning import AFFECTGPT.pth",
+}
 SHORT = ("--trainer.max_steps", "2", "--trainer.log_every_n_steps", "1")
 FEW = ("--data.batch_size", "2", "--model.max_new_tokens", "4", "--trainer.accelerator", "cpu")
 # By Python, Lightning (which leaves the category out), a logger, torch's C++ and onnxruntime.

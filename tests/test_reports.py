@@ -141,7 +141,7 @@ def test_the_three_files_say_the_same(tmp_path: Path, report: Report) -> None:
     ):
         assert text in markdown
         assert text in page.text
-    assert "| before | 20.25 | 12.00 | 20.25 (1 of 9 sets) |" in markdown
+    assert "| before | 20.25 (M 20.2, 1.5 labels) | 12.00 (M 12.0, 1.5 labels) | 20.25 (1 of 9 sets) |" in markdown
     assert "bad4 (truncated); and 2 more, see report.json" in page.text
 
 

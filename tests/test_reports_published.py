@@ -14,6 +14,7 @@ from affect_lightning.corpora import MER_UNIBENCH
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.unibench.report.content import Report
 from affect_lightning.unibench.report.files import compare_runs, read_report, write_report
+from affect_lightning.unibench.report.provenance import source_notes
 from affect_lightning.unibench.report.published import PublishedRow, all_published_rows, published_rows
 from report_cases import finished_runs
 
@@ -25,7 +26,7 @@ def test_the_mean_is_that_of_the_nine_scores(row: PublishedRow) -> None:
     """As printed: each score and the mean are rounded to 0.01, so that the two may differ by 0.005 twice."""
     assert row.source
     if not row.scores:
-        assert row.note == "only the mean is published"
+        assert row.note.startswith("only the mean is ")
         return
     assert list(row.scores) == list(MER_UNIBENCH.sets)
     assert sum(row.scores.values()) / 9 == pytest.approx(row.mean, abs=0.0101)
@@ -53,16 +54,36 @@ def test_the_papers_own_row_is_that_of_the_reference_data(reference: Path) -> No
     assert row.note == "for each set the best of seven checkpoints, chosen on the test set"
 
 
+def test_who_ran_what_is_said() -> None:
+    """A re-run is named after those who ran it, and what is only known from others' notes is marked."""
+    rows = {row.name: row for row in published_rows(["newer"])}
+    rerun = rows["AffectGPT (re-run by the authors of Light-MER)"]
+    assert (rerun.mean, rerun.scores["mer2024"], rerun.note) == (69.77, 67.08, "not run by AffectGPT's own authors")
+    assert rows["AffectGPT on Qwen3-8B (Light-MER's teacher)"].scores["ovmerdplus"] == 61.47
+    assert [(row.inputs, row.mean) for row in published_rows(["Light-MER"])] == [
+        ("", 74.61),
+        ("A+T", 66.4),
+        ("V+T", 65.71),
+    ]
+    secondary = [row for row in ROWS if row.is_secondary]
+    assert [(row.name, row.mean) for row in secondary] == [("AffectGPT-R1 (secondary source)", 79.48)]
+    (told,) = published_rows(["AffectGPT-R1"])
+    assert told.origin == "secondary source: reading notes on arXiv 2508.01318v3"
+    notes = " ".join(source_notes(Report("", (), published=(told, rerun))))
+    assert "Source of AffectGPT-R1 (secondary source): secondary source: reading notes" in notes
+    assert PublishedRow.from_json(told.to_json()) == told
+
+
 def test_rows_are_chosen_by_group_model_or_name() -> None:
     assert len(published_rows(["table2"])) == 19
     assert len(published_rows(["TABLE12"])) == 17
     assert len(published_rows(["table13"])) == 14
-    assert len(published_rows(["newer"])) == 3
+    assert len(published_rows(["newer"])) == 7
     assert published_rows() == published_rows(["table2", "newer"])
     assert published_rows(["all"]) == ROWS
     assert [row.inputs for row in published_rows(["PandaGPT"])] == ["A+T", "V+T", "A+V+T"]
     assert [row.name for row in published_rows(["Otter", "otter (v+t)"])] == ["Otter (V+T)"]
-    assert len({row.name for row in ROWS}) == len(ROWS) == 36
+    assert len({row.name for row in ROWS}) == len(ROWS) == 40
     with pytest.raises(
         ConfigurationError, match=r"no published row 'EmotionLama'. Did you mean 'Emotion-LLaMA'\? Name a group"
     ):
@@ -92,7 +113,7 @@ def test_every_form_marks_published_rows(tmp_path: Path) -> None:
     assert rows["weak"]["kind"] == "measured"
     assert r"Emotion-LLaMA (A+V+T)$^\dagger$ & 46.76" in base.with_suffix(".tex").read_text(encoding="utf-8")
     page = base.with_suffix(".html").read_text(encoding="utf-8")
-    assert page.count('<span class="tag">published</span>') == 4
+    assert page.count('<span class="tag">published</span>') == 8
     # Comparing again keeps them, and a report without the wish has none.
     compare_runs([tmp_path / "both"], tmp_path / "again")
     assert read_report(tmp_path / "again").published == report.published
@@ -102,7 +123,7 @@ def test_every_form_marks_published_rows(tmp_path: Path) -> None:
 def test_writing_a_report_takes_published_rows(tmp_path: Path) -> None:
     report: Report = read_report(finished_runs(tmp_path)[0])
     write_report(report, tmp_path / "with", published=())
-    assert len(read_report(tmp_path / "with").published) == 22
+    assert len(read_report(tmp_path / "with").published) == 26
     write_report(replace(report, published=published_rows(["Otter"])), tmp_path / "kept")
     assert [row.model for row in read_report(tmp_path / "kept").published] == ["Otter"]
 
@@ -122,7 +143,7 @@ def test_the_command_compares_runs(tmp_path: Path, capsys: pytest.CaptureFixture
     assert len(values["rows"][0]["sets"]["meld"]["interval"]) == 2
     assert len(values["rows"][0]["mean_interval"]) == 2
     assert [test["key"] for test in values["paired_tests"]] == ["meld", "sims", "ovmerdplus", "mean"]
-    assert (len(values["published"]), values["files"]) == (22, [])
+    assert (len(values["published"]), values["files"]) == (26, [])
 
 
 def test_the_commands_mistakes_are_one_paragraph(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

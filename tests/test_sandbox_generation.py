@@ -20,7 +20,7 @@ import pytest
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.sandbox.emotions import label_words
 from affect_lightning.sandbox.generation import GeneratedCorpus, generate_sandbox
-from affect_lightning.sandbox.layouts import media_paths
+from affect_lightning.sandbox.places import places_of
 from affect_lightning.sandbox.priors import TEST_CORPORA
 from affect_lightning.sandbox.script import ClipScript
 
@@ -105,13 +105,13 @@ def test_training_layout(corpus: Path) -> None:
     assert len(names) == 12
     assert set(ast.literal_eval(labels[0]["openset"])) <= set(label_words())
     for name in names:
-        assert all(path.exists() for path in media_paths(corpus, "mer-caption-plus", name))
+        assert all(path.exists() for path in places_of(corpus, "mer-caption-plus").media_of(name))
     truth = [json.loads(line) for line in (corpus / "clip_truth.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(truth) == 12 + 9 * 20
     assert truth[0]["face_boxes"] == [[1.0, 2.0, 30.0, 40.0]]
 
 
-@pytest.mark.parametrize("key", [key for key, item in TEST_CORPORA.items() if item.official.corpus_key])
+@pytest.mark.parametrize("key", [key for key in TEST_CORPORA if places_of(Path(), key).labels.suffix == ".npz"])
 def test_layout_of_sets_with_pickled_labels(corpus: Path, key: str) -> None:
     specification = TEST_CORPORA[key]
     official = specification.official
@@ -126,8 +126,8 @@ def test_layout_of_sets_with_pickled_labels(corpus: Path, key: str) -> None:
     scored = [name for name in labels if key != "iemocap" or name.startswith("Ses05")]
     assert len(scored) == 20
     assert len(labels) - len(scored) == (6 if key == "iemocap" else 0)
-    assert all(path.exists() for name in scored for path in media_paths(corpus, key, name))
-    assert not any(media_paths(corpus, key, name)[0].exists() for name in set(labels) - set(scored))
+    assert all(path.exists() for name in scored for path in places_of(corpus, key).media_of(name))
+    assert not any(places_of(corpus, key).media_of(name)[0].exists() for name in set(labels) - set(scored))
     if official.metric == "waf":
         values = [labels[name]["val"] for name in scored]
         assert max(map(abs, values)) <= specification.sentiment_limit
@@ -201,7 +201,7 @@ def test_faults_that_leave_out_a_file_are_kept(tmp_path: Path) -> None:
     generate(tmp_path, faults=1.0, fault_kinds=["no_audio", "no_face"])
     rows = [json.loads(line) for line in (tmp_path / "clip_truth.jsonl").read_text(encoding="utf-8").splitlines()]
     for row in rows[:12]:
-        video, audio = media_paths(tmp_path, row["corpus"], row["name"])
+        video, audio = places_of(tmp_path, row["corpus"]).media_of(row["name"])
         assert video.exists()
         assert audio.exists() == (row["fault"] != "no_audio")
         assert (row["face_boxes"] is None) == (row["fault"] == "no_face")

@@ -262,6 +262,8 @@ def agreement(ours: Taxonomy, theirs: Taxonomy, label: str) -> tuple[bool, ...]:
         ("[a, b]", ("a", "b")),
         ('["a","b"]', ("a", "b")),
         (" a , b,, ", ("a", "b")),
+        ("高兴，激动、 calm", ("高兴", "激动", "calm")),
+        (["高兴，激动"], ("高兴，激动",)),
         ("[]", ()),
         ("", ()),
         (None, ()),
@@ -273,7 +275,9 @@ def test_label_texts(text: object, labels: tuple[str, ...]) -> None:
     assert parse_labels(text) == labels  # type: ignore[arg-type]
 
 
-words = st.text(st.characters(exclude_characters="'\",[]", exclude_categories=("Cs",)), min_size=1).filter(str.strip)
+words = st.text(st.characters(exclude_characters="'\",，、[]", exclude_categories=("Cs",)), min_size=1).filter(
+    str.strip
+)
 
 
 @settings(max_examples=250, deadline=None)

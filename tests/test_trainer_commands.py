@@ -160,7 +160,7 @@ def test_mistakes_end_with_code_two_and_one_paragraph(
 def test_fit_help_names_the_plugins(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "Installed: attention, bilinear, gated, none, qformer" in text
+    assert "Installed: attention, attention-released, bilinear, gated, none, qformer" in text
 
 
 def test_plugin_help_from_fit(capsys: pytest.CaptureFixture[str]) -> None:

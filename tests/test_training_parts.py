@@ -118,15 +118,15 @@ def hyperparameters(**options: Any) -> dict[str, Any]:
 )
 def test_a_checkpoint_of_another_configuration_is_refused(changed: dict[str, Any], told: str) -> None:
     with pytest.raises(CheckpointError, match=rf"The checkpoint x.ckpt does not fit the configuration: {told}"):
-        check_fits(hyperparameters(), hyperparameters(**changed), "x.ckpt", goes_on_training=True)
+        check_fits(hyperparameters(), hyperparameters(**changed), "x.ckpt", purpose="go on")
 
 
 def test_what_makes_no_difference_is_accepted() -> None:
-    check_fits(hyperparameters(), hyperparameters(max_new_tokens=3), "x.ckpt", goes_on_training=True)
-    check_fits(hyperparameters(), hyperparameters(learning_rate=0.5), "x.ckpt", goes_on_training=False)
+    check_fits(hyperparameters(), hyperparameters(max_new_tokens=3), "x.ckpt", purpose="go on")
+    check_fits(hyperparameters(), hyperparameters(learning_rate=0.5), "x.ckpt", purpose="use")
     older = hyperparameters()
     del older["language_model"]["seed"]  # an option that the plugin did not have then, now at its default
-    check_fits(older, hyperparameters(), "x.ckpt", goes_on_training=True)
+    check_fits(older, hyperparameters(), "x.ckpt", purpose="go on")
 
 
 def test_one_bad_step_more_than_the_limit_stops() -> None:

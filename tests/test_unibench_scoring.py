@@ -200,7 +200,7 @@ class SavedExtractor(LabelExtractor):
         self.sentiments = list(sentiments)
 
     def extract(self, responses: Sequence[str]) -> list[list[str]]:
-        from affect_lightning.metrics.label_strings import parse_labels
+        from affect_lightning.label_strings import parse_labels
 
         return [list(parse_labels(response)) for response in responses]
 

@@ -349,9 +349,9 @@ def test_a_checkpoint_may_be_tested_with_the_other_backend(folders: dict[str, Pa
         "inputs": ["text"],
     }
     wanted = {**stored, "language_model": {**stored["language_model"], "generation_backend": "vllm"}}
-    check_fits(stored, wanted, "last.ckpt", goes_on_training=False)
+    check_fits(stored, wanted, "last.ckpt", purpose="use")
     with pytest.raises(CheckpointError, match=r"generation_backend"):
-        check_fits(stored, wanted, "last.ckpt", goes_on_training=True)
+        check_fits(stored, wanted, "last.ckpt", purpose="go on")
 
 
 def test_an_engine_before_its_first_response_holds_nothing() -> None:

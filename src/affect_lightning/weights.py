@@ -6,7 +6,7 @@ exported folders, adapters, encoders and language models. Beside `errors.py`; ev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +24,7 @@ class WeightDifferences:
     Attributes:
         missing: Of the network, and not stored.
         surplus: Stored, and not of the network.
-        reshaped: Of both, with another shape.
+        reshaped: Of both, with another shape; both shapes behind the name where they are known.
     """
 
     missing: tuple[str, ...]
@@ -51,7 +51,7 @@ class WeightDifferences:
             AffectLightningError: Of that kind; the message lists the names.
         """
         kinds = {"missing": self.missing, "surplus": self.surplus, "of another shape": self.reshaped}
-        found = [f"{len(names)} {kind}: {_shortened(names)}" for kind, names in kinds.items() if names]
+        found = [f"{len(names)} {kind}: {shortened(names)}" for kind, names in kinds.items() if names]
         if found:
             raise error(f"The weights of {source} do not fill {network} exactly. {'; '.join(found)}. {remedy}")
 
@@ -60,12 +60,16 @@ def compare_weights(stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) 
     """Compare names and shapes of stored weights with those of a network.
 
     >>> compare_weights({"a": torch.zeros(2), "b": torch.zeros(1)}, {"a": torch.zeros(3)})
-    WeightDifferences(missing=(), surplus=('b',), reshaped=('a',))
+    WeightDifferences(missing=(), surplus=('b',), reshaped=('a is [2], not [3]',))
     """
     return WeightDifferences.of(
         missing=wanted.keys() - stored.keys(),
         surplus=stored.keys() - wanted.keys(),
-        reshaped=(name for name in wanted.keys() & stored.keys() if wanted[name].shape != stored[name].shape),
+        reshaped=(
+            f"{name} is {list(stored[name].shape)}, not {list(wanted[name].shape)}"
+            for name in wanted.keys() & stored.keys()
+            if wanted[name].shape != stored[name].shape
+        ),
     )
 
 
@@ -74,5 +78,10 @@ def builds_without_weights() -> bool:
     return torch.empty(0).device.type == "meta"
 
 
-def _shortened(names: tuple[str, ...]) -> str:
+def shortened(names: Sequence[str]) -> str:
+    """Names in a line; of many, the first ones and how many more.
+
+    >>> shortened([str(number) for number in range(10)])
+    '0, 1, 2, 3, 4, 5, 6, 7 and 2 more'
+    """
     return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

@@ -21,6 +21,8 @@ from affect_lightning_plugins.pretrained_models import ModelSource, Release, Wei
 
 Features = Literal["pooled", "frames"]
 Span = Literal["windows", "clip"]
+Normalise = Literal["window", "batch"]
+ShortClips = Literal["as_they_are", "padded"]
 SAMPLE_RATE = 16_000  # Hz; of every published model of this kind, and of the paper (Appendix B)
 
 
@@ -47,6 +49,8 @@ class PretrainedSpeechEncoder(AudioEncoder):
         window_seconds: float = 2.0,
         features: Features = "pooled",
         last_layers: int = 4,
+        normalise: Normalise = "window",
+        short_clips: ShortClips = "as_they_are",
         pieces_at_once: int = 128,
     ) -> None:
         """Load the model.
@@ -64,6 +68,11 @@ class PretrainedSpeechEncoder(AudioEncoder):
                 for every 20 ms.
             last_layers: Number of hidden layers in the average, counted from the last one; 4 as in the paper
                 (Appendix B).
+            normalise: What is brought to mean 0 and variance 1 at once, for models that were trained on such sound: each
+                `window` by itself (our choice: a clip's tokens depend on the clip alone), or all windows of all clips
+                of the `batch` together (as the authors' released code does).
+            short_clips: A clip shorter than a window is encoded `as_they_are`, at its own length (our choice), or
+                `padded` with silence up to a window (as the authors' released code does).
             pieces_at_once: Most windows or clips in one call of the model, to bound memory; 128 is our choice: 16
                 clips of 8 windows in one call.
 
@@ -75,6 +84,11 @@ class PretrainedSpeechEncoder(AudioEncoder):
             raise ConfigurationError(
                 f"windows and pieces_at_once must be at least 1 and window_seconds at least 0.02; got {windows}, "
                 f"{pieces_at_once} and {window_seconds}."
+            )
+        if short_clips == "padded" and span == "clip":
+            raise ConfigurationError(
+                "`short_clips: padded` fills a clip up to a window, and `span: clip` cuts no windows. Set `span: "
+                "windows`, or leave `short_clips` out."
             )
         model_source = ModelSource(model, revision, weights, seed, self.release)
         self.network: Any = build(model_source)
@@ -94,6 +108,8 @@ class PretrainedSpeechEncoder(AudioEncoder):
         self.window_seconds = window_seconds if span == "windows" else None
         self.pools = features == "pooled"
         self.last_layers = last_layers
+        self.normalise = normalise
+        self.pads_short_clips = short_clips == "padded"
         self.pieces_at_once = pieces_at_once
         self.source = model_source.description(configuration)
         self.eval()

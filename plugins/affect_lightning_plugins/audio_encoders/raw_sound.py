@@ -1,7 +1,7 @@
 """Speech models that hear samples: HuBERT, WavLM, data2vec, wav2vec 2.0 and their kin.
 
 Paper, Appendix B. Padding never reaches a result: models that mask exactly get a mask, all others see sounds of one
-length at once. A clip that is shorter than a window is encoded once, as long as it is, without silence behind it.
+length at once. A clip that is shorter than a window is encoded once, as long as it is, or with silence behind it.
 Neighbours: `pretrained_speech.py` (options, tokens), `windows.py` (the cut); one file a model next to this one.
 Legend: B clips, S audio samples, N windows, R pieces of the whole batch, L samples in a piece, F frames of 20 ms in a
 piece, D feature width.
@@ -72,7 +72,7 @@ class RawSoundEncoder(PretrainedSpeechEncoder):
             clip of length 0 has no real token.
         """
         check_waveform(waveform, lengths)
-        pieces = cut_pieces(waveform, lengths, self.windows, self.window_samples)
+        pieces = cut_pieces(waveform, lengths, self.windows, self.window_samples, padded=self.pads_short_clips)
         dtype = next(self.network.parameters()).dtype
         if len(pieces.sound):
             hidden, counts = self._encode(pieces, dtype)
@@ -85,7 +85,9 @@ class RawSoundEncoder(PretrainedSpeechEncoder):
     def _encode(self, pieces: Pieces, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Mean of the last layers [R, F, D], zero behind a piece's end, and real frames a piece [R]."""
         sound, lengths = pieces.sound, pieces.lengths
-        if self.normalises:
+        if self.normalises and self.normalise == "batch":
+            sound = standardised_together(sound, lengths, pieces.windows)
+        elif self.normalises:
             sound = standardised(sound, lengths)
         lengths = lengths.clamp(min=self.shortest)  # less sound than one frame needs is filled up with silence
         sound = functional.pad(sound, (0, max(self.shortest - sound.shape[1], 0))).to(dtype)
@@ -124,6 +126,23 @@ def standardised(sound: Tensor, lengths: Tensor) -> Tensor:
     sound = sound.float().masked_fill(~inside, 0.0)
     centred = (sound - sound.sum(dim=1, keepdim=True) / count).masked_fill(~inside, 0.0)
     variance = centred.square().sum(dim=1, keepdim=True) / count
+    return centred / (variance + 1e-7).sqrt()
+
+
+def standardised_together(sound: Tensor, lengths: Tensor, windows: Tensor) -> Tensor:
+    """Sounds [R, L] brought to mean 0 and variance 1 over the real samples of all windows, as the released code does it.
+
+    Args:
+        sound: [R, L].
+        lengths: Real samples a sound [R].
+        windows: Windows that each sound stands for [R]; it counts so many times.
+    """
+    inside = torch.arange(sound.shape[1], device=sound.device) < lengths[:, None]
+    times = windows.to(sound.device)
+    count = (lengths * times).sum().clamp(min=1)
+    sound = sound.float().masked_fill(~inside, 0.0)
+    centred = (sound - (sound.sum(dim=1) * times).sum() / count).masked_fill(~inside, 0.0)
+    variance = (centred.square().sum(dim=1) * times).sum() / count
     return centred / (variance + 1e-7).sqrt()
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from affect_lightning.contracts import FeatureSequence
+from affect_lightning.errors import ConfigurationError
 from affect_lightning_plugins.audio_encoders.pretrained_speech import (
     PretrainedSpeechEncoder,
     gather_tokens,
@@ -58,6 +59,11 @@ class WhisperAudioEncoder(PretrainedSpeechEncoder):
         Raises:
             ConfigurationError: The model cannot be read or filled completely, or an option is out of range.
         """
+        if options.get("normalise", "window") != "window":
+            raise ConfigurationError(
+                f"Leave `normalise` out: Whisper hears a spectrogram, which is scaled clip by clip. Got "
+                f"{options['normalise']!r}; the speech encoders that hear samples take it."
+            )
         super().__init__(build=_build, model=model, **options)
         from transformers.audio_utils import mel_filter_bank
 
@@ -87,6 +93,10 @@ class WhisperAudioEncoder(PretrainedSpeechEncoder):
         size = round(self.window_seconds * self.sample_rate / _FRAME) if self.window_seconds else None
         longest = max(int(counts.max()), 1) if counts.numel() else 1
         positions, inside = window_positions(counts, self.windows, longest if size is None else size)
+        if self.pads_short_clips:  # the frames of the silence that Whisper always hears count too
+            positions = positions[..., :1] + torch.arange(positions.shape[2], device=positions.device)
+            inside = (counts > 0)[:, None, None] & (positions < frames.shape[1])
+            positions = positions.clamp(max=frames.shape[1] - 1)
         clips = torch.arange(len(frames), device=frames.device)[:, None, None]
         hidden = frames[clips, positions].masked_fill(~inside.unsqueeze(-1), 0.0).flatten(0, 1)  # [B * N, F, D]
         index = torch.arange(len(hidden), device=frames.device).view(len(lengths), self.windows)

@@ -1,7 +1,7 @@
 """Windows spread evenly over a clip, as the paper cuts sound before HuBERT (Appendix B: 8 windows of 2 seconds).
 
 The first window starts with the clip, the last one ends with it; they overlap in short clips and leave gaps in long
-ones. Where a clip is shorter than a window, every window is the whole clip.
+ones. Where a clip is shorter than a window, every window is the whole clip, with silence behind it on request.
 Neighbours: `prosody.py` cuts sequences of analysis frames, `tiny_audio.py` and `pretrained_speech.py` cut samples,
 `whisper.py` cuts encoded frames.
 Legend: B clips, S audio samples, N windows, L steps in a window, R pieces of the whole batch.
@@ -56,8 +56,13 @@ class Pieces:
     index: Tensor
     mask: Tensor
 
+    @property
+    def windows(self) -> Tensor:
+        """How many windows each piece stands for [R], int64."""
+        return torch.bincount(self.index[self.mask], minlength=len(self.sound))
 
-def cut_pieces(waveform: Tensor, lengths: Tensor, count: int, size: int | None) -> Pieces:
+
+def cut_pieces(waveform: Tensor, lengths: Tensor, count: int, size: int | None, *, padded: bool = False) -> Pieces:
     """Cut windows out of every clip that has sound; a clip that is not longer than a window is cut once.
 
     Args:
@@ -65,6 +70,7 @@ def cut_pieces(waveform: Tensor, lengths: Tensor, count: int, size: int | None) 
         lengths: Real samples a clip [B], int64.
         count: Windows a clip, N; 1 for whole clips.
         size: Samples in a window, L; None: whole clips, L being the longest one.
+        padded: The silence that fills a short clip up to a window counts as sound.
     """
     longest = max(int(lengths.max()), 1) if lengths.numel() else 1
     positions, inside = window_positions(lengths, count, longest if size is None else size)
@@ -74,8 +80,9 @@ def cut_pieces(waveform: Tensor, lengths: Tensor, count: int, size: int | None) 
     index = (kept.flatten().cumsum(0) - 1).clamp(min=0).view_as(kept)
     if waveform.shape[1] == 0:
         waveform = waveform.new_zeros(len(waveform), 1)
-    sound = waveform.gather(1, positions.flatten(1)).view_as(positions)[kept]
-    return Pieces(sound.masked_fill(~inside[kept], 0.0), inside[kept].sum(dim=-1), index, mask)
+    sound = waveform.gather(1, positions.flatten(1)).view_as(positions)[kept].masked_fill(~inside[kept], 0.0)
+    real = inside[kept].sum(dim=-1)
+    return Pieces(sound, torch.full_like(real, sound.shape[1]) if padded else real, index, mask)
 
 
 def window_positions(lengths: Tensor, count: int, size: int) -> tuple[Tensor, Tensor]:

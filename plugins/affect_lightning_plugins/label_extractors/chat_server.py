@@ -71,7 +71,7 @@ class ChatServer:
             raise ConfigurationError(f"extra_body sets {', '.join(fixed)}, which the extractor sets itself. Remove it.")
         if importlib.util.find_spec("openai") is None:
             raise ConfigurationError(
-                "The label extractor 'openai' needs the package openai: run `pip install 'affect-lightning[openai]'`, or "
+                "Asking a server needs the package openai: run `pip install 'affect-lightning[openai]'`, or "
                 "choose another label extractor."
             )
 

@@ -14,6 +14,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,27 @@ from affect_lightning.storage import LineLog, user_cache_folder
 from affect_lightning_plugins.label_extractors.answer_parsing import labels_in_answer, sentiment_in_answer
 
 _FOLDER = "label_extractors"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How answers are read, and what is asked about.
+
+    Attributes:
+        labels: Reads the first step's answer; None for one that is not a list of labels.
+        sentiment: Reads the second step's; None for one that is not a sentiment.
+        asks_about_nothing: Whether an empty list of labels is asked about, too.
+    """
+
+    labels: Callable[[str], list[str] | None] = labels_in_answer
+    sentiment: Callable[[str], Sentiment | None] = sentiment_in_answer
+    asks_about_nothing: bool = False
+
+
 # Gives answers by the position of their prompt, a batch at a time, in any order.
 AskModel = Callable[[Sequence[str]], Iterator[Mapping[int, str]]]
+
+DEFAULT_READING = Reading()
 _BAR_FROM = 32  # questions from which progress is shown; our choice
 _LOG = logging.getLogger(__name__)
 
@@ -117,18 +137,21 @@ class PromptedExtraction:
         asked: Questions that the cache could not answer.
     """
 
-    def __init__(self, prompts: ExtractionPrompts, cache: AnswerCache, ask: AskModel) -> None:
+    def __init__(
+        self, prompts: ExtractionPrompts, cache: AnswerCache, ask: AskModel, reading: Reading = DEFAULT_READING
+    ) -> None:
         """Take the parts.
 
         Args:
             prompts: The texts of both steps.
             cache: For this model and these prompts.
             ask: Answers prompts.
+            reading: How answers are read.
         """
         self.prompts = prompts
         self.cache = cache
         self.asked = 0
-        self._ask = ask
+        self._ask, self._reading = ask, reading
         self._unread: dict[str, set[str]] = {"labels": set(), "sentiment": set()}
 
     @property
@@ -140,16 +163,19 @@ class PromptedExtraction:
         """See `LabelExtractor.extract`; an empty response has no label and is not asked about."""
         texts = [response.strip() for response in responses]
         answers = self._answers("labels", {text: self.prompts.about_response(text) for text in texts if text})
-        found = {text: labels_in_answer(answer) for text, answer in answers.items()}
+        found = {text: self._reading.labels(answer) for text, answer in answers.items()}
         self._unread["labels"] |= _report_unread(found, answers, "not a list of labels; these responses have no label")
         return [list(found.get(text) or ()) for text in texts]
 
     def sentiment(self, labels: Sequence[Sequence[str]]) -> list[Sentiment]:
-        """See `LabelExtractor.sentiment`; an empty list is neutral and is not asked about."""
+        """See `LabelExtractor.sentiment`; an empty list is neutral and is not asked about, unless `Reading` says so."""
         texts = [", ".join(words) for words in labels]
-        prompts = {text: self.prompts.about_labels(words) for text, words in zip(texts, labels, strict=True) if text}
+        asked = {
+            text: words for text, words in zip(texts, labels, strict=True) if text or self._reading.asks_about_nothing
+        }
+        prompts = {text: self.prompts.about_labels(words) for text, words in asked.items()}
         answers = self._answers("sentiment", prompts)
-        found = {text: sentiment_in_answer(answer) for text, answer in answers.items()}
+        found = {text: self._reading.sentiment(answer) for text, answer in answers.items()}
         self._unread["sentiment"] |= _report_unread(
             found, answers, "not a sentiment; these label lists count as neutral"
         )

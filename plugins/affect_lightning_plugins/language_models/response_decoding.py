@@ -8,7 +8,7 @@ Legend: B clips, L prompt tokens, P tokens read before, E embedding width, V voc
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,12 +28,15 @@ class DecodingOptions:
         temperature: 0 means greedy decoding.
         top_p: Nucleus share when sampling, in (0, 1].
         seed: Of the sampling; None draws one.
+        repetition_penalty: Divides positive logits of tokens that were there before, and multiplies negative ones (Keskar
+            et al., 2019, CTRL); 1 changes nothing.
     """
 
     max_new_tokens: int
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+    repetition_penalty: float = 1.0
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1 or self.temperature < 0 or not 0 < self.top_p <= 1:
@@ -41,6 +44,8 @@ class DecodingOptions:
                 f"Decoding needs max_new_tokens >= 1, temperature >= 0 and 0 < top_p <= 1; got "
                 f"{self.max_new_tokens}, {self.temperature} and {self.top_p}."
             )
+        if self.repetition_penalty <= 0:
+            raise ConfigurationError(f"repetition_penalty must be above 0; got {self.repetition_penalty}.")
 
 
 @torch.no_grad()
@@ -51,6 +56,7 @@ def decode_responses(
     end_ids: Collection[int],
     options: DecodingOptions,
     cache: Any = None,
+    prompt_ids: Sequence[Sequence[int]] | None = None,
 ) -> list[list[int]]:
     """Decode a batch.
 
@@ -61,6 +67,8 @@ def decode_responses(
         end_ids: Tokens after which a response ends.
         options: See `DecodingOptions`.
         cache: Keys and values of P tokens that the model has read already, as `read_prefix` gives them; it is used up.
+        prompt_ids: Token ids of the B prompts, which the repetition penalty counts with those of the response; None counts
+            the response alone.
 
     Returns:
         Token ids of each response, without the end token.
@@ -76,7 +84,7 @@ def decode_responses(
     padded = not bool(mask.all())
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -inputs_embeds.shape[1] :]
     step: dict[str, Any] = {"inputs_embeds": inputs_embeds}
-    rows = _Rows(options, len(mask), end_ids)
+    rows = _Rows(options, len(mask), end_ids, prompt_ids)
     for _ in range(options.max_new_tokens):
         output = model(
             **step,
@@ -132,9 +140,16 @@ class _Rows:
     with the same seed, so that no clip depends on the clips next to it.
     """
 
-    def __init__(self, options: DecodingOptions, count: int, end_ids: Collection[int]) -> None:
+    def __init__(
+        self,
+        options: DecodingOptions,
+        count: int,
+        end_ids: Collection[int],
+        prompt_ids: Sequence[Sequence[int]] | None = None,
+    ) -> None:
         self.options = options
         self.end_ids = end_ids
+        self._prompt_ids = [()] * count if prompt_ids is None else prompt_ids
         self.responses: list[list[int]] = [[] for _ in range(count)]
         self._running = list(range(count))  # the response of each row
         self._ended = [False] * count
@@ -145,6 +160,8 @@ class _Rows:
 
     def choose(self, logits: Tensor) -> Tensor:
         """The next token [B] of every row from its logits [B, V]."""
+        if self.options.repetition_penalty != 1.0:
+            logits = self._without_repetition(logits)
         if not self._generators:
             return logits.argmax(dim=-1)
         shares = torch.softmax(logits / self.options.temperature, dim=-1).cpu()
@@ -155,6 +172,16 @@ class _Rows:
             for row, response in zip(ordered, self._running, strict=True)
         ]
         return tokens.gather(1, torch.stack(drawn)).squeeze(1).to(logits.device)
+
+    def _without_repetition(self, logits: Tensor) -> Tensor:
+        """Logits [B, V] in which the tokens of prompt and response so far count for less."""
+        changed, penalty = logits.clone(), self.options.repetition_penalty
+        for row, response in enumerate(self._running):
+            there = torch.tensor(sorted({*self._prompt_ids[response], *self.responses[response]}), dtype=torch.long)
+            there = there.to(logits.device)
+            values = logits[row, there]
+            changed[row, there] = torch.where(values > 0, values / penalty, values * penalty)
+        return changed
 
     def still_open(self, chosen: Tensor) -> Tensor | None:
         """Write down the tokens [B]; positions of the rows to continue with, or None when all responses have ended."""

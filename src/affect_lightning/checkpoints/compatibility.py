@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from torch import Tensor
 
@@ -22,34 +22,41 @@ NETWORK_PREFIX = "network."  # of every name in a checkpoint: the LightningModul
 TRAINING_OPTIONS = (*OptimisationOptions.__dataclass_fields__, "seed")
 # How a part computes, not what: may differ in a test, where no run is continued.
 _ARITHMETIC = ("dtype", "attn_implementation", "generation_backend", "vllm_options", "liger_kernels")
+# What only a training does, or only its first step sees: a new training decides it anew.
+_OF_A_TRAINING = ("stream_dropout", "projector_init_scale", "lora_dropout")
+Purpose: TypeAlias = Literal["go on", "start", "use"]
+# What may differ, and what to do about the rest.
+_PURPOSES: dict[Purpose, tuple[tuple[str, ...], str]] = {
+    "go on": ((), "Restore these values, or start a new run without --ckpt_path."),
+    "start": ((*_ARITHMETIC, *_OF_A_TRAINING), "Restore these values, or start from other weights."),
+    "use": (_ARITHMETIC, "Restore these values, or choose another checkpoint."),
+}
 
 
-def check_fits(stored: Mapping[str, Any], wanted: Mapping[str, Any], source: str, *, goes_on_training: bool) -> None:
+def check_fits(stored: Mapping[str, Any], wanted: Mapping[str, Any], source: str, *, purpose: Purpose) -> None:
     """Compare a checkpoint's hyperparameters with those of the module.
 
     Args:
         stored: The checkpoint's.
         wanted: The module's.
         source: The checkpoint's path, for the message.
-        goes_on_training: Compare how it trains too, and how the parts compute.
+        purpose: `go on` with the training, which compares how it trains too; `start` a new one from the weights; or `use`
+            them, in a test.
 
     Raises:
         CheckpointError: They differ; the message names each option with both values.
     """
     # A field that an older checkpoint does not know has its default here, or the weights' shapes tell.
     names = [name for name in ModelConfiguration.__dataclass_fields__ if name in wanted and name in stored]
+    free, remedy = _PURPOSES[purpose]
     found = differences(_resolved(stored, names), _resolved(wanted, names))
-    if not goes_on_training:
-        found = {name: values for name, values in found.items() if name.rpartition(".")[2] not in _ARITHMETIC}
-    else:
+    found = {name: values for name, values in found.items() if name.rpartition(".")[2] not in free}
+    if purpose == "go on":
         training = [name for name in TRAINING_OPTIONS if name in stored and name in wanted]
         found |= differences({name: stored[name] for name in training}, {name: wanted[name] for name in training})
     if found:
         listed = "; ".join(f"model.{name}: {before} there, {now} here" for name, (before, now) in found.items())
-        raise CheckpointError(
-            f"The checkpoint {source} does not fit the configuration: {listed}. Restore these values"
-            + (", or start a new run without --ckpt_path." if goes_on_training else ", or choose another checkpoint.")
-        )
+        raise CheckpointError(f"The checkpoint {source} does not fit the configuration: {listed}. {remedy}")
 
 
 def network_state(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

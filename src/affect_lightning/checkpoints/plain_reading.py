@@ -1,17 +1,25 @@
-"""Reading a checkpoint of this package as plain data; nothing in it is executed (ours).
+"""Reading what `torch.save` wrote as plain data; nothing in it is executed (ours).
 
-A checkpoint is one file whatever the number of processes. Neighbours: `exporting.py`, and `training`, which writes them.
+A checkpoint is one file whatever the number of processes. Neighbours: `exporting.py`, `affectgpt_files.py` for the authors'
+files, and `training`, which writes the checkpoints of this package.
 """
 
 from __future__ import annotations
 
 import pickle
+import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from affect_lightning.errors import CheckpointError
+
+# What torch raises on files that are damaged, cut, or something else.
+_DAMAGES = (
+    pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError,
+)  # fmt: skip
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -20,18 +28,41 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         CheckpointError: No such file, not a checkpoint, pickled objects inside, or another program's.
     """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"There is no checkpoint {path}.") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(
-            f"{path} is not a checkpoint of this package, or it is damaged: {reason} Only tensors and plain values are "
-            f"read from a checkpoint, never pickled objects."
-        ) from error
+    checkpoint = read_plain(path, "a checkpoint of this package")
     if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters"} <= checkpoint.keys():
         raise CheckpointError(
             f"{path} is not a checkpoint of this package: expected the entries state_dict and hyper_parameters."
         )
     return checkpoint
+
+
+def read_plain(path: str | Path, kind: str, *, mapped: bool = False) -> Any:
+    """Read tensors and plain values of a file.
+
+    Args:
+        path: Of the file.
+        kind: What it is to be, for the message.
+        mapped: Map the file into memory, so that only those tensors are read that are used.
+
+    Raises:
+        CheckpointError: No such file, another kind of file, damaged, or pickled objects inside.
+    """
+    try:
+        # A file of the older form, which is no zip, cannot be mapped.
+        maps = mapped and zipfile.is_zipfile(path)
+        return torch.load(str(path), map_location="cpu", weights_only=True, mmap=maps or None)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"There is no checkpoint {path}.") from error
+    except _DAMAGES as error:
+        raise CheckpointError(
+            f"{path} is not {kind}, or it is damaged: {_reason(error)}. Only tensors and plain values are read from a "
+            f"checkpoint, never pickled objects."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What torch found; its advice to execute the file is left out."""
+    if isinstance(error, pickle.UnpicklingError):
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        return f"it holds the pickled object {found[1]}" if found else "it cannot be read as plain data"
+    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__

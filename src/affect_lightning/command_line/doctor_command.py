@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,6 +131,7 @@ def _check_numbers(options: argparse.Namespace) -> None:
 
 def _diagnose(options: argparse.Namespace) -> Diagnosis:
     from affect_lightning.inspection.annotations import check_annotations, surplus_files, unknown_words
+    from affect_lightning.inspection.sources import missing_faces
     from affect_lightning.metrics import taxonomy_by_name
 
     configured = _configuration(options.config)
@@ -139,23 +140,21 @@ def _diagnose(options: argparse.Namespace) -> Diagnosis:
         data["face_detector"] = options.face_detector
     sets, module = _sets_and_module(options, data, configured)
     needs_media = bool(module.options.streams) and not options.no_media
-    counts = options.expected_counts or data.get("expected_counts", "official")
+    counts: Any = options.expected_counts or module.sources.expected_counts
     taxonomy = taxonomy_by_name(options.taxonomy or (configured.get("benchmark") or {}).get("taxonomy"))
     findings: list[Finding] = []
     clips: dict[str, tuple[FoundSet, list[ClipRecord]]] = {}
     for found in sets:
-        count = counts.get(found.key, "official") if isinstance(counts, dict) else counts
+        count = counts.get(found.key, "official") if isinstance(counts, Mapping) else counts
         checked = check_annotations(found, expected_count=count, needs_media=needs_media)
         findings += checked.findings
         corpus = checked.clips[0].corpus if checked.clips else found.key
         findings += unknown_words(found, checked.clips, lambda word: word.strip().lower() in taxonomy.forms)
+        findings += missing_faces(corpus, checked.clips)
         clips[f"{corpus} {found.role}"] = (found, checked.clips)
     if needs_media:
         findings += surplus_files(list(clips.values()))
-    summaries = {
-        key: SetSummary(key.split(" ")[0], found.role, str(found.folder), len(records))
-        for key, (found, records) in clips.items()
-    }
+    summaries = {key: _summary(key.split(" ")[0], found, records) for key, (found, records) in clips.items()}
     journal = None
     if needs_media:
         journal = _journal_path(options, sets)
@@ -164,6 +163,16 @@ def _diagnose(options: argparse.Namespace) -> Diagnosis:
     order = {key.split(" ")[0]: position for position, key in enumerate(clips)}
     allowed.sort(key=lambda finding: (finding.level == "note", order.get(finding.corpus, 99)))
     return Diagnosis(tuple(summaries.values()), tuple(allowed), journal)
+
+
+def _summary(corpus: str, found: FoundSet, clips: Sequence[ClipRecord]) -> SetSummary:
+    """What a set holds before its media are read; a set whose tables cannot be read holds nothing."""
+    from affect_lightning.inspection.sources import released_faces, sources_of
+
+    sources = sources_of(found, clips) if clips else {}
+    return SetSummary(
+        corpus, found.role, str(found.folder), len(clips), sources=sources, released_faces=released_faces(clips)
+    )
 
 
 def _configuration(path: Path | None) -> dict[str, Any]:
@@ -294,7 +303,7 @@ def _plain(diagnosis: Diagnosis) -> dict[str, Any]:
 
 
 def _text(diagnosis: Diagnosis) -> str:
-    rows = [(item.corpus, item.role, "clips", str(item.clips), _held(item)) for item in diagnosis.sets]
+    rows = [row for item in diagnosis.sets for row in _rows_of(item)]
     rows += [
         (finding.corpus, finding.level, finding.check, str(len(finding.names) or "-"), _named(finding))
         for finding in diagnosis.findings
@@ -302,6 +311,17 @@ def _text(diagnosis: Diagnosis) -> str:
     notes = len(diagnosis.findings) - diagnosis.problems
     verdict = f"{diagnosis.problems} problems, {notes} notes." if diagnosis.findings else "Nothing is wrong."
     return f"{format_table(('set', '', 'check', 'number', 'which'), rows, right=(3,))}\n\n{verdict}"
+
+
+def _rows_of(item: SetSummary) -> list[tuple[str, str, str, str, str]]:
+    """A set's clips, the places that its parts came from, and its released face crops."""
+    rows = [(item.corpus, item.role, "clips", str(item.clips), _held(item))]
+    if item.sources:
+        places = "; ".join(f"{part}: {place}" for part, place in item.sources.items() if part != "faces")
+        faces = item.sources.get("faces", "none: faces are detected")
+        rows.append((item.corpus, "", "read from", "", places))
+        rows.append((item.corpus, "", "released faces", str(item.released_faces), faces))
+    return rows
 
 
 def _held(item: SetSummary) -> str:

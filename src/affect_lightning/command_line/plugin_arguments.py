@@ -23,6 +23,7 @@ PLUGIN_OPTIONS: dict[str, str] = {
     "model.video_encoder": "video_encoders",
     "model.audio_encoder": "audio_encoders",
     "model.pre_fusion": "pre_fusions",
+    "model.branch_compression": "branch_compressions",
     "model.language_model": "language_models",
     "model.objective": "objectives",
     "data.face_detector": "face_detectors",

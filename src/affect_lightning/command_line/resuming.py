@@ -1,6 +1,6 @@
-"""What `--ckpt_path last` and `trainer.strategy: fsdp` mean, before a Trainer exists.
+"""What `--ckpt_path last`, `--init_from`, exported folders and `trainer.strategy: fsdp` mean, before a Trainer exists.
 
-`trainer_commands.py` calls both with the parsed configuration. docs/training.md tells the user of them.
+`trainer_commands.py` calls this with the parsed configuration. docs/training.md tells the user of it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
+from affect_lightning.checkpoints import StartingWeights, read_starting_weights
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.training import FullyShardedStrategy
 from affect_lightning.training.checkpoint_files import FOLDER, checkpoint_folders, last_checkpoint
@@ -44,6 +45,41 @@ def find_last_checkpoint(section: Namespace, command: str) -> None:
         )
     where = f"continues from {found}" if found else "starts from the beginning, because there is no checkpoint yet"
     print(f"affect-lightning: {command} {where}.", file=sys.stderr, flush=True)
+
+
+def take_starting_weights(section: Namespace, command: str) -> StartingWeights | None:
+    """Read the weights that the command begins with; None if it begins with its own or with a checkpoint of a Trainer.
+
+    Args:
+        section: The command's configuration; an exported folder is taken out of its `ckpt_path`, which Lightning would
+            read as a checkpoint.
+        command: Its name.
+
+    Raises:
+        CheckpointError: They cannot be read.
+        ConfigurationError: A training cannot go on from an exported folder.
+    """
+    checkpoint = section.get("ckpt_path")
+    is_folder = bool(checkpoint) and Path(checkpoint).is_dir()
+    if command != "fit":
+        if not is_folder:
+            return None
+        section.ckpt_path = None
+        return read_starting_weights(checkpoint)
+    if is_folder:
+        raise ConfigurationError(
+            f"Start a new training with --init_from {checkpoint}: it is a folder of weights, without the optimiser's state "
+            f"that --ckpt_path needs to go on."
+        )
+    source = section.get("init_from")
+    if source is None:
+        return None
+    if checkpoint:
+        said = f"goes on from {checkpoint}; init_from {source} counts for the first start only"
+    else:
+        said = f"starts from the weights of {source}, with a new optimiser and schedule"
+    print(f"affect-lightning: fit {said}.", file=sys.stderr, flush=True)
+    return None if checkpoint else read_starting_weights(source)
 
 
 def _folders(section: Namespace) -> list[Path]:

@@ -20,6 +20,12 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--faults", type=float, default=0.0, help="share of training clips with a planted fault (default: 0)"
     )
+    parser.add_argument(
+        "--layout",
+        choices=["plain", "released"],
+        default="plain",
+        help="released: the folders, files and face crops of the authors' code, to the letter (default: plain)",
+    )
     options = parser.parse_args(arguments)
 
     from affect_lightning.sandbox.generation import generate_sandbox
@@ -31,5 +37,6 @@ def run(arguments: Sequence[str]) -> int:
         seed=options.seed,
         workers=options.workers,
         faults=options.faults,
+        layout=options.layout,
     )
     return 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from affect_lightning.errors import ConfigurationError
 from affect_lightning.unibench.scoring.checkpoint_rules import CHECKPOINT_RULES
 
 if TYPE_CHECKING:
+    from affect_lightning.corpora import BenchmarkSet
     from affect_lightning.unibench.report.content import Report
     from affect_lightning.unibench.report.tables import Column
     from affect_lightning.unibench.scoring.suite_scoring import ScoredModel, ScoringOptions
@@ -67,6 +68,7 @@ def run(arguments: Sequence[str]) -> int:
     from affect_lightning.unibench.scoring.suite_scoring import SavedOutputScorer
 
     columns = installed_columns(options.columns)
+    _take_key(options)
     models, title = _models(options)
     scorer = SavedOutputScorer(_scoring_options(options, choice))
     scored = [scorer.score(model) for model in models]
@@ -91,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--dataset", metavar="SET", help="set: mer2023, meld, ..., or a name of your own")
+    parser.add_argument("--dataset", metavar="SET", help="set: mer2023, CMU-MOSI, ..., or a name of your own")
     parser.add_argument("--predictions", type=Path, metavar="FILE", help="outputs of one model on that set")
     parser.add_argument(
         "--labels", type=Path, metavar="DIR", help="folder or file of the truths; in a suite FOLDER/labels by default"
@@ -161,14 +163,25 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigurationError(f"--dataset takes the key of a set such as meld; got {options.dataset!r}.")
 
 
+def _take_key(options: argparse.Namespace) -> None:
+    """Replace the name of the set by its key; the name of a set of your own stays."""
+    from affect_lightning.corpora import known_sets
+    from affect_lightning.corpora.set_names import canonical_key
+
+    if options.dataset is not None:
+        options.dataset = canonical_key(options.dataset, known_sets(options.labels))
+
+
 def _models(options: argparse.Namespace) -> tuple[list[SavedModel], str]:
     """The models to score and what to call them together."""
+    from affect_lightning.corpora import known_sets
     from affect_lightning.unibench.scoring.suites import SavedModel, find_checkpoints, find_models
 
     if options.suite is not None:
         return find_models(options.suite), options.suite.resolve().name
     name = options.name or options.predictions.stem
-    return [SavedModel(name, {options.dataset: find_checkpoints(options.predictions, options.dataset)})], name
+    outputs = find_checkpoints(options.predictions, options.dataset, known_sets(options.labels))
+    return [SavedModel(name, {options.dataset: outputs})], name
 
 
 def _scoring_options(options: argparse.Namespace, choice: Any) -> ScoringOptions:
@@ -202,14 +215,14 @@ def _columns(words: Sequence[str]) -> dict[str, str]:
     return columns
 
 
-def _say_what_does_not_fit(scored: Sequence[ScoredModel], sets: Collection[str]) -> None:
+def _say_what_does_not_fit(scored: Sequence[ScoredModel], sets: Mapping[str, BenchmarkSet]) -> None:
     """Name on standard error what is not as it should be."""
     from affect_lightning.corpora import TRAINING_SETS
     from affect_lightning.corpora.annotation_tables import shown
-    from affect_lightning.plugin_loading.listing import nearest_hint
+    from affect_lightning.corpora.set_names import near_hint
 
     for key in sorted({key for model in scored for key in model.row.scores.sets} - {*sets, *TRAINING_SETS}):
-        hint = nearest_hint(key, sets)
+        hint = near_hint(key, sets)
         print(f"{key} is not a set of MER-UniBench; it is scored as a set of your own.{hint}", file=sys.stderr)
     for model in scored:
         for key, names in model.missing.items():

@@ -29,7 +29,7 @@ from affect_lightning.command_line.plugin_arguments import (
     override_words,
     take_plugin_words,
 )
-from affect_lightning.command_line.resuming import choose_strategy, find_last_checkpoint
+from affect_lightning.command_line.resuming import choose_strategy, find_last_checkpoint, take_starting_weights
 from affect_lightning.corpora.own_clips import OWN_CORPUS
 from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.reading_workers import lost_worker
@@ -43,6 +43,11 @@ from affect_lightning.unibench.scoring.predictions import read_predictions
 # `on` or `off` instead of what the processor is fast at, so that both ways are tested on every machine.
 CPU_BF16_VARIABLE = "AFFECT_CPU_BF16"
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
+# Every command knows the option, because each reads the `config.yaml` that `fit` leaves; only `fit` obeys it.
+_INIT_FROM_HELP = (
+    "Of fit: start from the weights of this checkpoint or exported folder, with a new optimiser, schedule and run folder. "
+    "Where --ckpt_path gives a checkpoint to go on from, that one counts."
+)
 
 
 class RunConfigCallback(SaveConfigCallback):
@@ -93,6 +98,7 @@ class AffectCLI(LightningCLI):
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(ResumeCheckpoint, "resume")
         parser.add_lightning_class_args(LossSpikeLog, "spikes")
+        parser.add_argument("--init_from", type=str | None, default=None, help=_INIT_FROM_HELP)
         parser.set_defaults({"checkpoint.auto_insert_metric_name": False})
         parser.link_arguments("model.inputs", "data.inputs")
         parser.link_arguments("model.fused_streams", "data.fused_streams")
@@ -133,6 +139,14 @@ class AffectCLI(LightningCLI):
         if section.trainer.precision is None:
             section.trainer.precision = fitting_precision(str(section.trainer.accelerator))
         _place_results_beside_checkpoint(section)
+
+    def instantiate_classes(self) -> None:
+        """Build what the configuration names; the network begins with stored weights where it is told to."""
+        command = self.config.subcommand
+        weights = take_starting_weights(self.config[command], command)
+        super().instantiate_classes()
+        if weights is not None:
+            self.model.start_from(weights, trains=command == "fit")
 
 
 class ConfigurationCLI(AffectCLI):
@@ -230,8 +244,8 @@ def run(words: Sequence[str]) -> int:
         AffectLightningError: A user's mistake, in one paragraph.
     """
     rest, overrides, _ = take_plugin_words(words)  # `program.py` has answered a question for a plugin's options
-    if checkpoint_missing := _missing_checkpoint(rest):
-        raise ConfigurationError(checkpoint_missing)
+    if mistake := _mistaken_weights(rest):
+        raise ConfigurationError(mistake)
     silence_expected_warnings()
     torch.set_float32_matmul_precision("high")
     as_json = "--json" in rest
@@ -281,11 +295,15 @@ def _results_folder(trainer: Trainer, command: str) -> Path:
     return Path(trainer.log_dir or trainer.default_root_dir)
 
 
-def _missing_checkpoint(words: Sequence[str]) -> str | None:
+def _mistaken_weights(words: Sequence[str]) -> str | None:
+    """What is wrong with the weights that the command line names, before the rest is looked at."""
     for position, word in enumerate(words):
         key, _, value = word.partition("=")
-        if key == "--ckpt_path":
+        if key == "--init_from" and words[0] != "fit":
+            return f"Give the weights to `{words[0]}` as --ckpt_path: --init_from is where `fit` starts a new training."
+        if key in ("--ckpt_path", "--init_from"):
             path = value or (words[position + 1] if position + 1 < len(words) else "")
-            if path not in ("", "best", "last", "hpc", "registry", "null") and not Path(path).exists():
+            named = ("best", "last", "hpc", "registry") if key == "--ckpt_path" else ()
+            if path not in ("", "null", *named) and not Path(path).exists():
                 return f"There is no checkpoint {path!r}. `fit` writes checkpoints to runs/<experiment>/<version>/checkpoints."
     return None

@@ -4,6 +4,7 @@ from affect_lightning.contracts.clips import ClipBatch, ClipRecord, StreamReader
 from affect_lightning.contracts.conformance import ConformanceError
 from affect_lightning.contracts.network_parts import (
     AudioEncoder,
+    BranchCompression,
     Encoder,
     LanguageModel,
     PreFusion,
@@ -18,6 +19,7 @@ from affect_lightning.contracts.streams import STREAMS, FeatureSequence, Stream,
 __all__ = [
     "STREAMS",
     "AudioEncoder",
+    "BranchCompression",
     "ClipBatch",
     "ClipRecord",
     "ConformanceError",

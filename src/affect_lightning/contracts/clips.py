@@ -31,7 +31,7 @@ class ClipRecord:
         corpus: Name of the set, such as `mer-caption-plus` or `meld`.
         video: Video file, or None for a set without pictures.
         audio: Sound file; None means the video's own track.
-        face: Released face crops (`openface_face/NAME/NAME.npy`), if there are any.
+        face: Released face crops (`openface_face/NAME.npy` or `openface_face/NAME/NAME.npy`), if there are any.
         subtitle_english: What is said, in English; empty when nothing is said.
         subtitle_chinese: What is said, in Chinese.
         labels: Open-vocabulary emotion words, or the one basic emotion of a categorical set.

@@ -71,6 +71,24 @@ def check_features(found: Any, *, clips: int, width: int, tokens: int | None = N
     raise ConformanceError(expected, described(found))
 
 
+def check_branch_tokens(found: Any, *, clips: int, tokens: int, width: int) -> Tensor:
+    """Hold what a branch compression returned against its contract.
+
+    Args:
+        found: What came.
+        clips: B that went in.
+        tokens: K that the part announces.
+        width: That the part announces.
+
+    Raises:
+        ConformanceError: It is no floating point tensor [B, K, width].
+    """
+    wanted = [clips, tokens, width]
+    if not isinstance(found, Tensor) or not found.is_floating_point() or list(found.shape) != wanted:
+        raise ConformanceError(f"floating point tokens {wanted}", described(found))
+    return found
+
+
 def check_finite(values: Tensor, what: str) -> None:
     """Refuse NaN and infinity. It reads every value: meant for the first batch of a part.
 

@@ -1,16 +1,17 @@
-"""What the parts of the network must provide: encoders, pre-fusions and language models.
+"""What the parts of the network must provide: encoders, pre-fusions, branch compressions and language models.
 
 Paper: Section 3.1 and Appendix B (encoders of pictures and sound; those of series are ours), Section 3.2 with Eq. 3 to 7
-(pre-fusions), Eq. 1 and 2 (language models). Neighbour: `pipeline_parts.py` has the parts outside the network.
-Legend: B clips, T frames or rows, S audio samples, C values a row, N feature tokens, D feature width, K query tokens,
-Q questions a clip, P tokens of a shared beginning, L text tokens, E embedding width.
+(pre-fusions), Section 5 and Table 5 (branches), Eq. 1 and 2 (language models). Neighbour: `pipeline_parts.py` has the
+parts outside the network.
+Legend: B clips, T frames or rows, S audio samples, C values a row, N feature tokens, D feature width, K query or branch
+tokens, Q questions a clip, P tokens of a shared beginning, L text tokens, E embedding width.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -130,6 +131,33 @@ class PreFusion(nn.Module, ABC):
 
         Raises:
             ContractError: A stream is missing, unknown or has another width than announced.
+        """
+
+
+class BranchCompression(nn.Module, ABC):
+    """Compresses one encoded stream to K tokens. It trains.
+
+    A subclass's constructor takes `stream_width` (D) and `tokens` (K) first, and options of its own after them.
+
+    Attributes:
+        most_tokens: Largest K that the class can give; None for any.
+        output_width: Width of the tokens.
+        output_tokens: K.
+    """
+
+    most_tokens: ClassVar[int | None] = None
+    output_width: int
+    output_tokens: int
+
+    @abstractmethod
+    def forward(self, stream: FeatureSequence) -> Tensor:
+        """Compress a stream.
+
+        Args:
+            stream: Features [B, N, D]. Masked tokens change nothing.
+
+        Returns:
+            Tokens [B, K, output_width], finite also for a clip without any real token.
         """
 
 

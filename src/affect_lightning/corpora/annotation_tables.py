@@ -11,17 +11,16 @@ import csv
 import io
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.label_strings import parse_labels
 
 ROW_FILE_SUFFIXES = (".csv", ".jsonl", ".parquet")
 _SHOWN_NAMES = 5  # names listed in a message before "and N more"; our choice
-_SEPARATORS = re.compile(r"""["',，、]""")
 
 
 class TableRow(dict[str, Any]):
@@ -261,10 +260,10 @@ def shown(names: Sequence[str]) -> str:
     return listed if len(names) <= _SHOWN_NAMES else f"{listed} and {len(names) - _SHOWN_NAMES} more"
 
 
-def parse_labels(text: str, where: str) -> tuple[str, ...]:
-    """Emotion words out of a cell such as `['angry', 'hurt']` or `[angry, hurt]`.
+def true_labels(text: str, where: str) -> tuple[str, ...]:
+    """Emotion words out of a cell such as `['angry', 'hurt']` or `[angry, hurt]`, each once.
 
-    The rule is that of the official metric: strip the outer brackets, split at quotes and commas.
+    Split as predictions are (`label_strings.py`); but a truth must be sound, where a prediction may be anything.
 
     Args:
         text: The cell; empty or `[]` gives no words.
@@ -273,14 +272,12 @@ def parse_labels(text: str, where: str) -> tuple[str, ...]:
     Raises:
         DataError: A bracket is open at one side only, or there is something, but not a single letter.
 
-    >>> parse_labels("['angry', 'hurt']", "label.csv, line 2, column openset")
+    >>> true_labels("['angry', 'hurt']", "label.csv, line 2, column openset")
     ('angry', 'hurt')
     """
     inner = text.strip()
     unbalanced = inner.startswith("[") != inner.endswith("]")
-    if not unbalanced and inner.startswith("["):
-        inner = inner[1:-1]
-    words = tuple(dict.fromkeys(word for part in _SEPARATORS.split(inner) if (word := part.strip())))
+    words = tuple(dict.fromkeys(parse_labels(text)))
     if unbalanced or any(not any(letter.isalpha() for letter in word) for word in words):
         raise DataError(
             f"{where}: the emotion words cannot be read from {text!r}; expected a list such as \"['angry', 'hurt']\". "
@@ -290,14 +287,14 @@ def parse_labels(text: str, where: str) -> tuple[str, ...]:
 
 
 def words_of(row: TableRow, column: str) -> tuple[str, ...]:
-    """The emotion words of a cell: a list of texts, or a text as `parse_labels` reads it.
+    """The emotion words of a cell: a list of texts, or a text as `true_labels` reads it.
 
     Raises:
         DataError: It is neither; the message names file, row and column.
     """
     value = row.get(column)
     if isinstance(value, str):
-        return parse_labels(value, row.where(column))
+        return true_labels(value, row.where(column))
     if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
         refuse(row, column, f"expected a list of words, found {value!r}. Fix the cell.")
     return tuple(dict.fromkeys(word.strip() for word in value if word.strip()))

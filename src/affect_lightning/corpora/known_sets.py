@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from functools import lru_cache
 from operator import attrgetter
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from affect_lightning.corpora.annotation_tables import read_text
+from affect_lightning.corpora.set_names import canonical_key, near_hint
 from affect_lightning.corpora.sets import MER_UNIBENCH, TRAINING_SETS, BenchmarkSet
 from affect_lightning.errors import DataError
 from affect_lightning.plugin_loading.listing import PluginListing, list_entries, nearest_hint
@@ -52,25 +53,29 @@ def known_sets(*roots: Path | None) -> dict[str, BenchmarkSet]:
 
 
 def find_benchmark_set(key: str, *roots: Path | None) -> BenchmarkSet:
-    """The set of that key.
+    """The set of that key or name.
 
     Args:
-        key: Of the set.
+        key: Of the set, or a name that means it (`set_names.py`).
         roots: See `known_sets`.
 
     Raises:
-        DataError: There is none, with the nearest one named; or it is an installed set that cannot be used.
+        DataError: There is none, with the near ones named; the name can mean several; or it is an installed set that
+            cannot be used.
     """
     sets = known_sets(*roots)
-    if key in sets:
-        return sets[key]
-    fault = _installed(tuple(list_entries(GROUP))).get(key)
-    raise DataError(fault if isinstance(fault, str) else unknown_set(key, sets))
+    fault = _installed(tuple(list_entries(GROUP))).get(key) if key not in sets else None
+    if isinstance(fault, str):
+        raise DataError(fault)
+    found = sets.get(canonical_key(key, sets))
+    if found is None:
+        raise DataError(unknown_set(key, sets))
+    return found
 
 
-def unknown_set(key: str, sets: Iterable[str]) -> str:
-    """The sentence about a key that no set has."""
-    return f"There is no benchmark set {key!r}.{nearest_hint(key, sets)} The sets are {', '.join(sets)}."
+def unknown_set(key: str, sets: Mapping[str, BenchmarkSet]) -> str:
+    """The sentence about a name that no set has."""
+    return f"There is no benchmark set {key!r}.{near_hint(key, sets)} The sets are {', '.join(sets)}."
 
 
 def title_of(key: str, sets: Mapping[str, BenchmarkSet]) -> str:

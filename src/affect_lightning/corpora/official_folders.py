@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -18,14 +18,12 @@ from affect_lightning.contracts import ClipRecord
 from affect_lightning.corpora.annotation_tables import TableRow, find_file, index_rows, read_rows, shown, words_of
 from affect_lightning.corpora.corpus_file import ExpectedCount, check_count, expected_number
 from affect_lightning.corpora.known_sets import find_benchmark_set
+from affect_lightning.corpora.media_folders import MediaFolders
 from affect_lightning.corpora.own_clips import read_table_clips
-from affect_lightning.corpora.sets import TRAINING_SETS, BenchmarkSet, Split, TrainingSet
+from affect_lightning.corpora.set_names import canonical_key, near_hint
+from affect_lightning.corpora.sets import TRAINING_SETS, BenchmarkSet, Split, TrainingSet, subtitle_columns
 from affect_lightning.corpora.truths import SplitTruths, read_official_labels, read_truths
 from affect_lightning.errors import DataError
-
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".flv")
-AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".m4a")
-FACE_FOLDER = "openface_face"
 
 MissingSubtitle = Literal["error", "empty"]
 
@@ -52,7 +50,7 @@ def read_benchmark_set(
 
     Args:
         root: Folder that contains the set's folder, or that folder itself.
-        key: Of the set, such as `meld`; see `known_sets`.
+        key: Of the set, such as `meld`, or a name such as `CMU-MOSI`; see `known_sets`.
         split: `test`, or `train` for the sets whose label file has a training part.
         expected_count: Clips that the test split must have: `official` (Table 11, or what a generated corpus declares
             in its corpus.json), `any`, or a number. The training splits have no number in the paper.
@@ -69,6 +67,7 @@ def read_benchmark_set(
             splits; another number of clips than expected; missing subtitle.
     """
     item = find_benchmark_set(key, Path(root))
+    key = item.key
     folder = _benchmark_folder(Path(root), item)
     labels = _read_labels(folder, item, split)
     media = MediaFolders(folder, item)
@@ -83,7 +82,7 @@ def read_benchmark_set(
     if wanted is not None and wanted[0] != len(names):
         check_count(item, labels, wanted, read_subtitles(subtitle_path).keys() | media.names)
     subtitles = subtitles_of(names, subtitle_path, missing_subtitle, counts)
-    return [_with_truth(media.record(name, key, subtitles[name]), labels) for name in names]
+    return [_with_truth(media.record(name, key, *subtitles[name]), labels) for name in names]
 
 
 def _with_truth(clip: ClipRecord, labels: SplitTruths) -> ClipRecord:
@@ -147,7 +146,7 @@ def read_training_set(
     Args:
         root: Folder that contains the set's folder (`mer-caption-plus/`, `ovmerd/`), or that folder itself. The three
             sets may share one folder, as they do in MER2026.
-        key: Of the set; see TRAINING_SETS. MER-Caption+ is the paper's training set (Section 5).
+        key: Of the set, or a name that means it; see TRAINING_SETS. MER-Caption+ is the paper's training set (Section 5).
         missing_subtitle: What to do with a clip that has no row in the table of subtitles: `error` (our choice, because
             the paper's models read the subtitle), or `empty`, which is logged and counted.
         counts: If given, `counts` grows by the clips found under "without subtitle", "without emotion words" and
@@ -160,8 +159,10 @@ def read_training_set(
     Raises:
         DataError: Unknown key; folder, file or column missing; unreadable words; empty set; missing subtitle.
     """
+    key = canonical_key(key, TRAINING_SETS)
     if key not in TRAINING_SETS:
-        raise DataError(f"There is no training set {key!r}. The sets are {', '.join(TRAINING_SETS)}.")
+        hint = near_hint(key, TRAINING_SETS)
+        raise DataError(f"There is no training set {key!r}.{hint} The sets are {', '.join(TRAINING_SETS)}.")
     item = TRAINING_SETS[key]
     folder = _training_folder(Path(root), item)
     rows = _rows_of(folder, item.label_file, "openset", f"the emotion words of {item.title}")
@@ -182,7 +183,7 @@ def read_training_set(
     media = MediaFolders(folder, item)
     return [
         replace(
-            media.record(name, key, subtitles[name]),
+            media.record(name, key, *subtitles[name]),
             labels=labels.get(name, ()),
             description=descriptions.get(name, ""),
         )
@@ -190,16 +191,20 @@ def read_training_set(
     ]
 
 
+def training_folder(root: Path, item: TrainingSet) -> Path | None:
+    """Where a training set lies: the root, or one of the set's folders in it, whichever has the labels; else None."""
+    folders = [root, *(root / name for name in (item.key, *item.shared_folders))]
+    labelled = [folder for folder in folders if (folder / item.label_file).is_file()]
+    named = [folder for folder in (root / item.key, root) if folder.name == item.key and folder.is_dir()]
+    return next(iter([*labelled, *named]), None)
+
+
 def _training_folder(root: Path, item: TrainingSet) -> Path:
     if not root.is_dir():
         raise DataError(f"The folder {root} is missing. Give the folder that contains {item.key} ({item.title}).")
-    for folder in (root, root / item.key):
-        if (folder / item.label_file).is_file():
-            return folder
-    if (root / item.key).is_dir():
-        return root / item.key
-    if root.name == item.key:
-        return root
+    folder = training_folder(root, item)
+    if folder is not None:
+        return folder
     raise DataError(
         f"{item.title} is missing: {root} has neither a folder {item.key} nor the file {item.label_file}. Give the "
         f"folder that contains one of them; `affect-lightning sandbox` writes such a folder."
@@ -215,13 +220,14 @@ def _rows_of(folder: Path, file: str | None, column: str, what: str) -> dict[str
 
 
 def read_subtitles(path: Path) -> dict[str, Subtitle]:
-    """Subtitles by clip name, from a table with the columns name, chinese and english.
+    """Subtitles by clip name, from a table with the columns name, chinese and english, or those of `subtitle_columns`.
 
     Raises:
         DataError: See `read_rows` and `index_rows`.
     """
-    rows = index_rows(path, read_rows(path, ("name", "chinese", "english")))
-    return {name: Subtitle(english=row["english"], chinese=row["chinese"]) for name, row in rows.items()}
+    english, chinese = subtitle_columns(path.name)
+    rows = index_rows(path, read_rows(path, [*dict.fromkeys(("name", chinese, english))]))
+    return {name: Subtitle(english=row[english], chinese=row[chinese]) for name, row in rows.items()}
 
 
 def subtitles_of(
@@ -257,63 +263,3 @@ def _count(counts: Counter[str] | None, what: str, names: Sequence[str], path: P
     _log.warning("%s: %d clips are %s: %s", path, len(names), what, shown(names))
     if counts is not None:
         counts[what] += len(names)
-
-
-class MediaFolders:
-    """Finds the media of a clip by name; each folder is listed once."""
-
-    def __init__(self, folder: Path, item: BenchmarkSet | TrainingSet) -> None:
-        """List the folders.
-
-        Args:
-            folder: The set's folder.
-            item: Names the accepted folders, in order of preference.
-        """
-        self._video_folder = _first_folder(folder, item.video_folders)
-        self._audio_folder = _first_folder(folder, item.audio_folders)
-        self._absent_video = folder / item.video_folders[0]
-        self._videos = _files_by_name([folder / name for name in item.video_folders], VIDEO_SUFFIXES)
-        self._audios = _files_by_name([folder / name for name in item.audio_folders], AUDIO_SUFFIXES)
-        self._faces = folder / FACE_FOLDER
-
-    @property
-    def names(self) -> set[str]:
-        """Names of all clips of which there is a video or a sound file."""
-        return {*self._videos, *self._audios}
-
-    def record(self, name: str, corpus: str, subtitle: Subtitle) -> ClipRecord:
-        """A clip without truth; a video or sound file that is missing is named where it should be."""
-        absent = None if self._video_folder else self._absent_video / f"{name}{VIDEO_SUFFIXES[0]}"
-        clip = ClipRecord(name, corpus, absent, subtitle_english=subtitle.english, subtitle_chinese=subtitle.chinese)
-        return self.completed(clip)
-
-    def completed(self, clip: ClipRecord) -> ClipRecord:
-        """A clip with the media that it does not name yet, where the set has folders of them."""
-        face = self._faces / clip.name / f"{clip.name}.npy"
-        return replace(
-            clip,
-            video=clip.video or _file_of(clip.name, self._videos, self._video_folder, VIDEO_SUFFIXES[0]),
-            audio=clip.audio or _file_of(clip.name, self._audios, self._audio_folder, AUDIO_SUFFIXES[0]),
-            face=clip.face or (face if face.is_file() else None),
-        )
-
-
-def _file_of(name: str, files: Mapping[str, Path], folder: Path | None, suffix: str) -> Path | None:
-    """A clip's file, or where it should be; None if the set has no folder of them."""
-    return None if folder is None else files.get(name, folder / f"{name}{suffix}")
-
-
-def _first_folder(folder: Path, names: Sequence[str]) -> Path | None:
-    return next((folder / name for name in names if (folder / name).is_dir()), None)
-
-
-def _files_by_name(folders: Sequence[Path], suffixes: Sequence[str]) -> dict[str, Path]:
-    """Files by stem; an earlier folder wins over a later one, an earlier suffix over a later one."""
-    found: dict[str, tuple[int, int, Path]] = {}
-    for position, folder in enumerate(folders):
-        for path in folder.iterdir() if folder.is_dir() else ():
-            suffix = path.suffix.lower()
-            if suffix in suffixes:
-                ranked = (position, suffixes.index(suffix), path)
-                found[path.stem] = min(found.get(path.stem, ranked), ranked)
-    return {name: path for name, (_, _, path) in found.items()}

@@ -13,6 +13,7 @@ from pathlib import Path
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.corpora.annotation_tables import TableRow, index_rows, number_of, read_row_file, refuse, words_of
 from affect_lightning.corpora.known_sets import known_sets
+from affect_lightning.corpora.set_names import keys_of
 from affect_lightning.corpora.sets import TRAINING_SETS
 from affect_lightning.errors import ConfigurationError, DataError
 
@@ -58,10 +59,11 @@ def read_own_table(path: Path | str) -> list[ClipRecord]:
     """
     path = Path(path)
     corpus = path.stem
-    if corpus in TRAINING_SETS or corpus in known_sets(path.parent):
+    official = keys_of(corpus, {**TRAINING_SETS, **known_sets(path.parent)})
+    if official:
         raise DataError(
-            f"{path} has the name of the official set {corpus}, so its scores would be mistaken for that set's. Rename the "
-            f"file, or give the key {corpus} to read the set's folder."
+            f"{path} has the name of the official set {official[0]}, so its scores would be mistaken for that set's. "
+            f"Rename the file, or give the key {official[0]} to read the set's folder."
         )
     return read_table_clips(path, corpus)
 

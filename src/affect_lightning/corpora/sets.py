@@ -22,9 +22,21 @@ Split = Literal["test", "train"]
 
 METRIC_TITLES: dict[str, str] = {"hit_rate": "hit rate", "waf": "WAF", "f_s": "F_S"}
 
+# Columns (English, Chinese) of the transcripts that have one language: it serves for both, as in the authors' code.
+_ONE_LANGUAGE = {"transcription_merge.csv": ("chinese", "chinese"), "subtitle_eng.csv": ("sentence", "sentence")}
+
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _VIDEO_FOLDERS = ("video", "subvideo", "subvideo-tgt")
 _AUDIO_FOLDERS = ("audio", "subaudio")
+
+
+def subtitle_columns(file: str) -> tuple[str, str]:
+    """The columns of a transcript with the English and with the Chinese text.
+
+    >>> subtitle_columns("subtitle_eng.csv"), subtitle_columns("transcription-engchi-polish.csv")
+    (('sentence', 'sentence'), ('english', 'chinese'))
+    """
+    return _ONE_LANGUAGE.get(file, ("english", "chinese"))
 
 
 @dataclass(frozen=True)
@@ -49,10 +61,14 @@ class BenchmarkSet:
         label_columns: Accepted label columns of an official csv; empty for a table in the layout of docs/data.md.
         name_prefix: Only clips whose name starts so belong to the set (IEMOCAP: Session 5).
         sentiment_range: Lowest and highest sentiment value of a WAF set; None for any number.
-        subtitle_files: Accepted names of the transcript; empty where the table itself has the column `text`.
+        subtitle_files: Accepted names of the transcript; empty where the table itself has the column `text`. See
+            `subtitle_columns` for what stands in them.
+        clip_list: A table with the column `name` that lists the clips of the set, where it is there: labels of other
+            clips are left alone. Empty for a set whose label file lists its clips.
         video_folders: Accepted folders of the videos; the first is the official one.
         audio_folders: Accepted folders of the sound files; the first is the official one.
         unlabelled_media: Whether media without labels belong in the folder.
+        aliases: Other names that people give the set, besides key, title and folder; see `set_names.py`.
 
     Raises:
         DataError: A value is none that a set can have.
@@ -72,9 +88,11 @@ class BenchmarkSet:
     name_prefix: str = ""
     sentiment_range: tuple[float, float] | None = None
     subtitle_files: tuple[str, ...] = ()
+    clip_list: str = ""
     video_folders: tuple[str, ...] = _VIDEO_FOLDERS
     audio_folders: tuple[str, ...] = _AUDIO_FOLDERS
     unlabelled_media: bool = False
+    aliases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         where = f"The benchmark set {self.key!r}"
@@ -98,11 +116,18 @@ class BenchmarkSet:
             raise DataError(f"{where} needs at least one name in `label_files` and in `video_folders`.")
         npz = {name.lower().endswith(".npz") for name in self.label_files}
         entry = self.corpus_key is not None
-        if npz != {entry} or (self.train_corpus_key is not None and not entry) or (entry and not self.subtitle_files):
+        untold = False in npz and entry and not self.label_columns  # a table next to the .npz file, of columns unknown
+        if (
+            (True in npz) != entry
+            or untold
+            or (self.train_corpus_key is not None and not entry)
+            or (entry and not self.subtitle_files)
+        ):
             raise DataError(
                 f"{where} has the label files {self.label_files}, the entries {self.corpus_key} and "
                 f"{self.train_corpus_key} and the transcripts {self.subtitle_files}. Give `corpus_key` and "
-                f"`subtitle_files` for .npz files, and neither entry for tables."
+                f"`subtitle_files` for .npz files, `label_columns` too where a table will do as well, and neither entry "
+                f"for tables alone."
             )
 
 
@@ -169,6 +194,8 @@ class TrainingSet:
         subtitle_files: Accepted names of the transcript.
         video_folders: Accepted folders of the videos.
         audio_folders: Accepted folders of the sound files.
+        shared_folders: Other names of its folder: those in which the authors keep it next to other training sets.
+        aliases: Other names that people give the set, besides key and title.
     """
 
     key: str
@@ -179,6 +206,8 @@ class TrainingSet:
     subtitle_files: tuple[str, ...] = ("subtitle_chieng.csv",)
     video_folders: tuple[str, ...] = ("video",)
     audio_folders: tuple[str, ...] = ("audio",)
+    shared_folders: tuple[str, ...] = ("mer2025-dataset",)
+    aliases: tuple[str, ...] = ()
 
     @property
     def folder(self) -> str:
@@ -201,7 +230,8 @@ TRAINING_SETS: dict[str, TrainingSet] = {
     )
 }
 
-_official = partial(BenchmarkSet, subtitle_files=("transcription-engchi-polish.csv",))
+_BILINGUAL = "transcription-engchi-polish.csv"
+_official = partial(BenchmarkSet, subtitle_files=(_BILINGUAL,))
 _PARTS = ("test_corpus", "train_corpus")
 _SIX_EMOTIONS = ("worried", "happy", "neutral", "angry", "surprise", "sad")
 _SEVEN_EMOTIONS = ("anger", "joy", "sadness", "neutral", "disgust", "fear", "surprise")
@@ -215,28 +245,36 @@ _SESSION_5: dict[str, Any] = {
     "name_prefix": "Ses05",
     "video_folders": ("subvideo-tgt", "video", "subvideo"),
 }
+_CMUMOSEI: dict[str, Any] = {**_SUBFOLDERS, "video_folders": ("subvideo_new", *_SUBFOLDERS["video_folders"])}
 _OPENSET = ("ovlabel.csv", "label.csv", "openset.csv", "track2_train_ovmerdplus.csv", "check-openset.csv")
 
 # Key, title, metric, folder, label files, clips, test and training entry of the npz file.
 _NINE_SETS = (
     _official("mer2023", "MER2023", "hit_rate", "mer2023-dataset-process", ("label-6way.npz",), 411,
-              "test1_corpus", "train_corpus", labels=_SIX_EMOTIONS),
+              "test1_corpus", "train_corpus", labels=_SIX_EMOTIONS, aliases=("MER-MULTI", "MER2023-MULTI")),
     _official("mer2024", "MER2024", "hit_rate", "mer2024-dataset-process",
-              ("reference-semi.csv", "label.csv", "label-semi.csv"), 1169,
-              labels=_SIX_EMOTIONS, label_columns=("discrete", "emo", "label", "emotion"), unlabelled_media=True),
+              ("label-6way.npz", "reference-semi.csv", "label.csv", "label-semi.csv"), 1169, "test1_corpus",
+              labels=_SIX_EMOTIONS, label_columns=("discrete", "emo", "label", "emotion"),
+              subtitle_files=("transcription_merge.csv", _BILINGUAL), unlabelled_media=True,
+              aliases=("MER-SEMI", "MER2024-SEMI")),
     _official("meld", "MELD", "hit_rate", "meld-process", ("label.npz",), 2610, *_PARTS,
               labels=_SEVEN_EMOTIONS, labels_as_index=True, **_SUBFOLDERS),
     _official("iemocap", "IEMOCAP", "hit_rate", "iemocap-process", ("label_4way.npz",), 1241,
               "whole_corpus", "whole_corpus", labels=_FOUR_EMOTIONS, labels_as_index=True,
-              **_SESSION_5),
+              aliases=("IEMOCAPFour",), **_SESSION_5),
     _official("cmumosi", "CMU-MOSI", "waf", "cmumosi-process", ("label.npz",), 686, *_PARTS,
-              sentiment_range=(-3.0, 3.0), **_SUBFOLDERS),
+              sentiment_range=(-3.0, 3.0), aliases=("MOSI",), **_SUBFOLDERS),
     _official("cmumosei", "CMU-MOSEI", "waf", "cmumosei-process", ("label.npz",), 4659, *_PARTS,
-              sentiment_range=(-3.0, 3.0), **_SUBFOLDERS),
+              sentiment_range=(-3.0, 3.0), aliases=("MOSEI",), **_CMUMOSEI),
     _official("sims", "CH-SIMS", "waf", "sims-process", ("label.npz",), 457, *_PARTS, sentiment_range=(-1.0, 1.0)),
     _official("simsv2", "CH-SIMS v2", "waf", "simsv2-process", ("label.npz",), 1034, *_PARTS,
-              sentiment_range=(-1.0, 1.0)),
-    _official("ovmerdplus", "OV-MERD+", "f_s", "ovmerdplus-process", _OPENSET, 532, label_columns=("openset",)),
+              sentiment_range=(-1.0, 1.0), video_folders=("video_new", *_VIDEO_FOLDERS)),
+    _official("ovmerdplus", "OV-MERD+", "f_s", "ovmerdplus-process", _OPENSET, 532, label_columns=("openset",),
+              subtitle_files=("subtitle_eng.csv", _BILINGUAL), clip_list="subtitle_eng.csv"),
 )  # fmt: skip
 
 MER_UNIBENCH = Suite("MER-UniBench", MappingProxyType({item.key: item for item in _NINE_SETS}))
+
+_EVERY_SET: tuple[BenchmarkSet | TrainingSet, ...] = (*TRAINING_SETS.values(), *_NINE_SETS)
+OFFICIAL_VIDEO_FOLDERS = frozenset(name for item in _EVERY_SET for name in item.video_folders)
+"""Names of folders that hold the videos of official sets."""

@@ -171,11 +171,30 @@ def read_official_labels(path: Path, item: BenchmarkSet, split: Split = "test") 
         DataError: See `read_truths`; also a clip that is in both splits.
     """
     labels = _read_csv(path, item) if path.suffix.lower() == ".csv" else _read_npz(path, item, split)
+    if split == "test" and item.clip_list and (path.parent / item.clip_list).is_file():
+        labels = _listed(labels, path.parent / item.clip_list)
     if not labels.truths:
         prefix = f" whose names start with {item.name_prefix!r}" if item.name_prefix and split == "test" else ""
         what = "clips" if split == "test" else "training clips"
         raise DataError(f"{path} lists no {what} of {item.title}{prefix}. Restore the official file.")
     return labels
+
+
+def _listed(labels: SplitTruths, clip_list: Path) -> SplitTruths:
+    """The labels of the clips that a list names.
+
+    Raises:
+        DataError: A listed clip has no label.
+    """
+    names = list(index_rows(clip_list, read_rows(clip_list, ("name",))))
+    missing = [name for name in names if name not in labels.truths]
+    if missing:
+        raise DataError(
+            f"{labels.path} has no label for {shown(missing)} ({len(missing)} of the {len(names)} clips that "
+            f"{clip_list.name} lists). Restore the official files, or take these clips out of the list."
+        )
+    truths = {name: labels.truths[name] for name in names}
+    return SplitTruths(labels.path, truths, labels.other_names | (labels.truths.keys() - truths.keys()))
 
 
 def _read_csv(path: Path, item: BenchmarkSet) -> SplitTruths:

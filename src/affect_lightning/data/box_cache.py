@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 
 from affect_lightning.contracts import FaceBox
+from affect_lightning.corpora.sets import OFFICIAL_VIDEO_FOLDERS
 from affect_lightning.data.media_files import MediaFile, PackedFile
 from affect_lightning.storage import LineLog, user_cache_folder
 
 LAYOUT = "boxes-3"  # changes whenever the sampling of frames or the layout of the lines does
 FOLDER = "face_boxes"
-SET_VIDEO_FOLDERS = ("video", "subvideo", "subvideo-tgt")  # paper, Appendix C: where the official sets have videos
 EDGE_DIGITS, SCORE_DIGITS = 2, 4  # our choice: a hundredth of a pixel; about 900 bytes a clip of 8 frames and one face
 _SAMPLED_BYTES = 65_536  # of the start and of the end of a file: a container's index stands at one of them
 SUFFIX = ".boxes"
@@ -41,7 +41,7 @@ _MERGE_AT = 65_536  # new entries that wait in a dictionary before they go to th
 
 def folder_beside(video: Path) -> Path | None:
     """`face_boxes` in the set's folder of `SET/video/NAME.mp4`; None for a video that lies in no official layout."""
-    return video.parent.parent / FOLDER if video.parent.name in SET_VIDEO_FOLDERS else None
+    return video.parent.parent / FOLDER if video.parent.name in OFFICIAL_VIDEO_FOLDERS else None
 
 
 def rounded(boxes: Sequence[Sequence[FaceBox]]) -> list[list[FaceBox]]:

@@ -23,6 +23,9 @@ from affect_lightning.data.box_cache import BoxCache
 from affect_lightning.data.clip_sources import ClipSources, TestOverlap
 from affect_lightning.data.dataset import (
     ClipDataset,
+    FaceChannels,
+    FrameScaling,
+    NoWords,
     OneQuestion,
     QuestionDraw,
     Questioner,
@@ -30,7 +33,8 @@ from affect_lightning.data.dataset import (
     SubtitleLanguage,
     built_readers,
 )
-from affect_lightning.data.faces import ClipWithoutFace, FaceCropper, FacePolicy, FrameWithoutFace
+from affect_lightning.data.faces import MARGIN, ClipWithoutFace, FaceCropper, FacePolicy, FrameWithoutFace
+from affect_lightning.data.frame_choice import FrameChoice
 from affect_lightning.data.loading import ClipLoader
 from affect_lightning.data.ordering import BatchPlan, SetBalance, check_order_options
 from affect_lightning.data.quarantine import BadClipOptions, BadClipPolicy, Quarantine
@@ -61,43 +65,37 @@ class ClipDataModule(LightningDataModule):
         train_sets: Sets to train on: mer-caption-plus (the paper's choice, Section 5), ovmerd, mer2026-human, the
             training split of a benchmark set (meld, mer2023, iemocap, cmumosi, cmumosei, sims, simsv2), or tables of
             your own (paths of .csv or .jsonl files, see docs/data.md).
-        packed: Packed set to train on instead of the folders: a folder, or an address such as s3://bucket/prefix; see
-            docs/streaming.md. Its clips were chosen when it was packed (`affect-lightning pack`).
+        packed: Packed set to train on instead of the folders: a folder, or s3://bucket/prefix (docs/streaming.md).
         packed_cache_folder: Where downloaded shards are kept; None means the user's cache folder.
         packed_cache_size: Most space for them, such as 20GB (our choice), 500MB, or a number of bytes.
         shuffle_window: Number of shards of a packed set that the order draws from at a time (16, our choice).
         benchmark_root: Folder that contains the `*-process/` folders; needed to test.
         test_sets: Keys of the sets to test, such as mer2023 or meld, or tables of your own; None means all
             known sets that `benchmark_root` has, those with a `benchmark_set.yaml` among them.
-        expected_counts: Number of clips that each test set must have: `official` (Table 11 of the paper, or what a generated
-            corpus declares), `any`, or numbers by set, such as {meld: 100}.
-        test_overlap: What to do with training clips that have the name of a test clip: `error`, or `drop`, which leaves
-            them out and logs their number.
-        neutral_share: Share of the purely neutral training clips to keep, chosen by a stable
-            hash (1, our choice; 0 suits sets scored by hit rate or WAF, which leave neutral clips out).
-        set_balance: How often the sets of `train_sets` come up: by their size (natural), by its square root, or
-            equally often (natural, our choice: every clip once an epoch).
-        set_weights: Weights of the sets of `train_sets` on top of that, such as {mer-caption-plus: 1, ovmerd: 3}; a set
-            that is not named has weight 1. With `natural` each clip of ovmerd then comes up three times as often as each of
-            mer-caption-plus; with `equal` ovmerd gives three quarters of the samples. None gives all the same weight.
+        expected_counts: Clips of each test set: `official` (Table 11, or a corpus's own), `any`, or numbers, such as {meld: 100}.
+        test_overlap: Training clips with the name of a test clip: `error`, or `drop`, which leaves them out and counts them.
+        neutral_share: Share of the purely neutral training clips to keep (1, our choice; 0 suits hit rate and WAF).
+        set_balance: How often the sets of `train_sets` come up: by size (natural, our choice), its square root, or equally.
+        set_weights: Weights of the sets on top of that, such as {mer-caption-plus: 1, ovmerd: 3}; 1 for the others. With
+            `natural` a clip of ovmerd then comes up three times as often; with `equal` ovmerd gives three quarters.
         ratio: Share of the training clips to use, chosen by a stable hash (1, as in the paper).
         include: Training clips to use: names, or text files (.txt) with a name a line; None takes all.
         exclude: Training clips to leave out, in the same way.
-        length_pool: Number of training batches in a pool that is sorted by the subtitle's length, to reduce
-            padding; validation clips are sorted as a whole. 0 keeps the order (0, our choice: with media, the subtitle's
-            length hardly matters).
-        validation_share: Share of the training clips kept for validation, chosen by a stable hash of the name (0.05,
-            our choice: the paper validates on the test sets only).
+        length_pool: Training batches in a pool that is sorted by the subtitle's length, to pad less (0, our choice: no sorting).
+        validation_share: Share of the training clips kept for validation, by a stable hash of the name (0.05, our choice).
         inputs: Streams that the prompt shows; they decide what is read. Linked to the model's option (paper, Section 5).
         fused_streams: Streams that `multi` is made of (paper, Eq. 3: audio and video); linked to the model's.
         stream_readers: Options of the readers of plugins' streams, by stream, such as {pose: {folder: joints}}.
         frames: Frames a clip, T (paper, Appendix B: 8).
+        frame_choice: Of T equal parts the `middle` frame (our choice), or the `first` (released code); released crops alike.
+        frame_scaling: What scales whole frames: `area` is OpenCV's (our choice), `decoder` FFmpeg's (released code).
+        face_channels: Of crops made here: `rgb` (our choice) or `bgr`, as the authors' released crops are.
         crop_size: Side of face crops and whole frames in pixels (paper, Appendix B: 224).
         sample_rate: Sample rate of the sound, in Hz (paper, Appendix B: 16 kHz).
         subtitle_language: english or chinese (english, our choice: the questions are in English).
         missing_subtitle: `error`, or `empty` to continue with an empty subtitle, counted in the log.
-        describe_share: Share of training samples that ask for the description; the others ask for the names (0.5;
-            the paper draws one of the two questions at random; the even share is ours).
+        describe_share: Share of training samples that ask for the description, the others for the names (0.5: released code).
+        no_words: What a clip without words learns: to `describe` (our choice), or `neutral` as its name (released code).
         test_question: What test and predict ask: describe, name, sentiment, or task, which asks for the sentiment
             if a clip's only truth is a sentiment value (name, our choice: the benchmarks score words).
         batch_size: Training clips a step and process (3; PAPER facts, Section "Model": batch 3).
@@ -107,14 +105,11 @@ class ClipDataModule(LightningDataModule):
         worker_start: How workers start: spawn, fork or forkserver (spawn, our choice: it is safe with threads).
         reading_threads: Number of clips that the main process reads at once if `workers` is 0 (1, our choice).
         face_detector: Plugin of the group face_detectors, used if a set has no released crops (centerface, ours).
-        cache_folder: Where face boxes are kept; None means with the data (`SET/face_boxes`), or the user's cache
-            folder if that cannot be written.
+        cache_folder: Where face boxes are kept; None means `SET/face_boxes`, or the user's cache if that cannot be written.
         frame_without_face: What to do with a frame without the speaker's face: `nearest` (cut at the box of the nearest
-            frame that has one), `whole` (the whole frame) or `drop` (the frame is masked). nearest, our choice.
-        clip_without_face: What to do with a clip without any face: `whole` (its whole frames) or `drop` (quarantine, stage
-            face). whole, our choice.
-        features: `live` decodes clips and lets the model encode them; `cached` reads what `affect-lightning cache` stored.
-            Predict is always live.
+            frame that has one; our choice), `whole` (the whole frame) or `drop` (the frame is masked).
+        clip_without_face: What to do with a clip without any face: `whole` (its whole frames; our choice) or `drop`.
+        features: `live` decodes and encodes clips; `cached` reads what `affect-lightning cache` stored, except to predict.
         feature_folder: Where feature caches are kept, or one of them; None means `features` in the user's cache folder.
         feature_precision: Precision of stored features: bf16, half the size (our choice), or fp32.
         video_encoder: The model's; linked to it. Only needed to check cached features.
@@ -160,11 +155,15 @@ class ClipDataModule(LightningDataModule):
         fused_streams: Sequence[str] | None = None,
         stream_readers: dict[str, dict[str, Any]] | None = None,
         frames: int = ReadingOptions.frame_count,
+        frame_choice: FrameChoice = ReadingOptions.frame_choice,
+        frame_scaling: FrameScaling = ReadingOptions.frame_scaling,
+        face_channels: FaceChannels = ReadingOptions.face_channels,
         crop_size: int = ReadingOptions.crop_size,
         sample_rate: int = ReadingOptions.sample_rate,
         subtitle_language: SubtitleLanguage = ReadingOptions.subtitle_language,
         missing_subtitle: MissingSubtitle = ClipSources.missing_subtitle,
         describe_share: float = QuestionDraw.describe_share,
+        no_words: NoWords = QuestionDraw.no_words,
         test_question: str = OneQuestion.kind,
         batch_size: int = 3,
         eval_batch_size: int = 32,
@@ -197,13 +196,9 @@ class ClipDataModule(LightningDataModule):
         check_order_options(set_balance, length_pool)
         streams = needed_streams(check_inputs(inputs), check_fused_streams(fused_streams))
         self.options = ReadingOptions(
-            streams=frozenset(streams),
-            frame_count=frames,
-            crop_size=crop_size,
-            sample_rate=sample_rate,
-            subtitle_language=subtitle_language,
-            face_policy=FacePolicy(frame_without_face, clip_without_face),
-            readers=built_readers(streams, stream_readers or {}),
+            **{item.name: given[item.name] for item in fields(ReadingOptions) if item.name in given}
+            | {"streams": frozenset(streams), "readers": built_readers(streams, stream_readers or {})}
+            | {"frame_count": frames, "face_policy": FacePolicy(frame_without_face, clip_without_face)}
         )
         self.benchmark_root = _path(benchmark_root)  # the benchmark callback looks for corpus.json there
         self.sources = ClipSources(
@@ -214,7 +209,7 @@ class ClipDataModule(LightningDataModule):
         self.packed = PackedSource(packed, _path(packed_cache_folder), packed_cache_size, shuffle_window)
         self.set_balance, self.length_pool = set_balance, length_pool
         self.set_weights = self.sources.weights_by_corpus(set_weights)
-        self.training_questions = QuestionDraw(describe_share, seed)
+        self.training_questions = QuestionDraw(describe_share, seed, no_words)
         self.test_questions = OneQuestion(test_question)
         self.batch_size, self.eval_batch_size, self.longest_first = batch_size, eval_batch_size, longest_first
         self.readers = ReadingWorkers(workers, worker_start, reading_threads)
@@ -355,7 +350,8 @@ class ClipDataModule(LightningDataModule):
         if self._cropper is None:
             detector: FaceDetector = build_part("face_detectors", self.face_detector)
             cache = BoxCache(self.cache_folder)
-            self._cropper = FaceCropper(detector, self.options.crop_size, cache, policy=self.options.face_policy)
+            crops = self.options.crop_size, cache, MARGIN, self.options.face_policy, self.options.frame_choice
+            self._cropper = FaceCropper(detector, *crops)
         return self._cropper
 
     def _quarantine_path(self) -> Path | None:

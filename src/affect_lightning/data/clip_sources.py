@@ -12,10 +12,11 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.corpora import TRAINING_SETS, find_benchmark_set, known_sets
+from affect_lightning.corpora import TRAINING_SETS, TrainingSet, find_benchmark_set, known_sets
 from affect_lightning.corpora.annotation_tables import read_text, shown
 from affect_lightning.corpora.corpus_file import ExpectedCount
 from affect_lightning.corpora.official_folders import (
@@ -25,6 +26,7 @@ from affect_lightning.corpora.official_folders import (
     read_training_set,
 )
 from affect_lightning.corpora.own_clips import is_own_table, read_own_table, table_path
+from affect_lightning.corpora.set_names import canonical_key
 from affect_lightning.data.ordering import checked_weights
 from affect_lightning.errors import ConfigurationError, DataError
 
@@ -186,22 +188,31 @@ class ClipSources:
             raise ConfigurationError(f"test_overlap must be error or drop; got {self.test_overlap!r}.")
         if self.missing_subtitle not in ("error", "empty"):
             raise ConfigurationError(f"missing_subtitle must be error or empty; got {self.missing_subtitle!r}.")
-        named = [key for key in self.train_sets if key not in TRAINING_SETS]
-        for key in (*named, *(self.test_sets or ()), *self._counted_sets()):
-            if not is_own_table(key):
-                find_benchmark_set(key, self.train_root, self.benchmark_root)
+        self._take_names()
         if not self.train_sets or len(set(self.train_sets)) != len(self.train_sets):
             raise ConfigurationError(f"train_sets must name at least one set, each once; got {[*self.train_sets]}.")
 
-    def _counted_sets(self) -> Iterable[str]:
-        if isinstance(self.expected_counts, str):
-            if self.expected_counts not in ("official", "any"):
-                raise ConfigurationError(
-                    f"expected_counts must be official, any, or numbers by set such as {{meld: 100}}; got "
-                    f"{self.expected_counts!r}."
-                )
-            return ()
-        return self.expected_counts
+    def _take_names(self) -> None:
+        """Replace the names of the sets by their keys; `set_names.py` says which names a set has."""
+        keys = {"train_sets": tuple(self._key(name, TRAINING_SETS) for name in self.train_sets)}
+        if self.test_sets is not None:
+            keys["test_sets"] = tuple(self._key(name) for name in self.test_sets)
+        for attribute, value in keys.items():
+            object.__setattr__(self, attribute, value)
+        if not isinstance(self.expected_counts, str):
+            counts = {self._key(name): number for name, number in self.expected_counts.items()}
+            object.__setattr__(self, "expected_counts", counts)
+        elif self.expected_counts not in ("official", "any"):
+            raise ConfigurationError(
+                f"expected_counts must be official, any, or numbers by set such as {{meld: 100}}; got "
+                f"{self.expected_counts!r}."
+            )
+
+    def _key(self, name: str, others: Mapping[str, TrainingSet] = MappingProxyType({})) -> str:
+        """The key of the set that a name means; the path of a table as it is."""
+        if is_own_table(name) or canonical_key(name, others) in others:
+            return canonical_key(name, others)
+        return find_benchmark_set(name, self.train_root, self.benchmark_root).key
 
     def weights_by_corpus(self, weights: Mapping[str, float] | None) -> dict[str, float]:
         """Weights of the training sets by `ClipRecord.corpus`; empty if none are given.
@@ -210,7 +221,12 @@ class ClipSources:
             ConfigurationError: A name is none of `train_sets`, or a weight is not above 0.
         """
         corpora = [Path(key).stem if is_own_table(key) else key for key in self.train_sets]
-        return dict(zip(corpora, checked_weights(weights, self.train_sets), strict=False))
+        named = {self._key_among_trained(name): weight for name, weight in (weights or {}).items()}
+        return dict(zip(corpora, checked_weights(named, self.train_sets), strict=False))
+
+    def _key_among_trained(self, name: str) -> str:
+        """The key that a name means among all sets; the name itself where it means none, which its user refuses."""
+        return canonical_key(name, {**TRAINING_SETS, **known_sets(self.train_root, self.benchmark_root)})
 
     def training_clips(self) -> tuple[list[ClipRecord], list[ClipRecord]]:
         """Clips to train on, and clips to validate on; none of them is a clip of the test sets.

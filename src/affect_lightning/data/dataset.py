@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from torch import Tensor
@@ -21,8 +21,8 @@ from torch import Tensor
 from affect_lightning.contracts import STREAMS, ClipRecord, StreamReader
 from affect_lightning.contracts.conformance import check_stream
 from affect_lightning.data.decoding import DecodedClip, decode_clip
-from affect_lightning.data.faces import CROP_SIZE, FaceCropper, FaceCrops, FacePolicy, read_face_file, resize
-from affect_lightning.data.frame_choice import FRAME_COUNT
+from affect_lightning.data.faces import CROP_SIZE, FaceCropper, FaceCrops, FacePolicy, read_face_file, resize, squashed
+from affect_lightning.data.frame_choice import FRAME_COUNT, FrameChoice
 from affect_lightning.data.media_files import CachedClip, MediaFiles
 from affect_lightning.data.ordering import SampleKey
 from affect_lightning.data.quarantine import BadClip, UnreadableClipError
@@ -33,6 +33,9 @@ from affect_lightning.prompting import QUESTION_KINDS, question_text, response_t
 
 TEST_QUESTIONS = (*QUESTION_KINDS, "task")
 SubtitleLanguage = Literal["english", "chinese"]
+FrameScaling = Literal["area", "decoder"]
+FaceChannels = Literal["rgb", "bgr"]
+NoWords = Literal["describe", "neutral"]
 
 
 @dataclass(frozen=True)
@@ -40,17 +43,22 @@ class QuestionDraw:
     """Draws between `describe` and `name`; the same clip in the same epoch is always asked the same.
 
     Attributes:
-        describe_share: Share of samples that are asked for the description (default 0.5, the "hybrid" of the paper's
-            training: one of the two at random each time; the even share is ours).
+        describe_share: Share of samples that are asked for the description (default 0.5: the "hybrid" of the paper's
+            training draws one of the two at random each time, and the authors' released code draws evenly).
         seed: Of the draw.
+        no_words: A clip with a description and no words is always asked to `describe` (our choice), or is asked for the
+            names as often as others and wants the word `neutral` (the authors' released code).
     """
 
     describe_share: float = 0.5
     seed: int = 0
+    no_words: NoWords = "describe"
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.describe_share <= 1.0:
             raise ConfigurationError(f"describe_share must be between 0 and 1; got {self.describe_share}.")
+        if self.no_words not in get_args(NoWords):
+            raise ConfigurationError(f"no_words must be describe or neutral; got {self.no_words!r}.")
 
     def ask(self, record: ClipRecord, epoch: int, index: int) -> tuple[str, str]:
         """Question and wanted response.
@@ -68,10 +76,12 @@ class QuestionDraw:
         """
         drawn = random.Random(f"{self.seed}-{epoch}-{index}").random() < self.describe_share
         first, second = ("describe", "name") if drawn else ("name", "describe")
+        unnamed = self.no_words == "neutral" and record.description and not record.labels
+        labels = ("neutral",) if unnamed else record.labels
         for kind in (first, second):
-            annotated = record.description if kind == "describe" else record.labels
+            annotated = record.description if kind == "describe" else labels
             if annotated:
-                wanted = response_text(kind, labels=record.labels, description=record.description)
+                wanted = response_text(kind, labels=labels, description=record.description)
                 return question_text(kind), wanted
         if record.sentiment is not None:
             word = sentiment_word(record.sentiment)
@@ -127,6 +137,9 @@ class ReadingOptions:
         subtitle_language: Which subtitle goes into the prompt.
         face_policy: What is used where no face was found.
         readers: What reads those of the streams that come from plugins.
+        frame_choice: Which picture of each of T equal parts; see `FrameChoice`.
+        frame_scaling: What scales whole frames: `area` is OpenCV's (ours), `decoder` FFmpeg's, as in the released code.
+        face_channels: Of crops made here: `rgb` (ours), or `bgr`, the order of the authors' released crops.
     """
 
     streams: frozenset[str] = frozenset({"audio", "face"})
@@ -136,13 +149,22 @@ class ReadingOptions:
     subtitle_language: SubtitleLanguage = "english"
     face_policy: FacePolicy = field(default_factory=FacePolicy)
     readers: Mapping[str, StreamReader] = field(default_factory=dict)
+    frame_choice: FrameChoice = "middle"
+    frame_scaling: FrameScaling = "area"
+    face_channels: FaceChannels = "rgb"
 
     def __post_init__(self) -> None:
         for name in ("frame_count", "crop_size", "sample_rate"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} must be at least 1; got {getattr(self, name)}.")
-        if self.subtitle_language not in ("english", "chinese"):
-            raise ConfigurationError(f"subtitle_language must be english or chinese; got {self.subtitle_language!r}.")
+        for name, known in (
+            ("subtitle_language", get_args(SubtitleLanguage)),
+            ("frame_choice", get_args(FrameChoice)),
+            ("frame_scaling", get_args(FrameScaling)),
+            ("face_channels", get_args(FaceChannels)),
+        ):
+            if getattr(self, name) not in known:
+                raise ConfigurationError(f"{name} must be {' or '.join(known)}; got {getattr(self, name)!r}.")
 
 
 def built_readers(streams: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> dict[str, StreamReader]:
@@ -317,6 +339,7 @@ class ClipDataset:
             files.video,
             files.audio,
             frame_count=options.frame_count if needs_pictures else None,
+            frame_choice=options.frame_choice,
             sample_rate=options.sample_rate if "audio" in options.streams else None,
         )
         if decoded.waveform is not None:
@@ -329,7 +352,8 @@ class ClipDataset:
         if decoded.frame_mask is not None and decoded.frames is not None:
             sample.frames = int(decoded.frame_mask.sum())
             if "frame" in options.streams:
-                pictures = np.stack([resize(frame, options.crop_size) for frame in decoded.frames])
+                scale = squashed if options.frame_scaling == "decoder" else resize
+                pictures = np.stack([scale(frame, options.crop_size) for frame in decoded.frames])
                 sample.streams["frame"] = ReadStream(pictures, decoded.frame_mask)
 
     def _read_by_plugin(self, name: str, record: ClipRecord) -> ReadStream:
@@ -350,10 +374,14 @@ class ClipDataset:
 
     def _crops(self, record: ClipRecord, files: MediaFiles, decoded: DecodedClip) -> FaceCrops:
         if files.face is not None:
-            return read_face_file(files.face, self.options.frame_count, self.options.crop_size)
+            options = self.options
+            return read_face_file(files.face, options.frame_count, options.crop_size, options.frame_choice)
         if self.cropper is None or decoded.frames is None or decoded.frame_mask is None or files.video is None:
             raise ConfigurationError(
                 f"The clip {record.name} needs a face detector, because it has no released face crops. Set "
                 f"face_detector, or remove face from inputs."
             )
-        return self.cropper.crop(decoded.frames, decoded.frame_mask, files.video)
+        crops = self.cropper.crop(decoded.frames, decoded.frame_mask, files.video)
+        return (
+            crops if self.options.face_channels == "rgb" else replace(crops, pictures=crops.pictures[..., ::-1].copy())
+        )

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from affect_lightning.data.frame_choice import decoding_runs, uniform_indices, uniform_times
+from affect_lightning.data.frame_choice import FrameChoice, decoding_runs, uniform_indices, uniform_times
 from affect_lightning.data.media_files import MediaFile, NamedBytes, PackedFile
 from affect_lightning.data.plain_wav import read_plain_wav
 from affect_lightning.data.quarantine import UnreadableClipError
@@ -56,7 +56,12 @@ class DecodedClip:
 
 
 def decode_clip(
-    video: MediaFile | None, audio: MediaFile | None, *, frame_count: int | None, sample_rate: int | None
+    video: MediaFile | None,
+    audio: MediaFile | None,
+    *,
+    frame_count: int | None,
+    sample_rate: int | None,
+    frame_choice: FrameChoice = "middle",
 ) -> DecodedClip:
     """Decode a clip.
 
@@ -65,6 +70,7 @@ def decode_clip(
         audio: The sound file; None means the video's own track.
         frame_count: T, or None to leave the pictures unread.
         sample_rate: Of the waveform in Hz, or None to leave the sound unread.
+        frame_choice: Which frame of each of T equal parts.
 
     Raises:
         UnreadableClipError: A file is missing, broken, truncated or empty, or has no such track.
@@ -78,7 +84,8 @@ def decode_clip(
             packets = _read_packets(container, [item for item in (picture_stream, sound_stream) if item], video)
             origin = _start_seconds(container)
             if picture_stream is not None and frame_count is not None:
-                frames, mask, times = _sample_frames(picture_stream, packets[picture_stream.index], frame_count, video)
+                shown = packets[picture_stream.index]
+                frames, mask, times = _sample_frames(picture_stream, shown, frame_count, frame_choice, video)
             if sound_stream is not None and sample_rate is not None:
                 waveform = _decode_sound(sound_stream, packets[sound_stream.index], sample_rate, origin, video)
     if sample_rate is not None and audio is not None:
@@ -195,7 +202,7 @@ def _read_packets(container: Any, streams: Sequence[Any], path: MediaFile | None
 
 
 def _sample_frames(
-    stream: Any, packets: list[Any], count: int, path: MediaFile | None
+    stream: Any, packets: list[Any], count: int, choice: FrameChoice, path: MediaFile | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """T frames, which of them are real, and their times in seconds."""
     if stream.width * stream.height * len(packets) > MAX_CLIP_PIXELS:
@@ -206,10 +213,10 @@ def _sample_frames(
             f"that a clip may have; cut it into clips.",
         )
     if any(packet.pts is None for packet in packets):
-        pictures, times = _decode_by_order(stream, packets, count)
+        pictures, times = _decode_by_order(stream, packets, count, choice)
     else:
         _check_span(stream, packets, path)
-        pictures, times = _decode_by_time(stream, packets, count)
+        pictures, times = _decode_by_time(stream, packets, count, choice)
     if not pictures:
         raise UnreadableClipError(path, "video", "no frame could be decoded.")
     if any(picture.shape != pictures[0].shape for picture in pictures):
@@ -233,13 +240,17 @@ def _check_span(stream: Any, packets: list[Any], path: MediaFile | None) -> None
         )
 
 
-def _decode_by_time(stream: Any, packets: list[Any], count: int) -> tuple[list[np.ndarray], np.ndarray]:
+def _decode_by_time(
+    stream: Any, packets: list[Any], count: int, choice: FrameChoice
+) -> tuple[list[np.ndarray], np.ndarray]:
     """Choose by presentation time, decode only what the chosen frames need."""
     shown = [packet for packet in packets if not packet.is_discard]
     if not shown:  # an edit list that shows nothing
         return [], np.zeros(0)
     starts = np.unique([packet.pts for packet in shown])
-    if len(starts) < count:
+    if choice == "first":
+        wanted = starts[uniform_indices(len(starts), count, choice)]
+    elif len(starts) < count:
         wanted = starts
     else:
         last = max(shown, key=lambda packet: packet.pts)
@@ -247,7 +258,7 @@ def _decode_by_time(stream: Any, packets: list[Any], count: int) -> tuple[list[n
         wanted = starts[np.searchsorted(starts, uniform_times(starts[0], end, count), side="right") - 1]
     pictures = _decode_wanted(stream, packets, set(wanted.tolist()))
     if not all(pts in pictures for pts in wanted.tolist()):  # a codec that re-stamps its frames
-        return _decode_by_order(stream, packets, count)
+        return _decode_by_order(stream, packets, count, choice)
     times = (wanted - starts[0]) * float(stream.time_base)
     return [pictures[pts] for pts in wanted.tolist()], times
 
@@ -272,12 +283,14 @@ def _decode_wanted(stream: Any, packets: list[Any], wanted: set[int]) -> dict[in
     return pictures
 
 
-def _decode_by_order(stream: Any, packets: list[Any], count: int) -> tuple[list[np.ndarray], np.ndarray]:
+def _decode_by_order(
+    stream: Any, packets: list[Any], count: int, choice: FrameChoice
+) -> tuple[list[np.ndarray], np.ndarray]:
     """For containers without presentation times: count the frames, then pick by index."""
     context, convert = stream.codec_context, _Converter()
     available = sum(len(context.decode(packet)) for packet in [*packets, None])
     context.flush_buffers()
-    wanted = uniform_indices(available, count).tolist()
+    wanted = uniform_indices(available, count, choice).tolist() if available else []
     pictures: dict[int, np.ndarray] = {}
     position = 0
     for packet in [*packets, None]:

@@ -17,7 +17,7 @@ import numpy as np
 from affect_lightning.contracts import FaceBox, FaceDetector
 from affect_lightning.contracts.conformance import check_boxes
 from affect_lightning.data.box_cache import BoxCache, rounded
-from affect_lightning.data.decoding import uniform_indices
+from affect_lightning.data.frame_choice import FrameChoice, uniform_indices
 from affect_lightning.data.media_files import MediaFile, PackedFile
 from affect_lightning.data.quarantine import UnreadableClipError
 from affect_lightning.data.speaker import centre_of, choose_speaker, side_of
@@ -112,6 +112,14 @@ def resize(picture: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
 
 
+def squashed(picture: np.ndarray, size: int) -> np.ndarray:
+    """A whole picture [H, W, 3] scaled to [size, size, 3] by FFmpeg's bicubic scaler, as the released code's decoder does."""
+    from av import VideoFrame
+
+    frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+    return frame.reformat(width=size, height=size, interpolation="BICUBIC").to_ndarray()
+
+
 def crop_square(picture: np.ndarray, box: FaceBox, size: int, margin: float = MARGIN) -> np.ndarray:
     """Cut a square around a face.
 
@@ -146,6 +154,7 @@ class FaceCropper:
         cache: Where boxes are kept; None detects again each time.
         margin: See `crop_square`.
         policy: What replaces a face that was not found.
+        frame_choice: How the frames were chosen; kept boxes belong to one choice.
     """
 
     def __init__(
@@ -155,12 +164,14 @@ class FaceCropper:
         cache: BoxCache | None = None,
         margin: float = MARGIN,
         policy: FacePolicy = DEFAULT_POLICY,
+        frame_choice: FrameChoice = "middle",
     ):
         self.detector = detector
         self.crop_size = crop_size
         self.cache = cache
         self.margin = margin
         self.policy = policy
+        self.frame_choice = frame_choice
 
     def identity(self) -> str:
         """All that the crops depend on, in one line; features of crops are only good under the same identity."""
@@ -235,7 +246,8 @@ class FaceCropper:
         if self.cache is None:
             return rounded(self._detected(real))
         try:
-            key = self.cache.key(source, frame_count, self.detector.identity())
+            chosen = "" if self.frame_choice == "middle" else f"; frame_choice={self.frame_choice}"
+            key = self.cache.key(source, frame_count, self.detector.identity() + chosen)
         except OSError as error:
             raise UnreadableClipError(
                 source, "video", f"{error.strerror or error}; the file changed after it was decoded."
@@ -247,8 +259,10 @@ class FaceCropper:
         return boxes
 
 
-def read_face_file(path: MediaFile, frame_count: int, crop_size: int) -> FaceCrops:
-    """Read released crops (`openface_face/NAME/NAME.npy`, uint8 [T, H, W, 3]), spread uniformly over the clip.
+def read_face_file(
+    path: MediaFile, frame_count: int, crop_size: int, frame_choice: FrameChoice = "middle"
+) -> FaceCrops:
+    """Read released crops (a `.npy` file, uint8 [T, H, W, 3]), spread uniformly over the clip.
 
     Raises:
         UnreadableClipError: The file is missing, empty, pickled or of another type or shape.
@@ -267,7 +281,7 @@ def read_face_file(path: MediaFile, frame_count: int, crop_size: int) -> FaceCro
         raise UnreadableClipError(
             path, "face", f"it holds {crops.dtype} {list(crops.shape)}; expected uint8 [T, H, W, 3] with T at least 1."
         )
-    chosen = uniform_indices(len(crops), frame_count)
+    chosen = uniform_indices(len(crops), frame_count, frame_choice)
     pictures = np.zeros((frame_count, crop_size, crop_size, 3), dtype=np.uint8)
     pictures[: len(chosen)] = [resize(np.asarray(crops[index]), crop_size) for index in chosen]
     return FaceCrops(pictures, np.arange(frame_count) < len(chosen))

@@ -6,11 +6,13 @@ Neighbours: `decoding.py` decodes by it, `faces.py` picks released crops by the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 FRAME_COUNT = 8  # T (paper, Appendix B)
+# Of T equal parts of a clip: the picture in the middle of each (our choice), or its first (the authors' released code).
+FrameChoice = Literal["middle", "first"]
 
 
 def uniform_times(start: float, end: float, count: int) -> np.ndarray:
@@ -23,13 +25,20 @@ def uniform_times(start: float, end: float, count: int) -> np.ndarray:
     return start + (end - start) * (np.arange(count) + 0.5) / count
 
 
-def uniform_indices(available: int, count: int) -> np.ndarray:
+def uniform_indices(available: int, count: int, choice: FrameChoice = "middle") -> np.ndarray:
     """The same rule for pictures that come without times; all of them once if there are fewer than `count`.
+
+    With `first` the first index of each part, and in a short clip the last picture again and again, as in the authors'
+    released code.
 
     Example:
         >>> uniform_indices(16, 4), uniform_indices(2, 4)
         (array([ 2,  6, 10, 14]), array([0, 1]))
+        >>> uniform_indices(16, 4, "first"), uniform_indices(2, 4, "first")
+        (array([ 0,  4,  8, 12]), array([0, 1, 1, 1]))
     """
+    if choice == "first":
+        return np.minimum(np.arange(count) * max(available, count) // count, available - 1)
     if available < count:
         return np.arange(available)
     return uniform_times(0, available, count).astype(np.int64)

@@ -47,6 +47,9 @@ _COUNTS_FOR: dict[str, tuple[str, ...]] = {
     "frame_count": ("face", "frame"),
     "crop_size": ("face", "frame"),
     "face_policy": ("face",),
+    "frame_choice": ("face", "frame"),
+    "frame_scaling": ("frame",),
+    "face_channels": ("face",),
     **dict.fromkeys(("streams", "subtitle_language", "readers"), ()),
 }
 

@@ -21,13 +21,13 @@ from affect_lightning.corpora.corpus_file import (
     declared_words,
     expected_number,
 )
+from affect_lightning.corpora.media_folders import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from affect_lightning.corpora.official_folders import (
-    AUDIO_SUFFIXES,
-    VIDEO_SUFFIXES,
     benchmark_names,
     read_benchmark_set,
     read_subtitles,
     read_training_set,
+    training_folder,
 )
 from affect_lightning.corpora.own_clips import is_own_table, read_own_table, table_path
 from affect_lightning.errors import DataError
@@ -66,10 +66,9 @@ def find_sets(root: Path) -> list[FoundSet]:
     root = root.resolve()
     found: list[FoundSet] = []
     for key, item in TRAINING_SETS.items():
-        for folder in (root, root / key):
-            if (folder / item.label_file).is_file() or (folder.name == key and folder.is_dir()):
-                found.append(FoundSet(key, "training", root, folder, item))
-                break
+        place = training_folder(root, item)
+        if place is not None:
+            found.append(FoundSet(key, "training", root, place, item))
     sets = known_sets(root)
     for key, benchmark in sets.items():
         folder = root if root.name == benchmark.folder else root / benchmark.folder
@@ -108,6 +107,8 @@ def named_sets(keys: tuple[str, ...], role: Literal["training", "test"], root: P
             )
         item = TRAINING_SETS.get(key) or find_benchmark_set(key, root)
         folder = root if root.name == item.folder or not (root / item.folder).is_dir() else root / item.folder
+        if isinstance(item, TrainingSet):
+            folder = training_folder(root, item) or folder
         sets.append(FoundSet(key, role, root, folder, item))
     return sets
 

@@ -14,6 +14,7 @@ CHECKS: dict[str, str] = {
     "missing-file": "the video or sound file of a clip is missing",
     "surplus-file": "no annotation names a video or sound file",
     "missing-subtitle": "a clip has no row in the table of subtitles",
+    "missing-face": "a clip has no released face crops, in a set where others have them",
     "missing-words": "a clip has no emotion words, in a set that has them",
     "missing-description": "a clip has no description, in a set that has them",
     "unknown-word": "the taxonomy does not know an emotion word, so the metric drops it",
@@ -61,6 +62,8 @@ class SetSummary:
         seconds: Shortest, median and longest clip; empty if none was read.
         frames: Frames that were read for faces.
         frames_without_face: Those of them without the speaker's face.
+        sources: Which of the known places each part came from: labels, subtitles, video, sound, faces, ...
+        released_faces: Clips with released face crops.
     """
 
     corpus: str
@@ -71,6 +74,8 @@ class SetSummary:
     seconds: tuple[float, ...] = ()
     frames: int = 0
     frames_without_face: int = 0
+    sources: dict[str, str] = field(default_factory=dict)
+    released_faces: int = 0
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from affect_lightning.label_strings import parse_labels
 from affect_lightning.metrics.functional import (
     ClipHits,
     ClipSentiments,
@@ -26,7 +27,6 @@ from affect_lightning.metrics.functional import (
     sentiment_waf,
     set_f_score,
 )
-from affect_lightning.metrics.label_strings import parse_labels
 from affect_lightning.metrics.taxonomy import Taxonomy
 from affect_lightning.metrics.taxonomy_choice import default_taxonomy, taxonomy_by_name
 from affect_lightning.metrics.wheels import Wheel

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affect_lightning.errors import DataError
-from affect_lightning.metrics.label_strings import LabelList
+from affect_lightning.label_strings import LabelList
 from affect_lightning.metrics.taxonomy import Taxonomy
 from affect_lightning.metrics.taxonomy_choice import default_taxonomy
 

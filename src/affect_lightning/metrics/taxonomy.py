@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.label_strings import LabelList, parse_labels
 from affect_lightning.metrics import official_tables
 from affect_lightning.metrics.builtin import read_builtin_tables
-from affect_lightning.metrics.label_strings import LabelList, parse_labels
 from affect_lightning.metrics.wheels import LEVELS, Wheel
 
 _UNKNOWN = 0  # integer id of all labels that the taxonomy does not know

@@ -6,8 +6,7 @@ Legend: B clips, T frames, N feature tokens, D feature width, K tokens of a stre
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,9 @@ from affect_lightning.contracts import (
     Objective,
     PreFusion,
 )
-from affect_lightning.model.branches import build_branch
+from affect_lightning.model.branches import build_branches
 from affect_lightning.model.checked_calls import (
+    call_branch,
     call_generate,
     call_generate_from_prefix,
     call_loss,
@@ -34,10 +34,11 @@ from affect_lightning.model.checked_calls import (
 )
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.encoding import build_encoders, cached_stream, encode_stream
-from affect_lightning.model.exported_folder import WEIGHTS, read_exported, write_exported
+from affect_lightning.model.eval_mode import in_eval_mode
+from affect_lightning.model.exported_folder import WEIGHTS, ExportedFolder, read_exported, write_exported
 from affect_lightning.model.feature_conditioning import StandardScaling, build_feature_scaling, drop_streams
 from affect_lightning.model.options import GenerationOptions
-from affect_lightning.model.projectors import build_projector, embedding_size
+from affect_lightning.model.projectors import build_projectors
 from affect_lightning.model.prompt_assembly import (
     IGNORED_LABEL,
     AssembledPrompts,
@@ -98,20 +99,14 @@ class AffectGPT(nn.Module):
         self.feature_scaling = nn.ModuleDict(
             {name: build_feature_scaling(configuration.feature_norm, width) for name, width in widths.items()}
         )
-        branches = {
-            name: build_branch(configuration.branch_compression, name, width, configuration.branch_tokens)
-            for name, width in widths.items()
-            if name in configuration.inputs
-        }
+        branches = build_branches(configuration, widths)
         self.branches = nn.ModuleDict(branches)
+        self._branch_keys = {name: configuration.branch_key(name) for name in widths}
         projected = projected_widths(configuration, widths, branches)
         if pre_fusion is not None and pre_fusion.output_tokens:
             projected = {_FUSED: pre_fusion.output_width, **projected}
         scale = configuration.projector_init_scale
-        size = scale * embedding_size(language_model) if scale and projected else None
-        self.projectors = nn.ModuleDict(
-            {name: build_projector(width, language_model.embedding_width, size) for name, width in projected.items()}
-        )
+        self.projectors = nn.ModuleDict(build_projectors(projected, language_model, scale))
         if configuration.fuses_projected and _FUSED in projected:
             self.projectors[_FUSED] = nn.Identity()  # H is of the language model's width already
         self.encoders.requires_grad_(False)
@@ -160,12 +155,16 @@ class AffectGPT(nn.Module):
         """
         stored = read_exported(folder)
         network = cls.from_configuration(stored.configuration)
-        own = _without_language_model(network.trainable_state())
-        compare_weights(stored.weights, own).refuse(str(Path(folder) / WEIGHTS), "the configured network", _REMEDY)
-        network.load_state_dict(dict(stored.weights), strict=False)
-        if stored.adapter is not None:
-            network.language_model.load_adapter(str(stored.adapter))
+        network.load_exported(stored)
         return network.eval()
+
+    def load_exported(self, stored: ExportedFolder) -> None:
+        """Take the weights of an exported folder; a `CheckpointError` if they are not exactly those of this network."""
+        state = dict(stored.weights)
+        if stored.adapter is not None:
+            self.language_model.load_adapter(str(stored.adapter))
+            state |= _parted(self.trainable_state())[1]
+        self.load_trainable_state(state, str(stored.folder / WEIGHTS))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write adapter, projectors and configuration into a new or empty folder.
@@ -173,10 +172,8 @@ class AffectGPT(nn.Module):
         Raises:
             CheckpointError: The folder exists and is not empty, or cannot be written.
         """
-        state = self.trainable_state()
-        own = _without_language_model(state)
-        save_adapter = self.language_model.save_adapter if len(own) < len(state) else None
-        write_exported(folder, self.configuration, own, save_adapter)
+        own, adapter = _parted(self.trainable_state())
+        write_exported(folder, self.configuration, own, self.language_model.save_adapter if adapter else None)
 
     def train(self, mode: bool = True) -> AffectGPT:
         """Set the mode of what trains; encoders stay in eval mode always."""
@@ -242,10 +239,15 @@ class AffectGPT(nn.Module):
             scaled[name] = scaling(stream, valid) if isinstance(scaling, StandardScaling) else scaling(stream)
         if self.training and self.configuration.stream_dropout:
             scaled = drop_streams(scaled, self.configuration.stream_dropout)
-        tokens = {name: branch(scaled[name]) for name, branch in self.branches.items()}
+        shown = [name for name in self._branch_keys if name in self.configuration.inputs]
+        tokens = {}
         if _FUSED in self.projectors and self.pre_fusion is not None:
-            tokens[_FUSED] = call_pre_fusion(self.pre_fusion, self._fused_streams(scaled)).tokens
-        return {name: projector(tokens[name]) for name, projector in self.projectors.items() if name in tokens}
+            fused = call_pre_fusion(self.pre_fusion, self._fused_streams(scaled))
+            tokens[_FUSED] = self.projectors[_FUSED](fused.tokens)
+        for name in shown:
+            key = self._branch_keys[name]
+            tokens[name] = self.projectors[key](call_branch(self.branches[key], scaled[name]))
+        return tokens
 
     def _fused_streams(self, scaled: Mapping[str, FeatureSequence]) -> dict[str, FeatureSequence]:
         """What the pre-fusion takes: Z [B, N, D], or H [B, N, E], every token of Z through its stream's projector."""
@@ -253,7 +255,8 @@ class AffectGPT(nn.Module):
         if not self.configuration.fuses_projected:
             return streams
         return {
-            name: FeatureSequence(self.projectors[name](stream.tokens), stream.mask) for name, stream in streams.items()
+            name: FeatureSequence(self.projectors[self._branch_keys[name]](stream.tokens), stream.mask)
+            for name, stream in streams.items()
         }
 
     def assemble(self, batch: ClipBatch, features: Mapping[str, FeatureSequence], *, learn: bool) -> AssembledPrompts:
@@ -270,6 +273,7 @@ class AffectGPT(nn.Module):
             features=projected,
             responses=batch.responses if learn else None,
             padding="right" if learn else "left",
+            style=self.configuration.prompt_style,
         )
 
     def outputs(self, batch: ClipBatch, features: Mapping[str, FeatureSequence] | None = None) -> NetworkOutputs:
@@ -337,17 +341,11 @@ class AffectGPT(nn.Module):
         Returns:
             B texts.
         """
-        with self._in_eval_mode():
+        with in_eval_mode(self):
             prompts = self.assemble(batch, self.encode(batch) if features is None else features, learn=False)
-            return call_generate(
-                self.language_model,
-                prompts.inputs_embeds,
-                prompts.attention_mask,
-                max_new_tokens=max_new_tokens,
-                temperature=temperature,
-                top_p=top_p,
-                seed=seed,
-            )
+            options = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
+            texts = call_generate(self.language_model, prompts.inputs_embeds, prompts.attention_mask, **options)
+        return [self.configuration.prompt_style.read_answer(text) for text in texts]
 
     @torch.no_grad()
     def answer(
@@ -369,7 +367,7 @@ class AffectGPT(nn.Module):
         Returns:
             B lists of Q texts.
         """
-        with self._in_eval_mode():
+        with in_eval_mode(self):
             prompts = assemble_shared_prompts(
                 self.language_model,
                 inputs=self.configuration.inputs,
@@ -377,6 +375,7 @@ class AffectGPT(nn.Module):
                 subtitles=batch.subtitles,
                 questions=questions,
                 features=self.project(self.encode(batch) if features is None else features),
+                style=self.configuration.prompt_style,
             )
             texts = call_generate_from_prefix(
                 self.language_model,
@@ -384,17 +383,11 @@ class AffectGPT(nn.Module):
                 (prompts.inputs_embeds, prompts.attention_mask),
                 **options,
             )
+        texts = [self.configuration.prompt_style.read_answer(text) for text in texts]
         return [texts[start : start + len(questions)] for start in range(0, len(texts), len(questions))]
 
-    @contextmanager
-    def _in_eval_mode(self) -> Iterator[None]:
-        was_training = self.training
-        self.eval()
-        try:
-            yield
-        finally:
-            self.train(was_training)
 
-
-def _without_language_model(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value for name, value in state.items() if not name.startswith(_LANGUAGE_MODEL)}
+def _parted(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """What trains beside the language model, and its adapter."""
+    adapter = {name: value for name, value in state.items() if name.startswith(_LANGUAGE_MODEL)}
+    return {name: value for name, value in state.items() if name not in adapter}, adapter

@@ -2,8 +2,8 @@
 
 Types, shapes and widths are looked at in every call, which costs nothing compared with the call; that all values are finite is
 looked at in the first batch of a part only, because it reads every value and waits for the device. An error names the
-part, its distribution and its contract. Neighbours: `encoding.py`, `branches.py`, `affectgpt.py` and
-`prompt_assembly.py` call; `contracts.conformance` checks.
+part, its distribution and its contract. Neighbours: `encoding.py`, `affectgpt.py` and `prompt_assembly.py` call;
+`contracts.conformance` checks.
 Legend: B clips, N feature tokens, D feature width, L text tokens, E embedding width.
 """
 
@@ -29,6 +29,7 @@ from affect_lightning.contracts import (
 )
 from affect_lightning.contracts.conformance import (
     ConformanceError,
+    check_branch_tokens,
     check_embeddings,
     check_features,
     check_finite,
@@ -86,6 +87,25 @@ def call_pre_fusion(fusion: nn.Module, streams: Mapping[str, FeatureSequence]) -
         )
         if all(origin.seen_finite or _finite(stream) for stream in streams.values()):
             _check_first(origin, found, "fused tokens")
+    return found
+
+
+def call_branch(branch: nn.Module, stream: FeatureSequence) -> Tensor:
+    """Tokens [B, K, output_width] of a stream.
+
+    Raises:
+        ContractError: The branch compression breaks its contract.
+    """
+    with held_to_contract(branch) as origin:
+        found = check_branch_tokens(
+            branch(stream),
+            clips=len(stream.mask),
+            tokens=branch.output_tokens,  # type: ignore[arg-type]
+            width=branch.output_width,  # type: ignore[arg-type]
+        )
+        if not origin.seen_finite and _finite(stream):
+            check_finite(found, "tokens of a branch")
+            origin.seen_finite = True
     return found
 
 

@@ -18,12 +18,12 @@ from affect_lightning.plugin_loading import (
     PluginChoice,
     check_fused_streams,
     check_inputs,
+    find_stream,
+    load_plugin_class,
     needed_streams,
     resolve_choice,
-    split_choice,
 )
-
-_OWN_COMPRESSIONS = ("mean", "attention")
+from affect_lightning.prompting import PromptStyle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class ModelConfiguration(NetworkOptions):
         stream_encoders: Name and options by stream, for streams with an encoder of their own.
         inputs: Streams that the prompt shows, in the prompt's order.
         fused_streams: Streams that the pre-fusion takes, in the order of concatenation (Eq. 3: audio, video).
-        branch_compression: `mean`, `attention`, or a pre-fusion plugin for one stream with options (`qformer`).
+        branch_compression: Name and options.
     """
 
     # `field()` leaves the default out, which is not resolved.
@@ -77,6 +77,7 @@ class ModelConfiguration(NetworkOptions):
         }
         configuration = cls(**{name: getattr(given, name) for name in cls.__dataclass_fields__} | resolved)
         configuration._check_encoders()
+        _ = configuration.prompt_style  # refuses an unknown form
         return configuration
 
     def _check_encoders(self) -> None:
@@ -94,6 +95,17 @@ class ModelConfiguration(NetworkOptions):
     def encoders(self) -> EncoderChoices:
         """Which plugin encodes which stream."""
         return EncoderChoices(self.video_encoder, self.audio_encoder, self.stream_encoders)
+
+    @property
+    def prompt_style(self) -> PromptStyle:
+        """How a clip is put into words."""
+        return PromptStyle(self.prompt_form, self.response_end)
+
+    def branch_key(self, stream: str) -> str:
+        """The name of a stream's branch and projector: its own, or that of the first shown picture stream if they share."""
+        if not self.shared_pictures or find_stream(stream).kind != "pictures":
+            return stream
+        return next((name for name in self.inputs if find_stream(name).kind == "pictures"), stream)
 
     @property
     def fuses(self) -> bool:
@@ -148,15 +160,9 @@ def _check_scaling(given: NetworkOptions) -> None:
 
 
 def _resolve_branch(choice: PluginChoice, tokens: int) -> dict[str, Any]:
-    name, options = split_choice(choice)
-    if tokens < 1 or (name == "mean" and tokens != 1):
-        raise ConfigurationError(
-            f"`branch_tokens` must be at least 1, and exactly 1 for the compression `mean`; got {tokens} with {name!r}."
-        )
-    if name in _OWN_COMPRESSIONS:
-        if options:
-            raise ConfigurationError(f"The branch compression {name!r} has no options; got {sorted(options)}.")
-        return {"name": name}
-    if name != "qformer":
-        raise ConfigurationError(f"`branch_compression` must be mean, attention or qformer; got {name!r}.")
-    return resolve_choice("pre_fusions", {**options, "name": name, "num_queries": tokens})
+    resolved = resolve_choice("branch_compressions", choice)
+    most = load_plugin_class("branch_compressions", resolved["name"]).most_tokens  # type: ignore[attr-defined]
+    if tokens < 1 or (most is not None and tokens > most):
+        bound = "" if most is None else f" and at most {most} for the compression {resolved['name']!r}"
+        raise ConfigurationError(f"`branch_tokens` must be at least 1{bound}; got {tokens}.")
+    return resolved

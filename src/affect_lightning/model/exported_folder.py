@@ -35,11 +35,13 @@ class ExportedFolder:
     """What a folder holds.
 
     Attributes:
+        folder: Where it is.
         configuration: What the network is built from.
         weights: Of everything that trains outside the language model, by the network's names.
         adapter: The language model's adapter; None without one.
     """
 
+    folder: Path
     configuration: ModelConfiguration
     weights: Mapping[str, Tensor]
     adapter: Path | None
@@ -62,7 +64,7 @@ def read_exported(folder: str | Path) -> ExportedFolder:
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} is missing or damaged: {error}. Export the checkpoint again.") from error
     configuration = ModelConfiguration.from_dict(description["configuration"])
-    return ExportedFolder(configuration, weights, root / _ADAPTER if description["has_adapter"] else None)
+    return ExportedFolder(root, configuration, weights, root / _ADAPTER if description["has_adapter"] else None)
 
 
 def write_exported(

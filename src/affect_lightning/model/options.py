@@ -16,6 +16,8 @@ from affect_lightning.errors import ConfigurationError
 
 FeatureNorm = Literal["none", "layer", "standard"]
 FusedFeatures = Literal["encoded", "projected"]
+PromptForm = Literal["chat", "plain"]
+Schedule = Literal["cosine", "constant"]
 OnNonFinite = Literal["stop", "skip"]
 
 
@@ -35,7 +37,8 @@ class NetworkOptions:
         fused_streams: Streams that the pre-fusion takes. None means audio and face (paper, Eq. 3).
         fused_features: What it takes of them: encoded features Z, or projected ones H, the same after their projectors,
             which did worse in the paper (Section 3.2).
-        branch_compression: mean, attention (the paper's best) or qformer, which may have options.
+        branch_compression: Plugin that compresses each stream to its tokens, by name, or name and options; attention is
+            the paper's best (Table 5).
         branch_tokens: Tokens a branch; 1 in the paper's best setting, 32 in its Q-Former settings.
         feature_norm: Scaling of encoder outputs: none (as in the paper), layer (each token by itself) or standard
             (each feature by its statistics in training); the last two are ours, for short runs.
@@ -44,6 +47,12 @@ class NetworkOptions:
         stream_dropout: Share of training samples in which an encoded stream is hidden from the model, for each
             stream (0 as in the paper). Ours, for short runs: a stream that only decides when others disagree is
             learnt sooner.
+        shared_pictures: Face and frame share one branch and one projector, as in the authors' released code; else each
+            has its own (our choice).
+        prompt_form: The language model's `chat` template (our choice), or `plain` text with two speakers and a tag
+            around each stream, the form of the authors' released code.
+        response_end: Text that a response is taught to end with, before the end token, and at which a generated one is
+            cut off; none is our choice, `###` the authors' released code.
     """
 
     language_model: str | dict[str, Any]
@@ -59,6 +68,9 @@ class NetworkOptions:
     feature_norm: FeatureNorm = "none"
     projector_init_scale: float | None = None
     stream_dropout: float = 0.0
+    shared_pictures: bool = False
+    prompt_form: PromptForm = "chat"
+    response_end: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +79,14 @@ class OptimisationOptions:
 
     Attributes:
         objective: Plugin that says what training makes small: `response`, the cross-entropy of the responses (Eq. 2).
-        learning_rate: 1e-5 (authors' recipe).
+        learning_rate: 1e-5 (paper, Appendix B).
         projector_learning_rate: For all that trains but the adapter; None means the same (authors' recipe).
-        weight_decay: 0.05 (authors' recipe); biases, norms and other vectors have none (our choice).
-        warmup_steps: 5000 (authors' recipe).
-        warmup_start: Learning rate at step 0: 1e-6 (authors' recipe); other groups in proportion.
+        weight_decay: 0.05 (authors' recipe); biases, norms and other vectors have none, as in their released code.
+        learning_rate_schedule: What follows the warm-up: a `cosine` to 0 (our choice), or the `constant` full rate. The
+            authors' configuration names warm-up and cosine, but their code trains at a constant 1e-5: that is `constant`
+            with warmup_steps 0.
+        warmup_steps: 5000 (our choice: the number in the authors' configuration, which has no effect there).
+        warmup_start: Learning rate at step 0: 1e-6 (our choice, in the same way); other groups in proportion.
         total_steps: Optimiser steps until the cosine ends; None takes the trainer's length.
     """
 
@@ -79,6 +94,7 @@ class OptimisationOptions:
     learning_rate: float = 1e-5
     projector_learning_rate: float | None = None
     weight_decay: float = 0.05
+    learning_rate_schedule: Schedule = "cosine"
     warmup_steps: int = 5000
     warmup_start: float = 1e-6
     total_steps: int | None = None

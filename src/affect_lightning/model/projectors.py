@@ -6,12 +6,28 @@ Legend: D feature width, E embedding width.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
 from affect_lightning.contracts import LanguageModel
 
 _SAMPLED_WORDS = 1024
+
+
+def build_projectors(
+    widths: Mapping[str, int], language_model: LanguageModel, init_scale: float | None
+) -> dict[str, nn.Linear]:
+    """A projector for each width D by name.
+
+    Args:
+        widths: D by name.
+        language_model: Gives E, and the size of its word embeddings.
+        init_scale: Size of projected tokens at the start relative to word embeddings; None keeps torch's initialisation.
+    """
+    size = init_scale * embedding_size(language_model) if init_scale and widths else None
+    return {name: build_projector(width, language_model.embedding_width, size) for name, width in widths.items()}
 
 
 def build_projector(width: int, embedding_width: int, target_size: float | None) -> nn.Linear:

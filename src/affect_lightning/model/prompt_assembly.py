@@ -1,8 +1,8 @@
 """Prompt assembly: token embeddings with feature tokens where the placeholders were (paper, Section 3.1).
 
-The user turn is rendered by the language model's template and split at the placeholders; text pieces become token ids,
-placeholders become sentinels, and the sentinels' embeddings are replaced by feature tokens. Neighbours:
-`prompting.user_turn` writes the placeholders, `affectgpt.py` calls.
+The prompt's text is split at the placeholders; text pieces become token ids, placeholders become sentinels, and the
+sentinels' embeddings are replaced by feature tokens. Neighbours: `prompting.PromptStyle` writes the text, `affectgpt.py`
+calls.
 Legend: B clips, K feature tokens of a stream, L text tokens, P of a shared beginning, Q questions, E embedding width.
 """
 
@@ -20,9 +20,10 @@ from torch import Tensor
 from affect_lightning.contracts import LanguageModel
 from affect_lightning.errors import ContractError, DataError
 from affect_lightning.model.checked_calls import call_embed
-from affect_lightning.prompting import FIRST_PLACEHOLDER, MAX_PLACEHOLDERS, assemble_user_text, placeholder
+from affect_lightning.prompting import FIRST_PLACEHOLDER, MAX_PLACEHOLDERS, PromptStyle, placeholder
 
 IGNORED_LABEL = -100
+CHAT = PromptStyle()
 _SPLIT = re.compile(f"([{placeholder(0)}-{placeholder(MAX_PLACEHOLDERS - 1)}])")
 
 
@@ -78,17 +79,17 @@ class SharedPrompts:
     attention_mask: Tensor
 
 
-def _sentinel(position: int) -> int:
+def sentinel_of(position: int) -> int:
     """Stand-in for the placeholder of a stream among token ids, which are never negative."""
     return -1 - position
 
 
-def prompt_ids(language_model: LanguageModel, user_text: str) -> list[int]:
-    """Token ids of a user turn in the chat template, sentinels in the place of placeholders."""
+def prompt_ids(language_model: LanguageModel, text: str) -> list[int]:
+    """Token ids of a whole prompt, sentinels in the place of placeholders."""
     ids: list[int] = []
-    for piece in _SPLIT.split(language_model.render_prompt(user_text)):
+    for piece in _SPLIT.split(text):
         if _SPLIT.fullmatch(piece):
-            ids.append(_sentinel(ord(piece) - FIRST_PLACEHOLDER))
+            ids.append(sentinel_of(ord(piece) - FIRST_PLACEHOLDER))
         elif piece:
             ids.extend(language_model.text_ids(piece))
     return ids
@@ -104,6 +105,7 @@ def assemble_prompts(
     features: Mapping[str, Tensor],
     responses: Sequence[str] | None = None,
     padding: Literal["left", "right"] = "right",
+    style: PromptStyle = CHAT,
 ) -> AssembledPrompts:
     """Assemble the prompts of a batch.
 
@@ -116,6 +118,7 @@ def assemble_prompts(
         features: Projected tokens [B, K, E] of every shown stream that gives tokens.
         responses: What is to be learnt, one a clip; None when a response is to be generated.
         padding: Side of the padding; `left` for generation.
+        style: How a clip is put into words.
 
     Raises:
         ContractError: Placeholders and feature tokens of a clip differ in number.
@@ -124,15 +127,19 @@ def assemble_prompts(
     counts = {name: features[name].shape[1] if name in features else 0 for name in inputs}
     rows, labels = [], []
     for index, name in enumerate(names):
-        prompt = prompt_ids(language_model, assemble_user_text(inputs, subtitles[index], questions[index], counts))
+        text = style.prompt(language_model.render_prompt, inputs, subtitles[index], questions[index], counts)
+        prompt = prompt_ids(language_model, text)
         _check_counts(name, prompt, counts)
-        response = [] if responses is None else _response_ids(language_model, name, responses[index])
+        response: list[int] = []
+        if responses is not None:
+            response = _response_ids(language_model, name, responses[index], style)
+            prompt = [*_begin_ids(language_model, style), *prompt]
         rows.append(prompt + response)
         labels.append([IGNORED_LABEL] * len(prompt) + response)
     device = next(iter(features.values())).device if features else next(language_model.parameters()).device
     ids, mask = _padded(rows, 0, padding), _padded([[1] * len(row) for row in rows], 0, padding)
     return AssembledPrompts(
-        inputs_embeds=_embed(language_model, ids.to(device), inputs, features),
+        inputs_embeds=embedded_ids(language_model, ids.to(device), inputs, features),
         attention_mask=mask.to(device),
         labels=_padded(labels, IGNORED_LABEL, padding).to(device),
         size=StepSize(tuple(map(len, rows)), sum(label != IGNORED_LABEL for row in labels for label in row)),
@@ -147,6 +154,7 @@ def assemble_shared_prompts(
     subtitles: Sequence[str],
     questions: Sequence[str],
     features: Mapping[str, Tensor],
+    style: PromptStyle = CHAT,
 ) -> SharedPrompts:
     """Assemble several questions on each clip, split where the prompts of a clip begin to differ.
 
@@ -157,6 +165,7 @@ def assemble_shared_prompts(
         subtitles: One a clip.
         questions: Q of them, all asked of every clip.
         features: Projected tokens [B, K, E] of every shown stream that gives tokens.
+        style: How a clip is put into words.
 
     Raises:
         ContractError: Placeholders and feature tokens of a clip differ in number, or some of them come after the point
@@ -166,7 +175,8 @@ def assemble_shared_prompts(
     prefixes, ends = [], []
     for name, subtitle in zip(names, subtitles, strict=True):
         rows = [
-            prompt_ids(language_model, assemble_user_text(inputs, subtitle, question, counts)) for question in questions
+            prompt_ids(language_model, style.prompt(language_model.render_prompt, inputs, subtitle, question, counts))
+            for question in questions
         ]
         shared = min(len(row) for row in rows) - 1  # every prompt keeps a token of its own, if they are all alike
         alike = (len(set(column)) == 1 for column in zip(*rows, strict=False))
@@ -178,9 +188,9 @@ def assemble_shared_prompts(
     device = next(iter(features.values())).device if features else next(language_model.parameters()).device
     prefix_ids, end_ids = _padded(prefixes, 0, "left").to(device), _padded(ends, 0, "left").to(device)
     return SharedPrompts(
-        prefix_embeds=_embed(language_model, prefix_ids, inputs, features),
+        prefix_embeds=embedded_ids(language_model, prefix_ids, inputs, features),
         prefix_mask=_real(prefixes).to(device),
-        inputs_embeds=_embed(language_model, end_ids, inputs, {}),
+        inputs_embeds=embedded_ids(language_model, end_ids, inputs, {}),
         attention_mask=_real(ends).to(device),
     )
 
@@ -203,13 +213,19 @@ def _check_counts(clip: str, ids: Sequence[int], counts: Mapping[str, int]) -> N
             )
 
 
-def _response_ids(language_model: LanguageModel, name: str, response: str) -> list[int]:
+def _begin_ids(language_model: LanguageModel, style: PromptStyle) -> list[int]:
+    """The begin token before a prompt to learn from, where the form wants one and the tokenizer has one."""
+    begin = getattr(language_model.tokenizer, "bos_token_id", None) if style.begins else None
+    return [] if begin is None else [begin]
+
+
+def _response_ids(language_model: LanguageModel, name: str, response: str, style: PromptStyle) -> list[int]:
     if not response.strip():
         raise DataError(
             f"Clip {name!r} has an empty response, so the model cannot learn from it. Give it a label or a "
             f"description, ask the other question, or leave the clip out."
         )
-    return language_model.response_ids(response)
+    return language_model.response_ids(style.wanted(response))
 
 
 def _padded(rows: Sequence[Sequence[int]], filler: int, side: str) -> Tensor:
@@ -221,10 +237,12 @@ def _padded(rows: Sequence[Sequence[int]], filler: int, side: str) -> Tensor:
     return torch.tensor([[*row, *pad] for pad, row in zip(fill, rows, strict=True)])
 
 
-def _embed(language_model: LanguageModel, ids: Tensor, inputs: Sequence[str], features: Mapping[str, Tensor]) -> Tensor:
+def embedded_ids(
+    language_model: LanguageModel, ids: Tensor, inputs: Sequence[str], features: Mapping[str, Tensor]
+) -> Tensor:
     """Embeddings [B, L, E] of the ids, with features in the place of sentinels, clip by clip and in order."""
     embeddings = call_embed(language_model, ids.clamp(min=0))
     for name, tokens in features.items():
-        places = (ids == _sentinel(inputs.index(name))).unsqueeze(-1)
+        places = (ids == sentinel_of(inputs.index(name))).unsqueeze(-1)
         embeddings = embeddings.masked_scatter(places, tokens.to(embeddings.dtype))
     return embeddings

@@ -37,17 +37,18 @@ def stream_widths(
 def projected_widths(
     configuration: ModelConfiguration, widths: Mapping[str, int], branches: Mapping[str, nn.Module]
 ) -> dict[str, int]:
-    """Width that each stream's projector takes: of its branch, and of Z where H is fused.
+    """Width that each projector takes, by `ModelConfiguration.branch_key`: of its branch, and of Z where H is fused.
 
     Raises:
         ConfigurationError: A projector would have to take two widths.
     """
-    projected = {name: int(branch.output_width) for name, branch in branches.items()}  # type: ignore[arg-type]
+    projected = {key: int(branch.output_width) for key, branch in branches.items()}  # type: ignore[arg-type]
     for name in configuration.fused_streams if configuration.fuses_projected else ():
-        if projected.setdefault(name, widths[name]) != widths[name]:
+        key = configuration.branch_key(name)
+        if projected.setdefault(key, widths[name]) != widths[name]:
             raise ConfigurationError(
                 f"With fused_features `projected` the projector of {name!r} gets features of width {widths[name]} and the "
-                f"output of the branch of width {projected[name]}; expected equal widths. Remove hidden_width from "
+                f"output of the branch of width {projected[key]}; expected equal widths. Remove hidden_width from "
                 f"branch_compression, or fuse `encoded` features."
             )
     return projected

@@ -63,6 +63,9 @@ GROUPS: dict[str, PluginGroup] = {
         PluginGroup("series_encoders", "series encoder", "SeriesEncoder"),
         PluginGroup("streams", "stream", "StreamReader"),
         PluginGroup("pre_fusions", "pre-fusion", "PreFusion", supplied=("stream_widths",)),
+        PluginGroup(
+            "branch_compressions", "branch compression", "BranchCompression", supplied=("stream_width", "tokens")
+        ),
         PluginGroup("language_models", "language model", "LanguageModel"),
         PluginGroup("objectives", "objective", "Objective"),
         PluginGroup("face_detectors", "face detector", "FaceDetector"),

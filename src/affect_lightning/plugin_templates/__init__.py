@@ -55,6 +55,7 @@ KINDS: dict[str, TemplateKind] = {
     kind.name: kind
     for kind in (
         TemplateKind("fusion", "pre_fusions", f"{_FIT}pre_fusion $name"),
+        TemplateKind("branch-compression", "branch_compressions", f"{_FIT}branch_compression $name"),
         TemplateKind("video-encoder", "video_encoders", f"{_FIT}video_encoder $name"),
         TemplateKind("audio-encoder", "audio_encoders", f"{_FIT}audio_encoder $name"),
         TemplateKind("series-encoder", "series_encoders", f"{_FIT}stream_encoders '{{STREAM: $name}}'"),

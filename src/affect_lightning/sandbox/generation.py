@@ -34,12 +34,12 @@ from affect_lightning.sandbox.authoring import (
 from affect_lightning.sandbox.bounds import bounds_report
 from affect_lightning.sandbox.emotions import label_words
 from affect_lightning.sandbox.layouts import (
-    media_paths,
     write_json,
     write_json_lines,
     write_test_annotations,
     write_training_annotations,
 )
+from affect_lightning.sandbox.places import LAYOUTS, Layout, places_of
 from affect_lightning.sandbox.priors import TEST_CORPORA, TRAINING_PRIOR, TRAINING_SET
 from affect_lightning.sandbox.script import ClipScript
 
@@ -73,11 +73,12 @@ class GeneratedCorpus:
 
 @dataclass(frozen=True)
 class _Task:
-    """One clip to perform: the script, its final files and where its measure is noted."""
+    """One clip to perform: the script, its final files and where its measure is noted; no crops in a layout without."""
 
     script: ClipScript
     video: Path
     audio: Path
+    crops: Path | None
     measure: Path
 
 
@@ -90,6 +91,7 @@ def generate_sandbox(
     *,
     faults: float = 0.0,
     fault_kinds: Sequence[str] | None = None,
+    layout: Layout = "plain",
     performer: Performer | None = None,
 ) -> GeneratedCorpus:
     """Make the sandbox corpus, or continue with one that was interrupted.
@@ -104,6 +106,7 @@ def generate_sandbox(
         workers: Processes that perform clips; None means one for every processor.
         faults: Share of training clips with a planted fault, 0 to 1. Test sets have none.
         fault_kinds: Kinds planted in turn; None means all of `script.Fault`.
+        layout: `released` writes the tree of the authors' code with its face crops; see `places.py`.
         performer: Performs a script into an MP4 and a WAV and returns a measure with `seconds`, `frames` and
             `face_boxes`; None means the sandbox's own. It must be importable by other processes.
 
@@ -111,13 +114,13 @@ def generate_sandbox(
         What was made; `already_there` tells whether anything had to be done.
 
     Raises:
-        ConfigurationError: A number or fault kind is out of range.
+        ConfigurationError: A number, fault kind or layout is out of range.
         DataError: The folder holds something else, or cannot be written.
 
     With more than one worker a calling script needs `if __name__ == "__main__":`, for the workers import it again.
     """
     root = Path(out)
-    parameters = _checked_parameters(clips, test_clips, seed, faults, fault_kinds)
+    parameters = _checked_parameters(clips, test_clips, seed, faults, fault_kinds, layout)
     workers = _checked_workers(workers)
     finished = _finished_corpus(root, parameters)
     if finished is not None:
@@ -127,11 +130,11 @@ def generate_sandbox(
     with _disk_errors(root):
         _open_workshop(root, parameters)
         everybody = [*training, *(clip for key in tests for clip in tests[key])]
-        tasks = [_task(root, clip) for clip in everybody]
+        tasks = [_task(root, clip, layout) for clip in everybody]
         _perform_all(tasks, performer or _own_performer(), workers)
-        write_training_annotations(root, training)
+        write_training_annotations(root, training, layout)
         for key, authored in tests.items():
-            write_test_annotations(root, key, authored)
+            write_test_annotations(root, key, authored, layout)
         write_json_lines(root / TRUTH_FILE, _truth_rows(everybody, tasks))
         content = _corpus_content(parameters, training)
         write_json(root / CORPUS_FILE, content)
@@ -140,18 +143,21 @@ def generate_sandbox(
 
 
 def _checked_parameters(
-    clips: int, test_clips: int, seed: int, faults: float, fault_kinds: Sequence[str] | None
+    clips: int, test_clips: int, seed: int, faults: float, fault_kinds: Sequence[str] | None, layout: Layout
 ) -> dict[str, Any]:
     if clips < 1 or test_clips < 1:
         raise ConfigurationError(
             f"{clips} training clips and {test_clips} clips a test set were asked for; give at least 1 of each."
         )
+    if layout not in LAYOUTS:
+        raise ConfigurationError(f"The layout {layout!r} was asked for; give one of {', '.join(LAYOUTS)}.")
     return {
         "clips": clips,
         "test_clips": test_clips,
         "seed": seed,
         "faults": float(faults),
         "fault_kinds": list(checked_fault_kinds(faults, fault_kinds)),
+        **({} if layout == "plain" else {"layout": layout}),  # a corpus from before the layouts is a plain one
     }
 
 
@@ -233,14 +239,16 @@ def _open_workshop(root: Path, parameters: dict[str, Any]) -> None:
     """Make the folders and note the parameters, so that an interrupted run can be told from a foreign folder."""
     write_json(root / _WORKSHOP / _PARAMETERS_FILE, {"version": FORMAT_VERSION, **parameters})
     for corpus in (TRAINING_SET.key, *TEST_CORPORA):
-        for path in media_paths(root, corpus, "any"):
+        for path in places_of(root, corpus, parameters.get("layout", "plain")).media_of("any"):
             path.parent.mkdir(parents=True, exist_ok=True)
         (root / _WORKSHOP / corpus).mkdir(exist_ok=True)
 
 
-def _task(root: Path, clip: AuthoredClip) -> _Task:
-    video, audio = media_paths(root, clip.corpus, clip.script.name)
-    return _Task(clip.script, video, audio, root / _WORKSHOP / clip.corpus / f"{clip.script.name}.json")
+def _task(root: Path, clip: AuthoredClip, layout: Layout) -> _Task:
+    places = places_of(root, clip.corpus, layout)
+    video, audio = places.media_of(clip.script.name)
+    crops = places.crops_of(clip.script.name)
+    return _Task(clip.script, video, audio, crops, root / _WORKSHOP / clip.corpus / f"{clip.script.name}.json")
 
 
 def _perform_all(tasks: Sequence[_Task], performer: Performer, workers: int) -> None:
@@ -280,6 +288,10 @@ def _perform_one(task: _Task, performer: Performer) -> None:
     video = task.measure.with_suffix(task.video.suffix)
     audio = task.measure.with_suffix(task.audio.suffix)
     measure = performer(task.script, video, audio)
+    if task.crops is not None and measure.face_boxes is not None and task.script.fault != "truncated":
+        from affect_lightning.sandbox.face_crops import write_face_crops
+
+        write_face_crops(video, measure.face_boxes, task.crops)
     for made, final in ((audio, task.audio), (video, task.video)):
         if made.exists():  # a planted fault may leave one of them out
             os.replace(made, final)
@@ -316,7 +328,7 @@ def _corpus_content(parameters: dict[str, Any], training: Sequence[AuthoredClip]
         "parameters": parameters,
         "training": {
             "corpus": TRAINING_SET.key,
-            "folder": TRAINING_SET.folder,
+            "folder": places_of(Path(), TRAINING_SET.key, parameters.get("layout", "plain")).folder.name,
             "clips": parameters["clips"],
             "prior": dict(TRAINING_PRIOR),
         },

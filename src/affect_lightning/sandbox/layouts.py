@@ -16,56 +16,50 @@ from typing import Any
 
 import numpy as np
 
+from affect_lightning.corpora.sets import subtitle_columns
 from affect_lightning.sandbox.authoring import AuthoredClip
 from affect_lightning.sandbox.emotions import EmotionName
+from affect_lightning.sandbox.places import Layout, places_of
 from affect_lightning.sandbox.priors import TEST_CORPORA, TRAINING_SET, GeneratedSet, iemocap_name
 from affect_lightning.storage import write_whole
 
 NO_SENTIMENT = -10
 """What the official files hold where a set has no sentiment value."""
-_SUBTITLE_COLUMNS = ("name", "chinese", "english")
 OTHER_SESSIONS = ("Ses01", "Ses03")
 """Sessions of IEMOCAP that stand in the label file, without media here; a reader must skip them."""
 
 
-def media_paths(root: Path, corpus: str, name: str) -> tuple[Path, Path]:
-    """Where a clip's MP4 and WAV lie below the root of the sandbox."""
-    official = TEST_CORPORA[corpus].official if corpus in TEST_CORPORA else TRAINING_SET
-    folder = root / official.folder
-    return folder / official.video_folders[0] / f"{name}.mp4", folder / official.audio_folders[0] / f"{name}.wav"
-
-
-def write_training_annotations(root: Path, clips: Sequence[AuthoredClip]) -> None:
+def write_training_annotations(root: Path, clips: Sequence[AuthoredClip], layout: Layout = "plain") -> None:
     """Write the csv files of MER-Caption+: subtitles, open-vocabulary labels, descriptions."""
-    folder = root / TRAINING_SET.folder
+    places = places_of(root, TRAINING_SET.key, layout)
     words = ((clip.script.name, str(list(clip.labels))) for clip in clips)
-    _write_csv(folder / TRAINING_SET.subtitle_files[0], _SUBTITLE_COLUMNS, _subtitles(clips))
-    _write_csv(folder / TRAINING_SET.label_file, ("name", "openset"), words)
+    _write_subtitles(places.subtitles, _subtitles(clips))
+    _write_csv(places.labels, ("name", "openset"), words)
     if TRAINING_SET.description_file is not None:
         reasons = ((clip.script.name, clip.description) for clip in clips)
-        _write_csv(folder / TRAINING_SET.description_file, ("name", "reason"), reasons)
+        _write_csv(places.folder / TRAINING_SET.description_file, ("name", "reason"), reasons)
 
 
-def write_test_annotations(root: Path, key: str, clips: Sequence[AuthoredClip]) -> None:
+def write_test_annotations(root: Path, key: str, clips: Sequence[AuthoredClip], layout: Layout = "plain") -> None:
     """Write the label file and the transcript of one test set."""
     specification = TEST_CORPORA[key]
     official = specification.official
-    folder = root / official.folder
+    places = places_of(root, key, layout)
     subtitles = _subtitles(clips)
-    if official.corpus_key is None:
+    if places.labels.suffix == ".csv" or official.corpus_key is None:
         told = {
             clip.script.name: str(specification.label(clip.emotion) if official.labels else list(clip.labels))
             for clip in clips
         }
-        _write_csv(folder / official.label_files[0], ("name", official.label_columns[0]), told.items())
+        _write_csv(places.labels, ("name", official.label_columns[0]), told.items())
     else:
         labels = {clip.script.name: _label_entry(specification, clip) for clip in clips}
         if official.name_prefix:
             foreign = _other_sessions(specification)
             labels = {**foreign, **labels}
             subtitles = [*((name, "你好。", "Hello.") for name in foreign), *subtitles]
-        _write_npz(folder / official.label_files[0], official.corpus_key, labels)
-    _write_csv(folder / official.subtitle_files[0], _SUBTITLE_COLUMNS, subtitles)
+        _write_npz(places.labels, official.corpus_key, labels)
+    _write_subtitles(places.subtitles, subtitles)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -114,6 +108,16 @@ def _other_sessions(specification: GeneratedSet) -> dict[str, dict[str, Any]]:
 
 def _subtitles(clips: Iterable[AuthoredClip]) -> list[tuple[str, str, str]]:
     return [(clip.script.name, clip.script.sentence_chinese, clip.script.sentence_english) for clip in clips]
+
+
+def _write_subtitles(path: Path, subtitles: Iterable[tuple[str, str, str]]) -> None:
+    """Names, Chinese and English sentences, in the columns that a transcript of this name has."""
+    english, chinese = subtitle_columns(path.name)
+    columns = list(dict.fromkeys((chinese, english)))
+    rows = []
+    for name, in_chinese, in_english in subtitles:
+        rows.append([name, *(in_chinese if column == "chinese" else in_english for column in columns)])
+    _write_csv(path, ["name", *columns], rows)
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from affect_lightning.contracts import FeatureSequence, LanguageModel
-from affect_lightning.contracts.conformance import check_embeddings, check_features, check_loss
+from affect_lightning.contracts.conformance import check_branch_tokens, check_embeddings, check_features, check_loss
 
 _IGNORED_LABEL = -100
 _QUESTION = "How does the person feel?"
@@ -174,7 +174,7 @@ class StreamInputs:
         return cls(streams)
 
     def _each(self, change: Callable[[FeatureSequence], tuple[Tensor, Tensor]]) -> StreamInputs:
-        return StreamInputs({name: FeatureSequence(*change(stream)) for name, stream in self.streams.items()})
+        return type(self)({name: FeatureSequence(*change(stream)) for name, stream in self.streams.items()})
 
     def outputs(self, part: Any, call: Callable[..., Any] | None = None) -> list[Tensor]:
         """See `PartInputs`."""
@@ -219,6 +219,18 @@ class StreamInputs:
     def requires_grad(self) -> dict[str, Tensor]:
         """The tokens of every stream: with fusion of projected features (paper, Section 3.2) something trains there."""
         return {f"the stream {name}": stream.tokens.requires_grad_() for name, stream in self.streams.items()}
+
+
+class BranchInputs(StreamInputs):
+    """One stream of features, for branch compressions."""
+
+    def outputs(self, part: Any, call: Callable[..., Any] | None = None) -> list[Tensor]:
+        """See `PartInputs`."""
+        (stream,) = self.streams.values()
+        found = (part if call is None else call)(stream)
+        return list(
+            check_branch_tokens(found, clips=len(stream.mask), tokens=part.output_tokens, width=part.output_width)
+        )
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Checks of encoders, pre-fusions and language models besides those of every network (`contracts.network_parts`).
+"""Checks of encoders, pre-fusions, branches and language models besides those of every network (`contracts.network_parts`).
 
 Paper: Section 3.1 (encoders), Section 3.2 with Eq. 3 to 7 (pre-fusions), Eq. 1 and 2 (language models).
 Neighbours: `shared_checks.py` has what every network must hold, `inputs.py` makes the inputs.
@@ -150,17 +150,32 @@ def _check_one(fusion: torch.nn.Module, inputs: StreamInputs) -> None:
 
 def masked_gradient(subject: Subject) -> None:
     """NaN in masked tokens reaches neither a result nor a gradient."""
-    fusion = subject.frozen_copy()
-    inputs = StreamInputs.random(subject.stream_widths)
+    part, inputs = subject.frozen_copy(), subject.inputs()
+    assert isinstance(inputs, StreamInputs)
     for stream in inputs.streams.values():
         stream.tokens[~stream.mask] = float("nan")
-    found = fusion(inputs.streams)
-    check_finite(found.tokens, "fused tokens with NaN in masked ones")
-    if found.tokens.numel() and found.tokens.requires_grad:
-        found.tokens.sum().backward()
-        for name, parameter in fusion.named_parameters():
+    found = torch.stack(inputs.outputs(part))
+    check_finite(found, "tokens with NaN in masked ones")
+    if found.numel() and found.requires_grad:
+        found.sum().backward()
+        for name, parameter in part.named_parameters():
             if parameter.grad is not None:
                 check_finite(parameter.grad, f"gradient in {name} with NaN in masked tokens")
+
+
+@torch.no_grad()
+def branch_shapes(subject: Subject) -> str:
+    """Tokens [B, K, output_width], finite, for one and, if the class allows it, three tokens a stream."""
+    most = type(subject.part).most_tokens
+    for count in (1,) if most == 1 else (1, 3):
+        branch = subject.build(tokens=count).eval()
+        require(branch.output_tokens == count, f"output_tokens to be {count}, as asked", f"{branch.output_tokens}")
+        inputs = subject.inputs()
+        assert isinstance(inputs, StreamInputs)
+        for given in (inputs, inputs.picked([0]), inputs.without_tokens(2)):
+            for values in given.outputs(branch):
+                check_finite(values, "tokens, also of a clip whose stream has no real token")
+    return f"{subject.part.output_width} wide"
 
 
 _NEW_TOKENS = 5

@@ -17,10 +17,20 @@ from torch import nn
 from affect_lightning.contracts.streams import ENCODER_GROUPS
 from affect_lightning.plugin_loading import PluginChoice, build_part, split_choice
 from affect_lightning.plugin_loading.listing import find_group
-from affect_lightning.testing.inputs import PartInputs, PromptInputs, SoundInputs, StepInputs, StreamInputs
+from affect_lightning.testing.inputs import (
+    BranchInputs,
+    PartInputs,
+    PromptInputs,
+    SoundInputs,
+    StepInputs,
+    StreamInputs,
+)
 
 STREAM_WIDTHS = {"audio": 12, "face": 20}
 """Streams that a pre-fusion under test is built for: two, of different width (our choice)."""
+
+BRANCH_WIDTH = 12
+"""Width of the stream that a branch compression under test is built for (our choice)."""
 
 COMPILE_BACKEND = "aot_eager"
 """What torch.compile is tried with: traces forward and backward as `inductor` does, and needs no C++ compiler."""
@@ -72,6 +82,8 @@ class Subject:
         """
         if self.group == "pre_fusions":
             supplied = {"stream_widths": self.stream_widths, **supplied}
+        if self.group == "branch_compressions":
+            supplied = {"stream_width": BRANCH_WIDTH, "tokens": 1, **supplied}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return build_part(self.group, self.choice if choice is None else choice, **supplied)
@@ -100,6 +112,8 @@ class Subject:
             return SoundInputs.random(self.part.sample_rate)
         if self.group == "pre_fusions":
             return StreamInputs.random(self.stream_widths)
+        if self.group == "branch_compressions":
+            return BranchInputs.random({"face": BRANCH_WIDTH})
         return PromptInputs.of(self.part)
 
 

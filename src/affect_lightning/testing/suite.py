@@ -68,6 +68,15 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         _GRADIENTS,
         *_NETWORK,
     ),
+    "branch_compressions": (
+        *_FORM,
+        _check("shapes", network_part_checks.branch_shapes),
+        _PADDING,
+        _check("masked-gradient", network_part_checks.masked_gradient),
+        _BATCH,
+        _GRADIENTS,
+        *_NETWORK,
+    ),
     "language_models": (
         *_FORM,
         _check("shapes", network_part_checks.language_shapes),

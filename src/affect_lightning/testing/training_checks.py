@@ -90,6 +90,8 @@ def _built_part(module: Any, subject: Subject) -> tuple[torch.nn.Module | None, 
         own = next(iter(module.configuration.stream_encoders), None)
         key = GROUPS[subject.group].option if own is None else module.configuration.encoders.key_of(own)
         return network.encoders[key], f"network.encoders.{key}"
+    if subject.group == "branch_compressions":
+        return network.branches, "network.branches"  # one a stream, all of this class
     option = GROUPS[subject.group].option
     return getattr(network, option, None), f"network.{option}"
 

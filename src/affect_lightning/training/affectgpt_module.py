@@ -6,7 +6,7 @@ All network mathematics is in `affect_lightning.model`, the learning rate in `op
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -15,7 +15,8 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.modules.module import _IncompatibleKeys
 
-from affect_lightning.checkpoints.compatibility import NETWORK_PREFIX, check_fits, network_state
+from affect_lightning.checkpoints.compatibility import NETWORK_PREFIX, Purpose, check_fits, network_state
+from affect_lightning.checkpoints.starting_weights import StartingWeights
 from affect_lightning.contracts import ClipBatch, LossTerm, Objective, ResponseRow, run_data_of
 from affect_lightning.errors import CheckpointError, ConfigurationError
 from affect_lightning.model.affectgpt import AffectGPT
@@ -58,6 +59,8 @@ class AffectGPTModule(LightningModule):
         self.save_hyperparameters({**vars(given), **resolved})  # resolved, so that it reloads alike
         self.strict_loading = False  # frozen weights are in no checkpoint; load_state_dict checks the rest itself
         self.network: AffectGPT | None = None
+        self.filled_from = ""  # path of the weights that `start_from` took, as long as they are what is used
+        self._fill: Callable[[AffectGPT], None] | None = None
         self.nonfinite = NonFiniteGuard(given.on_nonfinite, given.max_skipped_steps)
 
     @classmethod
@@ -97,19 +100,34 @@ class AffectGPTModule(LightningModule):
         """Streams that the data module must read; known before anything is built."""
         return self.configuration.encoded_streams
 
+    def start_from(self, weights: StartingWeights, *, trains: bool) -> None:
+        """Let the network begin with stored weights; nothing else of where they come from goes on.
+
+        Args:
+            weights: With what they were trained as.
+            trains: Whether they are trained further, not only used.
+
+        Raises:
+            CheckpointError: They do not fit this configuration; the message names each option that differs.
+        """
+        check_fits(weights.configuration, self.hparams, weights.source, purpose="start" if trains else "use")
+        self.filled_from, self._fill = "" if trains else weights.source, weights.fill
+
     def configure_model(self) -> None:
-        """Build the network, once; the initial weights of what trains depend on `seed` only.
+        """Build the network, once; the initial weights of what trains depend on `seed` only, or on `start_from`.
 
         Encoders are left out where the trainer's data module has `feature_widths`: its batches bring cached features.
         For training under the strategy `fsdp` it is sharded here.
         """
         if self.network is None:
             data = run_data_of(self._trainer)
+            widths = None if data is None else data.feature_widths
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.hparams["seed"])
-                self.network = AffectGPT.from_configuration(
-                    self.configuration, None if data is None else data.feature_widths
-                )
+                self.network = AffectGPT.from_configuration(self.configuration, widths)
+            if self._fill is not None:
+                self._fill(self.network)
+                self._fill = None  # and what it read may go
             blocks = self.network.language_model.shardable_blocks()
             if self.hparams["activation_checkpointing"]:
                 recompute_activations(blocks)
@@ -149,9 +167,8 @@ class AffectGPTModule(LightningModule):
             CheckpointError: It differs in an option that matters; the message names all of them.
         """
         if self._trainer is not None:
-            fits = self.trainer.state.fn == "fit"
-            source = str(self.trainer.ckpt_path)
-            check_fits(checkpoint["hyper_parameters"], self.hparams, source, goes_on_training=fits)
+            purpose: Purpose = "go on" if self.trainer.state.fn == "fit" else "use"
+            check_fits(checkpoint["hyper_parameters"], self.hparams, str(self.trainer.ckpt_path), purpose=purpose)
         self.nonfinite.skipped = int(checkpoint.get("skipped_steps", 0))
 
     def on_train_batch_start(self, batch: ClipBatch, batch_idx: int) -> None:
@@ -234,15 +251,17 @@ class AffectGPTModule(LightningModule):
         return {name: self.hparams[name] for name in ("max_new_tokens", "temperature", "top_p", "seed")}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW with warm-up and cosine over the configured length."""
+        """AdamW with warm-up, then a cosine over the configured length or the constant rate."""
         optimizer = torch.optim.AdamW(self._parameter_groups(), lr=self.hparams["learning_rate"])
-        length = schedule_length(
-            self.hparams["total_steps"],
-            self.trainer.max_steps,
-            self.trainer.max_epochs,
-            self.trainer.limit_train_batches,
-            self.trainer.accumulate_grad_batches,
-        )
+        length = None
+        if self.hparams["learning_rate_schedule"] == "cosine":
+            length = schedule_length(
+                self.hparams["total_steps"],
+                self.trainer.max_steps,
+                self.trainer.max_epochs,
+                self.trainer.limit_train_batches,
+                self.trainer.accumulate_grad_batches,
+            )
         warmup_steps = self.hparams["warmup_steps"]
         warmup_factor = self.hparams["warmup_start"] / self.hparams["learning_rate"]
         scheduler = torch.optim.lr_scheduler.LambdaLR(

@@ -1,8 +1,9 @@
 """Learning rate and random state of a training step: functions of the step, so that a resumed run continues exactly.
 
-The learning rate rises linearly, then falls with a cosine (paper, Appendix: training; authors' recipe). The random state is
-a function of seed, epoch, batch and rank (ours): dropout draws the same whatever happened before, validation, a restart or a
-skipped batch, and no random state stands in a checkpoint. Neighbour: `affectgpt_module.py` asks in each step.
+The learning rate rises linearly, then falls with a cosine or stays: the paper names no schedule, and the authors' released
+code trains at a constant rate, though its configuration names both (docs/released.md). The random state is a function of
+seed, epoch, batch and rank (ours): dropout draws the same whatever happened before, validation, a restart or a skipped
+batch, and no random state stands in a checkpoint. Neighbour: `affectgpt_module.py` asks in each step.
 """
 
 from __future__ import annotations
@@ -17,20 +18,22 @@ import torch
 from affect_lightning.errors import ConfigurationError
 
 
-def learning_rate_factor(step: int, *, warmup_steps: int, warmup_factor: float, total_steps: int) -> float:
+def learning_rate_factor(step: int, *, warmup_steps: int, warmup_factor: float, total_steps: int | None) -> float:
     """Share of the full learning rate at a step.
 
     Args:
         step: Optimiser steps done.
         warmup_steps: Steps of the linear rise.
         warmup_factor: Share at step 0 of the rise.
-        total_steps: Step at which the cosine reaches 0.
+        total_steps: Step at which the cosine reaches 0; None keeps the full rate.
 
     >>> [round(learning_rate_factor(s, warmup_steps=2, warmup_factor=0.0, total_steps=6), 2) for s in (0, 1, 2, 4, 6)]
     [0.0, 0.5, 1.0, 0.5, 0.0]
     """
     if step < warmup_steps:
         return warmup_factor + (1.0 - warmup_factor) * step / warmup_steps
+    if total_steps is None:
+        return 1.0
     progress = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
     return 0.5 * (1.0 + math.cos(math.pi * progress))
 

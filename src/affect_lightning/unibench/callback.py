@@ -206,7 +206,7 @@ class BenchmarkCallback(Callback):
         scores = score_predictions(predictions, self._extractor, self._taxonomy, sets=sets)
         provenance = collect_provenance(
             scores,
-            checkpoint=str(trainer.ckpt_path or "none: the weights in memory"),
+            checkpoint=_weights_path(trainer) or "none: the weights in memory",
             checkpoint_rule=self.checkpoint_rule or _checkpoint_rule(trainer),
             quarantined=quarantined,
         )
@@ -224,7 +224,8 @@ class BenchmarkCallback(Callback):
             logger.save()
         if self.training_run is not None:
             return read_loss_curves(self.training_run)
-        candidates = list(Path(trainer.ckpt_path).resolve().parents[:2]) if trainer.ckpt_path else []
+        path = _weights_path(trainer)
+        candidates = list(Path(path).resolve().parents[:2]) if path else []
         return next((curves for place in [*candidates, folder] if (curves := read_loss_curves(place))), [])
 
 
@@ -243,8 +244,15 @@ def _benchmark_root(trainer: Trainer) -> Path | None:
     return None if data is None else data.benchmark_root
 
 
+def _weights_path(trainer: Trainer) -> str:
+    """The checkpoint, or the exported folder that the module was filled from; empty if there was neither."""
+    return str(trainer.ckpt_path or getattr(trainer.lightning_module, "filled_from", ""))
+
+
 def _checkpoint_rule(trainer: Trainer) -> str:
-    return "the checkpoint file given for this test" if trainer.ckpt_path else "no checkpoint was loaded"
+    if trainer.ckpt_path:
+        return "the checkpoint file given for this test"
+    return "the exported folder given for this test" if _weights_path(trainer) else "no checkpoint was loaded"
 
 
 def _log_scores(module: LightningModule, row: ReportRow) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -154,7 +155,18 @@ def _score_column(first: SetScore) -> Column:
         known = first.key in row.scores.sets
         return "; ".join(map(" ".join, details_of(row, first.key))) if known else "not tested"
 
-    return _figure(first.title, first.key, hover=behind, subtitle=METRIC_TITLES[first.metric], is_ranked=True)
+    beside = partial(_penalty, first.key) if first.metric == "hit_rate" else None
+    subtitle = METRIC_TITLES[first.metric]
+    return _figure(first.title, first.key, hover=behind, beside=beside, subtitle=subtitle, is_ranked=True)
+
+
+def _penalty(key: str, row: Any) -> str:
+    """What a hit rate does not tell: M-score and labels a clip of a run's set. Longer lists of labels only raise it."""
+    score = row.scores.sets.get(key) if isinstance(row, ReportRow) else None
+    if score is None or score.score is None:
+        return ""
+    known = (("M", score.secondary.get("M-score"), ""), ("", score.labels_per_response, "labels"))
+    return ", ".join(f"{before} {value:.1f} {behind}".strip() for before, value, behind in known if value is not None)
 
 
 def _origin(row: Any) -> str:

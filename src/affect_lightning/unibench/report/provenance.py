@@ -29,8 +29,8 @@ INTERVAL_NOTE = (
     f"within each set."
 )
 HIT_RATE_NOTE = (
-    "The hit rate has no penalty for long lists of labels. Its companions M-score, Precision_S and F_S have one (see "
-    "report.csv and the details by set)."
+    "The hit rate has no penalty for long lists of labels. So each hit rate has two figures next to it: M-score (M), which "
+    "has such a penalty, and the labels a clip. Precision_S and F_S have one too (see report.csv and the details by set)."
 )
 PUBLISHED_NOTE = (
     "Rows marked “published” are figures that others published, not measured here. Their means are over all nine sets."

@@ -1,6 +1,6 @@
 """Published rows: scores that others report, next to those that were measured here.
 
-Paper: Tables 2, 12 and 13, and two newer models of other groups. `published_rows.json` next to this file has them, each
+Paper: Tables 2, 12 and 13, and newer models of other groups. `published_rows.json` next to this file has them, each
 with its source; they are numbers as printed, never measured by this package, and every report marks them so. A few
 companions of Table 12 (the last row's ACC on CH-SIMS and its precision and recall) are missing, as they cannot be read
 in the text that we have. `files.py` adds the rows on request.
@@ -44,6 +44,7 @@ class PublishedRow:
         scores: Percent by set; empty where only the mean is published.
         companions: Secondary scores in percent, by set and name.
         note: What else a reader must know, such as the rule by which the checkpoint was chosen.
+        is_secondary: Whether the source only tells what others printed, as reading notes do.
     """
 
     name: str
@@ -55,6 +56,7 @@ class PublishedRow:
     scores: Mapping[str, float] = field(default_factory=dict)
     companions: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     note: str = ""
+    is_secondary: bool = False
 
     marks: ClassVar[Marks] = Marks("published")
 
@@ -66,10 +68,10 @@ class PublishedRow:
 
     @property
     def origin(self) -> str:
-        """Source, with the paper's tables where it is one."""
+        """Source, with the paper's tables where it is one, and marked where it is a secondary one."""
         numbers = [table for table in self.tables if table.isdecimal()]
         if not numbers:
-            return self.source
+            return f"{'secondary source: ' if self.is_secondary else ''}{self.source}"
         return f"{self.source}, {'Table' if len(numbers) == 1 else 'Tables'} {' and '.join(numbers)}"
 
     def to_json(self) -> dict[str, Any]:

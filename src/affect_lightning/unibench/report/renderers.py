@@ -110,7 +110,7 @@ _LATEX = {
 
 
 def render_latex(table: Table, caption: str) -> str:
-    """The table in LaTeX: the best measured value of a ranked column bold, intervals below the values."""
+    """The table in LaTeX: the best measured value of a ranked column bold, below the values what belongs to them."""
     lines = [
         r"% Needs \usepackage{booktabs}. Written by affect-lightning.",
         r"\begin{table*}[t]",
@@ -131,7 +131,7 @@ def render_latex(table: Table, caption: str) -> str:
 
 
 def _latex_lines(line: Line) -> list[str]:
-    """The line of values, and below it that of intervals where there are any."""
+    """The line of values, and below it those of intervals and of what is next to the values, where there are any."""
     name = latex_text(line.cells[0].text)
     if line.marks.kind == "bound":
         name = rf"\textit{{{name}}}"
@@ -140,9 +140,11 @@ def _latex_lines(line: Line) -> list[str]:
     elif line.marks.warning:
         name = latex_text(line.name)
     lines = [_latex_line([name, *map(_latex_value, line.cells[1:])])]
-    # In braces, because a bracket after \\ would be read as its option.
-    ends = [rf"{{\scriptsize {latex_text(text)}}}" if (text := cell.interval_text) else "" for cell in line.cells]
-    return [*lines, _latex_line(ends)] if any(ends) else lines
+    for texts in ([cell.interval_text for cell in line.cells], [cell.beside for cell in line.cells]):
+        if any(texts):
+            # In braces, because a bracket after \\ would be read as its option.
+            lines.append(_latex_line(rf"{{\scriptsize {latex_text(text)}}}" if text else "" for text in texts))
+    return lines
 
 
 def _latex_value(cell: Cell) -> str:

@@ -76,6 +76,7 @@ class Column:
         about: What a row is. `set`: a `ScoredSet`, for the details of each set. `run`: a `ReportRow`, for the table of
             scores. Only columns of installed packages need it.
         text: Text of a row instead of the formatted value, where that needs more than the value.
+        beside: What a reader must see with the value, in every table but that of the terminal; empty for nothing.
         hover: What the page shows when the mouse rests on a cell.
         subtitle: Second line of the head.
         name: Head in CSV files, by default the title.
@@ -90,6 +91,7 @@ class Column:
     format: Format = TEXT
     about: Literal["set", "run"] = "set"
     text: Callable[[Any], str] | None = None
+    beside: Callable[[Any], str] | None = None
     hover: Callable[[Any], str] | None = None
     subtitle: str = ""
     name: str = ""
@@ -110,6 +112,7 @@ class Column:
             interval,
             self.text(row) if self.text else self.format.text(value),
             self.format.interval_text(interval),
+            self.beside(row) if self.beside else "",
             self.hover(row) if self.hover else "",
         )
 
@@ -123,6 +126,7 @@ class Cell:
         interval: Of the value.
         text: The value for readers.
         interval_text: The interval for readers.
+        beside: See `Column`.
         hover: See `Column`.
         is_best: Whether it is the highest measured value of a ranked column.
     """
@@ -131,11 +135,12 @@ class Cell:
     interval: Interval | None
     text: str
     interval_text: str
+    beside: str = ""
     hover: str = ""
     is_best: bool = False
 
     def __str__(self) -> str:
-        return " ".join(filter(None, (self.text, self.interval_text)))
+        return " ".join(filter(None, (self.text, self.interval_text, self.beside and f"({self.beside})")))
 
 
 @dataclass(frozen=True)

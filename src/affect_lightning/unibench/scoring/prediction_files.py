@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from affect_lightning.corpora import known_sets
 from affect_lightning.corpora.annotation_tables import (
     ROW_FILE_SUFFIXES,
     ItemRow,
@@ -20,8 +21,9 @@ from affect_lightning.corpora.annotation_tables import (
     read_row_file,
     refuse,
 )
+from affect_lightning.corpora.set_names import canonical_key
 from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.metrics import parse_labels
+from affect_lightning.label_strings import parse_labels
 from affect_lightning.safe_npz import read_npz
 
 OUTPUT_SUFFIXES = (".npz", *ROW_FILE_SUFFIXES)
@@ -67,7 +69,7 @@ def read_answers(
     Args:
         paths: One file, or several that tell different things of the same answers, as the authors' files do
             (`X.npz` responses, `X-openset.npz` labels, `X-openset-sentiment.npz` sentiments).
-        dataset: Key of the set; rows with another `corpus` are left out.
+        dataset: Key of the set; rows whose `corpus` is the name of another set are left out.
         columns: Column (or npz member) by kind, where its name is not one of COLUMNS. If one of response, labels and
             sentiment is named, the others are not read.
         from_responses: Take the responses only, although labels or sentiments are there.
@@ -131,7 +133,9 @@ def _rows_of_set(rows: list[TableRow], dataset: str) -> list[TableRow]:
     corpora = sorted({str(row["corpus"]) for row in rows if row.get("corpus")})
     if not corpora:
         return rows
-    kept = [row for row in rows if not row.get("corpus") or str(row["corpus"]) == dataset]
+    sets = known_sets()
+    meant = {name for name in corpora if name == dataset or canonical_key(name, sets) == dataset}
+    kept = [row for row in rows if not row.get("corpus") or str(row["corpus"]) in meant]
     if not kept:
         raise DataError(
             f"{rows[0].path} has no row of the set {dataset}: its column 'corpus' says {', '.join(corpora)}. Give "

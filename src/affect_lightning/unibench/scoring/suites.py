@@ -19,11 +19,12 @@ Files NAME, NAME-openset and NAME-openset-sentiment tell of the same answers: re
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from affect_lightning.corpora import known_sets
+from affect_lightning.corpora import BenchmarkSet, known_sets
+from affect_lightning.corpora.set_names import canonical_key
 from affect_lightning.errors import DataError
 from affect_lightning.unibench.scoring.prediction_files import OUTPUT_SUFFIXES
 
@@ -61,13 +62,14 @@ def find_models(folder: Path) -> list[SavedModel]:
     sets = known_sets(folder, folder / LABEL_FOLDER)
     models: dict[str, dict[str, Checkpoints]] = {}
     for place in _subfolders(folder / PREDICTION_FOLDER):
-        models[place.name] = _outputs_of_model(place)
+        models[place.name] = _outputs_of_model(place, sets)
     for outputs in _subfolders(folder):
         if outputs.name.endswith(_OUTPUTS):
             for place in _subfolders(outputs):
                 name, key = place.name, _RELEASED_OTHERS
-                if place.name in sets:
-                    name, key = outputs.name.removesuffix(_OUTPUTS), place.name
+                known = canonical_key(place.name, sets)
+                if known in sets:
+                    name, key = outputs.name.removesuffix(_OUTPUTS), known
                 models.setdefault(_TITLES.get(name, name), {})[key] = _checkpoints(_files(place), place)
     if not models:
         raise DataError(
@@ -95,20 +97,25 @@ def label_roots(folder: Path, labels: Path | None = None) -> tuple[Path, ...]:
     return (folder / LABEL_FOLDER, folder) if (folder / LABEL_FOLDER).is_dir() else ()
 
 
-def find_checkpoints(path: Path, dataset: str) -> Checkpoints:
+def find_checkpoints(path: Path, dataset: str, sets: Mapping[str, BenchmarkSet]) -> Checkpoints:
     """The outputs of one model on one set.
 
     Args:
         path: A file; a folder with a file (and its companions) a checkpoint; or a run's folder, or its
             `predictions/`, in which the file is named after the set.
         dataset: Key of the set.
+        sets: The known sets, by whose names files are found.
 
     Raises:
         DataError: There is nothing, or no file that can be read.
     """
     if path.is_dir():
         for folder in (path / PREDICTION_FOLDER, path):
-            named = [file for file in _files(folder) if _stem(file) == dataset] if folder.is_dir() else []
+            named = (
+                [file for file in _files(folder) if canonical_key(_stem(file), sets) == dataset]
+                if folder.is_dir()
+                else []
+            )
             if named:
                 return {dataset: tuple(named)}
         return _checkpoints(_files(path), path)
@@ -117,18 +124,25 @@ def find_checkpoints(path: Path, dataset: str) -> Checkpoints:
     return {path.stem: (path,)}
 
 
-def _outputs_of_model(place: Path) -> dict[str, Checkpoints]:
-    outputs = {folder.name: _checkpoints(_files(folder), folder) for folder in _subfolders(place)}
+def _outputs_of_model(place: Path, sets: Mapping[str, BenchmarkSet]) -> dict[str, Checkpoints]:
+    outputs: dict[str, Checkpoints] = {}
+    for folder in _subfolders(place):
+        _add(outputs, canonical_key(folder.name, sets), _checkpoints(_files(folder), folder), place)
     files: dict[str, list[Path]] = {}
     for path in _files(place):
         files.setdefault(_stem(path), []).append(path)
-    for key, paths in files.items():
-        if key in outputs:
-            raise DataError(f"{place} has both a file and a folder for the set {key}. Keep one of them.")
-        outputs[key] = {key: tuple(paths)}
+    for stem, paths in files.items():
+        key = canonical_key(stem, sets)
+        _add(outputs, key, {key: tuple(paths)}, place)
     if not outputs:
         raise DataError(f"{place} has no outputs; expected SET.EXT or SET/NAME.EXT ({', '.join(OUTPUT_SUFFIXES)}).")
     return outputs
+
+
+def _add(outputs: dict[str, Checkpoints], key: str, found: Checkpoints, place: Path) -> None:
+    if key in outputs:
+        raise DataError(f"{place} has two files or folders for the set {key}. Keep one of them.")
+    outputs[key] = found
 
 
 def _checkpoints(files: Iterable[Path], place: Path) -> Checkpoints:

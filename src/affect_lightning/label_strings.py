@@ -1,8 +1,9 @@
-"""Label lists as texts.
+"""Label lists as texts: the one rule by which truths and predictions are split into emotion words.
 
-Label files and saved outputs write emotion words as `"['a', 'b']"` or `"[a, b]"`. The rule is that of the
-authors' released metric: strip the outer brackets, split at quotes and commas. The functional metrics and the readers
-of label files use it.
+Label files and saved outputs write emotion words as `"['a', 'b']"` or `"[a, b]"`. The rule is that of the authors'
+released metric, which strips the outer brackets and splits at quotes and commas; the Chinese comma and enumeration
+comma split as well, which no official label or saved output contains. Readers of label files, of saved outputs and the
+metrics use it. Standard library only.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_SEPARATORS = re.compile(r"['\",]")
+_SEPARATORS = re.compile(r"""["',，、]""")
 
 LabelList = str | Iterable[object] | None
 
@@ -19,7 +20,8 @@ def parse_labels(labels: LabelList) -> tuple[str, ...]:
     """Emotion words of a label list, however it is written; case and repeats are kept.
 
     Args:
-        labels: A text such as `"['a', 'b']"`, `"[a, b]"` or `"a, b"`; or an iterable of words; or None.
+        labels: A text such as `"['a', 'b']"`, `"[a, b]"` or `"a, b"`; or an iterable of words, which are not split; or
+            None.
 
     Returns:
         The words without surrounding blanks; empty ones are left out.
@@ -29,6 +31,8 @@ def parse_labels(labels: LabelList) -> tuple[str, ...]:
         ('happy', 'a bit shy')
         >>> parse_labels("[Happy, calm]")
         ('Happy', 'calm')
+        >>> parse_labels("高兴，激动")
+        ('高兴', '激动')
         >>> parse_labels(["happy ", ""])
         ('happy',)
         >>> parse_labels("[]")

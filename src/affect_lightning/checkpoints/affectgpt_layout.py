@@ -1,0 +1,176 @@
+"""The layout of the authors' checkpoints: their names of the weights, and where each stands in this network.
+
+Their saver keeps what trains: the adapter of the language model by the network's own names, and twenty tensors beside it.
+They fit only a network with the formulas of the released code, which its configuration tells. Face and frame have one set
+of weights there. Light-MER builds on the same code and keeps the same names (docs/released.md).
+Neighbours: `affectgpt_files.py` reads and writes the files, `importing.py` fills a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from affect_lightning.errors import CheckpointError
+from affect_lightning.model import ModelConfiguration
+from affect_lightning.weights import WeightDifferences, compare_weights, shortened
+
+VISUAL_STREAMS = ("face", "frame")
+_SHOWN_ALWAYS = {"multi", "audio"}
+_ADAPTER, _OUR_ADAPTER = "llama_model.", "language_model.network."
+# Layers that no answer uses: the one for single images, and what only Light-MER's distillation trains.
+_UNUSED = ("image_llama_proj.", "ot_hidden_proj.")
+# Their layers beside the language model, and ours; VISUAL stands for face or frame.
+_LAYERS = {
+    "video_attention_mlp": "branches.VISUAL.scoring",
+    "affectgpt_proj": "projectors.VISUAL",
+    "audio_attention_mlp": "branches.audio.scoring",
+    "audio_llama_proj": "projectors.audio",
+    "multi_audio_embs": "pre_fusion.projections.audio",
+    "multi_video_embs": "pre_fusion.projections.FUSED",
+    "attention_mlp": "pre_fusion.mixing",
+    "fc_att": "pre_fusion.weighing",
+    "multi_llama_proj": "projectors.multi",
+}
+# What decides what the weights mean, and no name or shape of theirs tells.
+_FORMULAS: dict[str, Any] = {
+    "pre_fusion.name": "attention-released",
+    "branch_compression.name": "attention-released",
+    "branch_tokens": 1,
+    "feature_norm": "none",
+    "fused_features": "encoded",
+    "language_model.adapter": "lora",
+    "language_model.lora_alpha": 32,
+    "language_model.lora_target_modules": None,  # the seven projections
+    "prompt_form": "plain",
+    "response_end": "###",
+}
+_REMEDY = "Choose the language model, encoders and lora_rank that they were trained with (`--model.language_model` and so on)."
+
+
+def shown_visual(configuration: ModelConfiguration) -> tuple[str, ...]:
+    """Which of face and frame the prompt shows."""
+    return tuple(name for name in VISUAL_STREAMS if name in configuration.inputs)
+
+
+def showing(configuration: ModelConfiguration, visual: tuple[str, ...]) -> ModelConfiguration:
+    """The configuration with these visual streams in the place of its own, in the prompt and, the first, in the pre-fusion."""
+    inputs: list[str] = []
+    for name in configuration.inputs:
+        inputs += [name] if name not in VISUAL_STREAMS else [new for new in visual if new not in inputs]
+    fused = tuple(visual[0] if name in VISUAL_STREAMS else name for name in configuration.fused_streams)
+    return replace(configuration, inputs=tuple(inputs), fused_streams=fused)
+
+
+def check_formulas(configuration: ModelConfiguration) -> None:
+    """Refuse a network that computes something else with their weights, or has no place for some of them.
+
+    Raises:
+        CheckpointError: The message names each option with both values.
+    """
+    values = configuration.as_dict()
+    found = {name: _value(values, name) for name in _FORMULAS}
+    wrong = [
+        f"model.{name} is {found[name]!r}, not {wanted!r}"
+        for name, wanted in _FORMULAS.items()
+        if found[name] != wanted
+    ]
+    shown = shown_visual(configuration)
+    inputs = set(configuration.inputs)
+    if not shown or not _SHOWN_ALWAYS <= inputs <= {*_SHOWN_ALWAYS, *VISUAL_STREAMS, "text"}:
+        wrong.append(f"model.inputs is {list(configuration.inputs)}, not multi, audio, text and face or frame")
+    fused = list(configuration.fused_streams)
+    if fused not in [[name, "audio"] for name in shown or VISUAL_STREAMS]:
+        wrong.append(f"model.fused_streams is {fused}, not {[(shown or VISUAL_STREAMS)[0], 'audio']} in this order")
+    if wrong:
+        raise CheckpointError(
+            f"Use the formulas of the released code (`--config affectgpt --config affectgpt_released`): with the given "
+            f"configuration the authors' weights would mean something else. {'; '.join(wrong)}."
+        )
+
+
+def our_weights(
+    stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor], configuration: ModelConfiguration, source: str
+) -> dict[str, Tensor]:
+    """Their weights by our names, in float32.
+
+    Args:
+        stored: By their names; what no answer uses is left out.
+        wanted: What trains of the network, by our names; a name of theirs may stand for several.
+        configuration: Of the network.
+        source: Where they come from, for the message.
+
+    Raises:
+        CheckpointError: The configuration has other formulas; a weight is missing, surplus, of another shape, or has values
+            that are no numbers. The message has their names.
+    """
+    check_formulas(configuration)
+    names = {ours: _their_name(ours, _their_layers(configuration)) for ours in wanted}
+    used = {name: value for name, value in stored.items() if not name.startswith(_UNUSED)}
+    expected = {names[ours]: value for ours, value in wanted.items()}
+    compare_weights(used, expected).refuse(source, "the configured network", _REMEDY)
+    broken = sorted(name for name, value in used.items() if not value.is_floating_point() or not value.isfinite().all())
+    if broken:
+        raise CheckpointError(
+            f"Take another checkpoint: {source} has values that are no finite numbers in {shortened(broken)}."
+        )
+    return {ours: used[theirs].float() for ours, theirs in names.items()}
+
+
+def their_weights(state: Mapping[str, Tensor], configuration: ModelConfiguration, source: str) -> dict[str, Tensor]:
+    """Our weights by their names, in float32 and complete: the layer for single images, which nothing uses, is zero.
+
+    Args:
+        state: What trains of a network, by our names.
+        configuration: Of the network.
+        source: Where they come from, for the message.
+
+    Raises:
+        CheckpointError: The configuration has other formulas, a weight is missing or has no place in their layout, or face
+            and frame have learnt different weights.
+    """
+    check_formulas(configuration)
+    layers = _their_layers(configuration)
+    found: dict[str, Tensor] = {}
+    for ours, value in state.items():
+        name = _their_name(ours, layers)
+        if name in found and not torch.equal(found[name], value):
+            raise CheckpointError(
+                f"Train with `--model.shared_pictures true` to export face and frame: their layout has one {name}, and "
+                f"here {ours} differs from that of the other stream."
+            )
+        found[name] = value.detach().float().contiguous()
+    beside = {name for name in found if not name.startswith(_ADAPTER)}
+    wanted = {f"{layer}.{kind}" for layer in _LAYERS for kind in ("weight", "bias")}
+    WeightDifferences.of(missing=wanted - beside, surplus=beside - wanted, reshaped=()).refuse(
+        source, "the authors' layout", "Export the checkpoint of a whole network."
+    )
+    width, visual = found["affectgpt_proj.weight"].shape
+    return found | {"image_llama_proj.weight": torch.zeros(width, visual), "image_llama_proj.bias": torch.zeros(width)}
+
+
+def _their_layers(configuration: ModelConfiguration) -> dict[str, str]:
+    """Their layer by ours; face and frame may have a branch each."""
+    fused = configuration.fused_streams[0]
+    return {
+        ours.replace("VISUAL", configuration.branch_key(stream)).replace("FUSED", fused): theirs
+        for theirs, ours in _LAYERS.items()
+        for stream in shown_visual(configuration)
+    }
+
+
+def _their_name(ours: str, layers: Mapping[str, str]) -> str:
+    """Their name of a weight; ours where they have none, so that a comparison names it."""
+    if ours.startswith(_OUR_ADAPTER):
+        return _ADAPTER + ours.removeprefix(_OUR_ADAPTER)
+    layer, _, kind = ours.rpartition(".")
+    return f"{layers[layer]}.{kind}" if layer in layers else ours
+
+
+def _value(values: Mapping[str, Any], name: str) -> Any:
+    part, _, option = name.partition(".")
+    return values[part].get(option) if option else values[part]

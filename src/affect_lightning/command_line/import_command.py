@@ -1,0 +1,63 @@
+"""`affect-lightning import`: what other programs trained becomes an exported folder that the trainer commands read."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from affect_lightning.model import ModelConfiguration
+
+_DEFAULT = ("--config", "affectgpt", "--config", "affectgpt_released")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Turn a checkpoint of AffectGPT's released code, or an adapter folder of peft, into a folder that this package reads."""
+    parser = argparse.ArgumentParser(
+        prog="affect-lightning import",
+        usage="affect-lightning import CHECKPOINT FOLDER [--config EXPERIMENT ...] [--model.OPTION VALUE ...]",
+        description=run.__doc__,
+        epilog=f"Without --config it is `{' '.join(_DEFAULT)}`. All options of `affect-lightning fit` are taken.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("checkpoint", type=Path, help="the authors' .pth file, or a folder with adapter_config.json")
+    parser.add_argument("folder", type=Path, help="folder to write; it must not exist yet or be empty")
+    asks_help = {"--help", "-h"} & set(arguments)
+    options = parser.parse_args(["--help"] if asks_help else arguments[:2])  # the others belong to the configuration
+    words = list(arguments[2:])
+
+    from affect_lightning.checkpoints import import_weights
+    from affect_lightning.command_line.trainer_commands import read_configuration
+    from affect_lightning.model import ModelConfiguration
+    from affect_lightning.model.options import ModuleOptions
+
+    if not any(word.partition("=")[0] in ("--config", "-c") for word in words):
+        words = [*_DEFAULT, *words]
+    with contextlib.redirect_stdout(sys.stderr):
+        section = read_configuration(words)
+        configuration = ModelConfiguration.of(ModuleOptions(**section.model.as_dict()))
+        found = import_weights(options.checkpoint, options.folder, configuration)
+    epoch = "" if found.epoch is None else f" of epoch {found.epoch}"
+    print(
+        f"Imported {found.tensors} tensors{epoch} to {options.folder}; the network sees "
+        f"{', '.join(found.configuration.inputs)}.\n"
+        f"affect-lightning test {shlex.join([*words, *_stream_words(configuration, found.configuration)])} --ckpt_path "
+        f"{options.folder}"
+    )
+    return 0
+
+
+def _stream_words(asked: ModelConfiguration, found: ModelConfiguration) -> list[str]:
+    """The options that a test needs where the checkpoint has decided otherwise than the configuration."""
+    names = ("inputs", "fused_streams")
+    return [
+        word
+        for name in names
+        if getattr(asked, name) != getattr(found, name)
+        for word in (f"--model.{name}", f"[{', '.join(getattr(found, name))}]")
+    ]
