@@ -31,9 +31,10 @@ CLIPS, TEST_CLIPS = 480, 20  # of the training set and of each test set; those o
 STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}  # 97.5%
 # Our choice: it learns the form of a response and a drawn face within 400 steps on one core.
 SMALL_MODEL = (
-    *("--model.language_model", "{name: tiny-lm, hidden_width: 96, num_layers: 3, lora_rank: 32, lora_alpha: 32}"),
+    *("--model.language_model", "{name: tiny-lm, hidden_width: 64, lora_rank: 32, lora_alpha: 32}"),
     *("--data.batch_size", "16", "--model.learning_rate", "5e-3", "--model.projector_learning_rate", "2e-3"),
     *("--model.stream_dropout", "0.0", "--model.max_new_tokens", "40", "--trainer.accelerator", "cpu"),
+    *("--trainer.precision", "32-true"),
 )
 
 
@@ -151,7 +152,9 @@ class Run:
 
     def _fill_cache(self, setting: Setting) -> None:
         corpus = self.folder / "corpus"
-        _do("sandbox", *("--out", str(corpus), "--clips", str(CLIPS), "--test-clips", str(TEST_CLIPS), "--workers", "1"))
+        _do(
+            "sandbox", *("--out", str(corpus), "--clips", str(CLIPS), "--test-clips", str(TEST_CLIPS), "--workers", "1")
+        )
         streams = BOTH if not setting.reading else FRAME if DECODER[0] in setting.reading else FACE
         _do("cache", *self._base(), *SMALL_MODEL, *streams, *setting.reading, "--split", "train", "test")
 
