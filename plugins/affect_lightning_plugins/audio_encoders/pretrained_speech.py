@@ -2,7 +2,7 @@
 
 Paper, Appendix B: HuBERT on 8 windows of 2 seconds spread over the clip, mean of the last four hidden layers, mean over
 time in a window; Figure 4 puts other speech models in its place.
-Neighbours: `raw_sound.py` (models that hear samples: HuBERT, WavLM, data2vec, wav2vec 2.0), `whisper.py` (hears a
+`speech_models.py` has the models that hear samples (HuBERT, WavLM, data2vec, wav2vec 2.0), `whisper.py` hears a
 spectrogram), `windows.py` (the cut); `pretrained_models.py` one folder up (weights).
 Legend: B clips, N windows, R pieces of the whole batch, F frames of 20 ms in a piece, D feature width.
 """
