@@ -68,18 +68,15 @@ class ModelSource:
     release: Release | None = None
 
     def __post_init__(self) -> None:
+        refuse_revision_of_folder(self.model, self.revision)
         if self.folder is not None:
-            if self.revision is not None:
-                raise ConfigurationError(
-                    f"`revision: {self.revision}` chooses a version of a hub name, but {self.model!r} is a "
-                    f"folder. Remove `revision`."
-                )
-        elif not _HUB_NAME.fullmatch(self.model):
+            return
+        if not _HUB_NAME.fullmatch(self.model):
             raise ConfigurationError(
                 f"The model folder {self.model!r} does not exist. Give an existing folder with config.json and "
                 f"weights, or a hub name such as 'openai/clip-vit-large-patch14'."
             )
-        elif self.reads_weights and self._hub_revision is None:
+        if self.reads_weights and self._hub_revision is None:
             raise ConfigurationError(
                 f"The hub name {self.model!r} needs a pinned revision. Otherwise its weights could change under a result. "
                 f"Give `revision: COMMIT` (the model's page shows it under 'Files and versions', 'History'; "
@@ -273,6 +270,22 @@ class ModelSource:
         if self.folder is not None:
             return str(self.folder)
         return f"{self.model} at {getattr(configuration, '_commit_hash', None) or self._hub_revision}"
+
+
+def refuse_revision_of_folder(model: str, revision: str | None) -> None:
+    """Refuse a revision that would have no effect.
+
+    Args:
+        model: Folder or hub name.
+        revision: Of a hub name.
+
+    Raises:
+        ConfigurationError: There is a revision, and the model is a folder.
+    """
+    if revision is not None and Path(model).expanduser().is_dir():
+        raise ConfigurationError(
+            f"Remove `revision: {revision}`: it chooses a version of a hub name, but {model!r} is a folder."
+        )
 
 
 @contextmanager

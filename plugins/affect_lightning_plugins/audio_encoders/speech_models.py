@@ -72,6 +72,11 @@ class RawSoundEncoder(PretrainedSpeechEncoder):
             )
         # Without the file: the default of Wav2Vec2FeatureExtractor, which all these models were published with.
         self.normalises = bool(self.settings.get("do_normalize", True))
+        if self.normalise != "window" and not self.normalises:
+            raise ConfigurationError(
+                f"Leave `normalise` out: {model!r} was trained on sound that is not normalised (do_normalize in its "
+                f"preprocessor_config.json). Got {self.normalise!r}."
+            )
         layerwise = getattr(configuration, "feat_extract_norm", "group") == "layer"
         self.masks = configuration.model_type in _MASKING_TYPES and layerwise
 

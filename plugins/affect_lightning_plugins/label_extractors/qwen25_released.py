@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from affect_lightning.contracts import LabelExtractor, Sentiment
+from affect_lightning.errors import ConfigurationError
 from affect_lightning.prompting import RELEASED_PROMPTS
 from affect_lightning_plugins.label_extractors.chat_server import ChatServer
 from affect_lightning_plugins.label_extractors.local_model import DType, LocalModel
@@ -111,6 +112,10 @@ class ReleasedLabelExtractor(LabelExtractor):
         self._seed, self._model, self._revision, self._cache_dir = seed, model, revision, cache_dir
         self._server: ChatServer | None = None
         if base_url is not None:
+            if chat_template is not None:
+                raise ConfigurationError(
+                    "Remove `chat_template`, or remove `base_url`: a server applies the chat template that it was started with."
+                )
             self._server = ChatServer(
                 base_url=base_url.rstrip("/"),
                 key=os.environ.get(api_key_variable, "").strip(),

@@ -11,7 +11,7 @@
   so that its weights fill it exactly, and its body is used without the head.
 
 Each takes other models of its family by folder or hub name.
-Neighbours: `pretrained_frames.py` (options, preprocessing, frames to tokens), `eva_clip.py` and `timm_models.py` (timm's).
+`pretrained_frames.py` has options, preprocessing, and frames to tokens. `timm_models.py` has the models of timm.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from torch.nn import functional
 from affect_lightning.errors import ConfigurationError
 from affect_lightning_plugins.pretrained_models import ModelSource, Release
 from affect_lightning_plugins.transformers_versions import has_pooling_head
-from affect_lightning_plugins.video_encoders.frame_preparation import PictureFormat
 from affect_lightning_plugins.video_encoders.pretrained_frames import (
     CLIP_MEAN,
     CLIP_STD,
@@ -34,6 +33,7 @@ from affect_lightning_plugins.video_encoders.pretrained_frames import (
     IMAGENET_STD,
     Features,
     FrameNetwork,
+    PictureFormat,
     PretrainedVideoEncoder,
     patch_tokens,
     picture_format,

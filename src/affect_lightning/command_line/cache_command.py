@@ -27,8 +27,8 @@ from affect_lightning.command_line.cache_encoding import (
     encode_on_devices,
     encoders_for,
 )
-from affect_lightning.command_line.expected_warnings import silence_expected_warnings
 from affect_lightning.command_line.plugin_arguments import ChoiceOverride, plugin_help, take_plugin_words
+from affect_lightning.command_line.terminal import silence_expected_warnings
 from affect_lightning.command_line.trainer_commands import AffectCLI
 from affect_lightning.contracts import ClipRecord, Encoder
 from affect_lightning.data.clip_data_module import ClipDataModule

@@ -22,7 +22,7 @@ from importlib import metadata
 from pathlib import Path
 
 from affect_lightning.command_line.experiments_command import find_experiment
-from affect_lightning.command_line.terminal_tables import render_terminal
+from affect_lightning.command_line.terminal import render_terminal
 from affect_lightning.errors import AffectLightningError, ConfigurationError
 from affect_lightning.plugin_loading import load_plugin_class
 

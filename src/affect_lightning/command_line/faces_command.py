@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
-from affect_lightning.command_line.terminal_tables import format_table
+from affect_lightning.command_line.terminal import format_table
 from affect_lightning.data.frame_choice import FRAME_COUNT
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.storage import write_whole

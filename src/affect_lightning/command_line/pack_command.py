@@ -98,8 +98,8 @@ def _pack(data: Any, folder: Path, shard_bytes: int, kind: str) -> Any:
 def configured_data(words: Sequence[str]) -> Any:
     """The data module that `fit` would have with these words."""
     from affect_lightning.command_line.cache_command import ConfigurationReader
-    from affect_lightning.command_line.expected_warnings import silence_expected_warnings
     from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
+    from affect_lightning.command_line.terminal import silence_expected_warnings
 
     silence_expected_warnings()
     rest, overrides, asked = take_plugin_words(["fit", *words])

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from affect_lightning.command_line.terminal_tables import render_terminal
+from affect_lightning.command_line.terminal import render_terminal
 from affect_lightning.errors import ConfigurationError
 
 if TYPE_CHECKING:

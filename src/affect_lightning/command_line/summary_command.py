@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from affect_lightning.command_line.terminal_tables import format_table
+from affect_lightning.command_line.terminal import format_table
 from affect_lightning.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.sandbox.emotions import VoiceCode
 from affect_lightning.sandbox.identities import VoiceProfile
-from affect_lightning.sandbox.script import VoiceCode
 
 SAMPLE_RATE = 16000
 #: Longest speech of a clip in seconds, so that lead-in and lead-out still fit into 5 s. Our choice.

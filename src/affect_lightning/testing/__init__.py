@@ -11,8 +11,7 @@ only needed by `contract_tests`. `suite.py` has the list of checks by kind of pa
 them. docs/plugins.md says what each of them means.
 """
 
-from affect_lightning.testing.requirements import Check, CheckNotPossibleError, CheckResult
-from affect_lightning.testing.subject import Subject, tiny_language_model
+from affect_lightning.testing.subject import Check, CheckNotPossibleError, CheckResult, Subject, tiny_language_model
 from affect_lightning.testing.suite import check_plugin, checks_of, contract_tests, run_check
 
 __all__ = [

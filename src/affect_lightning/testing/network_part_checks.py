@@ -25,8 +25,7 @@ from affect_lightning.contracts.conformance import (
 from affect_lightning.errors import AffectLightningError, ConfigurationError
 from affect_lightning.prompting import MAX_PLACEHOLDERS, placeholder
 from affect_lightning.testing.inputs import PromptInputs, SoundInputs, StepInputs, StreamInputs, padded
-from affect_lightning.testing.requirements import require, require_equal_state, require_same
-from affect_lightning.testing.subject import Subject
+from affect_lightning.testing.subject import Subject, require, require_equal_state, require_same
 
 
 @torch.no_grad()

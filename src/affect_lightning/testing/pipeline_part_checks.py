@@ -26,8 +26,7 @@ from affect_lightning.contracts.conformance import (
 )
 from affect_lightning.plugin_loading import find_stream
 from affect_lightning.testing.inputs import SoundInputs, StepInputs
-from affect_lightning.testing.requirements import require
-from affect_lightning.testing.subject import Subject
+from affect_lightning.testing.subject import Subject, require
 
 RESPONSES = (
     "The person feels happy and a little surprised.",

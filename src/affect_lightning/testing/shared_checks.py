@@ -22,15 +22,15 @@ from affect_lightning.contracts.conformance import ConformanceError, check_finit
 from affect_lightning.errors import PluginError
 from affect_lightning.plugin_loading import find_plugin, load_plugin_class, plugin_options, resolve_choice
 from affect_lightning.testing.inputs import PartInputs, PromptInputs
-from affect_lightning.testing.requirements import (
+from affect_lightning.testing.subject import (
     HALF,
     CheckNotPossibleError,
+    Subject,
     require,
     require_equal_state,
     require_same,
     without_remarks,
 )
-from affect_lightning.testing.subject import Subject
 
 _NO_TYPE = ("anything", "Any")
 

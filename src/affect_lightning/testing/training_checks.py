@@ -20,14 +20,15 @@ from affect_lightning.model import AffectGPT, ModelConfiguration
 from affect_lightning.plugin_loading import GROUPS, find_stream, list_plugins, resolve_choice
 from affect_lightning.testing.inputs import StepInputs
 from affect_lightning.testing.pipeline_part_checks import clip_batch, picked
-from affect_lightning.testing.requirements import (
+from affect_lightning.testing.subject import (
     CheckNotPossibleError,
+    Subject,
+    perturb,
     require,
     require_equal_state,
     require_same,
     without_remarks,
 )
-from affect_lightning.testing.subject import Subject, perturb
 
 TINY_PARTS: dict[str, Any] = {
     "video_encoder": "tiny-video",

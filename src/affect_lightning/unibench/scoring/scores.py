@@ -33,7 +33,7 @@ class ClipOutcome:
         sentiment: Sentiment of those words; empty for sets that are not scored by it.
         hit: Whether the response is right: its sentiment (WAF), or at least one true sector on half or more of the
             wheels that know the truth (hit rate and F_S). None for a clip that does not count.
-        terms: What the clip adds to the sums that the set's metrics are made of; see `clip_terms.py`.
+        terms: What the clip adds to the sums that the set's metrics are made of; see `statistics/intervals.py`.
     """
 
     name: str

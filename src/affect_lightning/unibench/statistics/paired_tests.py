@@ -21,14 +21,15 @@ import numpy as np
 from affect_lightning.corpora import MER_UNIBENCH
 from affect_lightning.metrics.functional import Array
 from affect_lightning.unibench.scoring.scores import ClipOutcome, SetScore, SuiteScores
-from affect_lightning.unibench.statistics.clip_terms import metric_values, terms_of
 from affect_lightning.unibench.statistics.intervals import (
     FEWEST_CLIPS,
     RESAMPLES,
     SEED,
     generator,
+    metric_values,
     percentile_interval,
     resampled_sums,
+    terms_of,
 )
 
 MEAN = "mean"  # key of the mean's column
