@@ -84,7 +84,11 @@ RULES = {
     f"{CORE}.weights": Rule(libraries=TORCH),
     f"{CORE}.__main__": Rule(core("command_line")),
     f"{PLUGINS}.label_extractors": Rule(
-        (*core("contracts", "metrics", "prompting", "storage"), f"{PLUGINS}.language_models")
+        (
+            *core("contracts", "metrics", "prompting", "storage"),
+            f"{PLUGINS}.language_models",
+            f"{PLUGINS}.pretrained_models",
+        )
     ),
     f"{PLUGINS}.branch_compressions": Rule((*core("contracts"), f"{PLUGINS}.pre_fusions")),  # one Q-Former for both
     PLUGINS: Rule((*core("contracts", "storage"), f"{PLUGINS}.pretrained_models", f"{PLUGINS}.transformers_versions")),

@@ -178,7 +178,9 @@ def test_a_hub_name_without_a_revision_is_refused(options: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("name", ["qwen2.5", "causal-lm"])
 def test_a_revision_of_a_folder_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="Remove `revision: v1`: it chooses a version of a hub name, but .* is a folder"):
+    with pytest.raises(
+        ConfigurationError, match="Remove `revision: v1`: it chooses a version of a hub name, but .* is a folder"
+    ):
         build_part("language_models", {"name": name, "model": str(tmp_path), "revision": "v1"})
 
 

@@ -109,7 +109,6 @@ def _check(options: argparse.Namespace) -> None:
 
 def _read(cropper: FaceCropper, path: Path, frame_count: int) -> SheetClip:
     """Decode, find and crop one clip; whatever is wrong with it is an error that names it."""
-    from affect_lightning.command_line.faces_command import SheetClip
     from affect_lightning.data.decoding import decode_clip
 
     decoded = decode_clip(path, None, frame_count=frame_count, sample_rate=None)
@@ -130,8 +129,6 @@ def _seen(frames: int, without: int) -> str:
 
 def _write_sheet(out: Path, clips: Sequence[SheetClip]) -> None:
     import cv2
-
-    from affect_lightning.command_line.faces_command import draw_sheet
 
     _, content = cv2.imencode(out.suffix.lower(), cv2.cvtColor(draw_sheet(clips), cv2.COLOR_RGB2BGR))
     try:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
+from affect_lightning.command_line.report_command import add_report_options
 from affect_lightning.command_line.terminal import format_table, render_terminal
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.unibench.scoring.checkpoint_rules import CHECKPOINT_RULES
@@ -131,20 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--allow-missing", action="store_true", help="count clips without a prediction as wrong")
     parser.add_argument("--name", help="name of the row in the report of one set (default: the name of the file)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: runs/score/SET)")
-    parser.add_argument(
-        "--published",
-        nargs="*",
-        metavar="NAME",
-        help="published rows to show in the report, such as AffectGPT; the same names as in `affect-lightning report`",
-    )
-    parser.add_argument(
-        "--columns",
-        nargs="+",
-        default=(),
-        metavar="NAME",
-        help="columns from installed packages to show (docs/reports.md)",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object to standard output")
+    add_report_options(parser)
     return parser
 
 

@@ -59,6 +59,12 @@ class EpochPlan(Protocol):
         """What the order depends on."""
 
 
+def common_state_options(plan: EpochPlan, weights: Sequence[float]) -> dict[str, Any]:
+    """What the order of every plan depends on; the rank is left out, because one state serves all ranks."""
+    names = ("clip_count", "batch_size", "shuffle", "seed", "world_size", "balance")
+    return {name: getattr(plan, name) for name in names} | ({"weights": list(weights)} if weights else {})
+
+
 def check_order_options(balance: str, length_pool: int) -> None:
     """Check the two options that rule the order.
 
@@ -247,18 +253,9 @@ class BatchPlan:
         return [keys[start : start + self.batch_size] for start in range(0, len(keys), self.batch_size)]
 
     def state_options(self) -> dict[str, Any]:
-        """What the order depends on; the rank is left out, because one state serves all ranks."""
-        return {
-            "clip_count": self.clip_count,
-            "batch_size": self.batch_size,
-            "shuffle": self.shuffle,
-            "seed": self.seed,
-            "world_size": self.world_size,
-            "balance": self.balance,
-            "length_pool": self.length_pool,
-            **({"weights": list(self.weights)} if self.weights else {}),
-            **({"longest_first": True} if self.longest_first else {}),
-        }
+        """What the order depends on."""
+        own = {"length_pool": self.length_pool, **({"longest_first": True} if self.longest_first else {})}
+        return common_state_options(self, self.weights) | own
 
     def _order(self, epoch: int) -> list[int]:
         """Positions of all ranks' clips."""

@@ -15,7 +15,13 @@ from typing import Any, overload
 
 import numpy as np
 
-from affect_lightning.data.ordering import SampleKey, SetBalance, check_order_options, drawn_order
+from affect_lightning.data.ordering import (
+    SampleKey,
+    SetBalance,
+    check_order_options,
+    common_state_options,
+    drawn_order,
+)
 from affect_lightning.errors import ConfigurationError
 
 SHUFFLE_WINDOW = 16  # our choice: about 1000 clips of MER-Caption+ to draw from, and 1 GiB of disk
@@ -112,18 +118,8 @@ class ShardedPlan:
         return EpochBatches(filled, self.batch_size, epoch, repeated)
 
     def state_options(self) -> dict[str, Any]:
-        """What the order depends on; the rank is left out, because one state serves all ranks."""
-        return {
-            "clip_count": self.clip_count,
-            "batch_size": self.batch_size,
-            "shuffle": self.shuffle,
-            "seed": self.seed,
-            "world_size": self.world_size,
-            "balance": self.balance,
-            "packed": self.set_hash,
-            "window": self.window,
-            **({"weights": list(self.weights)} if self.weights else {}),
-        }
+        """What the order depends on."""
+        return common_state_options(self, self.weights) | {"packed": self.set_hash, "window": self.window}
 
     def _rank_order(self, epoch: int) -> tuple[np.ndarray, int]:
         """This rank's clips, and the clip that fills up where one is short."""

@@ -32,7 +32,6 @@ from affect_lightning.testing.inputs import (
     StreamInputs,
 )
 
-
 STREAM_WIDTHS = {"audio": 12, "face": 20}
 """Streams that a pre-fusion under test is built for: two, of different width (our choice)."""
 
