@@ -1,10 +1,10 @@
-"""Where the weights of a pretrained encoder come from, and loading them wholly or not at all.
+"""Where the weights of a pretrained encoder come from; they are loaded completely or not at all.
 
 Paper, Section 3.1: the encoders are taken as published and stay frozen, so a result names its weights: a folder, or a
 hub name at a pinned commit. Code from either is never run. The same architecture can be built without weights: random
-ones on request, and none at all where torch's default device is `meta`, as `affect-lightning summary` counts.
-Neighbours: the shared modules of `video_encoders` and `audio_encoders` call this; language models have tokenizers and
-adapters too, and their own `language_models/model_files.py`.
+ones on request, and none where torch's default device is `meta`, as `affect-lightning summary` counts. The shared
+modules of `video_encoders` and `audio_encoders` call this. Language models also have tokenizers and adapters, and their
+own `language_models/model_files.py`.
 """
 
 from __future__ import annotations

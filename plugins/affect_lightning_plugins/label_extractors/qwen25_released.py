@@ -1,9 +1,9 @@
-"""Plugin `qwen2.5-released`: labels and sentiment in the manner of the authors' released code, noise included (Appendix E).
+"""Plugin `qwen2.5-released`: labels and sentiment as the authors' released code extracts them, with its noise (Appendix E).
 
-Two worked examples a step, an answer without quotation marks, sampling, and a post-processing that takes what comes:
-facts in docs/label_extractors.md, prompts in `prompting/extraction_prompts.py`. For scores like the paper's; for
-comparisons take one of the deterministic extractors. `local_model.py` or `chat_server.py` answers. Neighbours:
-`causal_lm.py`, `openai_server.py`.
+Two worked examples a step, an answer without quotation marks, sampling, and a lenient reading of answers.
+docs/label_extractors.md has the facts, `prompting/extraction_prompts.py` the prompts. Use it for scores like the
+paper's; for comparisons use a deterministic extractor (`causal_lm.py`, `rules.py`). `local_model.py` or
+`chat_server.py` answers.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ a chat template where the tokenizer brings none (Vicuna's is the form that it wa
 its commit on the hub and the values of its configuration that decide how large it is.
 
 Under `with torch.device("meta")` no weight, tokenizer or hub is needed: that is how `affect-lightning summary` counts.
-Neighbours: `model_files.py` reads weights, `transformers_model.py` does the work; `smollm2.py` is the one out of a pip
+`model_files.py` reads weights, `transformers_model.py` does the work; `smollm2.py` is the one out of a pip
 package.
 """
 

@@ -1,8 +1,8 @@
 """AdaptedCausalLM: the language model contract on a Hugging Face causal model with LoRA (paper, Section 3.1, Eq. 1-2).
 
 The base is frozen, the adapter trains. The plugins next to this file (`hub_models.py` with its families, `smollm2.py`,
-`tiny.py`) only differ in where model and tokenizer come from. `adapters.py` has the adapters, `response_decoding.py` generates,
-or `vllm_engine.py`.
+`tiny.py`) differ only in where model and tokenizer come from. `adapters.py` has the adapters. `response_decoding.py` or
+`vllm_engine.py` generates.
 Legend: B clips, L text tokens, E embedding width, R supervised positions of the batch.
 """
 

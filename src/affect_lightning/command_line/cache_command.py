@@ -1,7 +1,7 @@
 """`affect-lightning cache`: what the frozen encoders give for every clip, kept for `data.features: cached`.
 
-Takes the configuration and the options of `fit`. Resumes by itself: clips that the cache has are left alone.
-Neighbours: `cache_encoding.py` does the work, `feature_cache/` is the cache; docs/feature_cache.md explains it.
+Takes the configuration and the options of `fit`. It resumes: clips that are in the cache are not encoded again.
+`cache_encoding.py` does the work, `feature_cache/` is the cache; docs/feature_cache.md explains it.
 """
 
 from __future__ import annotations

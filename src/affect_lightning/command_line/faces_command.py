@@ -1,8 +1,8 @@
-"""`affect-lightning faces`: which faces are found in clips, which is taken for the speaker's, and a contact sheet of them.
+"""`affect-lightning faces`: which faces are found in clips, which one is the speaker's, and a contact sheet of them.
 
-Paper: Section 4, the `face` stream. Clips are decoded and cropped by `affect_lightning.data` exactly as in training;
-nothing is read from or written to the box cache. The sheet is for eyes: whether the right face is cut well cannot be seen
-from a loss. It shows each clip's frames with the boxes of everybody, and the speaker's crops below.
+Paper: Section 4, the `face` stream. `affect_lightning.data` decodes and crops the clips exactly as in training; the box
+cache is neither read nor written. The sheet is for looking at: a loss does not show whether the right face is cut well.
+It has each clip's frames with the boxes of all faces, and the speaker's crops below.
 Legend: T frames, H height and W width in pixels.
 """
 

@@ -1,7 +1,7 @@
 """`affect-lightning pack`: a training set as shards, for training from a folder or from storage (docs/streaming.md).
 
-Takes the configuration and the options of `fit`, of which those about the training clips count. Goes on by itself where
-an earlier call was stopped. Neighbour: `packed_sets/packing.py` does the work.
+Takes the configuration and the options of `fit`; those about the training clips count. It continues where an earlier
+call was stopped. `packed_sets/packing.py` does the work.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Which clips are trained on and which are tested on: sets by name, lists, shares, limits, and no clip on both sides.
+"""Which clips are for training and which for testing: sets by name, lists, shares, limits; no clip is on both sides.
 
-Paper: Section 5 (training on all of MER-Caption+, testing on the nine sets of MER-UniBench). The selections are ours, for
-subsets and curves over the amount of data; they go by stable hashes, so nothing depends on the order or number of other
-clips. `corpora` reads the sets; `clip_data_module.py` holds the options and asks here.
+Paper: Section 5 (training on all of MER-Caption+, testing on the nine sets of MER-UniBench). The selections are ours,
+for subsets and for curves over the amount of data. They use stable hashes, so they do not depend on the order or number
+of other clips. `corpora` reads the sets; `clip_data_module.py` has the options and asks here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The order of an epoch's clips: drawn, balanced between sets, batched by length; a pure function of seed and epoch.
 
 Not in the paper, which trains on one set of clips of a few seconds each. Sets of very different size (MELD has eight
-times the clips of CH-SIMS) and texts of very different length need both. Neighbours: `loading.py` hands the
-batches out; a packed set has a plan of its own. Legend: B clips.
+times the clips of CH-SIMS) and texts of very different length need both. `loading.py` gives out the batches; a packed
+set has its own plan. Legend: B clips.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """AffectGPT: encoders, pre-fusion, branches, projectors and language model as one network (paper, Section 3, Eq. 1-7).
 
-`affect_lightning.training` trains it, `exported_folder.py` has its folder's format; the parts next to this file do the steps.
+`affect_lightning.training` trains it, `exported_folder.py` has the format of its folder. The modules next to this file
+do the steps.
 Legend: B clips, T frames, N feature tokens, D feature width, K tokens of a stream in the prompt, E embedding width.
 """
 

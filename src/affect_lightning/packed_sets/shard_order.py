@@ -1,9 +1,9 @@
 """The order of an epoch over a packed set: drawn, split by rank, and such that few shards are needed at a time.
 
-The shards come in random order; each rank takes an equal run of their clips; and within its run a clip is drawn from a
-window of shards that slides along, one shard coming in for each that is used up. Everything is a function of (seed,
-epoch, rank), of which nothing is kept but arrays. Neighbours: `ordering.py` has the order of clips in folders,
-`loading.py` hands out the batches. Legend: B clips.
+The shards come in random order, and each rank takes an equal run of their clips. Within its run a clip is drawn from a
+sliding window of shards: when one is used up, the next one enters. Everything is a function of (seed, epoch, rank), and
+only arrays are kept. `ordering.py` has the order of clips in folders, `loading.py` gives out the batches. Legend: B
+clips.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Checks of the parts that are no networks: face detectors, label extractors, cue describers, readers of streams.
+"""Checks of the parts that are not networks: face detectors, label extractors, cue describers, readers of streams.
 
-Neighbours: `suite.py` lists them, `shared_checks.py` checks their options. Legend: B clips, T frames.
+`suite.py` lists them, `shared_checks.py` checks their options. Legend: B clips, T frames.
 """
 
 from __future__ import annotations

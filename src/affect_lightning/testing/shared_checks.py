@@ -1,8 +1,9 @@
 """Checks that kinds of parts share: form, options and help of all; of networks padding, batches, gradient, saving and more.
 
-The last one trains a part under FSDP2, in one process with gloo (paper, Appendix C: training on several GPUs): the part is
-put into one module whose forward does the whole call and is sharded as the root, as the strategies of this package do; a
-language model's blocks are sharded inside it. Neighbours: `inputs.py` makes the variations, `training_checks.py` continues.
+The last one trains a part under FSDP2, in one process with gloo (paper, Appendix C: training on several GPUs). The part
+is put into one module whose forward does the whole call and is sharded as the root, as the strategies of this package
+do; a language model's blocks are sharded inside it. `inputs.py` makes the variations, `training_checks.py` trains a
+part in a network.
 Legend: B clips, N feature tokens, D feature width.
 """
 

@@ -1,8 +1,8 @@
-"""A part in the whole: a network of tiny other parts, trained for two steps, and an objective asked on it.
+"""A part in a whole network: tiny other parts around it, trained for two steps, and an objective asked on it.
 
-Paper: Section 5 (training), Eq. 2 (the objective). The other parts are the `tiny-*` plugins and the pre-fusion `attention`
-that come with affect-lightning; AffectGPTModule trains under the Trainer.
-Neighbours: `suite.py` lists the checks, `pipeline_part_checks.clip_batch` makes the clips. Legend: B clips.
+Paper: Section 5 (training), Eq. 2 (the objective). The other parts are the `tiny-*` plugins and the pre-fusion
+`attention` that come with affect-lightning; AffectGPTModule trains under the Trainer. `suite.py` lists the checks,
+`pipeline_part_checks.clip_batch` makes the clips. Legend: B clips.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Paired tests between models: whether a difference is more than the chance of which clips are in the set.
 
-Paper: none; Table 2 compares single figures. Both models answered the same clips, so that clips are drawn in pairs:
-the bootstrap of `intervals.py` on the terms of both models side by side gives the difference's interval and p-value,
-also for the mean over the sets. McNemar's exact test looks at the clips that one model hits and the other misses.
-With several pairs of models p-values are corrected by Holm's method within each column of the table.
+Paper: none; Table 2 compares single figures. Both models answered the same clips, so clips are drawn in pairs: the
+bootstrap of `intervals.py` on the terms of both models side by side gives the difference's interval and p-value, also
+for the mean over the sets. McNemar's exact test looks at the clips that one model hits and the other misses. With
+several pairs of models, Holm's method corrects the p-values within each column of the table.
 
 Legend: C terms of a clip, M models, R resamples.
 """
