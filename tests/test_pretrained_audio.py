@@ -51,8 +51,8 @@ def _no_gradients() -> object:
 
 
 def built(models: Any, kind: str, **options: Any) -> AudioEncoder:
-    choice = {"name": ALL[kind], "model": str(models(kind)[1]), "window_seconds": WINDOW / RATE, **options}
-    return build_part("audio_encoders", choice)
+    window = {} if options.get("span") == "clip" else {"window_seconds": WINDOW / RATE}
+    return build_part("audio_encoders", {"name": ALL[kind], "model": str(models(kind)[1]), **window, **options})
 
 
 def last_layers(output: Any, layers: int = 4) -> Tensor:
