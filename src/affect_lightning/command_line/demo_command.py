@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
 import itertools
 import json
 import re
@@ -239,6 +238,9 @@ def _is_installed(requirement: str) -> bool:
 
 
 def _installer() -> str:
-    """The words that install into this very environment; one that uv has made holds no pip."""
+    """The words that install into this very environment; one that uv has made holds no pip.
+
+    The metadata is asked: `find_spec("pip")` would make setuptools take its distutils away from this process.
+    """
     python = shlex.quote(sys.executable)
-    return f"{python} -m pip install" if importlib.util.find_spec("pip") else f"uv pip install --python {python}"
+    return f"{python} -m pip install" if _is_installed("pip") else f"uv pip install --python {python}"
