@@ -141,10 +141,12 @@ class Run:
         self._fill_cache(setting)
         checkpoint: tuple[str, ...] = ()
         if setting.trained:
-            if not setting.checkpoint:
+            own = self._run(version) / "checkpoints"
+            if setting.checkpoint:  # copied, because a test writes into the run that its checkpoint belongs to
+                shutil.copytree(self._run(f"{setting.checkpoint}-{self.seed}-{self.steps}") / "checkpoints", own)
+            else:
                 _do("fit", *self._words(setting, version))
-            trained = self._run(f"{setting.checkpoint or self.name}-{self.seed}-{self.steps}")
-            checkpoint = ("--ckpt_path", str(trained / "checkpoints" / "last.ckpt"))
+            checkpoint = ("--ckpt_path", str(own / "last.ckpt"))
         _do("test", *self._words(setting, version), *checkpoint)
         mean = read_report(self._run(version)).rows[0].scores.mean
         assert mean is not None
