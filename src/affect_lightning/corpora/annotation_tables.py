@@ -8,16 +8,16 @@ formats can hold code; the official `.npz` files go through `affect_lightning.sa
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.label_strings import parse_labels
+from affect_lightning.label_strings import given_words, is_no_word
+from affect_lightning.sentiment_strings import sentiment_value
 
 ROW_FILE_SUFFIXES = (".csv", ".jsonl", ".parquet")
 _SHOWN_NAMES = 5  # names listed in a message before "and N more"; our choice
@@ -31,6 +31,7 @@ class TableRow(dict[str, Any]):
         line: Counted from 1, the header's line included; the last line of a row that spans several.
     """
 
+    __slots__ = ("line", "path")
     kind = "line"
 
     def __init__(self, cells: Mapping[str, Any], path: Path, line: int) -> None:
@@ -46,6 +47,7 @@ class TableRow(dict[str, Any]):
 class ItemRow(TableRow):
     """A row of a file without lines, such as parquet or npz; `line` counts its rows from 1."""
 
+    __slots__ = ()
     kind = "row"
 
 
@@ -98,8 +100,11 @@ def read_rows(path: Path, columns: Sequence[str], any_of: Sequence[str] = ()) ->
         DataError: The file is unreadable, empty, lacks a column, or has a row that is shorter or longer than the
             header.
     """
-    rows: list[TableRow] = []
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    return list(_csv_rows(path, columns, any_of))
+
+
+def _csv_rows(path: Path, columns: Sequence[str] = (), any_of: Sequence[str] = ()) -> Iterator[TableRow]:
+    reader = csv.reader(_text_lines(path), strict=True)
     try:
         header = [cell.strip() for cell in next(reader, [])]
         _check_columns(path, header, columns, any_of)
@@ -107,10 +112,9 @@ def read_rows(path: Path, columns: Sequence[str], any_of: Sequence[str] = ()) ->
             if any(cell.strip() for cell in cells):
                 _check_width(path, reader.line_num, header, cells)
                 stripped = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
-                rows.append(TableRow(stripped, path, reader.line_num))
+                yield TableRow(stripped, path, reader.line_num)
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num} cannot be read as csv: {error}. Restore the file.") from error
-    return rows
 
 
 def read_json_lines(path: Path) -> list[TableRow]:
@@ -119,8 +123,11 @@ def read_json_lines(path: Path) -> list[TableRow]:
     Raises:
         DataError: The file is unreadable, or a line is no JSON object; the message names file and line.
     """
-    rows = []
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+    return list(_json_rows(path))
+
+
+def _json_rows(path: Path) -> Iterator[TableRow]:
+    for number, line in enumerate(_text_lines(path, newline="\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -132,12 +139,16 @@ def read_json_lines(path: Path) -> list[TableRow]:
                 f'{path}, line {number} must be an object such as {{"name": "clip1", "text": "Hello."}}; found '
                 f"{type(content).__name__}."
             )
-        rows.append(TableRow(content, path, number))
-    return rows
+        yield TableRow(content, path, number)
 
 
 def read_row_file(path: Path) -> list[TableRow]:
-    """The rows of a csv (UTF-8, with a header), jsonl or parquet file; empty lines are left out.
+    """The rows of a csv (UTF-8, with a header), jsonl or parquet file; see `stream_row_file`."""
+    return list(stream_row_file(path))
+
+
+def stream_row_file(path: Path) -> Iterator[TableRow]:
+    """The rows of a csv (UTF-8, with a header), jsonl or parquet file, one at a time; empty lines are left out.
 
     Raises:
         DataError: The file is missing, unreadable, empty, of another format, or a row is broken; the message names
@@ -147,25 +158,22 @@ def read_row_file(path: Path) -> list[TableRow]:
     if not path.is_file():
         raise DataError(f"There is no file {path}. Give the path of a {', '.join(ROW_FILE_SUFFIXES)} file.")
     suffix = path.suffix.lower()
-    if suffix == ".csv":
-        rows = read_rows(path, ())
-    elif suffix == ".jsonl":
-        rows = read_json_lines(path)
-    elif suffix == ".parquet":
-        rows = _read_parquet(path)
-    else:
+    if suffix not in _READERS:
         raise DataError(f"{path} ends in {suffix or 'nothing'}; expected one of {', '.join(ROW_FILE_SUFFIXES)}.")
-    if not rows:
+    is_empty = True
+    for row in _READERS[suffix](path):
+        is_empty = False
+        yield row
+    if is_empty:
         raise DataError(f"{path} lists no clips. Give one row for each clip.")
-    return rows
 
 
-def columns_of(rows: list[TableRow]) -> list[str]:
+def columns_of(rows: Iterable[TableRow]) -> list[str]:
     """Every column of any row, in order of appearance; the rows of a jsonl file may differ."""
     return list(dict.fromkeys(column for row in rows for column in row))
 
 
-def _read_parquet(path: Path) -> list[TableRow]:
+def _parquet_rows(path: Path) -> Iterator[TableRow]:
     try:
         import pyarrow
         from pyarrow import parquet
@@ -175,10 +183,36 @@ def _read_parquet(path: Path) -> list[TableRow]:
             f"the table as csv or jsonl."
         ) from error
     try:
-        rows = parquet.read_table(path).to_pylist()
+        number = 0
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                for cells in batch.to_pylist():
+                    number += 1
+                    yield ItemRow(cells, path, number)
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path} is not a valid parquet file: {error}. Write it again.") from error
-    return [ItemRow(cells, path, number) for number, cells in enumerate(rows, start=1)]
+
+
+_READERS: dict[str, Callable[[Path], Iterator[TableRow]]] = {
+    ".csv": _csv_rows,
+    ".jsonl": _json_rows,
+    ".parquet": _parquet_rows,
+}
+
+
+def _text_lines(path: Path, newline: str = "") -> Iterator[str]:
+    """The lines of a UTF-8 file, one at a time; `read_text` says what is wrong with a file that is none."""
+    try:
+        with path.open(encoding="utf-8-sig", newline=newline) as file:
+            for line in file:
+                if "\0" in line:
+                    read_text(path)
+                yield line
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}. Restore the file.") from error
+    except UnicodeDecodeError:
+        read_text(path)
+        raise
 
 
 def read_text(path: Path) -> str:
@@ -261,7 +295,7 @@ def shown(names: Sequence[str]) -> str:
 
 
 def true_labels(text: str, where: str) -> tuple[str, ...]:
-    """Emotion words out of a cell such as `['angry', 'hurt']` or `[angry, hurt]`, each once.
+    """Emotion words out of a cell such as `['angry', 'hurt']`, `[angry, hurt]` or `angry; hurt`, each once.
 
     Split as predictions are (`label_strings.py`); but a truth must be sound, where a prediction may be anything.
 
@@ -270,24 +304,18 @@ def true_labels(text: str, where: str) -> tuple[str, ...]:
         where: File, row and column, for the message.
 
     Raises:
-        DataError: A bracket is open at one side only, or there is something, but not a single letter.
+        DataError: A bracket is open at one side only, a word has not a single letter, or is `nan` or `None`.
 
     >>> true_labels("['angry', 'hurt']", "label.csv, line 2, column openset")
     ('angry', 'hurt')
     """
     inner = text.strip()
     unbalanced = inner.startswith("[") != inner.endswith("]")
-    words = tuple(dict.fromkeys(parse_labels(text)))
-    if unbalanced or any(not any(letter.isalpha() for letter in word) for word in words):
-        raise DataError(
-            f"{where}: the emotion words cannot be read from {text!r}; expected a list such as \"['angry', 'hurt']\". "
-            f"Fix the cell."
-        )
-    return words
+    return _sound(inner, given_words(inner), where, damaged=unbalanced)
 
 
 def words_of(row: TableRow, column: str) -> tuple[str, ...]:
-    """The emotion words of a cell: a list of texts, or a text as `true_labels` reads it.
+    """The emotion words of a cell: a list of texts, or a text; see `true_labels`.
 
     Raises:
         DataError: It is neither; the message names file, row and column.
@@ -297,20 +325,32 @@ def words_of(row: TableRow, column: str) -> tuple[str, ...]:
         return true_labels(value, row.where(column))
     if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
         refuse(row, column, f"expected a list of words, found {value!r}. Fix the cell.")
-    return tuple(dict.fromkeys(word.strip() for word in value if word.strip()))
+    empty = next((word for word in value if word.strip() and is_no_word(word)), None)
+    return _sound(str(value), given_words(value), row.where(column), damaged=empty is not None)
+
+
+def _sound(found: str, words: tuple[str, ...], where: str, *, damaged: bool) -> tuple[str, ...]:
+    nothing = found.strip(" []()'\"") and (not words or any(is_no_word(word) for word in words))
+    if damaged or nothing:
+        raise DataError(
+            f"{where}: the emotion words cannot be read from {found!r}; expected a list such as \"['angry', 'hurt']\". "
+            f"Fix the cell, or leave it empty."
+        )
+    return tuple(dict.fromkeys(words))
 
 
 def number_of(row: TableRow, column: str) -> float:
-    """The finite number of a cell.
+    """The value of a cell: a finite number, or a sentiment in words as 1, -1 or 0.
 
     Raises:
-        DataError: It is none; the message names file, row and column.
+        DataError: It is neither; the message names file, row and column.
     """
     value = row.get(column)
-    try:
-        number = math.nan if value is None or isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        refuse(row, column, f"{value!r} is not a number; expected one such as -0.4, positive above 0.")
+    number = None if value is None or isinstance(value, bool) else sentiment_value(str(value))
+    if number is None or not math.isfinite(number):
+        refuse(
+            row,
+            column,
+            f"{value!r} is not a number, nor positive, negative or neutral; expected a value such as -0.4, positive above 0.",
+        )
     return number

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.label_strings import LabelList, parse_labels
+from affect_lightning.label_strings import LabelList, label_key, parse_labels
 from affect_lightning.metrics import official_tables
 from affect_lightning.metrics.builtin import read_builtin_tables
 from affect_lightning.metrics.wheels import LEVELS, Wheel
@@ -132,7 +132,7 @@ class Taxonomy:
 
     def wheel_words(self, word: str) -> tuple[str, ...]:
         """Wheel words that a label leads to, first choice first; empty when the taxonomy does not know it."""
-        bases = self._forms.get(word.strip().lower(), ())
+        bases = self._forms.get(label_key(word), ())
         words = dict.fromkeys(wheel_word for base in bases for wheel_word in self._synonyms.get(base, ()))
         return tuple(words) if self.ranked else tuple(sorted(words))
 
@@ -161,7 +161,7 @@ class Taxonomy:
 
     def nearest_forms(self, word: str, count: int = 5) -> list[str]:
         """Known word forms that are spelled most like `word`, best first; for messages (5 is our choice)."""
-        return get_close_matches(word.strip().lower(), list(self._forms), n=count, cutoff=0.6)
+        return get_close_matches(label_key(word), list(self._forms), n=count, cutoff=0.6)
 
     def sectors(self, words: LabelList, wheel: int, level: int = 1) -> frozenset[str]:
         """Sectors of a label list (or of a single label given as text); see `sector` for the arguments."""
@@ -213,7 +213,7 @@ class Taxonomy:
 
     def _row_of(self, word: str) -> int:
         """Integer id of a label; only labels that the taxonomy knows get one of their own."""
-        label = word.strip().lower()
+        label = label_key(word)
         if label not in self._forms:
             return _UNKNOWN
         return self._rows.setdefault(label, len(self._rows))

@@ -7,8 +7,9 @@ sentiment, under the column names below. `suite_scoring.py` joins these answers 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +18,23 @@ from affect_lightning.corpora.annotation_tables import (
     ROW_FILE_SUFFIXES,
     ItemRow,
     TableRow,
-    columns_of,
-    read_row_file,
     refuse,
+    stream_row_file,
 )
 from affect_lightning.corpora.set_names import canonical_key
 from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.label_strings import parse_labels
+from affect_lightning.label_strings import given_words
 from affect_lightning.safe_npz import read_npz
+from affect_lightning.sentiment_strings import SENTIMENT_WORDS, read_sentiment
+from affect_lightning.unibench.scoring.prediction_columns import COLUMNS, KINDS, TRUTH_KINDS, used_columns
 
 OUTPUT_SUFFIXES = (".npz", *ROW_FILE_SUFFIXES)
 
-# Column names that are understood, by kind; `--column KIND=NAME` names another one.
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "name": ("name", "names", "filename", "filenames", "clip", "clip_name", "id", "video"),
-    "response": ("response", "responses", "reason", "description", "answer", "output"),
-    "labels": ("labels", "openset", "emotions", "given_labels"),
-    "sentiment": ("sentiment", "sentiments", "given_sentiment"),
-}
-KINDS = tuple(kind for kind in COLUMNS if kind != "name")
-SENTIMENT_WORDS = ("positive", "negative", "neutral", "mixed")
+_REMEMBERED = 100_000  # label lists read once for all rows that write them alike; our choice
 _SENTIMENT_SHARE = 0.9  # of an npz member's words; our choice: the authors' files have 99.9% and more, label files 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What a saved output says of one clip; None where it does not say.
 
@@ -80,9 +74,11 @@ def read_answers(
         ConfigurationError: A kind of column is unknown, or parquet without pyarrow.
     """
     chosen = dict(columns or {})
-    unknown = [kind for kind in chosen if kind not in COLUMNS]
+    unknown = [kind for kind in chosen if kind not in (*COLUMNS, *TRUTH_KINDS)]
     if unknown:
-        raise ConfigurationError(f"There is no kind of column {unknown[0]!r}. Use one of {', '.join(COLUMNS)}.")
+        raise ConfigurationError(
+            f"There is no kind of column {unknown[0]!r}. Use one of {', '.join((*COLUMNS, *TRUTH_KINDS))}."
+        )
     kinds = ("response",) if from_responses else tuple(kind for kind in KINDS if kind in chosen) or KINDS
     merged: dict[str, Answer] = {}
     sources: dict[str, Path] = {}
@@ -114,9 +110,34 @@ def _read_one(path: Path, dataset: str, columns: Mapping[str, str], kinds: Seque
         rows, used = _read_npz_rows(path, columns)
         if not set(kinds) & set(used):
             return {}
-    else:
-        rows = _rows_of_set(read_row_file(path), dataset)
-        used = _used_columns(path, columns_of(rows), columns, kinds)
+        return _answers(rows, used)
+    present: dict[str, None] = {}
+    corpora: set[str] = set()
+    for row in stream_row_file(path):
+        present.update(dict.fromkeys(row))
+        if row.get("corpus"):
+            corpora.add(str(row["corpus"]))
+    used = used_columns(path, list(present), columns, kinds)
+    return _answers(_rows_of_set(path, dataset, corpora), used)
+
+
+def _rows_of_set(path: Path, dataset: str, corpora: Collection[str]) -> Iterator[TableRow]:
+    """Rows whose `corpus`, if they have one, is the set."""
+    sets = known_sets() if corpora else {}
+    meant = {name for name in corpora if name == dataset or canonical_key(name, sets) == dataset}
+    found = False
+    for row in stream_row_file(path):
+        if not row.get("corpus") or str(row["corpus"]) in meant:
+            found = True
+            yield row
+    if not found:
+        raise DataError(
+            f"{path} has no row of the set {dataset}: its column 'corpus' says {', '.join(sorted(corpora))}. Give "
+            f"`--dataset` one of these, or another file."
+        )
+
+
+def _answers(rows: Iterable[TableRow], used: Mapping[str, str]) -> dict[str, Answer]:
     answers: dict[str, Answer] = {}
     seen: dict[str, int] = {}
     for row in rows:
@@ -126,51 +147,6 @@ def _read_one(path: Path, dataset: str, columns: Mapping[str, str], kinds: Seque
         seen[name] = row.line
         answers[name] = _answer(row, used)
     return answers
-
-
-def _rows_of_set(rows: list[TableRow], dataset: str) -> list[TableRow]:
-    """Rows whose `corpus`, if they have one, is the set."""
-    corpora = sorted({str(row["corpus"]) for row in rows if row.get("corpus")})
-    if not corpora:
-        return rows
-    sets = known_sets()
-    meant = {name for name in corpora if name == dataset or canonical_key(name, sets) == dataset}
-    kept = [row for row in rows if not row.get("corpus") or str(row["corpus"]) in meant]
-    if not kept:
-        raise DataError(
-            f"{rows[0].path} has no row of the set {dataset}: its column 'corpus' says {', '.join(corpora)}. Give "
-            f"`--dataset` one of these, or another file."
-        )
-    return kept
-
-
-def _used_columns(
-    path: Path, present: Sequence[str], columns: Mapping[str, str], kinds: Sequence[str]
-) -> dict[str, str]:
-    """The column of each kind that the file has."""
-    used: dict[str, str] = {}
-    for kind in ("name", *kinds):
-        if kind in columns:
-            if columns[kind] not in present:
-                raise DataError(f"{path} has no column {columns[kind]!r}; its columns are {', '.join(present)}.")
-            used[kind] = columns[kind]
-            continue
-        found = [column for column in present if column.strip().lower() in COLUMNS[kind]]
-        if len(found) > 1:
-            raise DataError(
-                f"{path} has more than one column that can be the {kind}: {', '.join(found)}. Choose one with "
-                f"`--column {kind}=NAME`."
-            )
-        if found:
-            used[kind] = found[0]
-    for wanted in (("name",), tuple(kinds)):
-        if not any(kind in used for kind in wanted):
-            known = ", ".join(column for kind in wanted for column in COLUMNS[kind])
-            raise DataError(
-                f"{path} has no column for the {' or '.join(wanted)}; its columns are {', '.join(present)}. Expected one "
-                f"of {known}, or name yours with `--column {wanted[0]}=NAME`."
-            )
-    return used
 
 
 def _name(row: TableRow, column: str) -> str:
@@ -200,6 +176,8 @@ def _is_told(row: TableRow, column: str) -> bool:
 
 def _response(row: TableRow, column: str) -> str:
     value = row.get(column)
+    while isinstance(value, list) and len(value) == 1:  # lmms-eval writes lists of one
+        value = value[0]
     if not isinstance(value, str):
         refuse(row, column, f"expected a text, found {value!r}. Write an empty text if the model said nothing.")
     return value
@@ -208,7 +186,7 @@ def _response(row: TableRow, column: str) -> str:
 def _labels(row: TableRow, column: str) -> tuple[str, ...]:
     value = row.get(column)
     if isinstance(value, str):
-        return parse_labels(value)
+        return _words_of_text(value)
     if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
         refuse(
             row,
@@ -216,7 +194,13 @@ def _labels(row: TableRow, column: str) -> tuple[str, ...]:
             f"expected a list of words, or a text such as \"['happy', 'calm']\", found {value!r}. Write [] if "
             f"there is none.",
         )
-    return parse_labels(value)
+    return given_words(value)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _words_of_text(text: str) -> tuple[str, ...]:
+    """Equal texts share their words, which a million rows could not hold otherwise."""
+    return given_words(text)
 
 
 def _sentiment(row: TableRow, column: str) -> str:
@@ -246,17 +230,12 @@ _READERS: dict[str, Callable[[TableRow, str], Any]] = {
 
 
 def sentiment_word(text: str) -> str:
-    """The sentiment that a text means: the word itself, or the sign of a number.
+    """The sentiment that a text means: one of SENTIMENT_WORDS, or what it says instead of one.
 
-    >>> sentiment_word(" Positive"), sentiment_word("-0.4"), sentiment_word("0"), sentiment_word("angry")
+    >>> sentiment_word(" Slightly positive"), sentiment_word("-0,4"), sentiment_word("0"), sentiment_word("angry")
     ('positive', 'negative', 'neutral', 'angry')
     """
-    word = text.strip().strip("[]'\". ").lower()
-    try:
-        number = float(text)
-    except ValueError:
-        return word
-    return "neutral" if number == 0 else "positive" if number > 0 else "negative" if number < 0 else word
+    return read_sentiment(text) or text.strip().strip("[]'\". ").lower()
 
 
 def _read_npz_rows(path: Path, columns: Mapping[str, str]) -> tuple[list[TableRow], dict[str, str]]:
