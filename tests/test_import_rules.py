@@ -25,7 +25,9 @@ from source_imports import (
 )
 
 FORBIDDEN_FOLDERS = {"utils", "common", "helpers", "misc"}
-FOR_EVERYBODY = tuple(f"{CORE}.{name}" for name in ("errors", "label_strings", "processors", "safe_npz", "weights"))
+FOR_EVERYBODY = tuple(
+    f"{CORE}.{name}" for name in ("errors", "label_strings", "processors", "safe_npz", "sentiment_strings", "weights")
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ RULES = {
     f"{CORE}.inspection": Rule(core("contracts", "corpora", "data", "storage"), never=frozenset({"transformers"})),
     f"{CORE}.model": Rule(core("contracts", "plugin_loading", "prompting", "storage"), never=frozenset({"lightning"})),
     f"{CORE}.metrics": Rule(core("storage"), libraries=TORCH | {"torchmetrics", "openpyxl"}),
-    f"{CORE}.unibench": Rule(core("contracts", "corpora", "plugin_loading", "metrics", "storage")),
+    f"{CORE}.unibench": Rule(core("contracts", "corpora", "plugin_loading", "metrics", "prompting", "storage")),
     f"{CORE}.sandbox": Rule(core("corpora", "metrics", "storage"), never=frozenset({"transformers", "lightning"})),
     f"{CORE}.objectives": Rule(core("contracts"), TORCH),
     f"{CORE}.checkpoints": Rule(core("model", "storage"), TORCH | {"safetensors"}),
@@ -79,6 +81,7 @@ RULES = {
     f"{CORE}.command_line": Rule((CORE,)),
     f"{CORE}.errors": Rule(libraries=frozenset()),
     f"{CORE}.label_strings": Rule(libraries=frozenset()),
+    f"{CORE}.sentiment_strings": Rule(libraries=frozenset()),
     f"{CORE}.processors": Rule(libraries=frozenset()),
     f"{CORE}.safe_npz": Rule(libraries=frozenset({"numpy"})),
     f"{CORE}.weights": Rule(libraries=TORCH),

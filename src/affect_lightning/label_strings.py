@@ -101,7 +101,9 @@ def given_words(value: str | Sequence[object]) -> tuple[str, ...]:
     if isinstance(value, str):
         return parse_labels(value)
     texts = [str(item).strip() for item in value if item is not None]
-    scored = scored_words(", ".join(texts)) if any(character.isdigit() for text in texts for character in text) else None
+    scored = (
+        scored_words(", ".join(texts)) if any(character.isdigit() for text in texts for character in text) else None
+    )
     if scored is not None:
         return scored
     return tuple(word for text in texts for word in parse_labels(text))

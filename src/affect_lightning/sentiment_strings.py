@@ -40,9 +40,7 @@ def read_sentiment(text: str) -> str | None:
     number = _number(bare)
     if number is not None:
         return _word(number)
-    found = {
-        str(match.lastgroup) for match in _POLARITY.finditer(bare) if not _DENIED.search(bare[: match.start()])
-    }
+    found = {str(match.lastgroup) for match in _POLARITY.finditer(bare) if not _DENIED.search(bare[: match.start()])}
     if len(found) == 1:
         return found.pop()
     named = _NAMED_NUMBER.search(bare) if not found else None

@@ -29,7 +29,7 @@ _NOT_NEGATING = re.compile(
     r"\b(?:not (?:only|just|merely|simply)|no doubt|not without|can(?:not|'t) help(?: but)?|as if)\b"
 )
 _SCOPE_END = re.compile(
-    r"[;:.!?]|\b(?:but|however|although|though|because|since|while"
+    r"[;:.!?]|,\s*(?:just|only|simply|merely|rather|instead)\b|\b(?:but|however|although|though|because|since|while"
     r"|and (?:is|was|feels?|seems?|looks?|appears?|sounds?|stays?|becomes?))\b"
 )
 _PEOPLE = (

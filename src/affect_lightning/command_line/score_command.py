@@ -125,10 +125,19 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="KIND=NAME",
-        help="name a column of the predictions; KIND is name, response, labels or sentiment; repeatable",
+        help="name a column of the predictions; KIND is name, response, labels or sentiment; or of the label file: "
+        "truth-name or truth; repeatable",
     )
     parser.add_argument("--from-responses", action="store_true", help="ignore saved labels and extract them again")
     parser.add_argument("--allow-missing", action="store_true", help="count clips without a prediction as wrong")
+    parser.add_argument(
+        "--warn-unread", type=float, default=5.0, metavar="PERCENT",
+        help="warn if more of the given or true words could not be read (5)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-unread", type=float, default=50.0, metavar="PERCENT",
+        help="stop if more of the given or true words could not be read (50)",
+    )  # fmt: skip
     parser.add_argument("--name", help="name of the row in the report of one set (default: the name of the file)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: runs/score/SET)")
     parser.add_argument(
@@ -190,6 +199,7 @@ def _scoring_options(options: argparse.Namespace, choice: Any) -> ScoringOptions
     from affect_lightning.unibench.scoring.set_answers import DeferredExtractor
     from affect_lightning.unibench.scoring.suite_scoring import ScoringOptions
     from affect_lightning.unibench.scoring.suites import label_roots
+    from affect_lightning.unibench.scoring.unread_words import ReadingLimits
 
     resolved = resolve_choice("label_extractors", choice)
     roots = (options.labels,) if options.labels is not None else ()
@@ -202,6 +212,7 @@ def _scoring_options(options: argparse.Namespace, choice: Any) -> ScoringOptions
         columns=_columns(options.column),
         from_responses=options.from_responses,
         allow_missing=options.allow_missing,
+        limits=ReadingLimits(options.warn_unread, options.max_unread),
     )
 
 
@@ -248,6 +259,19 @@ def _set_json(key: str, model: ScoredModel) -> dict[str, Any]:
         "scored": score.scored_clips,
         "taxonomy": model.row.scores.taxonomy,
         "extractor": score.extractor,
+        "without_a_label": score.unparsable,
+        "refused": score.refused,
+        "cleaned": dict(score.cleaned),
+        "unknown_truths": score.unknown_truths,
+        "unread": {
+            side.kind: {
+                "words": side.words,
+                "unread": side.unread,
+                "percent": side.percent,
+                "commonest": side.commonest,
+            }
+            for side in score.unread
+        },
     }
     if model.rule:
         content.update(checkpoint_rule=model.rule, checkpoint=model.checkpoints[key])

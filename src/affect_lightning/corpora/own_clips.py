@@ -16,12 +16,14 @@ from affect_lightning.corpora.known_sets import known_sets
 from affect_lightning.corpora.set_names import keys_of
 from affect_lightning.corpora.sets import TRAINING_SETS
 from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.label_strings import is_no_word
 
 OWN_CORPUS = "own"  # `ClipRecord.corpus` of clips that options name
 OWN_SUFFIXES = (".csv", ".jsonl")
 TRUTH_COLUMNS = ("labels", "sentiment", "description")
 MEDIA_COLUMNS = ("video", "audio", "face")
 COLUMNS = ("name", "text", *TRUTH_COLUMNS, *MEDIA_COLUMNS)
+_SHOWN_FAULTS = 5  # rows that one message names; our choice
 _ALIKE = 0.8  # from this similarity on, a column that is not known is taken for a slip; our choice
 
 
@@ -79,13 +81,25 @@ def read_table_clips(path: Path, corpus: str) -> list[ClipRecord]:
         _check_columns(row)
         row["name"] = _text(row, "name")
     indexed = index_rows(path, rows)
-    return [_record(indexed[name], corpus) for name in sorted(indexed)]
+    records, faults = [], []
+    for name in sorted(indexed):
+        try:
+            records.append(_record(indexed[name], corpus))
+        except DataError as error:
+            faults.append(error)
+    if len(faults) > 1:
+        raise DataError(f"{path}: {len(faults)} rows cannot be read. " + " ".join(map(str, faults[:_SHOWN_FAULTS])))
+    if faults:
+        raise faults[0]
+    return records
 
 
 def _record(row: TableRow, corpus: str) -> ClipRecord:
     labels = () if row.get("labels") is None else words_of(row, "labels")
     sentiment = None if row.get("sentiment") in (None, "") else number_of(row, "sentiment")
     description = _text(row, "description")
+    if description and is_no_word(description):
+        refuse(row, "description", f"expected a sentence, found {description!r}. Leave the cell empty.")
     if not labels and sentiment is None and not description:
         raise DataError(
             f"{row.path}, line {row.line}, columns {', '.join(TRUTH_COLUMNS)}: all are empty for the clip "

@@ -28,6 +28,7 @@ from affect_lightning.corpora.annotation_tables import (
 from affect_lightning.corpora.known_sets import unknown_set
 from affect_lightning.corpora.sets import BenchmarkSet, Split
 from affect_lightning.errors import DataError
+from affect_lightning.label_strings import label_key, parse_labels
 from affect_lightning.sentiment_strings import sentiment_value
 
 NAME_COLUMNS = ("name", "filename", "clip", "id", "clip_id", "clip_name", "file_name", "video_id", "sample_id")
@@ -144,7 +145,9 @@ def read_truths(
             f"{', '.join(present)}. Expected one of {', '.join(wanted)}, or name yours with `--column {kind}=NAME`."
         )
     truths: dict[str, Truth] = {}
-    kept: dict[tuple[Any, Any], Truth] = {}  # equal cells share their truth, which a million rows could not hold otherwise
+    kept: dict[
+        tuple[Any, Any], Truth
+    ] = {}  # equal cells share their truth, which a million rows could not hold otherwise
     for row in stream_row_file(path):
         clip = str(row.get(name) or "").strip()
         if not clip or clip in truths:
@@ -301,7 +304,8 @@ def _truth_of(value: Any, item: BenchmarkSet, where: str) -> Truth:
 
 def _emotion(value: Any, item: BenchmarkSet, where: str) -> str:
     """The class that a label means: a word, or an index into the classes."""
-    text = str(value).strip().lower()
+    given = parse_labels(str(value))
+    text = label_key(given[0] if len(given) == 1 else str(value))
     words = {word.lower(): word for word in item.labels}
     if text in words:
         return words[text]

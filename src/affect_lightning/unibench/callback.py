@@ -28,6 +28,7 @@ from affect_lightning.unibench.report.files import write_report
 from affect_lightning.unibench.report.provenance import collect_provenance
 from affect_lightning.unibench.scoring.predictions import FOLDER, Prediction, write_predictions
 from affect_lightning.unibench.scoring.set_scoring import SuiteScores, score_predictions
+from affect_lightning.unibench.scoring.unread_words import DEFAULT_LIMITS, ReadingLimits
 
 ClipKey = tuple[str, str]  # corpus and name
 
@@ -51,6 +52,8 @@ class BenchmarkCallback(Callback):
         training_run: str | None = None,
         corpus_file: str | None = None,
         columns: Sequence[str] = (),
+        warn_unread: float = DEFAULT_LIMITS.warning,
+        max_unread: float = DEFAULT_LIMITS.stop,
     ) -> None:
         """Keep the options; nothing is loaded yet.
 
@@ -69,6 +72,9 @@ class BenchmarkCallback(Callback):
             corpus_file: The sandbox's corpus.json with the best possible scores; by default that in the data module's
                 folder, if there is one.
             columns: Columns of the report from installed packages, by name (docs/reports.md); by default none.
+            warn_unread: Percent of the true words that may be unknown without a warning; 5 is our choice.
+            max_unread: Percent of the true words above which nothing is scored, because the truths were not read as they
+                are meant; 50 is our choice. The responses are written in any case.
         """
         super().__init__()
         if examples < 0:
@@ -82,6 +88,7 @@ class BenchmarkCallback(Callback):
         self.training_run = training_run
         self.corpus_file = corpus_file
         self.columns = tuple(columns)
+        self.limits = ReadingLimits(warn_unread, max_unread)
         self.scores: SuiteScores | None = None
         self._extractor: LabelExtractor | None = None
         self._taxonomy: Taxonomy | None = None
@@ -203,7 +210,7 @@ class BenchmarkCallback(Callback):
         if self._extractor is None or self._taxonomy is None:
             raise ContractError("Pass BenchmarkCallback to the Trainer's callbacks: it was used without its setup.")
         sets = known_sets(_benchmark_root(trainer))
-        scores = score_predictions(predictions, self._extractor, self._taxonomy, sets=sets)
+        scores = score_predictions(predictions, self._extractor, self._taxonomy, sets=sets, limits=self.limits)
         provenance = collect_provenance(
             scores,
             checkpoint=_weights_path(trainer) or "none: the weights in memory",

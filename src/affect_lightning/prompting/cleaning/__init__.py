@@ -6,7 +6,7 @@ Appendix E extract labels from free words, so every response passes `clean_respo
 `traditional_chinese.py` gives Chinese words one script. Standard library and `label_strings` only.
 """
 
-from affect_lightning.prompting.cleaning.responses import KINDS, CleanResponse, clean_response
+from affect_lightning.prompting.cleaning.responses import KINDS, REFUSAL, CleanResponse, clean_response
 from affect_lightning.prompting.cleaning.traditional_chinese import simplified
 
-__all__ = ["KINDS", "CleanResponse", "clean_response", "simplified"]
+__all__ = ["KINDS", "REFUSAL", "CleanResponse", "clean_response", "simplified"]

@@ -14,7 +14,8 @@ from affect_lightning.prompting.cleaning.refusals import is_refusal, without_ref
 from affect_lightning.prompting.cleaning.structure import told_by_structure, without_markdown
 from affect_lightning.prompting.cleaning.thoughts import without_chat_marks, without_thoughts
 
-KINDS = ("thoughts", "chat marks", "echoed question", "structure", "refusal")
+REFUSAL = "refusal"
+KINDS = ("thoughts", "chat marks", "echoed question", "structure", REFUSAL)
 _REMEMBERED = 1024  # a batch of responses is cleaned for the counts and again by the extractor; our choice
 
 _ASKED = re.compile(
@@ -53,7 +54,7 @@ class CleanResponse:
     @property
     def refused(self) -> bool:
         """Whether the model refused, or said that it cannot tell."""
-        return "refusal" in self.removed
+        return REFUSAL in self.removed
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -88,7 +89,7 @@ def clean_response(response: str, question: str = "") -> CleanResponse:
             removed.append(kind)
             text = shorter
     if is_refusal(text):
-        removed.append("refusal")
+        removed.append(REFUSAL)
         text = without_refusal(text)
     return CleanResponse(text if not removed else text.strip(), tuple(removed))
 

@@ -25,7 +25,8 @@ _TOLD = re.compile(
     re.IGNORECASE,
 )
 _WRAPPED = re.compile(
-    r"^(?:results?|responses?|output|outputs|data|content|message|text|analysis|person|people|persons|final)$", re.IGNORECASE
+    r"^(?:results?|responses?|output|outputs|data|content|message|text|analysis|person|people|persons|final)$",
+    re.IGNORECASE,
 )
 _MEASURE = re.compile(
     r"(?:confidence|score|prob|valence|arousal|dominance|intensity|\bid\b|index|rank|time|start|end|frame|level|certainty"
@@ -37,7 +38,9 @@ _CUT_OFF = re.compile(r"[\"'](?P<key>[^\"':]{1,40})[\"']\s*:\s*(?:\[(?P<list>[^\
 _BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\w*\s*\{)?([^{}]*)\}?")
 _SEPARATOR_ROW = re.compile(r"^[\s|:+=-]*-[\s|:+=-]*$")
 _EMPHASIS = re.compile(r"\*{1,3}(?=\S)(.+?)(?<=\S)\*{1,3}|(?<!\w)__(?=\S)(.+?)(?<=\S)__(?!\w)|`+([^`]*)`+")
-_SENTENCE = re.compile(r"\b(?:is|are|was|looks?|seems?|feels|appears?|sounds?|shows?|she|he|they|the person)\b|[。，]", re.IGNORECASE)
+_SENTENCE = re.compile(
+    r"\b(?:is|are|was|looks?|seems?|feels|appears?|sounds?|shows?|she|he|they|the person)\b|[。，]", re.IGNORECASE
+)
 _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]+", re.MULTILINE)
 _TAG = re.compile(r"</?[A-Za-z][\w-]{0,30}\s*/?>")
 
@@ -88,7 +91,11 @@ def _of_candidate(text: str) -> str | None:
     cut = [match for match in _CUT_OFF.finditer(body) if _TOLD.match(match["key"].strip())]
     if not cut:
         return None
-    parts = [part for match in cut for part in ((match["list"] or "").split(",") if match["list"] is not None else [match["text"]])]
+    parts = [
+        part
+        for match in cut
+        for part in ((match["list"] or "").split(",") if match["list"] is not None else [match["text"]])
+    ]
     return _written([part.strip(" \t\n\"'") for part in parts])
 
 
@@ -198,7 +205,9 @@ def _of_table(text: str) -> str | None:
     cells = [row[column] for row in body if len(row) > column]
     numbers = next((index for index, cell in enumerate(head) if _MEASURE.search(cell)), None)
     if numbers is not None and len(body) > 1:
-        scored = scored_words(", ".join(f"{row[column]}: {row[numbers]}" for row in body if len(row) > max(column, numbers)))
+        scored = scored_words(
+            ", ".join(f"{row[column]}: {row[numbers]}" for row in body if len(row) > max(column, numbers))
+        )
         cells = list(scored) if scored is not None else cells
     return _written(cells)
 

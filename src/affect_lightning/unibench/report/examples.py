@@ -118,7 +118,12 @@ def make_examples(
         scores: Of the same predictions.
         shown: Subtitle and pictures by corpus and name; other clips are left out.
     """
-    outcomes = {(key, outcome.name): outcome for key, score in scores.sets.items() for outcome in score.outcomes}
+    outcomes = {
+        (key, outcome.name): outcome
+        for key, score in scores.sets.items()
+        for outcome in score.outcomes
+        if (key, outcome.name) in shown
+    }
     examples = []
     for clip in predictions:
         key = (clip.corpus, clip.name)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,19 @@ _SAME = 1e-6  # percentage points by which a score may differ from that of its o
 REPORT_NAME = "report"
 
 
-def outcome_lines(rows: Iterable[ReportRow]) -> str:
+def outcome_lines(rows: Iterable[ReportRow]) -> Iterator[str]:
     """All outcomes of all rows, one JSON object a line."""
-    lines = [
+    for row in rows:
+        for key, score in row.scores.sets.items():
+            for outcome in score.outcomes:
+                yield _outcome_line(row.name, key, outcome)
+
+
+def _outcome_line(model: str, key: str, outcome: ClipOutcome) -> str:
+    return (
         json.dumps(
             {
-                "model": row.name,
+                "model": model,
                 "set": key,
                 "clip": outcome.name,
                 "labels": [*outcome.labels],
@@ -58,11 +65,8 @@ def outcome_lines(rows: Iterable[ReportRow]) -> str:
             },
             ensure_ascii=False,
         )
-        for row in rows
-        for key, score in row.scores.sets.items()
-        for outcome in score.outcomes
-    ]
-    return "".join(line + "\n" for line in lines)
+        + "\n"
+    )
 
 
 def attach_outcomes(rows: Sequence[ReportRow], path: Path) -> list[ReportRow]:
@@ -177,7 +181,9 @@ def write_report(
                 score_table(report), " ".join([f"{report.title}.", *notes_of(report)])
             ),
             base.with_suffix(".csv"): render_csv(number_table(report)),
-            base.with_name(OUTCOMES_NAME): outcome_lines(report.rows),
+            base.with_name(OUTCOMES_NAME): lambda file: file.writelines(
+                line.encode("utf-8") for line in outcome_lines(report.rows)
+            ),
         }
     )
 

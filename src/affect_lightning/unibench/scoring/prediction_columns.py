@@ -29,7 +29,14 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 TRUTH_KINDS = ("truth-name", "truth")  # of the label file; `corpora/truths.py` reads it
 KINDS = tuple(kind for kind in COLUMNS if kind != "name")
 _INSTEAD_OF = {"resps": "filtered_resps"}  # where both are there, the second one is read
-_TOOL_MARKS = {"messages", "logprobs", "finish_reason", "prompt", "query", "solution"}  # of files that repeat their input
+_TOOL_MARKS = {
+    "messages",
+    "logprobs",
+    "finish_reason",
+    "prompt",
+    "query",
+    "solution",
+}  # of files that repeat their input
 _LOG = logging.getLogger(__name__)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from affect_lightning.contracts import ResponseRow
 from affect_lightning.errors import DataError
-from affect_lightning.storage import write_whole_files
+from affect_lightning.storage import Content, write_whole_files
 
 FOLDER = "predictions"
 _OPTIONAL: dict[str, Any] = {"given_labels": None, "given_sentiment": None, "missing": False, "has_response": True}
@@ -26,11 +26,11 @@ class WritingError(DataError):
     """Files could not be written: a full disk, a missing right or a folder that is a file."""
 
 
-def write_files(contents: Mapping[Path, str]) -> list[Path]:
-    """Write a group of text files (UTF-8), none of which takes its name before all of them are written.
+def write_files(contents: Mapping[Path, Content]) -> list[Path]:
+    """Write a group of files (text as UTF-8), none of which takes its name before all of them are written.
 
     Args:
-        contents: Text by final path. Missing folders are made.
+        contents: Text, or a function that writes to the open file, by final path. Missing folders are made.
 
     Returns:
         The paths written.
@@ -47,7 +47,7 @@ def write_files(contents: Mapping[Path, str]) -> list[Path]:
         ) from error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """One response of a model.
 

@@ -1,14 +1,15 @@
 """Emotion words and sentiments of a set's predictions: as they were given, or out of the responses.
 
 Paper: Appendix E. Labels and sentiments that come with a prediction are taken as they are; only what is not given is
-extracted, and `SetAnswers.source` says which of the two happened. `set_scoring.py` scores the outcome.
+extracted, out of responses that `prompting.cleaning` has freed of what is no answer. `SetAnswers.source` says which of the
+two happened. `set_scoring.py` scores the outcome.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from tqdm.auto import tqdm
 
@@ -16,7 +17,8 @@ from affect_lightning.contracts import LabelExtractor, Sentiment
 from affect_lightning.contracts.conformance import check_labels, check_sentiments
 from affect_lightning.errors import DataError
 from affect_lightning.plugin_loading import held_to_contract
-from affect_lightning.unibench.scoring.prediction_files import SENTIMENT_WORDS
+from affect_lightning.prompting.cleaning import KINDS, REFUSAL, clean_response
+from affect_lightning.sentiment_strings import SENTIMENT_WORDS
 from affect_lightning.unibench.scoring.predictions import Prediction
 
 GIVEN_LABELS = "given labels"
@@ -35,13 +37,17 @@ class SetAnswers:
         unparsable: Predictions out of which no label came, or no sentiment where sentiments were given; clips without
             a prediction do not count.
         labels_per_response: Mean number of labels; None where only sentiments were given.
+        cleaned: Responses from which something was removed before labels were read, by kind (`prompting.cleaning.KINDS`).
+        refused: Responses that refuse, or say that nothing can be told.
     """
 
-    labels: list[list[str]]
+    labels: list[tuple[str, ...]]
     sentiments: list[str]
     source: str
     unparsable: int
     labels_per_response: float | None
+    cleaned: Mapping[str, int] = field(default_factory=dict)
+    refused: int = 0
 
 
 class DeferredExtractor(LabelExtractor):
@@ -92,7 +98,8 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
         DataError: A prediction has neither labels nor a response, which the set's metric needs.
         ContractError: The extractor breaks its contract; see `contracts.conformance`.
     """
-    labels: list[list[str]] = [[] for _ in group]
+    labels: list[tuple[str, ...]] = [()] * len(group)
+    cleaned: Counter[str] = Counter()
     sources: Counter[str] = Counter()
     open_responses: list[int] = []
     has_labels: list[int] = []
@@ -100,7 +107,7 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
         if prediction.missing:
             continue
         if prediction.given_labels is not None:
-            labels[index] = list(prediction.given_labels)
+            labels[index] = prediction.given_labels
             has_labels.append(index)
             if not by_sentiment or prediction.given_sentiment is None:
                 sources[GIVEN_LABELS] += 1
@@ -108,7 +115,8 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
             open_responses.append(index)
             _check_response(key, prediction)
     if open_responses:
-        found = _extract(extractor, [group[index].response for index in open_responses], key)
+        texts = [_cleaned(group[index], cleaned) for index in open_responses]
+        found = _extract(extractor, texts, key)
         for index, words in zip(open_responses, found, strict=True):
             labels[index] = words
         has_labels += open_responses
@@ -120,7 +128,16 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
         source=_source_text(sources),
         unparsable=_unparsable(group, labels, by_sentiment),
         labels_per_response=sum(len(labels[i]) for i in has_labels) / len(has_labels) if has_labels else None,
+        cleaned={kind: cleaned[kind] for kind in KINDS if cleaned[kind]},
+        refused=cleaned[REFUSAL],
     )
+
+
+def _cleaned(prediction: Prediction, counts: Counter[str]) -> str:
+    """The response that labels are read from; counts what was removed."""
+    response = clean_response(prediction.response, prediction.question)
+    counts.update(response.removed)
+    return response.text
 
 
 def _check_response(key: str, prediction: Prediction) -> None:
@@ -131,15 +148,19 @@ def _check_response(key: str, prediction: Prediction) -> None:
         )
 
 
-def _extract(extractor: LabelExtractor, responses: Sequence[str], key: str) -> list[list[str]]:
-    labels: list[list[str]] = []
-    starts = range(0, len(responses), _EXTRACTION_BATCH)
+def _extract(extractor: LabelExtractor, responses: Sequence[str], key: str) -> list[tuple[str, ...]]:
+    """Labels of the responses; each distinct one is asked about once, and equal lists of labels are one object."""
+    distinct = list(dict.fromkeys(responses))
+    lists: dict[tuple[str, ...], tuple[str, ...]] = {}
+    labels: dict[str, tuple[str, ...]] = {}
+    starts = range(0, len(distinct), _EXTRACTION_BATCH)
     for start in tqdm(starts, desc=f"labels of {key}", unit="batch", disable=len(starts) < 2, leave=False):
-        batch = responses[start : start + _EXTRACTION_BATCH]
+        batch = distinct[start : start + _EXTRACTION_BATCH]
         with held_to_contract(_itself(extractor)):
             found = check_labels(extractor.extract(batch), count=len(batch))
-        labels.extend(list(words) for words in found)
-    return labels
+        for response, words in zip(batch, found, strict=True):
+            labels[response] = lists.setdefault(tuple(words), tuple(words))
+    return [labels[response] for response in responses]
 
 
 def _sentiments(

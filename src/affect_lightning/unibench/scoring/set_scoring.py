@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,7 +28,15 @@ from affect_lightning.unibench.scoring.scores import (
     sector_confusion,
     sentiment_confusion,
 )
-from affect_lightning.unibench.scoring.set_answers import answers_of
+from affect_lightning.unibench.scoring.set_answers import SetAnswers, answers_of
+from affect_lightning.unibench.scoring.unread_words import (
+    DEFAULT_LIMITS,
+    ReadingLimits,
+    UnreadWords,
+    WordReader,
+    check_unread,
+    unread_sentiments,
+)
 from affect_lightning.unibench.statistics.clip_terms import hit_terms, metric_values, scored_clips
 from affect_lightning.unibench.statistics.intervals import with_intervals
 
@@ -40,6 +48,7 @@ def score_predictions(
     *,
     intervals: bool = True,
     sets: Mapping[str, BenchmarkSet] | None = None,
+    limits: ReadingLimits = DEFAULT_LIMITS,
 ) -> SuiteScores:
     """Score predictions set by set.
 
@@ -50,18 +59,42 @@ def score_predictions(
         taxonomy: Maps labels onto the emotion wheels; level 1, the inner ring, as in the paper.
         intervals: Whether to add the bootstrap intervals, which take most of the time.
         sets: The known sets by key; by default those of MER-UniBench and of installed packages.
+        limits: From which share of words that could not be read a warning comes, and the score stops.
 
     Raises:
-        DataError: There are no predictions, a clip has two, or a set has no truth.
+        DataError: There are no predictions, a clip has two, a set has no truth, or too many words could not be read.
         ContractError: The extractor returned another number of results than it was given.
     """
     groups = group_by_corpus(predictions)
     if not groups:
         raise DataError("There are no predictions to score. Test at least one set with at least one readable clip.")
     known = known_sets() if sets is None else sets
-    scored = {key: _score_set(key, known, groups[key], extractor, taxonomy) for key in MER_UNIBENCH.in_order(groups)}
+    reader = WordReader(taxonomy)
+    scored: dict[str, SetScore] = {}
+    for key in MER_UNIBENCH.in_order(groups):
+        sides = _sides(groups[key], reader)
+        check_unread(title_of(key, known), sides, limits)
+        scored[key] = _score_set(key, known, groups[key], extractor, taxonomy)
+        unknown = _unknown_truths(groups[key], reader) if scored[key].metric != "waf" else 0
+        scored[key] = replace(scored[key], unread=sides, unknown_truths=unknown)
     scores = SuiteScores(scored, taxonomy.name, taxonomy.sha256, extractor_text(scored.values()))
     return with_intervals(scores) if intervals else scores
+
+
+def _sides(group: Sequence[Prediction], reader: WordReader) -> tuple[UnreadWords, ...]:
+    """The unread words of both sides, where a side has words."""
+    sides = (
+        reader.unread("given labels", (item.given_labels for item in group if item.given_labels)),
+        unread_sentiments(item.given_sentiment for item in group if item.given_sentiment is not None),
+        reader.unread("true labels", (item.truth_labels for item in group if item.truth_labels)),
+    )
+    return tuple(side for side in sides if side.words)
+
+
+def _unknown_truths(group: Sequence[Prediction], reader: WordReader) -> int:
+    """Clips of which no true word could be read, or that have none: they count nowhere, and not because of a neutral truth."""
+    known = {words: any(map(reader.knows, words)) for words in {item.truth_labels for item in group}}
+    return sum(not known[item.truth_labels] for item in group)
 
 
 def extractor_text(scores: Iterable[SetScore]) -> str:
@@ -101,7 +134,6 @@ def _score_set(
     sums = result.terms.sum(0)
     values = {name: _percent(float(value)) for name, value in metric_values(metric, sums).items()}
     scored = scored_clips(metric, sums)
-    outcomes = zip(group, answers.labels, answers.sentiments, result.hits, result.terms.tolist(), strict=True)
     return SetScore(
         key=key,
         title=title_of(key, sets),
@@ -114,15 +146,29 @@ def _score_set(
         unparsable=answers.unparsable,
         labels_per_response=answers.labels_per_response,
         official_clips=item.clips if item else None,
-        outcomes=tuple(
-            ClipOutcome(p.name, tuple(words), feeling, hit, tuple(terms)) for p, words, feeling, hit, terms in outcomes
-        ),
+        outcomes=_outcomes(group, answers, result),
         skipped_clips=result.hits.count(None),
         label_counts=tuple(np.bincount([len(words) for words in answers.labels]).tolist()),
         confusion=result.confusion,
         extractor=answers.source,
         missing=sum(prediction.missing for prediction in group),
+        cleaned=answers.cleaned,
+        refused=answers.refused,
     )
+
+
+def _outcomes(group: Sequence[Prediction], answers: SetAnswers, result: _Result) -> tuple[ClipOutcome, ...]:
+    """What came of each clip; clips with equal terms share them, which a million clips could not hold otherwise."""
+    shared: dict[bytes, tuple[float, ...]] = {}
+
+    def terms(row: Array) -> tuple[float, ...]:
+        kept = shared.get(code := row.tobytes())
+        if kept is None:
+            kept = shared[code] = tuple(row.tolist())
+        return kept
+
+    rows = zip(group, answers.labels, answers.sentiments, result.hits, result.terms, strict=True)
+    return tuple(ClipOutcome(clip.name, words, mood, hit, terms(row)) for clip, words, mood, hit, row in rows)
 
 
 def _metric_of(key: str, group: Sequence[Prediction]) -> Metric:

@@ -35,6 +35,7 @@ from affect_lightning.unibench.scoring.predictions import Prediction
 from affect_lightning.unibench.scoring.scores import SuiteScores
 from affect_lightning.unibench.scoring.set_scoring import score_predictions
 from affect_lightning.unibench.scoring.suites import SavedModel
+from affect_lightning.unibench.scoring.unread_words import DEFAULT_LIMITS, ReadingLimits
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ class ScoringOptions:
         columns: Column names by kind; see `read_answers`.
         from_responses: Whether saved labels and sentiments are left alone and extracted again.
         allow_missing: Whether clips without a prediction count as wrong instead of being an error.
+        limits: From which share of words that could not be read a warning comes, and the score stops.
     """
 
     taxonomy: Taxonomy
@@ -132,6 +134,7 @@ class ScoringOptions:
     columns: Mapping[str, str] = field(default_factory=dict)
     from_responses: bool = False
     allow_missing: bool = False
+    limits: ReadingLimits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,9 @@ class SavedOutputScorer:
         chosen = self._chosen(model)
         pairings = {key: self._read(model, key, name) for key, name in chosen.items()}
         predictions = [prediction for pairing in pairings.values() for prediction in pairing.predictions]
-        scores = score_predictions(predictions, self.options.extractor, self.options.taxonomy, sets=self.sets)
+        scores = score_predictions(
+            predictions, self.options.extractor, self.options.taxonomy, sets=self.sets, limits=self.options.limits
+        )
         rule = self.options.rule if several else ""
         missing = {key: pairing.missing for key, pairing in pairings.items() if pairing.missing}
         surplus = {key: pairing.surplus for key, pairing in pairings.items() if pairing.surplus}
@@ -213,7 +218,7 @@ class SavedOutputScorer:
             predictions = self._read(model, key, name).predictions
             options = self.options
             result = score_predictions(
-                predictions, options.extractor, options.taxonomy, intervals=False, sets=self.sets
+                predictions, options.extractor, options.taxonomy, intervals=False, sets=self.sets, limits=options.limits
             )
             scores.setdefault(key, {})[name] = result.sets[key].score
         return {key: best_checkpoint(scores[key]) if key in scores else found[0] for key, found in names.items()}
@@ -230,7 +235,7 @@ class SavedOutputScorer:
             return None
         if key not in self._truths:
             self._label_files[key] = find_label_file(self.options.label_roots, key, self.sets)
-            self._truths[key] = read_truths(self._label_files[key], key, self.sets.get(key))
+            self._truths[key] = read_truths(self._label_files[key], key, self.sets.get(key), self.options.columns)
         return self._truths[key]
 
 
@@ -246,6 +251,10 @@ def _checkpoint_text(model: SavedModel, chosen: Mapping[str, str]) -> str:
 
 def _examples(predictions: Sequence[Prediction], scores: SuiteScores) -> list[Example]:
     """A few clips with their responses; outputs of labels alone have nothing to show."""
-    told = [prediction for prediction in predictions if prediction.response]
+    first: dict[str, list[Prediction]] = {}
+    for prediction in predictions:  # sorted by name within a set
+        if prediction.response and len(first.setdefault(prediction.corpus, [])) < _EXAMPLES:
+            first[prediction.corpus].append(prediction)
+    told = [prediction for few in first.values() for prediction in few]
     shown = {(prediction.corpus, prediction.name): ("", ()) for prediction in told}
     return choose_examples(make_examples(told, scores, shown), _EXAMPLES)
