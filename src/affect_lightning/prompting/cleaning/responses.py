@@ -53,8 +53,8 @@ class CleanResponse:
 
     @property
     def refused(self) -> bool:
-        """Whether the model refused, or said that it cannot tell."""
-        return REFUSAL in self.removed
+        """Whether the model refused, or said that it cannot tell, and nothing else."""
+        return REFUSAL in self.removed and not self.text
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -115,12 +115,9 @@ def _without_structure(text: str) -> str:
     if told is not None:
         return told
     plain = without_markdown(text)
-    last = None
-    if "inal answer" in plain.lower() or "最" in plain:
-        for last in _ANSWER_MARK.finditer(plain):
-            pass
-    if last is not None:
-        plain = plain[last.end() :]
+    marks = list(_ANSWER_MARK.finditer(plain)) if "inal answer" in plain.lower() or "最" in plain else []
+    if marks:
+        plain = plain[marks[-1].end() :]
     plain = _ANSWER_PREFIX.sub("", plain)
     if plain != text:
         told = told_by_structure(plain)

@@ -17,12 +17,13 @@ from affect_lightning.contracts import LabelExtractor, Sentiment
 from affect_lightning.contracts.conformance import check_labels, check_sentiments
 from affect_lightning.errors import DataError
 from affect_lightning.plugin_loading import held_to_contract
-from affect_lightning.prompting.cleaning import KINDS, REFUSAL, clean_response
+from affect_lightning.prompting.cleaning import KINDS, clean_response
 from affect_lightning.sentiment_strings import SENTIMENT_WORDS
 from affect_lightning.unibench.scoring.predictions import Prediction
 
 GIVEN_LABELS = "given labels"
 GIVEN_SENTIMENTS = "given sentiments"
+_REFUSED = "refused"  # counted beside the kinds of what was removed: a refusal that nothing follows
 _EXTRACTION_BATCH = 256  # responses given to the extractor at once; our choice: keeps its progress visible
 
 
@@ -129,7 +130,7 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
         unparsable=_unparsable(group, labels, by_sentiment),
         labels_per_response=sum(len(labels[i]) for i in has_labels) / len(has_labels) if has_labels else None,
         cleaned={kind: cleaned[kind] for kind in KINDS if cleaned[kind]},
-        refused=cleaned[REFUSAL],
+        refused=cleaned[_REFUSED],
     )
 
 
@@ -137,6 +138,7 @@ def _cleaned(prediction: Prediction, counts: Counter[str]) -> str:
     """The response that labels are read from; counts what was removed."""
     response = clean_response(prediction.response, prediction.question)
     counts.update(response.removed)
+    counts[_REFUSED] += response.refused
     return response.text
 
 
