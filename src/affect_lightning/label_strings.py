@@ -23,6 +23,7 @@ _SCORED = re.compile(
     r"\s*(?:[-–•*]\s+|\d{1,2}[.)]\s*)?(?P<word>[^\W\d_][^:=()\[\]{}\d|]{0,39}?)\**\s*(?:[:=：(（|]|\s[-–]\s)\s*\**"
     r"(?P<number>\d{1,3}(?:[.,]\d+)?|[.]\d+)\s*(?P<percent>[%％])?\s*(?:/\s*10+)?\s*[)）]?\s*"
 )
+_DIGIT = re.compile(r"\d")
 _SHARE_OF_BEST = 0.5  # of the highest score, from which a scored word counts; our choice
 _MEASURES = re.compile(
     r"(?i)^(?:confidence|scores?|prob(?:ability)?|valence|arousal|dominance|intensity|id|index|rank|level|age|time"
@@ -101,9 +102,7 @@ def given_words(value: str | Sequence[object]) -> tuple[str, ...]:
     if isinstance(value, str):
         return parse_labels(value)
     texts = [str(item).strip() for item in value if item is not None]
-    scored = (
-        scored_words(", ".join(texts)) if any(character.isdigit() for text in texts for character in text) else None
-    )
+    scored = scored_words(", ".join(texts))
     if scored is not None:
         return scored
     return tuple(word for text in texts for word in parse_labels(text))
@@ -122,7 +121,7 @@ def scored_words(text: str) -> tuple[str, ...] | None:
     >>> scored_words("Happy (0.1); Sad (0.8)"), scored_words("sad, happy")
     (('Sad',), None)
     """
-    if not any(character.isdigit() for character in text):
+    if not _DIGIT.search(text):
         return None
     pairs: list[tuple[str, float]] = []
     position = 0

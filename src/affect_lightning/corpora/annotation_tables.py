@@ -8,6 +8,7 @@ formats can hold code; the official `.npz` files go through `affect_lightning.sa
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
 from collections import Counter
@@ -166,6 +167,15 @@ def stream_row_file(path: Path) -> Iterator[TableRow]:
         yield row
     if is_empty:
         raise DataError(f"{path} lists no clips. Give one row for each clip.")
+
+
+def columns_in(path: Path) -> list[str]:
+    """Every column of any row of a file, in order of appearance; raises as `stream_row_file` does.
+
+    The rows of a jsonl file may differ, so all of them are looked at.
+    """
+    rows = stream_row_file(path)
+    return columns_of(rows if path.suffix.lower() == ".jsonl" else itertools.islice(rows, 1))
 
 
 def columns_of(rows: Iterable[TableRow]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from affect_lightning.corpora.annotation_tables import (
     ROW_FILE_SUFFIXES,
     TableRow,
-    columns_of,
+    columns_in,
     index_rows,
     number_of,
     read_rows,
@@ -128,7 +128,7 @@ def read_truths(
     if is_npz:
         raise DataError(f"{path}: labels of {dataset}, a set of your own, must be a csv, jsonl or parquet file.")
     chosen = dict(columns or {})
-    present = columns_of(stream_row_file(path))
+    present = columns_in(path)
     label_columns = () if item is not None and item.metric == "waf" else LABEL_COLUMNS
     value_columns = () if item is not None and item.metric != "waf" else SENTIMENT_COLUMNS
     name = _column(path, present, NAME_COLUMNS, "truth-name", chosen)

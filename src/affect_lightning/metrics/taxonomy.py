@@ -187,7 +187,7 @@ class Taxonomy:
     def encode(self, label_lists: Iterable[LabelList], level: int = 1) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Sectors of many label lists as sets of bits.
 
-        Each distinct label is looked up once in the life of the taxonomy.
+        Each distinct list is read once in a call, and each distinct label is looked up once in the life of the taxonomy.
 
         Args:
             label_lists: B label lists, each a sequence of words or a text.
@@ -198,6 +198,18 @@ class Taxonomy:
             the order of `sector_names`.
         """
         check_level(level)
+        distinct: list[LabelList] = []
+        numbers: dict[object, int] = {}
+        order: list[int] = []
+        for labels in label_lists:
+            key = labels if labels is None or isinstance(labels, str) else _texts(labels)
+            number = numbers.setdefault(key, len(distinct))
+            if number == len(distinct):
+                distinct.append(key)
+            order.append(number)
+        return self._encode_each(distinct, level)[np.asarray(order, dtype=np.int64)]
+
+    def _encode_each(self, label_lists: Sequence[LabelList], level: int) -> np.ndarray[Any, np.dtype[np.int64]]:
         rows: list[int] = []
         counts: list[int] = []
         for labels in label_lists:
@@ -229,6 +241,10 @@ class Taxonomy:
                         added[index, number - 1] = 1 << wheel.sector_numbers(level)[sector]
             table = self._bits[level] = np.concatenate([table, added])
         return table
+
+
+def _texts(labels: Iterable[object]) -> tuple[str, ...]:
+    return tuple(word if isinstance(word, str) else "" if word is None else str(word) for word in labels)
 
 
 def check_level(level: int) -> None:

@@ -58,13 +58,47 @@ _CHINESE = _any(
     r"来?[^。！？，,\n]{0,12}?(?:是|情绪|情感|心情|感受|高兴|什么|什麼|$|[。！])",
 )
 _REFUSING = re.compile(rf"^\W*{_any(_ENGLISH, _CHINESE)}", re.IGNORECASE)
-_SUSPECT = re.compile(
-    _any(
-        r"sorry|afraid|apolog|as an? |cannot|can['’]?t|can not|could|unable|not able|not possible|impossible|unclear|hard to",
-        r"difficult|not enough|insufficient|no (?:information|context|evidence|data)|don['’]t|do not|not (?:sure|certain)",
-        "抱歉|对不起|不好意思|作为|无法|不能|难以|没法|办法|不可能|很难|看不出|说不清|分不清|不清楚|不知道|不确定|判断不了|不好说",
+_HEAD = 200  # characters in which a refusal begins; our choice
+_SUSPECT = (  # what every refusal has near its beginning: a quick look spares most responses the rules above
+    *(
+        "sorry",
+        "afraid",
+        "apolog",
+        "as an ai",
+        "as a large",
+        "as an artificial",
+        "as a artificial",
+        "can't",
+        "can’t",
+        "cant ",
     ),
-    re.IGNORECASE,
+    *("cannot", "can not", "could", "unable", "not able", "possible", "unclear", "hard to", "hard for", "difficult"),
+    *(
+        "not enough",
+        "insufficient",
+        "no information",
+        "no context",
+        "no evidence",
+        "no data",
+        "don't",
+        "don’t",
+        "do not",
+    ),
+    *(
+        "not sure",
+        "not certain",
+        "抱歉",
+        "对不起",
+        "不好意思",
+        "作为",
+        "无法",
+        "不能",
+        "难以",
+        "没法",
+        "没办法",
+        "不可能",
+    ),
+    *("很难", "看不出", "说不清", "分不清", "不清楚", "不知道", "不确定", "判断不了", "不好说"),
 )
 _TURN = re.compile(
     _any(
@@ -94,8 +128,8 @@ _CLAUSE = re.compile(r"[,;，；]\s*|(?<=[^,;，；])(?=\bbut\b)", re.IGNORECASE
 
 def is_refusal(text: str) -> bool:
     """Whether a response begins with a refusal, or with words that nothing can be told."""
-    plain = simplified(text)
-    return bool(_SUSPECT.search(plain)) and bool(_REFUSING.match(plain))
+    head = simplified(text[:_HEAD]).lower()
+    return any(mark in head for mark in _SUSPECT) and bool(_REFUSING.match(simplified(text)))
 
 
 def without_refusal(text: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 
 from affect_lightning.prompting.cleaning.refusals import is_refusal, without_refusal
 from affect_lightning.prompting.cleaning.structure import told_by_structure, without_markdown
@@ -16,7 +15,6 @@ from affect_lightning.prompting.cleaning.thoughts import without_chat_marks, wit
 
 REFUSAL = "refusal"
 KINDS = ("thoughts", "chat marks", "echoed question", "structure", REFUSAL)
-_REMEMBERED = 1024  # a batch of responses is cleaned for the counts and again by the extractor; our choice
 
 _ASKED = re.compile(
     r"^\s*(?:question|q)\s*[:：].*?(?:^|\s)(?:answer|a)\s*[:：]\s*"
@@ -26,6 +24,7 @@ _ASKED = re.compile(
 _LEADING_QUESTION = re.compile(
     r"^\s*(?:(?:what|which|how|does|do|is|are|can|could|please|in the video,? what)\b[^.?!\n]{0,400}"
     r"\b(?:emotion|emotional|feel|feeling|feelings|mood|sentiment)\w*\b[^.?!\n]{0,200}\?"
+    r"|(?:what|which|how|is|are|does|do|can|could)\b[^.?!\n]{0,400}\?(?=\s*\S)"
     r"|[^。？！\n]{0,100}(?:情绪|情緒|情感|感受|心情)[^。？！\n]{0,100}(?:什么|什麼|哪|如何|吗|嗎|怎)?[^。？！\n]{0,20}？)\s*",
     re.IGNORECASE,
 )
@@ -37,6 +36,12 @@ _ANSWER_MARK = re.compile(
 _ANSWER_PREFIX = re.compile(
     r"^\s*(?:(?:answer|assistant|response|output|gpt|ai|model)\s*[:：]|(?:答案|回答|答|助手)\s*[:：])\s*", re.IGNORECASE
 )
+
+
+class CleanText(str):
+    """A text that was cleaned: doing so again would change nothing, so it is not done."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,6 @@ class CleanResponse:
         return REFUSAL in self.removed and not self.text
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def clean_response(response: str, question: str = "") -> CleanResponse:
     """A response without thoughts, chat marks, an echoed question, structure and refusals.
 
@@ -76,6 +80,8 @@ def clean_response(response: str, question: str = "") -> CleanResponse:
     >>> clean_response("I'm sorry, but I can't identify emotions.")
     CleanResponse(text='', removed=('refusal',))
     """
+    if isinstance(response, CleanText):
+        return CleanResponse(response)
     removed: list[str] = []
     text = response
     for kind, step in (
@@ -91,7 +97,7 @@ def clean_response(response: str, question: str = "") -> CleanResponse:
     if is_refusal(text):
         removed.append(REFUSAL)
         text = without_refusal(text)
-    return CleanResponse(text if not removed else text.strip(), tuple(removed))
+    return CleanResponse(CleanText(text if not removed else text.strip()), tuple(removed))
 
 
 def _without_question(text: str, question: str) -> str:

@@ -37,6 +37,7 @@ _FENCE = re.compile(r"```[ \t]*[\w+-]*[ \t]*\n?(.*?)(?:```|$)", re.DOTALL)
 _CUT_OFF = re.compile(r"[\"'](?P<key>[^\"':]{1,40})[\"']\s*:\s*(?:\[(?P<list>[^\]]*)|[\"'](?P<text>[^\"']*)[\"'])")
 _BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\w*\s*\{)?([^{}]*)\}?")
 _SEPARATOR_ROW = re.compile(r"^[\s|:+=-]*-[\s|:+=-]*$")
+_NUMBERED = re.compile(r"[:=：(（|\s-]\**[\d.]")
 _EMPHASIS = re.compile(r"\*{1,3}(?=\S)(.+?)(?<=\S)\*{1,3}|(?<!\w)__(?=\S)(.+?)(?<=\S)__(?!\w)|`+([^`]*)`+")
 _SENTENCE = re.compile(
     r"\b(?:is|are|was|looks?|seems?|feels|appears?|sounds?|shows?|she|he|they|the person)\b|[。，]", re.IGNORECASE
@@ -214,7 +215,7 @@ def _of_table(text: str) -> str | None:
 
 def _of_scores(text: str) -> str | None:
     """`happy: 0.1, sad: 0.8`, perhaps after words that lead to it."""
-    if not any(character.isdigit() for character in text) or len(text) > _LONGEST:
+    if len(text) > _LONGEST or not _NUMBERED.search(text):
         return None
     stripped = text.strip().rstrip(".")
     for candidate in (stripped, _after_lead(stripped)):

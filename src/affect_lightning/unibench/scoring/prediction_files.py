@@ -18,6 +18,7 @@ from affect_lightning.corpora.annotation_tables import (
     ROW_FILE_SUFFIXES,
     ItemRow,
     TableRow,
+    columns_in,
     refuse,
     stream_row_file,
 )
@@ -111,13 +112,10 @@ def _read_one(path: Path, dataset: str, columns: Mapping[str, str], kinds: Seque
         if not set(kinds) & set(used):
             return {}
         return _answers(rows, used)
-    present: dict[str, None] = {}
-    corpora: set[str] = set()
-    for row in stream_row_file(path):
-        present.update(dict.fromkeys(row))
-        if row.get("corpus"):
-            corpora.add(str(row["corpus"]))
-    used = used_columns(path, list(present), columns, kinds)
+    present = columns_in(path)
+    rows = stream_row_file(path) if "corpus" in present else iter(())
+    corpora = {str(row["corpus"]) for row in rows if row.get("corpus")}
+    used = used_columns(path, present, columns, kinds)
     return _answers(_rows_of_set(path, dataset, corpora), used)
 
 

@@ -116,8 +116,8 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
             open_responses.append(index)
             _check_response(key, prediction)
     if open_responses:
-        texts = [_cleaned(group[index], cleaned) for index in open_responses]
-        found = _extract(extractor, texts, key)
+        asked = [(group[index].response, group[index].question) for index in open_responses]
+        found, cleaned = _extract(extractor, asked, key)
         for index, words in zip(open_responses, found, strict=True):
             labels[index] = words
         has_labels += open_responses
@@ -134,14 +134,6 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
     )
 
 
-def _cleaned(prediction: Prediction, counts: Counter[str]) -> str:
-    """The response that labels are read from; counts what was removed."""
-    response = clean_response(prediction.response, prediction.question)
-    counts.update(response.removed)
-    counts[_REFUSED] += response.refused
-    return response.text
-
-
 def _check_response(key: str, prediction: Prediction) -> None:
     if not prediction.has_response:
         raise DataError(
@@ -150,19 +142,29 @@ def _check_response(key: str, prediction: Prediction) -> None:
         )
 
 
-def _extract(extractor: LabelExtractor, responses: Sequence[str], key: str) -> list[tuple[str, ...]]:
-    """Labels of the responses; each distinct one is asked about once, and equal lists of labels are one object."""
-    distinct = list(dict.fromkeys(responses))
+def _extract(
+    extractor: LabelExtractor, asked: Sequence[tuple[str, str]], key: str
+) -> tuple[list[tuple[str, ...]], Counter[str]]:
+    """Labels of responses to questions, and what was removed from the responses before.
+
+    Each distinct response is asked about once, and equal lists of labels are one object.
+    """
+    numbers = Counter(asked)
+    distinct = list(numbers)
+    removed: Counter[str] = Counter()
     lists: dict[tuple[str, ...], tuple[str, ...]] = {}
-    labels: dict[str, tuple[str, ...]] = {}
+    labels: dict[tuple[str, str], tuple[str, ...]] = {}
     starts = range(0, len(distinct), _EXTRACTION_BATCH)
     for start in tqdm(starts, desc=f"labels of {key}", unit="batch", disable=len(starts) < 2, leave=False):
         batch = distinct[start : start + _EXTRACTION_BATCH]
+        clean = [clean_response(*pair) for pair in batch]
         with held_to_contract(_itself(extractor)):
-            found = check_labels(extractor.extract(batch), count=len(batch))
-        for response, words in zip(batch, found, strict=True):
-            labels[response] = lists.setdefault(tuple(words), tuple(words))
-    return [labels[response] for response in responses]
+            found = check_labels(extractor.extract([response.text for response in clean]), count=len(batch))
+        for pair, response, words in zip(batch, clean, found, strict=True):
+            labels[pair] = lists.setdefault(tuple(words), tuple(words))
+            removed.update(dict.fromkeys(response.removed, numbers[pair]))
+            removed[_REFUSED] += numbers[pair] * response.refused
+    return [labels[pair] for pair in asked], removed
 
 
 def _sentiments(
