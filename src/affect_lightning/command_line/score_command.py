@@ -34,8 +34,9 @@ _DESCRIPTION = """Score saved outputs of any model with the exact metrics of MER
 _EPILOG = """predictions:
   .npz     as the authors save them: name2reason (responses), X-openset.npz (labels), X-openset-sentiment.npz
   .csv .jsonl .parquet, one row a clip, columns by name: name, and one or more of
-           response (or reason, description, answer, output), labels (or openset, emotions), sentiment
-  Labels and sentiments in the file are used unchanged. Responses go through the extractor.
+           response (or reason, description, answer, output, predict, pred, generated_text, filtered_resps),
+           labels (or openset, emotions, discrete), sentiment
+  Responses go through the extractor; labels and sentiments do not. Responses beside labels need --column.
   A folder holds several checkpoints of one model, one file each.
 
 labels:    the folder of all sets (LABELS/meld-process/label.npz ...), one set's folder, or the label file itself;
