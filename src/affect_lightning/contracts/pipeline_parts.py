@@ -9,11 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from affect_lightning.contracts.clips import ClipBatch
+if TYPE_CHECKING:
+    from affect_lightning.contracts.clips import ClipBatch
 
 
 @dataclass(frozen=True)

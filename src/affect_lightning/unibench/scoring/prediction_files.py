@@ -7,6 +7,7 @@ sentiment, under the column names below. `suite_scoring.py` joins these answers 
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -137,12 +138,13 @@ def _rows_of_set(path: Path, dataset: str, corpora: Collection[str]) -> Iterator
 
 def _answers(rows: Iterable[TableRow], used: Mapping[str, str]) -> dict[str, Answer]:
     answers: dict[str, Answer] = {}
-    seen: dict[str, int] = {}
+    lines = array("Q")
     for row in rows:
         name = _name(row, used["name"])
-        if name in seen:
-            refuse(row, used["name"], f"the clip {name!r} is listed twice, first as number {seen[name]}. Keep one.")
-        seen[name] = row.line
+        if name in answers:
+            first = lines[list(answers).index(name)]
+            refuse(row, used["name"], f"the clip {name!r} is listed twice, first as number {first}. Keep one.")
+        lines.append(row.line)
         answers[name] = _answer(row, used)
     return answers
 

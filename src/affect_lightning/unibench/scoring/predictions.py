@@ -12,11 +12,13 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from affect_lightning.contracts import ResponseRow
 from affect_lightning.errors import DataError
 from affect_lightning.storage import Content, write_whole_files
+
+if TYPE_CHECKING:
+    from affect_lightning.contracts import ResponseRow
 
 FOLDER = "predictions"
 _OPTIONAL: dict[str, Any] = {"given_labels": None, "given_sentiment": None, "missing": False, "has_response": True}

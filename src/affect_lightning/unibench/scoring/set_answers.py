@@ -7,14 +7,15 @@ two happened. `set_scoring.py` scores the outcome.
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tqdm.auto import tqdm
 
 from affect_lightning.contracts import LabelExtractor, Sentiment
-from affect_lightning.contracts.conformance import check_labels, check_sentiments
+from affect_lightning.contracts.label_checks import check_labels, check_sentiments
 from affect_lightning.errors import DataError
 from affect_lightning.plugin_loading import held_to_contract
 from affect_lightning.prompting.cleaning import KINDS, clean_response
@@ -116,7 +117,7 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
             open_responses.append(index)
             _check_response(key, prediction)
     if open_responses:
-        asked = [(group[index].response, group[index].question) for index in open_responses]
+        asked = ((group[index].response, group[index].question) for index in open_responses)
         found, cleaned = _extract(extractor, asked, key)
         for index, words in zip(open_responses, found, strict=True):
             labels[index] = words
@@ -143,28 +144,31 @@ def _check_response(key: str, prediction: Prediction) -> None:
 
 
 def _extract(
-    extractor: LabelExtractor, asked: Sequence[tuple[str, str]], key: str
+    extractor: LabelExtractor, asked: Iterable[tuple[str, str]], key: str
 ) -> tuple[list[tuple[str, ...]], Counter[str]]:
     """Labels of responses to questions, and what was removed from the responses before.
 
     Each distinct response is asked about once, and equal lists of labels are one object.
     """
-    numbers = Counter(asked)
+    numbers: dict[tuple[str, str], int] = {}
+    order = array("L", (numbers.setdefault(pair, len(numbers)) for pair in asked))
+    counts = Counter(order)
     distinct = list(numbers)
+    del numbers
     removed: Counter[str] = Counter()
     lists: dict[tuple[str, ...], tuple[str, ...]] = {}
-    labels: dict[tuple[str, str], tuple[str, ...]] = {}
+    labels: list[tuple[str, ...]] = []
     starts = range(0, len(distinct), _EXTRACTION_BATCH)
     for start in tqdm(starts, desc=f"labels of {key}", unit="batch", disable=len(starts) < 2, leave=False):
         batch = distinct[start : start + _EXTRACTION_BATCH]
         clean = [clean_response(*pair) for pair in batch]
         with held_to_contract(_itself(extractor)):
             found = check_labels(extractor.extract([response.text for response in clean]), count=len(batch))
-        for pair, response, words in zip(batch, clean, found, strict=True):
-            labels[pair] = lists.setdefault(tuple(words), tuple(words))
-            removed.update(dict.fromkeys(response.removed, numbers[pair]))
-            removed[_REFUSED] += numbers[pair] * response.refused
-    return [labels[pair] for pair in asked], removed
+        for number, (response, words) in enumerate(zip(clean, found, strict=True), start=start):
+            labels.append(lists.setdefault(tuple(words), tuple(words)))
+            removed.update(dict.fromkeys(response.removed, counts[number]))
+            removed[_REFUSED] += counts[number] * response.refused
+    return [labels[number] for number in order], removed
 
 
 def _sentiments(

@@ -25,6 +25,7 @@ from affect_lightning.unibench.scoring.scores import (
     Confusion,
     SetScore,
     SuiteScores,
+    add_confusions,
     sector_confusion,
     sentiment_confusion,
 )
@@ -72,7 +73,7 @@ def score_predictions(
     reader = WordReader(taxonomy)
     scored: dict[str, SetScore] = {}
     for key in MER_UNIBENCH.in_order(groups):
-        sides = _sides(groups[key], reader)
+        sides = _sides(key, known, groups[key], reader)
         check_unread(title_of(key, known), sides, limits)
         scored[key] = _score_set(key, known, groups[key], extractor, taxonomy)
         unknown = _unknown_truths(groups[key], reader) if scored[key].metric != "waf" else 0
@@ -81,12 +82,18 @@ def score_predictions(
     return with_intervals(scores) if intervals else scores
 
 
-def _sides(group: Sequence[Prediction], reader: WordReader) -> tuple[UnreadWords, ...]:
-    """The unread words of both sides, where a side has words."""
+def _sides(
+    key: str, sets: Mapping[str, BenchmarkSet], group: Sequence[Prediction], reader: WordReader
+) -> tuple[UnreadWords, ...]:
+    """The unread words of both sides, as far as the set's metric uses them, where a side has words."""
+    item = sets.get(key)
+    by_sentiment = (item.metric if item else _metric_of(key, group)) == "waf"
+    sentiments = [clip.given_sentiment for clip in group if by_sentiment and clip.given_sentiment is not None]
+    labels = (clip.given_labels for clip in group if not (by_sentiment and clip.given_sentiment is not None))
     sides = (
-        reader.unread("given labels", (item.given_labels for item in group if item.given_labels)),
-        unread_sentiments(item.given_sentiment for item in group if item.given_sentiment is not None),
-        reader.unread("true labels", (item.truth_labels for item in group if item.truth_labels)),
+        reader.unread("given labels", filter(None, labels)),
+        unread_sentiments(sentiments),
+        reader.unread("true labels", () if by_sentiment else (clip.truth_labels for clip in group)),
     )
     return tuple(side for side in sides if side.words)
 
@@ -107,12 +114,16 @@ def extractor_text(scores: Iterable[SetScore]) -> str:
     return "; ".join(f"{source} ({', '.join(named)})" for source, named in titles.items())
 
 
+_CHUNK = 100_000  # clips whose terms are held as a matrix at once (12 MB); our choice
+
+
 @dataclass(frozen=True)
 class _Result:
-    """Hits and terms by clip, and a confusion."""
+    """Hits and terms by clip, the sums of the terms, and a confusion; equal terms are one object."""
 
     hits: list[bool | None]
-    terms: Array
+    terms: list[tuple[float, ...]]
+    sums: Array
     confusion: Confusion
 
 
@@ -131,7 +142,7 @@ def _score_set(
     else:
         candidates = item.labels if item and metric == "hit_rate" else None
         result = _score_labels(key, group, answers.labels, taxonomy, candidates)
-    sums = result.terms.sum(0)
+    sums = result.sums
     values = {name: _percent(float(value)) for name, value in metric_values(metric, sums).items()}
     scored = scored_clips(metric, sums)
     return SetScore(
@@ -158,17 +169,8 @@ def _score_set(
 
 
 def _outcomes(group: Sequence[Prediction], answers: SetAnswers, result: _Result) -> tuple[ClipOutcome, ...]:
-    """What came of each clip; clips with equal terms share them, which a million clips could not hold otherwise."""
-    shared: dict[bytes, tuple[float, ...]] = {}
-
-    def terms(row: Array) -> tuple[float, ...]:
-        kept = shared.get(code := row.tobytes())
-        if kept is None:
-            kept = shared[code] = tuple(row.tolist())
-        return kept
-
     rows = zip(group, answers.labels, answers.sentiments, result.hits, result.terms, strict=True)
-    return tuple(ClipOutcome(clip.name, words, mood, hit, terms(row)) for clip, words, mood, hit, row in rows)
+    return tuple(ClipOutcome(clip.name, words, mood, hit, terms) for clip, words, mood, hit, terms in rows)
 
 
 def _metric_of(key: str, group: Sequence[Prediction]) -> Metric:
@@ -192,7 +194,8 @@ def _score_sentiments(key: str, group: Sequence[Prediction], sentiments: Sequenc
     clips = clip_sentiments(sentiments, [float(prediction.truth_sentiment or 0.0) for prediction in group])
     rights = clips.truth == clips.predicted
     hits = [bool(right) if counts else None for right, counts in zip(rights, clips.scored, strict=True)]
-    return _Result(hits, clips.terms(), sentiment_confusion(clips))
+    terms = clips.terms()
+    return _Result(hits, _shared(terms, {}), terms.sum(0), sentiment_confusion(clips))
 
 
 def _score_labels(
@@ -208,12 +211,48 @@ def _score_labels(
             f"None of the {len(group)} clips of {key} has true emotion words, which the metric of this set needs. Read "
             f"it with its label file and test again."
         )
+    hits: list[bool | None] = []
+    terms: list[tuple[float, ...]] = []
+    shared: dict[bytes, tuple[float, ...]] = {}
+    sums: Array | None = None
+    confusions = []
+    for start in range(0, len(group), _CHUNK):
+        said, true = labels[start : start + _CHUNK], truths[start : start + _CHUNK]
+        found, matrix = _agreement(said, true, taxonomy, candidates)
+        hits += found
+        terms += _shared(matrix, shared)
+        sums = matrix.sum(0) if sums is None else sums + matrix.sum(0)
+        confusions.append(sector_confusion(said, true, taxonomy))
+    confusion = add_confusions(confusions)
+    assert sums is not None
+    assert confusion is not None
+    return _Result(hits, terms, sums, confusion)
+
+
+def _agreement(
+    labels: Sequence[Sequence[str]],
+    truths: Sequence[Sequence[str]],
+    taxonomy: Taxonomy,
+    candidates: Sequence[str] | None,
+) -> tuple[list[bool | None], Array]:
+    """Hits and terms of some clips."""
     agreement = clip_set_scores(labels, truths, taxonomy)
-    confusion = sector_confusion(labels, truths, taxonomy)
     if candidates is None:
-        return _Result(_majority(agreement.recall > 0, agreement.scored), agreement.terms(), confusion)
+        return _majority(agreement.recall > 0, agreement.scored), agreement.terms()
     clips = clip_hits(labels, truths, taxonomy, candidates)
-    return _Result(_majority(clips.hit > 0, clips.scored), hit_terms(clips, agreement), confusion)
+    return _majority(clips.hit > 0, clips.scored), hit_terms(clips, agreement)
+
+
+def _shared(matrix: Array, kept: dict[bytes, tuple[float, ...]]) -> list[tuple[float, ...]]:
+    """The rows as tuples, equal ones as one object, which a million clips could not hold otherwise."""
+    rows = []
+    for row in matrix:
+        code = row.tobytes()
+        found = kept.get(code)
+        if found is None:
+            found = kept[code] = tuple(row.tolist())
+        rows.append(found)
+    return rows
 
 
 def _majority(hit: Flags, scored: Flags) -> list[bool | None]:

@@ -10,6 +10,9 @@ Legend: B clips, W wheels, C terms of a clip.
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import numpy as np
 
 from affect_lightning.corpora import Metric
@@ -77,7 +80,24 @@ def terms_of(score: SetScore) -> Array | None:
     """
     if not score.outcomes or not all(outcome.terms for outcome in score.outcomes):
         return None
-    widths = {len(outcome.terms) for outcome in score.outcomes}
+    _check_width(score, {len(outcome.terms) for outcome in score.outcomes})
+    return np.array([outcome.terms for outcome in score.outcomes], dtype=np.float64)
+
+
+def kinds_of(score: SetScore) -> tuple[Array, np.ndarray[Any, np.dtype[np.int64]]] | None:
+    """The kinds of clips by their terms, [K, C], in ascending order, and how many clips are of each kind, [K].
+
+    Clips are few kinds even where they are a million. None where the outcomes are not at hand; raises as `terms_of` does.
+    """
+    counts = Counter(outcome.terms for outcome in score.outcomes)
+    if not counts or () in counts:
+        return None
+    _check_width(score, {len(terms) for terms in counts})
+    kinds = sorted(counts)
+    return np.array(kinds, dtype=np.float64), np.array([counts[kind] for kind in kinds], dtype=np.int64)
+
+
+def _check_width(score: SetScore, widths: set[int]) -> None:
     width = next(iter(widths))
     fits = width == SENTIMENT_CELLS if score.metric == "waf" else width % _BLOCKS[score.metric] == 0
     if len(widths) > 1 or not fits:
@@ -85,4 +105,3 @@ def terms_of(score: SetScore) -> Array | None:
             f"The clips of {score.key} have {sorted(widths)} terms each, which does not fit its metric "
             f"{score.metric}. Score the predictions again."
         )
-    return np.array([outcome.terms for outcome in score.outcomes], dtype=np.float64)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from affect_lightning.corpora import MER_UNIBENCH
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.metrics.functional import Array
 from affect_lightning.unibench.scoring.scores import SetScore, SuiteScores
-from affect_lightning.unibench.statistics.clip_terms import metric_values, terms_of
+from affect_lightning.unibench.statistics.clip_terms import kinds_of, metric_values
 
 RESAMPLES = 10_000  # our choice: the ends of an interval then move by about 0.03 standard errors between seeds
 LEVEL = 0.95  # our choice, the usual one
@@ -61,10 +62,10 @@ def with_intervals(scores: SuiteScores, *, resamples: int = RESAMPLES, seed: int
 
 def set_replicates(score: SetScore, resamples: int = RESAMPLES, seed: int = SEED) -> dict[str, Array] | None:
     """The scores of each resample of a set's clips, fractions [R] by metric; None without outcomes or with one clip."""
-    terms = terms_of(score)
-    if terms is None or score.score is None or score.clips - score.skipped_clips < FEWEST_CLIPS:
+    kinds = kinds_of(score)
+    if kinds is None or score.score is None or score.clips - score.skipped_clips < FEWEST_CLIPS:
         return None
-    sums = resampled_sums(terms, resamples, generator(seed, score.key))
+    sums = _resampled_kinds(*kinds, resamples, generator(seed, score.key))
     return metric_values(score.metric, sums)
 
 
@@ -85,10 +86,17 @@ def resampled_sums(terms: Array, resamples: int, random: np.random.Generator) ->
         Sums over B drawn clips, [R, C].
     """
     kinds, counts = np.unique(terms, axis=0, return_counts=True)  # [K, C], [K]
+    return _resampled_kinds(kinds, counts, resamples, random)
+
+
+def _resampled_kinds(
+    kinds: Array, counts: np.ndarray[Any, np.dtype[np.int64]], resamples: int, random: np.random.Generator
+) -> Array:
+    """The same out of the kinds of clips, [K, C], and how many are of each kind, [K]."""
     shares = counts / counts.sum()
     step = max(1, _CELLS // len(kinds))
     parts = [
-        random.multinomial(len(terms), shares, size=min(step, resamples - start)).astype(np.float64) @ kinds
+        random.multinomial(int(counts.sum()), shares, size=min(step, resamples - start)).astype(np.float64) @ kinds
         for start in range(0, resamples, step)
     ]
     return np.concatenate(parts)
