@@ -24,7 +24,7 @@ _ASKED = re.compile(
 _LEADING_QUESTION = re.compile(
     r"^\s*(?:(?:what|which|how|does|do|is|are|can|could|please|in the video,? what)\b[^.?!\n]{0,400}"
     r"\b(?:emotion|emotional|feel|feeling|feelings|mood|sentiment)\w*\b[^.?!\n]{0,200}\?"
-    r"|(?:what|which|how|is|are|does|do|can|could)\b[^.?!\n]{0,400}\?(?=\s*\S)"
+    r"|(?:what|which|how|is|are|does|do|can|could)\b[^.?!\n]{0,400}\?(?=\s*\n\s*\S|\s+[A-Z\[*])"
     r"|[^。？！\n]{0,100}(?:情绪|情緒|情感|感受|心情)[^。？！\n]{0,100}(?:什么|什麼|哪|如何|吗|嗎|怎)?[^。？！\n]{0,20}？)\s*",
     re.IGNORECASE,
 )
