@@ -19,8 +19,16 @@ if TYPE_CHECKING:
         VideoEncoder,
     )
     from affect_lightning.contracts.objectives import LossTerm, NetworkOutputs, Objective, TrainedNetwork
-    from affect_lightning.contracts.pipeline_parts import CueDescriber, FaceBox, FaceDetector, LabelExtractor, Sentiment
-    from affect_lightning.contracts.run_joints import ResponseRow, RunData, run_data_of
+    from affect_lightning.contracts.pipeline_parts import (
+        CueDescriber,
+        FaceBox,
+        FaceDetector,
+        LabelExtractor,
+        ResponseRow,
+        RunData,
+        Sentiment,
+        run_data_of,
+    )
     from affect_lightning.contracts.streams import STREAMS, FeatureSequence, Stream, StreamInput
 
 __all__ = [
@@ -58,8 +66,7 @@ _MODULES = {
     "label_checks": "ConformanceError",
     "network_parts": "AudioEncoder BranchCompression Encoder LanguageModel PreFusion SeriesEncoder VideoEncoder",
     "objectives": "LossTerm NetworkOutputs Objective TrainedNetwork",
-    "pipeline_parts": "CueDescriber FaceBox FaceDetector LabelExtractor Sentiment",
-    "run_joints": "ResponseRow RunData run_data_of",
+    "pipeline_parts": "CueDescriber FaceBox FaceDetector LabelExtractor ResponseRow RunData Sentiment run_data_of",
     "streams": "STREAMS FeatureSequence Stream StreamInput",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}

@@ -15,7 +15,7 @@ import torch.distributed
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from affect_lightning.contracts import ClipBatch, LabelExtractor, ResponseRow, run_data_of
-from affect_lightning.contracts.conformance import described
+from affect_lightning.contracts.label_checks import described
 from affect_lightning.corpora import known_sets
 from affect_lightning.corpora.corpus_file import CORPUS_FILE
 from affect_lightning.errors import ConfigurationError, ContractError

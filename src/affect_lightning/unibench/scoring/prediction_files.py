@@ -23,7 +23,7 @@ from affect_lightning.corpora.annotation_tables import (
     refuse,
     stream_row_file,
 )
-from affect_lightning.corpora.set_names import canonical_key
+from affect_lightning.corpora.known_sets import canonical_key
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.label_strings import given_words
 from affect_lightning.safe_npz import read_npz

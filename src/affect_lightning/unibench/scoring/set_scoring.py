@@ -38,8 +38,7 @@ from affect_lightning.unibench.scoring.unread_words import (
     check_unread,
     unread_sentiments,
 )
-from affect_lightning.unibench.statistics.clip_terms import hit_terms, metric_values, scored_clips
-from affect_lightning.unibench.statistics.intervals import with_intervals
+from affect_lightning.unibench.statistics.intervals import hit_terms, metric_values, scored_clips, with_intervals
 
 
 def score_predictions(
