@@ -334,3 +334,13 @@ def test_the_table_of_the_sets_loads_no_torch() -> None:
     """The sandbox's worker processes import it."""
     tops = {name.split(".")[0] for name in loaded_by(f"import {CORE}.corpora")}
     assert tops - set(sys.stdlib_module_names) <= {CORE}
+
+
+def test_scoring_saved_outputs_loads_no_torch() -> None:
+    """It takes half a gigabyte and seconds, which a million rows need more."""
+    loaded = loaded_by(
+        "import affect_lightning.unibench.scoring.suite_scoring, affect_lightning.unibench.report.files\n"
+        "import affect_lightning.command_line.score_command, affect_lightning_plugins.label_extractors.rules"
+    )
+    assert f"{CORE}.unibench.scoring.set_scoring" in loaded
+    assert not {name for name in loaded if name.split(".")[0] in {"torch", "torchmetrics", "transformers", "lightning"}}

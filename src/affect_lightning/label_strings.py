@@ -3,7 +3,7 @@
 The authors write `"['a', 'b']"` or `"[a, b]"`, and their released metric strips the outer brackets and splits at quotes and
 commas. Others write `a; b`, `a、b`, `a / b`, `a and b`, one word a line, or a score after each word. Readers of label files,
 of saved outputs and the metrics use this module, so both sides of a score are split alike. What splits only outside of
-brackets is chosen so that none of the authors' label lists reads otherwise (`tests/test_label_strings.py`).
+brackets is chosen so that none of the authors' label lists reads otherwise (`tests/test_given_words.py`).
 `sentiment_strings.py` reads sentiments. Standard library only.
 """
 

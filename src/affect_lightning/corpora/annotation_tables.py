@@ -314,7 +314,7 @@ def true_labels(text: str, where: str) -> tuple[str, ...]:
         where: File, row and column, for the message.
 
     Raises:
-        DataError: A bracket is open at one side only, a word has not a single letter, or is `nan` or `None`.
+        DataError: A bracket is open at one side only, a word has not a single letter, or the cell is `nan` or `None`.
 
     >>> true_labels("['angry', 'hurt']", "label.csv, line 2, column openset")
     ('angry', 'hurt')
@@ -340,7 +340,9 @@ def words_of(row: TableRow, column: str) -> tuple[str, ...]:
 
 
 def _sound(found: str, words: tuple[str, ...], where: str, *, damaged: bool) -> tuple[str, ...]:
-    nothing = found.strip(" []()'\"") and (not words or any(is_no_word(word) for word in words))
+    bare = found.strip(" []()'\"")
+    says_none = found.startswith("[") and any(map(str.isalpha, bare))  # a list of `none` alone is an empty list
+    nothing = (bare and not words and not says_none) or any(is_no_word(word) for word in words)
     if damaged or nothing:
         raise DataError(
             f"{where}: the emotion words cannot be read from {found!r}; expected a list such as \"['angry', 'hurt']\". "
