@@ -110,12 +110,10 @@ def _read_one(path: Path, dataset: str, columns: Mapping[str, str], kinds: Seque
         raise DataError(f"{path} ends in {suffix or 'nothing'}; expected one of {', '.join(OUTPUT_SUFFIXES)}.")
     if suffix == ".npz":
         rows, used = _read_npz_rows(path, columns)
-        if not set(kinds) & set(used):
-            return {}
-        return _answers(rows, used)
+        return _answers(rows, used) if set(kinds) & set(used) else {}
     present = columns_in(path)
-    rows = stream_row_file(path) if "corpus" in present else iter(())
-    corpora = {str(row["corpus"]) for row in rows if row.get("corpus")}
+    of_sets = stream_row_file(path) if "corpus" in present else iter(())
+    corpora = {str(row["corpus"]) for row in of_sets if row.get("corpus")}
     used = used_columns(path, present, columns, kinds)
     return _answers(_rows_of_set(path, dataset, corpora), used)
 
