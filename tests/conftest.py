@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import setuptools  # noqa: F401 - its first import puts its distutils in place of Python's; a test's state may hinder that
 
 from affect_lightning.storage import keep_libraries_out_of_a_home_that_cannot_be_written, user_cache_folder
 from grounds import report_ground, set_warning_filters
