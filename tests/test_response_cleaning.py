@@ -62,6 +62,7 @@ def test_a_thought_alone_says_nothing(response: str) -> None:
         ("At first sad. \n**Final Answer:** happy", "happy"),
         ("答案：高兴", "高兴"),
         ("happy: 0.1, sad: 0.8, angry: 0.1", "[sad]"),
+        ("happy 10%, sad 90%", "[sad]"),
         ("1. Sad (80%)\n2. Happy (10%)", "[Sad]"),
         ("The emotions are happy: 0.1, sad: 0.8", "[sad]"),
     ],
@@ -100,6 +101,20 @@ def test_a_chat_has_one_answer(response: str) -> None:
 def test_an_echoed_question_is_no_answer(response: str, question: str) -> None:
     assert clean_response(response, question).text == "She is sad."
     assert "echoed question" in clean_response(response, question).removed
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "I'm happy to help! She is sad.",
+        "Sure, I'd be glad to assist you with that. She is sad.",
+        "Certainly! I would love to analyze this video.\nShe is sad.",
+        "Happy to help. She is sad.",
+    ],
+)
+def test_courtesy_is_no_feeling(response: str) -> None:
+    assert clean_response(response).text == "She is sad."
+    assert RulesLabelExtractor().extract([response, "She is happy to help her friend."]) == [["sad"], ["happy"]]
 
 
 REFUSALS = [

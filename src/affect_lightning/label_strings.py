@@ -20,7 +20,8 @@ _LEADING = re.compile(r"^(?:(?:and|&)\s+|[-–•*]\s+)", re.IGNORECASE)
 _EDGES = " \t\r\n\f\v.!?。！？…*_`“”‘’「」\u00a0\ufeff"
 _NO_WORD = frozenset({"nan", "none", "null", "n/a", "#n/a", "<na>", "nil", "nat", "undefined"})
 _SCORED = re.compile(
-    r"\s*(?:[-–•*]\s+|\d{1,2}[.)]\s*)?(?P<word>[^\W\d_][^:=()\[\]{}\d|]{0,39}?)\**\s*(?:[:=：(（|]|\s[-–]\s)\s*\**"
+    r"\s*(?:[-–•*]\s+|\d{1,2}[.)]\s*)?(?P<word>[^\W\d_][^:=()\[\]{}\d|]{0,39}?)\**"
+    r"\s*(?:[:=：(（|]|\s[-–]\s|\s(?=\d{1,3}(?:[.,]\d+)?\s*[%％]))\s*\**"
     r"(?P<number>\d{1,3}(?:[.,]\d+)?|[.]\d+)\s*(?P<percent>[%％])?\s*(?:/\s*10+)?\s*[)）]?\s*"
 )
 _DIGIT = re.compile(r"\d")

@@ -14,8 +14,16 @@ from affect_lightning.prompting.cleaning.structure import told_by_structure, wit
 from affect_lightning.prompting.cleaning.thoughts import without_chat_marks, without_thoughts
 
 REFUSAL = "refusal"
-KINDS = ("thoughts", "chat marks", "echoed question", "structure", REFUSAL)
+KINDS = ("thoughts", "chat marks", "courtesy", "echoed question", "structure", REFUSAL)
 
+_COURTEOUS = 80  # characters in which "I'd be happy to help" comes; our choice
+_COURTESY = re.compile(
+    r"^\W*(?:(?:sure|certainly|of course|absolutely|okay|yes|hello|hi)\b[^\w\n]+)*"
+    r"(?:(?:i|we)(?:['’]m| am|['’]d| would| will|['’]ll)?\s)?"
+    r"(?:be\s)?(?:very |more than |always )?(?:happy|glad|pleased|delighted|love|excited) to "
+    r"(?:help|assist|analy[sz]e|answer|describe|provide|do|take|identify)\b[^.!?\n]*[.!?\n]+\s*",
+    re.IGNORECASE,
+)
 _ASKED = re.compile(
     r"^\s*(?:question|q)\s*[:：].*?(?:^|\s)(?:answer|a)\s*[:：]\s*"
     r"|^\s*(?:问题|問題|问|問)\s*[:：].*?(?:答案|回答|答)\s*[:：]\s*",
@@ -87,6 +95,7 @@ def clean_response(response: str, question: str = "") -> CleanResponse:
     for kind, step in (
         ("thoughts", without_thoughts),
         ("chat marks", without_chat_marks),
+        ("courtesy", _without_courtesy),
         ("echoed question", lambda words: _without_question(words, question)),
         ("structure", _without_structure),
     ):
@@ -98,6 +107,10 @@ def clean_response(response: str, question: str = "") -> CleanResponse:
         removed.append(REFUSAL)
         text = without_refusal(text)
     return CleanResponse(CleanText(text if not removed else text.strip()), tuple(removed))
+
+
+def _without_courtesy(text: str) -> str:
+    return _COURTESY.sub("", text) if "to " in text[:_COURTEOUS] else text
 
 
 def _without_question(text: str, question: str) -> str:
