@@ -69,8 +69,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """What differs from the lock, and what other packages warned of, where that fails nothing."""
+    """What differs from the lock, what other packages warned of where that fails nothing, and what `-k oracle` compared."""
     report_ground(terminalreporter, config)
+    if "oracle" in config.option.keyword:
+        reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
+        for report in reports:
+            for name, text in getattr(report, "user_properties", ()):
+                if name == "compared" and report.when == "call":
+                    terminalreporter.write_line(f"compared: {text}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
