@@ -276,7 +276,7 @@ def _providers(device: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _silent_onnxruntime() -> Any:
-    """onnxruntime without its telemetry.
+    """The package onnxruntime without its telemetry.
 
     Some versions start it when they are imported: `affect_lightning/__init__.py` has told them not to. Others take only
     this call, before a session is made.
