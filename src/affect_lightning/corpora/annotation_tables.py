@@ -1,7 +1,7 @@
-"""Tables and their cells: csv, jsonl and parquet rows that know where they are, emotion words, numbers.
+"""Tables and their cells: csv, json, parquet and xlsx rows that know where they are, emotion words, numbers.
 
 Paper: Appendix C (annotation of MER-Caption+ and of the nine sets). Label files, subtitles, tables of your own and
-saved outputs of models are read through this module. Text is UTF-8, with or without a byte order mark. Nothing in these
+saved outputs of models are read through this module. `file_texts.py` turns bytes into text and JSON. Nothing in these
 formats can hold code; the official `.npz` files go through `affect_lightning.safe_npz` instead.
 """
 
@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.corpora.file_texts import MAX_CELL, parse_json, read_text, whole_text
+from affect_lightning.errors import ConfigurationError, DataError, visible
+from affect_lightning.file_kinds import foreign_kind
 from affect_lightning.label_strings import parse_labels
 
-ROW_FILE_SUFFIXES = (".csv", ".jsonl", ".parquet")
+ROW_FILE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xlsx")
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # the first line of a table that Excel has written
+_DELIMITERS = (",", ";", "\t")  # the first of those that part the header into most columns
 _SHOWN_NAMES = 5  # names listed in a message before "and N more"; our choice
 
 
@@ -84,7 +88,7 @@ def find_file(folder: Path, names: Sequence[str], what: str) -> Path:
 
 
 def read_rows(path: Path, columns: Sequence[str], any_of: Sequence[str] = ()) -> list[TableRow]:
-    """The rows of a csv file with a header.
+    """The rows of a csv file with a header, parted by commas, semicolons or tabs, or by what a line `sep=;` says.
 
     Args:
         path: The file.
@@ -99,18 +103,33 @@ def read_rows(path: Path, columns: Sequence[str], any_of: Sequence[str] = ()) ->
             header.
     """
     rows: list[TableRow] = []
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    lines = io.StringIO(read_text(path), newline="")
+    delimiter, skipped = _delimiter(lines)
+    csv.field_size_limit(MAX_CELL)  # Python's own bound of 131,072 is less than a long response
+    reader = csv.reader(lines, strict=True, delimiter=delimiter)
     try:
         header = [cell.strip() for cell in next(reader, [])]
         _check_columns(path, header, columns, any_of)
         for cells in reader:
             if any(cell.strip() for cell in cells):
-                _check_width(path, reader.line_num, header, cells)
+                _check_width(path, reader.line_num + skipped, header, cells)
                 stripped = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
-                rows.append(TableRow(stripped, path, reader.line_num))
+                rows.append(TableRow(stripped, path, reader.line_num + skipped))
     except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num} cannot be read as csv: {error}. Restore the file.") from error
+        line = reader.line_num + skipped
+        raise DataError(f"{path}, line {line} cannot be read as csv: {error}. Restore the file.") from error
     return rows
+
+
+def _delimiter(lines: io.StringIO) -> tuple[str, int]:
+    """What parts the cells of a table, and how many lines stand before its header; `lines` then begins with the header."""
+    first = lines.readline()
+    told = _SEPARATOR_LINE.fullmatch(first)
+    if told is not None:
+        return told[1], 1
+    lines.seek(0)
+    bare = re.sub(r'"[^"]*"', "", first)
+    return max(_DELIMITERS, key=bare.count), 0
 
 
 def read_json_lines(path: Path) -> list[TableRow]:
@@ -123,10 +142,7 @@ def read_json_lines(path: Path) -> list[TableRow]:
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
-        try:
-            content = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{path}, line {number} is not JSON: {error}. Fix or remove the line.") from error
+        content = parse_json(line, f"{path}, line {number}")
         if not isinstance(content, dict):
             raise DataError(
                 f'{path}, line {number} must be an object such as {{"name": "clip1", "text": "Hello."}}; found '
@@ -136,8 +152,39 @@ def read_json_lines(path: Path) -> list[TableRow]:
     return rows
 
 
+def _read_json(path: Path) -> list[TableRow]:
+    """The rows of a `.json` file: a list of objects, or an object with one such list, as lmms-eval writes it under `logs`."""
+    text = read_text(path)
+    content = parse_json(text, str(path)) if text.strip() else []
+    lists = [content] if isinstance(content, list) else []
+    if isinstance(content, dict):
+        lists = [item for item in content.values() if isinstance(item, list) and item and isinstance(item[0], dict)]
+    if len(lists) != 1 or not all(isinstance(row, dict) for row in lists[0]):
+        raise DataError(
+            f'{path} must be one list of objects such as [{{"name": "clip1", "text": "Hello."}}]; found '
+            f"{type(content).__name__}. Write one object a line and name it .jsonl."
+        )
+    return [ItemRow(row, path, number) for number, row in enumerate(lists[0], start=1)]
+
+
+def _read_sheet(path: Path) -> list[TableRow]:
+    """The rows of the first sheet of an `.xlsx` file; its first row is the header."""
+    from affect_lightning.spreadsheet import read_spreadsheet
+
+    header, *rows = read_spreadsheet(path) or [[]]
+    header = [cell.strip() for cell in header]
+    _check_columns(path, header, (), ())
+    found: list[TableRow] = []
+    for number, cells in enumerate(rows, start=2):
+        if any(cell.strip() for cell in cells):
+            _check_width(path, number, header, [*cells, *[""] * (len(header) - len(cells))])
+            whole = {name: whole_text(cell).strip() for name, cell in zip(header, cells, strict=False) if name}
+            found.append(ItemRow({**dict.fromkeys(filter(None, header), ""), **whole}, path, number))
+    return found
+
+
 def read_row_file(path: Path) -> list[TableRow]:
-    """The rows of a csv (UTF-8, with a header), jsonl or parquet file; empty lines are left out.
+    """The rows of a csv, tsv or xlsx file with a header, of a jsonl, json or parquet file; empty lines are left out.
 
     Raises:
         DataError: The file is missing, unreadable, empty, of another format, or a row is broken; the message names
@@ -147,12 +194,12 @@ def read_row_file(path: Path) -> list[TableRow]:
     if not path.is_file():
         raise DataError(f"There is no file {path}. Give the path of a {', '.join(ROW_FILE_SUFFIXES)} file.")
     suffix = path.suffix.lower()
-    if suffix == ".csv":
+    if suffix in (".csv", ".tsv"):
         rows = read_rows(path, ())
     elif suffix == ".jsonl":
         rows = read_json_lines(path)
-    elif suffix == ".parquet":
-        rows = _read_parquet(path)
+    elif suffix in _READERS:
+        rows = _READERS[suffix](path)
     else:
         raise DataError(f"{path} ends in {suffix or 'nothing'}; expected one of {', '.join(ROW_FILE_SUFFIXES)}.")
     if not rows:
@@ -177,32 +224,17 @@ def _read_parquet(path: Path) -> list[TableRow]:
     try:
         rows = parquet.read_table(path).to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path} is not a valid parquet file: {error}. Write it again.") from error
+        what = foreign_kind(path)
+        reason = f"It is {what}." if what and "parquet" not in what else f"{error}. Write it again."
+        raise DataError(f"{path} is not a valid parquet file: {reason}") from error
     return [ItemRow(cells, path, number) for number, cells in enumerate(rows, start=1)]
 
 
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, without a byte order mark.
-
-    Raises:
-        DataError: The file is missing, unreadable, damaged or in another encoding; the message names the line.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}. Restore the file.") from error
-    if b"\0" in content and not content.startswith((b"\xff\xfe", b"\xfe\xff")):  # those are UTF-16: refused below
-        line = content[: content.index(b"\0")].count(b"\n") + 1
-        raise DataError(
-            f"{path}, line {line} holds a NUL byte: the file is damaged, or it is not UTF-8 text. Restore the file."
-        )
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"{path}, line {line} cannot be read as UTF-8 ({error.reason} at byte {error.start}). Save the file as UTF-8."
-        ) from error
+_READERS: dict[str, Callable[[Path], list[TableRow]]] = {
+    ".json": _read_json,
+    ".xlsx": _read_sheet,
+    ".parquet": _read_parquet,
+}
 
 
 def _check_columns(path: Path, header: list[str], columns: Sequence[str], any_of: Sequence[str]) -> None:
@@ -256,7 +288,7 @@ def shown(names: Sequence[str]) -> str:
     >>> shown(["a", "b"])
     'a, b'
     """
-    listed = ", ".join(names[:_SHOWN_NAMES])
+    listed = ", ".join(visible(name) for name in names[:_SHOWN_NAMES])
     return listed if len(names) <= _SHOWN_NAMES else f"{listed} and {len(names) - _SHOWN_NAMES} more"
 
 
@@ -309,8 +341,8 @@ def number_of(row: TableRow, column: str) -> float:
     value = row.get(column)
     try:
         number = math.nan if value is None or isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        refuse(row, column, f"{value!r} is not a number; expected one such as -0.4, positive above 0.")
+        refuse(row, column, f"{value!r:.60} is not a number; expected one such as -0.4, positive above 0.")
     return number

@@ -17,7 +17,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from affect_lightning.corpora.annotation_tables import read_text
+from affect_lightning.corpora.file_texts import read_text
 from affect_lightning.corpora.set_names import canonical_key, near_hint
 from affect_lightning.corpora.sets import MER_UNIBENCH, TRAINING_SETS, BenchmarkSet
 from affect_lightning.errors import DataError

@@ -27,6 +27,7 @@ from affect_lightning.corpora.annotation_tables import (
 )
 from affect_lightning.corpora.known_sets import unknown_set
 from affect_lightning.corpora.sets import BenchmarkSet, Split
+from affect_lightning.corpora.trade_tables import in_our_columns
 from affect_lightning.errors import DataError
 
 NAME_COLUMNS = ("name", "filename", "clip", "id")
@@ -120,7 +121,7 @@ def read_truths(path: Path, dataset: str, item: BenchmarkSet | None) -> dict[str
         return read_official_labels(path, item).truths
     if is_npz:
         raise DataError(f"{path}: labels of {dataset}, a set of your own, must be a csv, jsonl or parquet file.")
-    rows = read_row_file(path)
+    rows = in_our_columns(read_row_file(path), "test")
     label_columns = () if item is not None and item.metric == "waf" else LABEL_COLUMNS
     value_columns = () if item is not None and item.metric != "waf" else SENTIMENT_COLUMNS
     name, labels, sentiment = (_column(path, rows, known) for known in (NAME_COLUMNS, label_columns, value_columns))
@@ -266,7 +267,7 @@ def _emotion(value: Any, item: BenchmarkSet, where: str) -> str:
     words = {word.lower(): word for word in item.labels}
     if text in words:
         return words[text]
-    if text.isdecimal() and int(text) < len(item.labels):
+    if text.isdecimal() and len(text) < 4 and int(text) < len(item.labels):
         return item.labels[int(text)]
     candidates = ", ".join(f"{index} {word}" for index, word in enumerate(item.labels))
     raise DataError(f"{where}: the label {value!r} is not one of the emotions of {item.title} ({candidates}).")
@@ -276,7 +277,7 @@ def _sentiment(value: Any, item: BenchmarkSet, where: str) -> float:
     low, high = item.sentiment_range or (-math.inf, math.inf)
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number) or not low <= number <= high:
         raise DataError(

@@ -17,8 +17,9 @@ from typing import Literal
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.corpora import TRAINING_SETS, TrainingSet, find_benchmark_set, known_sets
-from affect_lightning.corpora.annotation_tables import read_text, shown
+from affect_lightning.corpora.annotation_tables import shown
 from affect_lightning.corpora.corpus_file import ExpectedCount
+from affect_lightning.corpora.file_texts import read_text
 from affect_lightning.corpora.official_folders import (
     MissingSubtitle,
     benchmark_names,
@@ -173,6 +174,7 @@ class ClipSources:
     ratio: float = 1.0
     include: Sequence[str] | str | None = None
     exclude: Sequence[str] | str | None = None
+    columns: dict[str, str] | None = None
     validation_share: float = 0.0
     limit_train_clips: int | None = None
     limit_test_clips: int | None = None
@@ -275,7 +277,7 @@ class ClipSources:
 
     def _read_training_set(self, key: str) -> list[ClipRecord]:
         if is_own_table(key):
-            return read_own_table(table_path(key, self.train_root))
+            return read_own_table(table_path(key, self.train_root), self.columns, "train")
         if self.train_root is None:
             raise ConfigurationError(
                 f"data.train_root is not set. Give the folder that contains the training sets ({key}); "
@@ -287,7 +289,7 @@ class ClipSources:
 
     def _read_test_set(self, key: str) -> list[ClipRecord]:
         if is_own_table(key):
-            return read_own_table(table_path(key, self.benchmark_root))
+            return read_own_table(table_path(key, self.benchmark_root), self.columns, "test")
         return read_benchmark_set(
             self._checked_benchmark_root(),
             key,
@@ -349,7 +351,8 @@ class ClipSources:
                 yield trained[key].title, benchmark_names(self.train_root, key)
         for key in self.test_sets or tested:
             if is_own_table(key):
-                yield key, frozenset(clip.name for clip in read_own_table(table_path(key, root)))
+                clips = read_own_table(table_path(key, root), self.columns, "test")
+                yield key, frozenset(clip.name for clip in clips)
             elif root is not None and key in tested and tested[key].folder in (root.name, *_folders(root)):
                 yield tested[key].title, benchmark_names(root, key)
 

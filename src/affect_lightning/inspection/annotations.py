@@ -7,7 +7,7 @@ what training or testing would refuse. Neighbour: `media.py` checks the clips.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -46,6 +46,7 @@ class FoundSet:
         root: What the readers take: the folder above the set's folder, or that folder; the table's own path.
         folder: The set's folder.
         item: Its row in the table of the sets; None for a table of your own.
+        columns: Column names of a table of your own; see `read_own_table`.
     """
 
     key: str
@@ -53,6 +54,7 @@ class FoundSet:
     root: Path
     folder: Path
     item: BenchmarkSet | TrainingSet | None = None
+    columns: Mapping[str, str] | None = None
 
 
 def find_sets(root: Path) -> list[FoundSet]:
@@ -83,13 +85,19 @@ def find_sets(root: Path) -> list[FoundSet]:
     return found
 
 
-def named_sets(keys: tuple[str, ...], role: Literal["training", "test"], root: Path | None) -> list[FoundSet]:
+def named_sets(
+    keys: tuple[str, ...],
+    role: Literal["training", "test"],
+    root: Path | None,
+    columns: Mapping[str, str] | None = None,
+) -> list[FoundSet]:
     """The sets that a configuration names, found or not.
 
     Args:
         keys: Of known sets, or paths of tables.
         role: Of all of them.
         root: `train_root` or `benchmark_root`.
+        columns: Column names of tables of your own.
 
     Raises:
         DataError: A set is named, but `root` is not set.
@@ -98,7 +106,7 @@ def named_sets(keys: tuple[str, ...], role: Literal["training", "test"], root: P
     for key in keys:
         if is_own_table(key):
             path = table_path(key, root)
-            sets.append(FoundSet(key, role, path, path.parent))
+            sets.append(FoundSet(key, role, path, path.parent, columns=columns))
             continue
         if root is None:
             option = "train_root" if role == "training" else "benchmark_root"
@@ -153,7 +161,7 @@ def _corpus(found: FoundSet) -> str:
 
 def _read(found: FoundSet, expected_count: ExpectedCount) -> list[ClipRecord]:
     if is_own_table(found.key):
-        return read_own_table(found.root)
+        return read_own_table(found.root, found.columns, "train" if found.role == "training" else "test")
     if isinstance(found.item, TrainingSet):
         return read_training_set(found.root, found.key, missing_subtitle="empty")
     return read_benchmark_set(

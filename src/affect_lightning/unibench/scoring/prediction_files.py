@@ -22,6 +22,7 @@ from affect_lightning.corpora.annotation_tables import (
     refuse,
 )
 from affect_lightning.corpora.set_names import canonical_key
+from affect_lightning.corpora.trade_tables import in_our_columns
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.label_strings import parse_labels
 from affect_lightning.safe_npz import read_npz
@@ -115,7 +116,7 @@ def _read_one(path: Path, dataset: str, columns: Mapping[str, str], kinds: Seque
         if not set(kinds) & set(used):
             return {}
     else:
-        rows = _rows_of_set(read_row_file(path), dataset)
+        rows = _rows_of_set(in_our_columns(read_row_file(path)), dataset)
         used = _used_columns(path, columns_of(rows), columns, kinds)
     answers: dict[str, Answer] = {}
     seen: dict[str, int] = {}
@@ -223,9 +224,18 @@ def _sentiment(row: TableRow, column: str) -> str:
     value = row.get(column)
     if isinstance(value, str):
         return sentiment_word(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        refuse(row, column, f"expected {', '.join(SENTIMENT_WORDS[:3])} or a number, found {value!r}. Fix the cell.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
+        refuse(
+            row, column, f"expected {', '.join(SENTIMENT_WORDS[:3])} or a number, found {value!r:.60}. Fix the cell."
+        )
     return sentiment_word(str(value))
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of 400 digits
+        return False
 
 
 def _truth_sentiment(row: TableRow) -> float | None:
@@ -234,7 +244,7 @@ def _truth_sentiment(row: TableRow) -> float | None:
         return None
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         refuse(row, "truth_sentiment", f"expected a number or null, found {value!r}. Fix the cell.")
 
 
