@@ -25,7 +25,8 @@ from source_imports import (
 )
 
 FORBIDDEN_FOLDERS = {"utils", "common", "helpers", "misc"}
-FOR_EVERYBODY = tuple(f"{CORE}.{name}" for name in ("errors", "label_strings", "processors", "safe_npz", "weights"))
+_BESIDE = ("errors", "file_kinds", "label_strings", "processors", "safe_npz", "spreadsheet", "weights")
+FOR_EVERYBODY = tuple(f"{CORE}.{name}" for name in _BESIDE)
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ RULES = {
     ),
     f"{CORE}.inspection": Rule(core("contracts", "corpora", "data", "storage"), never=frozenset({"transformers"})),
     f"{CORE}.model": Rule(core("contracts", "plugin_loading", "prompting", "storage"), never=frozenset({"lightning"})),
-    f"{CORE}.metrics": Rule(core("storage"), libraries=TORCH | {"torchmetrics", "openpyxl"}),
+    f"{CORE}.metrics": Rule(core("storage"), libraries=TORCH | {"torchmetrics"}),
     f"{CORE}.unibench": Rule(core("contracts", "corpora", "plugin_loading", "metrics", "storage")),
     f"{CORE}.sandbox": Rule(core("corpora", "metrics", "storage"), never=frozenset({"transformers", "lightning"})),
     f"{CORE}.objectives": Rule(core("contracts"), TORCH),
@@ -80,7 +81,9 @@ RULES = {
     f"{CORE}.errors": Rule(libraries=frozenset()),
     f"{CORE}.label_strings": Rule(libraries=frozenset()),
     f"{CORE}.processors": Rule(libraries=frozenset()),
+    f"{CORE}.file_kinds": Rule(libraries=frozenset()),
     f"{CORE}.safe_npz": Rule(libraries=frozenset({"numpy"})),
+    f"{CORE}.spreadsheet": Rule(libraries=frozenset({"openpyxl"})),
     f"{CORE}.weights": Rule(libraries=TORCH),
     f"{CORE}.__main__": Rule(core("command_line")),
     f"{PLUGINS}.label_extractors": Rule(

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affect_lightning.command_line.experiments_command import find_experiment
+from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal_tables import format_table
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.inspection.findings import CHECKS, NAMED, Finding, SetSummary, Thresholds
@@ -67,7 +68,7 @@ def run(arguments: Sequence[str]) -> int:
     with _quiet_readers():
         diagnosis = _diagnose(options)
     if options.json:
-        print(json.dumps(_plain(diagnosis), ensure_ascii=False))
+        print_json(_plain(diagnosis))
     else:
         print(_text(diagnosis))
     return FOUND_WRONG if diagnosis.problems else 0

@@ -9,7 +9,6 @@ Legend: T frames, H height and W width in pixels.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
+from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal_tables import format_table
 from affect_lightning.data.frame_choice import FRAME_COUNT
 from affect_lightning.errors import ConfigurationError, DataError
@@ -65,7 +65,7 @@ def run(arguments: Sequence[str]) -> int:
         _write_sheet(options.out, clips)
     if options.json:
         content = {"detector": cropper.detector.identity(), "clips": list(map(_plain, options.clips, clips))}
-        print(json.dumps({**content, "sheet": str(options.out) if options.out else None}, ensure_ascii=False))
+        print_json({**content, "sheet": str(options.out) if options.out else None})
     else:
         print(_table(options.clips, clips))
     if options.out is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from affect_lightning.errors import visible
+
 if TYPE_CHECKING:
     from affect_lightning.unibench.report.tables import Table
 
@@ -20,6 +22,7 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Se
     Returns:
         The table, without a newline at its end.
     """
+    header, *rows = ([visible(str(cell)) for cell in line] for line in (header, *rows))
     widths = [max(len(str(row[column])) for row in (header, *rows)) for column in range(len(header))]
 
     def line(cells: Sequence[str]) -> str:

@@ -7,9 +7,11 @@ are the folder's name. Either is read, tested and scored as the nine are, and ne
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import lru_cache
@@ -96,7 +98,7 @@ def _installed(listings: tuple[PluginListing, ...]) -> dict[str, BenchmarkSet | 
         else:
             try:
                 found[listing.name] = _load(listing)
-            except Exception as error:  # a broken package must not break the scoring of another set
+            except (Exception, SystemExit) as error:  # a broken package must not break the scoring of another set
                 found[listing.name] = (
                     f"{owner} cannot be used: {str(error).rstrip('.')}. Fix or uninstall {listing.distribution}."
                 )
@@ -107,7 +109,8 @@ def _installed(listings: tuple[PluginListing, ...]) -> dict[str, BenchmarkSet | 
 
 def _load(listing: PluginListing) -> BenchmarkSet:
     module, _, attribute = listing.target.partition(":")
-    item = attrgetter(attribute)(importlib.import_module(module))
+    with contextlib.redirect_stdout(sys.stderr):  # what a package prints is no part of our output
+        item = attrgetter(attribute)(importlib.import_module(module))
     if not isinstance(item, BenchmarkSet) or item.key != listing.name:
         raise DataError(f"{listing.target} must be a BenchmarkSet with the key {listing.name!r}; found {item!r}.")
     return item

@@ -27,7 +27,8 @@ from affect_lightning.corpora.official_folders import (
     read_training_set,
 )
 from affect_lightning.corpora.own_clips import is_own_table, read_own_table, table_path
-from affect_lightning.corpora.set_names import canonical_key
+from affect_lightning.corpora.set_names import canonical_key, keys_of, near_hint
+from affect_lightning.corpora.sets import MER_UNIBENCH
 from affect_lightning.data.ordering import checked_weights
 from affect_lightning.errors import ConfigurationError, DataError
 
@@ -214,6 +215,12 @@ class ClipSources:
         """The key of the set that a name means; the path of a table as it is."""
         if is_own_table(name) or canonical_key(name, others) in others:
             return canonical_key(name, others)
+        if others and not keys_of(name, known_sets(self.train_root, self.benchmark_root)):
+            trainable = [*others, *(key for key, item in MER_UNIBENCH.sets.items() if item.train_corpus_key)]
+            raise DataError(
+                f"There is no training set {name!r}.{near_hint(name, {**MER_UNIBENCH.sets, **others})} The sets to train on "
+                f"are {', '.join(trainable)}, or the path of a table of your own."
+            )
         return find_benchmark_set(name, self.train_root, self.benchmark_root).key
 
     def weights_by_corpus(self, weights: Mapping[str, float] | None) -> dict[str, float]:

@@ -20,6 +20,7 @@ from affect_lightning.data.frame_choice import FrameChoice, decoding_runs, unifo
 from affect_lightning.data.media_files import MediaFile, NamedBytes, PackedFile
 from affect_lightning.data.plain_wav import read_plain_wav
 from affect_lightning.data.quarantine import UnreadableClipError
+from affect_lightning.file_kinds import pointer_kind
 
 # Bounds on work, all our choice. They count pixels, samples and bytes, not seconds of the clock: what is refused does not
 # depend on how busy the machine is. A clip lasts seconds; what passes one of these is broken, hostile or no clip.
@@ -131,6 +132,9 @@ def _open(path: MediaFile | None, stage: str) -> Iterator[Any]:
         with av.open(source, options=options, **lenient) as container:
             yield container
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
+        kind = None if isinstance(path, PackedFile) else pointer_kind(path)
+        if kind is not None:
+            raise UnreadableClipError(path, stage, f"it is {kind}.") from error
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UnreadableClipError(path, stage, f"{reason}; expected a media file that FFmpeg decodes.") from error
 

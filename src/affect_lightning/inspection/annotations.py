@@ -24,6 +24,7 @@ from affect_lightning.corpora.corpus_file import (
 from affect_lightning.corpora.media_folders import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from affect_lightning.corpora.official_folders import (
     benchmark_names,
+    made_by,
     read_benchmark_set,
     read_subtitles,
     read_training_set,
@@ -64,7 +65,9 @@ def find_sets(root: Path) -> list[FoundSet]:
         DataError: The folder is missing, or holds none.
     """
     if not root.is_dir():
-        raise DataError(f"There is no folder {root}. Give the folder that holds the sets, or the folder of one set.")
+        raise DataError(
+            f"There is no folder {root}. Give the folder that holds the sets, or the folder of one set.{made_by(root)}"
+        )
     root = root.resolve()
     found: list[FoundSet] = []
     for key, item in TRAINING_SETS.items():
