@@ -25,7 +25,17 @@ _CLASSES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "trainer": (("lightning:pytorch/trainer/trainer.py", "Trainer"),),
     "checkpoint": (("lightning:pytorch/callbacks/model_checkpoint.py", "ModelCheckpoint"),),
 }
-_ALONE = ("config", "help", "print_config", "seed_everything", "ckpt_path", "init_from", "json", "optimizer", "lr_scheduler")
+_ALONE = (
+    "config",
+    "help",
+    "print_config",
+    "seed_everything",
+    "ckpt_path",
+    "init_from",
+    "json",
+    "optimizer",
+    "lr_scheduler",
+)
 
 
 def check_option_names(words: Sequence[str]) -> None:
