@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from affect_lightning.checkpoints.plain_reading import read_checkpoint
+from affect_lightning.checkpoints.reading import read_checkpoint
 from affect_lightning.command_line.experiments_command import find_experiment
-from affect_lightning.command_line.terminal_tables import format_table
+from affect_lightning.command_line.terminal import format_table
 from affect_lightning.corpora import file_texts
 from affect_lightning.corpora.annotation_tables import read_row_file, shown
 from affect_lightning.corpora.own_clips import read_own_table

@@ -1,11 +1,11 @@
-"""Audio encoder `whisper`: the encoder of Whisper; its decoder is not built.
+"""Audio encoder `whisper`: the encoder of Whisper. Its decoder is not built.
 
-Not in the paper's Figure 4. Whisper hears log-mel spectrograms of exactly 30 seconds, padded with silence, so cutting 2
-second windows first would mean to encode 28 seconds of silence with each. A clip is encoded once, 30 seconds after 30
-seconds, and the windows are cut out of the encoded frames.
-Neighbours: `pretrained_speech.py` (options, tokens), `windows.py` (the cut).
-Legend: B clips, S audio samples, N windows, R pieces of 30 s in the whole batch, C pieces a clip, F frames of 20 ms,
-M mel bands, D feature width.
+Not in the paper's Figure 4. Whisper takes log-mel spectrograms of exactly 30 seconds, padded with silence. If windows
+of 2 seconds were cut first, each would be encoded with 28 seconds of silence. So a clip is encoded once, in pieces of
+30 seconds, and the windows are cut from the encoded frames. `pretrained_speech.py` has the options and makes the
+tokens, `windows.py` has the positions of the windows.
+Legend: B clips, S audio samples, N windows, R pieces of 30 s in the whole batch, C pieces a clip, F frames of 20 ms, M
+mel bands, D feature width.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch.nn import functional
 from affect_lightning.contracts import FeatureSequence
 from affect_lightning.errors import ConfigurationError
 from affect_lightning_plugins.audio_encoders.pretrained_speech import (
+    Normalise,
     PretrainedSpeechEncoder,
     gather_tokens,
     mean_of_last_layers,
@@ -49,20 +50,21 @@ class WhisperAudioEncoder(PretrainedSpeechEncoder):
         },
     )
 
-    def __init__(self, *, model: str = _MODEL, **options: Any) -> None:
+    def __init__(self, *, model: str = _MODEL, normalise: Normalise = "window", **options: Any) -> None:
         """Load the encoder.
 
         Args:
             model: Folder with config.json and weights, or hub name; large-v3 is our choice.
+            normalise: Only "window": Whisper hears a spectrogram, which is scaled clip by clip.
             options: See `PretrainedSpeechEncoder`.
 
         Raises:
             ConfigurationError: The model cannot be read or filled completely, or an option is out of range.
         """
-        if options.get("normalise", "window") != "window":
+        if normalise != "window":
             raise ConfigurationError(
                 f"Leave `normalise` out: Whisper hears a spectrogram, which is scaled clip by clip. Got "
-                f"{options['normalise']!r}; the speech encoders that hear samples take it."
+                f"{normalise!r}; the speech encoders that hear samples take it."
             )
         super().__init__(build=_build, model=model, **options)
         from transformers.audio_utils import mel_filter_bank

@@ -19,7 +19,6 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from affect_lightning.command_line.expected_warnings import silence_expected_warnings
 from affect_lightning.command_line.experiments_command import with_experiment_files
 from affect_lightning.command_line.plugin_arguments import (
     PLUGIN_OPTIONS,
@@ -30,6 +29,7 @@ from affect_lightning.command_line.plugin_arguments import (
 )
 from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.resuming import choose_strategy, find_last_checkpoint, take_starting_weights
+from affect_lightning.command_line.terminal import silence_expected_warnings
 from affect_lightning.corpora.own_clips import OWN_CORPUS
 from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.reading_workers import lost_worker

@@ -21,9 +21,8 @@ from affect_lightning.corpora.annotation_tables import (
     refuse,
     words_of,
 )
-from affect_lightning.corpora.known_sets import known_sets
+from affect_lightning.corpora.known_sets import keys_of, known_sets
 from affect_lightning.corpora.media_folders import MediaBeside
-from affect_lightning.corpora.set_names import keys_of
 from affect_lightning.corpora.sets import TRAINING_SETS, Split
 from affect_lightning.corpora.trade_tables import in_our_columns
 from affect_lightning.errors import ConfigurationError, DataError

@@ -7,7 +7,7 @@ signal; the callback looks after each step, when weights, optimiser and data ord
 processes.
 
 SIGTERM: checkpoint, then stop with exit code 143. SIGUSR1: checkpoint; in a SLURM job also `scontrol requeue` and stop
-(what `#SBATCH --signal=SIGUSR1@90` is for), elsewhere continue. Neighbour: `checkpoint_files.py` writes the file and finds it
+(what `#SBATCH --signal=SIGUSR1@90` is for), elsewhere continue. `checkpoint_files.py` writes the file and finds it
 again.
 """
 
