@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from affect_lightning.corpora.annotation_tables import TableRow, number_of, true_labels, words_of
+from affect_lightning.corpora.annotation_tables import TableRow
+from affect_lightning.corpora.table_cells import number_of, true_labels, words_of
 from affect_lightning.errors import DataError
 from affect_lightning.label_strings import given_words, parse_labels
 from affect_lightning.metrics import Taxonomy

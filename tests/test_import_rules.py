@@ -25,9 +25,10 @@ from source_imports import (
 )
 
 FORBIDDEN_FOLDERS = {"utils", "common", "helpers", "misc"}
-FOR_EVERYBODY = tuple(
-    f"{CORE}.{name}" for name in ("errors", "label_strings", "processors", "safe_npz", "sentiment_strings", "weights")
+_BESIDE = (
+    *("errors", "file_kinds", "label_strings", "processors", "safe_npz", "sentiment_strings", "spreadsheet", "weights"),
 )
+FOR_EVERYBODY = tuple(f"{CORE}.{name}" for name in _BESIDE)
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ RULES = {
     ),
     f"{CORE}.inspection": Rule(core("contracts", "corpora", "data", "storage"), never=frozenset({"transformers"})),
     f"{CORE}.model": Rule(core("contracts", "plugin_loading", "prompting", "storage"), never=frozenset({"lightning"})),
-    f"{CORE}.metrics": Rule(core("storage"), libraries=TORCH | {"torchmetrics", "openpyxl"}),
+    f"{CORE}.metrics": Rule(core("storage"), libraries=TORCH | {"torchmetrics"}),
     f"{CORE}.unibench": Rule(core("contracts", "corpora", "plugin_loading", "metrics", "prompting", "storage")),
     f"{CORE}.sandbox": Rule(core("corpora", "metrics", "storage"), never=frozenset({"transformers", "lightning"})),
     f"{CORE}.objectives": Rule(core("contracts"), TORCH),
@@ -83,7 +84,9 @@ RULES = {
     f"{CORE}.label_strings": Rule(libraries=frozenset()),
     f"{CORE}.sentiment_strings": Rule(libraries=frozenset()),
     f"{CORE}.processors": Rule(libraries=frozenset()),
+    f"{CORE}.file_kinds": Rule(libraries=frozenset()),
     f"{CORE}.safe_npz": Rule(libraries=frozenset({"numpy"})),
+    f"{CORE}.spreadsheet": Rule(libraries=frozenset({"openpyxl"})),
     f"{CORE}.weights": Rule(libraries=TORCH),
     f"{CORE}.__main__": Rule(core("command_line")),
     f"{PLUGINS}.label_extractors": Rule(

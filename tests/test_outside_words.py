@@ -212,7 +212,7 @@ def test_unread_sentiments_stop_a_score(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize(
-    "codes", [["exc", "neu", "fru", "xxx", "ang", "dis"], ["开心", "难过", "愤怒", "惊讶", "害怕", "厌恶"]]
+    "codes", [["e1", "e2", "e3", "e4", "e5", "e6"], ["开心", "难过", "愤怒", "惊讶", "害怕", "厌恶"]]
 )
 def test_unknown_truths_stop_a_score_and_are_never_neutral(
     capsys: pytest.CaptureFixture[str], codes: list[str]
@@ -229,6 +229,32 @@ def test_unknown_truths_stop_a_score_and_are_never_neutral(
     page = Path("out/report.md").read_text(encoding="utf-8")
     assert "skipped, truth unknown" in page
     assert "100.0% (6 of 6)" in page
+
+
+def test_iemocaps_codes_are_scored_as_words_and_its_disagreements_stop_a_score(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    truths = write("codes.csv", "label", ["hap", "sad", "ang", "sur", "fea", "dis"])
+    predictions = write("p.jsonl", "labels", WORDS)
+    code, result, err = score(capsys, "mine", truths, predictions)
+    assert (code, result["score"]) == (0, 100.0), err
+    truths = write("codes.csv", "label", ["exc", "neu", "fru", "xxx", "ang", "dis"])
+    code, _, err = score(capsys, "mine", truths, predictions)
+    assert code == 2
+    assert "codes.csv, line 5, column label, clip clip_003: IEMOCAP's code 'xxx' means no agreement" in err
+
+
+def test_a_column_of_a_known_table_can_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """MELD's table has its own names; naming one of them is no error."""
+    rows = "".join(f"0,{number},Hi.,{word},neutral\n" for number, word in enumerate(WORDS))
+    Path("meld.csv").write_text("Dialogue_ID,Utterance_ID,Utterance,Emotion,Sentiment\n" + rows, "utf-8")
+    names = [f"dia0_utt{number}" for number in range(6)]
+    Path("p.jsonl").write_text(
+        "".join(json.dumps({"name": n, "labels": w}) + "\n" for n, w in zip(names, WORDS, strict=True))
+    )
+    for named in ((), ("--column", "truth=Emotion")):
+        code, result, err = score(capsys, "mine", "meld.csv", "p.jsonl", *named)
+        assert (code, result["score"]) == (0, 100.0), err
 
 
 def test_a_few_unread_words_warn_and_are_in_every_output(

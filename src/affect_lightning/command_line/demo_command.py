@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import importlib.util
 import itertools
-import json
 import re
 import shlex
 import sys
@@ -22,6 +21,7 @@ from importlib import metadata
 from pathlib import Path
 
 from affect_lightning.command_line.experiments_command import find_experiment
+from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import render_terminal
 from affect_lightning.errors import AffectLightningError, ConfigurationError
 from affect_lightning.plugin_loading import load_plugin_class
@@ -71,7 +71,7 @@ def run(arguments: Sequence[str]) -> int:
     minutes = (time.monotonic() - started) / 60
     page = (report_folder / "report.html").resolve()
     if as_json:
-        print(json.dumps({**_scores(report_folder), "report": str(page), "runs": str(runs), "minutes": minutes}))
+        print_json({**_scores(report_folder), "report": str(page), "runs": str(runs), "minutes": minutes})
         return 0
     print(f"\nScores in percent\n{_score_table(report_folder)}")
     print(f"\nReport:      {page}")

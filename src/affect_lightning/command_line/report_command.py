@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import render_terminal
 from affect_lightning.errors import ConfigurationError
 
@@ -35,7 +35,7 @@ def run(arguments: Sequence[str]) -> int:
         )
         report = replace(read_report(out, outcomes=True), columns=installed_columns(options.columns))
     if options.json:
-        print(json.dumps(_plain(report, files if options.out else []), ensure_ascii=False, allow_nan=False))
+        print_json(_plain(report, files if options.out else []))
         return 0
     print(render_terminal(score_table(replace(report, bounds=())), is_turned=True))
     if report.tests:

@@ -8,13 +8,13 @@ are computed, not for `--help`.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
+from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.report_command import add_report_options
 from affect_lightning.command_line.terminal import format_table, render_terminal
 from affect_lightning.errors import ConfigurationError
@@ -81,7 +81,7 @@ def run(arguments: Sequence[str]) -> int:
     write_report(report, folder, published=options.published)
     if options.json:
         content = _suite_json(scored) if options.suite else _set_json(options.dataset, scored[0])
-        print(json.dumps(content, ensure_ascii=False, allow_nan=False))
+        print_json(content)
     else:
         print(_table(scored, report) if options.suite else _details(scored[0], options.dataset, columns), end="\n\n")
     print(f"Report: {folder / 'report.html'}", file=sys.stderr if options.json else sys.stdout)

@@ -7,15 +7,15 @@ runs the README's commands and accepts no other warning.
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from affect_lightning.errors import visible
+
 if TYPE_CHECKING:
     from affect_lightning.unibench.report.tables import Table
-
-
-import os
-import warnings
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
@@ -29,6 +29,7 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Se
     Returns:
         The table, without a newline at its end.
     """
+    header, *rows = ([visible(str(cell)) for cell in line] for line in (header, *rows))
     widths = [max(len(str(row[column])) for row in (header, *rows)) for column in range(len(header))]
 
     def line(cells: Sequence[str]) -> str:

@@ -6,8 +6,6 @@ suits the device (`precision: null`), and results that land next to the checkpoi
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +17,7 @@ from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from affect_lightning.command_line.experiments_command import with_experiment_files
 from affect_lightning.command_line.plugin_arguments import (
@@ -28,6 +27,7 @@ from affect_lightning.command_line.plugin_arguments import (
     override_words,
     take_plugin_words,
 )
+from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.resuming import choose_strategy, find_last_checkpoint, take_starting_weights
 from affect_lightning.command_line.terminal import silence_expected_warnings
 from affect_lightning.corpora.own_clips import OWN_CORPUS
@@ -250,17 +250,18 @@ def run(words: Sequence[str]) -> int:
     torch.set_float32_matmul_precision("high")
     as_json = "--json" in rest
     rest = [word for word in rest if word != "--json"]
-    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        try:
-            program = AffectCLI(rest, overrides)
-        except StoppedBySignal as stop:
-            print(f"affect-lightning: {stop}", file=sys.stderr, flush=True)
+    try:
+        program = AffectCLI(rest, overrides)
+    except StoppedBySignal as stop:
+        print(f"affect-lightning: {stop}", file=sys.stderr, flush=True)
+        raise
+    except MisconfigurationException as error:
+        raise ConfigurationError(f"The Trainer cannot be built: {' '.join(str(error).split())}") from error
+    except RuntimeError as error:
+        lost = lost_worker(error, workers=False)
+        if lost is None:
             raise
-        except RuntimeError as error:
-            lost = lost_worker(error, workers=False)
-            if lost is None:
-                raise
-            raise lost from error
+        raise lost from error
     folder = _results_folder(program.trainer, program.config.subcommand)  # asks all processes
     if program.trainer.is_global_zero:
         _print_results(program.config.subcommand, folder, as_json)
@@ -284,7 +285,7 @@ def _print_results(command: str, folder: Path, as_json: bool) -> None:
         lines = [f"Report: {result['report']}"]
     else:
         lines = [f"Run: {folder}"]
-    print(json.dumps(result, ensure_ascii=False) if as_json else "\n".join(lines), flush=True)
+    print_json(result) if as_json else print("\n".join(lines), flush=True)
 
 
 def _results_folder(trainer: Trainer, command: str) -> Path:

@@ -15,18 +15,18 @@ from typing import Any, NamedTuple
 
 from affect_lightning.corpora.annotation_tables import (
     ROW_FILE_SUFFIXES,
+    RowFile,
     TableRow,
-    columns_in,
+    columns_of,
     index_rows,
-    number_of,
     read_rows,
     refuse,
     shown,
-    stream_row_file,
-    words_of,
 )
 from affect_lightning.corpora.known_sets import unknown_set
 from affect_lightning.corpora.sets import BenchmarkSet, Split
+from affect_lightning.corpora.table_cells import number_of, words_of
+from affect_lightning.corpora.trade_tables import OurRows
 from affect_lightning.errors import DataError
 from affect_lightning.label_strings import label_key, parse_labels
 from affect_lightning.sentiment_strings import sentiment_value
@@ -111,8 +111,9 @@ def read_truths(
     """Truths of the test split by clip name.
 
     Args:
-        path: An official label file, or a csv, jsonl or parquet table with a column of NAME_COLUMNS and one of
-            LABEL_COLUMNS (emotion words; for a hit-rate set one of its classes or its index) or SENTIMENT_COLUMNS.
+        path: An official label file, or a table (ROW_FILE_SUFFIXES) with a column of NAME_COLUMNS and one of
+            LABEL_COLUMNS (emotion words; for a hit-rate set one of its classes or its index) or SENTIMENT_COLUMNS, or one
+            that `trade_tables.py` knows.
         dataset: Key of the set.
         item: The set; None for one of your own.
         columns: Names of the table's columns by kind, `truth-name` and `truth`, where they are others.
@@ -126,9 +127,12 @@ def read_truths(
     if item is not None and (is_npz or (item.label_columns and path.name in item.label_files)):
         return read_official_labels(path, item).truths
     if is_npz:
-        raise DataError(f"{path}: labels of {dataset}, a set of your own, must be a csv, jsonl or parquet file.")
+        raise DataError(
+            f"{path}: labels of {dataset}, a set of your own, must be one of {', '.join(ROW_FILE_SUFFIXES)}."
+        )
     chosen = dict(columns or {})
-    present = columns_in(path)
+    rows = OurRows(RowFile(path), "test", keep=[chosen[kind] for kind in ("truth-name", "truth") if kind in chosen])
+    present = columns_of(rows)
     label_columns = () if item is not None and item.metric == "waf" else LABEL_COLUMNS
     value_columns = () if item is not None and item.metric != "waf" else SENTIMENT_COLUMNS
     name = _column(path, present, NAME_COLUMNS, "truth-name", chosen)
@@ -148,8 +152,8 @@ def read_truths(
     kept: dict[
         tuple[Any, Any], Truth
     ] = {}  # equal cells share their truth, which a million rows could not hold otherwise
-    for row in stream_row_file(path):
-        clip = str(row.get(name) or "").strip()
+    for row in rows:
+        clip = "" if row.get(name) is None else str(row[name]).strip()
         if not clip or clip in truths:
             refuse(
                 row,
@@ -309,7 +313,7 @@ def _emotion(value: Any, item: BenchmarkSet, where: str) -> str:
     words = {word.lower(): word for word in item.labels}
     if text in words:
         return words[text]
-    if text.isdecimal() and int(text) < len(item.labels):
+    if text.isdecimal() and len(text) < 4 and int(text) < len(item.labels):
         return item.labels[int(text)]
     candidates = ", ".join(f"{index} {word}" for index, word in enumerate(item.labels))
     raise DataError(f"{where}: the label {value!r} is not one of the emotions of {item.title} ({candidates}).")
@@ -319,7 +323,7 @@ def _value(value: Any) -> float:
     """The number of a sentiment in whatever form; NaN if it has none."""
     try:
         number = sentiment_value(value) if isinstance(value, str) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = None
     return math.nan if number is None else number
 

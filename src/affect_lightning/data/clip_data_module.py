@@ -63,8 +63,7 @@ class ClipDataModule(LightningDataModule):
     Args:
         train_root: Folder that contains the folders of the training sets, such as `mer-caption-plus/`.
         train_sets: Sets to train on: mer-caption-plus (the paper's choice, Section 5), ovmerd, mer2026-human, the
-            training split of a benchmark set (meld, mer2023, iemocap, cmumosi, cmumosei, sims, simsv2), or tables of
-            your own (paths of .csv or .jsonl files, see docs/data.md).
+            training split of a benchmark set such as meld, or tables of your own (paths, see docs/data.md).
         packed: Packed set to train on instead of the folders: a folder, or s3://bucket/prefix (docs/streaming.md).
         packed_cache_folder: Where downloaded shards are kept; None means the user's cache folder.
         packed_cache_size: Most space for them, such as 20GB (our choice), 500MB, or a number of bytes.
@@ -76,11 +75,11 @@ class ClipDataModule(LightningDataModule):
         test_overlap: Training clips with the name of a test clip: `error`, or `drop`, which leaves them out and counts them.
         neutral_share: Share of the purely neutral training clips to keep (1, our choice; 0 suits hit rate and WAF).
         set_balance: How often the sets of `train_sets` come up: by size (natural, our choice), its square root, or equally.
-        set_weights: Weights of the sets on top of that, such as {mer-caption-plus: 1, ovmerd: 3}; 1 for the others. With
-            `natural` a clip of ovmerd then comes up three times as often; with `equal` ovmerd gives three quarters.
+        set_weights: Weights of the sets on top of that, such as {mer-caption-plus: 1, ovmerd: 3}; 1 for the others.
         ratio: Share of the training clips to use, chosen by a stable hash (1, as in the paper).
         include: Training clips to use: names, or text files (.txt) with a name a line; None takes all.
         exclude: Training clips to leave out, in the same way.
+        columns: Column names of your own tables by ours, such as {name: clip_id, labels: emotion}.
         length_pool: Training batches in a pool that is sorted by the subtitle's length, to pad less (0, our choice: no sorting).
         validation_share: Share of the training clips kept for validation, by a stable hash of the name (0.05, our choice).
         inputs: Streams that the prompt shows; they decide what is read. Linked to the model's option (paper, Section 5).
@@ -149,6 +148,7 @@ class ClipDataModule(LightningDataModule):
         ratio: float = ClipSources.ratio,
         include: str | list[str] | None = None,
         exclude: str | list[str] | None = None,
+        columns: dict[str, str] | None = None,
         length_pool: int = BatchPlan.length_pool,
         validation_share: float = 0.05,
         inputs: Sequence[str] | None = None,

@@ -111,11 +111,15 @@ def _read_description(root: Path) -> dict[str, Any]:
     path = root / _DESCRIPTION
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{root} is not an exported folder: {path.name} is missing or damaged ({error}). "
             f"`affect-lightning export CHECKPOINT DIR` makes one."
         ) from error
+    if not isinstance(description, dict) or not isinstance(description.get("configuration", {}), dict):
+        raise CheckpointError(
+            f"{path} must be a JSON object whose entry configuration is one, too. Export the checkpoint again."
+        )
     found = description.get("format"), description.get("format_version")
     if found != (FORMAT, FORMAT_VERSION) or not {"configuration", "has_adapter"} <= description.keys():
         raise CheckpointError(

@@ -1,4 +1,4 @@
-"""Saved outputs of any model: the authors' `.npz` files, csv, jsonl (ours and plain ones) and parquet.
+"""Saved outputs of any model: the authors' `.npz` files, and tables of every kind that `annotation_tables.py` reads.
 
 Paper: Section 4 and Appendix E. A file gives for each clip a response in free words, the emotion words or the
 sentiment, under the column names below. `suite_scoring.py` joins these answers with the truth.
@@ -18,12 +18,13 @@ from affect_lightning.corpora import known_sets
 from affect_lightning.corpora.annotation_tables import (
     ROW_FILE_SUFFIXES,
     ItemRow,
+    RowFile,
     TableRow,
-    columns_in,
+    columns_of,
     refuse,
-    stream_row_file,
 )
 from affect_lightning.corpora.known_sets import canonical_key
+from affect_lightning.corpora.trade_tables import OurRows
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.label_strings import given_words
 from affect_lightning.safe_npz import read_npz
@@ -111,19 +112,19 @@ def _read_one(path: Path, dataset: str, columns: Mapping[str, str], kinds: Seque
     if suffix == ".npz":
         rows, used = _read_npz_rows(path, columns)
         return _answers(rows, used) if set(kinds) & set(used) else {}
-    present = columns_in(path)
-    of_sets = stream_row_file(path) if "corpus" in present else iter(())
-    corpora = {str(row["corpus"]) for row in of_sets if row.get("corpus")}
+    table = OurRows(RowFile(path), keep=[columns[kind] for kind in COLUMNS if kind in columns])
+    present = columns_of(table)
+    corpora = {str(row["corpus"]) for row in table if row.get("corpus")} if "corpus" in present else set()
     used = used_columns(path, present, columns, kinds)
-    return _answers(_rows_of_set(path, dataset, corpora), used)
+    return _answers(_rows_of_set(path, table, dataset, corpora), used)
 
 
-def _rows_of_set(path: Path, dataset: str, corpora: Collection[str]) -> Iterator[TableRow]:
+def _rows_of_set(path: Path, table: Iterable[TableRow], dataset: str, corpora: Collection[str]) -> Iterator[TableRow]:
     """Rows whose `corpus`, if they have one, is the set."""
     sets = known_sets() if corpora else {}
     meant = {name for name in corpora if name == dataset or canonical_key(name, sets) == dataset}
     found = False
-    for row in stream_row_file(path):
+    for row in table:
         if not row.get("corpus") or str(row["corpus"]) in meant:
             found = True
             yield row
@@ -205,9 +206,18 @@ def _sentiment(row: TableRow, column: str) -> str:
     value = row.get(column)
     if isinstance(value, str):
         return sentiment_word(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        refuse(row, column, f"expected {', '.join(SENTIMENT_WORDS[:3])} or a number, found {value!r}. Fix the cell.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
+        refuse(
+            row, column, f"expected {', '.join(SENTIMENT_WORDS[:3])} or a number, found {value!r:.60}. Fix the cell."
+        )
     return sentiment_word(str(value))
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of 400 digits
+        return False
 
 
 def _truth_sentiment(row: TableRow) -> float | None:
@@ -216,7 +226,7 @@ def _truth_sentiment(row: TableRow) -> float | None:
         return None
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         refuse(row, "truth_sentiment", f"expected a number or null, found {value!r}. Fix the cell.")
 
 

@@ -8,6 +8,7 @@ out; `affect-lightning score` calls this.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from tqdm.auto import tqdm
 from affect_lightning.contracts import LabelExtractor
 from affect_lightning.corpora import known_sets
 from affect_lightning.corpora.annotation_tables import shown
+from affect_lightning.corpora.clip_names import same_clips
 from affect_lightning.corpora.truths import Truth, find_label_file, read_truths
 from affect_lightning.errors import DataError
 from affect_lightning.metrics import Taxonomy
@@ -36,6 +38,8 @@ from affect_lightning.unibench.scoring.scores import SuiteScores
 from affect_lightning.unibench.scoring.set_scoring import score_predictions
 from affect_lightning.unibench.scoring.suites import SavedModel
 from affect_lightning.unibench.scoring.unread_words import DEFAULT_LIMITS, ReadingLimits
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,13 @@ def pair(
                 f"Give the labels of the set with `--labels`: the predictions for {dataset} have no truth "
                 f"(only files of `affect-lightning test` have it)."
             )
+    other = same_clips(
+        [name for name in truths if name not in answers], [name for name in answers if name not in truths]
+    )
+    if other:
+        examples = shown([f"{given} for {wanted}" for given, wanted in other.items()])
+        _log.warning("%s: %d clips are written in another way and were joined: %s", dataset, len(other), examples)
+        answers = {other.get(name, name): answer for name, answer in answers.items()}
     missing = tuple(sorted(truths.keys() - answers.keys()))
     surplus = tuple(sorted(answers.keys() - truths.keys()))
     if len(missing) == len(truths):
