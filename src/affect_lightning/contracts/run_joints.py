@@ -13,6 +13,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from affect_lightning.contracts.clips import ClipBatch
 
+OPTIONS_KEY = "response_options"
+"""Entry of a checkpoint: what changes a response beside the network, in the sections `data` (the data module's
+`response_options()`) and `benchmark`; exported folders keep it."""
+
 
 @dataclass  # not frozen: Lightning takes the outputs of a step apart and refuses frozen ones
 class ResponseRow:

@@ -2,7 +2,7 @@
 
 Paper: Section 2 (MER-Caption+) and Appendix C with Table 11 (the nine sets of MER-UniBench). `sets.py` is the one table
 of the sets, `known_sets.py` adds those of third parties, and `set_names.py` knows what people call them; `official_folders.py`
-and `own_clips.py` make ClipRecords, with the files that `media_folders.py` finds;
+`own_clips.py` and `predicted_clips.py` make ClipRecords, with the files that `media_folders.py` finds;
 `truths.py` reads labels, `annotation_tables.py` rows, `corpus_file.py` what a generated corpus declares. Importing this package
 imports the table alone, without torch.
 """

@@ -166,14 +166,19 @@ class AffectGPT(nn.Module):
             state |= _parted(self.trainable_state())[1]
         self.load_trainable_state(state, str(stored.folder / WEIGHTS))
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_pretrained(self, folder: str | Path, options: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         """Write adapter, projectors and configuration into a new or empty folder.
+
+        Args:
+            folder: To be made.
+            options: What else changes a response; see `ExportedFolder`.
 
         Raises:
             CheckpointError: The folder exists and is not empty, or cannot be written.
         """
         own, adapter = _parted(self.trainable_state())
-        write_exported(folder, self.configuration, own, self.language_model.save_adapter if adapter else None)
+        save_adapter = self.language_model.save_adapter if adapter else None
+        write_exported(folder, self.configuration, own, save_adapter, options)
 
     def train(self, mode: bool = True) -> AffectGPT:
         """Set the mode of what trains; encoders stay in eval mode always."""

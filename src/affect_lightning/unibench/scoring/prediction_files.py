@@ -51,6 +51,7 @@ class Answer:
         question: What was asked.
         truth_labels: True emotion words, which our own prediction files carry.
         truth_sentiment: True sentiment value, likewise.
+        generated: Whether the clip is of a generated corpus, likewise.
     """
 
     response: str | None = None
@@ -59,6 +60,7 @@ class Answer:
     question: str = ""
     truth_labels: tuple[str, ...] = ()
     truth_sentiment: float | None = None
+    generated: bool = False
 
 
 def read_answers(
@@ -190,6 +192,7 @@ def _answer(row: TableRow, used: Mapping[str, str]) -> Answer:
         question=question if isinstance(question, str) else "",
         truth_labels=_labels(row, "truth_labels") if row.get("truth_labels") else (),
         truth_sentiment=_truth_sentiment(row),
+        generated=row.get("generated") is True,
     )
 
 

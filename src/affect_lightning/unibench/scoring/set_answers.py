@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -121,6 +122,25 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
         unparsable=_unparsable(group, labels, by_sentiment),
         labels_per_response=sum(len(labels[i]) for i in has_labels) / len(has_labels) if has_labels else None,
     )
+
+
+def answers_by_question(
+    predictions: Sequence[Prediction], extractor: LabelExtractor
+) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Labels and sentiment of responses, as they stand beside these in a file.
+
+    Args:
+        predictions: With responses, of any sets.
+        extractor: Reads them.
+
+    Returns:
+        `labels` and `sentiment` by corpus, clip and question.
+    """
+    answers = answers_of("the responses", predictions, extractor, by_sentiment=True)
+    return {
+        (prediction.corpus, prediction.name, prediction.question): {"labels": labels, "sentiment": sentiment}
+        for prediction, labels, sentiment in zip(predictions, answers.labels, answers.sentiments, strict=True)
+    }
 
 
 def _check_response(key: str, prediction: Prediction) -> None:
