@@ -45,3 +45,7 @@ __all__ = [
     "VideoEncoder",
     "run_data_of",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

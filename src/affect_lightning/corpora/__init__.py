@@ -29,3 +29,7 @@ __all__ = [
     "find_benchmark_set",
     "known_sets",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
