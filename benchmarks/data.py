@@ -42,8 +42,8 @@ from affect_lightning.feature_cache.cached_features import open_cached_features
 from affect_lightning.feature_cache.identity import CacheManifest, StreamIdentity
 from affect_lightning.feature_cache.shards import CacheEntry, ShardWriter
 from affect_lightning.plugin_loading import build_part
+from affect_lightning.sandbox.emotions import ClipScript
 from affect_lightning.sandbox.performing import perform
-from affect_lightning.sandbox.script import ClipScript
 
 WIDTH, HEIGHT, FRAMES, RATE = 1280, 720, 100, 25
 GRAIN = 4.0  # grey levels of 255: with it the clips have about 2 Mbit/s

@@ -21,8 +21,7 @@ from affect_lightning.metrics import Taxonomy
 from affect_lightning.unibench.scoring.predictions import Prediction
 from affect_lightning.unibench.scoring.scores import SuiteScores
 from affect_lightning.unibench.scoring.set_scoring import score_predictions
-from affect_lightning.unibench.statistics.clip_terms import metric_values, terms_of
-from affect_lightning.unibench.statistics.intervals import RESAMPLES, with_intervals
+from affect_lightning.unibench.statistics.intervals import RESAMPLES, metric_values, terms_of, with_intervals
 from affect_lightning.unibench.statistics.paired_tests import paired_tests
 
 LOOP = 20  # resamples of the plain loop

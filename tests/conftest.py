@@ -41,7 +41,7 @@ multiprocessing.set_forkserver_preload(
         "affect_lightning_plugins.language_models.tiny",
         "affect_lightning_plugins.video_encoders.tiny_video",
         "affect_lightning_plugins.audio_encoders.tiny_audio",
-        "affect_lightning_plugins.pre_fusions.attention",
+        "affect_lightning_plugins.pre_fusions.published",
         "affect_lightning_plugins.label_extractors.rules",
         "litdata.streaming.downloader",
         "litdata.streaming.writer",

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from affect_lightning.checkpoints import export_affectgpt, import_weights
-from affect_lightning.checkpoints.affectgpt_files import read_affectgpt
-from affect_lightning.checkpoints.affectgpt_layout import our_weights, showing, their_weights
+from affect_lightning.checkpoints.affectgpt_layout import our_weights, read_affectgpt, showing, their_weights
 from affect_lightning.contracts import FeatureSequence
 from affect_lightning.errors import CheckpointError
 from affect_lightning.model import AffectGPT, ModelConfiguration

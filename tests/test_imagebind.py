@@ -11,8 +11,7 @@ import torch
 
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import build_part
-from affect_lightning_plugins.audio_encoders.imagebind import ImageBindAudioEncoder
-from affect_lightning_plugins.audio_encoders.kaldi_filter_banks import log_filter_banks, mel_filters
+from affect_lightning_plugins.audio_encoders.imagebind import ImageBindAudioEncoder, log_filter_banks, mel_filters
 from encoder_cases import WIDTH, saved_model, some_sound
 
 TRUNK = "modality_trunks.audio.blocks.0."

@@ -84,7 +84,11 @@ RULES = {
     f"{CORE}.weights": Rule(libraries=TORCH),
     f"{CORE}.__main__": Rule(core("command_line")),
     f"{PLUGINS}.label_extractors": Rule(
-        (*core("contracts", "metrics", "prompting", "storage"), f"{PLUGINS}.language_models")
+        (
+            *core("contracts", "metrics", "prompting", "storage"),
+            f"{PLUGINS}.language_models",
+            f"{PLUGINS}.pretrained_models",
+        )
     ),
     f"{PLUGINS}.branch_compressions": Rule((*core("contracts"), f"{PLUGINS}.pre_fusions")),  # one Q-Former for both
     PLUGINS: Rule((*core("contracts", "storage"), f"{PLUGINS}.pretrained_models", f"{PLUGINS}.transformers_versions")),
@@ -152,7 +156,7 @@ def test_every_module_keeps_the_rules() -> None:
         (f"{CORE}.data.loader", "from ..model import network"),
         (f"{CORE}.data.dataset", "from affect_lightning.packed_sets.packed_clips import PackedClips"),
         (f"{CORE}.feature_cache.source", "from affect_lightning.packed_sets.layout import Manifest"),
-        (f"{CORE}.model.network", "from affect_lightning_plugins.pre_fusions.none import NoPreFusion"),
+        (f"{CORE}.model.network", "from affect_lightning_plugins.pre_fusions.published import NoPreFusion"),
         (f"{CORE}.unibench.scoring", "from affect_lightning.data.faces import crop"),
         (f"{CORE}.corpora.truths", "from affect_lightning.data.decoding import decode_clip"),
         (f"{CORE}.prompting", "import torch"),

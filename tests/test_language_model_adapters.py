@@ -224,6 +224,18 @@ def test_an_adapter_file_must_be_a_mapping(tmp_path: Path) -> None:
         tiny(str(tmp_path / "list.yaml"))
 
 
+def test_qlora_is_refused_where_no_base_of_four_bits_is_loaded() -> None:
+    for name in ("tiny-lm", "smollm2-135m"):
+        with (
+            torch.device("meta"),
+            pytest.raises(ConfigurationError, match="Choose the adapter `lora`, or a language model"),
+        ):
+            build_part("language_models", {"name": name, "adapter": "qlora"})
+    with pytest.raises(ConfigurationError, match="`qlora` needs a base in four bits, and TinyLM has none"):
+        tiny("qlora")
+    assert not trained(tiny("qlora", lora_rank=0)), "without an adapter its kind says nothing"
+
+
 def test_qlora_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert model_files.four_bit_options("lora", "bfloat16") == {}
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

@@ -176,6 +176,14 @@ def test_a_hub_name_without_a_revision_is_refused(options: dict[str, Any]) -> No
         build_part("language_models", options)
 
 
+@pytest.mark.parametrize("name", ["qwen2.5", "causal-lm"])
+def test_a_revision_of_a_folder_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigurationError, match="Remove `revision: v1`: it chooses a version of a hub name, but .* is a folder"
+    ):
+        build_part("language_models", {"name": name, "model": str(tmp_path), "revision": "v1"})
+
+
 def test_another_family_s_folder_is_refused(folders: dict[str, Path]) -> None:
     with pytest.raises(ConfigurationError, match=r"holds a model of type 'qwen3'; this plugin needs 'llama'"):
         build_part("language_models", {"name": "llama3", "model": str(folders["qwen3"])})

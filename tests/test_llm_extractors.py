@@ -207,6 +207,7 @@ def test_our_prompts_fit_and_are_the_default(one_folder: Path, tmp_path: Path) -
         ({"device": "gpu"}, "There is no device 'gpu'; expected auto, cpu"),
         ({"sentiment_prompt": "Well?"}, r"sentiment_prompt .*\{labels\}"),
         ({"model": "/nowhere/at-all"}, r"tokenizer .* cannot be read"),
+        ({"revision": "v1"}, "Remove `revision: v1`: it chooses a version of a hub name"),
     ],
 )
 def test_wrong_options_fail_before_any_weight_is_loaded(

@@ -8,7 +8,7 @@ import torch
 from affect_lightning.contracts import FeatureSequence
 from affect_lightning.errors import AffectLightningError, ConfigurationError, ContractError, PluginError
 from affect_lightning.plugin_loading import build_part, resolve_choice
-from affect_lightning_plugins.pre_fusions.qformer import sinusoidal_encoding
+from affect_lightning_plugins.pre_fusions.published import sinusoidal_encoding
 
 WIDTHS = {"audio": 6, "face": 10}
 FUSING = [

@@ -10,7 +10,7 @@ import torch
 from affect_lightning.contracts import FeatureSequence
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import build_part
-from affect_lightning_plugins.pre_fusions.qformer import sinusoidal_encoding
+from affect_lightning_plugins.pre_fusions.published import sinusoidal_encoding
 
 WIDTHS = {"audio": 8, "face": 12}
 CHOICES = [

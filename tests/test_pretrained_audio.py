@@ -51,8 +51,8 @@ def _no_gradients() -> object:
 
 
 def built(models: Any, kind: str, **options: Any) -> AudioEncoder:
-    choice = {"name": ALL[kind], "model": str(models(kind)[1]), "window_seconds": WINDOW / RATE, **options}
-    return build_part("audio_encoders", choice)
+    window = {} if options.get("span") == "clip" else {"window_seconds": WINDOW / RATE}
+    return build_part("audio_encoders", {"name": ALL[kind], "model": str(models(kind)[1]), **window, **options})
 
 
 def last_layers(output: Any, layers: int = 4) -> Tensor:
@@ -250,6 +250,10 @@ def test_preprocessing_comes_from_the_models_file(models: Any, tmp_path: Path) -
     choice = {"name": "wavlm-large", "model": str(tmp_path), "window_seconds": WINDOW / RATE, "windows": 1}
     found = build_part("audio_encoders", choice)(sound, torch.tensor([WINDOW])).tokens[0, 0]
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(
+        ConfigurationError, match="Leave `normalise` out: .* was trained on sound that is not normalised"
+    ):
+        build_part("audio_encoders", {**choice, "normalise": "batch"})
     saved_model("wavlm", tmp_path, {"sampling_rate": 8_000})
     with pytest.raises(ConfigurationError, match="hears 8000 Hz; this encoder needs a model of 16000 Hz"):
         build_part("audio_encoders", choice)
@@ -263,7 +267,12 @@ def test_preprocessing_comes_from_the_models_file(models: Any, tmp_path: Path) -
         ("hubert", {"window_seconds": 0.02}, "window_seconds 0.02 is too short. Raise it: one frame of .* needs"),
         ("hubert", {"last_layers": 6}, r"last_layers must be from 1 to 5.* got 6"),
         ("whisper", {"last_layers": 0}, r"last_layers must be from 1 to 5.* got 0"),
-        ("hubert", {"short_clips": "padded", "span": "clip"}, "`span: clip` cuts no windows"),
+        (
+            "hubert",
+            {"short_clips": "padded", "span": "clip"},
+            "leave out short_clips padded: `span: clip` cuts no windows",
+        ),
+        ("hubert", {"windows": 4, "window_seconds": 1.0, "span": "clip"}, "leave out windows 4, window_seconds 1.0: "),
         ("whisper", {"normalise": "batch"}, "Leave `normalise` out: Whisper hears a spectrogram"),
         ("whisper", {"name": "hf-audio"}, "hf-audio takes models of transformers .* that read samples"),
         ("hubert", {"name": "wavlm-large"}, "holds a model of the type 'hubert'; this encoder takes wavlm"),

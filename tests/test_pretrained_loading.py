@@ -88,7 +88,7 @@ def test_places_that_do_not_exist(kind: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigurationError, match="no config.json"):
         build_part(group, {"name": name, "model": str(tmp_path / "empty")})
-    with pytest.raises(ConfigurationError, match="`revision: main` chooses a version of a hub name"):
+    with pytest.raises(ConfigurationError, match="Remove `revision: main`: it chooses a version of a hub name"):
         build_part(group, {"name": name, "model": str(tmp_path / "empty"), "revision": "main"})
 
 

@@ -185,3 +185,5 @@ def test_wrong_options_are_refused(folder: Path, tmp_path: Path) -> None:
         extractor(tmp_path, model=str(folder), batch_size=0)
     with pytest.raises(ConfigurationError, match=r"Expected base_url to be an address"):
         extractor(tmp_path, base_url="nowhere")
+    with pytest.raises(ConfigurationError, match="Remove `chat_template`, or remove `base_url`: a server applies"):
+        extractor(tmp_path, base_url="http://127.0.0.1:1/v1", chat_template="{{ messages }}")

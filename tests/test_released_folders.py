@@ -20,8 +20,8 @@ from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.inspection.annotations import find_sets
 from affect_lightning.inspection.sources import sources_of
 from affect_lightning.safe_npz import read_npz
+from affect_lightning.sandbox.emotions import ClipScript
 from affect_lightning.sandbox.generation import generate_sandbox
-from affect_lightning.sandbox.script import ClipScript
 from clip_making import tone, write_clip, write_wav
 from training_runs import TINY
 

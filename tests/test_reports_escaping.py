@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from affect_lightning.command_line.terminal_tables import render_terminal
+from affect_lightning.command_line.terminal import render_terminal
 from affect_lightning.unibench.report.columns import score_table
 from affect_lightning.unibench.report.content import Curve, ReferenceRow, Report
 from affect_lightning.unibench.report.files import write_report

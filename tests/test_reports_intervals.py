@@ -16,12 +16,13 @@ from affect_lightning.corpora import Metric
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.metrics.functional import Array
 from affect_lightning.unibench.scoring.scores import SetScore, SuiteScores
-from affect_lightning.unibench.statistics.clip_terms import metric_values, terms_of
 from affect_lightning.unibench.statistics.intervals import (
     generator,
+    metric_values,
     percentile_interval,
     resampled_sums,
     set_replicates,
+    terms_of,
     with_intervals,
 )
 from report_cases import generated_suite

@@ -14,7 +14,7 @@ from scipy import stats
 from affect_lightning.errors import DataError
 from affect_lightning.unibench.report.files import OUTCOMES_NAME, compare_runs, read_report
 from affect_lightning.unibench.scoring.scores import SuiteScores
-from affect_lightning.unibench.statistics.clip_terms import metric_values, terms_of
+from affect_lightning.unibench.statistics.intervals import metric_values, terms_of
 from affect_lightning.unibench.statistics.paired_tests import (
     MEAN,
     PairedTest,

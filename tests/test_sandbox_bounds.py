@@ -9,9 +9,16 @@ from random import Random
 import pytest
 
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.sandbox.bounds import MODALITIES, SUBSETS, bounds_report, score_bounds, set_bound, subset_name
 from affect_lightning.sandbox.emotions import EMOTIONS, joint_table
-from affect_lightning.sandbox.priors import TEST_CORPORA
+from affect_lightning.sandbox.priors import (
+    MODALITIES,
+    SUBSETS,
+    TEST_CORPORA,
+    bounds_report,
+    score_bounds,
+    set_bound,
+    subset_name,
+)
 
 
 def test_no_single_modality_reaches_three_quarters_of_all_three() -> None:

@@ -11,8 +11,8 @@ import pytest
 from affect_lightning.command_line.program import main
 from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.prompting import question_text
+from affect_lightning.sandbox.emotions import Fault
 from affect_lightning.sandbox.generation import generate_sandbox
-from affect_lightning.sandbox.script import Fault
 
 DETECTOR = {"name": "centerface", "longest_side": 256}
 KINDS = get_args(Fault)

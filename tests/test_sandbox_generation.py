@@ -18,11 +18,10 @@ import numpy as np
 import pytest
 
 from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.sandbox.emotions import label_words
+from affect_lightning.sandbox.emotions import ClipScript, label_words
 from affect_lightning.sandbox.generation import GeneratedCorpus, generate_sandbox
-from affect_lightning.sandbox.places import places_of
+from affect_lightning.sandbox.layouts import places_of
 from affect_lightning.sandbox.priors import TEST_CORPORA
-from affect_lightning.sandbox.script import ClipScript
 
 TRAINING_PEOPLE = range(24)
 TEST_PEOPLE = range(24, 32)

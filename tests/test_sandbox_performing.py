@@ -15,11 +15,11 @@ import pytest
 
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.sandbox.action_units import ActionUnits, apex_envelope, blink_track, perform_face_code
+from affect_lightning.sandbox.emotions import ClipScript, FaceCode, VoiceCode
 from affect_lightning.sandbox.face_features import FaceArtist, jaw_drop
 from affect_lightning.sandbox.identities import IDENTITIES, TEST_IDENTITIES, TRAINING_IDENTITIES
 from affect_lightning.sandbox.performing import ClipMeasure, perform
 from affect_lightning.sandbox.scenery import draw_background, draw_body, paste_head, place_head
-from affect_lightning.sandbox.script import ClipScript, FaceCode, VoiceCode
 
 pytest.importorskip(
     "espeakng_loader", reason="speech needs the extra [sandbox]: pip install 'affect-lightning[sandbox]'"
@@ -112,7 +112,7 @@ def test_same_script_gives_the_same_clip_in_another_process(plain_clip, tmp_path
     program = (
         "import sys, pathlib\n"
         "from affect_lightning.sandbox.performing import perform\n"
-        "from affect_lightning.sandbox.script import ClipScript\n"
+        "from affect_lightning.sandbox.emotions import ClipScript\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         f"other = {replace(SCRIPT, name='other', seed=5, identity=7, voice='low')!r}\n"
         f"script = {SCRIPT!r}\n"

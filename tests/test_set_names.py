@@ -9,8 +9,8 @@ import pytest
 
 from affect_lightning.command_line.program import main
 from affect_lightning.corpora import MER_UNIBENCH, TRAINING_SETS, find_benchmark_set
+from affect_lightning.corpora.known_sets import canonical_key, keys_of, near_hint
 from affect_lightning.corpora.own_clips import read_own_table
-from affect_lightning.corpora.set_names import canonical_key, keys_of, near_hint
 from affect_lightning.data.clip_sources import ClipSources
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.unibench.scoring.suites import find_models

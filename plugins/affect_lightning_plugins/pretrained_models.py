@@ -1,10 +1,10 @@
-"""Where the weights of a pretrained encoder come from, and loading them wholly or not at all.
+"""Where the weights of a pretrained encoder come from; they are loaded completely or not at all.
 
 Paper, Section 3.1: the encoders are taken as published and stay frozen, so a result names its weights: a folder, or a
 hub name at a pinned commit. Code from either is never run. The same architecture can be built without weights: random
-ones on request, and none at all where torch's default device is `meta`, as `affect-lightning summary` counts.
-Neighbours: the shared modules of `video_encoders` and `audio_encoders` call this; language models have tokenizers and
-adapters too, and their own `language_models/model_files.py`.
+ones on request, and none where torch's default device is `meta`, as `affect-lightning summary` counts. The shared
+modules of `video_encoders` and `audio_encoders` call this. Language models also have tokenizers and adapters, and their
+own `language_models/model_files.py`.
 """
 
 from __future__ import annotations
@@ -68,18 +68,15 @@ class ModelSource:
     release: Release | None = None
 
     def __post_init__(self) -> None:
+        refuse_revision_of_folder(self.model, self.revision)
         if self.folder is not None:
-            if self.revision is not None:
-                raise ConfigurationError(
-                    f"`revision: {self.revision}` chooses a version of a hub name, but {self.model!r} is a "
-                    f"folder. Remove `revision`."
-                )
-        elif not _HUB_NAME.fullmatch(self.model):
+            return
+        if not _HUB_NAME.fullmatch(self.model):
             raise ConfigurationError(
                 f"The model folder {self.model!r} does not exist. Give an existing folder with config.json and "
                 f"weights, or a hub name such as 'openai/clip-vit-large-patch14'."
             )
-        elif self.reads_weights and self._hub_revision is None:
+        if self.reads_weights and self._hub_revision is None:
             raise ConfigurationError(
                 f"The hub name {self.model!r} needs a pinned revision. Otherwise its weights could change under a result. "
                 f"Give `revision: COMMIT` (the model's page shows it under 'Files and versions', 'History'; "
@@ -273,6 +270,22 @@ class ModelSource:
         if self.folder is not None:
             return str(self.folder)
         return f"{self.model} at {getattr(configuration, '_commit_hash', None) or self._hub_revision}"
+
+
+def refuse_revision_of_folder(model: str, revision: str | None) -> None:
+    """Refuse a revision that would have no effect.
+
+    Args:
+        model: Folder or hub name.
+        revision: Of a hub name.
+
+    Raises:
+        ConfigurationError: There is a revision, and the model is a folder.
+    """
+    if revision is not None and Path(model).expanduser().is_dir():
+        raise ConfigurationError(
+            f"Remove `revision: {revision}`: it chooses a version of a hub name, but {model!r} is a folder."
+        )
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""What transformers calls differently from version to version, from the lowest that setup.cfg allows to the newest.
+"""Where versions of transformers differ, from the lowest that setup.cfg allows to the newest (not in the paper).
 
-Not in the paper. Everything here asks for the thing itself, not for a version number; the versions are in the comments.
-Used by `pretrained_models.py`, by SigLIP and by the language models. docs/versions.md says what each version is for.
+Every function looks for the feature itself, not for a version number; comments name the versions.
+`pretrained_models.py`, SigLIP and the language models use it. docs/versions.md says what each version is for.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Errors that a user can act on.
+"""Errors that a user can fix.
 
-Everything here is raised with a message of one paragraph that says what was received, what was expected and what to
-do. The command line prints that paragraph and exits with code 2; a traceback is kept for defects of ours. The module
-imports the standard library only, so that every other module may use it.
+Each has a message of one paragraph that says what was received, what was expected and what to do. The command line
+prints that paragraph and exits with code 2; a traceback is for our own bugs. The module imports the standard library
+only, so that every other module may use it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How many processors this process may use, for commands that start a process on each.
+"""How many processors this process may use, for commands that start a process on each (not in the paper).
 
-Not in the paper. Neighbours: `sandbox/generation.py` and `command_line/doctor_command.py` ask here.
+`sandbox/generation.py` and `command_line/doctor_command.py` ask here.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Reading `.npz` files whose arrays hold Python objects, without executing anything that stands in them.
+"""Reading `.npz` files whose arrays hold Python objects, without executing anything in them.
 
 The official label files, the authors' saved outputs and the 2026 emotion wheels are `.npz` files with pickled dicts.
-`numpy.load(..., allow_pickle=True)` would run whatever such a file asks for, and no library known to us reads them
-otherwise. So this module is hand-written and unpickles by itself: every global that a pickle may name is answered by a
-stand-in of ours, which only builds plain data; any other is refused.
-`metrics` (taxonomy), `data` (label files) and `unibench` (saved outputs) read through it; it needs numpy only.
+`numpy.load(..., allow_pickle=True)` would run whatever such a file asks for, and we know no library that reads them
+otherwise. So this module is hand-written and has its own unpickler: for every global that a pickle may name it has a
+stand-in, which only builds plain data. Any other global is refused. `metrics` (taxonomy), `corpora` (label files) and
+`unibench` (saved outputs) read with it. It needs numpy only.
 """
 
 from __future__ import annotations

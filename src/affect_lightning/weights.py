@@ -1,16 +1,17 @@
-"""Weights by name: whether stored ones fill a network exactly, and whether any are wanted at all (ours).
+"""A network's weights and mode: do stored weights fill it exactly, are any needed, eval mode for a while (ours).
 
-A network that is filled in part gives figures that look like results, so every reader of weights asks here: checkpoints,
-exported folders, adapters, encoders and language models. Beside `errors.py`; everybody may import it.
+A network that is filled in part gives figures that look like results. So every reader of weights asks here:
+checkpoints, exported folders, adapters, encoders and language models. Every module may import this one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from affect_lightning.errors import AffectLightningError, CheckpointError
 
@@ -85,3 +86,14 @@ def shortened(names: Sequence[str]) -> str:
     '0, 1, 2, 3, 4, 5, 6, 7 and 2 more'
     """
     return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+
+
+@contextmanager
+def in_eval_mode(network: nn.Module) -> Iterator[None]:
+    """Put a network into eval mode; its mode before comes back at the end."""
+    was_training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(was_training)

@@ -1,8 +1,8 @@
 """The audio half of ImageBind as a network: filter banks in, one embedding out.
 
-ImageBind: arXiv 2305.05665, Section 3 and Appendix B: a vision transformer on patches of the spectrogram, whose embedding
-lies in the space that pictures and texts share. Attributes of a block have the names of the published file.
-Used by `imagebind.py`, which cuts the sound and reads the file.
+ImageBind: arXiv 2305.05665, Section 3 and Appendix B. A vision transformer on patches of the spectrogram; pictures and
+texts share the space of its embedding. Attributes of a block have the names of the published file. `imagebind.py` cuts
+the sound and reads the file.
 Legend: R windows, M mel bands, F frames of 10 ms, P patches, D width, E width of the shared space.
 """
 

@@ -2,8 +2,8 @@
 
 Paper, Appendix B: HuBERT on 8 windows of 2 seconds spread over the clip, mean of the last four hidden layers, mean over
 time in a window; Figure 4 puts other speech models in its place.
-Neighbours: `raw_sound.py` (models that hear samples: HuBERT, WavLM, data2vec, wav2vec 2.0), `whisper.py` (hears a
-spectrogram), `windows.py` (the cut); `pretrained_models.py` one folder up (weights).
+`speech_models.py` has the models that hear samples (HuBERT, WavLM, data2vec, wav2vec 2.0), `whisper.py` hears a
+spectrogram. `windows.py` cuts the sound; `pretrained_models.py`, one folder up, loads weights.
 Legend: B clips, N windows, R pieces of the whole batch, F frames of 20 ms in a piece, D feature width.
 """
 
@@ -24,6 +24,7 @@ Span = Literal["windows", "clip"]
 Normalise = Literal["window", "batch"]
 ShortClips = Literal["as_they_are", "padded"]
 SAMPLE_RATE = 16_000  # Hz; of every published model of this kind, and of the paper (Appendix B)
+_WINDOWS, _WINDOW_SECONDS = 8, 2.0  # as in the paper (Appendix B)
 
 
 class PretrainedSpeechEncoder(AudioEncoder):
@@ -45,8 +46,8 @@ class PretrainedSpeechEncoder(AudioEncoder):
         weights: Weights = "pretrained",
         seed: int = 0,
         span: Span = "windows",
-        windows: int = 8,
-        window_seconds: float = 2.0,
+        windows: int = _WINDOWS,
+        window_seconds: float = _WINDOW_SECONDS,
         features: Features = "pooled",
         last_layers: int = 4,
         normalise: Normalise = "window",
@@ -85,11 +86,8 @@ class PretrainedSpeechEncoder(AudioEncoder):
                 f"windows and pieces_at_once must be at least 1 and window_seconds at least 0.02; got {windows}, "
                 f"{pieces_at_once} and {window_seconds}."
             )
-        if short_clips == "padded" and span == "clip":
-            raise ConfigurationError(
-                "`short_clips: padded` fills a clip up to a window, and `span: clip` cuts no windows. Set `span: "
-                "windows`, or leave `short_clips` out."
-            )
+        if span == "clip":
+            _refuse_window_options(windows, window_seconds, short_clips)
         model_source = ModelSource(model, revision, weights, seed, self.release)
         self.network: Any = build(model_source)
         configuration = self.network.config
@@ -113,6 +111,19 @@ class PretrainedSpeechEncoder(AudioEncoder):
         self.pieces_at_once = pieces_at_once
         self.source = model_source.description(configuration)
         self.eval()
+
+
+def _refuse_window_options(windows: int, window_seconds: float, short_clips: str) -> None:
+    """Refuse what only windows obey."""
+    usual: dict[str, tuple[object, object]] = {
+        "windows": (windows, _WINDOWS),
+        "window_seconds": (window_seconds, _WINDOW_SECONDS),
+        "short_clips": (short_clips, "as_they_are"),
+    }
+    if given := [f"{name} {value}" for name, (value, default) in usual.items() if value != default]:
+        raise ConfigurationError(
+            f"Set `span: windows`, or leave out {', '.join(given)}: `span: clip` cuts no windows, and encodes each clip whole."
+        )
 
 
 def mean_of_last_layers(output: Any, layers: int) -> Tensor:

@@ -1,12 +1,11 @@
-"""Audio encoder `prosody`: how something is said, measured by signal processing; no weights.
+"""Audio encoder `prosody`: how something is said, measured by signal processing. It has no weights.
 
-It replaces the paper's Chinese HuBERT-Large (Appendix B) where there is neither a GPU nor a hub, and it cuts a
-clip as the paper does: 8 windows of 2 seconds spread evenly. A pretrained voice encoder that pip alone could install
-was looked for: the speaker network in `resemblyzer` is trained to tell voices apart whatever the tone, so it discards
-what emotion needs, and its package asks for a compiler.
-The pitch is YIN's (de Cheveigne and Kawahara, J. Acoust. Soc. Am. 111(4), 2002; step numbers below are the article's),
-in torch and without a loop: librosa's pyin would take most of a second a clip.
-Neighbours: `windows.py` (the cut), `window_statistics.py` (frames to tokens).
+It replaces the paper's Chinese HuBERT-Large (Appendix B) where there is neither a GPU nor access to the hub. It cuts a
+clip as the paper does: 8 windows of 2 seconds spread evenly. We found no pretrained voice encoder that pip alone can
+install and that fits: the speaker network in `resemblyzer` is trained to recognise a voice in any tone, so it discards
+what emotion needs, and its package needs a compiler. The pitch is YIN's (de Cheveigne and Kawahara, J. Acoust. Soc. Am.
+111(4), 2002; step numbers below are the article's), in torch and without a loop. librosa's pyin would take most of a
+second for each clip. `windows.py` cuts the sound, `window_statistics.py` turns frames into tokens.
 Legend: B clips, S audio samples, F analysis frames, P samples in a frame, G lags, N windows, M mel bands, D feature
 width.
 """

@@ -1,9 +1,8 @@
 """Audio encoder `tiny-audio`: the paper's HuBERT as a tiny random configuration, for tests.
 
 Paper, Appendix B: HuBERT-Large, 8 windows of 2 seconds, mean of the last four hidden layers, mean over time in a
-window. This is the same Hugging Face class with four layers of width 16 and weights drawn from a seed, cut and averaged
-likewise.
-Neighbour: `windows.py` (the cut).
+window. This is the same Hugging Face class with four layers of width 16 and weights drawn from a seed. It cuts and
+averages in the same way. `windows.py` cuts the sound.
 Legend: B clips, S audio samples, N windows, D feature width.
 """
 

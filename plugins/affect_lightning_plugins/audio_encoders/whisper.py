@@ -1,11 +1,11 @@
-"""Audio encoder `whisper`: the encoder of Whisper; its decoder is not built.
+"""Audio encoder `whisper`: the encoder of Whisper. Its decoder is not built.
 
-Not in the paper's Figure 4. Whisper hears log-mel spectrograms of exactly 30 seconds, padded with silence, so cutting 2
-second windows first would mean to encode 28 seconds of silence with each. A clip is encoded once, 30 seconds after 30
-seconds, and the windows are cut out of the encoded frames.
-Neighbours: `pretrained_speech.py` (options, tokens), `windows.py` (the cut).
-Legend: B clips, S audio samples, N windows, R pieces of 30 s in the whole batch, C pieces a clip, F frames of 20 ms,
-M mel bands, D feature width.
+Not in the paper's Figure 4. Whisper takes log-mel spectrograms of exactly 30 seconds, padded with silence. If windows
+of 2 seconds were cut first, each would be encoded with 28 seconds of silence. So a clip is encoded once, in pieces of
+30 seconds, and the windows are cut from the encoded frames. `pretrained_speech.py` has the options and makes the
+tokens, `windows.py` has the positions of the windows.
+Legend: B clips, S audio samples, N windows, R pieces of 30 s in the whole batch, C pieces a clip, F frames of 20 ms, M
+mel bands, D feature width.
 """
 
 from __future__ import annotations

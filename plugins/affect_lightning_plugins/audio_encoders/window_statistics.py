@@ -1,8 +1,8 @@
 """From measures every 10 ms to one standardised vector a window, for the `prosody` encoder.
 
 The statistics are the usual ones of affective computing (functionals of pitch, loudness, tempo and spectrum). Fixed
-constants bring each of them roughly to mean 0 and standard deviation 1, so that no later layer must learn scales.
-Neighbours: `prosody.py` measures the frames.
+constants bring each of them roughly to mean 0 and standard deviation 1, so that later layers need not learn scales.
+`prosody.py` measures the frames.
 Legend: B clips, F analysis frames, N windows, L frames in a window, M mel bands, D feature width.
 """
 

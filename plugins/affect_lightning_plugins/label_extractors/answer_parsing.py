@@ -1,8 +1,8 @@
 """Reading what language models answer: emotion words, and a sentiment (paper, Appendix E).
 
-A model is asked for a JSON list or for one word, and answers with that, with a Python list, with bullets, with reasons
-around it, or with something else. None stands for an answer that says neither; the caller counts it. `causal_lm.py` and
-`openai_server.py` ask; the prose of an answer is read like that of a response (`labels_in_text.py`).
+A model is asked for a JSON list or for one word. It answers with that, with a Python list, with bullets, with reasons
+around it, or with something else. None means that an answer gives neither; the caller counts it. `causal_lm.py` and
+`openai_server.py` ask. The prose of an answer is read like that of a response (`labels_in_text.py`).
 """
 
 from __future__ import annotations

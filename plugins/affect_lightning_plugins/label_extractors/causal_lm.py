@@ -1,8 +1,7 @@
 """Plugin `causal-lm`: labels and sentiment from any Hugging Face causal language model in this process (Appendix E).
 
-The paper uses Qwen2.5 for it. `local_model.py` loads and decodes,
-`prompted_extraction.py` has the two steps and the cache. Neighbours: `openai_server.py` for a model behind a server,
-`rules.py` without a model.
+The paper uses Qwen2.5 for it. `local_model.py` loads and decodes, `prompted_extraction.py` has the two steps and the
+cache. `openai_server.py` is for a model behind a server, `rules.py` needs no model.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Asking an OpenAI-compatible server (vLLM, llama.cpp, Ollama, OpenAI ...) many questions at once.
 
-The transport is the client of the package `openai`; when to try again, when to stop and what to say is ours, because a
-run of hours asks it. Busy servers (429, 5xx), timeouts, broken connections and answers that are not JSON are tried again
-with growing pauses; a wrong key, model or address ends the run with what to do. The key is never part of a message.
-`openai_server.py` is the plugin.
+The transport is the client of the package `openai`. When to try again, when to stop and what to say is ours, because
+runs of hours depend on it. Busy servers (429, 5xx), timeouts, broken connections and answers that are not JSON are
+tried again with growing pauses. A wrong key, model or address ends the run with what to do. The key is never part of a
+message. `openai_server.py` is the plugin.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """The labels that a text gives: those that it lists, or those that its reasoning concludes on.
 
-- A response may simply list emotion words: `[happy, calm]`, lines, bullets, "The emotional state is happy, calm". The
-  trained model answers its second question so (paper, Section 2), and its words are taken as they stand, also those
-  outside any vocabulary.
-- Descriptions in the manner of MER-Caption list visual, acoustic and textual cues and then infer the emotion (Section 2).
-  A mention after "we can infer" tells more than one among the cues, and what is said twice more than what is said once,
-  so mentions are weighted by where they are and summed over words of the same sectors.
+- A response may just list emotion words: `[happy, calm]`, lines, bullets, "The emotional state is happy, calm". The
+  trained model answers its second question so (paper, Section 2). Its words are taken as they are, even words outside
+  any vocabulary.
+- Descriptions like MER-Caption's list visual, acoustic and textual cues and then infer the emotion (Section 2). A
+  mention after "we can infer" says more than one among the cues, and a repeated word more than a single one. So
+  mentions are weighted by their place and summed over words of the same sectors.
 
-Neighbours: `mentions.py` finds the words of prose; `rules.py` and `answer_parsing.py` ask for labels.
+`mentions.py` finds the words of prose; `rules.py` and `answer_parsing.py` ask for labels.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning_plugins.language_models.model_files import load_causal_model, load_tokenizer
 from affect_lightning_plugins.language_models.response_decoding import DecodingOptions, decode_responses
 from affect_lightning_plugins.language_models.transformers_model import checked_tokenizer, default_dtype, end_ids
+from affect_lightning_plugins.pretrained_models import refuse_revision_of_folder
 
 # What a model's behaviour depends on: settings, tokenizer, chat template and weights.
 _PATTERNS = ("*.json", "*.jinja", "*.model", "*.txt", "*.safetensors", "*.bin")
@@ -55,6 +56,7 @@ class LocalModel:
         """
         if batch_size < 1:
             raise ConfigurationError(f"batch_size must be 1 or more prompts; got {batch_size}.")
+        refuse_revision_of_folder(source, revision)
         self.name = source.rstrip("/").rpartition("/")[2]
         self._source, self._revision, self._batch_size, self._decoding = source, revision, batch_size, decoding
         self._device = _device(device)

@@ -1,7 +1,7 @@
 """Plugin `openai`: labels and sentiment from any OpenAI-compatible server, such as vLLM (paper, Appendix E).
 
 The paper serves Qwen2.5 for it. `chat_server.py` asks, `prompted_extraction.py` has the two steps and the cache.
-Neighbours: `causal_lm.py` for a model in this process, `rules.py` without a model.
+`causal_lm.py` is for a model in this process, `rules.py` needs no model.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""The paper's two steps with any language model: labels out of responses, then sentiment out of labels (Appendix E).
+"""The paper's two steps with any language model: labels from responses, then sentiment from labels (Appendix E).
 
-Asks each distinct text once, takes what the cache has, keeps every batch of answers before the next, and counts what
-cannot be read. So a killed run continues where it was: answers are kept on the disk as they come, one file of JSON lines for
-each combination of model revision and prompts. A line has the step (`labels` or `sentiment`), what was judged and the
-model's raw answer. Processes share the file; a line that a crash cut off spoils nothing but itself and is asked again.
-`causal_lm.py` and `openai_server.py` give it a way to ask; `answer_parsing.py` reads the answers.
+Each distinct text is asked once, unless the cache has its answer. Every batch of answers is kept before the next is
+asked, and answers that cannot be read are counted. So a killed run continues where it was: answers are on disk as they
+come, one file of JSON lines for each combination of model revision and prompts. A line has the step (`labels` or
+`sentiment`), what was judged and the model's raw answer. Processes share the file; a line that a crash cut off harms no
+other line and is asked again. `causal_lm.py` and `openai_server.py` give it a way to ask; `answer_parsing.py` reads the
+answers.
 """
 
 from __future__ import annotations

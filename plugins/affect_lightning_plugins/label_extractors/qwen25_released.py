@@ -1,9 +1,9 @@
-"""Plugin `qwen2.5-released`: labels and sentiment in the manner of the authors' released code, noise included (Appendix E).
+"""Plugin `qwen2.5-released`: labels and sentiment as the authors' released code extracts them, with its noise (Appendix E).
 
-Two worked examples a step, an answer without quotation marks, sampling, and a post-processing that takes what comes:
-facts in docs/label_extractors.md, prompts in `prompting/extraction_prompts.py`. For scores like the paper's; for
-comparisons take one of the deterministic extractors. `local_model.py` or `chat_server.py` answers. Neighbours:
-`causal_lm.py`, `openai_server.py`.
+Two worked examples a step, an answer without quotation marks, sampling, and a lenient reading of answers.
+docs/label_extractors.md has the facts, `prompting/extraction_prompts.py` the prompts. Use it for scores like the
+paper's; for comparisons use a deterministic extractor (`causal_lm.py`, `rules.py`). `local_model.py` or
+`chat_server.py` answers.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from affect_lightning.contracts import LabelExtractor, Sentiment
+from affect_lightning.errors import ConfigurationError
 from affect_lightning.prompting import RELEASED_PROMPTS
 from affect_lightning_plugins.label_extractors.chat_server import ChatServer
 from affect_lightning_plugins.label_extractors.local_model import DType, LocalModel
@@ -111,6 +112,10 @@ class ReleasedLabelExtractor(LabelExtractor):
         self._seed, self._model, self._revision, self._cache_dir = seed, model, revision, cache_dir
         self._server: ChatServer | None = None
         if base_url is not None:
+            if chat_template is not None:
+                raise ConfigurationError(
+                    "Remove `chat_template`, or remove `base_url`: a server applies the chat template that it was started with."
+                )
             self._server = ChatServer(
                 base_url=base_url.rstrip("/"),
                 key=os.environ.get(api_key_variable, "").strip(),

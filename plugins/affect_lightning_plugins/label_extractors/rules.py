@@ -1,7 +1,7 @@
-"""Plugin `rules`: emotion words and sentiment out of free-form responses, without a language model.
+"""Plugin `rules`: emotion words and sentiment from free-form responses, without a language model.
 
-Stands in for the LLM of the paper's Appendix E: deterministic, offline, fast. A response that lists words gives them as
-they stand; prose, English or Chinese, gives the words that it concludes on (`labels_in_text.py`).
+Replaces the LLM of the paper's Appendix E: deterministic, offline, fast. If a response lists words, these are its
+labels. Prose, English or Chinese, gives the words that it concludes on (`labels_in_text.py`).
 """
 
 from __future__ import annotations

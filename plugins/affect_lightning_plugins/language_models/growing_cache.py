@@ -1,12 +1,12 @@
-"""Keys and values of a running decoding, kept in blocks with room, so that a token is written and nothing is copied.
+"""Keys and values of a running decoding, in blocks with free space: a new token is written in place, nothing is copied.
 
-Hand-written for a measured reason. A step of a model of the size of SmolLM2-135M (fp32, one thread, 160 tokens read) took
-with 16 clips 118 ms here, 119 with transformers' dynamic cache, and 125, 131 and 147 with its static cache of 48, 128 and
-352 more tokens; with 48 clips 260 ms here, 288, and 264, 287 and 323. The dynamic cache joins all keys and values again at
-every token; the static one attends to the whole length that was set aside, written or not, and cannot let ended clips
-leave. Here blocks are added as responses grow, and attention sees views of what has been written. It is a file of its own
-because transformers loads with it, at the first response and not before.
-Used by `response_decoding.py`. Legend: B clips, H heads of keys and values, N tokens so far, D width of a head.
+Hand-written for a measured reason. A step of a model of the size of SmolLM2-135M (fp32, one thread, 160 tokens read)
+took with 16 clips 118 ms here, 119 with transformers' dynamic cache, and 125, 131 and 147 with its static cache of 48,
+128 and 352 more tokens. With 48 clips it took 260 ms here, 288, and 264, 287 and 323. The dynamic cache joins all keys
+and values again at every token. The static cache attends to its whole length, written or not, and cannot drop clips
+that have ended. Here blocks are added as responses grow, and attention sees views of what has been written. It has its
+own file because it loads transformers, which `response_decoding.py` does only at the first response.
+Legend: B clips, H heads of keys and values, N tokens so far, D width of a head.
 """
 
 from __future__ import annotations

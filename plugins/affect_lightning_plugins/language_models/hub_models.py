@@ -7,7 +7,7 @@ a chat template where the tokenizer brings none (Vicuna's is the form that it wa
 its commit on the hub and the values of its configuration that decide how large it is.
 
 Under `with torch.device("meta")` no weight, tokenizer or hub is needed: that is how `affect-lightning summary` counts.
-Neighbours: `model_files.py` reads weights, `transformers_model.py` does the work; `smollm2.py` is the one out of a pip
+`model_files.py` reads weights, `transformers_model.py` does the work; `smollm2.py` is the one out of a pip
 package.
 """
 
@@ -34,6 +34,7 @@ from affect_lightning_plugins.language_models.model_files import (
 )
 from affect_lightning_plugins.language_models.transformers_model import AdaptedCausalLM, default_dtype
 from affect_lightning_plugins.language_models.vllm_engine import VllmEngine, VllmSettings, check_vllm
+from affect_lightning_plugins.pretrained_models import refuse_revision_of_folder
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class ModelOrigin:
 
 class HubCausalLM(AdaptedCausalLM):
     """A causal model from a folder or the hub, frozen, with an adapter. Plugins derive from it and say which one."""
+
+    loads_four_bits = True
 
     def __init__(
         self,
@@ -146,6 +149,7 @@ class CausalLM(HubCausalLM):
         Raises:
             ConfigurationError: The model cannot be read or filled completely, or an option is out of range.
         """
+        refuse_revision_of_folder(model, revision)
         super().__init__(ModelOrigin(model, revision), **options)
 
 
@@ -202,8 +206,10 @@ def published_origin(family: str, size: str, model: str | None = None, revision:
         revision: Commit on the hub; None takes the one that is pinned in the table.
 
     Raises:
-        ConfigurationError: The family has no such size.
+        ConfigurationError: The family has no such size, or a revision is asked of a folder.
     """
+    if model is not None:
+        refuse_revision_of_folder(model, revision)
     table = published_families()[family]
     if size not in table["sizes"]:
         raise ConfigurationError(f"{family} has the sizes {', '.join(table['sizes'])}; got {size!r}.")

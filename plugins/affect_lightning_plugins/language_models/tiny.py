@@ -1,6 +1,6 @@
-"""A random small model of the real Hugging Face classes, with a tokenizer made in memory: for tests, not in the paper.
+"""A small random model of the real Hugging Face classes, with a tokenizer made in memory: for tests, not in the paper.
 
-Neighbours: `transformers_model.py` does the work; `hub_models.py` is the one for real models.
+`transformers_model.py` does the work. `hub_models.py` has the real models.
 """
 
 from __future__ import annotations

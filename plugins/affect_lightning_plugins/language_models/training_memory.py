@@ -1,12 +1,12 @@
 """Training in bounded memory: attention of a packed row clip by clip, and the loss in pieces.
 
 - Attention: the paper trains on one clip a row (Section 3.1); packing is ours. A row of 16 clips under a block-diagonal
-  mask costs 16 times the attention of its clips. Here no clip's tokens meet another's, and no [L, L] mask is worked
-  through. transformers lets a model's attention be named, so no model class is changed.
-- Loss (Eq. 2): cross-entropy of the supervised positions without the [R, V] logits of a whole batch. Qwen2.5 has 152,064
-  words: the logits of 2,000 supervised tokens and their gradient would take 2.4 GB.
+  mask costs 16 times the attention of its clips. Here each clip attends only to itself, and no [L, L] mask is computed.
+  transformers finds the attention by a name, so no model class is changed.
+- Loss (Eq. 2): cross-entropy of the supervised positions without the [R, V] logits of a whole batch. Qwen2.5 has
+  152,064 words: the logits of 2,000 supervised tokens and their gradient would take 2.4 GB.
 
-Used by `transformers_model.py`, which packs the clips of a batch and picks the positions.
+`transformers_model.py` packs the clips of a batch and picks the positions.
 Legend: L tokens of the row, H heads, D width of a head, R supervised positions, E embedding width, V vocabulary.
 """
 

@@ -1,15 +1,14 @@
 """AdaptedCausalLM: the language model contract on a Hugging Face causal model with LoRA (paper, Section 3.1, Eq. 1-2).
 
 The base is frozen, the adapter trains. The plugins next to this file (`hub_models.py` with its families, `smollm2.py`,
-`tiny.py`) only differ in where model and tokenizer come from. `adapters.py` has the adapters, `response_decoding.py` generates,
-or `vllm_engine.py`.
+`tiny.py`) differ only in where model and tokenizer come from. `adapters.py` has the adapters. `response_decoding.py` or
+`vllm_engine.py` generates.
 Legend: B clips, L text tokens, E embedding width, R supervised positions of the batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from affect_lightning.contracts import LanguageModel
 from affect_lightning.errors import ConfigurationError, ContractError
+from affect_lightning.weights import in_eval_mode
 from affect_lightning_plugins.language_models.adapters import (
     AdapterOptions,
     attach_adapter,
@@ -35,7 +35,13 @@ _LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 
 
 class AdaptedCausalLM(LanguageModel):
-    """A frozen causal model with a LoRA adapter. Plugins derive from it and bring model and tokenizer."""
+    """A frozen causal model with a LoRA adapter. Plugins derive from it and bring model and tokenizer.
+
+    Attributes:
+        loads_four_bits: Whether the plugin loads a base in four bits for the adapter `qlora`.
+    """
+
+    loads_four_bits = False
 
     def __init__(
         self,
@@ -62,6 +68,11 @@ class AdaptedCausalLM(LanguageModel):
                 options of the adapter.
         """
         super().__init__()
+        if lora.adapter == "qlora" and lora.lora_rank and not self.loads_four_bits:
+            raise ConfigurationError(
+                f"Choose the adapter `lora`, or a language model from a folder or the hub, such as `causal-lm` or `qwen2.5`: "
+                f"`qlora` needs a base in four bits, and {type(self).__name__} has none."
+            )
         changed = [name for name in _LOGIT_CHANGES if getattr(model.config, name, None) not in {None, 1.0}]
         if changed:
             raise ConfigurationError(
@@ -174,7 +185,7 @@ class AdaptedCausalLM(LanguageModel):
         options = DecodingOptions(max_new_tokens, temperature, top_p, seed)
         if self.engine is not None:
             return self._texts(self.engine.decode(self.network, inputs_embeds, attention_mask, self.end_ids, options))
-        with self._in_eval_mode():
+        with in_eval_mode(self):
             inputs_embeds, attention_mask, _ = self._with_learned_prompt(inputs_embeds, attention_mask)
             responses = decode_responses(self.causal_model, inputs_embeds, attention_mask, self.end_ids, options)
         return self._texts(responses)
@@ -194,22 +205,13 @@ class AdaptedCausalLM(LanguageModel):
         times = len(inputs_embeds) // len(prefix_embeds)
         prefix_embeds, prefix_mask, _ = self._with_learned_prompt(prefix_embeds, prefix_mask)
         mask = torch.cat([prefix_mask.repeat_interleave(times, dim=0), attention_mask], dim=1)
-        with self._in_eval_mode():
+        with in_eval_mode(self):
             cache = read_prefix(self.causal_model, prefix_embeds, prefix_mask, times)
             responses = decode_responses(self.causal_model, inputs_embeds, mask, self.end_ids, decoding, cache)
         return self._texts(responses)
 
     def _texts(self, responses: list[list[int]]) -> list[str]:
         return [self.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in responses]
-
-    @contextmanager
-    def _in_eval_mode(self) -> Iterator[None]:
-        was_training = self.training
-        self.eval()
-        try:
-            yield
-        finally:
-            self.train(was_training)
 
     def shardable_blocks(self) -> Sequence[nn.Module]:
         """See `LanguageModel.shardable_blocks`."""

@@ -1,7 +1,7 @@
 """Responses by vLLM from our prompt embeddings: paged cache, continuous batching, LoRA kernels (not in the paper).
 
-`hub_models.py` builds a `VllmEngine` where `generation_backend: vllm` is set, and `transformers_model.py` decodes with it
-instead of with `response_decoding.py`. vLLM is imported at the first response and never otherwise. Written against the
+If `generation_backend: vllm` is set, `hub_models.py` builds a `VllmEngine`, and `transformers_model.py` decodes with it
+instead of `response_decoding.py`. vLLM is imported at the first response and never otherwise. Written against the
 sources of vLLM 0.33.
 Legend: B clips, L prompt tokens, E embedding width.
 """

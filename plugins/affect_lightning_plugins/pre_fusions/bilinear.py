@@ -8,7 +8,7 @@ remain in the sum:
 
     z = P ((U_1 x_1 + b_1) * (U_2 x_2 + b_2) * ...)        * is feature by feature, x_m the average of stream m
 
-Neighbours: `gated.py` keeps time and costs more, `attention.py` is the paper's. docs/fusions.md has the cost of each.
+`gated.py` keeps time and costs more. docs/fusions.md has the cost of each pre-fusion.
 Legend: B clips, R rank.
 """
 

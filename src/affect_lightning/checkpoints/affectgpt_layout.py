@@ -1,22 +1,28 @@
-"""The layout of the authors' checkpoints: their names of the weights, and where each stands in this network.
+"""The authors' checkpoints: their files, their names of the weights, and where each weight stands in this network.
 
-Their saver keeps what trains: the adapter of the language model by the network's own names, and twenty tensors beside it.
-They fit only a network with the formulas of the released code, which its configuration tells. Face and frame have one set
-of weights there. Light-MER builds on the same code and keeps the same names (docs/released.md).
-Neighbours: `affectgpt_files.py` reads and writes the files, `importing.py` fills a network.
+A file is what `torch.save` made of {model, optimizer, config, scaler, epoch}. `config` has their options, which say whether
+faces or whole frames were shown. The optimiser's state is two thirds of the file: the file is mapped into memory, so that
+this part is never read.
+Their saver keeps what trains: the adapter of the language model by the network's own names, and twenty more tensors. They
+fit only a network with the formulas of the released code, which its configuration tells. Face and frame share one set of
+weights there. Light-MER builds on the same code and keeps the same names (docs/released.md).
+`importing.py` and `exporting.py` use this module.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from affect_lightning.checkpoints.reading import read_plain
 from affect_lightning.errors import CheckpointError
 from affect_lightning.model import ModelConfiguration
+from affect_lightning.storage import write_whole
 from affect_lightning.weights import WeightDifferences, compare_weights, shortened
 
 VISUAL_STREAMS = ("face", "frame")
@@ -174,3 +180,81 @@ def _their_name(ours: str, layers: Mapping[str, str]) -> str:
 def _value(values: Mapping[str, Any], name: str) -> Any:
     part, _, option = name.partition(".")
     return values[part].get(option) if option else values[part]
+
+
+# Their names of what the prompt shows, by the visual streams; they stand in their options.
+_SHOWN = {
+    ("face",): "multiface_audio_face_text",
+    ("frame",): "multiframe_audio_frame_text",
+    ("face", "frame"): "multiface_audio_face_frame_text",
+}
+
+
+@dataclass(frozen=True)
+class AffectGPTFile:
+    """What is of use in a file of theirs.
+
+    Attributes:
+        weights: By their names.
+        visual: Which of `face` and `frame` the training showed; None if the file does not say.
+        epoch: None if the file does not say.
+    """
+
+    weights: Mapping[str, Tensor]
+    visual: tuple[str, ...] | None
+    epoch: int | None
+
+
+def read_affectgpt(path: str | Path) -> AffectGPTFile:
+    """Read a checkpoint of the authors' code; nothing in it is executed.
+
+    Raises:
+        CheckpointError: No such file, damaged, pickled objects inside, or another program's.
+    """
+    content = read_plain(path, "a checkpoint of AffectGPT's released code", mapped=True)
+    if isinstance(content, Mapping) and {"state_dict", "hyper_parameters"} <= content.keys():
+        raise CheckpointError(
+            f"Use `affect-lightning export {path} FOLDER`: it is a checkpoint of this package, and `import` reads those of "
+            f"the authors' code."
+        )
+    weights = content.get("model") if isinstance(content, Mapping) else None
+    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+        found = (
+            f"the entries {', '.join(map(str, list(content)[:8]))}"
+            if isinstance(content, Mapping)
+            else "something else"
+        )
+        raise CheckpointError(
+            f"{path} is not a checkpoint of AffectGPT's released code: expected the entry `model` with tensors by name, got "
+            f"{found}."
+        )
+    epoch = content.get("epoch")
+    return AffectGPTFile(weights, _shown_streams(content.get("config")), epoch if isinstance(epoch, int) else None)
+
+
+def write_affectgpt(path: str | Path, weights: Mapping[str, Tensor], visual: tuple[str, ...]) -> None:
+    """Write a file that the authors' code loads for inference: the weights, and the options that this package reads.
+
+    Args:
+        path: To be made; must not exist.
+        weights: By their names.
+        visual: Which of `face` and `frame` the network is shown.
+
+    Raises:
+        CheckpointError: It exists or cannot be written.
+    """
+    if Path(path).exists():
+        raise CheckpointError(f"{path} exists. Choose another file to export to.")
+    content = {"model": dict(weights), "config": {"datasets": {"mercaptionplus": {"face_or_frame": _SHOWN[visual]}}}}
+    try:
+        write_whole(Path(path), lambda file: torch.save(content, file))
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be written: {error}. Make room, or choose another file.") from error
+
+
+def _shown_streams(config: Any) -> tuple[str, ...] | None:
+    """The visual streams that the options of a file name, if all its training sets name the same."""
+    sets = config.get("datasets") if isinstance(config, Mapping) else None
+    options = sets.values() if isinstance(sets, Mapping) else ()
+    shown = {str(option.get("face_or_frame")) for option in options if isinstance(option, Mapping)}
+    return next((streams for streams, name in _SHOWN.items() if shown == {name}), None)

@@ -1,8 +1,8 @@
 """Whether a checkpoint belongs to the configuration that is to continue with it (ours).
 
-Weights of one encoder fit another of the same width without an error, and an optimiser's state brings its own learning
-rate: only the stored options tell. Neighbours: `AffectGPTModule` asks when a Trainer restores, `affect_lightning.weights`
-compares names and shapes of the weights.
+Weights of one encoder fit another encoder of the same width without an error, and an optimiser's state has its own
+learning rate. Only the stored options show such a mistake. `AffectGPTModule` asks when a Trainer restores a checkpoint.
+`affect_lightning.weights` compares names and shapes of the weights.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from torch import Tensor
 
-from affect_lightning.contracts.run_joints import OPTIONS_KEY
+from affect_lightning.contracts.pipeline_parts import OPTIONS_KEY
 from affect_lightning.errors import AffectLightningError, CheckpointError
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.options import GenerationOptions, OptimisationOptions

@@ -1,7 +1,7 @@
 """From trained weights to what others read: an exported folder, or a file in the layout of AffectGPT's released code.
 
-Neighbours: `plain_reading.py` reads the checkpoint, `affect_lightning.model.exported_folder` has the folder's format,
-`affectgpt_layout.py` the authors' names.
+`reading.py` reads the checkpoint, `affect_lightning.model.exported_folder` has the folder's format,
+`affectgpt_layout.py` the authors' files and names.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from typing import Any
 from torch import Tensor
 
 from affect_lightning.checkpoints.adapter_folders import adapter_weights
-from affect_lightning.checkpoints.affectgpt_files import write_affectgpt
-from affect_lightning.checkpoints.affectgpt_layout import shown_visual, their_weights
+from affect_lightning.checkpoints.affectgpt_layout import shown_visual, their_weights, write_affectgpt
 from affect_lightning.checkpoints.compatibility import network_state, stored_options
-from affect_lightning.checkpoints.plain_reading import read_checkpoint
+from affect_lightning.checkpoints.reading import read_checkpoint
 from affect_lightning.errors import CheckpointError
 from affect_lightning.model import AffectGPT, ModelConfiguration
 from affect_lightning.model.exported_folder import read_exported

@@ -1,7 +1,7 @@
 """From what other programs trained to an exported folder, which everything of this package reads.
 
-The network is built without its frozen weights, so neither a language model of 7B nor a GPU is needed. Neighbours:
-`affectgpt_layout.py` has the authors' names, `affectgpt_files.py` their files, `adapter_folders.py` those of peft.
+The network is built without its frozen weights, so neither a language model of 7B nor a GPU is needed.
+`affectgpt_layout.py` has the authors' files and names, `adapter_folders.py` reads those of peft.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from affect_lightning.checkpoints.adapter_folders import adapter_weights, check_adapter, is_adapter_folder
-from affect_lightning.checkpoints.affectgpt_files import read_affectgpt
-from affect_lightning.checkpoints.affectgpt_layout import check_formulas, our_weights, showing
+from affect_lightning.checkpoints.affectgpt_layout import check_formulas, our_weights, read_affectgpt, showing
 from affect_lightning.errors import CheckpointError
 from affect_lightning.model import AffectGPT, ModelConfiguration
 

@@ -1,1 +1,1 @@
-"""The `affect-lightning` program. `program.py` is its entry; each command stands in a file of its own."""
+"""The `affect-lightning` program. `program.py` is its entry; each command has its own file."""

@@ -1,7 +1,7 @@
 """`affect-lightning cache`: what the frozen encoders give for every clip, kept for `data.features: cached`.
 
-Takes the configuration and the options of `fit`. Resumes by itself: clips that the cache has are left alone.
-Neighbours: `cache_encoding.py` does the work, `feature_cache/` is the cache; docs/feature_cache.md explains it.
+Takes the configuration and the options of `fit`. It resumes: clips that are in the cache are not encoded again.
+`cache_encoding.py` does the work, `feature_cache/` is the cache; docs/feature_cache.md explains it.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from affect_lightning.command_line.cache_encoding import (
     encode_on_devices,
     encoders_for,
 )
-from affect_lightning.command_line.expected_warnings import silence_expected_warnings
 from affect_lightning.command_line.plugin_arguments import ChoiceOverride, plugin_help, take_plugin_words
+from affect_lightning.command_line.terminal import silence_expected_warnings
 from affect_lightning.command_line.trainer_commands import AffectCLI
 from affect_lightning.contracts import ClipRecord, Encoder
 from affect_lightning.data.clip_data_module import ClipDataModule

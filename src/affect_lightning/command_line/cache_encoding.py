@@ -1,9 +1,9 @@
 """Runs the frozen encoders over batches of clips and writes their features, in one process or in several.
 
-The work is dealt out by batch: process r of n takes the batches r, r + n, ... and writes shards of its own, so nothing is
-shared but the folder. A process commits whole batches, and none once its parent is gone.
-Neighbours: `cache_command.py` finds what is missing and shows the progress; `feature_cache/clip_encoding.py` reads
-clips and makes entries; `model/encoding.py` builds the encoders.
+The work is divided by batch: process r of n takes the batches r, r + n, ... and writes its own shards, so the processes
+share only the folder. A process commits whole batches, and none after its parent has ended. `cache_command.py` finds
+what is missing and shows the progress; `feature_cache/clip_encoding.py` reads clips and makes entries;
+`model/encoding.py` builds the encoders.
 """
 
 from __future__ import annotations

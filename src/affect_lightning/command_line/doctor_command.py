@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affect_lightning.command_line.experiments_command import find_experiment
-from affect_lightning.command_line.terminal_tables import format_table
+from affect_lightning.command_line.terminal import format_table
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.inspection.findings import CHECKS, NAMED, Finding, SetSummary, Thresholds
 from affect_lightning.processors import usable_processors

@@ -16,7 +16,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from affect_lightning.command_line.terminal_tables import format_table
+from affect_lightning.command_line.terminal import format_table
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading.listing import nearest_hint
 from affect_lightning.storage import write_whole_files

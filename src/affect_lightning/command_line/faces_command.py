@@ -1,8 +1,8 @@
-"""`affect-lightning faces`: which faces are found in clips, which is taken for the speaker's, and a contact sheet of them.
+"""`affect-lightning faces`: which faces are found in clips, which one is the speaker's, and a contact sheet of them.
 
-Paper: Section 4, the `face` stream. Clips are decoded and cropped by `affect_lightning.data` exactly as in training;
-nothing is read from or written to the box cache. The sheet is for eyes: whether the right face is cut well cannot be seen
-from a loss. It shows each clip's frames with the boxes of everybody, and the speaker's crops below.
+Paper: Section 4, the `face` stream. `affect_lightning.data` decodes and crops the clips exactly as in training; the box
+cache is neither read nor written. The sheet is for looking at: a loss does not show whether the right face is cut well.
+It has each clip's frames with the boxes of all faces, and the speaker's crops below.
 Legend: T frames, H height and W width in pixels.
 """
 
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
-from affect_lightning.command_line.terminal_tables import format_table
+from affect_lightning.command_line.terminal import format_table
 from affect_lightning.data.frame_choice import FRAME_COUNT
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.storage import write_whole
@@ -109,7 +109,6 @@ def _check(options: argparse.Namespace) -> None:
 
 def _read(cropper: FaceCropper, path: Path, frame_count: int) -> SheetClip:
     """Decode, find and crop one clip; whatever is wrong with it is an error that names it."""
-    from affect_lightning.command_line.faces_command import SheetClip
     from affect_lightning.data.decoding import decode_clip
 
     decoded = decode_clip(path, None, frame_count=frame_count, sample_rate=None)
@@ -130,8 +129,6 @@ def _seen(frames: int, without: int) -> str:
 
 def _write_sheet(out: Path, clips: Sequence[SheetClip]) -> None:
     import cv2
-
-    from affect_lightning.command_line.faces_command import draw_sheet
 
     _, content = cv2.imencode(out.suffix.lower(), cv2.cvtColor(draw_sheet(clips), cv2.COLOR_RGB2BGR))
     try:

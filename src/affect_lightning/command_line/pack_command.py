@@ -1,7 +1,7 @@
 """`affect-lightning pack`: a training set as shards, for training from a folder or from storage (docs/streaming.md).
 
-Takes the configuration and the options of `fit`, of which those about the training clips count. Goes on by itself where
-an earlier call was stopped. Neighbour: `packed_sets/packing.py` does the work.
+Takes the configuration and the options of `fit`; those about the training clips count. It continues where an earlier
+call was stopped. `packed_sets/packing.py` does the work.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def _pack(data: Any, folder: Path, shard_bytes: int, kind: str) -> Any:
 def configured_data(words: Sequence[str]) -> Any:
     """The data module that `fit` would have with these words."""
     from affect_lightning.command_line.cache_command import ConfigurationReader
-    from affect_lightning.command_line.expected_warnings import silence_expected_warnings
     from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
+    from affect_lightning.command_line.terminal import silence_expected_warnings
 
     silence_expected_warnings()
     rest, overrides, asked = take_plugin_words(["fit", *words])

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from affect_lightning.command_line.terminal_tables import format_table
+from affect_lightning.command_line.terminal import format_table
 from affect_lightning.errors import ConfigurationError, PluginError
 from affect_lightning.plugin_loading import (
     GROUPS,

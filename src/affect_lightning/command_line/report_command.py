@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from affect_lightning.command_line.terminal_tables import render_terminal
+from affect_lightning.command_line.terminal import render_terminal
 from affect_lightning.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -79,11 +79,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, help="new folder for the combined report; not needed with --json")
     parser.add_argument("--names", nargs="+", metavar="NAME", help="names of the rows, one for each run")
+    add_report_options(parser)
+    return parser
+
+
+def add_report_options(parser: argparse.ArgumentParser) -> None:
+    """Add what every command that writes a report takes: `--published`, `--columns` and `--json`."""
     parser.add_argument(
         "--published",
         nargs="*",
         metavar="NAME",
-        help="published rows to show with the runs; without names, Table 2 and the newer models",
+        help="published rows to show as well, such as AffectGPT; without names, Table 2 and the newer models",
     )
     parser.add_argument(
         "--published-anyway", action="store_true", help="show them beside scores of a generated corpus, too"
@@ -96,7 +102,6 @@ def _parser() -> argparse.ArgumentParser:
         help="columns from installed packages to show (docs/reports.md)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object to standard output")
-    return parser
 
 
 def _plain(report: Report, files: Sequence[Path]) -> dict[str, object]:

@@ -18,7 +18,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from affect_lightning.checkpoints.compatibility import check_fits
-from affect_lightning.checkpoints.plain_reading import read_checkpoint
+from affect_lightning.checkpoints.reading import read_checkpoint
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.storage import file_lock
 from affect_lightning.training.checkpoint_files import FOLDER, LAST

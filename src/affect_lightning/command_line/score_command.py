@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
-from affect_lightning.command_line.terminal_tables import format_table, render_terminal
+from affect_lightning.command_line.report_command import add_report_options
+from affect_lightning.command_line.terminal import format_table, render_terminal
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.unibench.scoring.checkpoint_rules import CHECKPOINT_RULES
 
@@ -155,23 +156,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="new folder of the report (default: one in runs/score, named by set and time)",
     )
-    parser.add_argument(
-        "--published",
-        nargs="*",
-        metavar="NAME",
-        help="published rows to show in the report, such as AffectGPT; the same names as in `affect-lightning report`",
-    )
-    parser.add_argument(
-        "--published-anyway", action="store_true", help="show them beside scores of a generated corpus, too"
-    )
-    parser.add_argument(
-        "--columns",
-        nargs="+",
-        default=(),
-        metavar="NAME",
-        help="columns from installed packages to show (docs/reports.md)",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object to standard output")
+    add_report_options(parser)
     return parser
 
 
@@ -193,7 +178,7 @@ def _check(options: argparse.Namespace) -> None:
 def _take_key(options: argparse.Namespace) -> None:
     """Replace the name of the set by its key; the name of a set of your own stays."""
     from affect_lightning.corpora import known_sets
-    from affect_lightning.corpora.set_names import canonical_key
+    from affect_lightning.corpora.known_sets import canonical_key
 
     if options.dataset is not None:
         options.dataset = canonical_key(options.dataset, known_sets(options.labels))
@@ -246,7 +231,7 @@ def _say_what_does_not_fit(scored: Sequence[ScoredModel], sets: Mapping[str, Ben
     """Name on standard error what is not as it should be."""
     from affect_lightning.corpora import TRAINING_SETS
     from affect_lightning.corpora.annotation_tables import shown
-    from affect_lightning.corpora.set_names import near_hint
+    from affect_lightning.corpora.known_sets import near_hint
 
     for key in sorted({key for model in scored for key in model.row.scores.sets} - {*sets, *TRAINING_SETS}):
         hint = near_hint(key, sets)

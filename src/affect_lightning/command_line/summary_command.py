@@ -1,7 +1,7 @@
-"""`affect-lightning summary`: what a configuration is made of and what it takes, without its weights (paper, Table 8).
+"""`affect-lightning summary`: the parts of a configuration, their parameters and memory, without weights (paper, Table 8).
 
-Reads the same YAML files and options as `fit`, builds the network on the meta device and counts.
-`model/accounting.py` counts; `trainer_commands.py` has the parser.
+Reads the same YAML files and options as `fit`, builds the network on the meta device and counts. `model/accounting.py`
+counts; `trainer_commands.py` has the parser.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from affect_lightning.command_line.terminal_tables import format_table
+from affect_lightning.command_line.terminal import format_table
 from affect_lightning.errors import ConfigurationError
 
 if TYPE_CHECKING:

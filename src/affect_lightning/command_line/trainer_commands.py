@@ -20,7 +20,6 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
-from affect_lightning.command_line.expected_warnings import silence_expected_warnings
 from affect_lightning.command_line.experiments_command import with_experiment_files
 from affect_lightning.command_line.exported_options import check_exported_options, with_exported_options
 from affect_lightning.command_line.plugin_arguments import (
@@ -33,6 +32,7 @@ from affect_lightning.command_line.plugin_arguments import (
 from affect_lightning.command_line.refusals import is_refusal, quiet_writers, refused
 from affect_lightning.command_line.resuming import choose_strategy, find_last_checkpoint, take_starting_weights
 from affect_lightning.command_line.run_folders import RunFolder, check_continuation, check_trained, is_given
+from affect_lightning.command_line.terminal import silence_expected_warnings
 from affect_lightning.corpora.own_clips import OWN_CORPUS
 from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.reading_workers import lost_worker

@@ -12,8 +12,16 @@ from affect_lightning.contracts.network_parts import (
     VideoEncoder,
 )
 from affect_lightning.contracts.objectives import LossTerm, NetworkOutputs, Objective, TrainedNetwork
-from affect_lightning.contracts.pipeline_parts import CueDescriber, FaceBox, FaceDetector, LabelExtractor, Sentiment
-from affect_lightning.contracts.run_joints import ResponseRow, RunData, run_data_of
+from affect_lightning.contracts.pipeline_parts import (
+    CueDescriber,
+    FaceBox,
+    FaceDetector,
+    LabelExtractor,
+    ResponseRow,
+    RunData,
+    Sentiment,
+    run_data_of,
+)
 from affect_lightning.contracts.streams import STREAMS, FeatureSequence, Stream, StreamInput
 
 __all__ = [

@@ -1,7 +1,7 @@
-"""A clip as listed, the contract of what reads a stream of it, and a batch of clips as decoded.
+"""A clip as listed, the contract of a reader of one of its streams, and a batch of clips as decoded.
 
-`data` makes records and batches, `model` reads the batch, `unibench` reads the records' truth. A reader is how a third party
-adds a stream, such as body pose or heart rate (ours; the paper has four streams). Neighbours: `streams.py` has the table,
+`data` makes records and batches, `model` reads the batch, `unibench` reads the records' truth. A third party adds a
+stream, such as body pose or heart rate, with a reader (ours; the paper has four streams). `streams.py` has the table,
 `network_parts.py` the contract of the encoder that the stream needs.
 Legend: B clips, T steps of the stream, H height and W width in pixels, C values a step.
 """

@@ -1,7 +1,7 @@
-"""What a part returned, held against its contract: cheap checks of type, shape and width.
+"""Whether what a part returned keeps its contract: cheap checks of type, shape and width.
 
-The model and the data side call these on everything that a plugin returns; `affect_lightning.testing` calls the same ones
-and says what was expected and received. `plugin_loading.origin` adds whose part it was.
+The model and the data side call these on everything that a plugin returns. `affect_lightning.testing` calls the same
+ones and says what was expected and received. `plugin_loading.origin` adds whose part it was.
 Legend: B clips, T frames, N feature tokens, D feature width, L text tokens, E embedding width.
 """
 

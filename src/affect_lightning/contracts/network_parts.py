@@ -1,7 +1,7 @@
 """What the parts of the network must provide: encoders, pre-fusions, branch compressions and language models.
 
 Paper: Section 3.1 and Appendix B (encoders of pictures and sound; those of series are ours), Section 3.2 with Eq. 3 to 7
-(pre-fusions), Section 5 and Table 5 (branches), Eq. 1 and 2 (language models). Neighbour: `pipeline_parts.py` has the
+(pre-fusions), Section 5 and Table 5 (branches), Eq. 1 and 2 (language models). `pipeline_parts.py` has the
 parts outside the network.
 Legend: B clips, T frames or rows, S audio samples, C values a row, N feature tokens, D feature width, K query or branch
 tokens, Q questions a clip, P tokens of a shared beginning, L text tokens, E embedding width.

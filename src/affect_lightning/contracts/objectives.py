@@ -1,8 +1,9 @@
-"""What an objective must provide: the network's named outputs turned into terms that training makes small.
+"""What an objective must provide: it turns the network's named outputs into terms that training minimises.
 
-The paper has one, the cross-entropy of the responses (Eq. 2). An objective is asked for terms in each step and may ask the
-network several times, for outputs or for responses of its own.
-Legend: B clips, N feature tokens, D feature width, K tokens of a stream in the prompt, L text tokens, E embedding width.
+The paper has one, the cross-entropy of the responses (Eq. 2). An objective is asked for terms in each step. It may ask
+the network several times, for outputs or for sampled responses.
+Legend: B clips, N feature tokens, D feature width, K tokens of a stream in the prompt, L text tokens, E embedding
+width.
 """
 
 from __future__ import annotations

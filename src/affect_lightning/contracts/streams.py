@@ -1,10 +1,10 @@
-"""The stream table, and what is held of a stream: its steps as read, and its features as encoded.
+"""The stream table, and the two forms of a stream: its steps as read, and its features as encoded.
 
-A stream is one way of looking at a clip (paper, Sections 3.1 and 5). Every place that deals with streams asks this table:
-`data` reads them, `model` encodes, fuses and shows them. Encoders turn a StreamInput into a FeatureSequence (Z_a and Z_v).
-Neighbours: `clips.py` has the contract of a third party's reader, `plugin_loading` adds the installed ones to the table.
-Legend: B clips, T steps of a stream (frames, samples or rows), H height and W width in pixels, C values a step, N feature
-tokens, D feature width.
+A stream is one view of a clip (paper, Sections 3.1 and 5). Everything that works with streams asks this table: `data`
+reads them, `model` encodes, fuses and shows them. Encoders turn a StreamInput into a FeatureSequence (Z_a and Z_v).
+`clips.py` has the contract of a third party's reader, `plugin_loading` adds the installed streams to the table.
+Legend: B clips, T steps of a stream (frames, samples or rows), H height and W width in pixels, C values a step, N
+feature tokens, D feature width.
 """
 
 from __future__ import annotations

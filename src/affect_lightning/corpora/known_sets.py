@@ -1,16 +1,19 @@
-"""Which test sets there are: those of MER-UniBench, those of installed packages, and those that a folder describes.
+"""Which test sets there are, and what people call them: MER-UniBench's, those of installed packages, and those in folders.
 
-A third party's set is a `BenchmarkSet` behind an entry point of the group `affect_lightning.benchmark_sets`, named by
-the set's key; or a folder with a `benchmark_set.yaml`, which holds the attributes of `BenchmarkSet` but for key and folder: these
-are the folder's name. Either is read, tested and scored as the nine are, and never enters their mean (`Suite`).
+A third party's set is a `BenchmarkSet` behind an entry point of the group `affect_lightning.benchmark_sets`, named by the
+set's key. Or it is a folder with a `benchmark_set.yaml`, which has the attributes of `BenchmarkSet` except key and folder:
+both are the folder's name. Either is read, tested and scored like the nine sets, and never enters their mean (`Suite`).
+A name such as `CMU-MOSI`, `cmu-mosi` or `OV-MERD+` means a set if it has the letters and digits of the set's key, title,
+folder or one of its aliases, in any case; `+` is read as `plus`. Reports show the titles of the table.
 """
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from functools import lru_cache
 from operator import attrgetter
@@ -18,10 +21,59 @@ from pathlib import Path
 from typing import Any
 
 from affect_lightning.corpora.annotation_tables import read_text
-from affect_lightning.corpora.set_names import canonical_key, near_hint
-from affect_lightning.corpora.sets import MER_UNIBENCH, TRAINING_SETS, BenchmarkSet
+from affect_lightning.corpora.sets import MER_UNIBENCH, TRAINING_SETS, BenchmarkSet, TrainingSet
 from affect_lightning.errors import DataError
 from affect_lightning.plugin_loading.listing import PluginListing, list_entries, nearest_hint
+
+_SHORTEST = 3  # letters that a name must share with the beginning of another to be near it; our choice
+_ALIKE = 0.5  # similarity from which on a name is near; our choice, as for plugin names
+
+Sets = Mapping[str, BenchmarkSet] | Mapping[str, BenchmarkSet | TrainingSet]
+
+
+def keys_of(name: str, sets: Sets) -> list[str]:
+    """The keys of the sets that a name can mean: one for a clear name, which an exact key always is."""
+    if name in sets:
+        return [name]
+    wanted = _plain(name)
+    return [key for key, item in sets.items() if wanted and wanted in _spellings(item)]
+
+
+def canonical_key(name: str, sets: Sets) -> str:
+    """The key of the set that a name means; the name itself where it means none, as that of a set of your own.
+
+    Raises:
+        DataError: It can mean several sets, which are named.
+    """
+    found = keys_of(name, sets)
+    if len(found) > 1:
+        raise DataError(f"The name {name!r} can mean the sets {' and '.join(found)}. Give one of these keys.")
+    return found[0] if found else name
+
+
+def near_hint(name: str, sets: Sets) -> str:
+    """` Did you mean 'mer2023' or 'mer2024'?` for a name near to known ones, with the space before it; else nothing."""
+    wanted = _plain(name)
+    spellings = {spelling: key for key, item in sets.items() for spelling in _spellings(item)}
+    near = [key for spelling, key in spellings.items() if _begin_alike(wanted, spelling)]
+    near += [spellings[found] for found in difflib.get_close_matches(wanted, spellings, n=1, cutoff=_ALIKE)]
+    named = " or ".join(repr(key) for key in dict.fromkeys(near))
+    return f" Did you mean {named}?" if named else ""
+
+
+def _plain(name: str) -> str:
+    return "".join(sign for sign in name.lower().replace("+", "plus") if sign.isalnum())
+
+
+def _spellings(item: BenchmarkSet | TrainingSet) -> Iterator[str]:
+    names: Iterable[str] = (item.key, item.title, item.folder, *item.aliases)
+    return (plain for name in names if (plain := _plain(name)))
+
+
+def _begin_alike(first: str, second: str) -> bool:
+    shorter, longer = sorted((first, second), key=len)
+    return len(shorter) >= _SHORTEST and longer.startswith(shorter)
+
 
 GROUP = "benchmark_sets"
 DESCRIPTION_FILE = "benchmark_set.yaml"
@@ -56,7 +108,7 @@ def find_benchmark_set(key: str, *roots: Path | None) -> BenchmarkSet:
     """The set of that key or name.
 
     Args:
-        key: Of the set, or a name that means it (`set_names.py`).
+        key: Of the set, or a name that means it (`known_sets.py`).
         roots: See `known_sets`.
 
     Raises:

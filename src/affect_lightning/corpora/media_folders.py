@@ -1,8 +1,8 @@
-"""The media of a set's clips by name: videos, sound files and released face crops, in every folder where they may lie.
+"""The media of a set's clips by name: videos, sound files and released face crops, in every folder where they may be.
 
-Paper: Appendix C. `sets.py` names the folders; the authors' face crops lie in `openface_face`, as NAME.npy in the sets
-of MER-UniBench and as NAME/NAME.npy in the training sets, and either place is looked at in every set. Neighbour:
-`official_folders.py` makes records with what is found here.
+Paper: Appendix C. `sets.py` names the folders. The authors' face crops are in `openface_face`, as NAME.npy in the sets
+of MER-UniBench and as NAME/NAME.npy in the training sets; both places are tried in every set. `official_folders.py`
+makes records from what is found here.
 """
 
 from __future__ import annotations

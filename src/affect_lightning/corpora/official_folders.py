@@ -17,10 +17,9 @@ from typing import Literal, NamedTuple
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.corpora.annotation_tables import TableRow, find_file, index_rows, read_rows, shown, words_of
 from affect_lightning.corpora.corpus_file import ExpectedCount, check_count, expected_number
-from affect_lightning.corpora.known_sets import find_benchmark_set
+from affect_lightning.corpora.known_sets import canonical_key, find_benchmark_set, near_hint
 from affect_lightning.corpora.media_folders import MediaFolders
 from affect_lightning.corpora.own_clips import read_table_clips
-from affect_lightning.corpora.set_names import canonical_key, near_hint
 from affect_lightning.corpora.sets import TRAINING_SETS, BenchmarkSet, Split, TrainingSet, subtitle_columns
 from affect_lightning.corpora.truths import SplitTruths, read_official_labels, read_truths
 from affect_lightning.errors import DataError

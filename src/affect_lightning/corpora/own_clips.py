@@ -12,8 +12,7 @@ from pathlib import Path
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.corpora.annotation_tables import TableRow, index_rows, number_of, read_row_file, refuse, words_of
-from affect_lightning.corpora.known_sets import known_sets
-from affect_lightning.corpora.set_names import keys_of
+from affect_lightning.corpora.known_sets import keys_of, known_sets
 from affect_lightning.corpora.sets import TRAINING_SETS
 from affect_lightning.errors import DataError
 

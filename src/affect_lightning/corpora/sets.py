@@ -68,7 +68,7 @@ class BenchmarkSet:
         video_folders: Accepted folders of the videos; the first is the official one.
         audio_folders: Accepted folders of the sound files; the first is the official one.
         unlabelled_media: Whether media without labels belong in the folder.
-        aliases: Other names that people give the set, besides key, title and folder; see `set_names.py`.
+        aliases: Other names that people give the set, besides key, title and folder; see `known_sets.py`.
 
     Raises:
         DataError: A value is none that a set can have.

@@ -1,9 +1,9 @@
-"""Keeps detected face boxes on disk next to the data, so that detection is paid once.
+"""Keeps detected face boxes on disk next to the data, so that each clip's faces are detected once.
 
-A key is made of the clip's size and content, the number of frames and the detector's identity with its options: a
-changed clip or detector is detected again, a copied or renamed clip is not. One small file a clip would be slow for the
-31,327 clips of MER-Caption+ (paper, Section 2), so each process that writes has a log of its own: no locks are needed, on
-network file systems neither. Neighbour: `faces.py` asks here before it detects. Legend: T frames.
+A key has the clip's size and content, the number of frames and the detector's identity with its options. So a changed
+clip or detector is detected again, and a copied or renamed clip is not. One small file a clip would be slow for the
+31,327 clips of MER-Caption+ (paper, Section 2), so each process that writes has its own log. This needs no locks, not
+even on network file systems. `faces.py` asks here before it detects. Legend: T frames.
 """
 
 from __future__ import annotations

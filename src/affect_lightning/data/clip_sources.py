@@ -1,8 +1,8 @@
-"""Which clips are trained on and which are tested on: sets by name, lists, shares, limits, and no clip on both sides.
+"""Which clips are for training and which for testing: sets by name, lists, shares, limits; no clip is on both sides.
 
-Paper: Section 5 (training on all of MER-Caption+, testing on the nine sets of MER-UniBench). The selections are ours, for
-subsets and curves over the amount of data; they go by stable hashes, so nothing depends on the order or number of other
-clips. `corpora` reads the sets; `clip_data_module.py` holds the options and asks here.
+Paper: Section 5 (training on all of MER-Caption+, testing on the nine sets of MER-UniBench). The selections are ours,
+for subsets and for curves over the amount of data. They use stable hashes, so they do not depend on the order or number
+of other clips. `corpora` reads the sets; `clip_data_module.py` has the options and asks here.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from affect_lightning.contracts import ClipRecord
 from affect_lightning.corpora import TRAINING_SETS, TrainingSet, find_benchmark_set, known_sets
 from affect_lightning.corpora.annotation_tables import read_text, shown
 from affect_lightning.corpora.corpus_file import ExpectedCount
+from affect_lightning.corpora.known_sets import canonical_key
 from affect_lightning.corpora.official_folders import (
     MissingSubtitle,
     benchmark_names,
@@ -26,7 +27,6 @@ from affect_lightning.corpora.official_folders import (
     read_training_set,
 )
 from affect_lightning.corpora.own_clips import is_own_table, read_own_table, table_path
-from affect_lightning.corpora.set_names import canonical_key
 from affect_lightning.data.ordering import checked_weights
 from affect_lightning.errors import ConfigurationError, DataError
 
@@ -193,7 +193,7 @@ class ClipSources:
             raise ConfigurationError(f"train_sets must name at least one set, each once; got {[*self.train_sets]}.")
 
     def _take_names(self) -> None:
-        """Replace the names of the sets by their keys; `set_names.py` says which names a set has."""
+        """Replace the names of the sets by their keys; `known_sets.py` says which names a set has."""
         keys = {"train_sets": tuple(self._key(name, TRAINING_SETS) for name in self.train_sets)}
         if self.test_sets is not None:
             keys["test_sets"] = tuple(self._key(name) for name in self.test_sets)

@@ -1,10 +1,10 @@
 """From a ClipRecord to a sample: the clip decoded, its face cropped, its question asked. Runs in worker processes.
 
 A sample is a function of the clip, the seed, the epoch and the clip's position, so the number of workers changes
-nothing. What cannot be read comes back as a value, not as an exception: the main process decides (`quarantine.py`).
-The question is drawn between two (paper, Section 3.1), with texts of `affect_lightning.prompting`; a clip whose only truth
-is a sentiment value is asked for its sign, a question of ours.
-Neighbours: `decoding.py` and `faces.py` do the parts, `loading.py` makes batches.
+nothing. A clip that cannot be read comes back as a value, not as an exception: the main process decides
+(`quarantine.py`). The question is drawn from two (paper, Section 3.1), with texts of `affect_lightning.prompting`. A
+clip whose only truth is a sentiment value is asked for its sign, a question of ours. `decoding.py` and `faces.py` do
+the parts, `loading.py` makes batches.
 Legend: T steps of a stream (frames, samples, rows), H height and W width in pixels, C values a step.
 """
 

@@ -1,9 +1,9 @@
 """Opens a clip once and decodes its sampled frames and its sound (paper, Appendix B: 8 frames a clip, 16 kHz).
 
-Frames are spread uniformly by time, not by index, so that variable frame rates come out right; only the packets that
-the sampled frames need are decoded. The sound comes from the clip's WAV, or from the video's own track.
-Neighbours: `plain_wav.py` reads plain WAV files, `faces.py` crops the frames, `dataset.py` calls both, `quarantine.py`
-holds the error raised here.
+Frames are spread uniformly by time, not by index, so variable frame rates are handled correctly. Only the packets that
+the sampled frames need are decoded. The sound comes from the clip's WAV, or from the video's own track. `plain_wav.py`
+reads plain WAV files, `faces.py` crops the frames, `dataset.py` calls both, and `quarantine.py` has the error that is
+raised here.
 Legend: T frames, S audio samples, H height and W width in pixels.
 """
 

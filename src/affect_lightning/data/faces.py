@@ -1,7 +1,7 @@
-"""From frames to crops of the speaker's face, on the fly (paper, Section 4: the `face` stream, 224x224 crops).
+"""From frames to crops of the speaker's face, while reading (paper, Section 4: the `face` stream, 224x224 crops).
 
-The authors extract faces off line with OpenFace, a Windows program; here a detector plugin runs in the loader's
-workers and its boxes are kept on disk, so that detection is paid once. Neighbours: `decoding.py` gives the frames,
+The authors extract faces in advance with OpenFace, a Windows program. Here a detector plugin runs in the loader's
+workers and its boxes are kept on disk, so that each clip's faces are detected once. `decoding.py` gives the frames,
 `speaker.py` chooses the face, `box_cache.py` keeps the boxes, `dataset.py` calls the cropper.
 Legend: T frames, H height and W width in pixels.
 """

@@ -1,6 +1,6 @@
 """Which frames of a clip are read, and what must be decoded for them (paper, Appendix B: frames spread uniformly).
 
-Neighbours: `decoding.py` decodes by it, `faces.py` picks released crops by the same rule. Legend: T frames.
+`decoding.py` decodes these frames, `faces.py` picks released crops by the same rule. Legend: T frames.
 """
 
 from __future__ import annotations

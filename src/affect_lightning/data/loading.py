@@ -4,7 +4,7 @@ torch's DataLoader does the work of the worker processes but keeps no state of i
 any loader that has `state_dict` and `load_state_dict`. Hand-written, because torchdata's StatefulDataLoader did not continue
 exactly where it was: not with dropout or what workers draw, and not with Lightning's own sampler.
 Samples are put together in the workers (`ClipCollator`), with the bad clips that were met on the way.
-Neighbours: `ordering.py` draws the order, `dataset.py` gives the samples, `quarantine.py` counts what the workers could not
+`ordering.py` draws the order, `dataset.py` gives the samples, `quarantine.py` counts what the workers could not
 read, `clip_data_module.py` makes one loader a split.
 Legend: B clips, T steps of a stream, N feature tokens, D feature width, H height and W width in pixels, C values a step.
 """

@@ -1,7 +1,7 @@
-"""The files of a clip, on disk or taken out of a shard: what `decoding.py`, `faces.py` and `box_cache.py` open.
+"""The files of a clip, on disk or in a shard: what `decoding.py`, `faces.py` and `box_cache.py` open.
 
-Not in the paper. A packed clip carries the bytes of its files; `PackedFile` looks to its readers like the path that it
-came from, so that one decoding path serves both. Neighbours: `packed_sets` makes packed files, `dataset.py` hands them on.
+Not in the paper. A packed clip has the bytes of its files. To its readers a `PackedFile` looks like the path that it
+came from, so one way of decoding serves both. `packed_sets` makes packed files, `dataset.py` passes them on.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The order of an epoch's clips: drawn, balanced between sets, batched by length; a pure function of seed and epoch.
 
 Not in the paper, which trains on one set of clips of a few seconds each. Sets of very different size (MELD has eight
-times the clips of CH-SIMS) and texts of very different length need both. Neighbours: `loading.py` hands the
-batches out; a packed set has a plan of its own. Legend: B clips.
+times the clips of CH-SIMS) and texts of very different length need both. `loading.py` gives out the batches; a packed
+set has its own plan. Legend: B clips.
 """
 
 from __future__ import annotations
@@ -57,6 +57,12 @@ class EpochPlan(Protocol):
 
     def state_options(self) -> dict[str, Any]:
         """What the order depends on."""
+
+
+def common_state_options(plan: EpochPlan, weights: Sequence[float]) -> dict[str, Any]:
+    """What the order of every plan depends on; the rank is left out, because one state serves all ranks."""
+    names = ("clip_count", "batch_size", "shuffle", "seed", "world_size", "balance")
+    return {name: getattr(plan, name) for name in names} | ({"weights": list(weights)} if weights else {})
 
 
 def check_order_options(balance: str, length_pool: int) -> None:
@@ -247,18 +253,9 @@ class BatchPlan:
         return [keys[start : start + self.batch_size] for start in range(0, len(keys), self.batch_size)]
 
     def state_options(self) -> dict[str, Any]:
-        """What the order depends on; the rank is left out, because one state serves all ranks."""
-        return {
-            "clip_count": self.clip_count,
-            "batch_size": self.batch_size,
-            "shuffle": self.shuffle,
-            "seed": self.seed,
-            "world_size": self.world_size,
-            "balance": self.balance,
-            "length_pool": self.length_pool,
-            **({"weights": list(self.weights)} if self.weights else {}),
-            **({"longest_first": True} if self.longest_first else {}),
-        }
+        """What the order depends on."""
+        own = {"length_pool": self.length_pool, **({"longest_first": True} if self.longest_first else {})}
+        return common_state_options(self, self.weights) | own
 
     def _order(self, epoch: int) -> list[int]:
         """Positions of all ranks' clips."""

@@ -1,9 +1,9 @@
 """Reads the commonest sound file, 16-bit PCM in a WAV, without FFmpeg (paper, Appendix B: sound next to each clip, 16 kHz).
 
-Hand-written for speed: FFmpeg takes some milliseconds to open a WAV and to turn its samples into floats, as long as
-decoding the pictures of a small clip, and longer to resample one. At the wanted rate the numbers are the same. Other rates
-are resampled by librosa, that is by soxr: such a file is read 1.1 to 9 times as fast as by FFmpeg (docs/data.md). Everything
-else, every damaged file too, is left to FFmpeg. Neighbour: `decoding.py` asks here first.
+Hand-written for speed. FFmpeg takes some milliseconds to open a WAV and to turn its samples into floats, as long as
+decoding the pictures of a small clip, and longer to resample one. At the wanted rate the numbers are the same. Other
+rates are resampled by librosa, that is by soxr: such a file is read 1.1 to 9 times as fast as by FFmpeg (docs/data.md).
+FFmpeg reads all other files, and every damaged one. `decoding.py` asks here first.
 Legend: S audio samples, C channels.
 """
 

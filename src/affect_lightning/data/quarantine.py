@@ -1,9 +1,9 @@
 """What happens to a clip that cannot be read: a named, counted quarantine, or an error.
 
-The authors' code puts a random other clip in its place without a word; here nothing is replaced. Worker processes
-send a `BadClip` instead of a sample; the main process writes it down, counts it and stops the run past a limit.
-Neighbours: `decoding.py` and `faces.py` raise `UnreadableClipError`, `dataset.py` turns it into a `BadClip`,
-`loading.py` hands that to the `Quarantine`.
+The authors' code silently takes a random other clip instead; here nothing is replaced. Worker processes send a
+`BadClip` instead of a sample. The main process logs it, counts it and stops the run past a limit. `decoding.py` and
+`faces.py` raise `UnreadableClipError`, `dataset.py` turns it into a `BadClip`, and `loading.py` gives that to the
+`Quarantine`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Who reads the clips: threads of this process, or worker processes of torch's loader, and how these start and end.
 
-Threads: decoding, resizing and face detection release Python's lock, so two threads read nearly twice as fast; on a machine
-with few cores that beats a worker process, which would take a core from the model during the step.
-Neighbours: `dataset.py` reads one clip; `loading.py` and `feature_cache/clip_encoding.py` start workers.
+Decoding, resizing and face detection release Python's lock, so two threads read nearly twice as fast. On a machine with
+few cores that is better than a worker process, which would take a core from the model during the step. `dataset.py`
+reads one clip; `loading.py` and `feature_cache/clip_encoding.py` start workers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Which of the faces in a clip is the speaker's: the one that is large, central, lasting, and moves its mouth.
+"""Which of the faces in a clip is the speaker's: the one that is large, central, present for long, and moves its mouth.
 
-The paper's `face` stream (Section 4) shows the person whose emotion is annotated; MER-Caption's clips have one visible
-speaker, but others may be next to the speaker. Neighbours: `faces.py` crops what is chosen here; the boxes come from a plugin of
+The paper's `face` stream (Section 4) shows the person whose emotion is annotated. MER-Caption's clips have one visible
+speaker, but other people may be in the picture. `faces.py` crops what is chosen here. The boxes come from a plugin of
 the group `face_detectors` or from `box_cache.py`. Legend: T frames, H height and W width in pixels.
 """
 

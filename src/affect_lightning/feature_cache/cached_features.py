@@ -1,11 +1,11 @@
-"""Finds the entry of every clip in a cache and reads it: one clip in some microseconds, no file opened for a clip.
+"""Finds the entry of every clip in a cache and reads it: one clip in some microseconds, without opening a file.
 
-`match_clips` runs once, when a run or `cache` starts, and refuses clips whose files have changed. Several entries of one
-name may stand in a cache, of one corpus generated twice, say, or of a clip before and after a change; the one whose files
-are the clip's files counts. A `CachedFeatures` holds arrays of places only and maps the shards into memory; it pickles to
-worker processes, which map them again. There only the entries' checksums are looked at.
-Neighbours: `identity.py` looks at files, `shards.py` says how shards look, `source.py` turns what is missing into an
-error and `affect-lightning cache` into work, `data/dataset.py` reads in training.
+`match_clips` runs once, when a run or `cache` starts, and refuses clips whose files have changed. A cache may have
+several entries of one name, for example of a corpus generated twice, or of a clip before and after a change. The entry
+whose files are the clip's files counts. A `CachedFeatures` has arrays of positions only and maps the shards into
+memory. It pickles to worker processes, which map the shards again and then look only at the entries' checksums.
+`identity.py` looks at files, `shards.py` has the format. For what is missing `source.py` raises an error and
+`affect-lightning cache` encodes it. `data/dataset.py` reads in training.
 Legend: N feature tokens, D feature width.
 """
 

@@ -1,8 +1,8 @@
 """From clips on disk to entries of the cache, around the encoders, which the caller runs.
 
-`ClipsToEncode` reads clips in worker processes and hashes their files; `entries_of` joins what it read with what the
-encoders gave. Batches are a function of the list of clips, so that one process or several, in one go or in many, give
-the same features bit by bit. Neighbours: `data/dataset.py` decodes, `shards.py` keeps the entries,
+`ClipsToEncode` reads clips in worker processes and hashes their files. `entries_of` joins what it read with what the
+encoders gave. Batches are a function of the list of clips, so one process or several, in one run or in many, give
+exactly the same features. `data/dataset.py` decodes, `shards.py` keeps the entries, and
 `command_line/cache_encoding.py` runs the encoders between the two.
 Legend: B clips, N feature tokens, D feature width.
 """

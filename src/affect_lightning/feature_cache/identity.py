@@ -13,7 +13,7 @@ Paths are never part of it: a set may move.
 A cache holds one identity: for every stream the encoder (plugin, options, distribution, weights) and the way in which
 its clips were read, and the precision. `affect-lightning cache` knows all of it; a training, which builds no encoder,
 knows all but the weights of the built encoder, and compares the files that its options name instead.
-Neighbours: `clip_encoding.py` records, `cached_features.py` looks at the clips' files, `source.py` finds the cache that serves.
+`clip_encoding.py` records, `cached_features.py` looks at the clips' files, `source.py` finds the cache that serves.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Shards: features on disk in two files that only grow, so that a kill at any moment costs at most one batch.
+"""Shards: features on disk in two append-only files, so that a kill at any moment costs at most one batch.
 
-`shard-RRR-NNNN.bin` holds the features, clip after clip; `shard-RRR-NNNN.jsonl` is its journal, one line for a batch. A
-batch counts once its journal line stands there whole: the features are on the disk before the line is written, and
-whatever stands behind the last whole line is cut off by the next writer. RRR is the process that writes, NNNN counts its
-shards. A command holds `writing.lock`, each of its processes a lock of its own, which outlives a killed command.
-Neighbours: `reading.py` maps the features into memory, `clip_encoding.py` makes entries.
+`shard-RRR-NNNN.bin` has the features, clip after clip; `shard-RRR-NNNN.jsonl` is its journal, one line for a batch. A
+batch counts when its journal line is complete: the features are on disk before the line is written, and the next writer
+cuts off whatever follows the last complete line. RRR is the process that writes, NNNN counts its shards. A command
+holds `writing.lock`, and each of its processes its own lock, which outlives a killed command. `cached_features.py` maps
+the features into memory, `clip_encoding.py` makes entries.
 Legend: N feature tokens, D feature width.
 """
 

@@ -1,8 +1,8 @@
-"""`data.features: cached`: finds the cache that serves a run, checks it against the data, and gives each split its reader.
+"""`data.features: cached`: finds the cache for a run, checks it against the data, and gives each split its reader.
 
-Refuses a cache made in another way (naming what differs) and clips that are missing or have changed (naming them), with
-the command that fixes it. Nothing is encoded here in passing: a run from the cache has no encoders.
-Neighbours: `identity.py` compares, `cached_features.py` looks at the clips, `data/clip_data_module.py` holds the options.
+Refuses a cache that was made differently (and names the difference) and clips that are missing or have changed (and
+names them), with the command that fixes it. Nothing is encoded here: a run from the cache has no encoders.
+`identity.py` compares, `cached_features.py` looks at the clips, `data/clip_data_module.py` has the options.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Which sets lie in a folder, and whether their tables and folders are whole, before any clip is opened.
+"""Which sets are in a folder, and whether their tables and folders are complete, before any clip is opened.
 
-Paper: Appendix C (annotation files) and Table 11 (numbers of clips). `corpora` does the reading: what it refuses is
-what training or testing would refuse. Neighbour: `media.py` checks the clips.
+Paper: Appendix C (annotation files) and Table 11 (numbers of clips). `corpora` does the reading: what it refuses,
+training or testing would refuse. `clip_checks.py` checks the clips.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Checks the media of many clips in parallel, resumably, and draws the conclusions.
 
-A clip is read as training or testing would read it: the verdict is that of `dataset.py`, so the doctor finds what a run
-would quarantine, and nothing else; the length comes from the file's header. Faces that are found on the way go into the face
-cache, as in training. What was found is kept at once, a line a clip: a check that is interrupted continues where it stopped. A
-clip is known by the path, size and time of change of its files, so a changed clip is checked again.
-Neighbour: `fault_tolerant_pool.py` has the processes.
+A clip is read as training or testing would read it, by `dataset.py`, so the doctor finds exactly what a run would
+quarantine. The length comes from the file's header. Faces that are found go into the face cache, as in training.
+Results are kept at once, a line a clip, so an interrupted check continues where it stopped. A clip is known by the
+path, size and time of change of its files, so a changed clip is checked again. `fault_tolerant_pool.py` has the
+processes.
 """
 
 from __future__ import annotations

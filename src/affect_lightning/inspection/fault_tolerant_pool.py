@@ -1,8 +1,8 @@
-"""Processes that do one piece of work after another and may die of it: the piece is named, the others continue.
+"""Worker processes that may die of a piece of work: that piece is named, and the others continue.
 
 `concurrent.futures` gives up the whole pool when a process is killed, and waits for ever for one that hangs. Here each
-process has one piece at a time, so a crash, a kill because memory runs out, or a time that runs out belongs to that piece.
-Neighbour: `clip_checks.py` gives out the clips.
+process has one piece at a time, so a crash, a kill for lack of memory or a timeout belongs to that piece.
+`clip_checks.py` gives out the clips.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which of the known places each part of a set came from, and how many clips have released face crops.
 
-A set may have its labels, transcript, media and crops in one of several places (`corpora/sets.py`); the readers take the
-first that is there, and this says which it was. Neighbour: `annotations.py` checks what stands in them.
+A set may have its labels, transcript, media and crops in one of several places (`corpora/sets.py`). The readers take
+the first one that exists; this module says which one it was. `annotations.py` checks the content.
 """
 
 from __future__ import annotations

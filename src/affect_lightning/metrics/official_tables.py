@@ -1,10 +1,10 @@
 """The authors' released taxonomy, read from the folder they published, and kept parsed in the user's cache.
 
-Two releases exist: 2025, as `format.csv`, `synonym.xlsx` and `wheel1.xlsx` to `wheel5.xlsx`, which the
-paper's numbers need; and 2026, as one `.npz` file. Nothing of them is part of this package: the user supplies the
-folder. Reading the spreadsheets takes tenths of a second, so the result is kept as an `.npz` file without pickles, named by
-the hash of the sources: changed sources are read again, and loading takes milliseconds.
-`taxonomy.py` reads with this module, `taxonomy_choice.py` loads what is kept.
+Two releases exist: 2025, as `format.csv`, `synonym.xlsx` and `wheel1.xlsx` to `wheel5.xlsx`, which the paper's numbers
+need; and 2026, as one `.npz` file. This package has no part of them: the user supplies the folder. Reading the
+spreadsheets takes tenths of a second, so the result is kept as an `.npz` file without pickles, named by the hash of the
+sources. Changed sources are read again, and loading takes milliseconds. `taxonomy.py` reads with this module,
+`taxonomy_choice.py` loads what is kept.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Texts of an `.xlsx` file by openpyxl, within bounds: a small file can unpack to gigabytes or name a million empty rows.
 
-The official wheels and synonyms are spreadsheets. Neighbour: `official_tables.py` reads them.
+The official wheels and synonyms are spreadsheets. `official_tables.py` reads them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Model: AffectGPT, the network, a plain nn.Module (paper, Section 3). It knows no Lightning; `training` trains it.
 
-`configuration.py` says which parts and how; `affectgpt.py` composes them out of `feature_conditioning.py`, `branches.py`,
-`projectors.py` and `prompt_assembly.py`; `exported_folder.py` is what others read.
+`configuration.py` says which parts and how. `affectgpt.py` composes them from `feature_conditioning.py`, `branches.py`
+and `prompt_assembly.py`. `exported_folder.py` has the format that others read.
 """
 
 from affect_lightning.model.affectgpt import AffectGPT

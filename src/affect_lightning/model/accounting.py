@@ -1,8 +1,8 @@
 """What a network is made of and what it takes: parameters, bytes, memory in training, sizes on disk (paper, Table 8).
 
 Works on a network of the meta device, which has shapes and no weights, so a model of 72B is counted on a laptop.
-Neighbours: `affectgpt.py` is counted; `affect-lightning summary` prints. Legend: B clips, L tokens a clip in the prompt
-and response together, E embedding width.
+`affectgpt.py` is counted; `affect-lightning summary` prints. Legend: B clips, L tokens a clip in the prompt and
+response together, E embedding width.
 """
 
 from __future__ import annotations

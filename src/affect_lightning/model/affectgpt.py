@@ -1,6 +1,7 @@
 """AffectGPT: encoders, pre-fusion, branches, projectors and language model as one network (paper, Section 3, Eq. 1-7).
 
-`affect_lightning.training` trains it, `exported_folder.py` has its folder's format; the parts next to this file do the steps.
+`affect_lightning.training` trains it, `exported_folder.py` has the format of its folder. The modules next to this file
+do the steps.
 Legend: B clips, T frames, N feature tokens, D feature width, K tokens of a stream in the prompt, E embedding width.
 """
 
@@ -23,7 +24,7 @@ from affect_lightning.contracts import (
     Objective,
     PreFusion,
 )
-from affect_lightning.model.branches import build_branches
+from affect_lightning.model.branches import build_branches, build_projectors, projected_widths, stream_widths
 from affect_lightning.model.checked_calls import (
     call_branch,
     call_generate,
@@ -34,11 +35,9 @@ from affect_lightning.model.checked_calls import (
 )
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.encoding import build_encoders, cached_stream, encode_stream
-from affect_lightning.model.eval_mode import in_eval_mode
 from affect_lightning.model.exported_folder import WEIGHTS, ExportedFolder, read_exported, write_exported
 from affect_lightning.model.feature_conditioning import StandardScaling, build_feature_scaling, drop_streams
 from affect_lightning.model.options import GenerationOptions
-from affect_lightning.model.projectors import build_projectors
 from affect_lightning.model.prompt_assembly import (
     IGNORED_LABEL,
     AssembledPrompts,
@@ -46,9 +45,8 @@ from affect_lightning.model.prompt_assembly import (
     assemble_prompts,
     assemble_shared_prompts,
 )
-from affect_lightning.model.stream_widths import projected_widths, stream_widths
 from affect_lightning.plugin_loading import build_part
-from affect_lightning.weights import compare_weights
+from affect_lightning.weights import compare_weights, in_eval_mode
 
 _FUSED = "multi"
 # Parts whose state is never in a checkpoint unless it trains (the adapter): they come from their own sources.

@@ -1,8 +1,8 @@
-"""Every call of a plugin's method in the network, with its contract held (docs/plugins.md: what is refused).
+"""Every call of a plugin's method in the network, checked against its contract (docs/plugins.md: what is refused).
 
-Types, shapes and widths are looked at in every call, which costs nothing compared with the call; that all values are finite is
-looked at in the first batch of a part only, because it reads every value and waits for the device. An error names the
-part, its distribution and its contract. Neighbours: `encoding.py`, `affectgpt.py` and `prompt_assembly.py` call;
+Types, shapes and widths are checked in every call, which costs nothing compared with the call. Finite values are
+checked in a part's first batch only, because this reads every value and waits for the device. An error names the part,
+its distribution and its contract. `encoding.py`, `affectgpt.py` and `prompt_assembly.py` call these;
 `contracts.conformance` checks.
 Legend: B clips, N feature tokens, D feature width, L text tokens, E embedding width.
 """

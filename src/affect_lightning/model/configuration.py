@@ -1,8 +1,7 @@
 """ModelConfiguration: which parts an AffectGPT has and how they are joined, as plain values (paper, Section 3).
 
-A configuration is checked when it is made, before anything heavy is built; `as_dict` goes into checkpoints and exported
-folders. Neighbours: `options.py` has what is given, with defaults; `affectgpt.py` builds from a configuration; checkpoints and
-`exported_folder.py` store it.
+A configuration is checked when it is made, before anything heavy is built. `options.py` has the options with their
+defaults; `affectgpt.py` builds from a configuration; checkpoints and `exported_folder.py` store it as a dictionary.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The frozen encoders: built, run on a batch, and told apart by their weights (paper, Section 3.1: Z_a and Z_v).
+"""The frozen encoders: built, run on a batch, and identified by their weights (paper, Section 3.1: Z_a and Z_v).
 
-Neighbours: `affectgpt.py` runs them in every step, `affect-lightning cache` once over a set. Both build them here, so that
-random initialisation inside an encoder's library never moves the initial weights of what trains: a run from cached
-features starts exactly as one without.
+`affectgpt.py` runs them in every step, `affect-lightning cache` once over a set. Both build them here, so that random
+initialisation inside an encoder's library never changes the initial weights of what trains: a run from cached features
+starts exactly as one without.
 Legend: B clips, N feature tokens, D feature width.
 """
 

@@ -5,7 +5,7 @@
     DIR/adapter/                 the language model's adapter as a peft folder; absent at rank 0
 
 Here is the format only, as plain data, so `affectgpt.py` can read and write its own folder and this module imports no
-network. Nothing is read with code execution: JSON and safetensors. Neighbours: `affectgpt.py` has `from_pretrained` and
+network. Nothing is read with code execution: JSON and safetensors. `affectgpt.py` has `from_pretrained` and
 `save_pretrained`; `affect_lightning.checkpoints` turns checkpoints into such folders.
 """
 

@@ -1,11 +1,12 @@
-"""Between encoders and fusion: features brought to unit size, and streams hidden at random in training (ours).
+"""Between encoders and fusion: features scaled to unit size, and streams hidden at random in training (ours).
 
-Scaling: the paper trains for 900,000 samples, long enough for a linear layer to find the scale of each encoder. A run of a few
-hundred steps is not: there, features whose common mean is ten times their differences hide what they tell. `none` is the
-paper's way.
-Stream dropout: two streams that agree most of the time leave a third without gradient until they are learnt; hiding streams
-at random (ModDrop, Neverova et al., 2016) gives each of them samples that only it can explain.
-Neighbour: `affectgpt.py` calls both. Legend: B clips, N feature tokens, D feature width.
+- Scaling: the paper trains for 900,000 samples, long enough for a linear layer to learn the scale of each encoder. A
+  run of a few hundred steps is not: features whose common mean is ten times their differences then hide the
+  differences. `none` is the paper's way.
+- Stream dropout: two streams that agree most of the time leave a third without gradient until they are learnt. Hiding
+  streams at random (ModDrop, Neverova et al., 2016) gives each stream samples that only it can explain.
+
+`affectgpt.py` calls both. Legend: B clips, N feature tokens, D feature width.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Every option under `model.`: its name, type, default and help, in groups (paper, Section 5, and the authors' recipe).
 
-A default stands here and nowhere else. AffectGPTModule takes ModuleOptions as keywords, so the command line, YAML files and
-checkpoints have flat names (`--model.branch_tokens`); the command line's parser follows `ModuleOptions(**options)` to these
-classes and takes its help from their docstrings. Neighbours: `configuration.py` resolves NetworkOptions, `affectgpt.py`
-generates by GenerationOptions, `affect_lightning.training` uses the others, and `checkpoints` compares OptimisationOptions.
+A default is here and nowhere else. AffectGPTModule takes ModuleOptions as keywords, so the command line, YAML files and
+checkpoints have flat names (`--model.branch_tokens`). The command line's parser follows `ModuleOptions(**options)` to
+these classes and takes its help from their docstrings. `configuration.py` resolves NetworkOptions, `affectgpt.py`
+generates by GenerationOptions, `affect_lightning.training` uses the others, and `checkpoints` compares
+OptimisationOptions.
 """
 
 from __future__ import annotations

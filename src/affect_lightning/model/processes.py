@@ -1,7 +1,7 @@
-"""What the processes of a run tell each other in a step: sums and gathered tensors (ours; the paper trains in one).
+"""What the processes of a run tell each other in a step: sums and gathered tensors (ours; the paper trains in one process).
 
-With one process every function gives back what it was given, so callers need no second way. Each is a collective:
-all processes must call it at the same place. Neighbours: `feature_conditioning.py` and `affect_lightning.training` use it.
+With one process every function returns its input, so callers need no second way. Each is a collective: all processes
+must call it at the same place. `feature_conditioning.py` and `affect_lightning.training` use it.
 """
 
 from __future__ import annotations

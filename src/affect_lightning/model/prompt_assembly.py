@@ -1,8 +1,7 @@
 """Prompt assembly: token embeddings with feature tokens where the placeholders were (paper, Section 3.1).
 
-The prompt's text is split at the placeholders; text pieces become token ids, placeholders become sentinels, and the
-sentinels' embeddings are replaced by feature tokens. Neighbours: `prompting.PromptStyle` writes the text, `affectgpt.py`
-calls.
+The prompt's text is split at the placeholders. Text pieces become token ids, placeholders become sentinels, and feature
+tokens replace the sentinels' embeddings. `prompting.PromptStyle` writes the text, `affectgpt.py` calls.
 Legend: B clips, K feature tokens of a stream, L text tokens, P of a shared beginning, Q questions, E embedding width.
 """
 

@@ -1,4 +1,4 @@
-"""Objectives: what training makes small, chosen by name as plugins are (`model.objective`, group `objectives`).
+"""Objectives: what training minimises, chosen by name like a plugin (`model.objective`, group `objectives`).
 
-`response.py` is the paper's. One that rewards sampled responses has its place next to it.
+`response.py` is the paper's. An objective that rewards sampled responses belongs next to it.
 """

@@ -10,7 +10,7 @@
 litdata stores an item as the sizes of its parts (uint32 each) followed by the parts. The first part is the annotation as
 JSON. The others are the bytes of the clip's files, or its cached features as safetensors in the precision of the cache,
 whose cache.json goes with the set, so that features made in another way are refused as they are from a cache.
-Neighbours: `packing.py` writes these, `packed_clips.py` and `shard_store.py` read them.
+`packing.py` writes these, `packed_clips.py` and `shard_store.py` read them.
 Legend: N feature tokens, D feature width.
 """
 

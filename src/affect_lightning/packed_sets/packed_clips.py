@@ -1,7 +1,7 @@
-"""A packed set as `data/dataset.py` reads it: clips by position, with the annotation and the files out of the shard.
+"""A packed set as `data/dataset.py` reads it: clips by position, with the annotation and the files from the shard.
 
 A process holds no list of clips: the rows of `clips.npy` (15 bytes a clip) are mapped from disk, and a clip's record is
-made when it is read. Neighbours: `shard_store.py` brings the shards near, `layout.py` takes items apart.
+made when it is read. `shard_store.py` fetches the shards, `layout.py` takes items apart.
 """
 
 from __future__ import annotations

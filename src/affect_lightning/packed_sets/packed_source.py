@@ -1,7 +1,7 @@
 """A packed set as a source of training clips, split as `clip_sources.py` splits clips in folders.
 
-Which clips are used at all is chosen when the set is packed; the split, and that no test clip is trained on, is settled
-when it is read, from the rows of `clips.npy` alone. Neighbours: `packed_clips.py`, `data/clip_data_module.py`.
+Packing chooses which clips are used. Reading makes the split and checks that no test clip is trained on, from the rows
+of `clips.npy` alone. `packed_clips.py` reads the clips; `data/clip_data_module.py` asks here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Writes a packed set, shard by shard; killed at any moment, it continues where it stopped.
 
-A shard is written by litdata under `.packing`, moved to its final name when it is whole, and then noted in the journal; so
-a shard without a line is written again, and a clip is in exactly one shard that has a line. The manifest comes last.
-Neighbours: `layout.py` makes the items and says what lies where. The command is `affect-lightning pack`.
+litdata writes a shard under `.packing`. When it is complete, it is moved to its final name and then noted in the
+journal. So a shard without a line is written again, and a clip is in exactly one shard that has a line. The manifest
+comes last. `layout.py` makes the items and has the format. The command is `affect-lightning pack`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The order of an epoch over a packed set: drawn, split by rank, and such that few shards are needed at a time.
 
-The shards come in random order; each rank takes an equal run of their clips; and within its run a clip is drawn from a
-window of shards that slides along, one shard coming in for each that is used up. Everything is a function of (seed,
-epoch, rank), of which nothing is kept but arrays. Neighbours: `ordering.py` has the order of clips in folders,
-`loading.py` hands out the batches. Legend: B clips.
+The shards come in random order, and each rank takes an equal run of their clips. Within its run a clip is drawn from a
+sliding window of shards: when one is used up, the next one enters. Everything is a function of (seed, epoch, rank), and
+only arrays are kept. `ordering.py` has the order of clips in folders, `loading.py` gives out the batches. Legend: B
+clips.
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ from typing import Any, overload
 
 import numpy as np
 
-from affect_lightning.data.ordering import SampleKey, SetBalance, check_order_options, drawn_order
+from affect_lightning.data.ordering import (
+    SampleKey,
+    SetBalance,
+    check_order_options,
+    common_state_options,
+    drawn_order,
+)
 from affect_lightning.errors import ConfigurationError
 
 SHUFFLE_WINDOW = 16  # our choice: about 1000 clips of MER-Caption+ to draw from, and 1 GiB of disk
@@ -112,18 +118,8 @@ class ShardedPlan:
         return EpochBatches(filled, self.batch_size, epoch, repeated)
 
     def state_options(self) -> dict[str, Any]:
-        """What the order depends on; the rank is left out, because one state serves all ranks."""
-        return {
-            "clip_count": self.clip_count,
-            "batch_size": self.batch_size,
-            "shuffle": self.shuffle,
-            "seed": self.seed,
-            "world_size": self.world_size,
-            "balance": self.balance,
-            "packed": self.set_hash,
-            "window": self.window,
-            **({"weights": list(self.weights)} if self.weights else {}),
-        }
+        """What the order depends on."""
+        return common_state_options(self, self.weights) | {"packed": self.set_hash, "window": self.window}
 
     def _rank_order(self, epoch: int) -> tuple[np.ndarray, int]:
         """This rank's clips, and the clip that fills up where one is short."""

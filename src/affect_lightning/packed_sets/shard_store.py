@@ -1,14 +1,14 @@
-"""The shards of a packed set, near: in its folder, or fetched into a cache on disk that never grows past its limit.
+"""The shards of a packed set: in its folder, or fetched into a cache on disk that never grows past its limit.
 
-Processes of one machine share the cache: a shard is fetched once, under a lock, however many workers ask for it. When
-there is no room, the shard that was opened longest ago goes; a process that has it open lets go of it when it opens the
-next one. Hand-written, because litdata's own streaming cuts the epoch after a resume to one batch under Lightning's Trainer
-(0.2.76), and our loader needs items by number.
+Processes of one machine share the cache: a shard is fetched once, under a lock, for any number of workers. When there
+is no space, the shard that was opened longest ago is deleted. A process that has it open closes it when it opens the
+next one. Hand-written, because litdata's own streaming cuts the epoch after a resume to one batch under Lightning's
+Trainer (0.2.76), and our loader needs items by number.
 
-litdata's downloaders, which know S3 and what speaks its language, fetch the files. litdata prefers the library obstore for
-shards where it is installed; that one refuses plain `http://` addresses, which a store in one's own rack often has, and does
-not survive a fork. The way through boto3 does both, so that is taken here. Address and keys are boto3's own:
-`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, `~/.aws/config`. Neighbour: `packed_clips.py` asks.
+litdata's downloaders fetch the files from S3 and compatible storage. litdata prefers the library obstore for shards
+where it is installed. obstore refuses plain `http://` addresses, which a local store often has, and does not survive a
+fork. boto3 does both, so it is used here. Address and keys are boto3's own: `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`,
+`~/.aws/config`. `packed_clips.py` asks.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Plugin loading: names of installed plugins to checked parts.
+"""Plugin loading: from the names of installed plugins to checked parts.
 
 Imports contracts, and those only when a part is built.
 """

@@ -1,11 +1,11 @@
-"""From a plugin's name and plain options to a checked part, and from a part back to whose it is.
+"""From a plugin's name and plain options to a checked part, and from a part back to its distribution.
 
-A choice is written as a name (`"qformer"`) or as a mapping with the name and options
-(`{"name": "qformer", "num_queries": 16}`), in YAML, on the command line and in Python alike. `resolve_choice` checks it
-and fills in the defaults before anything heavy happens; `build_part` makes the part and notes its origin on it. The model
-and the data side wrap their calls of a part in `held_to_contract`, so that an error names the distribution.
-A part has a contract, options and a place in the network; an entry (`load_entry`), such as a column of a report, is one
-object that is used as it is. Only what is chosen is imported. `listing.py` finds names without importing.
+A choice is a name (`"qformer"`) or a mapping with the name and options (`{"name": "qformer", "num_queries": 16}`), the
+same in YAML, on the command line and in Python. `resolve_choice` checks it and fills in the defaults before anything
+heavy happens; `build_part` makes the part and notes its origin on it. The model and the data side wrap their calls of a
+part in `held_to_contract`, so that an error names the distribution. A part has a contract, options and a place in the
+network. An entry (`load_entry`), such as a column of a report, is one object that is used as it is. Only what is chosen
+is imported. `listing.py` finds names without importing.
 """
 
 from __future__ import annotations

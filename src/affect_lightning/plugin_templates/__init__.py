@@ -1,7 +1,8 @@
 """Templates of plugin packages for every kind of part, and how they become a package (docs/plugins.md).
 
-`affect-lightning plugins new` calls `write_plugin_package`: from a kind of part and a name to a package on disk. The files
-named `*.template` next to this module hold the texts, with `$name` where something is put in. Standard library only.
+`affect-lightning plugins new` calls `write_plugin_package`, which makes a package on disk from a kind of part and a
+name. The files named `*.template` next to this module have the texts, with `$name` for what is filled in. Standard
+library only.
 """
 
 from __future__ import annotations

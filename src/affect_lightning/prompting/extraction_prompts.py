@@ -1,8 +1,8 @@
-"""The two prompts that bring a language model to name labels and a sentiment (paper, Appendix E).
+"""The two prompts with which a language model names labels and a sentiment (paper, Appendix E).
 
-The paper asks in two steps: emotion words out of a free-form response, then the sentiment out of those words. The
-wording here is ours; a user's own comes as text or file. The label extractors `causal-lm` and `openai` ask with it.
-Neighbour: `user_turn.py`, what the trained model itself is asked.
+The paper asks in two steps: emotion words from a free-form response, then the sentiment from those words. The wording
+here is ours; a user's own wording is a text or a file. The label extractors `causal-lm` and `openai` ask with it.
+`user_turn.py` has what the trained model itself is asked.
 """
 
 from __future__ import annotations

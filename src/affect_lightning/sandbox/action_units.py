@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from affect_lightning.sandbox.script import FaceCode
+from affect_lightning.sandbox.emotions import FaceCode
 
 FRAMES_PER_SECOND = 25
 

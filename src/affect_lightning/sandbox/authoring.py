@@ -19,13 +19,14 @@ from affect_lightning.sandbox.emotions import (
     EMOTIONS,
     INTENSITY_RANGE,
     Agreement,
+    ClipScript,
     EmotionName,
+    Fault,
     Showing,
     intensity_band,
     joint_table,
 )
 from affect_lightning.sandbox.priors import TEST_CORPORA, TRAINING_PRIOR, TRAINING_SET, clip_name
-from affect_lightning.sandbox.script import ClipScript, Fault
 
 FAULT_KINDS: tuple[Fault, ...] = get_args(Fault)
 LABEL_COUNT_WEIGHTS = (0.3, 0.4, 0.2, 0.1)

@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from affect_lightning.sandbox.emotions import Agreement, intensity_band
-from affect_lightning.sandbox.script import FaceCode, Topic, VoiceCode
+from affect_lightning.sandbox.emotions import Agreement, FaceCode, Topic, VoiceCode, intensity_band
 from affect_lightning.sandbox.sentence_slots import SLOTS, TEMPLATES, Pair
 
 Split = Literal["training", "test"]

@@ -1,8 +1,11 @@
-"""Who feels what: the latent emotions of the sandbox, the codes that show them, and the words that name them.
+"""Who feels what: the latent emotions of the sandbox, the codes that show them, the words for them, and a clip's script.
 
-Stands in for the people of MER-Caption (paper, Section 2): an emotion is shown by a face, a voice and a topic, each
-shared with one other emotion, so that no single modality suffices and any two that agree do. `authoring.py` draws
-clips from the joint table made here, `bounds.py` computes from the same table what a model can reach at best.
+Stands in for the people of MER-Caption (paper, Section 2): an emotion is shown by a face, a voice and a topic. Each of
+these is shared with one other emotion, so no single modality is enough, and any two that agree are. `authoring.py`
+draws clips from the joint table made here; `priors.py` computes from the same table what a model can reach at best. A
+`ClipScript` is all that a clip shows, decided before anything is drawn or spoken: the author writes it, `performing.py`
+turns it into an MP4 and a WAV. Pictures depend on the script's face fields only, sound on its voice fields only. So it
+is known exactly what each modality tells, and `corpus.json` can give the best score that any model can reach.
 """
 
 from __future__ import annotations
@@ -11,7 +14,52 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from affect_lightning.sandbox.script import FaceCode, Topic, VoiceCode
+FaceCode = Literal["rest", "distressed", "smile", "wide"]
+VoiceCode = Literal["plain", "energetic", "thin", "low"]
+Topic = Literal["routine", "prospect", "conduct", "event"]
+Fault = Literal[
+    "truncated",
+    "no_audio",
+    "no_face",
+    "two_faces",
+    "one_frame",
+    "rotated",
+    "variable_frame_rate",
+    "silent",
+    "unseen_voice",
+    "wrong_description",
+    "empty_description",
+]
+
+
+@dataclass(frozen=True)
+class ClipScript:
+    """What one clip shows and says.
+
+    Attributes:
+        name: Of the clip and of its files.
+        seed: Of everything drawn at random while performing this clip.
+        identity: Index into the table of identities (face and voice of one person).
+        face: Which action units the face shows.
+        voice: How the voice sounds.
+        topic: What kind of situation the sentence is about.
+        intensity: Strength of face and voice at the apex, 0.4 to 1; independent of the emotion.
+        sentence_english: What is spoken and subtitled.
+        sentence_chinese: The same in Chinese, for the subtitle.
+        fault: A planted fault, or None.
+    """
+
+    name: str
+    seed: int
+    identity: int
+    face: FaceCode
+    voice: VoiceCode
+    topic: Topic
+    intensity: float
+    sentence_english: str
+    sentence_chinese: str
+    fault: Fault | None = None
+
 
 EmotionName = Literal["joy", "sadness", "anger", "disgust", "surprise", "fear", "neutral"]
 Agreement = Literal["congruent", "mask", "irony", "controlled voice"]

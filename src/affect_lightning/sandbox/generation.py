@@ -2,7 +2,7 @@
 
 Stands in for MER-Caption+ and the nine sets of MER-UniBench (paper, Sections 2 and 4) where the licensed data is
 absent. `authoring.py` decides what every clip is, in one process, so that the annotations do not depend on the number
-of workers; `performing.py` draws and speaks; `layouts.py` writes the annotations; `bounds.py` adds the best scores.
+of workers; `performing.py` draws and speaks; `layouts.py` writes the annotations; `priors.py` gives the best scores.
 `corpus.json` is written last: a folder that has it is complete.
 """
 
@@ -31,17 +31,17 @@ from affect_lightning.sandbox.authoring import (
     checked_fault_kinds,
     planted_faults,
 )
-from affect_lightning.sandbox.bounds import bounds_report
-from affect_lightning.sandbox.emotions import label_words
+from affect_lightning.sandbox.emotions import ClipScript, label_words
 from affect_lightning.sandbox.layouts import (
+    LAYOUTS,
+    Layout,
+    places_of,
     write_json,
     write_json_lines,
     write_test_annotations,
     write_training_annotations,
 )
-from affect_lightning.sandbox.places import LAYOUTS, Layout, places_of
-from affect_lightning.sandbox.priors import TEST_CORPORA, TRAINING_PRIOR, TRAINING_SET
-from affect_lightning.sandbox.script import ClipScript
+from affect_lightning.sandbox.priors import TEST_CORPORA, TRAINING_PRIOR, TRAINING_SET, bounds_report
 
 Performer = Callable[[ClipScript, Path, Path], Any]
 
@@ -106,7 +106,7 @@ def generate_sandbox(
         workers: Processes that perform clips; None means one for every processor.
         faults: Share of training clips with a planted fault, 0 to 1. Test sets have none.
         fault_kinds: Kinds planted in turn; None means all of `script.Fault`.
-        layout: `released` writes the tree of the authors' code with its face crops; see `places.py`.
+        layout: `released` writes the tree of the authors' code with its face crops; see `layouts.py`.
         performer: Performs a script into an MP4 and a WAV and returns a measure with `seconds`, `frames` and
             `face_boxes`; None means the sandbox's own. It must be importable by other processes.
 
@@ -289,7 +289,7 @@ def _perform_one(task: _Task, performer: Performer) -> None:
     audio = task.measure.with_suffix(task.audio.suffix)
     measure = performer(task.script, video, audio)
     if task.crops is not None and measure.face_boxes is not None and task.script.fault != "truncated":
-        from affect_lightning.sandbox.face_crops import write_face_crops
+        from affect_lightning.sandbox.performing import write_face_crops
 
         write_face_crops(video, measure.face_boxes, task.crops)
     for made, final in ((audio, task.audio), (video, task.video)):

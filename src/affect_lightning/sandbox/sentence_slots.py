@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from affect_lightning.sandbox.script import Topic
+from affect_lightning.sandbox.emotions import Topic
 
 
 class Pair(NamedTuple):

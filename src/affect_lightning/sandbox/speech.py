@@ -1,8 +1,8 @@
 """Speech of the sandbox: espeak-ng sentences whose pitch, range, rate, loudness and timbre follow a voice code.
 
-The cues are those that MER-Caption's acoustic descriptions cite (loud, hurried, high, flat, slow, low). The synthesiser
-comes from the pip package espeakng-loader, which carries the shared library and its data. `performing.py` calls `speak`
-and `mouth_opening`; who speaks is decided by `identities.py`.
+The cues are those of MER-Caption's acoustic descriptions (loud, hurried, high, flat, slow, low). The synthesiser comes
+from the pip package espeakng-loader, which has the shared library and its data. `performing.py` calls `speak` and
+`mouth_opening`; `identities.py` decides who speaks.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.sandbox.emotions import VoiceCode
 from affect_lightning.sandbox.identities import VoiceProfile
-from affect_lightning.sandbox.script import VoiceCode
 
 SAMPLE_RATE = 16000
 #: Longest speech of a clip in seconds, so that lead-in and lead-out still fit into 5 s. Our choice.

@@ -1,6 +1,6 @@
 """Storage: files that survive a kill, a crash and a full disk. Imports the standard library and filelock only.
 
-Whatever writes a file, appends to one, locks one, or keeps one for the user does it through here.
+Everything that writes a file, appends to one, locks one, or keeps one for the user goes through here.
 """
 
 from affect_lightning.storage.cache_folder import (

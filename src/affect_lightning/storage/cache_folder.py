@@ -1,6 +1,6 @@
-"""Where this package keeps what it has fetched or computed, also where the user's home cannot be written.
+"""Where this package keeps what it has fetched or computed, even if the user's home folder is read-only.
 
-`command_line/program.py` takes libraries to a place that can be written, too.
+`command_line/program.py` gives libraries a writable place, too.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Append-only logs: files of lines that only grow, and that a kill at any moment costs one line at most.
+"""Append-only logs: files of lines, of which a kill at any moment costs at most the last line.
 
-A line counts once its end is written. What a kill or a full disk cut off is left out by every reader, and told of by the
-next writer, who continues behind the last whole line. With checksums, a line that was changed is noticed too. The plain
-form is JSON lines, which people and other programs read. Neighbour: `whole_files.py`, for files that do not grow.
+A line counts when its end is written. If a kill or a full disk cut a line off, every reader leaves it out, and the next
+writer reports it and continues after the last complete line. With checksums, a changed line is noticed too. The plain
+form is JSON lines, which people and other programs read. `whole_files.py` is for files that do not grow.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Files and folders that are whole or absent under their name, and the lock of those who write them.
+"""Files and folders that are complete or absent, and the lock of those who write them.
 
-Content goes to a place next to its own first, then to the disk, and then takes its name in one step. A kill, a crash or a
-full disk leaves what stood under the name before; an error leaves nothing else behind. After a kill a hidden
-`.NAME.….partial` may be left, which may be deleted. The lock is filelock's, which the operating system takes back however a
-process ends. Neighbour: `line_logs.py`, for files that grow.
+Content is first written next to its final place, then flushed to disk, and then takes its name in one step. After a
+kill, a crash or a full disk the former content is still under the name; an error leaves nothing else behind. After a
+kill a hidden `.NAME.….partial` may be left; it can be deleted. The lock is filelock's, which the operating system
+releases however a process ends. `line_logs.py` is for files that grow.
 """
 
 from __future__ import annotations

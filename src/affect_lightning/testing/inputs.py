@@ -1,7 +1,7 @@
-"""Generated inputs of the parts that are networks, with the variations that must change nothing.
+"""Generated inputs of the parts that are networks, with the variations that must not change the result.
 
-Each class holds the inputs of one kind of part and can call it. `outputs` gives one tensor of real values a clip, so that
-checks compare clips and never padding. Neighbours: `subject.py` chooses the class, `shared_checks.py` uses it.
+Each class has the inputs of one kind of part and can call it. `outputs` gives one tensor of real values a clip, so that
+checks compare clips and never padding. `subject.py` chooses the class, `shared_checks.py` uses it.
 Legend: B clips, T frames, S audio samples, N feature tokens, D feature width, L text tokens.
 """
 

@@ -1,9 +1,9 @@
 """Checks of encoders, pre-fusions, branches and language models besides those of every network (`contracts.network_parts`).
 
 Paper: Section 3.1 (encoders), Section 3.2 with Eq. 3 to 7 (pre-fusions), Eq. 1 and 2 (language models).
-Neighbours: `shared_checks.py` has what every network must hold, `inputs.py` makes the inputs.
-Legend: B clips, T frames or rows, S audio samples, N feature tokens, D feature width, K fused tokens, L text tokens,
-E embedding width.
+`shared_checks.py` has what every network must fulfil, `inputs.py` makes the inputs.
+Legend: B clips, T frames or rows, S audio samples, N feature tokens, D feature width, K fused tokens, L text tokens, E
+embedding width.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from affect_lightning.contracts.conformance import (
 from affect_lightning.errors import AffectLightningError, ConfigurationError
 from affect_lightning.prompting import MAX_PLACEHOLDERS, placeholder
 from affect_lightning.testing.inputs import PromptInputs, SoundInputs, StepInputs, StreamInputs, padded
-from affect_lightning.testing.requirements import require, require_equal_state, require_same
-from affect_lightning.testing.subject import Subject
+from affect_lightning.testing.subject import Subject, require, require_equal_state, require_same
 
 
 @torch.no_grad()

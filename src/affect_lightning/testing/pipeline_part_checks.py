@@ -1,6 +1,6 @@
-"""Checks of the parts that are no networks: face detectors, label extractors, cue describers, readers of streams.
+"""Checks of the parts that are not networks: face detectors, label extractors, cue describers, readers of streams.
 
-Neighbours: `suite.py` lists them, `shared_checks.py` checks their options. Legend: B clips, T frames.
+`suite.py` lists them, `shared_checks.py` checks their options. Legend: B clips, T frames.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ from affect_lightning.contracts.conformance import (
 )
 from affect_lightning.plugin_loading import find_stream
 from affect_lightning.testing.inputs import SoundInputs, StepInputs
-from affect_lightning.testing.requirements import require
-from affect_lightning.testing.subject import Subject
+from affect_lightning.testing.subject import Subject, require
 
 RESPONSES = (
     "The person feels happy and a little surprised.",

@@ -1,8 +1,9 @@
 """Checks that kinds of parts share: form, options and help of all; of networks padding, batches, gradient, saving and more.
 
-The last one trains a part under FSDP2, in one process with gloo (paper, Appendix C: training on several GPUs): the part is
-put into one module whose forward does the whole call and is sharded as the root, as the strategies of this package do; a
-language model's blocks are sharded inside it. Neighbours: `inputs.py` makes the variations, `training_checks.py` continues.
+The last one trains a part under FSDP2, in one process with gloo (paper, Appendix C: training on several GPUs). The part
+is put into one module whose forward does the whole call and is sharded as the root, as the strategies of this package
+do; a language model's blocks are sharded inside it. `inputs.py` makes the variations, `training_checks.py` trains a
+part in a network.
 Legend: B clips, N feature tokens, D feature width.
 """
 
@@ -22,15 +23,15 @@ from affect_lightning.contracts.conformance import ConformanceError, check_finit
 from affect_lightning.errors import PluginError
 from affect_lightning.plugin_loading import find_plugin, load_plugin_class, plugin_options, resolve_choice
 from affect_lightning.testing.inputs import PartInputs, PromptInputs
-from affect_lightning.testing.requirements import (
+from affect_lightning.testing.subject import (
     HALF,
     CheckNotPossibleError,
+    Subject,
     require,
     require_equal_state,
     require_same,
     without_remarks,
 )
-from affect_lightning.testing.subject import Subject
 
 _NO_TYPE = ("anything", "Any")
 

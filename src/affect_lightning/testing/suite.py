@@ -1,7 +1,7 @@
 """The list of checks for each kind of part, how they are run, and the suite as a pytest class.
 
 `contract_tests` and `affect-lightning plugins check` both go through `run_check`. pytest is only needed when a test of
-`contract_tests` runs. Neighbours: `*_checks.py` define the checks, `requirements.py` says what a check is.
+`contract_tests` runs. `*_checks.py` define the checks, `subject.py` says what a check is.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from affect_lightning.contracts.conformance import ConformanceError
 from affect_lightning.plugin_loading import PluginChoice
 from affect_lightning.plugin_loading.listing import find_group
 from affect_lightning.testing import network_part_checks, pipeline_part_checks, shared_checks, training_checks
-from affect_lightning.testing.requirements import Check, CheckNotPossibleError, CheckResult
-from affect_lightning.testing.subject import COMPILE_BACKEND, Subject
+from affect_lightning.testing.subject import COMPILE_BACKEND, Check, CheckNotPossibleError, CheckResult, Subject
 
 
 def _check(name: str, run: Callable[[Subject], str | None]) -> Check:

@@ -1,8 +1,8 @@
-"""A part in the whole: a network of tiny other parts, trained for two steps, and an objective asked on it.
+"""A part in a whole network: tiny other parts around it, trained for two steps, and an objective asked on it.
 
-Paper: Section 5 (training), Eq. 2 (the objective). The other parts are the `tiny-*` plugins and the pre-fusion `attention`
-that come with affect-lightning; AffectGPTModule trains under the Trainer.
-Neighbours: `suite.py` lists the checks, `pipeline_part_checks.clip_batch` makes the clips. Legend: B clips.
+Paper: Section 5 (training), Eq. 2 (the objective). The other parts are the `tiny-*` plugins and the pre-fusion
+`attention` that come with affect-lightning; AffectGPTModule trains under the Trainer. `suite.py` lists the checks,
+`pipeline_part_checks.clip_batch` makes the clips. Legend: B clips.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from affect_lightning.model import AffectGPT, ModelConfiguration
 from affect_lightning.plugin_loading import GROUPS, find_stream, list_plugins, resolve_choice
 from affect_lightning.testing.inputs import StepInputs
 from affect_lightning.testing.pipeline_part_checks import clip_batch, picked
-from affect_lightning.testing.requirements import (
+from affect_lightning.testing.subject import (
     CheckNotPossibleError,
+    Subject,
+    perturb,
     require,
     require_equal_state,
     require_same,
     without_remarks,
 )
-from affect_lightning.testing.subject import Subject, perturb
 
 TINY_PARTS: dict[str, Any] = {
     "video_encoder": "tiny-video",

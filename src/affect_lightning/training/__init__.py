@@ -3,8 +3,8 @@
 The network is in `affect_lightning.model` and knows no Lightning. `affectgpt_module.py` is the LightningModule, with
 `optimisation.py` (learning rate, random state of a step) and `device_execution.py` (recomputation, compilation, FSDP).
 Callbacks: `resume_checkpoint.py` (ResumeCheckpoint, signals), `loss_anomalies.py` (LossSpikeLog), `monitoring.py`
-(TrainingMonitor). `signals.py` has the handlers; `checkpoint_files.py` writes whole files and knows where `--ckpt_path last`
-is. docs/training.md tells how each failure ends.
+(TrainingMonitor). `signals.py` has the handlers, and `checkpoint_files.py` writes whole files and finds the checkpoint of
+`--ckpt_path last`. docs/training.md says how each failure ends.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.nn.modules.module import _IncompatibleKeys
 
 from affect_lightning.checkpoints.compatibility import NETWORK_PREFIX, Purpose, check_fits, network_state
-from affect_lightning.checkpoints.starting_weights import StartingWeights
+from affect_lightning.checkpoints.reading import StartingWeights
 from affect_lightning.contracts import ClipBatch, LossTerm, Objective, ResponseRow, run_data_of
-from affect_lightning.contracts.run_joints import OPTIONS_KEY
+from affect_lightning.contracts.pipeline_parts import OPTIONS_KEY
 from affect_lightning.errors import CheckpointError, ConfigurationError
 from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.configuration import ModelConfiguration

@@ -4,7 +4,7 @@
     runs/<experiment>/<version>/checkpoints/slurm_job     the SLURM job that last trained there
 
 A crash, a kill or a full disk while one is written leaves what stood under the name before. The command line looks in the
-folders before a Trainer exists. Neighbours: `resume_checkpoint.py` says when, `affect_lightning.checkpoints` reads.
+folders before a Trainer exists. `resume_checkpoint.py` says when, `affect_lightning.checkpoints` reads.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ what trains are the 32-bit masters that the optimiser steps on. Lightning's Mode
 and meshes, and gathers the trained weights, which are small, into one file. What differs is the shape of the mesh, and that
 optimiser states have the form of one process, so that a checkpoint of any number of processes can be read.
 
-Neighbours: `affectgpt_module.py` calls it, `checkpoint_files.py` writes files whole or not at all.
+`affectgpt_module.py` calls it, `checkpoint_files.py` writes files whole or not at all.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """TrainingMonitor: speed, waiting time and unreadable clips, in TensorBoard and the progress bar.
 
-A Lightning callback next to `affectgpt_module.py`, which logs losses, learning rate and gradient norm; this one logs what only
-the loop can know: what a step costs in tokens and floating-point operations, and what the device could do at best. Paper:
-nothing; the authors give about 4.6 samples a second on an A100. `benchmarks/` counts with it too.
+A Lightning callback next to `affectgpt_module.py`. The module logs losses, learning rate and gradient norm. The monitor
+logs what only the loop can know: what a step costs in tokens and floating-point operations, and what the device could
+do at best. Nothing in the paper; the authors give about 4.6 samples a second on an A100. `benchmarks/` counts with it
+too.
 Legend: B clips, L tokens of a clip, E embedding width, V vocabulary.
 """
 

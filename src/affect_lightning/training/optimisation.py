@@ -1,9 +1,9 @@
 """Learning rate and random state of a training step: functions of the step, so that a resumed run continues exactly.
 
-The learning rate rises linearly, then falls with a cosine or stays: the paper names no schedule, and the authors' released
-code trains at a constant rate, though its configuration names both (docs/released.md). The random state is a function of
-seed, epoch, batch and rank (ours): dropout draws the same whatever happened before, validation, a restart or a skipped
-batch, and no random state stands in a checkpoint. Neighbour: `affectgpt_module.py` asks in each step.
+The learning rate rises linearly, then falls with a cosine or stays constant. The paper names no schedule, and the
+authors' released code trains at a constant rate, though its configuration names both (docs/released.md). The random
+state is a function of seed, epoch, batch and rank (ours). So dropout draws the same after a validation, a restart or a
+skipped batch, and a checkpoint needs no random state. `affectgpt_module.py` asks in each step.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ signal; the callback looks after each step, when weights, optimiser and data ord
 processes.
 
 SIGTERM: checkpoint, then stop with exit code 143. Ctrl-C: the same with 130; a second one stops at once. SIGUSR1: checkpoint;
-in a SLURM job also `scontrol requeue` and stop (what `#SBATCH --signal=SIGUSR1@90` is for), elsewhere continue. Neighbours:
-`signals.py` has the handlers, `checkpoint_files.py` writes the file and finds it again.
+in a SLURM job also `scontrol requeue` and stop (what `#SBATCH --signal=SIGUSR1@90` is for), elsewhere continue. `signals.py` has
+the handlers, and `checkpoint_files.py` writes the file and finds it again.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from affect_lightning.contracts import ClipBatch, LabelExtractor, ResponseRow, run_data_of
 from affect_lightning.contracts.conformance import described
-from affect_lightning.contracts.run_joints import OPTIONS_KEY
+from affect_lightning.contracts.pipeline_parts import OPTIONS_KEY
 from affect_lightning.corpora import known_sets
 from affect_lightning.corpora.corpus_file import CORPUS_FILE, is_generated
 from affect_lightning.errors import ConfigurationError, ContractError, DataError

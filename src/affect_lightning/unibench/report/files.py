@@ -2,7 +2,7 @@
 
 Paper: Table 2. `content.py` says what a report holds, `columns.py` its tables, `renderers.py` their forms and the page;
 `callback.py` writes one at the end of a test, and `compare_runs` puts several runs side by side.
-outcomes.jsonl has what came of each clip, one line a clip. The terms of each clip (`clip_terms.py`) are kept so that
+outcomes.jsonl has what came of each clip, one line a clip. The terms of each clip (`statistics/intervals.py`) are kept so that
 finished runs can be compared clip by clip (`paired_tests.py`) without scoring anything again. Plain text: nothing in it is
 ever executed.
 """
@@ -37,7 +37,7 @@ from affect_lightning.unibench.report.renderers import (
 from affect_lightning.unibench.result_folders import REPORT_FILE, newest_result
 from affect_lightning.unibench.scoring.predictions import write_files
 from affect_lightning.unibench.scoring.scores import ClipOutcome, SetScore
-from affect_lightning.unibench.statistics.clip_terms import metric_values, terms_of
+from affect_lightning.unibench.statistics.intervals import metric_values, terms_of
 
 OUTCOMES_NAME = "outcomes.jsonl"
 _SAME = 1e-6  # percentage points by which a score may differ from that of its outcomes: rounding only

@@ -1,8 +1,8 @@
-"""What must stand next to a score so that somebody else can tell what it means: its provenance, and notes below the tables.
+"""What must be next to a score so that others can tell what it means: its provenance, and notes below the tables.
 
-Paper: Appendix E shows that the extractor and the wheels move the score, Section 4 that the metric differs by task; the
-authors' own row takes the best of seven checkpoints on the test set (see `checkpoint_rule`). A report has the notes that
-its rows and columns need and no others, and every form of it shows the same.
+Paper: Appendix E shows that the extractor and the wheels change the score, Section 4 that the metric differs by task.
+The authors' own row takes the best of seven checkpoints on the test set (see `checkpoint_rule`). A report has only the
+notes that its rows and columns need, and every form of it shows the same notes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Renderers: a table as Markdown, LaTeX, CSV and HTML, each with its own escaping; and the page around the tables.
 
-Paper: none. `tables.py` has the model, `columns.py` the columns, `figures.py` the figures; `command_line/terminal_tables.py`
+Paper: none. `tables.py` has the model, `columns.py` the columns, `figures.py` the figures; `command_line/terminal.py`
 renders for the terminal. The LaTeX table needs the package booktabs and nothing else. report.html is one self-contained page
 with the tables, figures, example clips and the provenance: `page.html` is its template, `table.html` and `figures.html` have
 its parts, `page.css` the style. Jinja escapes every text.

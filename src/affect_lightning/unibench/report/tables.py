@@ -1,7 +1,7 @@
 """The table model: a table is columns and rows; every renderer shows the same cells.
 
 Paper: Table 2 is such a table. A column says what is under its title (`Column`), `make_table` asks each column about
-each row, and `renderers.py` turns the cells into Markdown, LaTeX, CSV and HTML (`command_line/terminal_tables.py` into text for
+each row, and `renderers.py` turns the cells into Markdown, LaTeX, CSV and HTML (`command_line/terminal.py` into text for
 the terminal). A new column is one entry: in `columns.py` for one of ours, in an installed package for one of yours.
 """
 

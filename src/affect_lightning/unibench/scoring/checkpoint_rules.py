@@ -1,9 +1,9 @@
 """Which of several checkpoints of one model is scored.
 
 Paper: the row of AffectGPT in Tables 2 and 12 takes, for each set, the best of seven checkpoints on the test set itself
-(scoring the authors' saved outputs shows it). That is available under its name, `paper_best_on_test`, which stands in
-every output; `last` and `fixed` choose without looking at a score. `suites.py` finds the checkpoints,
-`suite_scoring.py` applies the rule.
+(scoring the authors' saved outputs shows it). The rule `paper_best_on_test` does this, and every output names it.
+`last` and `fixed` choose without looking at a score. `suites.py` finds the checkpoints, `suite_scoring.py` applies the
+rule.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from affect_lightning.corpora.annotation_tables import (
     read_row_file,
     refuse,
 )
-from affect_lightning.corpora.set_names import canonical_key
+from affect_lightning.corpora.known_sets import canonical_key
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.label_strings import parse_labels
 from affect_lightning.safe_npz import read_npz

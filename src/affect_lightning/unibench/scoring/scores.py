@@ -1,9 +1,9 @@
-"""What a scored set and a scored suite are, as data: scores, companions, intervals, counts, and the clips behind them.
+"""A scored set and a scored suite as data: scores, companions, intervals, counts, and the clips behind them.
 
-Paper: Section 4 and Table 2. `set_scoring.py` makes them out of predictions, `statistics/intervals.py` adds the bootstrap
-intervals, `report` shows them and keeps what came of each clip.
-A confusion is for the report's figures and no metric: Section 4 maps labels onto the sectors of emotion wheels, and it
-shows which sectors are taken for which on one of them, and which sentiments.
+Paper: Section 4 and Table 2. `set_scoring.py` makes them from predictions, `statistics/intervals.py` adds the bootstrap
+intervals, `report` shows them and keeps the outcome of each clip. A confusion is for the report's figures and is not a
+metric. Section 4 maps labels onto the sectors of emotion wheels; a confusion shows which sectors of one wheel, or which
+sentiments, are confused.
 Legend: B clips, S sectors.
 """
 
@@ -33,7 +33,7 @@ class ClipOutcome:
         sentiment: Sentiment of those words; empty for sets that are not scored by it.
         hit: Whether the response is right: its sentiment (WAF), or at least one true sector on half or more of the
             wheels that know the truth (hit rate and F_S). None for a clip that does not count.
-        terms: What the clip adds to the sums that the set's metrics are made of; see `clip_terms.py`.
+        terms: What the clip adds to the sums that the set's metrics are made of; see `statistics/intervals.py`.
     """
 
     name: str

@@ -29,8 +29,7 @@ from affect_lightning.unibench.scoring.scores import (
     sentiment_confusion,
 )
 from affect_lightning.unibench.scoring.set_answers import answers_of
-from affect_lightning.unibench.statistics.clip_terms import hit_terms, metric_values, scored_clips
-from affect_lightning.unibench.statistics.intervals import with_intervals
+from affect_lightning.unibench.statistics.intervals import hit_terms, metric_values, scored_clips, with_intervals
 
 
 def score_predictions(

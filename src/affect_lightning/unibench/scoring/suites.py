@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from affect_lightning.corpora import BenchmarkSet, known_sets
-from affect_lightning.corpora.set_names import canonical_key
+from affect_lightning.corpora.known_sets import canonical_key
 from affect_lightning.errors import DataError
 from affect_lightning.unibench.scoring.prediction_files import OUTPUT_SUFFIXES
 

@@ -1,11 +1,13 @@
-"""Bootstrap intervals of every score: percentile intervals over clips, and of the mean over sets.
+"""What each clip adds to the sums behind a set's scores, the scores from the sums, and bootstrap intervals of every score.
 
-Paper: none; Table 2 gives single figures. The clips of a set are drawn again with replacement, 10,000 times, and the
-metric is computed from the sums of their terms (`clip_terms.py`). The mean draws again within each set by itself. Two
-clips with the same terms are interchangeable, so that the number of times each kind of clip is drawn is multinomial:
-one draw of those numbers and one matrix product make all resamples. `paired_tests.py` draws the same way.
-
-Legend: B clips, K kinds of clips, C terms of a clip, R resamples.
+Paper: Section 4 for the scores; Table 2 gives single figures, so the intervals are ours. Every metric of MER-UniBench is a
+function of sums over clips, so the clips' terms are all that intervals and paired tests need: no second pass over the
+responses. `affect_lightning.metrics.functional` makes a metric's terms and its figures from their sums. This module says
+which figures a set shows: its primary score and the companions. `set_scoring.py` keeps the terms in the outcomes.
+The clips of a set are drawn again with replacement, 10,000 times. The mean draws again within each set by itself. Two clips
+with the same terms are interchangeable, so the number of times each kind of clip is drawn is multinomial: one draw of
+those numbers and one matrix product make all resamples. `paired_tests.py` draws in the same way.
+Legend: B clips, W wheels, K kinds of clips, C terms of a clip, R resamples.
 """
 
 from __future__ import annotations
@@ -16,11 +18,81 @@ from dataclasses import replace
 
 import numpy as np
 
-from affect_lightning.corpora import MER_UNIBENCH
-from affect_lightning.errors import ConfigurationError
-from affect_lightning.metrics.functional import Array
+from affect_lightning.corpora import MER_UNIBENCH, Metric
+from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.metrics.functional import (
+    BLOCKS,
+    SENTIMENT_CELLS,
+    Array,
+    ClipHits,
+    ClipSetScores,
+    hit_figures,
+    sentiment_figures,
+    set_figures,
+)
 from affect_lightning.unibench.scoring.scores import SetScore, SuiteScores
-from affect_lightning.unibench.statistics.clip_terms import metric_values, terms_of
+
+# Blocks of W terms. A hit-rate set has the blocks of both metrics; they share the last one, which counts clips.
+_BLOCKS: dict[Metric, int] = {"hit_rate": 2 * BLOCKS - 1, "f_s": BLOCKS}
+
+
+def hit_terms(hits: ClipHits, sets: ClipSetScores) -> Array:
+    """Terms of a hit-rate set, [B, 5 W]: hits, M-scores, precision, recall and 1 for a scored clip."""
+    wheels = hits.scored.shape[1]
+    return np.concatenate([hits.terms()[:, :-wheels], sets.terms()], axis=1)
+
+
+def metric_values(metric: Metric, sums: Array) -> dict[str, Array]:
+    """Scores out of sums of terms.
+
+    Args:
+        metric: Of the set.
+        sums: Sums over clips, [..., C]; any leading dimensions.
+
+    Returns:
+        Fractions [...] by name, the primary score first, under the metric's key; NaN where no clip counted.
+    """
+    if metric == "waf":
+        sentiments = sentiment_figures(sums)
+        return {"waf": sentiments["waf"], "ACC": sentiments["accuracy"]}
+    wheels = sums.shape[-1] // _BLOCKS[metric]
+    sets = set_figures(sums[..., -BLOCKS * wheels :])
+    if metric == "f_s":
+        return {"f_s": sets["f"], "Precision_S": sets["precision"], "Recall_S": sets["recall"]}
+    hits = hit_figures(np.concatenate([sums[..., : (BLOCKS - 1) * wheels], sums[..., -wheels:]], axis=-1))
+    # The hit rate has no penalty for long lists; its companions have.
+    return {
+        "hit_rate": hits["hit_rate"],
+        "M-score": hits["m_score"],
+        "Precision_S": sets["precision"],
+        "F_S": sets["f"],
+    }
+
+
+def scored_clips(metric: Metric, sums: Array) -> tuple[int, ...]:
+    """Clips that counted: by wheel, or for sentiment all together, as the only number. Sums [C]."""
+    counts = [sums.sum()] if metric == "waf" else np.split(sums, _BLOCKS[metric])[-1]
+    return tuple(int(count) for count in counts)
+
+
+def terms_of(score: SetScore) -> Array | None:
+    """The terms of a set's clips, [B, C]; None where its outcomes are not at hand.
+
+    Raises:
+        DataError: The terms have another form than those of the set's metric.
+    """
+    if not score.outcomes or not all(outcome.terms for outcome in score.outcomes):
+        return None
+    widths = {len(outcome.terms) for outcome in score.outcomes}
+    width = next(iter(widths))
+    fits = width == SENTIMENT_CELLS if score.metric == "waf" else width % _BLOCKS[score.metric] == 0
+    if len(widths) > 1 or not fits:
+        raise DataError(
+            f"The clips of {score.key} have {sorted(widths)} terms each, which does not fit its metric "
+            f"{score.metric}. Score the predictions again."
+        )
+    return np.array([outcome.terms for outcome in score.outcomes], dtype=np.float64)
+
 
 RESAMPLES = 10_000  # our choice: the ends of an interval then move by about 0.03 standard errors between seeds
 LEVEL = 0.95  # our choice, the usual one

@@ -1,9 +1,9 @@
 """Paired tests between models: whether a difference is more than the chance of which clips are in the set.
 
-Paper: none; Table 2 compares single figures. Both models answered the same clips, so that clips are drawn in pairs:
-the bootstrap of `intervals.py` on the terms of both models side by side gives the difference's interval and p-value,
-also for the mean over the sets. McNemar's exact test looks at the clips that one model hits and the other misses.
-With several pairs of models p-values are corrected by Holm's method within each column of the table.
+Paper: none; Table 2 compares single figures. Both models answered the same clips, so clips are drawn in pairs: the
+bootstrap of `intervals.py` on the terms of both models side by side gives the difference's interval and p-value, also
+for the mean over the sets. McNemar's exact test looks at the clips that one model hits and the other misses. With
+several pairs of models, Holm's method corrects the p-values within each column of the table.
 
 Legend: C terms of a clip, M models, R resamples.
 """
@@ -21,14 +21,15 @@ import numpy as np
 from affect_lightning.corpora import MER_UNIBENCH
 from affect_lightning.metrics.functional import Array
 from affect_lightning.unibench.scoring.scores import ClipOutcome, SetScore, SuiteScores
-from affect_lightning.unibench.statistics.clip_terms import metric_values, terms_of
 from affect_lightning.unibench.statistics.intervals import (
     FEWEST_CLIPS,
     RESAMPLES,
     SEED,
     generator,
+    metric_values,
     percentile_interval,
     resampled_sums,
+    terms_of,
 )
 
 MEAN = "mean"  # key of the mean's column

@@ -1,7 +1,9 @@
-"""Reading what `torch.save` wrote as plain data; nothing in it is executed (ours).
+"""Reading what a training stored: checkpoints as plain data, and the weights of a checkpoint or an exported folder (ours).
 
-A checkpoint is one file whatever the number of processes. Neighbours: `exporting.py`, `affectgpt_files.py` for the authors'
-files, and `training`, which writes the checkpoints of this package.
+Nothing in a file is executed. A checkpoint is one file for any number of processes. `fit --init_from` starts from the
+weights that are read here, and `test` reads a folder; optimiser, schedule and counters are not taken over.
+`training` writes the checkpoints, `affect_lightning.model.exported_folder` has the folder's format, and
+`AffectGPTModule.start_from` takes the weights.
 """
 
 from __future__ import annotations
@@ -9,12 +11,17 @@ from __future__ import annotations
 import pickle
 import re
 import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from affect_lightning.checkpoints.compatibility import network_state
 from affect_lightning.errors import CheckpointError
+from affect_lightning.model.affectgpt import AffectGPT
+from affect_lightning.model.exported_folder import read_exported
 
 # What torch raises on files that are damaged, cut, or something else.
 _DAMAGES = (
@@ -70,3 +77,35 @@ def _reason(error: Exception) -> str:
         found = re.search(r"GLOBAL (\S+)", str(error))
         return f"it holds the pickled object {found[1]}" if found else "it cannot be read as plain data"
     return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+
+
+@dataclass(frozen=True)
+class StartingWeights:
+    """Weights with what they were trained as.
+
+    Attributes:
+        source: Their path.
+        configuration: Options of the model, as `ModelConfiguration` has them; a checkpoint brings more.
+        fill: Puts them into a network; a `CheckpointError` if they are not exactly those of it.
+    """
+
+    source: str
+    configuration: Mapping[str, Any]
+    fill: Callable[[AffectGPT], None]
+
+
+def read_starting_weights(path: str | Path) -> StartingWeights:
+    """Read a checkpoint of this package or a folder that `export` or `import` wrote.
+
+    Raises:
+        CheckpointError: There is neither, or it is foreign or damaged.
+    """
+    source = str(path)
+    if Path(path).is_dir():
+        stored = read_exported(path)
+        return StartingWeights(source, stored.configuration.as_dict(), lambda network: network.load_exported(stored))
+    checkpoint = read_checkpoint(path)
+    state = network_state(checkpoint["state_dict"])
+    return StartingWeights(
+        source, checkpoint["hyper_parameters"], lambda network: network.load_trainable_state(state, source)
+    )

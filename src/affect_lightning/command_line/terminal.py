@@ -1,4 +1,9 @@
-"""Plain-text tables for the terminal."""
+"""What the terminal shows: plain-text tables, and no library warnings that the user can do nothing about.
+
+The list of those warnings is here, with the reason for each. Every command that uses a library with such a warning first
+calls `silence_expected_warnings`. Warnings that name a remedy, and all of our own, stay. `tests/test_readme_commands.py`
+runs the README's commands and accepts no other warning.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from affect_lightning.unibench.report.tables import Table
+
+
+import os
+import warnings
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
@@ -48,3 +57,25 @@ def render_terminal(table: Table, *, is_turned: bool = False, is_short: bool = F
     heads[0] = ""
     first, *down = zip(heads, *lines, strict=True)
     return format_table(first, down, right=range(1, len(first)))
+
+
+# Patterns of the beginning of a message, as `warnings.filterwarnings` takes them.
+EXPECTED_WARNINGS = (
+    "LightningCLI's args parameter",  # the words come from the command line, by way of program.py
+    r"Found \d+ module\(s\) in eval mode",  # the frozen encoders, on purpose
+    r"FSDP2-wrapped module .* returned a view",  # no part behind it changes its input in place
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # inside Lightning 2.6 with torch 2.15
+    r"Checkpoint directory .* exists and is not empty",  # normal when a run continues
+    "The dirpath has changed from",  # a run that continues in a new folder, on purpose
+    r"The '\w+_dataloader' does not have many workers",  # `data.workers` is the user's choice
+    r"Precision .* is not supported by the model summary",  # mixed precision keeps 32-bit weights, as it then assumes
+    r".*copying from a non-meta parameter",  # `summary`: parts that read a file of theirs copy it into nothing, as meant
+)
+
+
+def silence_expected_warnings() -> None:
+    """Silence what tells the user of the program nothing."""
+    # Lightning 2.6 still calls what jsonargparse 4.53 deprecates; its user can do nothing about it.
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    for message in EXPECTED_WARNINGS:
+        warnings.filterwarnings("ignore", message=message)

@@ -1,7 +1,11 @@
-"""Face detector `yunet`: YuNet (Wu et al., 2023) through OpenCV, from a file that the user brings.
+"""The face detectors besides the default: `yunet` and `none`.
 
-No pip package carries the weights; OpenCV's model zoo offers `face_detection_yunet_*.onnx`. Neighbours:
-`centerface.py`, which needs no file, and `none.py`. Legend: T frames, H height and W width in pixels.
+- `yunet`: YuNet (Wu et al., 2023) through OpenCV, from a file that the user brings. No pip package has the weights;
+  OpenCV's model zoo offers `face_detection_yunet_*.onnx`.
+- `none`: no detection, whole frames replace face crops. For sets whose pictures are faces already, and to measure what
+  cropping is worth.
+
+`centerface.py` is the default and needs no file. Legend: T frames, H height and W width in pixels.
 """
 
 from __future__ import annotations
@@ -14,6 +18,20 @@ import numpy as np
 
 from affect_lightning.contracts import FaceBox, FaceDetector
 from affect_lightning.errors import ConfigurationError
+
+
+class NoFaceDetector(FaceDetector):
+    """Whole frames instead of face crops; nothing is detected."""
+
+    finds_faces = False
+
+    def detect(self, frames: np.ndarray) -> list[list[FaceBox]]:
+        """No boxes, for any frame [T, H, W, 3]."""
+        return [[] for _ in frames]
+
+    def identity(self) -> str:
+        """The name; there are no weights or options."""
+        return "none"
 
 
 class YuNetDetector(FaceDetector):

@@ -1,1 +1,0 @@
-"""First-party plugins, found only through entry points."""
