@@ -52,7 +52,7 @@ def prepared(folder: Path) -> None:
     for name in EXPERIMENTS:
         text = tiny.replace("name: tiny}", f"name: {name}}}").replace("max_steps: 4", "max_steps: 2")
         (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
-    rows = "name,text,labels,description\nt1,Hello.,happy,She is happy.\nt2,No.,sad,He is sad.\n"
+    rows = "name,text,description,video\nt1,Hello.,She is happy.,clip.mp4\nt2,No.,He is sad.,clip.mp4\n"
     (folder / "talks.csv").write_text(rows, encoding="utf-8")
 
 
