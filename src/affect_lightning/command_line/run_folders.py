@@ -31,6 +31,7 @@ _LOGGER = "trainer.logger.init_args"
 _PLACES = ("save_dir", "name", "version")  # of a logger
 _LOCK = "training.lock"
 _CONFIGURATION = "config.yaml"
+_OPTIONS_OF_LOGGER = "hparams.yaml"  # TensorBoardLogger writes it, unlike everything of ours not whole or absent
 _NOTHING = "nothing would be trained"
 
 
@@ -49,6 +50,7 @@ class RunFolder:
     def __init__(self, words: Sequence[str]) -> None:
         self._words = words
         self._reserved: Path | None = None
+        self._cut: Path | None = None
         self._lock: BaseFileLock | None = None
         self._continues = False
 
@@ -88,6 +90,7 @@ class RunFolder:
             folder = reserve_result_folder(self._place(section) / command, name, makes=is_first)
             self._reserved = folder if is_first else None
         section.benchmark.out = str(folder)
+        self._use(folder)
         values = getattr(section.trainer.logger, "init_args", None)
         if values is not None and "save_dir" in values:
             values.save_dir, values.name, values.version = str(folder.parent), "", folder.name
@@ -118,6 +121,7 @@ class RunFolder:
             return
         folder = Path(run)
         folder.mkdir(parents=True, exist_ok=True)
+        self._use(folder)
         lock = file_lock(folder / _LOCK, wait_seconds=0)
         try:
             lock.acquire()
@@ -130,6 +134,16 @@ class RunFolder:
         self._lock = lock
         if not self._continues:
             self._refuse_used(folder)
+
+    def _use(self, folder: Path) -> None:
+        path = folder / _OPTIONS_OF_LOGGER
+        self._cut = None if path.exists() else path
+
+    def discard_cut(self) -> None:
+        """Remove what the logger may have left half-written when the system refused; nothing else is written in place."""
+        if self._cut is not None:
+            with suppress(OSError):
+                self._cut.unlink(missing_ok=True)
 
     def release(self) -> None:
         """Give back what was taken: the lock, and a reserved folder that stayed empty."""
@@ -164,7 +178,7 @@ def check_continuation(section: Namespace, options: dict[str, Any], *, continues
             f"Raise --trainer.max_steps above {step} to train further: {path} is of step {step}, and max_steps is {most}, so "
             f"{_NOTHING}."
         )
-    if not continues:
+    if not continues and rank_zero_only.rank == 0:
         print(
             f"affect-lightning: fit goes on from step {step} of {path} in a new folder. The run that it comes from stays as it "
             f"is; --ckpt_path last would continue in its folder.",

@@ -40,7 +40,7 @@ from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import resolve_choice
 from affect_lightning.training import AffectGPTModule, LossSpikeLog, ResumeCheckpoint, StoppedBySignal, TrainingMonitor
 from affect_lightning.training.resume_checkpoint import keep_earlier
-from affect_lightning.training.signals import signals_end_the_command
+from affect_lightning.training.signals import StoppedAtOnce, signals_end_the_command
 from affect_lightning.unibench.callback import BenchmarkCallback
 from affect_lightning.unibench.report.files import read_report
 from affect_lightning.unibench.report.provenance import banner_of
@@ -276,7 +276,7 @@ def run(words: Sequence[str]) -> int:
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         try:
             program = _run_to_its_end(rest, overrides)
-        except StoppedBySignal as stop:
+        except (StoppedBySignal, StoppedAtOnce) as stop:
             print(f"affect-lightning: {stop}", file=sys.stderr, flush=True)
             return stop.code
     folder = _results_folder(program.trainer, program.config.subcommand)  # asks all processes
@@ -314,7 +314,11 @@ def _run_to_its_end(words: Sequence[str], overrides: dict[str, ChoiceOverride]) 
         except OSError as error:
             if not is_refusal(error):
                 raise
+            folder.discard_cut()
             raise WritingError(refused(error)) from error
+        except WritingError:
+            folder.discard_cut()
+            raise
         finally:
             folder.release()
     if refusals:
@@ -337,7 +341,7 @@ def _print_results(command: str, folder: Path, as_json: bool, left_out: Sequence
         report = read_report(folder)
         result["mean"] = report.rows[0].scores.mean
         result["sets"] = {key: score.score for key, score in report.rows[0].scores.sets.items()}
-        result["report"] = str(folder / "report.html")
+        result["report"], result["generated"] = str(folder / "report.html"), bool(banner_of(report))
         lines = [*filter(None, [banner_of(report)]), f"Report: {result['report']}"]
     else:
         lines = [f"Run: {folder}"]

@@ -1,7 +1,7 @@
 """Signals that end a command: noted during training, obeyed at once elsewhere (ours).
 
 A training stops between two steps (`resume_checkpoint.py` asks `SignalNotes`). Loading, testing and predicting have nothing
-to finish, so there the handler itself raises `StoppedBySignal`, which ends the command between two tokens.
+to finish, so there the handler itself raises `StoppedAtOnce`, which ends the command between two tokens.
 """
 
 from __future__ import annotations
@@ -18,8 +18,20 @@ _ENDING = (signal.SIGTERM, signal.SIGINT)
 _NAMES = {int(signal.SIGTERM): "SIGTERM", int(signal.SIGINT): "Ctrl-C"}
 
 
-class StoppedBySignal(BaseException):
-    """The command has stopped because a signal asked for it.
+class StoppedBySignal(SystemExit):
+    """Training has stopped because a signal asked for it; the exit code is 128 and the signal's number."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(128 + number)
+        self.code: int = 128 + number
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class StoppedAtOnce(BaseException):
+    """A signal has stopped the command wherever it was, perhaps inside a plugin.
 
     It is neither an Exception nor a SystemExit, so that nothing that guards the calls of a plugin takes it for a failure.
 
@@ -47,6 +59,8 @@ class SignalNotes:
         """
         if threading.current_thread() is not threading.main_thread() or self._before:
             return
+        if at_once and signal.getsignal(signal.SIGINT) is not stop_at_once:
+            return  # a Trainer in a program of its own, which decides for itself
         numbers = _ENDING if at_once or not SIGUSR1 else (*_ENDING, SIGUSR1)
         self._before = {number: signal.signal(number, stop_at_once if at_once else self._note) for number in numbers}
 
@@ -63,7 +77,7 @@ class SignalNotes:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and number in self._came:
-            raise StoppedBySignal(number, "Ctrl-C again. Stopped at once, without the step that was in work.")
+            raise StoppedAtOnce(number, "Ctrl-C again. Stopped at once, without the step that was in work.")
         self._came.add(number)
 
 
@@ -71,14 +85,14 @@ def stop_at_once(number: int, frame: FrameType | None) -> None:
     """A signal's handler that ends the command.
 
     Raises:
-        StoppedBySignal: Always.
+        StoppedAtOnce: Always.
     """
-    raise StoppedBySignal(number, f"{_NAMES.get(number, number)}. Stopped.")
+    raise StoppedAtOnce(number, f"{_NAMES.get(number, number)}. Stopped.")
 
 
 @contextmanager
 def signals_end_the_command() -> Iterator[None]:
-    """Let SIGTERM and Ctrl-C raise `StoppedBySignal` inside, where no training notes them."""
+    """Let SIGTERM and Ctrl-C raise `StoppedAtOnce` inside, where no training notes them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
