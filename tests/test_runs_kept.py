@@ -15,6 +15,7 @@ import torch
 
 from affect_lightning.command_line.program import main
 from affect_lightning.command_line.run_folders import check_trained
+from affect_lightning.command_line.trainer_commands import read_configuration
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.model import AffectGPT
 from affect_lightning.storage import file_lock
@@ -123,6 +124,13 @@ def test_a_version_that_has_a_run_is_refused(run: Path, root: Path, capsys: pyte
     before = contents(run)
     assert main(["fit", *words(root, run.parent.parent, "--trainer.logger.init_args.version", "0")]) == 2
     assert f"{run} has a run already" in error_of(capsys)
+    assert contents(run) == before
+
+
+def test_commands_that_only_read_a_configuration_do_not_mind_the_run(run: Path, root: Path) -> None:
+    before = contents(run)
+    options = words(root, run.parent.parent, "--trainer.logger.init_args.version", "0", "--ckpt_path", str(last(run)))
+    assert read_configuration(options).trainer.max_steps == 2
     assert contents(run) == before
 
 

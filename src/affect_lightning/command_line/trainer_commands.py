@@ -88,13 +88,13 @@ class AffectParser(LightningArgumentParser):
 
 
 class AffectCLI(LightningCLI):
-    """The trainer commands. `overrides` are the plugin choices of the command line."""
+    """The trainer commands. `overrides` are the plugin choices of the command line; without a `folder` nothing is written."""
 
     def __init__(
         self, words: Sequence[str], overrides: dict[str, ChoiceOverride], folder: RunFolder | None = None
     ) -> None:
         self._words, self._overrides = words, overrides
-        self._folder = folder or RunFolder(words)
+        self._folder = folder
         self._continues = False
         super().__init__(
             AffectGPTModule,
@@ -159,7 +159,8 @@ class AffectCLI(LightningCLI):
         self._continues = find_last_checkpoint(section, self.config.subcommand)
         if section.trainer.precision is None:
             section.trainer.precision = fitting_precision(str(section.trainer.accelerator))
-        self._folder.settle(section, self.config.subcommand, continues=self._continues)
+        if self._folder is not None:
+            self._folder.settle(section, self.config.subcommand, continues=self._continues)
 
     def instantiate_classes(self) -> None:
         """Build what the configuration names; the network begins with stored weights where it is told to."""
@@ -178,7 +179,8 @@ class AffectCLI(LightningCLI):
         section = self.config["fit"]
         if section.get("ckpt_path"):
             check_continuation(section, self.model.hparams, continues=self._continues)
-        self._folder.enter(self.trainer)
+        if self._folder is not None:
+            self._folder.enter(self.trainer)
 
     def after_fit(self) -> None:
         """A training without a step is no success."""
