@@ -184,7 +184,7 @@ def test_values_are_looked_at_in_the_first_batch_only(monkeypatch: pytest.Monkey
     built = network()
     for _ in range(3):
         built(random_batch())
-    assert sorted(looked) == ["features of real steps"] * 2 + ["fused tokens"]
+    assert sorted(looked) == ["features of real steps"] * 2 + ["fused tokens"] + ["tokens of a branch"] * 2
 
 
 def test_a_part_built_by_hand_is_named_by_its_class() -> None:

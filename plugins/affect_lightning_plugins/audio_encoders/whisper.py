@@ -19,6 +19,7 @@ from torch.nn import functional
 from affect_lightning.contracts import FeatureSequence
 from affect_lightning.errors import ConfigurationError
 from affect_lightning_plugins.audio_encoders.pretrained_speech import (
+    Normalise,
     PretrainedSpeechEncoder,
     gather_tokens,
     mean_of_last_layers,
@@ -49,20 +50,21 @@ class WhisperAudioEncoder(PretrainedSpeechEncoder):
         },
     )
 
-    def __init__(self, *, model: str = _MODEL, **options: Any) -> None:
+    def __init__(self, *, model: str = _MODEL, normalise: Normalise = "window", **options: Any) -> None:
         """Load the encoder.
 
         Args:
             model: Folder with config.json and weights, or hub name; large-v3 is our choice.
+            normalise: Only "window": Whisper hears a spectrogram, which is scaled clip by clip.
             options: See `PretrainedSpeechEncoder`.
 
         Raises:
             ConfigurationError: The model cannot be read or filled completely, or an option is out of range.
         """
-        if options.get("normalise", "window") != "window":
+        if normalise != "window":
             raise ConfigurationError(
                 f"Leave `normalise` out: Whisper hears a spectrogram, which is scaled clip by clip. Got "
-                f"{options['normalise']!r}; the speech encoders that hear samples take it."
+                f"{normalise!r}; the speech encoders that hear samples take it."
             )
         super().__init__(build=_build, model=model, **options)
         from transformers.audio_utils import mel_filter_bank
