@@ -184,7 +184,8 @@ class AffectCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """A training without a step is no success."""
-        resume = next(callback for callback in self.trainer.callbacks if isinstance(callback, ResumeCheckpoint))
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        resume = next(callback for callback in callbacks if isinstance(callback, ResumeCheckpoint))
         check_trained(self.trainer, resume.steps_done)
 
 
