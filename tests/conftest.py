@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import setuptools  # noqa: F401 - its first import puts its distutils in place of Python's; a test's state may hinder that
 
 from affect_lightning.storage import keep_libraries_out_of_a_home_that_cannot_be_written, user_cache_folder
 from grounds import report_ground, set_warning_filters
@@ -68,8 +69,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """What differs from the lock, and what other packages warned of, where that fails nothing."""
+    """What differs from the lock, what other packages warned of where that fails nothing, and what `-k oracle` compared."""
     report_ground(terminalreporter, config)
+    if "oracle" in config.option.keyword:
+        reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
+        for report in reports:
+            for name, text in getattr(report, "user_properties", ()):
+                if name == "compared" and report.when == "call":
+                    terminalreporter.write_line(f"compared: {text}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -25,6 +25,13 @@ MODEL = (
     *("--model.language_model.lora_alpha", "32", "--model.prompt_form", "plain", "--model.response_end", "###"),
 )
 
+# Of the two kinds of checkpoints: what their options say was shown, and what the network then sees.
+SHOWN = {"face": "multiface_audio_face_text", "frame": "multiframe_audio_frame_text"}
+SEES: dict[str, tuple[str, ...]] = {
+    "face": (),
+    "frame": ("--model.inputs", "[multi, audio, frame, text]", "--model.fused_streams", "[frame, audio]"),
+}
+
 
 def places(corpus: Path, out: Path) -> list[str]:
     return [
@@ -43,41 +50,75 @@ def responses(corpus: Path, out: Path, folder: Path, *more: str) -> list[str]:
     return [json.loads(line)["response"] for part in lines for line in part]
 
 
+@pytest.mark.parametrize("visual", SHOWN)
 def test_there_and_back_gives_the_same_responses(
-    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    visual: str, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    theirs = write_their_file(tmp_path / "theirs.pth", random_weights())
+    theirs = write_their_file(tmp_path / "theirs.pth", random_weights(), SHOWN[visual])
     first, back, second = tmp_path / "first", tmp_path / "back.pth", tmp_path / "second"
     assert main(["import", str(theirs), str(first), *MODEL]) == 0
     said = capsys.readouterr().out
-    assert f"Imported 46 tensors of epoch 30 to {first}; the network sees multi, audio, face, text." in said
+    assert f"Imported 46 tensors of epoch 30 to {first}; the network sees multi, audio, {visual}, text." in said
     assert said.rstrip().endswith(f"--ckpt_path {first}")
     assert main(["export", str(first), str(back), "--format", "affectgpt"]) == 0
     assert f"Exported to {back}; the authors' code loads it" in capsys.readouterr().out
     assert main(["import", str(back), str(second), *MODEL]) == 0
-    answers = responses(corpus, tmp_path, first)
-    assert answers == responses(corpus, tmp_path, second)
+    answers = responses(corpus, tmp_path, first, *SEES[visual])
+    assert answers == responses(corpus, tmp_path, second, *SEES[visual])
     assert len(set(answers)) > 1
     # Its weights decide: others say other things.
-    other = write_their_file(tmp_path / "other.pth", random_weights(seed=1))
+    other = write_their_file(tmp_path / "other.pth", random_weights(seed=1), SHOWN[visual])
     assert main(["import", str(other), str(tmp_path / "third"), *MODEL]) == 0
-    assert answers != responses(corpus, tmp_path, tmp_path / "third")
+    assert answers != responses(corpus, tmp_path, tmp_path / "third", *SEES[visual])
 
 
-def test_training_goes_on_from_it_and_the_result_goes_back(corpus: Path, tmp_path: Path) -> None:
-    """A checkpoint of whole frames: it decides what the network sees."""
+def logged(run: Path, tag: str) -> float:
+    """The last value of a scalar of a run."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    accumulator = EventAccumulator(str(run))
+    accumulator.Reload()
+    return accumulator.Scalars(tag)[-1].value
+
+
+@pytest.mark.parametrize("visual", SHOWN)
+def test_its_loss_is_computed_and_it_answers_clips_of_ones_own(visual: str, corpus: Path, tmp_path: Path) -> None:
+    """`validate` and `predict` read the imported folder; another network's weights give another loss and other answers."""
+    clip = min((corpus / "mer-caption-plus" / "video").glob("*.mp4"))
+    losses, answers = [], []
+    for seed in (0, 1):
+        theirs = write_their_file(tmp_path / f"{seed}.pth", random_weights(seed=seed), SHOWN[visual])
+        folder = tmp_path / f"imported {seed}"
+        assert main(["import", str(theirs), str(folder), *MODEL]) == 0
+        words = [*MODEL, *SEES[visual], *places(corpus, tmp_path), "--ckpt_path", str(folder)]
+        words += ["--trainer.logger.init_args.version", f"of {seed}"]
+        validation = ("--data.validation_share", "0.5", "--trainer.limit_val_batches", "1.0")
+        assert main(["validate", *words, *validation]) == 0
+        run = tmp_path / "runs" / "tiny" / f"of {seed}"
+        losses.append(logged(run, "val/loss"))
+        out = tmp_path / f"answers of {seed}"
+        assert main(["predict", *words, "--data.predict_video", str(clip), "--benchmark.out", str(out)]) == 0
+        (line,) = (out / "predictions" / "own.jsonl").read_text(encoding="utf-8").splitlines()
+        answers.append(json.loads(line)["response"])
+    assert losses[0] != losses[1]
+    assert answers[0] != answers[1]
+
+
+@pytest.mark.parametrize("visual", SHOWN)
+def test_training_goes_on_from_it_and_the_result_goes_back(visual: str, corpus: Path, tmp_path: Path) -> None:
+    """The checkpoint decides what the network sees."""
     weights = random_weights()
-    theirs = write_their_file(tmp_path / "theirs.pth", weights, "multiframe_audio_frame_text")
+    theirs = write_their_file(tmp_path / "theirs.pth", weights, SHOWN[visual])
     assert main(["import", str(theirs), str(tmp_path / "ours"), *MODEL]) == 0
-    frames = ("--model.inputs", "[multi, audio, frame, text]", "--model.fused_streams", "[frame, audio]")
-    train = [*MODEL, *frames, *places(corpus, tmp_path), "--trainer.max_steps", "2", "--model.learning_rate", "0.001"]
+    train = [*MODEL, *SEES[visual], *places(corpus, tmp_path)]
+    train += ["--trainer.max_steps", "2", "--model.learning_rate", "0.001"]
     assert main(["fit", *train, "--init_from", str(tmp_path / "ours")]) == 0
     (checkpoint,) = (tmp_path / "runs").rglob("last.ckpt")
     assert read_checkpoint(checkpoint)["global_step"] == 2
     assert main(["export", str(checkpoint), str(tmp_path / "back.pth"), "--format", "affectgpt"]) == 0
     content = torch.load(tmp_path / "back.pth", weights_only=True)
     assert content["model"].keys() == weights.keys()
-    assert content["config"]["datasets"]["mercaptionplus"]["face_or_frame"] == "multiframe_audio_frame_text"
+    assert content["config"]["datasets"]["mercaptionplus"]["face_or_frame"] == SHOWN[visual]
     moved = content["model"]["affectgpt_proj.weight"] - weights["affectgpt_proj.weight"]
     assert 0 < moved.abs().max() < 0.01
 
@@ -85,12 +126,11 @@ def test_training_goes_on_from_it_and_the_result_goes_back(corpus: Path, tmp_pat
 def test_what_the_import_says_to_run_is_what_runs(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    theirs = write_their_file(tmp_path / "theirs.pth", random_weights(), "multiframe_audio_frame_text")
+    theirs = write_their_file(tmp_path / "theirs.pth", random_weights(), SHOWN["frame"])
     assert main(["import", str(theirs), str(tmp_path / "ours"), *MODEL]) == 0
     line = capsys.readouterr().out.splitlines()[-1]
     assert "--model.inputs '[multi, audio, frame, text]' --model.fused_streams '[frame, audio]'" in line
-    frames = ("--model.inputs", "[multi, audio, frame, text]", "--model.fused_streams", "[frame, audio]")
-    assert responses(corpus, tmp_path, tmp_path / "ours", *frames)
+    assert responses(corpus, tmp_path, tmp_path / "ours", *SEES["frame"])
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from affect_lightning.contracts import AudioEncoder
 from affect_lightning.plugin_loading import build_part
 from affect_lightning_plugins.audio_encoders.imagebind import ImageBindAudioEncoder
 from affect_lightning_plugins.audio_encoders.imagebind_network import own_name
+from oracle_options import RELEASED_SPEECH, SPEECH_BACK
 
-RELEASED = {"normalise": "batch", "short_clips": "padded"}
 EXACT = 1e-6  # of HuBERT and CLIP: the arithmetic is the library's
 
 
@@ -77,35 +77,38 @@ def hubert(folder: Path, **options: Any) -> AudioEncoder:
 
 
 @pytest.mark.parametrize("wave", ["long", "exact", "short", "pair"])
-def test_hubert_of_the_released_options(wave: str, oracle: Path, model_folder: Callable[[str], Path]) -> None:
-    encoder, case = hubert(model_folder("hubert"), **RELEASED), arrays(oracle / "hubert_case.npz")
+def test_hubert_of_the_released_options(
+    wave: str, oracle: Path, model_folder: Callable[[str], Path], record_property: Callable[[str, object], None]
+) -> None:
+    encoder, case = hubert(model_folder("hubert"), **RELEASED_SPEECH), arrays(oracle / "hubert_case.npz")
     pair = heard_together(encoder, case, ("long", "exact")) if wave == "pair" else None
     found = heard_alone(encoder, case, wave) if pair is None else pair
     distance = far(found, case[f"tokens_{wave}"])
-    print(f"tokens_{wave}: {distance:.1e}")
+    record_property("compared", f"HuBERT, tokens_{wave}: {distance:.1e} apart")
     assert distance < EXACT
 
 
 @pytest.mark.parametrize(
-    ("wave", "options"),
-    [("long", {"normalise": "window"}), ("pair", {"normalise": "window"}), ("short", {"short_clips": "as_they_are"})],
+    ("option", "ours", "wave"), [(option, ours, wave) for option, ours, waves in SPEECH_BACK for wave in waves]
 )
 def test_hubert_with_one_option_of_ours_is_another(
-    wave: str, options: dict[str, str], oracle: Path, model_folder: Callable[[str], Path]
+    option: str, ours: str, wave: str, oracle: Path, model_folder: Callable[[str], Path]
 ) -> None:
-    encoder = hubert(model_folder("hubert"), **{**RELEASED, **options})
+    encoder = hubert(model_folder("hubert"), **{**RELEASED_SPEECH, option: ours})
     case = arrays(oracle / "hubert_case.npz")
     alone = heard_together(encoder, case, ("long", "exact")) if wave == "pair" else heard_alone(encoder, case, wave)
     assert far(alone, case[f"tokens_{wave}"]) > 100 * EXACT
 
 
-def test_clip(oracle: Path, model_folder: Callable[[str], Path]) -> None:
+def test_clip(
+    oracle: Path, model_folder: Callable[[str], Path], record_property: Callable[[str, object], None]
+) -> None:
     case = arrays(oracle / "clip_case.npz")
     encoder = build_part("video_encoders", {"name": "clip-vit-large-patch14", "model": str(model_folder("clip"))})
     frames = case["frames"]
     found = encoder(frames, torch.ones(frames.shape[:2], dtype=torch.bool)).tokens
     distance = far(found, case["tokens"])
-    print(f"tokens: {distance:.1e}")
+    record_property("compared", f"CLIP, tokens: {distance:.1e} apart")
     assert distance < EXACT
 
 
@@ -119,20 +122,24 @@ def imagebind(oracle: Path, tmp_path: Path) -> ImageBindAudioEncoder:
     return ImageBindAudioEncoder(model=str(tmp_path), num_heads=heads)
 
 
-def test_imagebind_hears_the_same_filter_banks(oracle: Path, imagebind: ImageBindAudioEncoder) -> None:
+def test_imagebind_hears_the_same_filter_banks(
+    oracle: Path, imagebind: ImageBindAudioEncoder, record_property: Callable[[str, object], None]
+) -> None:
     case = arrays(oracle / "imagebind_case.npz")
     pieces = case["pieces"]
     found = imagebind.spectrograms(pieces, torch.full((len(pieces),), pieces.shape[1]))
     distance = float((found - case["mel"][0]).abs().max())
-    print(f"mel: {distance:.1e}")
+    record_property("compared", f"ImageBind, mel: {distance:.1e} apart (absolute)")
     assert distance < 1e-4
 
 
-def test_imagebind_gives_the_same_outputs(oracle: Path, imagebind: ImageBindAudioEncoder) -> None:
+def test_imagebind_gives_the_same_outputs(
+    oracle: Path, imagebind: ImageBindAudioEncoder, record_property: Callable[[str, object], None]
+) -> None:
     case = arrays(oracle / "imagebind_case.npz")
     for name, found in zip(("output_0", "output_1"), imagebind.network(case["mel"][0]), strict=True):
         distance = float((found - case[name][0]).abs().max())
-        print(f"{name}: {distance:.1e}")
+        record_property("compared", f"ImageBind, {name}: {distance:.1e} apart (absolute)")
         assert distance < 1e-5
 
 

@@ -64,9 +64,10 @@ def in_small(command: str, folder: Path) -> list[str]:
     """Words of a README command after the program's name, with tiny parts and few steps."""
     words = [place_of(word, folder) for word in shlex.split(command)]
     words = words[words.index("affect_lightning" if "affect_lightning" in words else "affect-lightning") + 1 :]
-    if words[0] in ("sandbox", "demo"):
-        steps = ("--steps", "2") if words[0] == "demo" else ()
-        return [*words, "--clips", "6", "--test-clips", "2", *steps]
+    if words[0] == "sandbox":
+        return [*words, "--clips", "6", "--test-clips", "2"]
+    if words[0] == "demo":  # with no fewer batches than its logging interval
+        return [*words, "--clips", "18", "--test-clips", "2", "--steps", "2"]
     if words[0] in ("fit", "test", "predict", "cache", "pack") and "--config" in words:
         if "affectgpt" in words:
             devices = ("--trainer.devices", "2") if "torchrun" in command else ()

@@ -29,6 +29,7 @@ from affect_lightning.training.optimisation import learning_rate_factor
 from clip_making import grey_at, write_clip
 from face_cases import ScriptedDetector
 from model_cases import TINY_PARTS, random_batch
+from oracle_options import NETWORK_BACK, PROMPT_BACK, RELEASED, RELEASED_SPEECH, SEEN, SPEECH_BACK, UNSEEN
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -214,3 +215,18 @@ def test_the_released_experiment_sets_every_option_of_the_table() -> None:
     for option, value in {**own, **encoder}.items():
         shown = f"[{', '.join(value)}]" if isinstance(value, list) else str(value).lower() if value is True else value
         assert f"`{option}: {shown}`" in page, option
+
+
+def test_every_released_option_is_seen_by_the_arrays_or_is_known_not_to_be() -> None:
+    given = yaml.safe_load((REPOSITORY / "experiments" / "affectgpt_released.yaml").read_text(encoding="utf-8"))
+    encoder = {name: value for name, value in given["model"].pop("audio_encoder").items() if name != "name"}
+    assert {**given["model"], **given["data"], **encoder}.keys() == SEEN | UNSEEN.keys()
+    assert not SEEN & UNSEEN.keys()
+    assert {name: given["model"][name] for name in RELEASED} == RELEASED
+    assert encoder == RELEASED_SPEECH
+    defaults = ModelConfiguration.resolve(**{**TINY_PARTS, "audio_encoder": "chinese-hubert-large"}).as_dict()
+    defaults |= {name: defaults["audio_encoder"][name] for name in encoder}
+    changed = {**{option: value for option, value, _ in (*NETWORK_BACK, *SPEECH_BACK)}, **PROMPT_BACK}
+    for option, ours in changed.items():
+        default = defaults[option]
+        assert (default["name"] if isinstance(default, dict) else default) in (ours, tuple(ours)), option

@@ -152,7 +152,7 @@ def test_a_planted_request_is_seen(page: Path, tmp_path: Path) -> None:
 def test_table_and_figures_are_visible_and_legible(page: Path, tmp_path: Path, scheme: str) -> None:
     found = measured(page, tmp_path, f"--blink-settings=preferredColorScheme={int(scheme == 'light')}")
     assert found["dark"] == (scheme == "dark")
-    assert found["rows"] == 2 + 1 + 4, "two runs, a bound and four published rows"
+    assert found["rows"] == 2 + 1 + 8, "two runs, a bound and eight published rows"
     assert len(found["tables"]) == 1 + 1 + 2, "scores, paired tests, and the details of each run"
     assert all(width > 600 and height > 60 for width, height in found["tables"])
     assert set(found["figures"]) == {

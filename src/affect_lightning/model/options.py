@@ -40,7 +40,7 @@ class NetworkOptions:
             which did worse in the paper (Section 3.2).
         branch_compression: Plugin that compresses each stream to its tokens, by name, or name and options; attention is
             the paper's best (Table 5).
-        branch_tokens: Tokens a branch; 1 in the paper's best setting, 32 in its Q-Former settings.
+        branch_tokens: Tokens a branch; 1 in the authors' best setting, 32 in their Q-Former settings (released code).
         feature_norm: Scaling of encoder outputs: none (as in the paper), layer (each token by itself) or standard
             (each feature by its statistics in training); the last two are ours, for short runs.
         projector_init_scale: Size of projected tokens at the start relative to word embeddings, for features of
