@@ -76,7 +76,7 @@ RULES = {
     f"{CORE}.unibench": Rule(core("contracts", "corpora", "plugin_loading", "metrics", "prompting", "storage")),
     f"{CORE}.sandbox": Rule(core("corpora", "metrics", "storage"), never=frozenset({"transformers", "lightning"})),
     f"{CORE}.objectives": Rule(core("contracts"), TORCH),
-    f"{CORE}.checkpoints": Rule(core("model", "storage"), TORCH | {"safetensors"}),
+    f"{CORE}.checkpoints": Rule(core("contracts", "model", "storage"), TORCH | {"safetensors"}),
     f"{CORE}.training": Rule(core("checkpoints", "contracts", "plugin_loading", "model", "prompting", "storage")),
     f"{CORE}.testing": Rule(core("contracts", "plugin_loading", "prompting", "model", "training")),
     f"{CORE}.command_line": Rule((CORE,)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ def score(
 ) -> tuple[int, dict[str, Any], str]:
     """Exit code, JSON and standard error."""
     capsys.readouterr()
+    shutil.rmtree("out", ignore_errors=True)  # no result is written over another
     files = ("--dataset", dataset, "--labels", labels, "--predictions", predictions)
     code = main(["score", *files, "--taxonomy", "builtin", "--json", "--out", "out", *more])
     captured = capsys.readouterr()

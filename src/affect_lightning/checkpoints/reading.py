@@ -30,13 +30,17 @@ _DAMAGES = (
 )  # fmt: skip
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path, *, mapped: bool = False) -> dict[str, Any]:
     """Read a Lightning checkpoint of this package as plain data.
+
+    Args:
+        path: Of the file.
+        mapped: See `read_plain`.
 
     Raises:
         CheckpointError: No such file, not a checkpoint, pickled objects inside, or another program's.
     """
-    checkpoint = read_plain(path, "a checkpoint of this package")
+    checkpoint = read_plain(path, "a checkpoint of this package", mapped=mapped)
     entries = ("state_dict", "hyper_parameters")
     if not isinstance(checkpoint, dict) or not all(isinstance(checkpoint.get(name), Mapping) for name in entries):
         raise CheckpointError(

@@ -109,7 +109,7 @@ def _go_the_way(plan: DemoPlan) -> tuple[Path, Path]:
     _do("test", *plan.trainer_words(untrained))
     _do("fit", *plan.trainer_words(trained))
     _do("test", *plan.trainer_words(trained), "--ckpt_path", str(runs / trained / "checkpoints" / "last.ckpt"))
-    report = plan.out / "report"
+    report = plan.out / _unused(plan.out, "report")
     _do("report", str(runs / untrained), str(runs / trained), "--out", str(report))
     return runs, report
 
@@ -177,9 +177,12 @@ def _score_table(report_folder: Path) -> str:
     """Sets down, runs across, and below them the best that any single modality allows."""
     from affect_lightning.unibench.report.columns import score_table
     from affect_lightning.unibench.report.files import read_report
+    from affect_lightning.unibench.report.provenance import banner_of
 
     report = read_report(report_folder)
     table = render_terminal(score_table(replace(report, bounds=())), is_turned=True)
+    if banner := banner_of(report):
+        table += f"\n\n{banner}"
     bounds = [f"  {bound.name}: {bound.mean:.2f}" for bound in report.bounds if bound.mean is not None]
     return "\n".join([table, "", "Best mean for responses that name one emotion:", *bounds]) if bounds else table
 

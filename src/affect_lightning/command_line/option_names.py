@@ -33,6 +33,7 @@ _ALONE = (
     "ckpt_path",
     "init_from",
     "json",
+    "out",
     "optimizer",
     "lr_scheduler",
 )

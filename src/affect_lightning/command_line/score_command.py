@@ -67,25 +67,44 @@ def run(arguments: Sequence[str]) -> int:
     from affect_lightning.unibench.report.columns import installed_columns
     from affect_lightning.unibench.report.content import Report
     from affect_lightning.unibench.report.files import write_report
+    from affect_lightning.unibench.report.provenance import banner_of
+    from affect_lightning.unibench.result_folders import check_unused
     from affect_lightning.unibench.scoring.suite_scoring import SavedOutputScorer
 
+    if options.out is not None:
+        check_unused(options.out)
     columns = installed_columns(options.columns)
     _take_key(options)
     models, title = _models(options)
     scorer = SavedOutputScorer(_scoring_options(options, choice))
     scored = [scorer.score(model) for model in models]
     _say_what_does_not_fit(scored, scorer.sets)
-    folder = options.out or Path("runs") / "score" / (options.dataset or options.suite.resolve().name)
     rows = tuple(model.row for model in scored)
     report = Report(f"MER-UniBench: {title}", rows, columns=columns).with_paired_tests()
-    write_report(report, folder, published=options.published)
+    folder = options.out or _new_folder(options)
+    write_report(report, folder, published=options.published, published_anyway=options.published_anyway)
     if options.json:
         content = _suite_json(scored) if options.suite else _set_json(options.dataset, scored[0])
         print_json(content)
     else:
-        print(_table(scored, report) if options.suite else _details(scored[0], options.dataset, columns), end="\n\n")
+        banner = banner_of(report)
+        print(_table(scored, report) if options.suite else _details(scored[0], options.dataset, columns))
+        print(f"\n{banner}\n" if banner else "")
     print(f"Report: {folder / 'report.html'}", file=sys.stderr if options.json else sys.stdout)
     return 0
+
+
+def _new_folder(options: argparse.Namespace) -> Path:
+    """A folder that no other report has, named by set, output and time."""
+    from affect_lightning.unibench.result_folders import reserve_result_folder, result_name
+    from affect_lightning.unibench.scoring.predictions import refused_writing
+
+    what = (options.dataset, options.predictions.name) if options.dataset else ("suite", options.suite.resolve().name)
+    place = Path("runs") / "score"
+    try:
+        return reserve_result_folder(place, result_name([what[0]], what[1]))
+    except OSError as error:
+        raise refused_writing(error, place) from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -141,7 +160,12 @@ def _parser() -> argparse.ArgumentParser:
         help="stop if more of the given or true words could not be read (50)",
     )  # fmt: skip
     parser.add_argument("--name", help="name of the row in the report of one set (default: the name of the file)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: runs/score/SET)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="new folder of the report (default: one in runs/score, named by set and time)",
+    )
     add_report_options(parser)
     return parser
 
@@ -262,6 +286,8 @@ def _set_json(key: str, model: ScoredModel) -> dict[str, Any]:
             for side in score.unread
         },
     }
+    if key in (model.row.provenance.get("generated") or ()):
+        content["generated"] = True
     if model.rule:
         content.update(checkpoint_rule=model.rule, checkpoint=model.checkpoints[key])
     for term, clips in (("missing", model.missing), ("surplus", model.surplus)):

@@ -67,6 +67,7 @@ EXPECTED_WARNINGS = (
     r"FSDP2-wrapped module .* returned a view",  # no part behind it changes its input in place
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # inside Lightning 2.6 with torch 2.15
     r"Checkpoint directory .* exists and is not empty",  # normal when a run continues
+    "The dirpath has changed from",  # a run that continues in a new folder, on purpose
     r"The '\w+_dataloader' does not have many workers",  # `data.workers` is the user's choice
     r"Precision .* is not supported by the model summary",  # mixed precision keeps 32-bit weights, as it then assumes
     r".*copying from a non-meta parameter",  # `summary`: parts that read a file of theirs copy it into nothing, as meant

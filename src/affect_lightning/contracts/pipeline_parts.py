@@ -102,6 +102,11 @@ class CueDescriber(ABC):
         """Name, model revision and prompt hash; written into the made data set."""
 
 
+OPTIONS_KEY = "response_options"
+"""Entry of a checkpoint: what changes a response beside the network, in the sections `data` (the data module's
+`response_options()`) and `benchmark`; exported folders keep it."""
+
+
 @dataclass  # not frozen: Lightning takes the outputs of a step apart and refuses frozen ones
 class ResponseRow:
     """A response with the clip's truth next to it. A test or predict step returns a list of them.

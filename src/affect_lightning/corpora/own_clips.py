@@ -1,8 +1,8 @@
-"""The user's own clips: named by options for `predict`, or as a table with a row a clip.
+"""The user's own clips: a table with a row a clip.
 
 Not in the paper: for clips outside MER-Caption+ and MER-UniBench, to train on, to test on, or both. A third party's set
 has its labels in such a table, too. docs/data.md has the columns with examples. `annotation_tables.py` reads the rows;
-`official_folders.py` reads the folders of sets.
+`official_folders.py` reads the folders of sets, and `predicted_clips.py` has the clips that only `predict` names.
 """
 
 from __future__ import annotations
@@ -85,29 +85,42 @@ def read_own_table(
 
 
 def read_table_clips(
-    path: Path, corpus: str, columns: Mapping[str, str] | None = None, split: Split | None = None
+    path: Path,
+    corpus: str,
+    columns: Mapping[str, str] | None = None,
+    split: Split | None = None,
+    *,
+    needs_truth: bool = True,
 ) -> list[ClipRecord]:
-    """The clips of a table as records of a set; see `read_own_table`."""
+    """The clips of a table as records of a set; see `read_own_table`.
+
+    Args:
+        path: Of the table.
+        corpus: Of the records.
+        columns: The table's own names of columns, by ours.
+        split: Which rows of a table with a column `mode` are meant; None takes all.
+        needs_truth: Whether each clip must have a text and a truth; to be answered, it needs neither.
+    """
     if not path.is_file():
         raise DataError(
             f"The table {path} is missing. Give the path of a .csv or .jsonl file with one row for each clip."
         )
     rows = list(OurRows(_renamed(path, read_row_file(path), columns or {}), split))
     for row in rows:
-        _check_columns(row)
+        _check_columns(row, needs_truth)
         row["name"] = _name(row)
     indexed = index_rows(path, rows)
     beside = None if {*columns_of(rows)} & {*MEDIA_COLUMNS} else MediaBeside(path.parent)
-    clips = _records(path, indexed, corpus)
+    clips = _records(path, indexed, corpus, needs_truth)
     return clips if beside is None else [beside.completed(clip) for clip in clips]
 
 
-def _records(path: Path, indexed: Mapping[str, TableRow], corpus: str) -> list[ClipRecord]:
+def _records(path: Path, indexed: Mapping[str, TableRow], corpus: str, needs_truth: bool) -> list[ClipRecord]:
     """The records, sorted by name; what is wrong with the rows is told at once."""
     records, faults = [], []
     for name in sorted(indexed):
         try:
-            records.append(_record(indexed[name], corpus))
+            records.append(_record(indexed[name], corpus, needs_truth))
         except DataError as error:
             faults.append(error)
     if len(faults) > 1:
@@ -141,13 +154,13 @@ def _name(row: TableRow) -> str:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(row, "name")
 
 
-def _record(row: TableRow, corpus: str) -> ClipRecord:
+def _record(row: TableRow, corpus: str, needs_truth: bool) -> ClipRecord:
     labels = () if row.get("labels") is None else words_of(row, "labels")
     sentiment = None if row.get("sentiment") in (None, "") else number_of(row, "sentiment")
     description = _text(row, "description")
     if description and is_no_word(description):
         refuse(row, "description", f"expected a sentence, found {description!r}. Leave the cell empty.")
-    if not labels and sentiment is None and not description:
+    if needs_truth and not labels and sentiment is None and not description:
         raise DataError(
             f"{row.path}, line {row.line}, columns {', '.join(TRUTH_COLUMNS)}: all are empty for the clip "
             f"{row['name']!r}. Fill in one of them, or remove the row."
@@ -167,9 +180,10 @@ def _record(row: TableRow, corpus: str) -> ClipRecord:
     )
 
 
-def _check_columns(row: TableRow) -> None:
-    problems = [f"the column {name} is missing" for name in ("name", "text") if name not in row]
-    if not any(name in row for name in TRUTH_COLUMNS):
+def _check_columns(row: TableRow, needs_truth: bool) -> None:
+    needed = ("name", "text") if needs_truth else ("name",)
+    problems = [f"the column {name} is missing" for name in needed if name not in row]
+    if needs_truth and not any(name in row for name in TRUTH_COLUMNS):
         problems.append(f"one of the columns {', '.join(TRUTH_COLUMNS)} is needed")
     unknown = [name for name in row if name not in COLUMNS]
     for name in unknown:
@@ -198,46 +212,3 @@ def _path(row: TableRow, column: str) -> Path | None:
         return None
     path = row.path.parent / Path(text).expanduser()
     return path if "\\" not in text or path.exists() else row.path.parent / text.replace("\\", "/")
-
-
-def own_clips(
-    video: str | list[str] | None, audio: str | list[str] | None, subtitle: str | list[str] | None
-) -> list[ClipRecord]:
-    """Records of your own clips.
-
-    Args:
-        video: `data.predict_video`.
-        audio: `data.predict_audio`.
-        subtitle: `data.predict_subtitle`.
-
-    Raises:
-        ConfigurationError: The lists differ in length.
-    """
-    videos, sounds, subtitles = _listed(video), _listed(audio), _listed(subtitle)
-    count = max(len(videos), len(sounds))
-    for option, values in (
-        ("predict_video", videos),
-        ("predict_audio", sounds),
-        ("predict_subtitle", subtitles),
-    ):
-        if values and len(values) != count:
-            raise ConfigurationError(
-                f"{option} has {len(values)} entries for {count} clips; give one for each clip, or none."
-            )
-    return [
-        ClipRecord(
-            name=Path((videos or sounds)[index]).stem,
-            corpus=OWN_CORPUS,
-            video=Path(videos[index]).expanduser() if videos else None,
-            audio=Path(sounds[index]).expanduser() if sounds else None,
-            subtitle_english=subtitles[index] if subtitles else "",
-            subtitle_chinese=subtitles[index] if subtitles else "",
-        )
-        for index in range(count)
-    ]
-
-
-def _listed(value: str | list[str] | None) -> list[str]:
-    if value is None:
-        return []
-    return [str(value)] if isinstance(value, (str, Path)) else [str(item) for item in value]

@@ -17,7 +17,7 @@ from affect_lightning.corpora import MER_UNIBENCH, METRIC_TITLES
 from affect_lightning.errors import PluginError
 from affect_lightning.plugin_loading import load_entry
 from affect_lightning.unibench.report.content import Report, ReportRow
-from affect_lightning.unibench.report.provenance import CHOSEN_ON_TEST_NOTE
+from affect_lightning.unibench.report.provenance import CHOSEN_ON_TEST_NOTE, banner_of
 from affect_lightning.unibench.report.published import PublishedRow
 from affect_lightning.unibench.report.tables import (
     COUNT,
@@ -275,7 +275,7 @@ def number_table(report: Report) -> Table:
         Column("model", lambda row: row.name),
         Column("kind", lambda row: row.marks.kind if row.marks.kind != "published" else NOT_MEASURED),
         Column("source", lambda row: "this run" if isinstance(row, ReportRow) else getattr(row, "origin", "")),
-        Column("note", lambda row: CHOSEN_ON_TEST_NOTE if row.marks.warning else getattr(row, "note", "")),
+        Column("note", lambda row: _note(report, row)),
         Column("checkpoint_rule", kept("checkpoint_rule")),
         Column("taxonomy", scored("taxonomy")),
         Column("taxonomy_sha256", scored("taxonomy_sha256")),
@@ -287,6 +287,13 @@ def number_table(report: Report) -> Table:
         *_columns_of_runs(report),
     ]
     return make_table(columns, report.every_row())
+
+
+def _note(report: Report, row: Any) -> str:
+    if not isinstance(row, ReportRow):
+        return str(getattr(row, "note", ""))
+    notes = (banner_of(replace(report, rows=(row,))), CHOSEN_ON_TEST_NOTE if row.chosen_on_test else "")
+    return " ".join(filter(None, notes))
 
 
 def _numbers_of_set(report: Report, key: str) -> Iterator[Column]:

@@ -48,6 +48,7 @@ class Answer:
         question: What was asked.
         truth_labels: True emotion words, which our own prediction files carry.
         truth_sentiment: True sentiment value, likewise.
+        generated: Whether the clip is of a generated corpus, likewise.
     """
 
     response: str | None = None
@@ -56,6 +57,7 @@ class Answer:
     question: str = ""
     truth_labels: tuple[str, ...] = ()
     truth_sentiment: float | None = None
+    generated: bool = False
 
 
 def read_answers(
@@ -165,6 +167,7 @@ def _answer(row: TableRow, used: Mapping[str, str]) -> Answer:
         question=question if isinstance(question, str) else "",
         truth_labels=_labels(row, "truth_labels") if row.get("truth_labels") else (),
         truth_sentiment=_truth_sentiment(row),
+        generated=row.get("generated") is True,
     )
 
 

@@ -11,6 +11,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -133,6 +134,25 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
         cleaned={kind: cleaned[kind] for kind in KINDS if cleaned[kind]},
         refused=cleaned[_REFUSED],
     )
+
+
+def answers_by_question(
+    predictions: Sequence[Prediction], extractor: LabelExtractor
+) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Labels and sentiment of responses, as they stand beside these in a file.
+
+    Args:
+        predictions: With responses, of any sets.
+        extractor: Reads them.
+
+    Returns:
+        `labels` and `sentiment` by corpus, clip and question.
+    """
+    answers = answers_of("the responses", predictions, extractor, by_sentiment=True)
+    return {
+        (prediction.corpus, prediction.name, prediction.question): {"labels": list(labels), "sentiment": sentiment}
+        for prediction, labels, sentiment in zip(predictions, answers.labels, answers.sentiments, strict=True)
+    }
 
 
 def _check_response(key: str, prediction: Prediction) -> None:

@@ -19,6 +19,7 @@ from affect_lightning.contracts import LabelExtractor
 from affect_lightning.corpora import known_sets
 from affect_lightning.corpora.annotation_tables import shown
 from affect_lightning.corpora.clip_names import same_clips
+from affect_lightning.corpora.corpus_file import is_generated
 from affect_lightning.corpora.truths import Truth, find_label_file, read_truths
 from affect_lightning.errors import DataError
 from affect_lightning.metrics import Taxonomy
@@ -115,6 +116,7 @@ def _prediction(name: str, dataset: str, truth: Truth, answer: Answer | None) ->
         given_sentiment=given.sentiment,
         missing=answer is None,
         has_response=given.response is not None,
+        generated=given.generated,
     )
 
 
@@ -200,6 +202,7 @@ class SavedOutputScorer:
         surplus = {key: pairing.surplus for key, pairing in pairings.items() if pairing.surplus}
         provenance = collect_provenance(
             scores,
+            generated=[key for key in scores.sets if self._is_generated(key, pairings[key])],
             checkpoint=_checkpoint_text(model, chosen),
             checkpoint_rule=rule_text(self.options.rule, self.options.checkpoint)
             if rule
@@ -240,6 +243,11 @@ class SavedOutputScorer:
             model.outputs[key][checkpoint], key, columns=options.columns, from_responses=options.from_responses
         )
         return pair(key, self._truths_of(key), answers, allow_missing=options.allow_missing)
+
+    def _is_generated(self, key: str, pairing: Pairing) -> bool:
+        labels = self._label_files.get(key)
+        declared = labels is not None and is_generated(labels, key)
+        return declared or any(prediction.generated for prediction in pairing.predictions)
 
     def _truths_of(self, key: str) -> dict[str, Truth] | None:
         if not self.options.label_roots:
