@@ -217,7 +217,7 @@ def test_bad_clips_are_named(corpus: Path, tmp_path: Path) -> None:
         ("test", {"benchmark_root": "/nowhere"}, "/nowhere .data.benchmark_root. is missing"),
         ("test", {"benchmark_root": "CORPUS/mer-caption-plus"}, "has no test set. Expected one or more of mer2023"),
         ("test", {"benchmark_root": "CORPUS", "test_sets": ["meld"]}, "MELD is missing"),
-        ("fit", {"train_sets": ["meldd"]}, "no benchmark set 'meldd'.*meld"),
+        ("fit", {"train_sets": ["meldd"]}, "no training set 'meldd'.*meld"),
         ("fit", {"train_sets": ["mer2024"], "train_root": "CORPUS"}, "MER2024 has no training split"),
         ("test", {"test_sets": ["mer-caption-plus"]}, "no benchmark set 'mer-caption-plus'"),
         ("fit", {"train_sets": []}, "train_sets must name at least one set"),

@@ -273,7 +273,7 @@ def test_a_configuration_says_what_is_checked(
         (("--data", "EMPTY", "--min-seconds", "9", "--max-seconds", "3"), "--min-seconds must be at least 0 and below"),
         (("--data", "EMPTY", "--allow", "nonsense"), "invalid choice: 'nonsense'"),
         (("--config", "/nowhere.yaml"), "There is no file '/nowhere.yaml' and no experiment of that name"),
-        (("--config", "LIST"), "has no data section"),
+        (("--config", "LIST"), "LIST holds a list; expected options such as"),
         (("--config", "ODD"), "The data section of .* is not valid: .*'no_such_option'"),
         (("--config", "BARE"), "names no folder. Set data.train_root"),
     ],
