@@ -24,7 +24,7 @@ def predicted_clips(
     video: str | Sequence[str] | None,
     audio: str | Sequence[str] | None,
     subtitle: str | Sequence[str] | None,
-    table: Path | None = None,
+    table: Path | str | None = None,
     columns: Mapping[str, str] | None = None,
 ) -> list[ClipRecord]:
     """Records of the clips; clips of one file name are told apart by their folders, such as `a/1` and `b/1`.
@@ -46,7 +46,7 @@ def predicted_clips(
                 "Give data.predict_table alone: it has columns for video, audio and text, so leave out predict_video, "
                 "predict_audio and predict_subtitle."
             )
-        return read_table_clips(table, OWN_CORPUS, columns, needs_truth=False)
+        return read_table_clips(Path(table), OWN_CORPUS, columns, needs_truth=False)
     videos = _files(video, VIDEO_SUFFIXES, "predict_video")
     sounds = _files(audio, AUDIO_SUFFIXES, "predict_audio")
     subtitles = _listed(subtitle)

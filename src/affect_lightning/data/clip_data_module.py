@@ -231,9 +231,7 @@ class ClipDataModule(LightningDataModule):
         self.seed = seed
         self.bad_clips = BadClipOptions(on_bad_clip, max_bad_share)
         self.quarantine_file = _path(quarantine_file)
-        self.predict_clips = predicted_clips(
-            predict_video, predict_audio, predict_subtitle, _path(predict_table), columns
-        )
+        self.predict_clips = predicted_clips(predict_video, predict_audio, predict_subtitle, predict_table, columns)
         self._shows_text = "text" in check_inputs(inputs)
         self.records: dict[str, list[ClipRecord] | PackedClips] = {}
         self.quarantines: dict[str, Quarantine] = {}
