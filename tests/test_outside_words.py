@@ -18,6 +18,7 @@ import pytest
 from affect_lightning.command_line.program import main
 from affect_lightning.corpora.own_clips import read_own_table
 from affect_lightning.errors import DataError
+from affect_lightning.unibench.scoring.predictions import Prediction, write_predictions
 
 WORDS = ("happy", "sad", "angry", "surprised", "fearful", "disgusted")
 CLASSES = ("happy", "sad", "angry", "surprise", "worried", "sad")  # of MER2023
@@ -156,6 +157,18 @@ def test_a_response_beside_labels_is_ambiguous_until_one_is_named(capsys: pytest
     assert score(capsys, "mine", "labels.csv", both, "--column", "labels=labels")[1]["score"] == 100.0
     named = score(capsys, "mine", "labels.csv", both, "--column", "response=response")[1]
     assert named["score"] < 50
+
+
+def test_what_predict_wrote_is_scored_by_its_labels(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [Prediction(name, "mine", "How?", "The person feels sad.", generated=True) for name in NAMES]
+    answers = {
+        (row.corpus, row.name, row.question): {"labels": [word], "sentiment": "neutral"}
+        for row, word in zip(rows, WORDS, strict=True)
+    }
+    (path,) = write_predictions(Path("predictions"), rows, answers=answers)
+    code, result, err = score(capsys, "mine", "labels.csv", str(path))
+    assert (code, result["score"], result["extractor"]) == (0, 100.0, "given labels"), err
+    assert score(capsys, "mine", "labels.csv", str(path), "--from-responses")[1]["score"] < 50
 
 
 def test_columns_of_the_label_file_can_be_named(capsys: pytest.CaptureFixture[str]) -> None:

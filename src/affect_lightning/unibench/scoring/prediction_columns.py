@@ -28,7 +28,9 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 TRUTH_KINDS = ("truth-name", "truth")  # of the label file; `corpora/truths.py` reads it
 KINDS = tuple(kind for kind in COLUMNS if kind != "name")
-_INSTEAD_OF = {"resps": "filtered_resps"}  # where both are there, the second one is read
+# Where both are there, the second one is read; our own files say with `generated` that a corpus is generated.
+_INSTEAD_OF = {"resps": "filtered_resps", "generated": "response"}
+_OURS = {"corpus", "question", "truth_labels"}  # of files of `test` and `predict`, whose labels are never the truth
 _TOOL_MARKS = {
     "messages",
     "logprobs",
@@ -95,9 +97,10 @@ def _without_truths(
         for kind in KINDS
         if kind in used and kind != "response" and kind not in columns and not used[kind].startswith("given_")
     ]
-    if "response" not in used or "response" in columns or not beside:
+    lowered = {column.strip().lower() for column in present}
+    if "response" not in used or "response" in columns or not beside or lowered >= _OURS:
         return used
-    marks = sorted(_TOOL_MARKS & {column.strip().lower() for column in present})
+    marks = sorted(_TOOL_MARKS & lowered)
     if not marks:
         words = used[beside[0]]
         raise DataError(
