@@ -160,3 +160,12 @@ def test_what_is_not_there_is_told_of_before_a_model_is_built(
     clips = f"[{tmp_path / 'a.mp4'}, {tmp_path / 'b.mp4'}]"
     assert main(["predict", *words(root, tmp_path, "--data.predict_video", clips)]) == 2
     assert f"{tmp_path / 'b.mp4'} (1 of 2 files) is not there" in capsys.readouterr().err
+
+
+def test_a_table_with_other_column_names_and_no_media_columns(tmp_path: Path) -> None:
+    table = tmp_path / "clips.csv"
+    table.write_text("sep=;\nclip;said\n007;Hi, you\nb;Ho\n", encoding="utf-8")
+    (tmp_path / "7.mp4").write_bytes(b"")
+    first, second = predicted_clips(None, None, None, table, {"name": "clip", "text": "said"})
+    assert (first.name, first.subtitle_english, first.video) == ("007", "Hi, you", tmp_path / "7.mp4")
+    assert (second.name, second.video, second.labels) == ("b", None, ())
