@@ -160,13 +160,22 @@ def test_nothing_of_a_file_is_executed(place: str, tmp_path: Path, monkeypatch: 
 def test_files_of_others_are_called_what_they_are(tmp_path: Path) -> None:
     for name, content, message in (
         ("own.ckpt", {"state_dict": {}, "hyper_parameters": {}}, "Use `affect-lightning export .*own.ckpt FOLDER`"),
-        ("bare.pth", random_weights(), "expected the entry `model` with tensors by name, got the entries llama_model"),
-        ("list.pth", [1, 2], "expected the entry `model` with tensors by name, got something else"),
-        ("text.pth", {"model": {"weight": "none"}}, "expected the entry `model` with tensors by name"),
+        (
+            "bare.pth",
+            random_weights(),
+            "expected the entry `model` with dense tensors by name, got the entries llama_model",
+        ),
+        ("list.pth", [1, 2], "expected the entry `model` with dense tensors by name, got something else"),
+        ("text.pth", {"model": {"weight": "none"}}, "expected the entry `model` with dense tensors by name"),
+        ("empty.pth", {}, "with dense tensors by name, got something else"),
+        ("number.pth", {"model": {5: torch.zeros(1)}}, "with dense tensors by name"),
+        ("sparse.pth", {"model": {"weight": torch.zeros(2).to_sparse()}}, "with dense tensors by name"),
     ):
         torch.save(content, tmp_path / name)
         with pytest.raises(CheckpointError, match=message):
             read_affectgpt(tmp_path / name)
+    with pytest.raises(CheckpointError, match="Give the file: .* is a folder"):
+        read_affectgpt(tmp_path)
     (tmp_path / "page.pth").write_text("<html>not found</html>", encoding="utf-8")
     whole = write_their_file(tmp_path / "whole.pth", random_weights()).read_bytes()
     (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])

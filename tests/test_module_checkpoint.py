@@ -173,6 +173,9 @@ def test_pickled_objects_are_never_read(tmp_path, monkeypatch):
     torch.save({"weights": torch.zeros(1)}, "other.ckpt")
     with pytest.raises(CheckpointError, match="expected the entries state_dict and hyper_parameters"):
         read_checkpoint("other.ckpt")
+    torch.save({"model": {"weight": torch.zeros(1)}}, "theirs.pth")
+    with pytest.raises(CheckpointError, match="run `affect-lightning import theirs.pth FOLDER`"):
+        read_checkpoint("theirs.pth")
     with pytest.raises(CheckpointError, match="no checkpoint missing"):
         read_checkpoint("missing.ckpt")
 

@@ -218,18 +218,22 @@ def read_affectgpt(path: str | Path) -> AffectGPTFile:
             f"the authors' code."
         )
     weights = content.get("model") if isinstance(content, Mapping) else None
-    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
-        found = (
-            f"the entries {', '.join(map(str, list(content)[:8]))}"
-            if isinstance(content, Mapping)
-            else "something else"
-        )
+    if not isinstance(weights, Mapping) or not all(map(_is_weight, weights, weights.values())):
+        entries = ", ".join(map(str, list(content)[:8])) if isinstance(content, Mapping) else ""
+        found = f"the entries {entries}" if entries else "something else"
         raise CheckpointError(
-            f"{path} is not a checkpoint of AffectGPT's released code: expected the entry `model` with tensors by name, got "
-            f"{found}."
+            f"{path} is not a checkpoint of AffectGPT's released code: expected the entry `model` with dense tensors by name, "
+            f"got {found}."
         )
     epoch = content.get("epoch")
     return AffectGPTFile(weights, _shown_streams(content.get("config")), epoch if isinstance(epoch, int) else None)
+
+
+def _is_weight(name: Any, value: Any) -> bool:
+    """Whether this is a name with a dense tensor; the authors' code saves no others."""
+    return (
+        isinstance(name, str) and isinstance(value, Tensor) and value.layout is torch.strided and not value.is_quantized
+    )
 
 
 def write_affectgpt(path: str | Path, weights: Mapping[str, Tensor], visual: tuple[str, ...]) -> None:

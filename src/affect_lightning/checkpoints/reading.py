@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -37,8 +38,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     checkpoint = read_plain(path, "a checkpoint of this package")
     if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters"} <= checkpoint.keys():
+        remedy = (
+            f" If the authors' code wrote it, run `affect-lightning import {path} FOLDER` and take the folder."
+            if isinstance(checkpoint, dict) and "model" in checkpoint
+            else ""
+        )
         raise CheckpointError(
-            f"{path} is not a checkpoint of this package: expected the entries state_dict and hyper_parameters."
+            f"{path} is not a checkpoint of this package: expected the entries state_dict and hyper_parameters.{remedy}"
         )
     return checkpoint
 
@@ -57,10 +63,14 @@ def read_plain(path: str | Path, kind: str, *, mapped: bool = False) -> Any:
     try:
         # A file of the older form, which is no zip, cannot be mapped.
         maps = mapped and zipfile.is_zipfile(path)
-        return torch.load(str(path), map_location="cpu", weights_only=True, mmap=maps or None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of forms (sparse, bare pickles) that are refused right after
+            return torch.load(str(path), map_location="cpu", weights_only=True, mmap=maps or None)
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no checkpoint {path}.") from error
     except _DAMAGES as error:
+        if Path(path).is_dir():
+            raise CheckpointError(f"Give the file: {path} is a folder, not {kind}.") from error
         raise CheckpointError(
             f"{path} is not {kind}, or it is damaged: {_reason(error)}. Only tensors and plain values are read from a "
             f"checkpoint, never pickled objects."
