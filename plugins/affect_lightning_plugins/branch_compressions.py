@@ -12,6 +12,8 @@ Legend: B clips, N feature tokens, D feature width, K tokens of the branch.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -95,41 +97,19 @@ _STREAM = "stream"
 class QFormerCompression(BranchCompression):
     """K learned queries that read the stream by cross-attention, time preserved (paper, Section 5)."""
 
-    def __init__(
-        self,
-        stream_width: int,
-        tokens: int,
-        *,
-        num_layers: int = 2,
-        hidden_width: int | None = None,
-        num_heads: int | None = None,
-        feed_forward_width: int | None = None,
-        dropout: float = 0.1,
-    ) -> None:
+    def __init__(self, stream_width: int, tokens: int, **options: Any) -> None:
         """Build queries and layers.
 
         Args:
             stream_width: D.
             tokens: K; 32 in the authors' Q-Former settings.
-            num_layers: Transformer layers, each with cross-attention; 2 as in the authors' recipe.
-            hidden_width: Width of the queries; None is D. Smaller is cheaper (our option).
-            num_heads: Attention heads; None makes heads of about 64 wide, as in BERT.
-            feed_forward_width: None is four times the width of the queries, as in BERT.
-            dropout: 0.1 as in BERT.
+            options: See `QFormerPreFusion`.
 
         Raises:
             ConfigurationError: A number is not positive, or the heads do not divide the width.
         """
         super().__init__()
-        self.fusion = QFormerPreFusion(
-            {_STREAM: stream_width},
-            num_queries=tokens,
-            num_layers=num_layers,
-            hidden_width=hidden_width,
-            num_heads=num_heads,
-            feed_forward_width=feed_forward_width,
-            dropout=dropout,
-        )
+        self.fusion = QFormerPreFusion({_STREAM: stream_width}, num_queries=tokens, **options)
         self.output_width, self.output_tokens = self.fusion.output_width, tokens
 
     def forward(self, stream: FeatureSequence) -> Tensor:
