@@ -10,6 +10,7 @@ import random
 import runpy
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,14 @@ keep_libraries_out_of_a_home_that_cannot_be_written()
 
 # The processor does not decide what is tested: 32 bits, except where a test asks for bf16 (docs/training.md).
 os.environ.setdefault("AFFECT_CPU_BF16", "off")
+
+# Nothing of the suite resolves a name or reaches another machine: not this process and none that a test starts.
+GUARD = Path(__file__).parent / "network_guard"
+NETWORK_LOG = Path(_cache.name, "network.log")
+NETWORK_LOG.touch()
+os.environ["AFFECT_NETWORK_LOG"] = str(NETWORK_LOG)
+os.environ["PYTHONPATH"] = os.pathsep.join([str(GUARD), *filter(None, [os.environ.get("PYTHONPATH")])])
+runpy.run_path(str(GUARD / "sitecustomize.py"))
 
 # Processes of the method `forkserver` begin as copies of one that has imported all this: not one import each.
 multiprocessing.set_forkserver_preload(
@@ -119,6 +128,16 @@ def same_draws() -> None:
     random.seed(0)
     if "torch" in sys.modules:  # else it begins with a seed of its own, always the same
         sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def no_network(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that resolves a name or connects to another machine fails, unless it is marked `reaches_out`."""
+    before = NETWORK_LOG.stat().st_size
+    yield
+    tried = NETWORK_LOG.read_text(encoding="utf-8")[before:]
+    if tried and request.node.get_closest_marker("reaches_out") is None:
+        pytest.fail(f"The test reached out of this machine; mark it `reaches_out` if it must:\n{tried}")
 
 
 @pytest.fixture

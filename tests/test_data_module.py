@@ -21,7 +21,7 @@ from affect_lightning.data.dataset import OneQuestion, QuestionDraw, ReadingOpti
 from affect_lightning.data.faces import FacePolicy
 from affect_lightning.data.quarantine import BadClipOptions
 from affect_lightning.data.reading_workers import ReadingWorkers
-from affect_lightning.errors import AffectLightningError, DataError, PluginError
+from affect_lightning.errors import AffectLightningError, PluginError
 from affect_lightning.feature_cache.source import FeatureOptions
 from affect_lightning.packed_sets.packed_source import PackedSource
 from affect_lightning.prompting import question_text
@@ -159,11 +159,13 @@ def test_test_and_predict_take_the_longest_subtitles_first(tmp_path: Path) -> No
         ]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(rows), encoding="utf-8")
     tables = [str(tmp_path / f"{name}.jsonl") for name in lengths]
+    for name in "abc":
+        (tmp_path / f"{name}.mp4").write_bytes(b"not opened")
     options: dict[str, Any] = {
         "benchmark_root": tmp_path,
         "test_sets": tables,
         "inputs": ["text"],
-        "predict_video": ["a.mp4", "b.mp4", "c.mp4"],
+        "predict_video": [str(tmp_path / f"{name}.mp4") for name in "abc"],
         "predict_subtitle": ["no", "certainly not", "perhaps"],
     }
 
@@ -187,8 +189,9 @@ def test_predict_reads_the_users_clip(tmp_path: Path) -> None:
     assert (batch.names, batch.subtitles) == (["my clip"], ["hello"])
     silent = make_module(predict_video=[str(video)], inputs=["audio"])
     silent.setup("predict")
-    with pytest.raises(DataError, match="no audio track"):
-        list(silent.predict_dataloader())
+    assert list(silent.predict_dataloader()) == []
+    (left_out,) = silent.quarantined("predict")
+    assert left_out["reason"] == "the file has no audio track."
 
 
 def test_bad_clips_are_named(corpus: Path, tmp_path: Path) -> None:
@@ -214,7 +217,7 @@ def test_bad_clips_are_named(corpus: Path, tmp_path: Path) -> None:
         ("test", {"benchmark_root": "/nowhere"}, "/nowhere .data.benchmark_root. is missing"),
         ("test", {"benchmark_root": "CORPUS/mer-caption-plus"}, "has no test set. Expected one or more of mer2023"),
         ("test", {"benchmark_root": "CORPUS", "test_sets": ["meld"]}, "MELD is missing"),
-        ("fit", {"train_sets": ["meldd"]}, "no benchmark set 'meldd'.*meld"),
+        ("fit", {"train_sets": ["meldd"]}, "no training set 'meldd'.*meld"),
         ("fit", {"train_sets": ["mer2024"], "train_root": "CORPUS"}, "MER2024 has no training split"),
         ("test", {"test_sets": ["mer-caption-plus"]}, "no benchmark set 'mer-caption-plus'"),
         ("fit", {"train_sets": []}, "train_sets must name at least one set"),

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
+from affect_lightning.errors import DataError
 from affect_lightning_plugins.language_models import growing_cache
 from affect_lightning_plugins.language_models.growing_cache import GrowingLayer, make_room
 from affect_lightning_plugins.language_models.response_decoding import DecodingOptions, decode_responses, read_prefix
@@ -210,3 +211,18 @@ def test_room_is_only_made_in_layers_that_are_known() -> None:
     make_room(cache, 5)
     assert [type(layer) for layer in cache.layers] == [GrowingLayer, Other, DynamicLayer]  # the last has read nothing
     make_room(object(), 5)
+
+
+def test_responses_end_with_the_context() -> None:
+    config = AutoConfig.for_model("llama", **SIZES, max_position_embeddings=16)
+    model = name_backbone(AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")).eval()
+
+    def lengths(prompt: int) -> list[int]:
+        mask = torch.tensor([[0] * (prompt - 5) + [1] * 5, [1] * prompt])
+        embedded = model.get_input_embeddings()(torch.ones_like(mask))
+        return [len(response) for response in decode_responses(model, embedded, mask, set(), DecodingOptions(10**9))]
+
+    assert lengths(14) == [2, 2]
+    assert lengths(9) == [7, 7]
+    with pytest.raises(DataError, match=r"a prompt has 16 tokens, and the language model takes 16 in all"):
+        lengths(16)

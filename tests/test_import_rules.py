@@ -25,7 +25,10 @@ from source_imports import (
 )
 
 FORBIDDEN_FOLDERS = {"utils", "common", "helpers", "misc"}
-FOR_EVERYBODY = tuple(f"{CORE}.{name}" for name in ("errors", "label_strings", "processors", "safe_npz", "weights"))
+_BESIDE = (
+    *("errors", "file_kinds", "label_strings", "processors", "safe_npz", "sentiment_strings", "spreadsheet", "weights"),
+)
+FOR_EVERYBODY = tuple(f"{CORE}.{name}" for name in _BESIDE)
 
 
 @dataclass(frozen=True)
@@ -69,18 +72,21 @@ RULES = {
     ),
     f"{CORE}.inspection": Rule(core("contracts", "corpora", "data", "storage"), never=frozenset({"transformers"})),
     f"{CORE}.model": Rule(core("contracts", "plugin_loading", "prompting", "storage"), never=frozenset({"lightning"})),
-    f"{CORE}.metrics": Rule(core("storage"), libraries=TORCH | {"torchmetrics", "openpyxl"}),
-    f"{CORE}.unibench": Rule(core("contracts", "corpora", "plugin_loading", "metrics", "storage")),
+    f"{CORE}.metrics": Rule(core("storage"), libraries=TORCH | {"torchmetrics"}),
+    f"{CORE}.unibench": Rule(core("contracts", "corpora", "plugin_loading", "metrics", "prompting", "storage")),
     f"{CORE}.sandbox": Rule(core("corpora", "metrics", "storage"), never=frozenset({"transformers", "lightning"})),
     f"{CORE}.objectives": Rule(core("contracts"), TORCH),
-    f"{CORE}.checkpoints": Rule(core("model", "storage"), TORCH | {"safetensors"}),
+    f"{CORE}.checkpoints": Rule(core("contracts", "model", "storage"), TORCH | {"safetensors"}),
     f"{CORE}.training": Rule(core("checkpoints", "contracts", "plugin_loading", "model", "prompting", "storage")),
     f"{CORE}.testing": Rule(core("contracts", "plugin_loading", "prompting", "model", "training")),
     f"{CORE}.command_line": Rule((CORE,)),
     f"{CORE}.errors": Rule(libraries=frozenset()),
     f"{CORE}.label_strings": Rule(libraries=frozenset()),
+    f"{CORE}.sentiment_strings": Rule(libraries=frozenset()),
     f"{CORE}.processors": Rule(libraries=frozenset()),
+    f"{CORE}.file_kinds": Rule(libraries=frozenset()),
     f"{CORE}.safe_npz": Rule(libraries=frozenset({"numpy"})),
+    f"{CORE}.spreadsheet": Rule(libraries=frozenset({"openpyxl"})),
     f"{CORE}.weights": Rule(libraries=TORCH),
     f"{CORE}.__main__": Rule(core("command_line")),
     f"{PLUGINS}.label_extractors": Rule(
@@ -331,3 +337,13 @@ def test_the_table_of_the_sets_loads_no_torch() -> None:
     """The sandbox's worker processes import it."""
     tops = {name.split(".")[0] for name in loaded_by(f"import {CORE}.corpora")}
     assert tops - set(sys.stdlib_module_names) <= {CORE}
+
+
+def test_scoring_saved_outputs_loads_no_torch() -> None:
+    """It takes half a gigabyte and seconds, which a million rows need more."""
+    loaded = loaded_by(
+        "import affect_lightning.unibench.scoring.suite_scoring, affect_lightning.unibench.report.files\n"
+        "import affect_lightning.command_line.score_command, affect_lightning_plugins.label_extractors.rules"
+    )
+    assert f"{CORE}.unibench.scoring.set_scoring" in loaded
+    assert not {name for name in loaded if name.split(".")[0] in {"torch", "torchmetrics", "transformers", "lightning"}}

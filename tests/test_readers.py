@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from affect_lightning.corpora import MER_UNIBENCH, BenchmarkSet, find_benchmark_set
-from affect_lightning.corpora.annotation_tables import true_labels
 from affect_lightning.corpora.official_folders import read_benchmark_set as read_counted_set
 from affect_lightning.corpora.official_folders import read_training_set
+from affect_lightning.corpora.table_cells import true_labels
 from affect_lightning.errors import DataError
 from affect_lightning.label_strings import parse_labels
 

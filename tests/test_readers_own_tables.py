@@ -98,7 +98,11 @@ def test_a_sentiment_is_enough(tmp_path: Path) -> None:
         ("mine.csv", "name,text,labels\na,b, no, c\n", r"line 2: 4 cells, but the header has 3"),
         ("mine.jsonl", '{"name": "a"\n', r"mine.jsonl, line 1 is not JSON: "),
         ("mine.jsonl", '\n["a"]\n', r"mine.jsonl, line 2 must be an object such as .*; found list"),
-        ("mine.jsonl", '{"name": 5, "text": "b", "labels": ["c"]}', r"line 1, column name: expected a text, found 5"),
+        (
+            "mine.jsonl",
+            '{"name": 5.5, "text": "b", "labels": ["c"]}',
+            r"line 1, column name: expected a text, found 5.5",
+        ),
         (
             "mine.jsonl",
             '{"name": "a", "text": 5, "labels": ["c"]}',

@@ -1,6 +1,7 @@
 """Every command of the README, small, as a user runs it: it ends well and no library warns of what the user cannot change.
 
-The commands are read from the page, run in one folder one after the other, with all warnings shown.
+The commands are read from the page, run in one folder one after the other, with all warnings shown. `test_commands_twice.py`
+runs the commands of several pages twice.
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ PLACES = {
     "DIR": "sandbox-data",
     "CLIP...": "clip.mp4",
     "LABELS": "sandbox-data",
-    "FILE": f"{RUN}/predictions/meld.jsonl",
 }
 # Other programs' commands, and those of files that a clone cannot have; tests of their own cover these.
 ELSEWHERE = {
@@ -46,16 +46,23 @@ FEW = ("--data.batch_size", "2", "--model.max_new_tokens", "4", "--trainer.accel
 WARNING = re.compile(r"warning|\bdeprecated\b|^\S+\.py:\d+: |^W\d{4} |\[W[:\d]", re.IGNORECASE)
 
 
-def readme_commands() -> list[str]:
-    """The lines of the README's blocks that call the program."""
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    found = [line[4:].partition("  #")[0].strip() for line in lines if line.startswith("    ")]
+def page_commands(page: str = "README.md") -> list[str]:
+    """The lines of a page's blocks that call the program; one that goes on in the next line is one."""
+    text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
+    found = [line[4:].partition("  #")[0].strip() for line in text.splitlines() if line.startswith("    ")]
     return [line for line in found if line.startswith("affect-lightning ") or "-m affect_lightning" in line]
 
 
-def in_small(command: str) -> list[str]:
+def place_of(word: str, folder: Path) -> str:
+    """What stands for a word of the page: `FILE` is what the first test said of MELD."""
+    if word == "FILE":
+        return str(next((folder / RUN / "test").glob("*/predictions/meld.jsonl")))
+    return PLACES.get(word, word)
+
+
+def in_small(command: str, folder: Path) -> list[str]:
     """Words of a README command after the program's name, with tiny parts and few steps."""
-    words = [PLACES.get(word, word) for word in shlex.split(command)]
+    words = [place_of(word, folder) for word in shlex.split(command)]
     words = words[words.index("affect_lightning" if "affect_lightning" in words else "affect-lightning") + 1 :]
     if words[0] == "sandbox":
         return [*words, "--clips", "6", "--test-clips", "2"]
@@ -89,18 +96,18 @@ def run_all(folder: Path, bf16: str) -> dict[str, str]:
         printed[command] = "".join(run.text() for run in runs)
         assert not any(codes), f"{command}\n{shlex.join(words)}\n{printed[command]}"
 
-    for command in readme_commands():
+    for command in page_commands():
         known = any(command.startswith(other) for other in ELSEWHERE)
         if not known and (bf16 == "on" or "sandbox" in command or "fit" in command):
-            end(command, in_small(command), ranks(2) if command.startswith("torchrun") else [{}])
+            end(command, in_small(command, folder), ranks(2) if command.startswith("torchrun") else [{}])
         if command.startswith("affect-lightning sandbox"):
             shutil.copy(
                 next((folder / "sandbox-data" / "mer-caption-plus" / "video").glob("*.mp4")), folder / "clip.mp4"
             )
         if "--ckpt_path runs/" in command:  # the second run that is compared later
-            fit = next(line for line in readme_commands() if " fit " in line)
-            end("a second fit", in_small(fit), [{}])
-            end("its test", in_small(command.replace("version_0", "version_1")), [{}])
+            fit = next(line for line in page_commands() if " fit " in line)
+            end("a second fit", in_small(fit, folder), [{}])
+            end("its test", in_small(command.replace("version_0", "version_1"), folder), [{}])
     return printed
 
 

@@ -148,6 +148,7 @@ def test_the_json_has_the_promised_shape(reference: Path, capsys: pytest.Capture
     assert list(result) == [
         *("dataset", "metric", "score", "secondary", "interval"),
         *("clips", "scored", "taxonomy", "extractor"),
+        *("without_a_label", "refused", "cleaned", "unknown_truths", "unread"),
     ]
     interval = result.pop("interval")
     assert interval[0] < result["score"] < interval[1]
@@ -162,6 +163,11 @@ def test_the_json_has_the_promised_shape(reference: Path, capsys: pytest.Capture
         "scored": 656,
         "taxonomy": "official-2025",
         "extractor": "given sentiments",
+        "without_a_label": 0,
+        "refused": 0,
+        "cleaned": {},
+        "unknown_truths": 0,
+        "unread": {"given sentiments": {"words": 686, "unread": 0, "percent": 0.0, "commonest": []}},
     }
 
 

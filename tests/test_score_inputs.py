@@ -254,7 +254,7 @@ def test_a_planted_pickle_is_refused(capsys: pytest.CaptureFixture[str], where: 
         ),
         ("x.parquet", b"PAR1 nothing", "x.parquet is not a valid parquet file"),
         ("x.npz", b"nothing", "x.npz is not a valid .npz"),
-        ("x.txt", "a happy", "x.txt ends in .txt; expected one of .npz, .csv, .jsonl, .parquet"),
+        ("x.txt", "a happy", "x.txt ends in .txt; expected one of .npz, .csv, .tsv, .jsonl, .json, .parquet, .xlsx"),
         ("x.csv", "name,openset\nq,[happy]\n", "None of the 1 predicted clips (q) is among the 5 clips of meld"),
     ],
 )

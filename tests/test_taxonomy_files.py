@@ -13,7 +13,7 @@ import pytest
 
 from affect_lightning.errors import DataError
 from affect_lightning.metrics import Taxonomy
-from affect_lightning.metrics.spreadsheet import read_spreadsheet
+from affect_lightning.spreadsheet import read_spreadsheet
 
 
 @pytest.fixture

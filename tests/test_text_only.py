@@ -221,7 +221,8 @@ def test_fit_and_test_by_the_experiment(labels: Path, tmp_path: Path, capfd: Any
     assert main(["test", *words, "--json", "--ckpt_path", str(run / "checkpoints" / "last.ckpt")]) == 0
     result = json.loads(capfd.readouterr().out.strip().splitlines()[-1])
     assert set(result["sets"]) == set(SETS)
-    rows = [json.loads(line) for line in (run / "predictions" / "sims.jsonl").read_text(encoding="utf-8").splitlines()]
+    (found,) = (run / "test").glob("*/predictions/sims.jsonl")
+    rows = [json.loads(line) for line in found.read_text(encoding="utf-8").splitlines()]
     assert [(row["name"], row["question"]) for row in rows] == [
         ("video_1", question_text("sentiment")),
         ("video_2", question_text("sentiment")),

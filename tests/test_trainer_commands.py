@@ -72,14 +72,22 @@ def test_tensorboard_has_the_curves(fitted: Path) -> None:
     assert any("norm" in tag for tag in tags)
 
 
-def test_test_writes_predictions_and_report_beside_the_checkpoint(fitted: Path, corpus: Path, tmp_path: Path) -> None:
+def test_test_writes_predictions_and_report_into_a_folder_of_the_run_that_is_named(
+    fitted: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     checkpoint = str(fitted / "checkpoints" / "last.ckpt")
     assert main(["test", *words(corpus, tmp_path), "--ckpt_path", checkpoint]) == 0
-    assert len(list((fitted / "predictions").glob("*.jsonl"))) == 9
+    (found,) = (tmp_path / "tiny" / "v0" / "test").iterdir()
+    assert len(list((found / "predictions").glob("*.jsonl"))) == 9
     for name in ("report.json", "report.md", "report.html"):
-        assert (fitted / name).stat().st_size > 0
-    assert (fitted / "config.yaml").is_file()
-    assert not list(tmp_path.rglob("report.json"))
+        assert (found / name).stat().st_size > 0
+    assert not (fitted / "predictions").exists()
+    assert not (fitted / "test").exists()
+    told = capsys.readouterr().out.splitlines()
+    assert told[-2:] == ["Generated corpus, 2 clips a set, not comparable", f"Report: {found / 'report.html'}"]
+    report = json.loads((found / "report.json").read_text(encoding="utf-8"))
+    assert [row["name"] for row in report["rows"]] == ["tiny/v0"]
+    assert len(report["rows"][0]["provenance"]["generated"]) == 9
 
 
 def test_results_may_go_to_a_folder_of_ones_own(
@@ -118,7 +126,7 @@ def test_predict_and_export(fitted: Path, corpus: Path, tmp_path: Path) -> None:
     assert main(predicted) == 0
     rows = [
         json.loads(line)
-        for path in (fitted / "predictions").glob("own*.jsonl")
+        for path in (tmp_path / "tiny" / "v0" / "predict").glob("*/predictions/own.jsonl")
         for line in path.read_text(encoding="utf-8").splitlines()
     ]
     assert len(rows) == 1

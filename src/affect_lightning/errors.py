@@ -7,6 +7,19 @@ only, so that every other module may use it.
 
 from __future__ import annotations
 
+import re
+
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def visible(text: str) -> str:
+    r"""A text from a file as it may reach a terminal: control characters, and marks that turn the line, as escapes.
+
+    >>> print(visible("clip\x1b[2J"))
+    clip\x1b[2J
+    """
+    return _CONTROL_CHARACTERS.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
+
 
 class AffectLightningError(Exception):
     """Base of every error of this package that the user can fix. Exit code 2 on the command line."""

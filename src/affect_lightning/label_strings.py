@@ -1,46 +1,146 @@
-"""Label lists as texts: the one rule by which truths and predictions are split into emotion words.
+"""Given words: the one reader of emotion words that label files and saved outputs bring.
 
-Label files and saved outputs write emotion words as `"['a', 'b']"` or `"[a, b]"`. The rule is that of the authors'
-released metric, which strips the outer brackets and splits at quotes and commas; the Chinese comma and enumeration
-comma split as well, which no official label or saved output contains. Readers of label files, of saved outputs and the
-metrics use it. Standard library only.
+The authors write `"['a', 'b']"` or `"[a, b]"`, and their released metric strips the outer brackets and splits at quotes and
+commas. Others write `a; b`, `a、b`, `a / b`, `a and b`, one word a line, or a score after each word. Readers of label files,
+of saved outputs and the metrics use this module, so both sides of a score are split alike. What splits only outside of
+brackets is chosen so that none of the authors' label lists reads otherwise (`tests/test_given_words.py`).
+`sentiment_strings.py` reads sentiments. Standard library only.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-
-_SEPARATORS = re.compile(r"""["',，、]""")
+from collections.abc import Iterable, Sequence
 
 LabelList = str | Iterable[object] | None
+
+_EXPLICIT = re.compile(r"""["',，、;；|｜\r\n\t]""")  # separate everywhere
+_LOOSE = re.compile(r"[/／+＋]|\s(?:and|&)\s|以及")  # separate only where no brackets say what a word is
+_LEADING = re.compile(r"^(?:(?:and|&)\s+|[-–•*]\s+)", re.IGNORECASE)
+_EDGES = " \t\r\n\f\v.!?。！？…*_`“”‘’「」\u00a0\ufeff"
+_NO_WORD = frozenset({"nan", "none", "null", "n/a", "#n/a", "<na>", "nil", "nat", "undefined"})
+_SCORED = re.compile(
+    r"\s*(?:[-–•*]\s+|\d{1,2}[.)]\s*)?(?P<word>[^\W\d_][^:=()\[\]{}\d|]{0,39}?)\**"
+    r"\s*(?:[:=：(（|]|\s[-–]\s|\s(?=\d{1,3}(?:[.,]\d+)?\s*[%％]))\s*\**"
+    r"(?P<number>\d{1,3}(?:[.,]\d+)?|[.]\d+)\s*(?P<percent>[%％])?\s*(?:/\s*10+)?\s*[)）]?\s*"
+)
+_DIGIT = re.compile(r"\d")
+_SHARE_OF_BEST = 0.5  # of the highest score, from which a scored word counts; our choice
+_MEASURES = re.compile(
+    r"(?i)^(?:confidence|scores?|prob(?:ability)?|valence|arousal|dominance|intensity|id|index|rank|level|age|time"
+    r"|start|end|frames?|second|duration|置信度|概率|分数|强度|強度)\b"
+)
+
+
+def is_no_word(text: str) -> bool:
+    """Whether a text is what tables write where nothing is: `nan`, `None`, `null`, `N/A`; or has no letter at all.
+
+    >>> is_no_word("NaN"), is_no_word(" - "), is_no_word("nano")
+    (True, True, False)
+    """
+    bare = text.strip().lower()
+    return bare in _NO_WORD or not any(character.isalpha() for character in bare)
+
+
+def label_key(word: str) -> str:
+    """A label as tables have it: lower case, without blanks, final punctuation and emphasis around it.
+
+    >>> label_key(" Happy. "), label_key("**a bit Shy**")
+    ('happy', 'a bit shy')
+    """
+    return word.strip(_EDGES).lower()
 
 
 def parse_labels(labels: LabelList) -> tuple[str, ...]:
     """Emotion words of a label list, however it is written; case and repeats are kept.
 
     Args:
-        labels: A text such as `"['a', 'b']"`, `"[a, b]"` or `"a, b"`; or an iterable of words, which are not split; or
-            None.
+        labels: A text such as `"['a', 'b']"`, `"[a, b]"`, `"a; b"` or `"a and b"`; or an iterable of words, of which each
+            is split at quotes, commas, semicolons, bars and line breaks only; or None.
 
     Returns:
-        The words without surrounding blanks; empty ones are left out.
+        The words without blanks and final punctuation. Empty ones, `nan` and `None` are left out.
 
     Examples:
         >>> parse_labels("['happy', 'a bit shy']")
         ('happy', 'a bit shy')
-        >>> parse_labels("[Happy, calm]")
-        ('Happy', 'calm')
+        >>> parse_labels("[Happy, calm]"), parse_labels("Happy; calm and tired.")
+        (('Happy', 'calm'), ('Happy', 'calm', 'tired'))
         >>> parse_labels("高兴，激动")
         ('高兴', '激动')
-        >>> parse_labels(["happy ", ""])
-        ('happy',)
+        >>> parse_labels(["happy ", ""]), parse_labels("nan")
+        (('happy',), ())
+        >>> parse_labels("happy: 0.1, sad: 0.8")
+        ('sad',)
         >>> parse_labels("[]")
         ()
     """
     if labels is None:
         return ()
     if isinstance(labels, str):
-        labels = _SEPARATORS.split(labels.strip().removeprefix("[").removesuffix("]"))
-    stripped = (str(word).strip() for word in labels if word is not None)
-    return tuple(word for word in stripped if word)
+        text = labels.strip()
+        if "[" in text:
+            return _words(_EXPLICIT.split(text.removeprefix("[").removesuffix("]")))
+        if not text or is_no_word(text):
+            return ()
+        scored = scored_words(text)
+        if scored is not None:
+            return scored
+        return _words(_LEADING.sub("", loose) for part in _EXPLICIT.split(text) for loose in _LOOSE.split(part.strip()))
+    found: list[str] = []
+    for item in labels:
+        word = item if isinstance(item, str) else "" if item is None else str(item)
+        found.extend(_EXPLICIT.split(word) if _EXPLICIT.search(word) else (word,))
+    return _words(found)
+
+
+def given_words(value: str | Sequence[object]) -> tuple[str, ...]:
+    """Emotion words of a cell: a text, or a list of texts of which each is read as a text without brackets is.
+
+    >>> given_words(["Happy; calm", "tired."]), given_words(["happy: 0.1", "sad: 0.8"])
+    (('Happy', 'calm', 'tired'), ('sad',))
+    """
+    if isinstance(value, str):
+        return parse_labels(value)
+    texts = [str(item).strip() for item in value if item is not None]
+    scored = scored_words(", ".join(texts))
+    if scored is not None:
+        return scored
+    return tuple(word for text in texts for word in parse_labels(text))
+
+
+def scored_words(text: str) -> tuple[str, ...] | None:
+    """The words of a list in which each has a number, such as `happy: 0.1, sad: 80%`: those with the highest ones.
+
+    Args:
+        text: Nothing but the list.
+
+    Returns:
+        Words with at least half of the highest number; names of measures (`confidence`) are no words. None if the text is
+        no such list.
+
+    >>> scored_words("Happy (0.1); Sad (0.8)"), scored_words("sad, happy")
+    (('Sad',), None)
+    """
+    if not _DIGIT.search(text):
+        return None
+    pairs: list[tuple[str, float]] = []
+    position = 0
+    while position < len(text):
+        match = _SCORED.match(text, position)
+        if match is None:
+            return None
+        pairs.append((match["word"].strip(_EDGES), float(match["number"].replace(",", "."))))
+        position = match.end()
+        if position < len(text) and text[position] not in ",;，；、|\n\r" and not match[0].endswith("\n"):
+            return None
+        while position < len(text) and text[position] in ",;，；、|\n\r \t":
+            position += 1
+    kept = [(word, number) for word, number in pairs if not _MEASURES.match(word)]
+    best = max((number for _, number in kept), default=0.0)
+    return tuple(word for word, number in kept if number > 0 and number >= _SHARE_OF_BEST * best)
+
+
+def _words(parts: Iterable[str]) -> tuple[str, ...]:
+    stripped = (part.strip(_EDGES) for part in parts)
+    return tuple(word for word in stripped if word and word.lower() not in _NO_WORD)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import pickle
 import re
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -21,23 +22,23 @@ from typing import Any
 import numpy as np
 
 from affect_lightning.errors import DataError
+from affect_lightning.file_kinds import foreign_kind
 
-MAX_UNPACKED_BYTES = 2 * 1024**3  # our choice: far above the largest official file (18 MB), far below a zip bomb
+MAX_UNPACKED_BYTES = 512 * 1024**2  # our choice: far above the largest official file (18 MB), far below a zip bomb
 MAX_NESTING = 100  # our choice: the official files nest 3 deep
+MAX_OBJECTS = 20_000_000  # values when written out, our choice: shared objects can stand for any number of them
 
 _PLAIN_DTYPE = re.compile(r"[<>|=]?(?:[biufcSU?]\d*|O8?)")
 _LEAVES = (str, bytes, bytearray, bool, int, float, complex, np.generic, type(None))
+BROKEN_ARRAY = (EOFError, SyntaxError, tokenize.TokenError, ArithmeticError, MemoryError, TypeError, ValueError)
+"""What NumPy raises for a damaged `.npy` header, which it reads as Python text."""
 _BROKEN = (
+    *BROKEN_ARRAY,
     pickle.UnpicklingError,
-    ArithmeticError,
     AttributeError,
-    EOFError,
     ImportError,
     LookupError,
-    MemoryError,
     RecursionError,
-    TypeError,
-    ValueError,
 )
 
 
@@ -72,7 +73,9 @@ def read_npz(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}.") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path} is not a valid .npz (zip) file: {error}. Copy or download it again.") from error
+        what = foreign_kind(path)
+        reason = f"It is {what}." if what and "zip" not in what else f"{error}. Copy or download it again."
+        raise DataError(f"{path} is not a valid .npz (zip) file: {reason}") from error
     return {name.removesuffix(".npy"): _read_member(content, f"{path}, member {name}") for name, content in raw.items()}
 
 
@@ -115,7 +118,7 @@ def load_plain_pickle(content: bytes, where: str) -> Any:
         DataError: The pickle names anything else (it is not executed), is broken, or nests too deeply.
     """
     try:
-        return _finish(_PlainUnpickler(content, where).load(), where, ())
+        return _Finisher(where).finish(_PlainUnpickler(content, where).load())
     except _BROKEN as error:
         raise DataError(f"{where} holds a broken pickle: {_first_line(error)}. Copy the file again.") from error
 
@@ -155,8 +158,7 @@ class _PlainUnpickler(pickle.Unpickler):
         if (module_name, global_name) not in self.known:
             raise DataError(
                 f"{self.where} holds a pickle that asks for {module_name}.{global_name}, which plain data never needs. It "
-                "is refused, and nothing of it was run. Expected dicts, lists, strings, numbers and numpy arrays; do "
-                "not open this file with allow_pickle=True unless you trust its origin."
+                "is refused, and nothing of it was run. Expected dicts, lists, strings, numbers and numpy arrays."
             )
         return self.known[module_name, global_name]
 
@@ -274,17 +276,52 @@ def _numbers(content: Any, dtype: np.dtype[Any], count: int) -> np.ndarray[Any, 
     return np.frombuffer(data, dtype, count).copy() if data else np.empty(count, dtype)
 
 
-def _finish(value: Any, where: str, above: tuple[int, ...]) -> Any:
-    """Replace the records of arrays by arrays, all the way down; refuses cycles and deep nesting."""
-    if isinstance(value, _LEAVES):
-        return value
-    if id(value) in above or len(above) > MAX_NESTING:
-        raise ValueError(f"data that contains itself or nests more than {MAX_NESTING} deep")
-    inside = (*above, id(value))
-    if isinstance(value, dict):
-        return {_finish(key, where, inside): _finish(item, where, inside) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return type(value)(_finish(item, where, inside) for item in value)
-    if isinstance(value, _ArrayRecord):
-        return value.resolve(lambda item: _finish(item, where, inside))
-    raise DataError(f"{where} holds a pickled {type(value).__name__}, which is not plain data; refused.")
+class _Finisher:
+    """Replaces the records of arrays by arrays, all the way down; refuses cycles, deep nesting and what expands.
+
+    An object that stands in several places is finished once, and counted in each: a few hundred bytes of lists that hold
+    each other twice would be billions of values when written out.
+    """
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._done: dict[int, tuple[Any, int, Any]] = {}  # by identity: the result, its values, the object kept alive
+        self._above: set[int] = set()
+
+    def finish(self, value: Any) -> Any:
+        """The finished value."""
+        return self._finished(value)[0]
+
+    def _finished(self, value: Any) -> tuple[Any, int]:
+        """The finished value, and how many values it is when written out."""
+        if isinstance(value, _LEAVES):
+            return value, 1
+        if id(value) in self._done:
+            return self._done[id(value)][:2]
+        if id(value) in self._above or len(self._above) > MAX_NESTING:
+            raise ValueError(f"data that contains itself or nests more than {MAX_NESTING} deep")
+        self._above.add(id(value))
+        result, count = self._inside(value)
+        self._above.discard(id(value))
+        if count > MAX_OBJECTS:
+            raise ValueError(f"data that expands to more than {MAX_OBJECTS:,} values")
+        self._done[id(value)] = result, count, value
+        return result, count
+
+    def _inside(self, value: Any) -> tuple[Any, int]:
+        if isinstance(value, dict):
+            pairs = [(self._finished(key), self._finished(item)) for key, item in value.items()]
+            return {key[0]: item[0] for key, item in pairs}, 1 + sum(key[1] + item[1] for key, item in pairs)
+        if isinstance(value, list | tuple | set | frozenset):
+            items = [self._finished(item) for item in value]
+            return type(value)(item for item, _ in items), 1 + sum(count for _, count in items)
+        if isinstance(value, _ArrayRecord):
+            counts: list[int] = [1]
+
+            def finish(item: Any) -> Any:
+                found, count = self._finished(item)
+                counts.append(count)
+                return found
+
+            return value.resolve(finish), sum(counts)
+        raise DataError(f"{self._where} holds a pickled {type(value).__name__}, which is not plain data; refused.")

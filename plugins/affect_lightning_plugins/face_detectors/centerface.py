@@ -263,9 +263,7 @@ def _providers(device: str) -> list[tuple[str, dict[str, Any]]]:
         raise ConfigurationError(f"centerface: device must be auto, cpu, cuda or cuda:NUMBER; got {device!r}.")
     if device == "cpu":
         return cpu
-    import onnxruntime
-
-    offered = onnxruntime.get_available_providers()
+    offered = _silent_onnxruntime().get_available_providers()
     if _CUDA not in offered and device == "auto":
         return cpu
     if _CUDA not in offered:
@@ -277,6 +275,19 @@ def _providers(device: str) -> list[tuple[str, dict[str, Any]]]:
     return [(_CUDA, {"device_id": int(match[1] or 0), "use_tf32": 0}), *cpu]
 
 
+def _silent_onnxruntime() -> Any:
+    """The package onnxruntime without its telemetry.
+
+    Some versions start it when they are imported: `affect_lightning/__init__.py` has told them not to. Others take only
+    this call, before a session is made.
+    """
+    import onnxruntime
+
+    if hasattr(onnxruntime, "disable_telemetry_events"):
+        onnxruntime.disable_telemetry_events()
+    return onnxruntime
+
+
 def _open_session(weights: Path, providers: list[tuple[str, dict[str, Any]]]) -> Any:
     """An inference session in one thread, for any number of frames and pixels.
 
@@ -284,10 +295,8 @@ def _open_session(weights: Path, providers: list[tuple[str, dict[str, Any]]]) ->
         ConfigurationError: The GPU cannot be used.
     """
     import onnx
-    import onnxruntime
 
-    if hasattr(onnxruntime, "disable_telemetry_events"):
-        onnxruntime.disable_telemetry_events()  # before a session is made, else it asks for a host and writes a file
+    onnxruntime = _silent_onnxruntime()
     wants_cuda = providers[0][0] == _CUDA
     if wants_cuda and hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()  # those that came with torch

@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable
 
 from affect_lightning.contracts import Sentiment
+from affect_lightning.prompting.cleaning import simplified
+from affect_lightning.prompting.cleaning.thoughts import without_chat_marks, without_thoughts
 from affect_lightning_plugins.label_extractors.labels_in_text import (
     MAX_LABEL_CHARACTERS,
     concluded_words,
@@ -29,7 +31,6 @@ from affect_lightning_plugins.label_extractors.mentions import (
 MAX_LABEL_WORDS = 4  # our choice: a longer item of a list is a sentence, not a label
 MAX_BARE_WORDS = 2  # the same for an answer without brackets or bullets, where a clause is likelier
 
-_THOUGHT = re.compile(r"<think>.*?(?:</think>|$)|^.*?</think>", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"```[a-zA-Z]*\n?|`")
 _LIST = re.compile(r"\[[^\[\]]*\]")
 _UNFINISHED_LIST = re.compile(r"\[([^\[\]]*)$")
@@ -105,8 +106,8 @@ def sentiment_in_answer(answer: str) -> Sentiment | None:
 
 
 def _bare(answer: str) -> str:
-    """The answer without thoughts, code marks and an end mark."""
-    return _FENCE.sub("", _THOUGHT.sub("", answer)).replace("</s>", "").strip()
+    """The answer without thoughts, code marks and chat marks."""
+    return _FENCE.sub("", without_chat_marks(without_thoughts(answer))).strip()
 
 
 def _without_candidates(text: str) -> str:
@@ -151,7 +152,7 @@ def _items_of(written: str) -> list[str]:
 
 def _cleaned(items: Iterable[str]) -> list[str]:
     """Items as labels: trimmed, lower case, Chinese ones translated; clauses, empty ones and repeats left out."""
-    labels = (chinese_labels().get(label, label) for label in map(_trimmed, items))
+    labels = (chinese_labels().get(simplified(label), label) for label in map(_trimmed, items))
     return list(dict.fromkeys(label for label in labels if _is_label(label)))
 
 

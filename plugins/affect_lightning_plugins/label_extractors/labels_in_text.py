@@ -19,6 +19,7 @@ from functools import lru_cache
 
 from affect_lightning.metrics import Taxonomy
 from affect_lightning.metrics.builtin import builtin_valences
+from affect_lightning.prompting.cleaning import simplified
 from affect_lightning_plugins.label_extractors.mentions import (
     Mention,
     chinese_labels,
@@ -48,7 +49,7 @@ _SEPARATOR = re.compile(r"[,;，、；/|\n]+|\b(?:and|or|as well as|with)\b|(?:�
 _LEADING = re.compile(
     r"^(?:[-*•\d.)\s]+|(?:a|an|the|both|also|likely|probably|possibly|maybe|perhaps|very|quite|rather|slightly|somewhat|"
     r"mostly|mainly|generally|extremely|really|feeling|being|a bit|a little|a sense of|sense of|a feeling of|one of|"
-    r"that of|emotion of|more|so|even)\s+)+"
+    r"that of|emotion of|more|so|even|just|only|simply|but|instead)\s+)+"
 )
 _WORDS = re.compile(r"[a-z]+(?:['’ -][a-z]+)*")
 
@@ -63,7 +64,7 @@ def listed_labels(response: str) -> list[str] | None:
     bracketed = _BRACKETED.match(text)
     if bracketed:
         return _items(bracketed[1], strict=False)
-    stated = _STATED.match(text) or _CHINESE_STATED.match(text)
+    stated = _STATED.match(text) or _CHINESE_STATED.match(simplified(text))
     if stated and not is_negated(text[: stated.start(1)].lower()):
         return _items(stated[1], strict=True)
     return None if stated else _items(text, strict=True)
@@ -74,7 +75,7 @@ def _items(text: str, strict: bool) -> list[str] | None:
     known = False
     items = [part.strip(" \t\"'`.。!“”‘’") for part in _SEPARATOR.split(text.strip().lower())]
     for item in filter(None, items):
-        label = chinese_labels().get(item) or _LEADING.sub("", item).strip()
+        label = chinese_labels().get(simplified(item)) or _LEADING.sub("", item).strip()
         fits = bool(_WORDS.fullmatch(label)) and len(label.split()) <= MAX_ITEM_WORDS
         if strict and not fits:
             return None
@@ -147,7 +148,7 @@ def concluded_words(text: str, weights: Weights | None = None) -> list[str]:
         text: One or several sentences, English or Chinese; quoted speech is left out.
         weights: By default ours.
     """
-    weights, text = weights or Weights(), _QUOTED.sub(" ", text)
+    weights, text = weights or Weights(), simplified(_QUOTED.sub(" ", text))
     language = _CHINESE if len(_CHINESE_CHARACTER.findall(text)) > len(_LETTER.findall(text)) else _ENGLISH
     sentences = [part for part in language.sentence_end.split(text) if part and part.strip()]
     sums: dict[Hashable, float] = {}

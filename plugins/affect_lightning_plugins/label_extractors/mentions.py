@@ -29,7 +29,7 @@ _NOT_NEGATING = re.compile(
     r"\b(?:not (?:only|just|merely|simply)|no doubt|not without|can(?:not|'t) help(?: but)?|as if)\b"
 )
 _SCOPE_END = re.compile(
-    r"[;:.!?]|\b(?:but|however|although|though|because|since|while"
+    r"[;:.!?]|,\s*(?:just|only|simply|merely|rather|instead)\b|\b(?:but|however|although|though|because|since|while"
     r"|and (?:is|was|feels?|seems?|looks?|appears?|sounds?|stays?|becomes?))\b"
 )
 _PEOPLE = (
@@ -72,26 +72,21 @@ def find_mentions(text: str, prose: bool = True) -> list[Mention]:
         text: English text.
         prose: Leave out forms that mean something else in most prose.
     """
-    phrases = _phrases()
+    phrases, valences = _phrases(), builtin_valences()
+    left_out = word_group("not_in_prose") if prose else frozenset()
     tokens = list(_TOKEN.finditer(text))
     lowered = [token[0].lower().replace("’", "'") for token in tokens]
     found, index = [], 0
-    while index < len(tokens):
-        length = next((n for n in phrases.get(lowered[index], ()) if _known(lowered, index, n, prose)), 0)
-        if length:
-            word = " ".join(lowered[index : index + length])
-            found.append(Mention(word, tokens[index].start(), tokens[index + length - 1].end()))
-        index += max(length, 1)
+    for start, first in enumerate(lowered):
+        if start < index or first not in phrases:
+            continue
+        for length in phrases[first]:
+            word = " ".join(lowered[start : start + length])
+            if start + length <= len(lowered) and word in valences and word not in left_out:
+                index = start + length
+                found.append(Mention(word, tokens[start].start(), tokens[index - 1].end()))
+                break
     return found
-
-
-def _known(lowered: list[str], index: int, length: int, prose: bool) -> bool:
-    word = " ".join(lowered[index : index + length])
-    return (
-        index + length <= len(lowered)
-        and word in builtin_valences()
-        and not (prose and word in word_group("not_in_prose"))
-    )
 
 
 @lru_cache(maxsize=8)

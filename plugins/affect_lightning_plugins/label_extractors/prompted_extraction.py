@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 from affect_lightning.contracts import Sentiment
 from affect_lightning.errors import DataError
 from affect_lightning.prompting import ExtractionPrompts
+from affect_lightning.prompting.cleaning import clean_response
 from affect_lightning.storage import LineLog, user_cache_folder
 from affect_lightning_plugins.label_extractors.answer_parsing import labels_in_answer, sentiment_in_answer
 
@@ -161,8 +162,8 @@ class PromptedExtraction:
         return {step: len(judged) for step, judged in self._unread.items()}
 
     def extract(self, responses: Sequence[str]) -> list[list[str]]:
-        """See `LabelExtractor.extract`; an empty response has no label and is not asked about."""
-        texts = [response.strip() for response in responses]
+        """See `LabelExtractor.extract`; a response that says nothing (`prompting.cleaning`) is not asked about."""
+        texts = [clean_response(response).text.strip() for response in responses]
         answers = self._answers("labels", {text: self.prompts.about_response(text) for text in texts if text})
         found = {text: self._reading.labels(answer) for text, answer in answers.items()}
         self._unread["labels"] |= _report_unread(found, answers, "not a list of labels; these responses have no label")

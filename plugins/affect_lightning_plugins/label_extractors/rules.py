@@ -13,10 +13,13 @@ from importlib import resources
 
 from affect_lightning.contracts import LabelExtractor, Sentiment
 from affect_lightning.metrics.builtin import builtin_valences
+from affect_lightning.prompting.cleaning import clean_response
 from affect_lightning_plugins.label_extractors.labels_in_text import concluded_words, listed_labels
 from affect_lightning_plugins.label_extractors.mentions import word_group
 
 _SOURCES = ("rules.py", "labels_in_text.py", "mentions.py", "english_words.tsv", "chinese_words.tsv")
+
+_CLEANING = ("responses.py", "thoughts.py", "structure.py", "refusals.py", "traditional_chinese.py")
 
 NEUTRAL_WEIGHT = 0.75  # our choice, tuned on the saved outputs of reference/affectgpt_outputs
 _BOTH_SIDES = frozenset({"positive", "negative"})
@@ -40,7 +43,7 @@ class RulesLabelExtractor(LabelExtractor):
 
 
 def _labels_of(response: str) -> list[str]:
-    text = response.replace("</s>", " ").strip()
+    text = clean_response(response).text.strip()
     listed = listed_labels(text)
     return concluded_words(text) if listed is None else listed
 
@@ -81,7 +84,11 @@ def valence_of(label: str) -> float:
 @lru_cache(maxsize=1)
 def _content_hash() -> str:
     digest = hashlib.sha256()
-    for package, names in ((__package__, _SOURCES), ("affect_lightning.metrics.builtin", ("forms.tsv", "words.tsv"))):
+    for package, names in (
+        (__package__, _SOURCES),
+        ("affect_lightning.metrics.builtin", ("forms.tsv", "words.tsv")),
+        ("affect_lightning.prompting.cleaning", _CLEANING),
+    ):
         for name in names:
             digest.update(resources.files(package).joinpath(name).read_bytes())
     return digest.hexdigest()

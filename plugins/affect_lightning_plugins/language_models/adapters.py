@@ -212,12 +212,16 @@ def load_adapter(model: Any, folder: str) -> None:
         CheckpointError: There is no adapter in the folder, or its keys or shapes are not those of the model.
     """
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     path = Path(folder) / _WEIGHTS_FILE
     if not path.is_file():
         raise CheckpointError(f"There is no adapter in {folder}: expected the file {_WEIGHTS_FILE}.")
-    stored = load_file(str(path))
+    try:
+        stored = load_file(str(path))
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}. Copy or export it again.") from error
     compare_weights(stored, get_peft_model_state_dict(model, save_embedding_layers=False)).refuse(
         str(path),
         "the adapter that the configuration describes",

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from affect_lightning.errors import ConfigurationError, ContractError
+from affect_lightning.errors import ConfigurationError, ContractError, DataError
 from affect_lightning_plugins.transformers_versions import cache_argument, kept_cache
 
 
@@ -75,6 +75,8 @@ def decode_responses(
 
     Raises:
         ContractError: A row is padded on the right, where its response would start.
+        DataError: A prompt leaves no room in the model's context. Where it leaves less than `max_new_tokens`, responses end
+            with the context.
     """
     from affect_lightning_plugins.language_models.growing_cache import make_room
 
@@ -85,7 +87,8 @@ def decode_responses(
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -inputs_embeds.shape[1] :]
     step: dict[str, Any] = {"inputs_embeds": inputs_embeds}
     rows = _Rows(options, len(mask), end_ids, prompt_ids)
-    for _ in range(options.max_new_tokens):
+    longest = _room_for_response(model, mask, options.max_new_tokens)
+    for _ in range(longest):
         output = model(
             **step,
             attention_mask=mask if padded else None,
@@ -96,7 +99,7 @@ def decode_responses(
         )
         cache = kept_cache(output)
         if "inputs_embeds" in step:
-            make_room(cache, options.max_new_tokens - 1)
+            make_room(cache, longest - 1)
         chosen = rows.choose(output.logits[:, -1].float())
         kept = rows.still_open(chosen)
         if kept is None:
@@ -109,6 +112,20 @@ def decode_responses(
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
         positions = positions[:, -1:] + 1
     return rows.responses
+
+
+def _room_for_response(model: Any, mask: Tensor, wanted: int) -> int:
+    """Tokens that the longest response may have: what was asked for, or what the context leaves beside the longest prompt."""
+    context = getattr(model.config, "max_position_embeddings", None)
+    if not context:
+        return wanted
+    prompt = int(mask.sum(dim=1).max())
+    if prompt >= context:
+        raise DataError(
+            f"Shorten the subtitle or the question, or show fewer streams: a prompt has {prompt} tokens, and the language "
+            f"model takes {context} in all."
+        )
+    return min(wanted, context - prompt)
 
 
 @torch.no_grad()

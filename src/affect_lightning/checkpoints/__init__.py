@@ -19,3 +19,7 @@ __all__ = [
     "read_checkpoint",
     "read_starting_weights",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -13,9 +13,10 @@ from typing import Any, Literal, TypeAlias
 
 from torch import Tensor
 
+from affect_lightning.contracts.pipeline_parts import OPTIONS_KEY
 from affect_lightning.errors import AffectLightningError, CheckpointError
 from affect_lightning.model.configuration import ModelConfiguration
-from affect_lightning.model.options import OptimisationOptions
+from affect_lightning.model.options import GenerationOptions, OptimisationOptions
 
 NETWORK_PREFIX = "network."  # of every name in a checkpoint: the LightningModule's attribute
 # What an optimiser's state and the order of random numbers depend on; compared only to continue training.
@@ -57,6 +58,21 @@ def check_fits(stored: Mapping[str, Any], wanted: Mapping[str, Any], source: str
     if found:
         listed = "; ".join(f"model.{name}: {before} there, {now} here" for name, (before, now) in found.items())
         raise CheckpointError(f"The checkpoint {source} does not fit the configuration: {listed}. {remedy}")
+
+
+def stored_options(checkpoint: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What changes a response beside the configuration of the network, as a training stored it.
+
+    Args:
+        checkpoint: What `read_checkpoint` gives.
+
+    Returns:
+        The sections of `ExportedFolder.options`; those that the checkpoint does not know are left out.
+    """
+    values = checkpoint["hyper_parameters"]
+    decoding = {name: values[name] for name in GenerationOptions.__dataclass_fields__ if name in values}
+    sections = {"model": decoding, **(checkpoint.get(OPTIONS_KEY) or {})}
+    return {name: dict(section) for name, section in sections.items() if section}
 
 
 def network_state(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

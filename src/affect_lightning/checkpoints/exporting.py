@@ -14,7 +14,7 @@ from torch import Tensor
 
 from affect_lightning.checkpoints.adapter_folders import adapter_weights
 from affect_lightning.checkpoints.affectgpt_layout import shown_visual, their_weights, write_affectgpt
-from affect_lightning.checkpoints.compatibility import network_state
+from affect_lightning.checkpoints.compatibility import network_state, stored_options
 from affect_lightning.checkpoints.reading import read_checkpoint
 from affect_lightning.errors import CheckpointError
 from affect_lightning.model import AffectGPT, ModelConfiguration
@@ -38,7 +38,7 @@ def export_checkpoint(checkpoint: str | Path, folder: str | Path) -> Path:
     stored = read_checkpoint(checkpoint)
     network = AffectGPT.from_configuration(_configuration(stored, checkpoint))
     network.load_trainable_state(network_state(stored["state_dict"]), "the checkpoint")
-    network.save_pretrained(folder)
+    network.save_pretrained(folder, stored_options(stored))
     return Path(folder)
 
 

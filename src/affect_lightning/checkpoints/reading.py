@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from affect_lightning.checkpoints.compatibility import network_state
 from affect_lightning.errors import CheckpointError
@@ -30,22 +31,31 @@ _DAMAGES = (
 )  # fmt: skip
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path, *, mapped: bool = False) -> dict[str, Any]:
     """Read a Lightning checkpoint of this package as plain data.
+
+    Args:
+        path: Of the file.
+        mapped: See `read_plain`.
 
     Raises:
         CheckpointError: No such file, not a checkpoint, pickled objects inside, or another program's.
     """
-    checkpoint = read_plain(path, "a checkpoint of this package")
-    if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters"} <= checkpoint.keys():
+    checkpoint = read_plain(path, "a checkpoint of this package", mapped=mapped)
+    entries = ("state_dict", "hyper_parameters")
+    if not isinstance(checkpoint, dict) or not all(isinstance(checkpoint.get(name), Mapping) for name in entries):
         remedy = (
             f" If the authors' code wrote it, run `affect-lightning import {path} FOLDER` and take the folder."
             if isinstance(checkpoint, dict) and "model" in checkpoint
             else ""
         )
         raise CheckpointError(
-            f"{path} is not a checkpoint of this package: expected the entries state_dict and hyper_parameters.{remedy}"
+            f"{path} is not a checkpoint of this package: expected the entries state_dict and hyper_parameters, each a "
+            f"mapping.{remedy}"
         )
+    strange = [name for name, value in checkpoint["state_dict"].items() if not isinstance(value, Tensor)]
+    if strange:
+        raise CheckpointError(f"{path} has weights that are no tensors, such as {strange[0]!r:.60}. Copy it again.")
     return checkpoint
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import sys
 import time
@@ -28,6 +27,7 @@ from affect_lightning.command_line.cache_encoding import (
     encoders_for,
 )
 from affect_lightning.command_line.plugin_arguments import ChoiceOverride, plugin_help, take_plugin_words
+from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import silence_expected_warnings
 from affect_lightning.command_line.trainer_commands import AffectCLI
 from affect_lightning.contracts import ClipRecord, Encoder
@@ -103,7 +103,7 @@ def run(arguments: Sequence[str]) -> int:
         raise ConfigurationError(f"--batch-size must be at least 1; got {own.batch_size}.")
     with contextlib.redirect_stdout(sys.stderr):
         result = _fill(words, overrides, own)
-    print(json.dumps(result, ensure_ascii=False) if own.json else _in_words(result), flush=True)
+    print_json(result) if own.json else print(_in_words(result), flush=True)
     return 0
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
-import json
 import re
 import shlex
 import sys
@@ -21,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 
 from affect_lightning.command_line.experiments_command import find_experiment
+from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import render_terminal
 from affect_lightning.errors import AffectLightningError, ConfigurationError
 from affect_lightning.plugin_loading import load_plugin_class
@@ -70,7 +70,7 @@ def run(arguments: Sequence[str]) -> int:
     minutes = (time.monotonic() - started) / 60
     page = (report_folder / "report.html").resolve()
     if as_json:
-        print(json.dumps({**_scores(report_folder), "report": str(page), "runs": str(runs), "minutes": minutes}))
+        print_json({**_scores(report_folder), "report": str(page), "runs": str(runs), "minutes": minutes})
         return 0
     print(f"\nScores in percent\n{_score_table(report_folder)}")
     print(f"\nReport:      {page}")
@@ -108,7 +108,7 @@ def _go_the_way(plan: DemoPlan) -> tuple[Path, Path]:
     _do("test", *plan.trainer_words(untrained))
     _do("fit", *plan.trainer_words(trained))
     _do("test", *plan.trainer_words(trained), "--ckpt_path", str(runs / trained / "checkpoints" / "last.ckpt"))
-    report = plan.out / "report"
+    report = plan.out / _unused(plan.out, "report")
     _do("report", str(runs / untrained), str(runs / trained), "--out", str(report))
     return runs, report
 
@@ -176,9 +176,12 @@ def _score_table(report_folder: Path) -> str:
     """Sets down, runs across, and below them the best that any single modality allows."""
     from affect_lightning.unibench.report.columns import score_table
     from affect_lightning.unibench.report.files import read_report
+    from affect_lightning.unibench.report.provenance import banner_of
 
     report = read_report(report_folder)
     table = render_terminal(score_table(replace(report, bounds=())), is_turned=True)
+    if banner := banner_of(report):
+        table += f"\n\n{banner}"
     bounds = [f"  {bound.name}: {bound.mean:.2f}" for bound in report.bounds if bound.mean is not None]
     return "\n".join([table, "", "Best mean for responses that name one emotion:", *bounds]) if bounds else table
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affect_lightning.command_line.experiments_command import find_experiment
+from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import format_table
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.inspection.findings import CHECKS, NAMED, Finding, SetSummary, Thresholds
@@ -67,7 +68,7 @@ def run(arguments: Sequence[str]) -> int:
     with _quiet_readers():
         diagnosis = _diagnose(options)
     if options.json:
-        print(json.dumps(_plain(diagnosis), ensure_ascii=False))
+        print_json(_plain(diagnosis))
     else:
         print(_text(diagnosis))
     return FOUND_WRONG if diagnosis.problems else 0
@@ -195,6 +196,7 @@ def _sets_and_module(
     options: argparse.Namespace, data: dict[str, Any], configured: dict[str, Any]
 ) -> tuple[list[FoundSet], ClipDataModule]:
     """The sets to check, and the data module that reads their clips."""
+    from affect_lightning.corpora.own_clips import is_own_table
     from affect_lightning.data.clip_data_module import ClipDataModule
     from affect_lightning.inspection.annotations import find_sets, named_sets
 
@@ -207,9 +209,11 @@ def _sets_and_module(
     if options.data is not None:
         return find_sets(options.data), module
     sources = module.sources
-    sets = [] if sources.train_root is None else named_sets(sources.train_sets, "training", sources.train_root)
+    own = any(map(is_own_table, sources.train_sets))
+    trained = sources.train_sets if own or sources.train_root is not None else ()
+    sets = named_sets(trained, "training", sources.train_root, sources.columns)
     if sources.test_sets is not None:
-        sets += named_sets(sources.test_sets, "test", sources.benchmark_root)
+        sets += named_sets(sources.test_sets, "test", sources.benchmark_root, sources.columns)
     elif sources.benchmark_root is not None:
         sets += [found for found in find_sets(sources.benchmark_root) if found.role == "test"]
     if not sets:

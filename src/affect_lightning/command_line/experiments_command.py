@@ -7,7 +7,6 @@ commands that take `--config` ask here. Needs neither torch nor Lightning.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
+from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import format_table
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading.listing import nearest_hint
@@ -23,6 +23,8 @@ from affect_lightning.storage import write_whole_files
 
 PACKAGE = "affect_lightning.experiments"  # the repository's folder `experiments/`
 _OPTIONS = ("--config", "-c")
+_MOST_BYTES = 2**20  # of a configuration, our choice: the longest experiment has 4 KB
+_MOST_ALIASES = 100  # our choice: nested references double the content each time, and no experiment has any
 _BASE = re.compile(r"\bLaid over (\w+)\.yaml")
 
 
@@ -80,6 +82,7 @@ def find_experiment(given: str) -> Path:
     """
     path = Path(given)
     if path.exists() and not path.is_dir():
+        _check_yaml(path)
         return path
     shipped = shipped_files()
     if given in shipped:
@@ -93,6 +96,35 @@ def find_experiment(given: str) -> Path:
         f"There is no file {given!r} and no experiment of that name.{nearest_hint(path.stem, list(shipped))} "
         f"`--config` takes the path of a YAML file or a name that `affect-lightning experiments` lists."
     )
+
+
+def _check_yaml(path: Path) -> None:
+    """Refuse what no configuration is, before a parser that copies every reference sees it.
+
+    Raises:
+        ConfigurationError: The file is empty, too large, broken, no mapping, or refers to its own parts without end.
+    """
+    import yaml
+
+    if not path.is_file():  # a pipe, such as of `<(...)`, can be read only once
+        return
+    if path.stat().st_size > _MOST_BYTES:
+        raise ConfigurationError(f"{path} has more than {_MOST_BYTES >> 20} MiB: it is no configuration.")
+    try:
+        text = path.read_text(encoding="utf-8")
+        aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader))
+        if aliases > _MOST_ALIASES:
+            raise ConfigurationError(f"{path} has {aliases} references (*name); at most {_MOST_ALIASES} are read.")
+        content = yaml.safe_load(text)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigurationError(f"The configuration {path} cannot be read: {reason}") from error
+    if not isinstance(content, dict):
+        found = "is empty" if content is None else f"holds a {type(content).__name__}"
+        raise ConfigurationError(
+            f"{path} {found}; expected options such as `data: {{batch_size: 3}}`. `affect-lightning experiments copy NAME` "
+            f"makes a file that you can change."
+        )
 
 
 def with_experiment_files(words: Sequence[str]) -> list[str]:
@@ -136,7 +168,7 @@ def run(arguments: Sequence[str]) -> int:
     if options.action == "copy":
         print("\n".join(_copy(_named(options.names, experiments), options.out)))
     elif options.json:
-        print(json.dumps({"experiments": [_plain(item) for item in experiments.values()]}, ensure_ascii=False))
+        print_json({"experiments": [_plain(item) for item in experiments.values()]})
     else:
         print(_listing(list(experiments.values())))
     return 0

@@ -9,7 +9,6 @@ Legend: T frames, H height and W width in pixels.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
+from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import format_table
 from affect_lightning.data.frame_choice import FRAME_COUNT
-from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.errors import ConfigurationError, DataError, visible
 from affect_lightning.storage import write_whole
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def run(arguments: Sequence[str]) -> int:
     from tqdm import tqdm
 
     from affect_lightning.data.faces import FaceCropper
+    from affect_lightning.data.quarantine import UnreadableClipError
     from affect_lightning.plugin_loading import build_part
 
     cropper = FaceCropper(build_part("face_detectors", choice))
@@ -58,19 +59,28 @@ def run(arguments: Sequence[str]) -> int:
         raise ConfigurationError(
             f"The detector {cropper.detector.identity()!r} finds no faces. Choose another one with --detector."
         )
-    clips = [
-        _read(cropper, path, options.frames) for path in tqdm(options.clips, desc="clips", unit="clip", disable=None)
-    ]
+    read: dict[Path, SheetClip] = {}
+    bad: dict[Path, str] = {}
+    for path in tqdm(dict.fromkeys(options.clips), desc="clips", unit="clip", disable=None):
+        try:
+            read[path] = _read(cropper, path, options.frames)
+        except UnreadableClipError as error:
+            bad[path] = str(error)
+            print(f"Left out: {visible(str(error))}", file=sys.stderr)
+    if not read:
+        raise DataError(f"None of the {len(bad)} files can be read. Give video files.")
+    paths, clips = list(read), list(read.values())
     if options.out is not None:
         _write_sheet(options.out, clips)
     if options.json:
-        content = {"detector": cropper.detector.identity(), "clips": list(map(_plain, options.clips, clips))}
-        print(json.dumps({**content, "sheet": str(options.out) if options.out else None}, ensure_ascii=False))
+        content = {"detector": cropper.detector.identity(), "clips": list(map(_plain, paths, clips))}
+        content["left_out"] = [{"clip": str(path), "reason": reason} for path, reason in bad.items()]
+        print_json({**content, "sheet": str(options.out) if options.out else None})
     else:
-        print(_table(options.clips, clips))
+        print(_table(paths, clips))
     if options.out is not None:
         print(f"Sheet: {options.out}", file=sys.stderr if options.json else sys.stdout)
-    return 0
+    return int(bool(bad))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from affect_lightning.command_line.printing import print_json
 from affect_lightning.errors import ConfigurationError
 
 NAMED = 10  # how many unreadable files are named (our choice: fits a screen)
@@ -59,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
         "unreadable": [dict(entry) for entry in manifest.unreadable],
         "seconds": round(time.monotonic() - started, 3),
     }
-    print(json.dumps(result, ensure_ascii=False) if own.json else _in_words(result), flush=True)
+    print_json(result) if own.json else print(_in_words(result), flush=True)
     return 0
 
 

@@ -110,7 +110,10 @@ def _match(words: Sequence[str], position: int, options: Mapping[str, str]) -> t
 
 
 def _record(override: ChoiceOverride, key: str, value: str) -> None:
-    parsed = yaml.safe_load(value)
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:  # such as a chat template, which begins with braces
+        parsed = value
     if key and key != "name":
         override.options[key] = parsed
         return
@@ -150,5 +153,6 @@ def override_words(overrides: Mapping[str, ChoiceOverride], configured: Mapping[
         if not choice["name"]:
             part = GROUPS[PLUGIN_OPTIONS[option]].part
             raise PluginError(f"Add `--{option} NAME`: options for the {part} were given, but no {part}.")
-        words.append(f"--{option}={json.dumps(choice)}")
+        # Not as escapes: YAML would read those of a sign beyond the first 65,536 as two halves.
+        words.append(f"--{option}={json.dumps(choice, ensure_ascii=False)}")
     return words

@@ -7,7 +7,6 @@ Listing imports no plugin and neither torch nor Lightning; explaining one import
 from __future__ import annotations
 
 import argparse
-import json
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import format_table
 from affect_lightning.errors import ConfigurationError, PluginError
 from affect_lightning.plugin_loading import (
@@ -53,21 +53,21 @@ def run(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     listings = list_plugins(options.group)
     if options.name is None:
-        print(_listing_json(listings) if options.json else _listing_table(listings))
+        print_json(_listing_plain(listings)) if options.json else print(_listing_table(listings))
         return 0
     chosen = [listing for listing in listings if listing.name == options.name]
     if not chosen:
         raise PluginError(_unknown(options.name, listings))
     if options.json:
-        print(json.dumps({"plugins": [_described(listing) for listing in chosen]}, ensure_ascii=False))
+        print_json({"plugins": [_described(listing) for listing in chosen]})
     else:
         print("\n\n".join(describe_plugin(listing) for listing in chosen))
     return 0
 
 
-def _listing_json(listings: Sequence[PluginListing]) -> str:
+def _listing_plain(listings: Sequence[PluginListing]) -> dict[str, Any]:
     rows = [{**asdict(listing), "summary": listing.summary()} for listing in listings]
-    return json.dumps({"plugins": rows}, ensure_ascii=False)
+    return {"plugins": rows}
 
 
 def _listing_table(listings: Sequence[PluginListing]) -> str:
@@ -148,7 +148,7 @@ def _run_check(arguments: Sequence[str]) -> int:
     results = list(
         tqdm(check_plugin(subject), total=total, desc=f"checks of {listing.name}", unit="check", leave=False)
     )
-    print(_as_json(listing, choice, results) if options.json else _as_table(listing, results))
+    print_json(_plain(listing, choice, results)) if options.json else print(_as_table(listing, results))
     return int(any(result.outcome == "failed" for result in results))
 
 
@@ -228,7 +228,7 @@ def _refuse_what_cannot_be_built(subject: Subject) -> None:
         return
 
 
-def _as_json(listing: PluginListing, choice: Mapping[str, Any], results: Iterable[CheckResult]) -> str:
+def _plain(listing: PluginListing, choice: Mapping[str, Any], results: Iterable[CheckResult]) -> dict[str, Any]:
     rows = [
         {
             "check": result.check,
@@ -247,7 +247,7 @@ def _as_json(listing: PluginListing, choice: Mapping[str, Any], results: Iterabl
         "version": listing.version,
         "options": {key: value for key, value in choice.items() if key != "name"},
     }
-    return json.dumps({**about, **counts, "checks": rows}, ensure_ascii=False)
+    return {**about, **counts, "checks": rows}
 
 
 def _as_table(listing: PluginListing, results: Sequence[CheckResult]) -> str:

@@ -8,19 +8,20 @@ stand in modules of their own. Every command is imported only when it is asked f
 from __future__ import annotations
 
 import argparse
-import codecs
 import importlib
-import io
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from affect_lightning import __version__
-from affect_lightning.errors import AffectLightningError
+from affect_lightning.command_line.option_names import check_option_names
+from affect_lightning.command_line.printing import give_up_output, only_the_object, print_any_text
+from affect_lightning.errors import AffectLightningError, visible
 from affect_lightning.storage import keep_libraries_out_of_a_home_that_cannot_be_written
 
 USER_MISTAKE = 2
 INTERRUPTED = 130
+READER_LEFT = 141  # as a shell says of a program that SIGPIPE ended
 
 
 @dataclass(frozen=True)
@@ -83,22 +84,6 @@ def _explained_plugin(words: Sequence[str]) -> str:
     return plugin_help(asked) if asked is not None else ""
 
 
-def _print_any_text() -> None:
-    """Let names and responses in any language be printed, also where the locale is C and Python's UTF-8 mode is off.
-
-    An ASCII stream becomes UTF-8, as Python itself makes it in the C locale (PEP 540); another encoding writes what it
-    lacks as escapes.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        if not isinstance(stream, io.TextIOWrapper):
-            continue
-        name = codecs.lookup(stream.encoding).name
-        if name == "ascii":
-            stream.reconfigure(encoding="utf-8", errors=stream.errors)
-        elif name != "utf-8" and stream.errors == "strict":
-            stream.reconfigure(errors="backslashreplace")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -106,11 +91,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words of the command line without the program's name; those of the process by default.
 
     Returns:
-        The exit code: 0 when all went well, 2 after a user's mistake, 130 when interrupted.
+        The exit code: 0 when all went well, 2 after a user's mistake, 130 when interrupted, 141 when the reader of a pipe left.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    print_any_text()
+    try:
+        with only_the_object("--json" in words):
+            code = _run(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        give_up_output()
+        return READER_LEFT
+    return code
+
+
+def _run(words: list[str]) -> int:
     parser = _overall_parser()
-    _print_any_text()
     try:
         keep_libraries_out_of_a_home_that_cannot_be_written()
         # Only the first word is ours: the rest belongs to the command, `--help` included.
@@ -119,10 +115,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command.trains and (explained := _explained_plugin(words)):
             print(explained)
             return 0
+        if command.trains:
+            check_option_names(words)
         module = importlib.import_module(f"affect_lightning.command_line.{command.module}")
         return int(module.run(words if command.trains else words[1:]) or 0)
     except AffectLightningError as error:
-        print(f"affect-lightning: error: {error}", file=sys.stderr)
+        print(f"affect-lightning: error: {visible(str(error))}", file=sys.stderr)
         return USER_MISTAKE
     except SystemExit as stop:
         # argparse and jsonargparse leave this way after --help or a wrong option.

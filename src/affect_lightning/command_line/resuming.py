@@ -25,8 +25,11 @@ def choose_strategy(section: Namespace) -> None:
         section.trainer.strategy = Namespace(class_path=name)
 
 
-def find_last_checkpoint(section: Namespace, command: str) -> None:
+def find_last_checkpoint(section: Namespace, command: str) -> bool:
     """Put a path in the place of `--ckpt_path last`; a SLURM job that runs again continues without being told to.
+
+    Returns:
+        Whether the command was to go on where the last one stopped.
 
     Raises:
         ConfigurationError: There is nothing to test; a training without a checkpoint starts at its beginning.
@@ -35,7 +38,7 @@ def find_last_checkpoint(section: Namespace, command: str) -> None:
     job = slurm_job() if command == "fit" and section.resume.auto_requeue else None
     runs_again = job is not None and int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0
     if wanted != "last" and not (wanted is None and runs_again):
-        return
+        return False
     found = last_checkpoint(_folders(section), job if wanted is None else None)
     section.ckpt_path = None if found is None else str(found)
     if found is None and command != "fit":
@@ -45,6 +48,7 @@ def find_last_checkpoint(section: Namespace, command: str) -> None:
         )
     where = f"continues from {found}" if found else "starts from the beginning, because there is no checkpoint yet"
     print(f"affect-lightning: {command} {where}.", file=sys.stderr, flush=True)
+    return True
 
 
 def take_starting_weights(section: Namespace, command: str) -> StartingWeights | None:

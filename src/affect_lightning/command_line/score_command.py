@@ -8,13 +8,13 @@ are computed, not for `--help`.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
+from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.report_command import add_report_options
 from affect_lightning.command_line.terminal import format_table, render_terminal
 from affect_lightning.errors import ConfigurationError
@@ -35,8 +35,9 @@ _DESCRIPTION = """Score saved outputs of any model with the exact metrics of MER
 _EPILOG = """predictions:
   .npz     as the authors save them: name2reason (responses), X-openset.npz (labels), X-openset-sentiment.npz
   .csv .jsonl .parquet, one row a clip, columns by name: name, and one or more of
-           response (or reason, description, answer, output), labels (or openset, emotions), sentiment
-  Labels and sentiments in the file are used unchanged. Responses go through the extractor.
+           response (or reason, description, answer, output, predict, pred, generated_text, filtered_resps),
+           labels (or openset, emotions, discrete), sentiment
+  Responses go through the extractor; labels and sentiments do not. Responses beside labels need --column.
   A folder holds several checkpoints of one model, one file each.
 
 labels:    the folder of all sets (LABELS/meld-process/label.npz ...), one set's folder, or the label file itself;
@@ -66,25 +67,44 @@ def run(arguments: Sequence[str]) -> int:
     from affect_lightning.unibench.report.columns import installed_columns
     from affect_lightning.unibench.report.content import Report
     from affect_lightning.unibench.report.files import write_report
+    from affect_lightning.unibench.report.provenance import banner_of
+    from affect_lightning.unibench.result_folders import check_unused
     from affect_lightning.unibench.scoring.suite_scoring import SavedOutputScorer
 
+    if options.out is not None:
+        check_unused(options.out)
     columns = installed_columns(options.columns)
     _take_key(options)
     models, title = _models(options)
     scorer = SavedOutputScorer(_scoring_options(options, choice))
     scored = [scorer.score(model) for model in models]
     _say_what_does_not_fit(scored, scorer.sets)
-    folder = options.out or Path("runs") / "score" / (options.dataset or options.suite.resolve().name)
     rows = tuple(model.row for model in scored)
     report = Report(f"MER-UniBench: {title}", rows, columns=columns).with_paired_tests()
-    write_report(report, folder, published=options.published)
+    folder = options.out or _new_folder(options)
+    write_report(report, folder, published=options.published, published_anyway=options.published_anyway)
     if options.json:
         content = _suite_json(scored) if options.suite else _set_json(options.dataset, scored[0])
-        print(json.dumps(content, ensure_ascii=False, allow_nan=False))
+        print_json(content)
     else:
-        print(_table(scored, report) if options.suite else _details(scored[0], options.dataset, columns), end="\n\n")
+        banner = banner_of(report)
+        print(_table(scored, report) if options.suite else _details(scored[0], options.dataset, columns))
+        print(f"\n{banner}\n" if banner else "")
     print(f"Report: {folder / 'report.html'}", file=sys.stderr if options.json else sys.stdout)
     return 0
+
+
+def _new_folder(options: argparse.Namespace) -> Path:
+    """A folder that no other report has, named by set, output and time."""
+    from affect_lightning.unibench.result_folders import reserve_result_folder, result_name
+    from affect_lightning.unibench.scoring.predictions import refused_writing
+
+    what = (options.dataset, options.predictions.name) if options.dataset else ("suite", options.suite.resolve().name)
+    place = Path("runs") / "score"
+    try:
+        return reserve_result_folder(place, result_name([what[0]], what[1]))
+    except OSError as error:
+        raise refused_writing(error, place) from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -126,12 +146,26 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="KIND=NAME",
-        help="name a column of the predictions; KIND is name, response, labels or sentiment; repeatable",
+        help="name a column of the predictions; KIND is name, response, labels or sentiment; or of the label file: "
+        "truth-name or truth; repeatable",
     )
     parser.add_argument("--from-responses", action="store_true", help="ignore saved labels and extract them again")
     parser.add_argument("--allow-missing", action="store_true", help="count clips without a prediction as wrong")
+    parser.add_argument(
+        "--warn-unread", type=float, default=5.0, metavar="PERCENT",
+        help="warn if more of the given or true words could not be read (5)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-unread", type=float, default=50.0, metavar="PERCENT",
+        help="stop if more of the given or true words could not be read (50)",
+    )  # fmt: skip
     parser.add_argument("--name", help="name of the row in the report of one set (default: the name of the file)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: runs/score/SET)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="new folder of the report (default: one in runs/score, named by set and time)",
+    )
     add_report_options(parser)
     return parser
 
@@ -178,6 +212,7 @@ def _scoring_options(options: argparse.Namespace, choice: Any) -> ScoringOptions
     from affect_lightning.unibench.scoring.set_answers import DeferredExtractor
     from affect_lightning.unibench.scoring.suite_scoring import ScoringOptions
     from affect_lightning.unibench.scoring.suites import label_roots
+    from affect_lightning.unibench.scoring.unread_words import ReadingLimits
 
     resolved = resolve_choice("label_extractors", choice)
     roots = (options.labels,) if options.labels is not None else ()
@@ -190,6 +225,7 @@ def _scoring_options(options: argparse.Namespace, choice: Any) -> ScoringOptions
         columns=_columns(options.column),
         from_responses=options.from_responses,
         allow_missing=options.allow_missing,
+        limits=ReadingLimits(options.warn_unread, options.max_unread),
     )
 
 
@@ -236,7 +272,22 @@ def _set_json(key: str, model: ScoredModel) -> dict[str, Any]:
         "scored": score.scored_clips,
         "taxonomy": model.row.scores.taxonomy,
         "extractor": score.extractor,
+        "without_a_label": score.unparsable,
+        "refused": score.refused,
+        "cleaned": dict(score.cleaned),
+        "unknown_truths": score.unknown_truths,
+        "unread": {
+            side.kind: {
+                "words": side.words,
+                "unread": side.unread,
+                "percent": side.percent,
+                "commonest": side.commonest,
+            }
+            for side in score.unread
+        },
     }
+    if key in (model.row.provenance.get("generated") or ()):
+        content["generated"] = True
     if model.rule:
         content.update(checkpoint_rule=model.rule, checkpoint=model.checkpoints[key])
     for term, clips in (("missing", model.missing), ("surplus", model.surplus)):

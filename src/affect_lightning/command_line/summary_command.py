@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import format_table
 from affect_lightning.errors import ConfigurationError
 
@@ -49,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
         )
     with contextlib.redirect_stdout(sys.stderr):
         found = summarise(words, options.prompt_tokens, options.response_tokens)
-    print(json.dumps(found, ensure_ascii=False) if options.json else summary_text(found))
+    print_json(found) if options.json else print(summary_text(found))
     return 0
 
 

@@ -8,13 +8,13 @@ uses: every word once, in the sector that `affect_lightning.metrics.Wheel` gives
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import format_table
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.storage import write_whole
@@ -94,7 +94,7 @@ def _fetch(options: argparse.Namespace) -> int:
     taxonomy, default = taxonomy_by_name(release.name), default_taxonomy().name
     if options.json:
         record = {"taxonomy": taxonomy.name, "sha256": taxonomy.sha256, "folder": str(folder), "default": default}
-        print(json.dumps(record, ensure_ascii=False))
+        print_json(record)
     else:
         print(f"{taxonomy.name}: {len(taxonomy.forms):,} word forms, SHA-256 {taxonomy.sha256[:16]}, in {folder}")
         print(f"The default taxonomy is now {default}.")
@@ -113,7 +113,7 @@ def _show(options: argparse.Namespace) -> int:
             f"The taxonomy {taxonomy.name!r} does not know {options.word!r}, so a label with this word is dropped. {hint}"
         )
     record = _described(word, taxonomy)
-    print(json.dumps(record, ensure_ascii=False) if options.json else _text(record))
+    print_json(record) if options.json else print(_text(record))
     return 0
 
 

@@ -7,15 +7,15 @@ runs the README's commands and accepts no other warning.
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from affect_lightning.errors import visible
+
 if TYPE_CHECKING:
     from affect_lightning.unibench.report.tables import Table
-
-
-import os
-import warnings
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
@@ -29,6 +29,7 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Se
     Returns:
         The table, without a newline at its end.
     """
+    header, *rows = ([visible(str(cell)) for cell in line] for line in (header, *rows))
     widths = [max(len(str(row[column])) for row in (header, *rows)) for column in range(len(header))]
 
     def line(cells: Sequence[str]) -> str:
@@ -66,6 +67,7 @@ EXPECTED_WARNINGS = (
     r"FSDP2-wrapped module .* returned a view",  # no part behind it changes its input in place
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # inside Lightning 2.6 with torch 2.15
     r"Checkpoint directory .* exists and is not empty",  # normal when a run continues
+    "The dirpath has changed from",  # a run that continues in a new folder, on purpose
     r"The '\w+_dataloader' does not have many workers",  # `data.workers` is the user's choice
     r"Precision .* is not supported by the model summary",  # mixed precision keeps 32-bit weights, as it then assumes
     r".*copying from a non-meta parameter",  # `summary`: parts that read a file of theirs copy it into nothing, as meant

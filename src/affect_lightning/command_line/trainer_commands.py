@@ -6,11 +6,10 @@ suits the device (`precision: null`), and results that land next to the checkpoi
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,10 @@ from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from affect_lightning.command_line.experiments_command import with_experiment_files
+from affect_lightning.command_line.exported_options import check_exported_options, with_exported_options
 from affect_lightning.command_line.plugin_arguments import (
     PLUGIN_OPTIONS,
     ChoiceOverride,
@@ -28,7 +29,10 @@ from affect_lightning.command_line.plugin_arguments import (
     override_words,
     take_plugin_words,
 )
+from affect_lightning.command_line.printing import print_json
+from affect_lightning.command_line.refusals import is_refusal, quiet_writers, refused
 from affect_lightning.command_line.resuming import choose_strategy, find_last_checkpoint, take_starting_weights
+from affect_lightning.command_line.run_folders import RunFolder, check_continuation, check_trained, is_given
 from affect_lightning.command_line.terminal import silence_expected_warnings
 from affect_lightning.corpora.own_clips import OWN_CORPUS
 from affect_lightning.data.clip_data_module import ClipDataModule
@@ -36,9 +40,13 @@ from affect_lightning.data.reading_workers import lost_worker
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import resolve_choice
 from affect_lightning.training import AffectGPTModule, LossSpikeLog, ResumeCheckpoint, StoppedBySignal, TrainingMonitor
+from affect_lightning.training.resume_checkpoint import keep_earlier
+from affect_lightning.training.signals import StoppedAtOnce, signals_end_the_command
 from affect_lightning.unibench.callback import BenchmarkCallback
 from affect_lightning.unibench.report.files import read_report
-from affect_lightning.unibench.scoring.predictions import read_predictions
+from affect_lightning.unibench.report.provenance import banner_of
+from affect_lightning.unibench.scoring.predictions import FOLDER as PREDICTIONS
+from affect_lightning.unibench.scoring.predictions import WritingError, write_files
 
 # `on` or `off` instead of what the processor is fast at, so that both ways are tested on every machine.
 CPU_BF16_VARIABLE = "AFFECT_CPU_BF16"
@@ -54,11 +62,21 @@ class RunConfigCallback(SaveConfigCallback):
     """Writes the configuration into the run folder: `config.yaml` for fit, `<stage>.yaml` for the others."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Name the file after the stage, so that testing a run leaves the training's configuration alone."""
-        self.overwrite = True
+        """Write it whole, or say why not; one that a continued run had before is kept beside it.
+
+        Raises:
+            WritingError: The system refuses.
+        """
+        folder = trainer.log_dir  # asks all processes
+        if self.already_saved or folder is None or not trainer.is_global_zero:
+            return
         name = str(getattr(stage, "value", stage))  # Lightning passes an enumeration that prints as TrainerFn.TESTING
-        self.config_filename = "config.yaml" if name == "fit" else f"{name}.yaml"
-        super().setup(trainer, pl_module, stage)
+        path = Path(folder) / ("config.yaml" if name == "fit" else f"{name}.yaml")
+        text = self.parser.dump(self.config, skip_none=False)
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            keep_earlier(path)
+            write_files({path: text})
+        self.already_saved = True
 
 
 class AffectParser(LightningArgumentParser):
@@ -71,10 +89,14 @@ class AffectParser(LightningArgumentParser):
 
 
 class AffectCLI(LightningCLI):
-    """The trainer commands. `overrides` are the plugin choices of the command line."""
+    """The trainer commands. `overrides` are the plugin choices of the command line; without a `folder` nothing is written."""
 
-    def __init__(self, words: Sequence[str], overrides: dict[str, ChoiceOverride]) -> None:
-        self._overrides = overrides
+    def __init__(
+        self, words: Sequence[str], overrides: dict[str, ChoiceOverride], folder: RunFolder | None = None
+    ) -> None:
+        self._words, self._overrides = words, overrides
+        self._folder = folder
+        self._continues = False
         super().__init__(
             AffectGPTModule,
             ClipDataModule,
@@ -135,18 +157,37 @@ class AffectCLI(LightningCLI):
         section = self.config[self.config.subcommand]
         section.checkpoint.save_last = False  # last.ckpt is the business of `resume`
         choose_strategy(section)
-        find_last_checkpoint(section, self.config.subcommand)
+        self._continues = find_last_checkpoint(section, self.config.subcommand)
         if section.trainer.precision is None:
             section.trainer.precision = fitting_precision(str(section.trainer.accelerator))
-        _place_results_beside_checkpoint(section)
+        if self._folder is not None:
+            self._folder.settle(section, self.config.subcommand, continues=self._continues)
 
     def instantiate_classes(self) -> None:
         """Build what the configuration names; the network begins with stored weights where it is told to."""
         command = self.config.subcommand
+        checkpoint = self.config[command].get("ckpt_path")
+        if command != "fit" and checkpoint and Path(checkpoint).is_dir():
+            check_exported_options(self._words, self.config[command], Path(checkpoint), self._overrides)
         weights = take_starting_weights(self.config[command], command)
         super().instantiate_classes()
         if weights is not None:
             self.model.start_from(weights, trains=command == "fit")
+
+    def before_fit(self) -> None:
+        """Check what can be checked before anything is written, then take the run's folder."""
+        self.datamodule.list_clips("fit")
+        section = self.config["fit"]
+        if section.get("ckpt_path"):
+            check_continuation(section, self.model.hparams, continues=self._continues)
+        if self._folder is not None:
+            self._folder.enter(self.trainer)
+
+    def after_fit(self) -> None:
+        """A training without a step is no success."""
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        resume = next(callback for callback in callbacks if isinstance(callback, ResumeCheckpoint))
+        check_trained(self.trainer, resume.steps_done)
 
 
 class ConfigurationCLI(AffectCLI):
@@ -220,20 +261,6 @@ def _bf16_on_the_processor() -> bool:
     return asked == "on"
 
 
-def _place_results_beside_checkpoint(section: Namespace) -> None:
-    """Let a test of `<run>/checkpoints/x.ckpt` write into `<run>`, where the training's curves are."""
-    checkpoint = section.get("ckpt_path")
-    logger = section.trainer.logger
-    if not checkpoint or not isinstance(logger, Namespace) or section.get("trainer.fast_dev_run"):
-        return
-    path = Path(checkpoint)
-    if path.parent.name != "checkpoints":
-        return
-    run = path.parent.parent
-    values = logger.init_args
-    values.save_dir, values.name, values.version = str(run.parent.parent), run.parent.name, run.name
-
-
 def run(words: Sequence[str]) -> int:
     """Run one of the trainer commands.
 
@@ -243,48 +270,87 @@ def run(words: Sequence[str]) -> int:
     Raises:
         AffectLightningError: A user's mistake, in one paragraph.
     """
-    rest, overrides, _ = take_plugin_words(words)  # `program.py` has answered a question for a plugin's options
+    rest, overrides, _ = take_plugin_words(_with_short_out(words))  # `program.py` has answered questions for plugins
     if mistake := _mistaken_weights(rest):
         raise ConfigurationError(mistake)
     silence_expected_warnings()
     torch.set_float32_matmul_precision("high")
     as_json = "--json" in rest
-    rest = [word for word in rest if word != "--json"]
-    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+    rest = with_exported_options([word for word in rest if word != "--json"])
+    try:
+        program = _run_to_its_end(rest, overrides)
+    except (StoppedBySignal, StoppedAtOnce) as stop:
+        print(f"affect-lightning: {stop}", file=sys.stderr, flush=True)
+        return stop.code
+    folder = _results_folder(program.trainer, program.config.subcommand)  # asks all processes
+    if program.trainer.is_global_zero:
+        left_out = program.datamodule.quarantined("predict")
+        _print_results(program.config.subcommand, folder, as_json, left_out)
+    return 0
+
+
+def _with_short_out(words: Sequence[str]) -> list[str]:
+    """The command line with --benchmark.out in the place of --out, which is short for it.
+
+    Raises:
+        ConfigurationError: The command has no result to write there.
+    """
+    option = "--out"
+    if words[0] not in ("test", "predict") and is_given(words, "out"):
+        raise ConfigurationError(
+            f"Choose the folder of `{words[0]}` with --trainer.logger.init_args.save_dir, not --out."
+        )
+    return [f"--benchmark.out{word[len(option) :]}" if word.partition("=")[0] == option else word for word in words]
+
+
+def _run_to_its_end(words: Sequence[str], overrides: dict[str, ChoiceOverride]) -> AffectCLI:
+    """Run the command; what the system or a lost worker ends becomes a sentence."""
+    folder = RunFolder(words)
+    with signals_end_the_command(), quiet_writers() as refusals:
         try:
-            program = AffectCLI(rest, overrides)
-        except StoppedBySignal as stop:
-            print(f"affect-lightning: {stop}", file=sys.stderr, flush=True)
-            raise
+            program = AffectCLI(words, overrides, folder)
+        except MisconfigurationException as error:
+            raise ConfigurationError(f"The Trainer cannot be built: {' '.join(str(error).split())}") from error
         except RuntimeError as error:
             lost = lost_worker(error, workers=False)
             if lost is None:
                 raise
             raise lost from error
-    folder = _results_folder(program.trainer, program.config.subcommand)  # asks all processes
-    if program.trainer.is_global_zero:
-        _print_results(program.config.subcommand, folder, as_json)
-    return 0
+        except OSError as error:
+            if not is_refusal(error):
+                raise
+            folder.discard_cut()
+            raise WritingError(refused(error)) from error
+        except WritingError:
+            folder.discard_cut()
+            raise
+        finally:
+            folder.release()
+    if refusals:
+        raise WritingError(refused(refusals[0]))
+    return program
 
 
-def _print_results(command: str, folder: Path, as_json: bool) -> None:
-    """Say what came out: the folder of a training, the scores' report, or the responses."""
+def _print_results(command: str, folder: Path, as_json: bool, left_out: Sequence[Mapping[str, str]] = ()) -> None:
+    """Say what came out: the folder of a training, the scores' report, or the responses; the last line says where."""
     result: dict[str, Any] = {"command": command, "folder": str(folder)}
     if command == "predict":
-        result["responses"] = [
-            {"name": row.name, "response": row.response}
-            for row in read_predictions(folder / "predictions" / f"{OWN_CORPUS}.jsonl")
-        ]
-        lines = [f"{row['name']}: {row['response']}" for row in result["responses"]]
+        path = folder / PREDICTIONS / f"{OWN_CORPUS}.jsonl"
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        result["responses"] = [{key: row[key] for key in ("name", "response", "labels", "sentiment")} for row in rows]
+        result["left_out"], result["file"] = list(left_out), str(path)
+        lines = [f"{row['name']}: {row['response']}" for row in rows]
+        lines += [f"{clip['name']}: left out ({clip['stage']}: {clip['reason']})" for clip in left_out]
+        lines.append(f"Responses: {path}")
     elif command == "test":
         report = read_report(folder)
         result["mean"] = report.rows[0].scores.mean
         result["sets"] = {key: score.score for key, score in report.rows[0].scores.sets.items()}
-        result["report"] = str(folder / "report.html")
-        lines = [f"Report: {result['report']}"]
+        result["report"], result["generated"] = str(folder / "report.html"), bool(banner_of(report))
+        lines = [*filter(None, [banner_of(report)]), f"Report: {result['report']}"]
     else:
         lines = [f"Run: {folder}"]
-    print(json.dumps(result, ensure_ascii=False) if as_json else "\n".join(lines), flush=True)
+    print_json(result) if as_json else print("\n".join(lines), flush=True)
 
 
 def _results_folder(trainer: Trainer, command: str) -> Path:

@@ -1,28 +1,35 @@
-"""Contracts: what each part must provide, and the typed batches that pass between parts. Imports torch only."""
+"""Contracts: what each part must provide, and the typed batches that pass between parts. Imports torch only.
 
-from affect_lightning.contracts.clips import ClipBatch, ClipRecord, StreamReader
-from affect_lightning.contracts.conformance import ConformanceError
-from affect_lightning.contracts.network_parts import (
-    AudioEncoder,
-    BranchCompression,
-    Encoder,
-    LanguageModel,
-    PreFusion,
-    SeriesEncoder,
-    VideoEncoder,
-)
-from affect_lightning.contracts.objectives import LossTerm, NetworkOutputs, Objective, TrainedNetwork
-from affect_lightning.contracts.pipeline_parts import (
-    CueDescriber,
-    FaceBox,
-    FaceDetector,
-    LabelExtractor,
-    ResponseRow,
-    RunData,
-    Sentiment,
-    run_data_of,
-)
-from affect_lightning.contracts.streams import STREAMS, FeatureSequence, Stream, StreamInput
+A name is imported when it is first asked for, so that what needs no torch, such as scoring saved outputs, loads none.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from affect_lightning.contracts.clips import ClipBatch, ClipRecord, StreamReader
+    from affect_lightning.contracts.label_checks import ConformanceError
+    from affect_lightning.contracts.network_parts import (
+        AudioEncoder,
+        BranchCompression,
+        Encoder,
+        LanguageModel,
+        PreFusion,
+        SeriesEncoder,
+        VideoEncoder,
+    )
+    from affect_lightning.contracts.objectives import LossTerm, NetworkOutputs, Objective, TrainedNetwork
+    from affect_lightning.contracts.pipeline_parts import (
+        CueDescriber,
+        FaceBox,
+        FaceDetector,
+        LabelExtractor,
+        ResponseRow,
+        RunData,
+        Sentiment,
+        run_data_of,
+    )
+    from affect_lightning.contracts.streams import STREAMS, FeatureSequence, Stream, StreamInput
 
 __all__ = [
     "STREAMS",
@@ -53,3 +60,25 @@ __all__ = [
     "VideoEncoder",
     "run_data_of",
 ]
+
+_MODULES = {
+    "clips": "ClipBatch ClipRecord StreamReader",
+    "label_checks": "ConformanceError",
+    "network_parts": "AudioEncoder BranchCompression Encoder LanguageModel PreFusion SeriesEncoder VideoEncoder",
+    "objectives": "LossTerm NetworkOutputs Objective TrainedNetwork",
+    "pipeline_parts": "CueDescriber FaceBox FaceDetector LabelExtractor ResponseRow RunData Sentiment run_data_of",
+    "streams": "STREAMS FeatureSequence Stream StreamInput",
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what was asked for."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

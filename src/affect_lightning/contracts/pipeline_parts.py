@@ -13,11 +13,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from affect_lightning.contracts.clips import ClipBatch
+if TYPE_CHECKING:
+    from affect_lightning.contracts.clips import ClipBatch
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,11 @@ class CueDescriber(ABC):
     @abstractmethod
     def identity(self) -> str:
         """Name, model revision and prompt hash; written into the made data set."""
+
+
+OPTIONS_KEY = "response_options"
+"""Entry of a checkpoint: what changes a response beside the network, in the sections `data` (the data module's
+`response_options()`) and `benchmark`; exported folders keep it."""
 
 
 @dataclass  # not frozen: Lightning takes the outputs of a step apart and refuses frozen ones

@@ -1,25 +1,31 @@
-"""Tables and their cells: csv, jsonl and parquet rows that know where they are, emotion words, numbers.
+"""Tables and their rows: csv, json, parquet and xlsx rows that know where they are, one at a time.
 
 Paper: Appendix C (annotation of MER-Caption+ and of the nine sets). Label files, subtitles, tables of your own and
-saved outputs of models are read through this module. Text is UTF-8, with or without a byte order mark. Nothing in these
-formats can hold code; the official `.npz` files go through `affect_lightning.safe_npz` instead.
+saved outputs of models are read through this module. `file_texts.py` turns bytes into text and JSON, `table_cells.py` cells
+into words and numbers. Nothing in these formats can hold code; the official `.npz` files go through
+`affect_lightning.safe_npz` instead. Lines are read one at a time, so a million rows need little memory; a `.json` and an
+`.xlsx` file are read whole.
 """
 
 from __future__ import annotations
 
 import csv
-import io
-import json
-import math
+import itertools
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.label_strings import parse_labels
+from affect_lightning.corpora.file_texts import MAX_CELL, parse_json, read_text, text_lines, whole_text
+from affect_lightning.errors import ConfigurationError, DataError, visible
+from affect_lightning.file_kinds import foreign_kind
 
-ROW_FILE_SUFFIXES = (".csv", ".jsonl", ".parquet")
+ROW_FILE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xlsx")
+_LOOSE_SUFFIXES = (".jsonl", ".json")  # rows of these may differ in their columns
+_WHOLE_SUFFIXES = (".json", ".xlsx")  # these are read in one piece
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # the first line of a table that Excel has written
+_DELIMITERS = (",", ";", "\t")  # the first of those that part the header into most columns
 _SHOWN_NAMES = 5  # names listed in a message before "and N more"; our choice
 
 
@@ -31,6 +37,7 @@ class TableRow(dict[str, Any]):
         line: Counted from 1, the header's line included; the last line of a row that spans several.
     """
 
+    __slots__ = ("line", "path")
     kind = "line"
 
     def __init__(self, cells: Mapping[str, Any], path: Path, line: int) -> None:
@@ -46,6 +53,7 @@ class TableRow(dict[str, Any]):
 class ItemRow(TableRow):
     """A row of a file without lines, such as parquet or npz; `line` counts its rows from 1."""
 
+    __slots__ = ()
     kind = "row"
 
 
@@ -84,7 +92,7 @@ def find_file(folder: Path, names: Sequence[str], what: str) -> Path:
 
 
 def read_rows(path: Path, columns: Sequence[str], any_of: Sequence[str] = ()) -> list[TableRow]:
-    """The rows of a csv file with a header.
+    """The rows of a csv file with a header, parted by commas, semicolons or tabs, or by what a line `sep=;` says.
 
     Args:
         path: The file.
@@ -98,46 +106,88 @@ def read_rows(path: Path, columns: Sequence[str], any_of: Sequence[str] = ()) ->
         DataError: The file is unreadable, empty, lacks a column, or has a row that is shorter or longer than the
             header.
     """
-    rows: list[TableRow] = []
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    return list(_csv_rows(path, columns, any_of))
+
+
+def _csv_rows(path: Path, columns: Sequence[str] = (), any_of: Sequence[str] = ()) -> Iterator[TableRow]:
+    lines, delimiter, skipped = _parted(text_lines(path))
+    csv.field_size_limit(MAX_CELL)  # Python's own bound of 131,072 is less than a long response
+    reader = csv.reader(lines, strict=True, delimiter=delimiter)
     try:
         header = [cell.strip() for cell in next(reader, [])]
         _check_columns(path, header, columns, any_of)
         for cells in reader:
             if any(cell.strip() for cell in cells):
-                _check_width(path, reader.line_num, header, cells)
+                line = reader.line_num + skipped
+                _check_width(path, line, header, cells)
                 stripped = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
-                rows.append(TableRow(stripped, path, reader.line_num))
+                yield TableRow(stripped, path, line)
     except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num} cannot be read as csv: {error}. Restore the file.") from error
-    return rows
+        line = reader.line_num + skipped
+        raise DataError(f"{path}, line {line} cannot be read as csv: {error}. Restore the file.") from error
 
 
-def read_json_lines(path: Path) -> list[TableRow]:
-    """The rows of a `.jsonl` file, one JSON object a line; empty lines are left out.
+def _parted(lines: Iterator[str]) -> tuple[Iterator[str], str, int]:
+    """The lines from the header on, what parts their cells, and how many lines stand before the header."""
+    first = next(lines, "")
+    told = _SEPARATOR_LINE.fullmatch(first)
+    if told is not None:
+        return lines, told[1], 1
+    bare = re.sub(r'"[^"]*"', "", first)
+    return itertools.chain([first], lines), max(_DELIMITERS, key=bare.count), 0
 
-    Raises:
-        DataError: The file is unreadable, or a line is no JSON object; the message names file and line.
-    """
-    rows = []
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+
+def _json_line_rows(path: Path) -> Iterator[TableRow]:
+    """One JSON object a line."""
+    for number, line in enumerate(text_lines(path, newline="\n"), start=1):
         if not line.strip():
             continue
-        try:
-            content = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{path}, line {number} is not JSON: {error}. Fix or remove the line.") from error
+        content = parse_json(line, f"{path}, line {number}")
         if not isinstance(content, dict):
             raise DataError(
                 f'{path}, line {number} must be an object such as {{"name": "clip1", "text": "Hello."}}; found '
                 f"{type(content).__name__}."
             )
-        rows.append(TableRow(content, path, number))
-    return rows
+        yield TableRow(content, path, number)
+
+
+def _json_rows(path: Path) -> Iterator[TableRow]:
+    """A list of objects, or an object with one such list, as lmms-eval writes it under `logs`."""
+    text = read_text(path)
+    content = parse_json(text, str(path)) if text.strip() else []
+    lists = [content] if isinstance(content, list) else []
+    if isinstance(content, dict):
+        lists = [item for item in content.values() if isinstance(item, list) and item and isinstance(item[0], dict)]
+    if len(lists) != 1 or not all(isinstance(row, dict) for row in lists[0]):
+        raise DataError(
+            f'{path} must be one list of objects such as [{{"name": "clip1", "text": "Hello."}}]; found '
+            f"{type(content).__name__}. Write one object a line and name it .jsonl."
+        )
+    for number, row in enumerate(lists[0], start=1):
+        yield ItemRow(row, path, number)
+
+
+def _sheet_rows(path: Path) -> Iterator[TableRow]:
+    """The first sheet of an `.xlsx` file; its first row is the header."""
+    from affect_lightning.spreadsheet import read_spreadsheet
+
+    header, *rows = read_spreadsheet(path) or [[]]
+    header = [cell.strip() for cell in header]
+    _check_columns(path, header, (), ())
+    for number, cells in enumerate(rows, start=2):
+        if any(cell.strip() for cell in cells):
+            _check_width(path, number, header, [*cells, *[""] * (len(header) - len(cells))])
+            whole = {name: whole_text(cell).strip() for name, cell in zip(header, cells, strict=False) if name}
+            yield ItemRow({**dict.fromkeys(filter(None, header), ""), **whole}, path, number)
 
 
 def read_row_file(path: Path) -> list[TableRow]:
-    """The rows of a csv (UTF-8, with a header), jsonl or parquet file; empty lines are left out.
+    """The rows of a csv, tsv or xlsx file with a header, of a jsonl, json or parquet file; see `stream_row_file`."""
+    return list(stream_row_file(path))
+
+
+def stream_row_file(path: Path) -> Iterator[TableRow]:
+    """The same rows, one at a time; empty lines are left out.
 
     Raises:
         DataError: The file is missing, unreadable, empty, of another format, or a row is broken; the message names
@@ -147,25 +197,47 @@ def read_row_file(path: Path) -> list[TableRow]:
     if not path.is_file():
         raise DataError(f"There is no file {path}. Give the path of a {', '.join(ROW_FILE_SUFFIXES)} file.")
     suffix = path.suffix.lower()
-    if suffix == ".csv":
-        rows = read_rows(path, ())
-    elif suffix == ".jsonl":
-        rows = read_json_lines(path)
-    elif suffix == ".parquet":
-        rows = _read_parquet(path)
-    else:
+    if suffix not in _READERS:
         raise DataError(f"{path} ends in {suffix or 'nothing'}; expected one of {', '.join(ROW_FILE_SUFFIXES)}.")
-    if not rows:
+    is_empty = True
+    for row in _READERS[suffix](path):
+        is_empty = False
+        yield row
+    if is_empty:
         raise DataError(f"{path} lists no clips. Give one row for each clip.")
-    return rows
 
 
-def columns_of(rows: list[TableRow]) -> list[str]:
-    """Every column of any row, in order of appearance; the rows of a jsonl file may differ."""
-    return list(dict.fromkeys(column for row in rows for column in row))
+class RowFile:
+    """The rows of a file, which every loop over it reads anew, or once if its kind is read whole.
+
+    Raises as `stream_row_file` does.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Nothing is read yet."""
+        self.path = path
+        self._whole: list[TableRow] | None = None
+
+    def __iter__(self) -> Iterator[TableRow]:
+        """The rows."""
+        if self.path.suffix.lower() not in _WHOLE_SUFFIXES:
+            return stream_row_file(self.path)
+        if self._whole is None:
+            self._whole = read_row_file(self.path)
+        return iter(self._whole)
 
 
-def _read_parquet(path: Path) -> list[TableRow]:
+def columns_of(rows: Iterable[TableRow]) -> list[str]:
+    """Every column of any row of one file, in order of appearance; only the rows of a JSON file may differ."""
+    columns: dict[str, None] = {}
+    for row in rows:
+        columns.update(dict.fromkeys(row))
+        if row.path.suffix.lower() not in _LOOSE_SUFFIXES:
+            break
+    return list(columns)
+
+
+def _parquet_rows(path: Path) -> Iterator[TableRow]:
     try:
         import pyarrow
         from pyarrow import parquet
@@ -175,34 +247,26 @@ def _read_parquet(path: Path) -> list[TableRow]:
             f"the table as csv or jsonl."
         ) from error
     try:
-        rows = parquet.read_table(path).to_pylist()
+        number = 0
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                for cells in batch.to_pylist():
+                    number += 1
+                    yield ItemRow(cells, path, number)
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path} is not a valid parquet file: {error}. Write it again.") from error
-    return [ItemRow(cells, path, number) for number, cells in enumerate(rows, start=1)]
+        what = foreign_kind(path)
+        reason = f"It is {what}." if what and "parquet" not in what else f"{error}. Write it again."
+        raise DataError(f"{path} is not a valid parquet file: {reason}") from error
 
 
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, without a byte order mark.
-
-    Raises:
-        DataError: The file is missing, unreadable, damaged or in another encoding; the message names the line.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}. Restore the file.") from error
-    if b"\0" in content and not content.startswith((b"\xff\xfe", b"\xfe\xff")):  # those are UTF-16: refused below
-        line = content[: content.index(b"\0")].count(b"\n") + 1
-        raise DataError(
-            f"{path}, line {line} holds a NUL byte: the file is damaged, or it is not UTF-8 text. Restore the file."
-        )
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"{path}, line {line} cannot be read as UTF-8 ({error.reason} at byte {error.start}). Save the file as UTF-8."
-        ) from error
+_READERS: dict[str, Callable[[Path], Iterator[TableRow]]] = {
+    ".csv": _csv_rows,
+    ".tsv": _csv_rows,
+    ".jsonl": _json_line_rows,
+    ".json": _json_rows,
+    ".parquet": _parquet_rows,
+    ".xlsx": _sheet_rows,
+}
 
 
 def _check_columns(path: Path, header: list[str], columns: Sequence[str], any_of: Sequence[str]) -> None:
@@ -256,61 +320,5 @@ def shown(names: Sequence[str]) -> str:
     >>> shown(["a", "b"])
     'a, b'
     """
-    listed = ", ".join(names[:_SHOWN_NAMES])
+    listed = ", ".join(visible(name) for name in names[:_SHOWN_NAMES])
     return listed if len(names) <= _SHOWN_NAMES else f"{listed} and {len(names) - _SHOWN_NAMES} more"
-
-
-def true_labels(text: str, where: str) -> tuple[str, ...]:
-    """Emotion words out of a cell such as `['angry', 'hurt']` or `[angry, hurt]`, each once.
-
-    Split as predictions are (`label_strings.py`); but a truth must be sound, where a prediction may be anything.
-
-    Args:
-        text: The cell; empty or `[]` gives no words.
-        where: File, row and column, for the message.
-
-    Raises:
-        DataError: A bracket is open at one side only, or there is something, but not a single letter.
-
-    >>> true_labels("['angry', 'hurt']", "label.csv, line 2, column openset")
-    ('angry', 'hurt')
-    """
-    inner = text.strip()
-    unbalanced = inner.startswith("[") != inner.endswith("]")
-    words = tuple(dict.fromkeys(parse_labels(text)))
-    if unbalanced or any(not any(letter.isalpha() for letter in word) for word in words):
-        raise DataError(
-            f"{where}: the emotion words cannot be read from {text!r}; expected a list such as \"['angry', 'hurt']\". "
-            f"Fix the cell."
-        )
-    return words
-
-
-def words_of(row: TableRow, column: str) -> tuple[str, ...]:
-    """The emotion words of a cell: a list of texts, or a text as `true_labels` reads it.
-
-    Raises:
-        DataError: It is neither; the message names file, row and column.
-    """
-    value = row.get(column)
-    if isinstance(value, str):
-        return true_labels(value, row.where(column))
-    if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
-        refuse(row, column, f"expected a list of words, found {value!r}. Fix the cell.")
-    return tuple(dict.fromkeys(word.strip() for word in value if word.strip()))
-
-
-def number_of(row: TableRow, column: str) -> float:
-    """The finite number of a cell.
-
-    Raises:
-        DataError: It is none; the message names file, row and column.
-    """
-    value = row.get(column)
-    try:
-        number = math.nan if value is None or isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        refuse(row, column, f"{value!r} is not a number; expected one such as -0.4, positive above 0.")
-    return number

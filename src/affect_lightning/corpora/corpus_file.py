@@ -129,6 +129,22 @@ def declared_bounds(path: Path) -> Mapping[str, Mapping[str, float]]:
     return scores or {}
 
 
+def is_generated(place: Path, key: str) -> bool:
+    """Whether a generated corpus declares that test set as its own.
+
+    Args:
+        place: The corpus.json, the folder of all sets or of the set, or a label file in it.
+        key: Of the set.
+
+    Raises:
+        DataError: The corpus.json is broken.
+    """
+    places = [place] if place.name == CORPUS_FILE else [above / CORPUS_FILE for above in (place, *place.parents[:2])]
+    found = next((path for path in places if path.is_file()), None)
+    sets = _content(found).get("test_sets") if found is not None else None
+    return isinstance(sets, dict) and key in sets
+
+
 def _declaration(folder: Path) -> tuple[dict[str, Any], Path | None]:
     """Content and path of the corpus.json in a set's folder or next to it; empty and None where there is none."""
     path = next((path for path in (folder / CORPUS_FILE, folder.parent / CORPUS_FILE) if path.is_file()), None)

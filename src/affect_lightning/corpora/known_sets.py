@@ -9,10 +9,12 @@ folder or one of its aliases, in any case; `+` is read as `plus`. Reports show t
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import logging
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from functools import lru_cache
@@ -20,7 +22,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from affect_lightning.corpora.annotation_tables import read_text
+from affect_lightning.corpora.file_texts import read_text
 from affect_lightning.corpora.sets import MER_UNIBENCH, TRAINING_SETS, BenchmarkSet, TrainingSet
 from affect_lightning.errors import DataError
 from affect_lightning.plugin_loading.listing import PluginListing, list_entries, nearest_hint
@@ -148,7 +150,7 @@ def _installed(listings: tuple[PluginListing, ...]) -> dict[str, BenchmarkSet | 
         else:
             try:
                 found[listing.name] = _load(listing)
-            except Exception as error:  # a broken package must not break the scoring of another set
+            except (Exception, SystemExit) as error:  # a broken package must not break the scoring of another set
                 found[listing.name] = (
                     f"{owner} cannot be used: {str(error).rstrip('.')}. Fix or uninstall {listing.distribution}."
                 )
@@ -159,7 +161,8 @@ def _installed(listings: tuple[PluginListing, ...]) -> dict[str, BenchmarkSet | 
 
 def _load(listing: PluginListing) -> BenchmarkSet:
     module, _, attribute = listing.target.partition(":")
-    item = attrgetter(attribute)(importlib.import_module(module))
+    with contextlib.redirect_stdout(sys.stderr):  # what a package prints is no part of our output
+        item = attrgetter(attribute)(importlib.import_module(module))
     if not isinstance(item, BenchmarkSet) or item.key != listing.name:
         raise DataError(f"{listing.target} must be a BenchmarkSet with the key {listing.name!r}; found {item!r}.")
     return item

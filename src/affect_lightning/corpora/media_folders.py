@@ -13,10 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from affect_lightning.contracts import ClipRecord
+from affect_lightning.corpora.clip_names import plain_name
 from affect_lightning.corpora.sets import BenchmarkSet, TrainingSet
+from affect_lightning.errors import DataError
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".flv")
-AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".m4a")
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".flv", ".webm", ".m4v", ".mpg", ".wmv")
+AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".m4a", ".ogg", ".aac")
+_DEPTH = 3  # folders below a table in which media are looked for; our choice: Raw/video_0001/0001.mp4 is two deep
 FACE_FOLDER = "openface_face"
 _FACE_SUFFIX = ".npy"
 
@@ -83,6 +86,56 @@ class ReleasedFaces:
         inside = self._folder / name / file
         nested = inside if name in self._entries and os.path.lexists(inside) else None
         return (flat or nested) if self._flat_first else (nested or flat)
+
+
+class MediaBeside:
+    """The media next to a table, for tables that name none: by the clip's name, in the table's folder or below it.
+
+    A file means a clip by its own name, or by its folder's and its own as MMSA keeps them (`video_0001/0002.mp4`).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """List the folder and those below it.
+
+        Args:
+            folder: That of the table.
+        """
+        self._files: dict[tuple[str, str], list[Path]] = {}
+        for path in _files_below(folder, _DEPTH):
+            kind = "video" if path.suffix.lower() in VIDEO_SUFFIXES else "audio"
+            for name in dict.fromkeys((plain_name(path.stem), plain_name(f"{path.parent.name}$_${path.stem}"))):
+                self._files.setdefault((kind, name), []).append(path)
+
+    def completed(self, clip: ClipRecord) -> ClipRecord:
+        """The clip with its media.
+
+        Raises:
+            DataError: Several files could be meant.
+        """
+        return replace(clip, video=self._find(clip.name, "video"), audio=self._find(clip.name, "audio"))
+
+    def _find(self, name: str, kind: str) -> Path | None:
+        found = self._files.get((kind, plain_name(name)), [])
+        exact = [path for path in found if name in (path.stem, path.name)]
+        found = exact or found
+        least = min((len(path.parts) for path in found), default=0)
+        nearest = [path for path in found if len(path.parts) == least]
+        if len({(path.parent, path.stem) for path in nearest}) > 1:
+            places = " and ".join(str(path) for path in nearest[:2])
+            raise DataError(f"The clip {name!r} can mean {places}. Name its file in a column `{kind}` of the table.")
+        order = VIDEO_SUFFIXES if kind == "video" else AUDIO_SUFFIXES
+        return min(nearest, key=lambda path: order.index(path.suffix.lower()), default=None)
+
+
+def _files_below(folder: Path, depth: int) -> list[Path]:
+    """Media files of a folder and of those below it, in a fixed order; folders that begin with a dot are left out."""
+    found: list[Path] = []
+    for entry in sorted(folder.iterdir()):
+        if entry.suffix.lower() in (*VIDEO_SUFFIXES, *AUDIO_SUFFIXES) and entry.is_file():
+            found.append(entry)
+        elif depth and entry.is_dir() and not entry.name.startswith(".") and not entry.is_symlink():
+            found += _files_below(entry, depth - 1)
+    return found
 
 
 def _file_of(name: str, files: Mapping[str, Path], folder: Path | None, suffix: str) -> Path | None:

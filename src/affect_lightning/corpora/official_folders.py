@@ -15,17 +15,19 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.corpora.annotation_tables import TableRow, find_file, index_rows, read_rows, shown, words_of
+from affect_lightning.corpora.annotation_tables import TableRow, find_file, index_rows, read_rows, shown
 from affect_lightning.corpora.corpus_file import ExpectedCount, check_count, expected_number
 from affect_lightning.corpora.known_sets import canonical_key, find_benchmark_set, near_hint
 from affect_lightning.corpora.media_folders import MediaFolders
 from affect_lightning.corpora.own_clips import read_table_clips
 from affect_lightning.corpora.sets import TRAINING_SETS, BenchmarkSet, Split, TrainingSet, subtitle_columns
+from affect_lightning.corpora.table_cells import words_of
 from affect_lightning.corpora.truths import SplitTruths, read_official_labels, read_truths
 from affect_lightning.errors import DataError
 
 MissingSubtitle = Literal["error", "empty"]
 
+_GENERATED = "sandbox-data"  # what the experiments and the README call the generated corpus
 _log = logging.getLogger(__name__)
 
 
@@ -105,9 +107,24 @@ def benchmark_names(root: Path | str, key: str, *, every_split: bool = False) ->
     return labels.other_names | labels.truths.keys() if every_split else frozenset(labels.truths)
 
 
+def made_by(root: Path) -> str:
+    """The command that makes the generated corpus, for a missing folder that is named like it; else nothing.
+
+    >>> made_by(Path("sandbox-data/test"))
+    ' `affect-lightning sandbox --out sandbox-data` makes it.'
+    """
+    parts = root.parts
+    if _GENERATED not in parts:
+        return ""
+    corpus = Path(*parts[: parts.index(_GENERATED) + 1])
+    return f" `affect-lightning sandbox --out {corpus}` makes it."
+
+
 def _benchmark_folder(root: Path, item: BenchmarkSet) -> Path:
     if not root.is_dir():
-        raise DataError(f"The folder {root} is missing. Give the folder that contains {item.folder} ({item.title}).")
+        raise DataError(
+            f"The folder {root} is missing. Give the folder that contains {item.folder} ({item.title}).{made_by(root)}"
+        )
     folder = root if root.name == item.folder else root / item.folder
     if not folder.is_dir():
         found = sorted(path.name for path in root.iterdir() if path.is_dir())
@@ -200,7 +217,9 @@ def training_folder(root: Path, item: TrainingSet) -> Path | None:
 
 def _training_folder(root: Path, item: TrainingSet) -> Path:
     if not root.is_dir():
-        raise DataError(f"The folder {root} is missing. Give the folder that contains {item.key} ({item.title}).")
+        raise DataError(
+            f"The folder {root} is missing. Give the folder that contains {item.key} ({item.title}).{made_by(root)}"
+        )
     folder = training_folder(root, item)
     if folder is not None:
         return folder

@@ -1,26 +1,38 @@
-"""The user's own clips: named by options for `predict`, or as a table with a row a clip.
+"""The user's own clips: a table with a row a clip.
 
 Not in the paper: for clips outside MER-Caption+ and MER-UniBench, to train on, to test on, or both. A third party's set
 has its labels in such a table, too. docs/data.md has the columns with examples. `annotation_tables.py` reads the rows;
-`official_folders.py` reads the folders of sets.
+`official_folders.py` reads the folders of sets, and `predicted_clips.py` has the clips that only `predict` names.
 """
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.corpora.annotation_tables import TableRow, index_rows, number_of, read_row_file, refuse, words_of
+from affect_lightning.corpora.annotation_tables import (
+    TableRow,
+    columns_of,
+    index_rows,
+    read_row_file,
+    refuse,
+)
 from affect_lightning.corpora.known_sets import keys_of, known_sets
-from affect_lightning.corpora.sets import TRAINING_SETS
+from affect_lightning.corpora.media_folders import MediaBeside
+from affect_lightning.corpora.sets import TRAINING_SETS, Split
+from affect_lightning.corpora.table_cells import number_of, words_of
+from affect_lightning.corpora.trade_tables import OurRows
 from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.label_strings import is_no_word
 
 OWN_CORPUS = "own"  # `ClipRecord.corpus` of clips that options name
-OWN_SUFFIXES = (".csv", ".jsonl")
+OWN_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".xlsx")
 TRUTH_COLUMNS = ("labels", "sentiment", "description")
 MEDIA_COLUMNS = ("video", "audio", "face")
 COLUMNS = ("name", "text", *TRUTH_COLUMNS, *MEDIA_COLUMNS)
+_SHOWN_FAULTS = 5  # rows that one message names; our choice
 _ALIKE = 0.8  # from this similarity on, a column that is not known is taken for a slip; our choice
 
 
@@ -40,17 +52,22 @@ def table_path(entry: str, root: Path | None) -> Path:
     return inside if inside.is_file() else path
 
 
-def read_own_table(path: Path | str) -> list[ClipRecord]:
+def read_own_table(
+    path: Path | str, columns: Mapping[str, str] | None = None, split: Split | None = None
+) -> list[ClipRecord]:
     """The clips of a table, sorted by name.
 
     Args:
-        path: A `.csv` file with a header, or a `.jsonl` file with one object a line. `name` and `text` are needed, and
-            at least one of `labels`, `sentiment` and `description`; `video`, `audio` and `face` are paths, relative to
-            the table's folder. Other columns are left alone.
+        path: A table with a header (.csv, .tsv, .xlsx), or a `.jsonl` file with one object a line, or a `.json` file with
+            a list of them. `name` and `text` are needed, and at least one of `labels`, `sentiment` and `description`;
+            `video`, `audio` and `face` are paths, relative to the table's folder. Other columns are left alone. The
+            tables of `trade_tables.py` need no change.
+        columns: The table's own name of any of these columns, by ours.
+        split: Which rows of a table with a column `mode` are meant; None takes all.
 
     Returns:
         One record a row; `corpus` is the file's name without its ending. `text` serves as the subtitle in either
-        language.
+        language. Where no column names media, those next to the table serve, by name.
 
     Raises:
         DataError: The file is missing, broken or empty, is named like a known set, lacks a column, or has a row
@@ -64,28 +81,86 @@ def read_own_table(path: Path | str) -> list[ClipRecord]:
             f"{path} has the name of the official set {official[0]}, so its scores would be mistaken for that set's. "
             f"Rename the file, or give the key {official[0]} to read the set's folder."
         )
-    return read_table_clips(path, corpus)
+    return read_table_clips(path, corpus, columns, split)
 
 
-def read_table_clips(path: Path, corpus: str) -> list[ClipRecord]:
-    """The clips of a table as records of a set; see `read_own_table`."""
+def read_table_clips(
+    path: Path,
+    corpus: str,
+    columns: Mapping[str, str] | None = None,
+    split: Split | None = None,
+    *,
+    needs_truth: bool = True,
+) -> list[ClipRecord]:
+    """The clips of a table as records of a set; see `read_own_table`.
+
+    Args:
+        path: Of the table.
+        corpus: Of the records.
+        columns: The table's own names of columns, by ours.
+        split: Which rows of a table with a column `mode` are meant; None takes all.
+        needs_truth: Whether each clip must have a text and a truth; to be answered, it needs neither.
+    """
     if not path.is_file():
         raise DataError(
             f"The table {path} is missing. Give the path of a .csv or .jsonl file with one row for each clip."
         )
-    rows = read_row_file(path)
+    rows = list(OurRows(_renamed(path, read_row_file(path), columns or {}), split))
     for row in rows:
-        _check_columns(row)
-        row["name"] = _text(row, "name")
+        _check_columns(row, needs_truth)
+        row["name"] = _name(row)
     indexed = index_rows(path, rows)
-    return [_record(indexed[name], corpus) for name in sorted(indexed)]
+    beside = None if {*columns_of(rows)} & {*MEDIA_COLUMNS} else MediaBeside(path.parent)
+    clips = _records(path, indexed, corpus, needs_truth)
+    return clips if beside is None else [beside.completed(clip) for clip in clips]
 
 
-def _record(row: TableRow, corpus: str) -> ClipRecord:
+def _records(path: Path, indexed: Mapping[str, TableRow], corpus: str, needs_truth: bool) -> list[ClipRecord]:
+    """The records, sorted by name; what is wrong with the rows is told at once."""
+    records, faults = [], []
+    for name in sorted(indexed):
+        try:
+            records.append(_record(indexed[name], corpus, needs_truth))
+        except DataError as error:
+            faults.append(error)
+    if len(faults) > 1:
+        raise DataError(f"{path}: {len(faults)} rows cannot be read. " + " ".join(map(str, faults[:_SHOWN_FAULTS])))
+    if faults:
+        raise faults[0]
+    return records
+
+
+def _renamed(path: Path, rows: list[TableRow], columns: Mapping[str, str]) -> list[TableRow]:
+    """The rows with our names for the columns that the user has named."""
+    present = columns_of(rows)
+    for ours, theirs in columns.items():
+        if ours not in COLUMNS:
+            raise ConfigurationError(f"There is no kind of column {ours!r}. Use one of {', '.join(COLUMNS)}.")
+        if theirs not in present:
+            raise DataError(f"{path} has no column {theirs!r}; its columns are {', '.join(present)}.")
+    names = {theirs: ours for ours, theirs in columns.items()}
+    return [
+        type(row)(
+            {names.get(name, name): value for name, value in row.items() if name in names or name not in columns},
+            row.path,
+            row.line,
+        )
+        for row in rows
+    ]
+
+
+def _name(row: TableRow) -> str:
+    value = row.get("name")
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(row, "name")
+
+
+def _record(row: TableRow, corpus: str, needs_truth: bool) -> ClipRecord:
     labels = () if row.get("labels") is None else words_of(row, "labels")
     sentiment = None if row.get("sentiment") in (None, "") else number_of(row, "sentiment")
     description = _text(row, "description")
-    if not labels and sentiment is None and not description:
+    if description and is_no_word(description):
+        refuse(row, "description", f"expected a sentence, found {description!r}. Leave the cell empty.")
+    if needs_truth and not labels and sentiment is None and not description:
         raise DataError(
             f"{row.path}, line {row.line}, columns {', '.join(TRUTH_COLUMNS)}: all are empty for the clip "
             f"{row['name']!r}. Fill in one of them, or remove the row."
@@ -105,9 +180,10 @@ def _record(row: TableRow, corpus: str) -> ClipRecord:
     )
 
 
-def _check_columns(row: TableRow) -> None:
-    problems = [f"the column {name} is missing" for name in ("name", "text") if name not in row]
-    if not any(name in row for name in TRUTH_COLUMNS):
+def _check_columns(row: TableRow, needs_truth: bool) -> None:
+    needed = ("name", "text") if needs_truth else ("name",)
+    problems = [f"the column {name} is missing" for name in needed if name not in row]
+    if needs_truth and not any(name in row for name in TRUTH_COLUMNS):
         problems.append(f"one of the columns {', '.join(TRUTH_COLUMNS)} is needed")
     unknown = [name for name in row if name not in COLUMNS]
     for name in unknown:
@@ -117,7 +193,7 @@ def _check_columns(row: TableRow) -> None:
     if problems:
         raise DataError(
             f"{row.path}, line {row.line}: {'; '.join(problems)}. It has {', '.join(row) or 'no column'}; expected "
-            f"{', '.join(COLUMNS)}. Rename or add columns."
+            f"{', '.join(COLUMNS)}. Rename or add columns, or name them with `--data.columns`."
         )
 
 
@@ -132,47 +208,7 @@ def _text(row: TableRow, column: str) -> str:
 
 def _path(row: TableRow, column: str) -> Path | None:
     text = _text(row, column)
-    return row.path.parent / Path(text).expanduser() if text else None
-
-
-def own_clips(
-    video: str | list[str] | None, audio: str | list[str] | None, subtitle: str | list[str] | None
-) -> list[ClipRecord]:
-    """Records of your own clips.
-
-    Args:
-        video: `data.predict_video`.
-        audio: `data.predict_audio`.
-        subtitle: `data.predict_subtitle`.
-
-    Raises:
-        ConfigurationError: The lists differ in length.
-    """
-    videos, sounds, subtitles = _listed(video), _listed(audio), _listed(subtitle)
-    count = max(len(videos), len(sounds))
-    for option, values in (
-        ("predict_video", videos),
-        ("predict_audio", sounds),
-        ("predict_subtitle", subtitles),
-    ):
-        if values and len(values) != count:
-            raise ConfigurationError(
-                f"{option} has {len(values)} entries for {count} clips; give one for each clip, or none."
-            )
-    return [
-        ClipRecord(
-            name=Path((videos or sounds)[index]).stem,
-            corpus=OWN_CORPUS,
-            video=Path(videos[index]).expanduser() if videos else None,
-            audio=Path(sounds[index]).expanduser() if sounds else None,
-            subtitle_english=subtitles[index] if subtitles else "",
-            subtitle_chinese=subtitles[index] if subtitles else "",
-        )
-        for index in range(count)
-    ]
-
-
-def _listed(value: str | list[str] | None) -> list[str]:
-    if value is None:
-        return []
-    return [str(value)] if isinstance(value, (str, Path)) else [str(item) for item in value]
+    if not text:
+        return None
+    path = row.path.parent / Path(text).expanduser()
+    return path if "\\" not in text or path.exists() else row.path.parent / text.replace("\\", "/")

@@ -15,22 +15,26 @@ from typing import Any, NamedTuple
 
 from affect_lightning.corpora.annotation_tables import (
     ROW_FILE_SUFFIXES,
+    RowFile,
     TableRow,
     columns_of,
     index_rows,
-    number_of,
-    read_row_file,
     read_rows,
     refuse,
     shown,
-    words_of,
 )
 from affect_lightning.corpora.known_sets import unknown_set
 from affect_lightning.corpora.sets import BenchmarkSet, Split
+from affect_lightning.corpora.table_cells import number_of, words_of
+from affect_lightning.corpora.trade_tables import OurRows
 from affect_lightning.errors import DataError
+from affect_lightning.label_strings import label_key, parse_labels
+from affect_lightning.sentiment_strings import sentiment_value
 
-NAME_COLUMNS = ("name", "filename", "clip", "id")
-LABEL_COLUMNS = ("openset", "labels", "label", "emotions", "emotion", "emo", "discrete")
+NAME_COLUMNS = ("name", "filename", "clip", "id", "clip_id", "clip_name", "file_name", "video_id", "sample_id")
+LABEL_COLUMNS = (
+    "openset", "labels", "label", "emotions", "emotion", "emo", "discrete", "truth", "ground_truth", "gt",
+)  # fmt: skip
 SENTIMENT_COLUMNS = ("val", "valence", "sentiment")
 # Label files of sets outside MER-UniBench, such as OV-MERD's 332 clips: tried in order inside the set's folder.
 _OWN_STEMS = ("label", "labels", "openset", "check-openset")
@@ -101,14 +105,18 @@ def _candidates(root: Path, dataset: str, item: BenchmarkSet | None) -> list[Pat
     return [folder / name for folder in folders[:-1] for name in names] + beside + [root / name for name in names]
 
 
-def read_truths(path: Path, dataset: str, item: BenchmarkSet | None) -> dict[str, Truth]:
+def read_truths(
+    path: Path, dataset: str, item: BenchmarkSet | None, columns: Mapping[str, str] | None = None
+) -> dict[str, Truth]:
     """Truths of the test split by clip name.
 
     Args:
-        path: An official label file, or a csv, jsonl or parquet table with a column of NAME_COLUMNS and one of
-            LABEL_COLUMNS (emotion words; for a hit-rate set one of its classes or its index) or SENTIMENT_COLUMNS.
+        path: An official label file, or a table (ROW_FILE_SUFFIXES) with a column of NAME_COLUMNS and one of
+            LABEL_COLUMNS (emotion words; for a hit-rate set one of its classes or its index) or SENTIMENT_COLUMNS, or one
+            that `trade_tables.py` knows.
         dataset: Key of the set.
         item: The set; None for one of your own.
+        columns: Names of the table's columns by kind, `truth-name` and `truth`, where they are others.
 
     Raises:
         DataError: The file is missing, broken, refused, lacks a column or an entry, has an unreadable label or a clip
@@ -119,20 +127,33 @@ def read_truths(path: Path, dataset: str, item: BenchmarkSet | None) -> dict[str
     if item is not None and (is_npz or (item.label_columns and path.name in item.label_files)):
         return read_official_labels(path, item).truths
     if is_npz:
-        raise DataError(f"{path}: labels of {dataset}, a set of your own, must be a csv, jsonl or parquet file.")
-    rows = read_row_file(path)
+        raise DataError(
+            f"{path}: labels of {dataset}, a set of your own, must be one of {', '.join(ROW_FILE_SUFFIXES)}."
+        )
+    chosen = dict(columns or {})
+    rows = OurRows(RowFile(path), "test", keep=[chosen[kind] for kind in ("truth-name", "truth") if kind in chosen])
+    present = columns_of(rows)
     label_columns = () if item is not None and item.metric == "waf" else LABEL_COLUMNS
     value_columns = () if item is not None and item.metric != "waf" else SENTIMENT_COLUMNS
-    name, labels, sentiment = (_column(path, rows, known) for known in (NAME_COLUMNS, label_columns, value_columns))
+    name = _column(path, present, NAME_COLUMNS, "truth-name", chosen)
+    if "truth" in chosen:
+        labels, sentiment = _chosen_truth(path, present, chosen["truth"], item)
+    else:
+        labels, sentiment = (_column(path, present, known, "truth", {}) for known in (label_columns, value_columns))
     if name is None or (labels is None and sentiment is None):
-        what, wanted = ("names", NAME_COLUMNS) if name is None else ("truth", label_columns + value_columns)
+        what, wanted, kind = ("names", NAME_COLUMNS, "truth-name") if name is None else (
+            "truth", label_columns + value_columns, "truth"
+        )  # fmt: skip
         raise DataError(
             f"{path} has no column with the {what} of the clips of {dataset}; its columns are "
-            f"{', '.join(columns_of(rows))}. Expected one of {', '.join(wanted)}."
+            f"{', '.join(present)}. Expected one of {', '.join(wanted)}, or name yours with `--column {kind}=NAME`."
         )
     truths: dict[str, Truth] = {}
+    kept: dict[
+        tuple[Any, Any], Truth
+    ] = {}  # equal cells share their truth, which a million rows could not hold otherwise
     for row in rows:
-        clip = str(row.get(name) or "").strip()
+        clip = "" if row.get(name) is None else str(row[name]).strip()
         if not clip or clip in truths:
             refuse(
                 row,
@@ -141,20 +162,45 @@ def read_truths(path: Path, dataset: str, item: BenchmarkSet | None) -> dict[str
                 if clip
                 else "the clip has no name. Give it one.",
             )
-        if item is not None:
-            truths[clip] = _truth_in(row, labels or sentiment or "", item)
-        else:
-            truths[clip] = Truth(
-                words_of(row, labels) if labels is not None else (),
-                number_of(row, sentiment) if sentiment is not None else None,
-            )
+        cells = (str(row.get(labels or "")), str(row.get(sentiment or "")))
+        if cells not in kept:
+            kept[cells] = _own_truth(row, labels, sentiment, item)
+        truths[clip] = kept[cells]
     return truths
 
 
-def _column(path: Path, rows: list[TableRow], known: Sequence[str]) -> str | None:
-    found = [column for column in columns_of(rows) if column.strip().lower() in known]
+def _own_truth(row: TableRow, labels: str | None, sentiment: str | None, item: BenchmarkSet | None) -> Truth:
+    if item is not None:
+        return _truth_in(row, labels or sentiment or "", item)
+    return Truth(
+        words_of(row, labels) if labels is not None else (),
+        number_of(row, sentiment) if sentiment is not None else None,
+    )
+
+
+def _chosen_truth(
+    path: Path, present: Sequence[str], column: str, item: BenchmarkSet | None
+) -> tuple[str | None, str | None]:
+    """The column that the user named, as one of words or of values."""
+    if column not in present:
+        raise DataError(f"{path} has no column {column!r}; its columns are {', '.join(present)}.")
+    by_value = item.metric == "waf" if item is not None else column.strip().lower() in SENTIMENT_COLUMNS
+    return (None, column) if by_value else (column, None)
+
+
+def _column(
+    path: Path, present: Sequence[str], known: Sequence[str], kind: str, chosen: Mapping[str, str]
+) -> str | None:
+    if kind in chosen:
+        if chosen[kind] not in present:
+            raise DataError(f"{path} has no column {chosen[kind]!r}; its columns are {', '.join(present)}.")
+        return chosen[kind]
+    found = [column for column in present if column.strip().lower() in known]
     if len(found) > 1:
-        raise DataError(f"{path} has more than one column with the same meaning: {', '.join(found)}. Keep one of them.")
+        raise DataError(
+            f"{path} has more than one column with the same meaning: {', '.join(found)}. Keep one of them, or choose one "
+            f"with `--column {kind}=NAME`."
+        )
     return found[0] if found else None
 
 
@@ -262,22 +308,29 @@ def _truth_of(value: Any, item: BenchmarkSet, where: str) -> Truth:
 
 def _emotion(value: Any, item: BenchmarkSet, where: str) -> str:
     """The class that a label means: a word, or an index into the classes."""
-    text = str(value).strip().lower()
+    given = parse_labels(str(value))
+    text = label_key(given[0] if len(given) == 1 else str(value))
     words = {word.lower(): word for word in item.labels}
     if text in words:
         return words[text]
-    if text.isdecimal() and int(text) < len(item.labels):
+    if text.isdecimal() and len(text) < 4 and int(text) < len(item.labels):
         return item.labels[int(text)]
     candidates = ", ".join(f"{index} {word}" for index, word in enumerate(item.labels))
     raise DataError(f"{where}: the label {value!r} is not one of the emotions of {item.title} ({candidates}).")
 
 
+def _value(value: Any) -> float:
+    """The number of a sentiment in whatever form; NaN if it has none."""
+    try:
+        number = sentiment_value(value) if isinstance(value, str) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    return math.nan if number is None else number
+
+
 def _sentiment(value: Any, item: BenchmarkSet, where: str) -> float:
     low, high = item.sentiment_range or (-math.inf, math.inf)
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
+    number = _value(value)
     if not math.isfinite(number) or not low <= number <= high:
         raise DataError(
             f"{where}: the sentiment {value!r} is not a number in [{low:g}, {high:g}], the range of {item.title}."

@@ -1,4 +1,4 @@
-"""ClipDataModule: the official folders, or the user's own clip, as Lightning's loaders; MERCaptionPlusDataModule: the paper's.
+"""ClipDataModule: the official folders, or the user's own clips, as Lightning's loaders.
 
 Paper: Section 2, Section 5 (training on MER-Caption+, testing on the nine sets of MER-UniBench). Holds options only:
 `clip_sources.py` lists the clips of each split, or `packed_sets` has them; `dataset.py` reads them, or `feature_cache` has
@@ -18,7 +18,7 @@ from lightning.pytorch import LightningDataModule
 
 from affect_lightning.contracts import ClipRecord, FaceDetector
 from affect_lightning.corpora.official_folders import MissingSubtitle
-from affect_lightning.corpora.own_clips import own_clips
+from affect_lightning.corpora.predicted_clips import check_predicted, predicted_clips
 from affect_lightning.data.box_cache import BoxCache
 from affect_lightning.data.clip_sources import ClipSources, TestOverlap
 from affect_lightning.data.dataset import (
@@ -52,8 +52,14 @@ from affect_lightning.plugin_loading import (
     check_fused_streams,
     check_inputs,
     needed_streams,
+    resolve_choice,
 )
 
+# What changes a response: an exported folder keeps these, with the face detector.
+RESPONSE_OPTIONS = (
+    "frames", "frame_choice", "frame_scaling", "face_channels", "crop_size", "sample_rate", "subtitle_language",
+    "test_question", "frame_without_face", "clip_without_face",
+)  # fmt: skip
 _SPLITS = {"fit": ("train", "validation"), "validate": ("validation",), "test": ("test",), "predict": ("predict",)}
 
 
@@ -63,8 +69,7 @@ class ClipDataModule(LightningDataModule):
     Args:
         train_root: Folder that contains the folders of the training sets, such as `mer-caption-plus/`.
         train_sets: Sets to train on: mer-caption-plus (the paper's choice, Section 5), ovmerd, mer2026-human, the
-            training split of a benchmark set (meld, mer2023, iemocap, cmumosi, cmumosei, sims, simsv2), or tables of
-            your own (paths of .csv or .jsonl files, see docs/data.md).
+            training split of a benchmark set such as meld, or tables of your own (paths, see docs/data.md).
         packed: Packed set to train on instead of the folders: a folder, or s3://bucket/prefix (docs/streaming.md).
         packed_cache_folder: Where downloaded shards are kept; None means the user's cache folder.
         packed_cache_size: Most space for them, such as 20GB (our choice), 500MB, or a number of bytes.
@@ -76,11 +81,11 @@ class ClipDataModule(LightningDataModule):
         test_overlap: Training clips with the name of a test clip: `error`, or `drop`, which leaves them out and counts them.
         neutral_share: Share of the purely neutral training clips to keep (1, our choice; 0 suits hit rate and WAF).
         set_balance: How often the sets of `train_sets` come up: by size (natural, our choice), its square root, or equally.
-        set_weights: Weights of the sets on top of that, such as {mer-caption-plus: 1, ovmerd: 3}; 1 for the others. With
-            `natural` a clip of ovmerd then comes up three times as often; with `equal` ovmerd gives three quarters.
+        set_weights: Weights of the sets on top of that, such as {mer-caption-plus: 1, ovmerd: 3}; 1 for the others.
         ratio: Share of the training clips to use, chosen by a stable hash (1, as in the paper).
         include: Training clips to use: names, or text files (.txt) with a name a line; None takes all.
         exclude: Training clips to leave out, in the same way.
+        columns: Column names of your own tables by ours, such as {name: clip_id, labels: emotion}.
         length_pool: Training batches in a pool that is sorted by the subtitle's length, to pad less (0, our choice: no sorting).
         validation_share: Share of the training clips kept for validation, by a stable hash of the name (0.05, our choice).
         inputs: Streams that the prompt shows; they decide what is read. Linked to the model's option (paper, Section 5).
@@ -121,9 +126,10 @@ class ClipDataModule(LightningDataModule):
         quarantine_file: JSONL file that names the bad clips; None means quarantine.jsonl in the run's folder.
         limit_train_clips: Most clips of the training set, validation included, chosen by a stable hash.
         limit_test_clips: Most clips of each test set, chosen by a stable hash.
-        predict_video: Your own video file, or several, for predict.
+        predict_video: What predict answers: a video, a folder, a pattern such as `clips/*.mp4`, or several of these.
         predict_audio: Their sound files; None means the videos' own tracks.
         predict_subtitle: What the people in them say; None means nothing.
+        predict_table: Instead of these three, a table with the columns name, video, audio and text (docs/data.md).
 
     Raises:
         ConfigurationError: An option is out of range.
@@ -149,6 +155,7 @@ class ClipDataModule(LightningDataModule):
         ratio: float = ClipSources.ratio,
         include: str | list[str] | None = None,
         exclude: str | list[str] | None = None,
+        columns: dict[str, str] | None = None,
         length_pool: int = BatchPlan.length_pool,
         validation_share: float = 0.05,
         inputs: Sequence[str] | None = None,
@@ -190,9 +197,11 @@ class ClipDataModule(LightningDataModule):
         predict_video: str | list[str] | None = None,
         predict_audio: str | list[str] | None = None,
         predict_subtitle: str | list[str] | None = None,
+        predict_table: Path | str | None = None,
     ):
         given = dict(locals())
         super().__init__()
+        self._response_options = {name: given[name] for name in RESPONSE_OPTIONS}
         check_order_options(set_balance, length_pool)
         streams = needed_streams(check_inputs(inputs), check_fused_streams(fused_streams))
         self.options = ReadingOptions(
@@ -222,14 +231,27 @@ class ClipDataModule(LightningDataModule):
         self.seed = seed
         self.bad_clips = BadClipOptions(on_bad_clip, max_bad_share)
         self.quarantine_file = _path(quarantine_file)
-        self.predict_clips = own_clips(predict_video, predict_audio, predict_subtitle)
+        self.predict_clips = predicted_clips(predict_video, predict_audio, predict_subtitle, predict_table, columns)
+        self._shows_text = "text" in check_inputs(inputs)
         self.records: dict[str, list[ClipRecord] | PackedClips] = {}
         self.quarantines: dict[str, Quarantine] = {}
         self._loaders: dict[str, ClipLoader] = {}
         self._cropper: FaceCropper | None = None
 
     def setup(self, stage: str) -> None:
-        """List the clips that the stage needs. To fit, the names of the test clips are read too, to keep them out.
+        """List the clips that the stage needs, and find the features that they have.
+
+        Raises:
+            DataError: A folder, file or column is missing, or a set is empty.
+            ConfigurationError: The option that names the folder is not set.
+        """
+        self.list_clips(stage)
+        for split in _SPLITS[stage]:
+            self._loaders.pop(split, None)
+        self._features = self._cached_features(stage)
+
+    def list_clips(self, stage: str) -> None:
+        """List the clips, once, without a Trainer. To fit, the names of the test clips are read too, to keep them out.
 
         Raises:
             DataError: A folder, file or column is missing, or a set is empty.
@@ -243,10 +265,8 @@ class ClipDataModule(LightningDataModule):
         elif stage == "predict" and "predict" not in self.records:
             if not self.predict_clips:
                 raise ConfigurationError("Set data.predict_video to a video file: predict needs a clip.")
+            check_predicted(self.predict_clips, shows_text=self._shows_text)
             self.records["predict"] = self.predict_clips
-        for split in _SPLITS[stage]:
-            self._loaders.pop(split, None)
-        self._features = self._cached_features(stage)
 
     def _packed_clips(self) -> tuple[PackedClips, PackedClips]:
         """Of a set with what the run reads; where only the text is read, any will do."""
@@ -296,7 +316,7 @@ class ClipDataModule(LightningDataModule):
         return self._loader("test", self.eval_batch_size, self.test_questions)
 
     def predict_dataloader(self) -> ClipLoader:
-        """The user's own clips; one that cannot be read is an error."""
+        """The user's own clips; one that cannot be read is left out, however many these are."""
         return self._loader("predict", self.eval_batch_size, self.test_questions)
 
     def reader(self, records: Sequence[ClipRecord]) -> ClipDataset:
@@ -307,8 +327,8 @@ class ClipDataModule(LightningDataModule):
         if split in self._loaders:
             return self._loaders[split]
         records = self.records[split]
-        policy = "error" if split == "predict" else self.bad_clips.policy
-        self.quarantines[split] = Quarantine(policy, self.bad_clips.max_bad_share, self._quarantine_path())
+        share = 1.0 if split == "predict" else self.bad_clips.max_bad_share
+        self.quarantines[split] = Quarantine(self.bad_clips.policy, share, self._quarantine_path())
         self._loaders[split] = ClipLoader(
             self._dataset(split, records, questions),
             self._plan(split, batch_size, shuffle),
@@ -360,6 +380,10 @@ class ClipDataModule(LightningDataModule):
         folder = self.trainer.log_dir if self.trainer else None
         return Path(folder) / "quarantine.jsonl" if folder else None
 
+    def response_options(self) -> dict[str, Any]:
+        """The options, by name, that change what a model says of a clip; plain values."""
+        return {**self._response_options, "face_detector": resolve_choice("face_detectors", self.face_detector)}
+
     def quarantined(self, split: str | None = None) -> list[dict[str, str]]:
         """The clips of a split, or of all, that could not be read; see `BadClip` for the entries."""
         return [
@@ -368,32 +392,8 @@ class ClipDataModule(LightningDataModule):
 
     def counts(self) -> dict[str, dict[str, int]]:
         """By split: the fields of `LoadingCounts` and `quarantined`, in this process so far."""
-        return {
-            split: {**asdict(loader.counts), "quarantined": len(self.quarantines[split].clips)}
-            for split, loader in self._loaders.items()
-        }
-
-
-class MERCaptionPlusDataModule(ClipDataModule):
-    """MER-Caption+ as released, alone or mixed with OV-MERD and MER2026's human-labelled clips.
-
-    Example:
-        `MERCaptionPlusDataModule("data", train_sets=("mer-caption-plus", "ovmerd"), set_weights={"ovmerd": 3})`
-
-    Args:
-        train_root: Folder that contains `mer-caption-plus/` (and `ovmerd/`, ...), or that folder itself.
-        train_sets: Sets of the mix (paper, Section 5: MER-Caption+ alone).
-        options: Of `ClipDataModule`. Its defaults are the paper's where the paper has a value: 8 frames of 224 pixels,
-            16 kHz, batches of 3, both questions drawn at random.
-
-    Raises:
-        ConfigurationError: An option is out of range.
-    """
-
-    def __init__(
-        self, train_root: Path | str, *, train_sets: Sequence[str] = ClipSources.train_sets, **options: Any
-    ) -> None:
-        super().__init__(train_root=train_root, train_sets=train_sets, **options)
+        bad = {split: len(known.clips) for split, known in self.quarantines.items()}
+        return {split: {**asdict(loader.counts), "quarantined": bad[split]} for split, loader in self._loaders.items()}
 
 
 def _path(value: Path | str | None) -> Path | None:

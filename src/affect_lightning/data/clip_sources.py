@@ -17,9 +17,10 @@ from typing import Literal
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.corpora import TRAINING_SETS, TrainingSet, find_benchmark_set, known_sets
-from affect_lightning.corpora.annotation_tables import read_text, shown
+from affect_lightning.corpora.annotation_tables import shown
 from affect_lightning.corpora.corpus_file import ExpectedCount
-from affect_lightning.corpora.known_sets import canonical_key
+from affect_lightning.corpora.file_texts import read_text
+from affect_lightning.corpora.known_sets import canonical_key, keys_of, near_hint
 from affect_lightning.corpora.official_folders import (
     MissingSubtitle,
     benchmark_names,
@@ -27,6 +28,7 @@ from affect_lightning.corpora.official_folders import (
     read_training_set,
 )
 from affect_lightning.corpora.own_clips import is_own_table, read_own_table, table_path
+from affect_lightning.corpora.sets import MER_UNIBENCH
 from affect_lightning.data.ordering import checked_weights
 from affect_lightning.errors import ConfigurationError, DataError
 
@@ -173,6 +175,7 @@ class ClipSources:
     ratio: float = 1.0
     include: Sequence[str] | str | None = None
     exclude: Sequence[str] | str | None = None
+    columns: dict[str, str] | None = None
     validation_share: float = 0.0
     limit_train_clips: int | None = None
     limit_test_clips: int | None = None
@@ -212,6 +215,12 @@ class ClipSources:
         """The key of the set that a name means; the path of a table as it is."""
         if is_own_table(name) or canonical_key(name, others) in others:
             return canonical_key(name, others)
+        if others and not keys_of(name, known_sets(self.train_root, self.benchmark_root)):
+            trainable = [*others, *(key for key, item in MER_UNIBENCH.sets.items() if item.train_corpus_key)]
+            raise DataError(
+                f"There is no training set {name!r}.{near_hint(name, {**MER_UNIBENCH.sets, **others})} The sets to train on "
+                f"are {', '.join(trainable)}, or the path of a table of your own."
+            )
         return find_benchmark_set(name, self.train_root, self.benchmark_root).key
 
     def weights_by_corpus(self, weights: Mapping[str, float] | None) -> dict[str, float]:
@@ -275,7 +284,7 @@ class ClipSources:
 
     def _read_training_set(self, key: str) -> list[ClipRecord]:
         if is_own_table(key):
-            return read_own_table(table_path(key, self.train_root))
+            return read_own_table(table_path(key, self.train_root), self.columns, "train")
         if self.train_root is None:
             raise ConfigurationError(
                 f"data.train_root is not set. Give the folder that contains the training sets ({key}); "
@@ -287,7 +296,7 @@ class ClipSources:
 
     def _read_test_set(self, key: str) -> list[ClipRecord]:
         if is_own_table(key):
-            return read_own_table(table_path(key, self.benchmark_root))
+            return read_own_table(table_path(key, self.benchmark_root), self.columns, "test")
         return read_benchmark_set(
             self._checked_benchmark_root(),
             key,
@@ -349,7 +358,8 @@ class ClipSources:
                 yield trained[key].title, benchmark_names(self.train_root, key)
         for key in self.test_sets or tested:
             if is_own_table(key):
-                yield key, frozenset(clip.name for clip in read_own_table(table_path(key, root)))
+                clips = read_own_table(table_path(key, root), self.columns, "test")
+                yield key, frozenset(clip.name for clip in clips)
             elif root is not None and key in tested and tested[key].folder in (root.name, *_folders(root)):
                 yield tested[key].title, benchmark_names(root, key)
 

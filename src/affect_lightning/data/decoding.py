@@ -18,8 +18,10 @@ import numpy as np
 
 from affect_lightning.data.frame_choice import FrameChoice, decoding_runs, uniform_indices, uniform_times
 from affect_lightning.data.media_files import MediaFile, NamedBytes, PackedFile
-from affect_lightning.data.plain_wav import read_plain_wav
+from affect_lightning.data.picture_conversion import UprightPictures, is_cover
+from affect_lightning.data.plain_wav import read_plain_wav, says_no_length
 from affect_lightning.data.quarantine import UnreadableClipError
+from affect_lightning.file_kinds import pointer_kind
 
 # Bounds on work, all our choice. They count pixels, samples and bytes, not seconds of the clock: what is refused does not
 # depend on how busy the machine is. A clip lasts seconds; what passes one of these is broken, hostile or no clip.
@@ -131,6 +133,9 @@ def _open(path: MediaFile | None, stage: str) -> Iterator[Any]:
         with av.open(source, options=options, **lenient) as container:
             yield container
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
+        kind = None if isinstance(path, PackedFile) else pointer_kind(path)
+        if kind is not None:
+            raise UnreadableClipError(path, stage, f"it is {kind}.") from error
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UnreadableClipError(path, stage, f"{reason}; expected a media file that FFmpeg decodes.") from error
 
@@ -146,11 +151,11 @@ def _source(path: MediaFile, stage: str) -> str | NamedBytes:
 
 
 def _stream(container: Any, kind: str, path: MediaFile | None) -> Any:
-    """First stream of that kind, set to decode in this thread: the workers are the parallelism."""
+    """The first sound track or the largest video track, set to decode in this thread: the workers are the parallelism."""
     streams = container.streams.video if kind == "video" else container.streams.audio
     if not streams:
         raise UnreadableClipError(path, kind, f"the file has no {kind} track.")
-    stream = streams[0]
+    stream = max(streams, key=_area) if kind == "video" else streams[0]  # a cover picture is a stream, too
     if stream.codec_context is None:
         raise UnreadableClipError(path, kind, f"its {kind} track has a codec that this FFmpeg cannot decode.")
     if kind == "video" and not 0 < stream.width * stream.height <= MAX_PIXELS:
@@ -168,6 +173,11 @@ def _stream(container: Any, kind: str, path: MediaFile | None) -> Any:
     return stream
 
 
+def _area(stream: Any) -> int:
+    """Pixels of a video track; a cover and a track that cannot be decoded come last."""
+    return -1 if stream.codec_context is None or is_cover(stream) else int(stream.width * stream.height)
+
+
 def _start_seconds(container: Any) -> float:
     return (container.start_time or 0) / 1e6  # FFmpeg's container times are microseconds
 
@@ -175,11 +185,12 @@ def _start_seconds(container: Any) -> float:
 def _read_packets(container: Any, streams: Sequence[Any], path: MediaFile | None) -> dict[int, list[Any]]:
     """All packets of the streams, undecoded, in the file's order, by stream index."""
     packets: dict[int, list[Any]] = {stream.index: [] for stream in streams}
+    is_endless = path is not None and says_no_length(path)  # FFmpeg then takes the end for a tear
     held_bytes = held_packets = 0
     for packet in container.demux(*streams):
         if packet.size == 0:  # the end marker of a stream
             continue
-        if packet.is_corrupt:
+        if packet.is_corrupt and not is_endless:
             raise UnreadableClipError(path, packet.stream.type, "the file is truncated: its data ends inside a packet.")
         held_bytes, held_packets = held_bytes + packet.size, held_packets + 1
         if held_bytes > MAX_PACKET_BYTES or held_packets > MAX_PACKETS:
@@ -268,8 +279,9 @@ def _decode_wanted(stream: Any, packets: list[Any], wanted: set[int]) -> dict[in
 
     Inside a run, frames that no other frame refers to are skipped by the codec unless they are wanted.
     """
-    context, convert = stream.codec_context, _Converter()
+    context, convert = stream.codec_context, UprightPictures(stream.sample_aspect_ratio)
     pictures: dict[int, np.ndarray] = {}
+    context.open(strict=False)  # dav1d (AV1) keeps to what it is opened with: no frame is skipped
     for first, stop in decoding_runs(packets, wanted):
         for packet in [*packets[first:stop], None]:
             if packet is not None:
@@ -287,7 +299,7 @@ def _decode_by_order(
     stream: Any, packets: list[Any], count: int, choice: FrameChoice
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """For containers without presentation times: count the frames, then pick by index."""
-    context, convert = stream.codec_context, _Converter()
+    context, convert = stream.codec_context, UprightPictures(stream.sample_aspect_ratio)
     available = sum(len(context.decode(packet)) for packet in [*packets, None])
     context.flush_buffers()
     wanted = uniform_indices(available, count, choice).tolist() if available else []
@@ -313,20 +325,6 @@ def _check_frame(frame: Any) -> None:
         raise ValueError(f"the frame at {frame.time or 0:.2f} s is damaged")
     if frame.width * frame.height > MAX_PIXELS:
         raise ValueError(f"a frame has {frame.width}x{frame.height} pixels, more than {MAX_PIXELS} in all")
-
-
-class _Converter:
-    """Decoded frame to RGB, upright; keeps one colour converter for the clip."""
-
-    def __init__(self) -> None:
-        from av.video.reformatter import VideoReformatter
-
-        self._reformatter = VideoReformatter()
-
-    def __call__(self, frame: Any) -> np.ndarray:
-        picture = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
-        quarter_turns = round(frame.rotation / 90) % 4  # the display matrix, counter-clockwise as in np.rot90
-        return np.ascontiguousarray(np.rot90(picture, quarter_turns)) if quarter_turns else picture
 
 
 def _decode_sound(

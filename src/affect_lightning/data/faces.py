@@ -22,7 +22,9 @@ from affect_lightning.data.media_files import MediaFile, PackedFile
 from affect_lightning.data.quarantine import UnreadableClipError
 from affect_lightning.data.speaker import centre_of, choose_speaker, side_of
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.file_kinds import pointer_kind
 from affect_lightning.plugin_loading import held_to_contract
+from affect_lightning.safe_npz import BROKEN_ARRAY
 
 CROP_SIZE = 224  # paper, Appendix B: encoders see 224x224
 MARGIN = 0.2  # our choice: a fifth of the face on each side keeps chin and brows through small errors of the box
@@ -272,10 +274,11 @@ def read_face_file(
             crops = np.load(path.opened("face"), allow_pickle=False)
         else:
             crops = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, *BROKEN_ARRAY) as error:
         pickled = "pickle" in str(error) or "Python objects" in str(error)  # NumPy would advise to load it all the same
         what = "it holds pickled objects or no array" if pickled else getattr(error, "strerror", None) or error
-        reason = f"{what}; expected a NumPy file of face crops."
+        kind = None if isinstance(path, PackedFile) else pointer_kind(path)
+        reason = f"it is {kind}." if kind else f"{what}; expected a NumPy file of face crops."
         raise UnreadableClipError(path, "face", reason) from error
     if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[3] != 3 or 0 in crops.shape:
         raise UnreadableClipError(

@@ -67,6 +67,18 @@ def read_plain_wav(
     return mono if rate == sample_rate else resample(mono, rate, sample_rate)
 
 
+def says_no_length(path: MediaFile) -> bool:
+    """Whether a WAV file comes from a pipe: its header was written before anybody knew how long it would be."""
+    if path.suffix.lower() != ".wav":
+        return False
+    try:
+        with path.opened("audio") if isinstance(path, PackedFile) else path.open("rb") as file:
+            head = file.read(8)
+    except OSError:
+        return False
+    return head[:4] == b"RIFF" and head[4:] in (bytes(4), b"\xff" * 4)
+
+
 def _average(waveform: np.ndarray) -> np.ndarray:
     """Average of the channels of [S, C]; channel by channel, which is 6 times faster than numpy's mean of narrow rows."""
     total = waveform[:, 0].copy()

@@ -7,7 +7,7 @@ training or testing would refuse. `clip_checks.py` checks the clips.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,6 +24,7 @@ from affect_lightning.corpora.corpus_file import (
 from affect_lightning.corpora.media_folders import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from affect_lightning.corpora.official_folders import (
     benchmark_names,
+    made_by,
     read_benchmark_set,
     read_subtitles,
     read_training_set,
@@ -46,6 +47,7 @@ class FoundSet:
         root: What the readers take: the folder above the set's folder, or that folder; the table's own path.
         folder: The set's folder.
         item: Its row in the table of the sets; None for a table of your own.
+        columns: Column names of a table of your own; see `read_own_table`.
     """
 
     key: str
@@ -53,6 +55,7 @@ class FoundSet:
     root: Path
     folder: Path
     item: BenchmarkSet | TrainingSet | None = None
+    columns: Mapping[str, str] | None = None
 
 
 def find_sets(root: Path) -> list[FoundSet]:
@@ -62,7 +65,9 @@ def find_sets(root: Path) -> list[FoundSet]:
         DataError: The folder is missing, or holds none.
     """
     if not root.is_dir():
-        raise DataError(f"There is no folder {root}. Give the folder that holds the sets, or the folder of one set.")
+        raise DataError(
+            f"There is no folder {root}. Give the folder that holds the sets, or the folder of one set.{made_by(root)}"
+        )
     root = root.resolve()
     found: list[FoundSet] = []
     for key, item in TRAINING_SETS.items():
@@ -83,13 +88,19 @@ def find_sets(root: Path) -> list[FoundSet]:
     return found
 
 
-def named_sets(keys: tuple[str, ...], role: Literal["training", "test"], root: Path | None) -> list[FoundSet]:
+def named_sets(
+    keys: tuple[str, ...],
+    role: Literal["training", "test"],
+    root: Path | None,
+    columns: Mapping[str, str] | None = None,
+) -> list[FoundSet]:
     """The sets that a configuration names, found or not.
 
     Args:
         keys: Of known sets, or paths of tables.
         role: Of all of them.
         root: `train_root` or `benchmark_root`.
+        columns: Column names of tables of your own.
 
     Raises:
         DataError: A set is named, but `root` is not set.
@@ -98,7 +109,7 @@ def named_sets(keys: tuple[str, ...], role: Literal["training", "test"], root: P
     for key in keys:
         if is_own_table(key):
             path = table_path(key, root)
-            sets.append(FoundSet(key, role, path, path.parent))
+            sets.append(FoundSet(key, role, path, path.parent, columns=columns))
             continue
         if root is None:
             option = "train_root" if role == "training" else "benchmark_root"
@@ -153,7 +164,7 @@ def _corpus(found: FoundSet) -> str:
 
 def _read(found: FoundSet, expected_count: ExpectedCount) -> list[ClipRecord]:
     if is_own_table(found.key):
-        return read_own_table(found.root)
+        return read_own_table(found.root, found.columns, "train" if found.role == "training" else "test")
     if isinstance(found.item, TrainingSet):
         return read_training_set(found.root, found.key, missing_subtitle="empty")
     return read_benchmark_set(

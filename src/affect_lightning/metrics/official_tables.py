@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.metrics.spreadsheet import read_spreadsheet
 from affect_lightning.metrics.wheels import Wheel
 from affect_lightning.safe_npz import read_npz
+from affect_lightning.spreadsheet import read_spreadsheet
 from affect_lightning.storage import user_cache_folder, write_whole
 
 WHEEL_COUNT = 5

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.label_strings import LabelList, parse_labels
+from affect_lightning.label_strings import LabelList, label_key, parse_labels
 from affect_lightning.metrics import official_tables
 from affect_lightning.metrics.builtin import read_builtin_tables
 from affect_lightning.metrics.wheels import LEVELS, Wheel
@@ -132,7 +132,7 @@ class Taxonomy:
 
     def wheel_words(self, word: str) -> tuple[str, ...]:
         """Wheel words that a label leads to, first choice first; empty when the taxonomy does not know it."""
-        bases = self._forms.get(word.strip().lower(), ())
+        bases = self._forms.get(label_key(word), ())
         words = dict.fromkeys(wheel_word for base in bases for wheel_word in self._synonyms.get(base, ()))
         return tuple(words) if self.ranked else tuple(sorted(words))
 
@@ -161,7 +161,7 @@ class Taxonomy:
 
     def nearest_forms(self, word: str, count: int = 5) -> list[str]:
         """Known word forms that are spelled most like `word`, best first; for messages (5 is our choice)."""
-        return get_close_matches(word.strip().lower(), list(self._forms), n=count, cutoff=0.6)
+        return get_close_matches(label_key(word), list(self._forms), n=count, cutoff=0.6)
 
     def sectors(self, words: LabelList, wheel: int, level: int = 1) -> frozenset[str]:
         """Sectors of a label list (or of a single label given as text); see `sector` for the arguments."""
@@ -187,7 +187,7 @@ class Taxonomy:
     def encode(self, label_lists: Iterable[LabelList], level: int = 1) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Sectors of many label lists as sets of bits.
 
-        Each distinct label is looked up once in the life of the taxonomy.
+        Each distinct list is read once in a call, and each distinct label is looked up once in the life of the taxonomy.
 
         Args:
             label_lists: B label lists, each a sequence of words or a text.
@@ -198,6 +198,18 @@ class Taxonomy:
             the order of `sector_names`.
         """
         check_level(level)
+        distinct: list[LabelList] = []
+        numbers: dict[object, int] = {}
+        order: list[int] = []
+        for labels in label_lists:
+            key = labels if labels is None or isinstance(labels, str) else _texts(labels)
+            number = numbers.setdefault(key, len(distinct))
+            if number == len(distinct):
+                distinct.append(key)
+            order.append(number)
+        return self._encode_each(distinct, level)[np.asarray(order, dtype=np.int64)]
+
+    def _encode_each(self, label_lists: Sequence[LabelList], level: int) -> np.ndarray[Any, np.dtype[np.int64]]:
         rows: list[int] = []
         counts: list[int] = []
         for labels in label_lists:
@@ -213,7 +225,7 @@ class Taxonomy:
 
     def _row_of(self, word: str) -> int:
         """Integer id of a label; only labels that the taxonomy knows get one of their own."""
-        label = word.strip().lower()
+        label = label_key(word)
         if label not in self._forms:
             return _UNKNOWN
         return self._rows.setdefault(label, len(self._rows))
@@ -229,6 +241,10 @@ class Taxonomy:
                         added[index, number - 1] = 1 << wheel.sector_numbers(level)[sector]
             table = self._bits[level] = np.concatenate([table, added])
         return table
+
+
+def _texts(labels: Iterable[object]) -> tuple[str, ...]:
+    return tuple(word if isinstance(word, str) else "" if word is None else str(word) for word in labels)
 
 
 def check_level(level: int) -> None:

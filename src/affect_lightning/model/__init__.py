@@ -8,3 +8,7 @@ from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.configuration import ModelConfiguration
 
 __all__ = ["AffectGPT", "ModelConfiguration"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

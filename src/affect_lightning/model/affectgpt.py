@@ -65,6 +65,7 @@ class AffectGPT(nn.Module):
         pre_fusion: None when the prompt shows no fused tokens.
         language_model: With its adapter.
         last_step: Tokens of the last call of `forward`, for the throughput meter.
+        response_options: What else changes a response, if it was read from a folder; see `ExportedFolder.options`.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class AffectGPT(nn.Module):
             self.projectors[_FUSED] = nn.Identity()  # H is of the language model's width already
         self.encoders.requires_grad_(False)
         self.last_step: StepSize | None = None
+        self.response_options: dict[str, dict[str, Any]] = {}
         self.train()
 
     @classmethod
@@ -154,6 +156,7 @@ class AffectGPT(nn.Module):
         stored = read_exported(folder)
         network = cls.from_configuration(stored.configuration)
         network.load_exported(stored)
+        network.response_options = {name: dict(section) for name, section in stored.options.items()}
         return network.eval()
 
     def load_exported(self, stored: ExportedFolder) -> None:
@@ -164,14 +167,15 @@ class AffectGPT(nn.Module):
             state |= _parted(self.trainable_state())[1]
         self.load_trainable_state(state, str(stored.folder / WEIGHTS))
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write adapter, projectors and configuration into a new or empty folder.
+    def save_pretrained(self, folder: str | Path, options: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        """Write adapter, projectors, configuration and `options` (see `ExportedFolder`) into a new or empty folder.
 
         Raises:
             CheckpointError: The folder exists and is not empty, or cannot be written.
         """
         own, adapter = _parted(self.trainable_state())
-        write_exported(folder, self.configuration, own, self.language_model.save_adapter if adapter else None)
+        save_adapter = self.language_model.save_adapter if adapter else None
+        write_exported(folder, self.configuration, own, save_adapter, options)
 
     def train(self, mode: bool = True) -> AffectGPT:
         """Set the mode of what trains; encoders stay in eval mode always."""

@@ -28,7 +28,6 @@ from affect_lightning.contracts import (
     TrainedNetwork,
 )
 from affect_lightning.contracts.conformance import (
-    ConformanceError,
     check_branch_tokens,
     check_embeddings,
     check_features,
@@ -37,6 +36,7 @@ from affect_lightning.contracts.conformance import (
     check_terms,
     check_texts,
 )
+from affect_lightning.contracts.label_checks import ConformanceError
 from affect_lightning.errors import ContractError
 from affect_lightning.plugin_loading import PartOrigin, held_to_contract
 

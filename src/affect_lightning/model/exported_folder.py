@@ -1,6 +1,6 @@
 """Exported folders: what others need of a trained AffectGPT, readable without this package's checkpoints.
 
-    DIR/config.json              configuration (plugins by name, plain options) and the format's version
+    DIR/config.json              configuration (plugins by name, plain options), how clips are read and asked, the version
     DIR/projectors.safetensors   pre-fusion, branches, projectors, feature scaling
     DIR/adapter/                 the language model's adapter as a peft folder; absent at rank 0
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,15 @@ class ExportedFolder:
         configuration: What the network is built from.
         weights: Of everything that trains outside the language model, by the network's names.
         adapter: The language model's adapter; None without one.
+        options: What else changes a response, by the names of the command line's options, in the sections `model`
+            (decoding), `data` (reading, question) and `benchmark` (labels); empty if the folder does not know.
     """
 
     folder: Path
     configuration: ModelConfiguration
     weights: Mapping[str, Tensor]
     adapter: Path | None
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def read_exported(folder: str | Path) -> ExportedFolder:
@@ -64,7 +67,33 @@ def read_exported(folder: str | Path) -> ExportedFolder:
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} is missing or damaged: {error}. Export the checkpoint again.") from error
     configuration = ModelConfiguration.from_dict(description["configuration"])
-    return ExportedFolder(root, configuration, weights, root / _ADAPTER if description["has_adapter"] else None)
+    adapter = root / _ADAPTER if description["has_adapter"] else None
+    return ExportedFolder(root, configuration, weights, adapter, exported_options(root, description))
+
+
+def exported_configuration(folder: str | Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The configuration and options of an exported folder, without its weights.
+
+    Raises:
+        CheckpointError: It is no exported folder, or damaged.
+    """
+    root = Path(folder)
+    description = _read_description(root)
+    return description["configuration"], exported_options(root, description)
+
+
+def exported_options(root: Path, description: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The options of a description; none in a folder that was written before there were any.
+
+    Raises:
+        CheckpointError: They have another form.
+    """
+    options = description.get("options", {})
+    if not isinstance(options, dict) or not all(isinstance(section, dict) for section in options.values()):
+        raise CheckpointError(
+            f"{root / _DESCRIPTION}: `options` must hold sections of options. Export the checkpoint again."
+        )
+    return options
 
 
 def write_exported(
@@ -72,6 +101,7 @@ def write_exported(
     configuration: ModelConfiguration,
     weights: Mapping[str, Tensor],
     save_adapter: Callable[[str], None] | None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Write an exported folder; it appears complete or not at all.
 
@@ -80,10 +110,12 @@ def write_exported(
         configuration: What the network was built from.
         weights: Of everything that trains outside the language model.
         save_adapter: Writes the language model's adapter into a folder; None without one.
+        options: See `ExportedFolder`.
 
     Raises:
         CheckpointError: The folder exists and is not empty, or cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     target = Path(folder)
@@ -94,6 +126,7 @@ def write_exported(
         "format_version": FORMAT_VERSION,
         "configuration": configuration.as_dict(),
         "has_adapter": save_adapter is not None,
+        "options": {name: dict(section) for name, section in (options or {}).items()},
     }
     own = {name: value.cpu().contiguous() for name, value in weights.items()}
     try:
@@ -103,7 +136,7 @@ def write_exported(
             if save_adapter is not None:
                 save_adapter(str(temporary / _ADAPTER))
             (temporary / _DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{target} cannot be written: {error}. Free space, or choose another folder.") from error
 
 
@@ -111,11 +144,15 @@ def _read_description(root: Path) -> dict[str, Any]:
     path = root / _DESCRIPTION
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{root} is not an exported folder: {path.name} is missing or damaged ({error}). "
             f"`affect-lightning export CHECKPOINT DIR` makes one."
         ) from error
+    if not isinstance(description, dict) or not isinstance(description.get("configuration", {}), dict):
+        raise CheckpointError(
+            f"{path} must be a JSON object whose entry configuration is one, too. Export the checkpoint again."
+        )
     found = description.get("format"), description.get("format_version")
     if found != (FORMAT, FORMAT_VERSION) or not {"configuration", "has_adapter"} <= description.keys():
         raise CheckpointError(

@@ -34,6 +34,7 @@ from affect_lightning.packed_sets.layout import (
     split_item,
 )
 from affect_lightning.packed_sets.shard_store import ShardStore, Transport, is_remote
+from affect_lightning.safe_npz import BROKEN_ARRAY
 from affect_lightning.storage import write_whole
 
 CACHE_BYTES = 20 * 2**30  # our choice: 300 shards of 64 MiB, many more than a run needs at a time
@@ -116,7 +117,7 @@ class PackedClips:
 def _mapped_rows(path: Path, manifest: Manifest) -> np.ndarray:
     try:
         rows = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, *BROKEN_ARRAY) as error:
         raise PackError(f"{path} cannot be read: {error} Copy it again, or pack the set again.") from error
     if rows.dtype != CLIP_ROW or rows.shape != (manifest.clips,):
         raise PackError(

@@ -47,3 +47,7 @@ __all__ = [
     "split_choice",
     "stream_names",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

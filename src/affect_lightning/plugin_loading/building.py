@@ -10,10 +10,11 @@ is imported. `listing.py` finds names without importing.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 from types import UnionType
@@ -78,7 +79,7 @@ def origin_of(part: Any) -> PartOrigin:
     return noted
 
 
-@contextmanager
+@contextlib.contextmanager
 def held_to_contract(part: Any) -> Iterator[PartOrigin]:
     """Name the part, its distribution and its contract in any ContractError that is raised inside.
 
@@ -93,6 +94,11 @@ def held_to_contract(part: Any) -> Iterator[PartOrigin]:
         yield origin
     except ContractError as error:
         raise ContractError(f"{origin.title} (contract {origin.contract}): {error}") from error
+    except SystemExit as stop:
+        raise ContractError(
+            f"{origin.title} (contract {origin.contract}): it ended the program with exit code {stop.code!r}; a part "
+            f"must return or raise. Fix it, or choose another."
+        ) from stop
 
 
 PluginChoice = str | Mapping[str, Any]
@@ -141,9 +147,9 @@ def load_plugin_class(group: str, name: str) -> type:
     listing, contract_group = find_plugin(group, name), find_group(group)
     module_name, _, attribute = listing.target.partition(":")
     try:
-        module = importlib.import_module(module_name)
-        found = attrgetter(attribute)(module)
-    except Exception as error:
+        with contextlib.redirect_stdout(sys.stderr):
+            found = attrgetter(attribute)(importlib.import_module(module_name))
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"{listing_title(listing)} cannot be imported from {listing.target}: {type(error).__name__}: {error}. "
             f"Fix or reinstall {listing.distribution}, or choose another {contract_group.part} (contract "
@@ -317,11 +323,19 @@ def build_part(group: str, choice: PluginChoice, **supplied: Any) -> Any:
         An instance of the group's contract.
 
     Raises:
-        PluginError: The choice does not fit, or the part lacks an attribute that its contract names.
+        PluginError: The choice does not fit, or the part lacks an attribute that its contract names, or ends the program.
     """
     resolved = resolve_choice(group, choice)
     name = resolved.pop("name")
-    part, listing = load_plugin_class(group, name)(**supplied, **resolved), find_plugin(group, name)
+    plugin_class, listing = load_plugin_class(group, name), find_plugin(group, name)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            part = plugin_class(**supplied, **resolved)
+    except SystemExit as stop:
+        raise PluginError(
+            f"{listing_title(listing)} ended the program with exit code {stop.code!r} while it was built. Fix or reinstall "
+            f"{listing.distribution}, or choose another {find_group(group).part}."
+        ) from stop
     contract = find_group(group).contract_class()
     lacking = [attribute for attribute in inspect.get_annotations(contract) if not hasattr(part, attribute)]
     if lacking:
@@ -364,7 +378,8 @@ def load_entry(group: str, name: str, kind: type[Entry]) -> tuple[Entry, str]:
     title = f"The {what} {name!r} of {found[0]}"
     module, _, attribute = next(entry.target for entry in known if entry.name == name).partition(":")
     try:
-        loaded = attrgetter(attribute)(importlib.import_module(module))
+        with contextlib.redirect_stdout(sys.stderr):
+            loaded = attrgetter(attribute)(importlib.import_module(module))
     except (Exception, SystemExit) as error:
         raise PluginError(
             f"{title} cannot be imported: {type(error).__name__}: {error}. Fix or reinstall that package, or leave the "

@@ -39,3 +39,7 @@ __all__ = [
     "response_text",
     "sentiment_word",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

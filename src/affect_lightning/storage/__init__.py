@@ -29,3 +29,7 @@ __all__ = [
     "write_whole",
     "write_whole_files",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

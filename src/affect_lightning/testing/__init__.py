@@ -25,3 +25,7 @@ __all__ = [
     "run_check",
     "tiny_language_model",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

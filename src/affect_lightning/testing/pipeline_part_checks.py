@@ -15,15 +15,8 @@ import numpy as np
 import torch
 
 from affect_lightning.contracts import ClipBatch, ClipRecord, FaceBox, StreamInput
-from affect_lightning.contracts.conformance import (
-    ConformanceError,
-    check_boxes,
-    check_labels,
-    check_sentiments,
-    check_stream,
-    check_texts,
-    described,
-)
+from affect_lightning.contracts.conformance import check_boxes, check_stream, check_texts
+from affect_lightning.contracts.label_checks import ConformanceError, check_labels, check_sentiments, described
 from affect_lightning.plugin_loading import find_stream
 from affect_lightning.testing.inputs import SoundInputs, StepInputs
 from affect_lightning.testing.subject import Subject, require

@@ -19,7 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
-from affect_lightning.contracts.conformance import ConformanceError, check_finite
+from affect_lightning.contracts.conformance import check_finite
+from affect_lightning.contracts.label_checks import ConformanceError
 from affect_lightning.errors import PluginError
 from affect_lightning.plugin_loading import find_plugin, load_plugin_class, plugin_options, resolve_choice
 from affect_lightning.testing.inputs import PartInputs, PromptInputs

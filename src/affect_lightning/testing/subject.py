@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from affect_lightning.contracts.conformance import ConformanceError, described
+from affect_lightning.contracts.label_checks import ConformanceError, described
 from affect_lightning.contracts.streams import ENCODER_GROUPS
 from affect_lightning.plugin_loading import PluginChoice, build_part, split_choice
 from affect_lightning.plugin_loading.listing import find_group

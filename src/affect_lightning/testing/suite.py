@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from affect_lightning.contracts.conformance import ConformanceError
+from affect_lightning.contracts.label_checks import ConformanceError
 from affect_lightning.plugin_loading import PluginChoice
 from affect_lightning.plugin_loading.listing import find_group
 from affect_lightning.testing import network_part_checks, pipeline_part_checks, shared_checks, training_checks

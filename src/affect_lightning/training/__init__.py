@@ -3,8 +3,8 @@
 The network is in `affect_lightning.model` and knows no Lightning. `affectgpt_module.py` is the LightningModule, with
 `optimisation.py` (learning rate, random state of a step) and `device_execution.py` (recomputation, compilation, FSDP).
 Callbacks: `resume_checkpoint.py` (ResumeCheckpoint, signals), `loss_anomalies.py` (LossSpikeLog), `monitoring.py`
-(TrainingMonitor). `checkpoint_files.py` writes whole files and finds the checkpoint of `--ckpt_path last`.
-docs/training.md says how each failure ends.
+(TrainingMonitor). `signals.py` has the handlers, and `checkpoint_files.py` writes whole files and finds the checkpoint of
+`--ckpt_path last`. docs/training.md says how each failure ends.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from affect_lightning.training.checkpoint_files import CheckpointWriteError, Who
 from affect_lightning.training.device_execution import FullyShardedStrategy
 from affect_lightning.training.loss_anomalies import LossSpikeLog
 from affect_lightning.training.monitoring import TrainingMonitor
-from affect_lightning.training.resume_checkpoint import ResumeCheckpoint, StoppedBySignal
+from affect_lightning.training.resume_checkpoint import ResumeCheckpoint
+from affect_lightning.training.signals import StoppedBySignal
 
 __all__ = [
     "AffectGPTModule",
@@ -26,3 +27,7 @@ __all__ = [
     "TrainingMonitor",
     "WholeFileCheckpoints",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -18,6 +18,7 @@ from torch.nn.modules.module import _IncompatibleKeys
 from affect_lightning.checkpoints.compatibility import NETWORK_PREFIX, Purpose, check_fits, network_state
 from affect_lightning.checkpoints.reading import StartingWeights
 from affect_lightning.contracts import ClipBatch, LossTerm, Objective, ResponseRow, run_data_of
+from affect_lightning.contracts.pipeline_parts import OPTIONS_KEY
 from affect_lightning.errors import CheckpointError, ConfigurationError
 from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.configuration import ModelConfiguration
@@ -157,8 +158,11 @@ class AffectGPTModule(LightningModule):
         return _IncompatibleKeys([], [])  # frozen weights are no gap: Lightning would warn of each
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep how many steps were skipped."""
+        """Keep how many steps were skipped, and how clips are read and asked."""
         checkpoint["skipped_steps"] = self.nonfinite.skipped
+        reading = getattr(run_data_of(self._trainer), "response_options", None)
+        if reading is not None:
+            checkpoint.setdefault(OPTIONS_KEY, {})["data"] = reading()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another configuration when a Trainer restores it.

@@ -6,9 +6,9 @@ from wherever the signal meets the program, in the middle of a step and between 
 signal; the callback looks after each step, when weights, optimiser and data order belong together, and asks the other
 processes.
 
-SIGTERM: checkpoint, then stop with exit code 143. SIGUSR1: checkpoint; in a SLURM job also `scontrol requeue` and stop
-(what `#SBATCH --signal=SIGUSR1@90` is for), elsewhere continue. `checkpoint_files.py` writes the file and finds it
-again.
+SIGTERM: checkpoint, then stop with exit code 143. Ctrl-C: the same with 130; a second one stops at once. SIGUSR1: checkpoint;
+in a SLURM job also `scontrol requeue` and stop (what `#SBATCH --signal=SIGUSR1@90` is for), elsewhere continue. `signals.py` has
+the handlers, and `checkpoint_files.py` writes the file and finds it again.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ import os
 import re
 import signal
 import subprocess
-import threading
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -31,49 +29,9 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.training.checkpoint_files import LAST, WholeFileCheckpoints, note_job
+from affect_lightning.training.signals import SIGUSR1, SignalNotes, StoppedBySignal
 
 _log = logging.getLogger(__name__)
-_WATCHED = tuple(
-    number for name in ("SIGTERM", "SIGUSR1") if (number := getattr(signal, name, None)) is not None
-)  # Windows has no SIGUSR1
-
-
-class StoppedBySignal(SystemExit):
-    """Training has stopped because a signal asked for it; the exit code is 128 and the signal's number."""
-
-    def __init__(self, number: int, message: str) -> None:
-        super().__init__(128 + number)
-        self.message = message
-
-    def __str__(self) -> str:
-        return self.message
-
-
-class SignalNotes:
-    """Which of the signals have come since they were last asked for."""
-
-    def __init__(self) -> None:
-        self._came: set[int] = set()
-        self._before: dict[int, Any] = {}
-
-    def watch(self) -> None:
-        """Take the signals over; only the main thread can."""
-        if threading.current_thread() is threading.main_thread() and not self._before:
-            self._before = {number: signal.signal(number, self._note) for number in _WATCHED}
-
-    def release(self) -> None:
-        """Give the signals back to those who had them."""
-        for number, handler in self._before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        self._before = {}
-
-    def take(self) -> set[int]:
-        """The signals that came, which are forgotten."""
-        came, self._came = self._came, set()
-        return came
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self._came.add(number)
 
 
 def slurm_job() -> str | None:
@@ -106,14 +64,12 @@ def requeue(job: str) -> bool:
     return done.returncode == 0
 
 
-_SIGUSR1 = int(getattr(signal, "SIGUSR1", 0))
-
-
 class ResumeCheckpoint(Checkpoint):
     """Writes `last.ckpt` so that no more than an interval of training can be lost.
 
     Attributes:
         last_model_path: The last one written; empty before the first.
+        steps_done: Optimiser steps since training began here.
     """
 
     def __init__(
@@ -142,6 +98,7 @@ class ResumeCheckpoint(Checkpoint):
         self.dirpath, self.auto_requeue = dirpath, auto_requeue
         self.every_n_steps, self.every_minutes = every_n_steps, every_minutes
         self.last_model_path = ""
+        self.steps_done = 0
         self._signals = SignalNotes()
         self._saved_step = self._seen_step = -1
         self._saved_at = 0.0
@@ -156,8 +113,9 @@ class ResumeCheckpoint(Checkpoint):
         """Start the clock, listen to signals, and note the SLURM job, so that its next run finds this one."""
         self._saved_at = time.monotonic()
         self._saved_step = self._seen_step = trainer.global_step
+        self.steps_done = 0
         self.last_model_path = str(trainer.ckpt_path or "")
-        self._signals.watch()
+        self._signals.watch(at_once=False)
         folder = self.path(trainer).parent  # asks all processes
         job = slurm_job()
         if job is not None and trainer.is_global_zero:
@@ -169,9 +127,10 @@ class ResumeCheckpoint(Checkpoint):
         """Save if it is time, and obey the signals."""
         if trainer.global_step == self._seen_step:  # gradients are being gathered: they are in no checkpoint
             return
+        self.steps_done += trainer.global_step - self._seen_step
         self._seen_step = trainer.global_step
-        due, terminate, requeued = self._agreed(trainer)
-        if due or terminate or requeued:
+        due, terminate, interrupt, requeued = self._agreed(trainer)
+        if due or terminate or interrupt or requeued:
             self._save(trainer)
         if requeued:
             job = slurm_job() if self.auto_requeue else None
@@ -179,13 +138,31 @@ class ResumeCheckpoint(Checkpoint):
                 if trainer.is_global_zero:
                     requeue(job)
                 trainer.strategy.barrier("requeue")
-                self._stop(trainer, _SIGUSR1, f"SIGUSR1: SLURM job {job} is requeued")
+                self._stop(trainer, SIGUSR1, f"SIGUSR1: SLURM job {job} is requeued")
         if terminate:
             self._stop(trainer, signal.SIGTERM, "SIGTERM")
+        if interrupt:
+            self._stop(trainer, signal.SIGINT, "Ctrl-C")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the last step, and give the signals back."""
         self._save(trainer)
+        self._signals.release()
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let a signal end a test at once, within a response: Lightning would wait for the end of the batch."""
+        self._signals.watch(at_once=True)
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The same for a prediction."""
+        self._signals.watch(at_once=True)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give the signals back."""
+        self._signals.release()
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give the signals back."""
         self._signals.release()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
@@ -197,26 +174,26 @@ class ResumeCheckpoint(Checkpoint):
         folder = self.dirpath or os.path.join(trainer.log_dir or trainer.default_root_dir, "checkpoints")
         return Path(trainer.strategy.broadcast(folder)) / LAST
 
-    def _agreed(self, trainer: Trainer) -> tuple[bool, bool, bool]:
-        """Whether it is time to save, and whether SIGTERM or SIGUSR1 came to any process; the same in all of them."""
+    def _agreed(self, trainer: Trainer) -> tuple[bool, ...]:
+        """Whether it is time to save, and whether SIGTERM, SIGINT or SIGUSR1 came to any process; the same in all."""
         steps = self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0
         # The end of training is saved here, within the epoch's loop, so that a longer training continues from it.
         due = steps or trainer.global_step == trainer.max_steps
         minutes = (time.monotonic() - self._saved_at) / 60.0
         due |= self.every_minutes is not None and minutes >= self.every_minutes
         came = self._signals.take()
-        wishes = [due, signal.SIGTERM in came, _SIGUSR1 in came]
+        wishes = [due, signal.SIGTERM in came, signal.SIGINT in came, SIGUSR1 in came]
         if trainer.world_size > 1:
             told = torch.tensor(wishes, dtype=torch.float32, device=trainer.strategy.root_device)
             torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)
             wishes = [bool(wish) for wish in told.tolist()]
-        return wishes[0], wishes[1], wishes[2]
+        return tuple(wishes)
 
     def _save(self, trainer: Trainer) -> None:
         if getattr(trainer, "fast_dev_run", False) or self._saved_step == trainer.global_step:
             return
         target = self.path(trainer)
-        if trainer.is_global_zero and not self.last_model_path:
+        if trainer.is_global_zero and Path(self.last_model_path).resolve() != target.resolve():
             keep_earlier(target)
         before, self.last_model_path = self.last_model_path, str(target)  # the path is part of what is saved
         try:

@@ -1,13 +1,15 @@
 """BenchmarkCallback: collects the responses of a Lightning test, scores them and writes the report.
 
 Paper: Section 4 and Table 2. The LightningModule only generates; extraction, scoring (`scoring`) and reporting
-(`report`) happen here, once, after all processes have handed over their clips. During predict it only writes the
-responses (`scoring/predictions.py`).
+(`report`) happen here, once, after all processes have handed over their clips. During predict it writes the responses with
+labels and sentiment (`scoring/predictions.py`). Every response is on the disk as soon as its batch is done.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +17,28 @@ import torch.distributed
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from affect_lightning.contracts import ClipBatch, LabelExtractor, ResponseRow, run_data_of
-from affect_lightning.contracts.conformance import described
+from affect_lightning.contracts.label_checks import described
+from affect_lightning.contracts.pipeline_parts import OPTIONS_KEY
 from affect_lightning.corpora import known_sets
-from affect_lightning.corpora.corpus_file import CORPUS_FILE
-from affect_lightning.errors import ConfigurationError, ContractError
+from affect_lightning.corpora.corpus_file import CORPUS_FILE, is_generated
+from affect_lightning.errors import ConfigurationError, ContractError, DataError
 from affect_lightning.metrics import Taxonomy, taxonomy_by_name
-from affect_lightning.plugin_loading import PluginChoice, build_part
+from affect_lightning.plugin_loading import PluginChoice, build_part, resolve_choice
+from affect_lightning.storage import LineLog
 from affect_lightning.unibench.report.columns import installed_columns
 from affect_lightning.unibench.report.content import Curve, Report, ReportRow, bound_rows, read_loss_curves
 from affect_lightning.unibench.report.examples import Example, choose_examples, make_examples, pictures_of
 from affect_lightning.unibench.report.files import write_report
 from affect_lightning.unibench.report.provenance import collect_provenance
-from affect_lightning.unibench.scoring.predictions import FOLDER, Prediction, write_predictions
+from affect_lightning.unibench.result_folders import GROWING_FILE, run_title
+from affect_lightning.unibench.scoring.predictions import FOLDER, Prediction, refused_writing, write_predictions
+from affect_lightning.unibench.scoring.set_answers import answers_by_question
 from affect_lightning.unibench.scoring.set_scoring import SuiteScores, score_predictions
+from affect_lightning.unibench.scoring.unread_words import DEFAULT_LIMITS, ReadingLimits
 
 ClipKey = tuple[str, str]  # corpus and name
+_WITHOUT_SETUP = "Pass BenchmarkCallback to the Trainer's callbacks: it was used without its setup."
+_log = logging.getLogger(__name__)
 
 
 class BenchmarkCallback(Callback):
@@ -51,24 +60,30 @@ class BenchmarkCallback(Callback):
         training_run: str | None = None,
         corpus_file: str | None = None,
         columns: Sequence[str] = (),
+        warn_unread: float = DEFAULT_LIMITS.warning,
+        max_unread: float = DEFAULT_LIMITS.stop,
     ) -> None:
         """Keep the options; nothing is loaded yet.
 
         Args:
-            out: Folder of predictions and reports; by default the folder of the run's log.
+            out: Folder of predictions and reports; --out for short. By default a new one for each test and prediction, in
+                the folder of the checkpoint's run; in Python, the folder of the log.
             label_extractor: Plugin that turns responses into labels. The paper uses Qwen2.5 (Appendix E); `rules` is
                 our choice, because it needs no weights.
             taxonomy: `builtin`, `official-2025`, `official-2026`, or the folder of an official release (the paper's
                 numbers need the 2025 one). By default official-2025 if `affect-lightning taxonomy fetch` was run,
                 else builtin.
             examples: Clips shown in the report; 12 is our choice.
-            run_name: Name of the row; by default the last two parts of the folder's name.
+            run_name: Name of the row; by default the last two parts of the name of the run's folder.
             checkpoint_rule: How the checkpoint was chosen, for the report; by default what the Trainer
                 shows.
             training_run: Folder with the event files whose losses are shown; by default that of the checkpoint.
             corpus_file: The sandbox's corpus.json with the best possible scores; by default that in the data module's
                 folder, if there is one.
             columns: Columns of the report from installed packages, by name (docs/reports.md); by default none.
+            warn_unread: Percent of the true words that may be unknown without a warning; 5 is our choice.
+            max_unread: Percent of the true words above which nothing is scored, because the truths were not read as they
+                are meant; 50 is our choice. The responses are written in any case.
         """
         super().__init__()
         if examples < 0:
@@ -82,26 +97,40 @@ class BenchmarkCallback(Callback):
         self.training_run = training_run
         self.corpus_file = corpus_file
         self.columns = tuple(columns)
+        self.limits = ReadingLimits(warn_unread, max_unread)
         self.scores: SuiteScores | None = None
         self._extractor: LabelExtractor | None = None
         self._taxonomy: Taxonomy | None = None
         self._predictions: list[Prediction] = []
+        self._growing: LineLog | None = None
         self._shown: dict[ClipKey, tuple[str, tuple[str, ...]]] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Build extractor and taxonomy and find columns, so that a wrong choice fails before the first clip."""
+        if stage in ("test", "predict"):
+            self._extractor = build_part("label_extractors", self.label_extractor)
         if stage == "test":
             installed_columns(self.columns)
-            self._extractor = build_part("label_extractors", self.label_extractor)
             self._taxonomy = taxonomy_by_name(self.taxonomy)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep how responses are to be read and scored, for exported folders."""
+        choice = resolve_choice("label_extractors", self.label_extractor)
+        section = {"label_extractor": choice, "taxonomy": self.taxonomy}
+        checkpoint.setdefault(OPTIONS_KEY, {})["benchmark"] = section
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget an earlier test."""
-        self._clear()
+        self._begin(trainer)
 
     def on_predict_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget an earlier run."""
-        self._clear()
+        self._begin(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Say where the responses so far are."""
+        if self._growing is not None and self._predictions and trainer.is_global_zero:
+            _log.warning("%s has the responses so far, %d of this process.", self._growing.path, len(self._predictions))
 
     def on_test_batch_end(
         self,
@@ -143,13 +172,14 @@ class BenchmarkCallback(Callback):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather the rows of all processes, score them, write everything, and log the scores."""
         folder = self.results_folder(trainer)
-        predictions = [row for rows in _gather(self._predictions) for row in rows]
+        predictions = self._marked(trainer, [row for rows in _gather(self._predictions) for row in rows])
         shown = {key: value for part in _gather(self._shown) for key, value in part.items()}
         data = run_data_of(trainer)
         here = [] if data is None else list(data.quarantined("test"))
         quarantined = [clip for clips in _gather(here) for clip in clips]
         if trainer.is_global_zero:
             write_predictions(folder / FOLDER, predictions)
+            self._end_growing(folder)
             row = self._row(trainer, folder, predictions, shown, quarantined)
             corpus_file = self._corpus_file(trainer)
             bounds = bound_rows(corpus_file) if corpus_file else ()
@@ -160,15 +190,31 @@ class BenchmarkCallback(Callback):
         self._clear()
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the responses of all processes."""
+        """Write the responses of all processes, with the labels and the sentiment that they name."""
         folder = self.results_folder(trainer)
         predictions = [row for rows in _gather(self._predictions) for row in rows]
         if trainer.is_global_zero:
-            write_predictions(folder / FOLDER, predictions)
+            if not predictions:
+                raise DataError(_nothing_answered(trainer))
+            if self._extractor is None:
+                raise ContractError(_WITHOUT_SETUP)
+            write_predictions(folder / FOLDER, predictions, answers=answers_by_question(predictions, self._extractor))
+            self._end_growing(folder)
         self._clear()
+
+    def _begin(self, trainer: Trainer) -> None:
+        """Start with no response; each that comes is kept in a file that the processes share."""
+        self._clear()
+        folder = self.results_folder(trainer)
+        self._growing = None if getattr(trainer, "fast_dev_run", False) else LineLog(folder / GROWING_FILE, shared=True)
+
+    def _end_growing(self, folder: Path) -> None:
+        """The responses are whole under their final name."""
+        (folder / GROWING_FILE).unlink(missing_ok=True)
 
     def _clear(self) -> None:
         self._predictions, self._shown = [], {}
+        self._growing = None
 
     def _keep(self, outputs: Any) -> list[tuple[int, Prediction]]:
         """Valid rows of a batch with their position in it."""
@@ -179,11 +225,16 @@ class BenchmarkCallback(Callback):
             )
         kept = [(index, Prediction.of_response(row)) for index, row in enumerate(outputs) if row.valid]
         self._predictions.extend(prediction for _, prediction in kept)
+        if self._growing is not None and kept:
+            try:
+                self._growing.add(*(prediction.to_row() for _, prediction in kept))
+            except OSError as error:
+                raise refused_writing(error, self._growing.path) from error
         return kept
 
     def results_folder(self, trainer: Trainer) -> Path:
         """Folder of predictions and reports; asks the logger, so every process must call it."""
-        return Path(self.out or trainer.log_dir or trainer.default_root_dir)
+        return Path(trainer.strategy.broadcast(str(self.out or trainer.log_dir or trainer.default_root_dir)))
 
     def _corpus_file(self, trainer: Trainer) -> Path | None:
         if self.corpus_file is not None:
@@ -191,6 +242,12 @@ class BenchmarkCallback(Callback):
         root = _benchmark_root(trainer)
         found = root / CORPUS_FILE if root else None
         return found if found is not None and found.is_file() else None
+
+    def _marked(self, trainer: Trainer, predictions: Sequence[Prediction]) -> list[Prediction]:
+        """The predictions, with a mark on those of a generated corpus."""
+        corpus_file = self._corpus_file(trainer)
+        generated = {row.corpus for row in predictions if corpus_file and is_generated(corpus_file, row.corpus)}
+        return [replace(row, generated=row.corpus in generated) for row in predictions]
 
     def _row(
         self,
@@ -201,17 +258,18 @@ class BenchmarkCallback(Callback):
         quarantined: Sequence[Mapping[str, str]],
     ) -> ReportRow:
         if self._extractor is None or self._taxonomy is None:
-            raise ContractError("Pass BenchmarkCallback to the Trainer's callbacks: it was used without its setup.")
+            raise ContractError(_WITHOUT_SETUP)
         sets = known_sets(_benchmark_root(trainer))
-        scores = score_predictions(predictions, self._extractor, self._taxonomy, sets=sets)
+        scores = score_predictions(predictions, self._extractor, self._taxonomy, sets=sets, limits=self.limits)
         provenance = collect_provenance(
             scores,
             checkpoint=_weights_path(trainer) or "none: the weights in memory",
             checkpoint_rule=self.checkpoint_rule or _checkpoint_rule(trainer),
             quarantined=quarantined,
+            generated=sorted({row.corpus for row in predictions if row.generated}),
         )
         return ReportRow(
-            name=self.run_name or "/".join(folder.resolve().parts[-2:]),
+            name=self.run_name or run_title(folder),
             scores=scores,
             provenance=provenance,
             curves=tuple(self._curves(trainer, folder)),
@@ -236,6 +294,13 @@ def _gather(part: Any) -> list[Any]:
     parts: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(parts, part)
     return parts
+
+
+def _nothing_answered(trainer: Trainer) -> str:
+    data = run_data_of(trainer)
+    clips = [] if data is None else data.quarantined("predict")
+    named = "; ".join(f"{clip['path'] or clip['name']} ({clip['stage']}): {clip['reason']}" for clip in clips[:10])
+    return f"Give clips that can be read: none of them could, so nothing was answered. {named}".rstrip()
 
 
 def _benchmark_root(trainer: Trainer) -> Path | None:

@@ -17,7 +17,7 @@ from affect_lightning.corpora import MER_UNIBENCH, METRIC_TITLES
 from affect_lightning.errors import PluginError
 from affect_lightning.plugin_loading import load_entry
 from affect_lightning.unibench.report.content import Report, ReportRow
-from affect_lightning.unibench.report.provenance import CHOSEN_ON_TEST_NOTE
+from affect_lightning.unibench.report.provenance import CHOSEN_ON_TEST_NOTE, banner_of
 from affect_lightning.unibench.report.published import PublishedRow
 from affect_lightning.unibench.report.tables import (
     COUNT,
@@ -33,6 +33,7 @@ from affect_lightning.unibench.report.tables import (
     make_table,
 )
 from affect_lightning.unibench.scoring.scores import SetScore
+from affect_lightning.unibench.scoring.unread_words import UnreadWords
 from affect_lightning.unibench.statistics.paired_tests import MEAN, SIGNIFICANT, PairedTest
 
 GROUP = "report_columns"
@@ -55,6 +56,34 @@ class ScoredSet:
         """Clips of the set that could not be read; None where nobody counted them."""
         clips = self.run.provenance.get("quarantined")
         return None if clips is None else [str(clip.get("corpus", "")) for clip in clips].count(self.score.key)
+
+    @property
+    def neutral_clips(self) -> int:
+        """Skipped clips whose truth is known: on no wheel, as `neutral`, or exactly 0."""
+        return self.score.skipped_clips - self.score.unknown_truths
+
+    @property
+    def cleaned_text(self) -> str:
+        """What was removed from how many responses before labels were read; empty if nothing was."""
+        return ", ".join(f"{kind} {number:,}" for kind, number in self.score.cleaned.items())
+
+    def unread(self, kind: str) -> UnreadWords | None:
+        """The unread words of one side; None where all could be read, or the set has none."""
+        return next((side for side in self.score.unread if side.kind == kind and side.unread), None)
+
+
+def _unread_column(kind: str) -> Column:
+    """The share of a side's words that could not be read: in percent, and in tables with examples."""
+
+    def percent(item: Any) -> float | None:
+        side = item.unread(kind)
+        return side.percent if side else None
+
+    def text(item: Any) -> str:
+        side = item.unread(kind)
+        return side.text if side else ""
+
+    return Column(f"unread {kind}", percent, text=text, format=NUMBER, name=f"unread_{kind.replace(' ', '_')}")
 
 
 def _companion(name: str) -> Column:
@@ -83,7 +112,14 @@ SET_COLUMNS = (
     Column("score", lambda item: item.score.score, lambda item: item.score.interval, SCORE),
     Column("clips", lambda item: item.score.clips, format=COUNT, text=_clips_text),
     Column("scored clips", lambda item: item.score.scored_clips, format=COUNT, text=_scored_text, name="scored_clips"),
-    Column("skipped as neutral", lambda item: item.score.skipped_clips, format=COUNT, name="skipped_clips"),
+    Column("skipped as neutral", lambda item: item.neutral_clips, format=COUNT, name="skipped_clips"),
+    Column(
+        "skipped, truth unknown",
+        lambda item: item.score.unknown_truths,
+        text=lambda item: COUNT.text(item.score.unknown_truths or None),
+        format=COUNT,
+        name="unknown_truths",
+    ),
     Column("quarantined", lambda item: item.quarantined, format=COUNT),
     Column(
         "without a prediction, counted as wrong",
@@ -93,6 +129,15 @@ SET_COLUMNS = (
         name="missing",
     ),
     Column("responses without a label", lambda item: item.score.unparsable, format=COUNT, name="unparsable"),
+    Column(
+        "refused, or cannot tell",
+        lambda item: item.score.refused,
+        text=lambda item: COUNT.text(item.score.refused or None),
+        format=COUNT,
+        name="refused",
+    ),
+    Column("removed from responses", lambda item: item.cleaned_text, name="cleaned"),
+    *(_unread_column(kind) for kind in ("given labels", "given sentiments", "true labels")),
     Column(
         "labels per response", lambda item: item.score.labels_per_response, format=SCORE, name="labels_per_response"
     ),
@@ -230,7 +275,7 @@ def number_table(report: Report) -> Table:
         Column("model", lambda row: row.name),
         Column("kind", lambda row: row.marks.kind if row.marks.kind != "published" else NOT_MEASURED),
         Column("source", lambda row: "this run" if isinstance(row, ReportRow) else getattr(row, "origin", "")),
-        Column("note", lambda row: CHOSEN_ON_TEST_NOTE if row.marks.warning else getattr(row, "note", "")),
+        Column("note", lambda row: _note(report, row)),
         Column("checkpoint_rule", kept("checkpoint_rule")),
         Column("taxonomy", scored("taxonomy")),
         Column("taxonomy_sha256", scored("taxonomy_sha256")),
@@ -242,6 +287,13 @@ def number_table(report: Report) -> Table:
         *_columns_of_runs(report),
     ]
     return make_table(columns, report.every_row())
+
+
+def _note(report: Report, row: Any) -> str:
+    if not isinstance(row, ReportRow):
+        return str(getattr(row, "note", ""))
+    notes = (banner_of(replace(report, rows=(row,))), CHOSEN_ON_TEST_NOTE if row.chosen_on_test else "")
+    return " ".join(filter(None, notes))
 
 
 def _numbers_of_set(report: Report, key: str) -> Iterator[Column]:

@@ -11,12 +11,14 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from affect_lightning.contracts import ClipBatch
 from affect_lightning.errors import DataError
 from affect_lightning.unibench.scoring.predictions import Prediction
 from affect_lightning.unibench.scoring.scores import SuiteScores
+
+if TYPE_CHECKING:
+    from affect_lightning.contracts import ClipBatch
 
 PICTURES = 3  # a clip: near onset, apex and offset; our choice
 SIDE = 112  # longest side in pixels; our choice: readable, and about 3 KB a picture
@@ -118,7 +120,12 @@ def make_examples(
         scores: Of the same predictions.
         shown: Subtitle and pictures by corpus and name; other clips are left out.
     """
-    outcomes = {(key, outcome.name): outcome for key, score in scores.sets.items() for outcome in score.outcomes}
+    outcomes = {
+        (key, outcome.name): outcome
+        for key, score in scores.sets.items()
+        for outcome in score.outcomes
+        if (key, outcome.name) in shown
+    }
     examples = []
     for clip in predictions:
         key = (clip.corpus, clip.name)

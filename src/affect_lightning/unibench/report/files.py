@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from affect_lightning.errors import DataError
+from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.unibench.report.columns import (
     installed_columns,
     number_table,
@@ -25,7 +25,7 @@ from affect_lightning.unibench.report.columns import (
     set_table,
 )
 from affect_lightning.unibench.report.content import ReferenceRow, Report, ReportRow
-from affect_lightning.unibench.report.provenance import TEST_NOTE, notes_of, provenance_lines
+from affect_lightning.unibench.report.provenance import TEST_NOTE, banner_of, notes_of, provenance_lines
 from affect_lightning.unibench.report.published import PublishedRow, published_rows
 from affect_lightning.unibench.report.renderers import (
     markdown_text,
@@ -34,6 +34,7 @@ from affect_lightning.unibench.report.renderers import (
     render_markdown,
     render_page,
 )
+from affect_lightning.unibench.result_folders import REPORT_FILE, newest_result
 from affect_lightning.unibench.scoring.predictions import write_files
 from affect_lightning.unibench.scoring.scores import ClipOutcome, SetScore
 from affect_lightning.unibench.statistics.intervals import metric_values, terms_of
@@ -43,12 +44,19 @@ _SAME = 1e-6  # percentage points by which a score may differ from that of its o
 REPORT_NAME = "report"
 
 
-def outcome_lines(rows: Iterable[ReportRow]) -> str:
+def outcome_lines(rows: Iterable[ReportRow]) -> Iterator[str]:
     """All outcomes of all rows, one JSON object a line."""
-    lines = [
+    for row in rows:
+        for key, score in row.scores.sets.items():
+            for outcome in score.outcomes:
+                yield _outcome_line(row.name, key, outcome)
+
+
+def _outcome_line(model: str, key: str, outcome: ClipOutcome) -> str:
+    return (
         json.dumps(
             {
-                "model": row.name,
+                "model": model,
                 "set": key,
                 "clip": outcome.name,
                 "labels": [*outcome.labels],
@@ -58,11 +66,8 @@ def outcome_lines(rows: Iterable[ReportRow]) -> str:
             },
             ensure_ascii=False,
         )
-        for row in rows
-        for key, score in row.scores.sets.items()
-        for outcome in score.outcomes
-    ]
-    return "".join(line + "\n" for line in lines)
+        + "\n"
+    )
 
 
 def attach_outcomes(rows: Sequence[ReportRow], path: Path) -> list[ReportRow]:
@@ -137,7 +142,12 @@ def _checked(score: SetScore, outcomes: Sequence[ClipOutcome], path: Path) -> Se
 
 
 def write_report(
-    report: Report, folder: Path | str, *, published: Sequence[str] | None = None, columns: Sequence[str] = ()
+    report: Report,
+    folder: Path | str,
+    *,
+    published: Sequence[str] | None = None,
+    published_anyway: bool = False,
+    columns: Sequence[str] = (),
 ) -> list[Path]:
     """Write report.json, .md, .html, .tex and .csv, and outcomes.jsonl with what came of each clip.
 
@@ -146,6 +156,7 @@ def write_report(
         folder: Made if it is missing.
         published: Names of published rows to show next to the measured ones (see `published_rows`); an empty sequence
             for one row a model; by default those that the report has.
+        published_anyway: Whether they may stand beside scores of a generated corpus.
         columns: Names of installed columns to show as well (see `installed_columns`).
 
     Returns:
@@ -153,7 +164,7 @@ def write_report(
 
     Raises:
         DataError: The report has no row, or two rows of one name.
-        ConfigurationError: There is no such published row.
+        ConfigurationError: There is no such published row, or it would stand beside scores of a generated corpus.
         PluginError: There is no such column, or it fails.
         WritingError: The system refuses; no file under a final name is new or half-written.
     """
@@ -165,6 +176,11 @@ def write_report(
         raise DataError(f"Give the rows of the report different names; more than one is called {', '.join(twice)}.")
     if published is not None:
         report = replace(report, published=published_rows(published))
+    if report.published and not published_anyway and (banner := banner_of(report)):
+        raise ConfigurationError(
+            f"Leave out the published rows, or add --published-anyway: they are of real clips, and these scores are not "
+            f"({banner})."
+        )
     report = replace(report, columns=(*report.columns, *installed_columns(columns)))
     base = Path(folder) / REPORT_NAME
     return write_files(
@@ -174,17 +190,25 @@ def write_report(
             base.with_suffix(".md"): _markdown(report),
             base.with_suffix(".html"): render_page(report),
             base.with_suffix(".tex"): render_latex(
-                score_table(report), " ".join([f"{report.title}.", *notes_of(report)])
+                score_table(report), " ".join([f"{report.title}.", *_sentence(banner_of(report)), *notes_of(report)])
             ),
             base.with_suffix(".csv"): render_csv(number_table(report)),
-            base.with_name(OUTCOMES_NAME): outcome_lines(report.rows),
+            base.with_name(OUTCOMES_NAME): lambda file: file.writelines(
+                line.encode("utf-8") for line in outcome_lines(report.rows)
+            ),
         }
     )
 
 
+def _sentence(text: str) -> list[str]:
+    return [f"{text}."] if text else []
+
+
 def _markdown(report: Report) -> str:
     """All tables, sentences and provenance as Markdown; figures and example clips are on the page only."""
-    parts = [f"# {markdown_text(report.title)}", render_markdown(score_table(report))]
+    banner = banner_of(report)
+    parts = [f"# {markdown_text(report.title)}", f"**{markdown_text(banner)}**" if banner else ""]
+    parts.append(render_markdown(score_table(report)))
     parts += map(markdown_text, notes_of(report))
     if report.tests:
         parts += ["## Paired tests", render_markdown(paired_table(report)), TEST_NOTE]
@@ -200,7 +224,7 @@ def read_report(path: Path | str, *, outcomes: bool = False) -> Report:
     """Read a report.json.
 
     Args:
-        path: The file, or the folder that holds it.
+        path: The file, the folder that holds it, or the folder of a run, whose newest test is read.
         outcomes: Whether to read what came of each clip as well, where it lies next to the file.
 
     Raises:
@@ -208,7 +232,7 @@ def read_report(path: Path | str, *, outcomes: bool = False) -> Report:
     """
     path = Path(path)
     if path.is_dir():
-        path = path / f"{REPORT_NAME}.json"
+        path = newest_result(path) / REPORT_FILE
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -228,17 +252,19 @@ def compare_runs(
     names: Sequence[str] | None = None,
     title: str = "MER-UniBench: comparison of runs",
     published: Sequence[str] | None = None,
+    published_anyway: bool = False,
     columns: Sequence[str] = (),
 ) -> list[Path]:
     """Put the rows of several reports into one, with paired tests between them.
 
     Args:
-        run_folders: Folders with a report.json, or such files, in the order of the table.
+        run_folders: Folders with a report.json, such files, or folders of runs, in the order of the table.
         out: Folder of the new report.
         names: New names of the runs, one a folder, such as `before training`; by default their own, made different
             by the folder's name where two are equal.
         title: Of the page.
         published: Names of published rows to show as well, see `write_report`; by default those of the reports.
+        published_anyway: See `write_report`.
         columns: Names of installed columns to show as well.
 
     Returns:
@@ -246,7 +272,7 @@ def compare_runs(
 
     Raises:
         DataError: No folder is given, a report is missing or broken, or the number of names is another.
-        ConfigurationError: There is no such published row.
+        ConfigurationError: There is no such published row, or it would stand beside scores of a generated corpus.
         PluginError: There is no such column, or it fails.
         WritingError: The system refuses to write.
     """
@@ -266,7 +292,7 @@ def compare_runs(
             if names is not None and len(report.rows) > 1:
                 name = f"{name}: {row.name}"
             if any(name == other.name for other in rows):
-                name = f"{name} ({Path(folder).name}, {index + 1})"
+                name = f"{name} ({newest_result(Path(folder)).name}, {index + 1})"
             rows.append(replace(row, name=name))
     report = Report(title, tuple(rows), tuple(bounds.values()), tuple(theirs.values())).with_paired_tests()
-    return write_report(report, out, published=published, columns=columns)
+    return write_report(report, out, published=published, published_anyway=published_anyway, columns=columns)

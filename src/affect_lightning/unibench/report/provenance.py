@@ -49,6 +49,7 @@ CONFUSION_NOTE = (
     "its name. A clip with several labels is divided among them. On the wheel, the filled part of a sector is the "
     "share that was found. The chords lead from the truth to the most frequent wrong sectors."
 )
+FEW_CLIPS = 30  # below, a report says that an interval is rough: the usual rule of thumb
 NAMED_ROWS = 4  # published rows of one source that its note names; our choice
 
 
@@ -58,6 +59,7 @@ def collect_provenance(
     checkpoint: str,
     checkpoint_rule: str,
     quarantined: Sequence[Mapping[str, str]] = (),
+    generated: Sequence[str] = (),
     seed: int | None = None,
 ) -> dict[str, Any]:
     """Provenance as plain values for report.json.
@@ -68,6 +70,7 @@ def collect_provenance(
         checkpoint_rule: How that checkpoint was chosen, such as `last` or `fixed`; `paper_best_on_test` is marked in
             every form of the report.
         quarantined: Clips that could not be read, with at least `name` and `reason`.
+        generated: Keys of the sets that a generated corpus declares.
         seed: Of the run; by default the one that Lightning's `seed_everything` left in the environment, if any.
     """
     return {
@@ -81,6 +84,7 @@ def collect_provenance(
         "versions": package_versions(),
         "clips": {score.title: score.clips for score in scores.sets.values()},
         "quarantined": [dict(clip) for clip in quarantined],
+        "generated": [*generated],
     }
 
 
@@ -148,12 +152,44 @@ def _seed_of_environment() -> int | None:
     return int(seed) if seed.lstrip("-").isdecimal() else None
 
 
+def banner_of(report: Report) -> str:
+    """What every form says first if scores are of a generated corpus; empty otherwise.
+
+    Such scores look like results and are none: the clips are drawn and spoken by a program.
+    """
+    found = [(row, row.provenance.get("generated") or ()) for row in report.rows]
+    scores = [row.scores.sets[key] for row, keys in found for key in keys if key in row.scores.sets]
+    if not scores:
+        return ""
+    counts = sorted({score.clips for score in scores})
+    clips = f"{counts[0]:,} clips a set" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,} clips a set"
+    titles = dict.fromkeys(score.title for score in scores)
+    others = any(key not in keys for row, keys in found for key in row.scores.sets)
+    which = f" ({', '.join(titles)})" if others else ""
+    return f"Generated corpus{which}, {clips}, not comparable"
+
+
+def _few_clips(report: Report) -> str:
+    few = {
+        score.title: score.clips
+        for row in report.rows
+        for score in row.scores.sets.values()
+        if score.interval and score.clips < FEW_CLIPS
+    }
+    if not few:
+        return ""
+    return (
+        f"Fewer than {FEW_CLIPS} clips: {_pairs(few)}. A bootstrap over so few clips gives intervals that are too narrow. Do "
+        f"not rely on them."
+    )
+
+
 def notes_of(report: Report) -> list[str]:
     """The sentences that a reader of the table needs, and no others."""
     scores = [score for row in report.rows for score in row.scores.sets.values()]
     notes = [MEAN_NOTE]
     if any(score.interval for score in scores):
-        notes.append(INTERVAL_NOTE)
+        notes += filter(None, (INTERVAL_NOTE, _few_clips(report)))
     if any(score.metric == "hit_rate" for score in scores):
         notes.append(HIT_RATE_NOTE)
     if any(row.chosen_on_test for row in report.rows):

@@ -29,7 +29,13 @@ from affect_lightning.unibench.report.figures import (
     score_figure,
     wheel_figure,
 )
-from affect_lightning.unibench.report.provenance import CONFUSION_NOTE, TEST_NOTE, notes_of, provenance_lines
+from affect_lightning.unibench.report.provenance import (
+    CONFUSION_NOTE,
+    TEST_NOTE,
+    banner_of,
+    notes_of,
+    provenance_lines,
+)
 from affect_lightning.unibench.report.tables import NOT_MEASURED, Cell, Column, Line, Table, Value
 from affect_lightning.unibench.scoring.scores import add_confusions
 from affect_lightning.unibench.statistics.paired_tests import SIGNIFICANT
@@ -211,6 +217,7 @@ def render_page(report: Report) -> str:
         several=len(report.rows) > 1,
         open_rows=OPEN_ROWS,
         lead=_lead(report),
+        banner=banner_of(report),
         scores=render_html(score_table(report)),
         notes=notes_of(report),
         score_legend=legend(report),

@@ -1,4 +1,4 @@
-"""Saved outputs of any model: the authors' `.npz` files, csv, jsonl (ours and plain ones) and parquet.
+"""Saved outputs of any model: the authors' `.npz` files, and tables of every kind that `annotation_tables.py` reads.
 
 Paper: Section 4 and Appendix E. A file gives for each clip a response in free words, the emotion words or the
 sentiment, under the column names below. `suite_scoring.py` joins these answers with the truth.
@@ -7,8 +7,10 @@ sentiment, under the column names below. `suite_scoring.py` joins these answers 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +18,26 @@ from affect_lightning.corpora import known_sets
 from affect_lightning.corpora.annotation_tables import (
     ROW_FILE_SUFFIXES,
     ItemRow,
+    RowFile,
     TableRow,
     columns_of,
-    read_row_file,
     refuse,
 )
 from affect_lightning.corpora.known_sets import canonical_key
+from affect_lightning.corpora.trade_tables import OurRows
 from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.label_strings import parse_labels
+from affect_lightning.label_strings import given_words
 from affect_lightning.safe_npz import read_npz
+from affect_lightning.sentiment_strings import SENTIMENT_WORDS, read_sentiment
+from affect_lightning.unibench.scoring.prediction_columns import COLUMNS, KINDS, TRUTH_KINDS, used_columns
 
 OUTPUT_SUFFIXES = (".npz", *ROW_FILE_SUFFIXES)
 
-# Column names that are understood, by kind; `--column KIND=NAME` names another one.
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "name": ("name", "names", "filename", "filenames", "clip", "clip_name", "id", "video"),
-    "response": ("response", "responses", "reason", "description", "answer", "output"),
-    "labels": ("labels", "openset", "emotions", "given_labels"),
-    "sentiment": ("sentiment", "sentiments", "given_sentiment"),
-}
-KINDS = tuple(kind for kind in COLUMNS if kind != "name")
-SENTIMENT_WORDS = ("positive", "negative", "neutral", "mixed")
+_REMEMBERED = 100_000  # label lists read once for all rows that write them alike; our choice
 _SENTIMENT_SHARE = 0.9  # of an npz member's words; our choice: the authors' files have 99.9% and more, label files 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What a saved output says of one clip; None where it does not say.
 
@@ -51,6 +48,7 @@ class Answer:
         question: What was asked.
         truth_labels: True emotion words, which our own prediction files carry.
         truth_sentiment: True sentiment value, likewise.
+        generated: Whether the clip is of a generated corpus, likewise.
     """
 
     response: str | None = None
@@ -59,6 +57,7 @@ class Answer:
     question: str = ""
     truth_labels: tuple[str, ...] = ()
     truth_sentiment: float | None = None
+    generated: bool = False
 
 
 def read_answers(
@@ -80,9 +79,11 @@ def read_answers(
         ConfigurationError: A kind of column is unknown, or parquet without pyarrow.
     """
     chosen = dict(columns or {})
-    unknown = [kind for kind in chosen if kind not in COLUMNS]
+    unknown = [kind for kind in chosen if kind not in (*COLUMNS, *TRUTH_KINDS)]
     if unknown:
-        raise ConfigurationError(f"There is no kind of column {unknown[0]!r}. Use one of {', '.join(COLUMNS)}.")
+        raise ConfigurationError(
+            f"There is no kind of column {unknown[0]!r}. Use one of {', '.join((*COLUMNS, *TRUTH_KINDS))}."
+        )
     kinds = ("response",) if from_responses else tuple(kind for kind in KINDS if kind in chosen) or KINDS
     merged: dict[str, Answer] = {}
     sources: dict[str, Path] = {}
@@ -112,65 +113,41 @@ def _read_one(path: Path, dataset: str, columns: Mapping[str, str], kinds: Seque
         raise DataError(f"{path} ends in {suffix or 'nothing'}; expected one of {', '.join(OUTPUT_SUFFIXES)}.")
     if suffix == ".npz":
         rows, used = _read_npz_rows(path, columns)
-        if not set(kinds) & set(used):
-            return {}
-    else:
-        rows = _rows_of_set(read_row_file(path), dataset)
-        used = _used_columns(path, columns_of(rows), columns, kinds)
-    answers: dict[str, Answer] = {}
-    seen: dict[str, int] = {}
-    for row in rows:
-        name = _name(row, used["name"])
-        if name in seen:
-            refuse(row, used["name"], f"the clip {name!r} is listed twice, first as number {seen[name]}. Keep one.")
-        seen[name] = row.line
-        answers[name] = _answer(row, used)
-    return answers
+        return _answers(rows, used) if set(kinds) & set(used) else {}
+    table = OurRows(RowFile(path), keep=[columns[kind] for kind in COLUMNS if kind in columns])
+    present = columns_of(table)
+    corpora = {str(row["corpus"]) for row in table if row.get("corpus")} if "corpus" in present else set()
+    used = used_columns(path, present, columns, kinds)
+    return _answers(_rows_of_set(path, table, dataset, corpora), used)
 
 
-def _rows_of_set(rows: list[TableRow], dataset: str) -> list[TableRow]:
+def _rows_of_set(path: Path, table: Iterable[TableRow], dataset: str, corpora: Collection[str]) -> Iterator[TableRow]:
     """Rows whose `corpus`, if they have one, is the set."""
-    corpora = sorted({str(row["corpus"]) for row in rows if row.get("corpus")})
-    if not corpora:
-        return rows
-    sets = known_sets()
+    sets = known_sets() if corpora else {}
     meant = {name for name in corpora if name == dataset or canonical_key(name, sets) == dataset}
-    kept = [row for row in rows if not row.get("corpus") or str(row["corpus"]) in meant]
-    if not kept:
+    found = False
+    for row in table:
+        if not row.get("corpus") or str(row["corpus"]) in meant:
+            found = True
+            yield row
+    if not found:
         raise DataError(
-            f"{rows[0].path} has no row of the set {dataset}: its column 'corpus' says {', '.join(corpora)}. Give "
+            f"{path} has no row of the set {dataset}: its column 'corpus' says {', '.join(sorted(corpora))}. Give "
             f"`--dataset` one of these, or another file."
         )
-    return kept
 
 
-def _used_columns(
-    path: Path, present: Sequence[str], columns: Mapping[str, str], kinds: Sequence[str]
-) -> dict[str, str]:
-    """The column of each kind that the file has."""
-    used: dict[str, str] = {}
-    for kind in ("name", *kinds):
-        if kind in columns:
-            if columns[kind] not in present:
-                raise DataError(f"{path} has no column {columns[kind]!r}; its columns are {', '.join(present)}.")
-            used[kind] = columns[kind]
-            continue
-        found = [column for column in present if column.strip().lower() in COLUMNS[kind]]
-        if len(found) > 1:
-            raise DataError(
-                f"{path} has more than one column that can be the {kind}: {', '.join(found)}. Choose one with "
-                f"`--column {kind}=NAME`."
-            )
-        if found:
-            used[kind] = found[0]
-    for wanted in (("name",), tuple(kinds)):
-        if not any(kind in used for kind in wanted):
-            known = ", ".join(column for kind in wanted for column in COLUMNS[kind])
-            raise DataError(
-                f"{path} has no column for the {' or '.join(wanted)}; its columns are {', '.join(present)}. Expected one "
-                f"of {known}, or name yours with `--column {wanted[0]}=NAME`."
-            )
-    return used
+def _answers(rows: Iterable[TableRow], used: Mapping[str, str]) -> dict[str, Answer]:
+    answers: dict[str, Answer] = {}
+    lines = array("Q")
+    for row in rows:
+        name = _name(row, used["name"])
+        if name in answers:
+            first = lines[list(answers).index(name)]
+            refuse(row, used["name"], f"the clip {name!r} is listed twice, first as number {first}. Keep one.")
+        lines.append(row.line)
+        answers[name] = _answer(row, used)
+    return answers
 
 
 def _name(row: TableRow, column: str) -> str:
@@ -190,6 +167,7 @@ def _answer(row: TableRow, used: Mapping[str, str]) -> Answer:
         question=question if isinstance(question, str) else "",
         truth_labels=_labels(row, "truth_labels") if row.get("truth_labels") else (),
         truth_sentiment=_truth_sentiment(row),
+        generated=row.get("generated") is True,
     )
 
 
@@ -200,6 +178,8 @@ def _is_told(row: TableRow, column: str) -> bool:
 
 def _response(row: TableRow, column: str) -> str:
     value = row.get(column)
+    while isinstance(value, list) and len(value) == 1:  # lmms-eval writes lists of one
+        value = value[0]
     if not isinstance(value, str):
         refuse(row, column, f"expected a text, found {value!r}. Write an empty text if the model said nothing.")
     return value
@@ -208,7 +188,7 @@ def _response(row: TableRow, column: str) -> str:
 def _labels(row: TableRow, column: str) -> tuple[str, ...]:
     value = row.get(column)
     if isinstance(value, str):
-        return parse_labels(value)
+        return _words_of_text(value)
     if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
         refuse(
             row,
@@ -216,16 +196,31 @@ def _labels(row: TableRow, column: str) -> tuple[str, ...]:
             f"expected a list of words, or a text such as \"['happy', 'calm']\", found {value!r}. Write [] if "
             f"there is none.",
         )
-    return parse_labels(value)
+    return given_words(value)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _words_of_text(text: str) -> tuple[str, ...]:
+    """Equal texts share their words, which a million rows could not hold otherwise."""
+    return given_words(text)
 
 
 def _sentiment(row: TableRow, column: str) -> str:
     value = row.get(column)
     if isinstance(value, str):
         return sentiment_word(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        refuse(row, column, f"expected {', '.join(SENTIMENT_WORDS[:3])} or a number, found {value!r}. Fix the cell.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
+        refuse(
+            row, column, f"expected {', '.join(SENTIMENT_WORDS[:3])} or a number, found {value!r:.60}. Fix the cell."
+        )
     return sentiment_word(str(value))
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of 400 digits
+        return False
 
 
 def _truth_sentiment(row: TableRow) -> float | None:
@@ -234,7 +229,7 @@ def _truth_sentiment(row: TableRow) -> float | None:
         return None
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         refuse(row, "truth_sentiment", f"expected a number or null, found {value!r}. Fix the cell.")
 
 
@@ -246,17 +241,12 @@ _READERS: dict[str, Callable[[TableRow, str], Any]] = {
 
 
 def sentiment_word(text: str) -> str:
-    """The sentiment that a text means: the word itself, or the sign of a number.
+    """The sentiment that a text means: one of SENTIMENT_WORDS, or what it says instead of one.
 
-    >>> sentiment_word(" Positive"), sentiment_word("-0.4"), sentiment_word("0"), sentiment_word("angry")
+    >>> sentiment_word(" Slightly positive"), sentiment_word("-0,4"), sentiment_word("0"), sentiment_word("angry")
     ('positive', 'negative', 'neutral', 'angry')
     """
-    word = text.strip().strip("[]'\". ").lower()
-    try:
-        number = float(text)
-    except ValueError:
-        return word
-    return "neutral" if number == 0 else "positive" if number > 0 else "negative" if number < 0 else word
+    return read_sentiment(text) or text.strip().strip("[]'\". ").lower()
 
 
 def _read_npz_rows(path: Path, columns: Mapping[str, str]) -> tuple[list[TableRow], dict[str, str]]:

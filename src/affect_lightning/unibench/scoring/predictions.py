@@ -12,25 +12,33 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from affect_lightning.contracts import ResponseRow
 from affect_lightning.errors import DataError
-from affect_lightning.storage import write_whole_files
+from affect_lightning.storage import Content, write_whole_files
+
+if TYPE_CHECKING:
+    from affect_lightning.contracts import ResponseRow
 
 FOLDER = "predictions"
-_OPTIONAL: dict[str, Any] = {"given_labels": None, "given_sentiment": None, "missing": False, "has_response": True}
+_OPTIONAL: dict[str, Any] = {
+    "given_labels": None,
+    "given_sentiment": None,
+    "missing": False,
+    "has_response": True,
+    "generated": False,
+}
 
 
 class WritingError(DataError):
     """Files could not be written: a full disk, a missing right or a folder that is a file."""
 
 
-def write_files(contents: Mapping[Path, str]) -> list[Path]:
-    """Write a group of text files (UTF-8), none of which takes its name before all of them are written.
+def write_files(contents: Mapping[Path, Content]) -> list[Path]:
+    """Write a group of files (text as UTF-8), none of which takes its name before all of them are written.
 
     Args:
-        contents: Text by final path. Missing folders are made.
+        contents: Text, or a function that writes to the open file, by final path. Missing folders are made.
 
     Returns:
         The paths written.
@@ -41,13 +49,18 @@ def write_files(contents: Mapping[Path, str]) -> list[Path]:
     try:
         return write_whole_files(contents)
     except OSError as error:
-        raise WritingError(
-            f"{error.filename} could not be written: {error.strerror or error}. Free space or choose another folder, "
-            f"then run the command again. No unfinished file is left under that name."
-        ) from error
+        raise refused_writing(error) from error
 
 
-@dataclass(frozen=True)
+def refused_writing(error: OSError, path: Path | None = None) -> WritingError:
+    """The error that says what the system refuses to write; the path where the error does not know it."""
+    return WritingError(
+        f"{error.filename or path} could not be written: {error.strerror or error}. Free space or choose another folder, "
+        f"then run the command again. No unfinished file is left under that name."
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """One response of a model.
 
@@ -62,6 +75,7 @@ class Prediction:
         given_sentiment: Sentiment that came with the prediction, likewise.
         missing: Whether the model has no prediction for this clip; it then counts as wrong.
         has_response: Whether there is a response, which may be empty.
+        generated: Whether the clip is of a generated corpus, so that its score is no result.
     """
 
     name: str
@@ -74,6 +88,7 @@ class Prediction:
     given_sentiment: str | None = None
     missing: bool = False
     has_response: bool = True
+    generated: bool = False
 
     @classmethod
     def of_response(cls, row: ResponseRow) -> Prediction:
@@ -122,7 +137,7 @@ def _given_of_row(row: Mapping[str, Any]) -> dict[str, Any]:
         given["given_labels"] = tuple(labels)
     if sentiment is not None and not isinstance(sentiment, str):
         raise DataError(f"given_sentiment must be a text or null, found {sentiment!r}")
-    for key in ("missing", "has_response"):
+    for key in ("missing", "has_response", "generated"):
         if not isinstance(given.get(key, False), bool):
             raise DataError(f"{key} must be true or false, found {given[key]!r}")
     return given
@@ -159,12 +174,17 @@ def group_by_corpus(
     return groups
 
 
-def write_predictions(folder: Path | str, predictions: Iterable[Prediction]) -> list[Path]:
+def write_predictions(
+    folder: Path | str,
+    predictions: Iterable[Prediction],
+    answers: Mapping[tuple[str, str, str], Mapping[str, Any]] | None = None,
+) -> list[Path]:
     """Write `folder/<set>.jsonl` for each set, whole or not at all, one response a line, sorted by the clip's name.
 
     Args:
         folder: Usually `runs/<experiment>/<version>/predictions`.
         predictions: Of any number of sets.
+        answers: What else a line has, by corpus, clip and question.
 
     Returns:
         The files written.
@@ -177,7 +197,8 @@ def write_predictions(folder: Path | str, predictions: Iterable[Prediction]) -> 
     for corpus, group in group_by_corpus(predictions, several_questions=True).items():
         if not corpus or Path(corpus).name != corpus:
             raise DataError(f"The set's name {corpus!r} cannot be a file name. Use letters, digits and dashes.")
-        lines = [json.dumps(prediction.to_row(), ensure_ascii=False) for prediction in group]
+        rows = [{**row.to_row(), **(answers or {}).get((corpus, row.name, row.question), {})} for row in group]
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
         contents[Path(folder) / f"{corpus}.jsonl"] = "\n".join(lines) + "\n"
     return write_files(contents)
 

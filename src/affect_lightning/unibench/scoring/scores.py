@@ -18,12 +18,13 @@ import numpy as np
 from affect_lightning.corpora import MER_UNIBENCH, Metric
 from affect_lightning.metrics import Taxonomy
 from affect_lightning.metrics.functional import ClipSentiments
+from affect_lightning.unibench.scoring.unread_words import UnreadWords
 
 WHEEL = 1  # the wheel that is shown; our choice: any would do, and five pictures would say little more
 NOTHING = "none"  # no label of the response is on the wheel
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ClipOutcome:
     """What came of one clip.
 
@@ -91,6 +92,10 @@ class SetScore:
         confusion: Truth against prediction, for the figure; None where it was not counted.
         extractor: Where the labels or sentiments come from: identity of the extractor, or what was given.
         missing: Clips without a prediction, which count as wrong.
+        unknown_truths: Of the skipped clips, those whose true words could not be read, or that have none.
+        unread: Given and true words and sentiments that could not be read, side by side.
+        cleaned: Responses from which something was removed before labels were read, by what it was.
+        refused: Responses that refuse, or say that nothing can be told.
     """
 
     key: str
@@ -112,6 +117,10 @@ class SetScore:
     confusion: Confusion | None = None
     extractor: str = ""
     missing: int = 0
+    unknown_truths: int = 0
+    unread: tuple[UnreadWords, ...] = ()
+    cleaned: Mapping[str, int] = field(default_factory=dict)
+    refused: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, without the outcomes."""
@@ -129,6 +138,7 @@ class SetScore:
                 "interval": _interval(values.get("interval")),
                 "secondary_intervals": {name: _interval(interval) for name, interval in intervals.items()},
                 "label_counts": tuple(values.get("label_counts", ())),
+                "unread": tuple(UnreadWords.from_json(side) for side in values.get("unread", ())),
                 "confusion": None if confusion is None else Confusion.from_json(confusion),
             }
         )

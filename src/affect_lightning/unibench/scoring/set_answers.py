@@ -1,26 +1,31 @@
 """Emotion words and sentiments of a set's predictions: as they were given, or out of the responses.
 
 Paper: Appendix E. Labels and sentiments that come with a prediction are taken as they are; only what is not given is
-extracted, and `SetAnswers.source` says which of the two happened. `set_scoring.py` scores the outcome.
+extracted, out of responses that `prompting.cleaning` has freed of what is no answer. `SetAnswers.source` says which of the
+two happened. `set_scoring.py` scores the outcome.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from tqdm.auto import tqdm
 
 from affect_lightning.contracts import LabelExtractor, Sentiment
-from affect_lightning.contracts.conformance import check_labels, check_sentiments
+from affect_lightning.contracts.label_checks import check_labels, check_sentiments
 from affect_lightning.errors import DataError
 from affect_lightning.plugin_loading import held_to_contract
-from affect_lightning.unibench.scoring.prediction_files import SENTIMENT_WORDS
+from affect_lightning.prompting.cleaning import KINDS, clean_response
+from affect_lightning.sentiment_strings import SENTIMENT_WORDS
 from affect_lightning.unibench.scoring.predictions import Prediction
 
 GIVEN_LABELS = "given labels"
 GIVEN_SENTIMENTS = "given sentiments"
+_REFUSED = "refused"  # counted beside the kinds of what was removed: a refusal that nothing follows
 _EXTRACTION_BATCH = 256  # responses given to the extractor at once; our choice: keeps its progress visible
 
 
@@ -35,13 +40,17 @@ class SetAnswers:
         unparsable: Predictions out of which no label came, or no sentiment where sentiments were given; clips without
             a prediction do not count.
         labels_per_response: Mean number of labels; None where only sentiments were given.
+        cleaned: Responses from which something was removed before labels were read, by kind (`prompting.cleaning.KINDS`).
+        refused: Responses that refuse, or say that nothing can be told.
     """
 
-    labels: list[list[str]]
+    labels: list[tuple[str, ...]]
     sentiments: list[str]
     source: str
     unparsable: int
     labels_per_response: float | None
+    cleaned: Mapping[str, int] = field(default_factory=dict)
+    refused: int = 0
 
 
 class DeferredExtractor(LabelExtractor):
@@ -92,7 +101,8 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
         DataError: A prediction has neither labels nor a response, which the set's metric needs.
         ContractError: The extractor breaks its contract; see `contracts.conformance`.
     """
-    labels: list[list[str]] = [[] for _ in group]
+    labels: list[tuple[str, ...]] = [()] * len(group)
+    cleaned: Counter[str] = Counter()
     sources: Counter[str] = Counter()
     open_responses: list[int] = []
     has_labels: list[int] = []
@@ -100,7 +110,7 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
         if prediction.missing:
             continue
         if prediction.given_labels is not None:
-            labels[index] = list(prediction.given_labels)
+            labels[index] = prediction.given_labels
             has_labels.append(index)
             if not by_sentiment or prediction.given_sentiment is None:
                 sources[GIVEN_LABELS] += 1
@@ -108,7 +118,8 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
             open_responses.append(index)
             _check_response(key, prediction)
     if open_responses:
-        found = _extract(extractor, [group[index].response for index in open_responses], key)
+        asked = ((group[index].response, group[index].question) for index in open_responses)
+        found, cleaned = _extract(extractor, asked, key)
         for index, words in zip(open_responses, found, strict=True):
             labels[index] = words
         has_labels += open_responses
@@ -120,7 +131,28 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
         source=_source_text(sources),
         unparsable=_unparsable(group, labels, by_sentiment),
         labels_per_response=sum(len(labels[i]) for i in has_labels) / len(has_labels) if has_labels else None,
+        cleaned={kind: cleaned[kind] for kind in KINDS if cleaned[kind]},
+        refused=cleaned[_REFUSED],
     )
+
+
+def answers_by_question(
+    predictions: Sequence[Prediction], extractor: LabelExtractor
+) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Labels and sentiment of responses, as they stand beside these in a file.
+
+    Args:
+        predictions: With responses, of any sets.
+        extractor: Reads them.
+
+    Returns:
+        `labels` and `sentiment` by corpus, clip and question.
+    """
+    answers = answers_of("the responses", predictions, extractor, by_sentiment=True)
+    return {
+        (prediction.corpus, prediction.name, prediction.question): {"labels": list(labels), "sentiment": sentiment}
+        for prediction, labels, sentiment in zip(predictions, answers.labels, answers.sentiments, strict=True)
+    }
 
 
 def _check_response(key: str, prediction: Prediction) -> None:
@@ -131,15 +163,32 @@ def _check_response(key: str, prediction: Prediction) -> None:
         )
 
 
-def _extract(extractor: LabelExtractor, responses: Sequence[str], key: str) -> list[list[str]]:
-    labels: list[list[str]] = []
-    starts = range(0, len(responses), _EXTRACTION_BATCH)
+def _extract(
+    extractor: LabelExtractor, asked: Iterable[tuple[str, str]], key: str
+) -> tuple[list[tuple[str, ...]], Counter[str]]:
+    """Labels of responses to questions, and what was removed from the responses before.
+
+    Each distinct response is asked about once, and equal lists of labels are one object.
+    """
+    numbers: dict[tuple[str, str], int] = {}
+    order = array("L", (numbers.setdefault(pair, len(numbers)) for pair in asked))
+    counts = Counter(order)
+    distinct = list(numbers)
+    del numbers
+    removed: Counter[str] = Counter()
+    lists: dict[tuple[str, ...], tuple[str, ...]] = {}
+    labels: list[tuple[str, ...]] = []
+    starts = range(0, len(distinct), _EXTRACTION_BATCH)
     for start in tqdm(starts, desc=f"labels of {key}", unit="batch", disable=len(starts) < 2, leave=False):
-        batch = responses[start : start + _EXTRACTION_BATCH]
+        batch = distinct[start : start + _EXTRACTION_BATCH]
+        clean = [clean_response(*pair) for pair in batch]
         with held_to_contract(_itself(extractor)):
-            found = check_labels(extractor.extract(batch), count=len(batch))
-        labels.extend(list(words) for words in found)
-    return labels
+            found = check_labels(extractor.extract([response.text for response in clean]), count=len(batch))
+        for number, (response, words) in enumerate(zip(clean, found, strict=True), start=start):
+            labels.append(lists.setdefault(tuple(words), tuple(words)))
+            removed.update(dict.fromkeys(response.removed, counts[number]))
+            removed[_REFUSED] += counts[number] * response.refused
+    return [labels[number] for number in order], removed
 
 
 def _sentiments(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,10 +25,19 @@ from affect_lightning.unibench.scoring.scores import (
     Confusion,
     SetScore,
     SuiteScores,
+    add_confusions,
     sector_confusion,
     sentiment_confusion,
 )
-from affect_lightning.unibench.scoring.set_answers import answers_of
+from affect_lightning.unibench.scoring.set_answers import SetAnswers, answers_of
+from affect_lightning.unibench.scoring.unread_words import (
+    DEFAULT_LIMITS,
+    ReadingLimits,
+    UnreadWords,
+    WordReader,
+    check_unread,
+    unread_sentiments,
+)
 from affect_lightning.unibench.statistics.intervals import hit_terms, metric_values, scored_clips, with_intervals
 
 
@@ -39,6 +48,7 @@ def score_predictions(
     *,
     intervals: bool = True,
     sets: Mapping[str, BenchmarkSet] | None = None,
+    limits: ReadingLimits = DEFAULT_LIMITS,
 ) -> SuiteScores:
     """Score predictions set by set.
 
@@ -49,18 +59,48 @@ def score_predictions(
         taxonomy: Maps labels onto the emotion wheels; level 1, the inner ring, as in the paper.
         intervals: Whether to add the bootstrap intervals, which take most of the time.
         sets: The known sets by key; by default those of MER-UniBench and of installed packages.
+        limits: From which share of words that could not be read a warning comes, and the score stops.
 
     Raises:
-        DataError: There are no predictions, a clip has two, or a set has no truth.
+        DataError: There are no predictions, a clip has two, a set has no truth, or too many words could not be read.
         ContractError: The extractor returned another number of results than it was given.
     """
     groups = group_by_corpus(predictions)
     if not groups:
         raise DataError("There are no predictions to score. Test at least one set with at least one readable clip.")
     known = known_sets() if sets is None else sets
-    scored = {key: _score_set(key, known, groups[key], extractor, taxonomy) for key in MER_UNIBENCH.in_order(groups)}
+    reader = WordReader(taxonomy)
+    scored: dict[str, SetScore] = {}
+    for key in MER_UNIBENCH.in_order(groups):
+        sides = _sides(key, known, groups[key], reader)
+        check_unread(title_of(key, known), sides, limits)
+        scored[key] = _score_set(key, known, groups[key], extractor, taxonomy)
+        unknown = _unknown_truths(groups[key], reader) if scored[key].metric != "waf" else 0
+        scored[key] = replace(scored[key], unread=sides, unknown_truths=unknown)
     scores = SuiteScores(scored, taxonomy.name, taxonomy.sha256, extractor_text(scored.values()))
     return with_intervals(scores) if intervals else scores
+
+
+def _sides(
+    key: str, sets: Mapping[str, BenchmarkSet], group: Sequence[Prediction], reader: WordReader
+) -> tuple[UnreadWords, ...]:
+    """The unread words of both sides, as far as the set's metric uses them, where a side has words."""
+    item = sets.get(key)
+    by_sentiment = (item.metric if item else _metric_of(key, group)) == "waf"
+    sentiments = [clip.given_sentiment for clip in group if by_sentiment and clip.given_sentiment is not None]
+    labels = (clip.given_labels for clip in group if not (by_sentiment and clip.given_sentiment is not None))
+    sides = (
+        reader.unread("given labels", filter(None, labels)),
+        unread_sentiments(sentiments),
+        reader.unread("true labels", () if by_sentiment else (clip.truth_labels for clip in group)),
+    )
+    return tuple(side for side in sides if side.words)
+
+
+def _unknown_truths(group: Sequence[Prediction], reader: WordReader) -> int:
+    """Clips of which no true word could be read, or that have none: they count nowhere, and not because of a neutral truth."""
+    known = {words: any(map(reader.knows, words)) for words in {item.truth_labels for item in group}}
+    return sum(not known[item.truth_labels] for item in group)
 
 
 def extractor_text(scores: Iterable[SetScore]) -> str:
@@ -73,12 +113,16 @@ def extractor_text(scores: Iterable[SetScore]) -> str:
     return "; ".join(f"{source} ({', '.join(named)})" for source, named in titles.items())
 
 
+_CHUNK = 100_000  # clips whose terms are held as a matrix at once (12 MB); our choice
+
+
 @dataclass(frozen=True)
 class _Result:
-    """Hits and terms by clip, and a confusion."""
+    """Hits and terms by clip, the sums of the terms, and a confusion; equal terms are one object."""
 
     hits: list[bool | None]
-    terms: Array
+    terms: list[tuple[float, ...]]
+    sums: Array
     confusion: Confusion
 
 
@@ -97,10 +141,9 @@ def _score_set(
     else:
         candidates = item.labels if item and metric == "hit_rate" else None
         result = _score_labels(key, group, answers.labels, taxonomy, candidates)
-    sums = result.terms.sum(0)
+    sums = result.sums
     values = {name: _percent(float(value)) for name, value in metric_values(metric, sums).items()}
     scored = scored_clips(metric, sums)
-    outcomes = zip(group, answers.labels, answers.sentiments, result.hits, result.terms.tolist(), strict=True)
     return SetScore(
         key=key,
         title=title_of(key, sets),
@@ -113,15 +156,20 @@ def _score_set(
         unparsable=answers.unparsable,
         labels_per_response=answers.labels_per_response,
         official_clips=item.clips if item else None,
-        outcomes=tuple(
-            ClipOutcome(p.name, tuple(words), feeling, hit, tuple(terms)) for p, words, feeling, hit, terms in outcomes
-        ),
+        outcomes=_outcomes(group, answers, result),
         skipped_clips=result.hits.count(None),
         label_counts=tuple(np.bincount([len(words) for words in answers.labels]).tolist()),
         confusion=result.confusion,
         extractor=answers.source,
         missing=sum(prediction.missing for prediction in group),
+        cleaned=answers.cleaned,
+        refused=answers.refused,
     )
+
+
+def _outcomes(group: Sequence[Prediction], answers: SetAnswers, result: _Result) -> tuple[ClipOutcome, ...]:
+    rows = zip(group, answers.labels, answers.sentiments, result.hits, result.terms, strict=True)
+    return tuple(ClipOutcome(clip.name, words, mood, hit, terms) for clip, words, mood, hit, terms in rows)
 
 
 def _metric_of(key: str, group: Sequence[Prediction]) -> Metric:
@@ -145,7 +193,8 @@ def _score_sentiments(key: str, group: Sequence[Prediction], sentiments: Sequenc
     clips = clip_sentiments(sentiments, [float(prediction.truth_sentiment or 0.0) for prediction in group])
     rights = clips.truth == clips.predicted
     hits = [bool(right) if counts else None for right, counts in zip(rights, clips.scored, strict=True)]
-    return _Result(hits, clips.terms(), sentiment_confusion(clips))
+    terms = clips.terms()
+    return _Result(hits, _shared(terms, {}), terms.sum(0), sentiment_confusion(clips))
 
 
 def _score_labels(
@@ -161,12 +210,48 @@ def _score_labels(
             f"None of the {len(group)} clips of {key} has true emotion words, which the metric of this set needs. Read "
             f"it with its label file and test again."
         )
+    hits: list[bool | None] = []
+    terms: list[tuple[float, ...]] = []
+    shared: dict[bytes, tuple[float, ...]] = {}
+    sums: Array | None = None
+    confusions = []
+    for start in range(0, len(group), _CHUNK):
+        said, true = labels[start : start + _CHUNK], truths[start : start + _CHUNK]
+        found, matrix = _agreement(said, true, taxonomy, candidates)
+        hits += found
+        terms += _shared(matrix, shared)
+        sums = matrix.sum(0) if sums is None else sums + matrix.sum(0)
+        confusions.append(sector_confusion(said, true, taxonomy))
+    confusion = add_confusions(confusions)
+    assert sums is not None
+    assert confusion is not None
+    return _Result(hits, terms, sums, confusion)
+
+
+def _agreement(
+    labels: Sequence[Sequence[str]],
+    truths: Sequence[Sequence[str]],
+    taxonomy: Taxonomy,
+    candidates: Sequence[str] | None,
+) -> tuple[list[bool | None], Array]:
+    """Hits and terms of some clips."""
     agreement = clip_set_scores(labels, truths, taxonomy)
-    confusion = sector_confusion(labels, truths, taxonomy)
     if candidates is None:
-        return _Result(_majority(agreement.recall > 0, agreement.scored), agreement.terms(), confusion)
+        return _majority(agreement.recall > 0, agreement.scored), agreement.terms()
     clips = clip_hits(labels, truths, taxonomy, candidates)
-    return _Result(_majority(clips.hit > 0, clips.scored), hit_terms(clips, agreement), confusion)
+    return _majority(clips.hit > 0, clips.scored), hit_terms(clips, agreement)
+
+
+def _shared(matrix: Array, kept: dict[bytes, tuple[float, ...]]) -> list[tuple[float, ...]]:
+    """The rows as tuples, equal ones as one object, which a million clips could not hold otherwise."""
+    rows = []
+    for row in matrix:
+        code = row.tobytes()
+        found = kept.get(code)
+        if found is None:
+            found = kept[code] = tuple(row.tolist())
+        rows.append(found)
+    return rows
 
 
 def _majority(hit: Flags, scored: Flags) -> list[bool | None]:

@@ -8,6 +8,7 @@ out; `affect-lightning score` calls this.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from tqdm.auto import tqdm
 from affect_lightning.contracts import LabelExtractor
 from affect_lightning.corpora import known_sets
 from affect_lightning.corpora.annotation_tables import shown
+from affect_lightning.corpora.clip_names import same_clips
+from affect_lightning.corpora.corpus_file import is_generated
 from affect_lightning.corpora.truths import Truth, find_label_file, read_truths
 from affect_lightning.errors import DataError
 from affect_lightning.metrics import Taxonomy
@@ -35,6 +38,9 @@ from affect_lightning.unibench.scoring.predictions import Prediction
 from affect_lightning.unibench.scoring.scores import SuiteScores
 from affect_lightning.unibench.scoring.set_scoring import score_predictions
 from affect_lightning.unibench.scoring.suites import SavedModel
+from affect_lightning.unibench.scoring.unread_words import DEFAULT_LIMITS, ReadingLimits
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,13 @@ def pair(
                 f"Give the labels of the set with `--labels`: the predictions for {dataset} have no truth "
                 f"(only files of `affect-lightning test` have it)."
             )
+    other = same_clips(
+        [name for name in truths if name not in answers], [name for name in answers if name not in truths]
+    )
+    if other:
+        examples = shown([f"{given} for {wanted}" for given, wanted in other.items()])
+        _log.warning("%s: %d clips are written in another way and were joined: %s", dataset, len(other), examples)
+        answers = {other.get(name, name): answer for name, answer in answers.items()}
     missing = tuple(sorted(truths.keys() - answers.keys()))
     surplus = tuple(sorted(answers.keys() - truths.keys()))
     if len(missing) == len(truths):
@@ -103,6 +116,7 @@ def _prediction(name: str, dataset: str, truth: Truth, answer: Answer | None) ->
         given_sentiment=given.sentiment,
         missing=answer is None,
         has_response=given.response is not None,
+        generated=given.generated,
     )
 
 
@@ -122,6 +136,7 @@ class ScoringOptions:
         columns: Column names by kind; see `read_answers`.
         from_responses: Whether saved labels and sentiments are left alone and extracted again.
         allow_missing: Whether clips without a prediction count as wrong instead of being an error.
+        limits: From which share of words that could not be read a warning comes, and the score stops.
     """
 
     taxonomy: Taxonomy
@@ -132,6 +147,7 @@ class ScoringOptions:
     columns: Mapping[str, str] = field(default_factory=dict)
     from_responses: bool = False
     allow_missing: bool = False
+    limits: ReadingLimits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True)
@@ -178,12 +194,15 @@ class SavedOutputScorer:
         chosen = self._chosen(model)
         pairings = {key: self._read(model, key, name) for key, name in chosen.items()}
         predictions = [prediction for pairing in pairings.values() for prediction in pairing.predictions]
-        scores = score_predictions(predictions, self.options.extractor, self.options.taxonomy, sets=self.sets)
+        scores = score_predictions(
+            predictions, self.options.extractor, self.options.taxonomy, sets=self.sets, limits=self.options.limits
+        )
         rule = self.options.rule if several else ""
         missing = {key: pairing.missing for key, pairing in pairings.items() if pairing.missing}
         surplus = {key: pairing.surplus for key, pairing in pairings.items() if pairing.surplus}
         provenance = collect_provenance(
             scores,
+            generated=[key for key in scores.sets if self._is_generated(key, pairings[key])],
             checkpoint=_checkpoint_text(model, chosen),
             checkpoint_rule=rule_text(self.options.rule, self.options.checkpoint)
             if rule
@@ -213,7 +232,7 @@ class SavedOutputScorer:
             predictions = self._read(model, key, name).predictions
             options = self.options
             result = score_predictions(
-                predictions, options.extractor, options.taxonomy, intervals=False, sets=self.sets
+                predictions, options.extractor, options.taxonomy, intervals=False, sets=self.sets, limits=options.limits
             )
             scores.setdefault(key, {})[name] = result.sets[key].score
         return {key: best_checkpoint(scores[key]) if key in scores else found[0] for key, found in names.items()}
@@ -225,12 +244,17 @@ class SavedOutputScorer:
         )
         return pair(key, self._truths_of(key), answers, allow_missing=options.allow_missing)
 
+    def _is_generated(self, key: str, pairing: Pairing) -> bool:
+        labels = self._label_files.get(key)
+        declared = labels is not None and is_generated(labels, key)
+        return declared or any(prediction.generated for prediction in pairing.predictions)
+
     def _truths_of(self, key: str) -> dict[str, Truth] | None:
         if not self.options.label_roots:
             return None
         if key not in self._truths:
             self._label_files[key] = find_label_file(self.options.label_roots, key, self.sets)
-            self._truths[key] = read_truths(self._label_files[key], key, self.sets.get(key))
+            self._truths[key] = read_truths(self._label_files[key], key, self.sets.get(key), self.options.columns)
         return self._truths[key]
 
 
@@ -246,6 +270,10 @@ def _checkpoint_text(model: SavedModel, chosen: Mapping[str, str]) -> str:
 
 def _examples(predictions: Sequence[Prediction], scores: SuiteScores) -> list[Example]:
     """A few clips with their responses; outputs of labels alone have nothing to show."""
-    told = [prediction for prediction in predictions if prediction.response]
+    first: dict[str, list[Prediction]] = {}
+    for prediction in predictions:  # sorted by name within a set
+        if prediction.response and len(first.setdefault(prediction.corpus, [])) < _EXAMPLES:
+            first[prediction.corpus].append(prediction)
+    told = [prediction for few in first.values() for prediction in few]
     shown = {(prediction.corpus, prediction.name): ("", ()) for prediction in told}
     return choose_examples(make_examples(told, scores, shown), _EXAMPLES)

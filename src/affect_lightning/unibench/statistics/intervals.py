@@ -13,8 +13,10 @@ Legend: B clips, W wheels, K kinds of clips, C terms of a clip, R resamples.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -83,7 +85,24 @@ def terms_of(score: SetScore) -> Array | None:
     """
     if not score.outcomes or not all(outcome.terms for outcome in score.outcomes):
         return None
-    widths = {len(outcome.terms) for outcome in score.outcomes}
+    _check_width(score, {len(outcome.terms) for outcome in score.outcomes})
+    return np.array([outcome.terms for outcome in score.outcomes], dtype=np.float64)
+
+
+def kinds_of(score: SetScore) -> tuple[Array, np.ndarray[Any, np.dtype[np.int64]]] | None:
+    """The kinds of clips by their terms, [K, C], in ascending order, and how many clips are of each kind, [K].
+
+    Clips are few kinds even where they are a million. None where the outcomes are not at hand; raises as `terms_of` does.
+    """
+    counts = Counter(outcome.terms for outcome in score.outcomes)
+    if not counts or () in counts:
+        return None
+    _check_width(score, {len(terms) for terms in counts})
+    kinds = sorted(counts)
+    return np.array(kinds, dtype=np.float64), np.array([counts[kind] for kind in kinds], dtype=np.int64)
+
+
+def _check_width(score: SetScore, widths: set[int]) -> None:
     width = next(iter(widths))
     fits = width == SENTIMENT_CELLS if score.metric == "waf" else width % _BLOCKS[score.metric] == 0
     if len(widths) > 1 or not fits:
@@ -91,7 +110,6 @@ def terms_of(score: SetScore) -> Array | None:
             f"The clips of {score.key} have {sorted(widths)} terms each, which does not fit its metric "
             f"{score.metric}. Score the predictions again."
         )
-    return np.array([outcome.terms for outcome in score.outcomes], dtype=np.float64)
 
 
 RESAMPLES = 10_000  # our choice: the ends of an interval then move by about 0.03 standard errors between seeds
@@ -133,10 +151,10 @@ def with_intervals(scores: SuiteScores, *, resamples: int = RESAMPLES, seed: int
 
 def set_replicates(score: SetScore, resamples: int = RESAMPLES, seed: int = SEED) -> dict[str, Array] | None:
     """The scores of each resample of a set's clips, fractions [R] by metric; None without outcomes or with one clip."""
-    terms = terms_of(score)
-    if terms is None or score.score is None or score.clips - score.skipped_clips < FEWEST_CLIPS:
+    kinds = kinds_of(score)
+    if kinds is None or score.score is None or score.clips - score.skipped_clips < FEWEST_CLIPS:
         return None
-    sums = resampled_sums(terms, resamples, generator(seed, score.key))
+    sums = _resampled_kinds(*kinds, resamples, generator(seed, score.key))
     return metric_values(score.metric, sums)
 
 
@@ -157,10 +175,17 @@ def resampled_sums(terms: Array, resamples: int, random: np.random.Generator) ->
         Sums over B drawn clips, [R, C].
     """
     kinds, counts = np.unique(terms, axis=0, return_counts=True)  # [K, C], [K]
+    return _resampled_kinds(kinds, counts, resamples, random)
+
+
+def _resampled_kinds(
+    kinds: Array, counts: np.ndarray[Any, np.dtype[np.int64]], resamples: int, random: np.random.Generator
+) -> Array:
+    """The same out of the kinds of clips, [K, C], and how many are of each kind, [K]."""
     shares = counts / counts.sum()
     step = max(1, _CELLS // len(kinds))
     parts = [
-        random.multinomial(len(terms), shares, size=min(step, resamples - start)).astype(np.float64) @ kinds
+        random.multinomial(int(counts.sum()), shares, size=min(step, resamples - start)).astype(np.float64) @ kinds
         for start in range(0, resamples, step)
     ]
     return np.concatenate(parts)

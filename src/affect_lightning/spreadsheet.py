@@ -1,6 +1,7 @@
 """Texts of an `.xlsx` file by openpyxl, within bounds: a small file can unpack to gigabytes or name a million empty rows.
 
-The official wheels and synonyms are spreadsheets. `official_tables.py` reads them.
+The official wheels and synonyms are spreadsheets, and so are tables of users. `metrics/official_tables.py` and
+`corpora/annotation_tables.py` read them through this module.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from affect_lightning.errors import DataError
+from affect_lightning.file_kinds import foreign_kind
 
 # Our choice for both: the largest official spreadsheet unpacks to 0.3 MB and has 4,300 cells.
 _MAX_UNPACKED_BYTES = 16 * 1024**2
@@ -51,10 +53,13 @@ def read_spreadsheet(path: Path) -> list[list[str]]:
                 raise ValueError(f"it unpacks to {unpacked:,} bytes; at most {_MAX_UNPACKED_BYTES:,} are read")
             return _texts(file)
     except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; expected a spreadsheet of the official taxonomy.") from error
+        raise DataError(f"{path} does not exist; expected an .xlsx spreadsheet.") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     except _BROKEN as error:
+        what = foreign_kind(path)
+        if what is not None and "zip" not in what:
+            raise DataError(f"{path} is {what}.") from error
         raise DataError(
             f"{path} cannot be read as an .xlsx spreadsheet ({type(error).__name__}: {error}). Copy the file again."
         ) from error

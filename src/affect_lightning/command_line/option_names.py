@@ -1,0 +1,96 @@
+"""A misspelt option of the trainer commands, told at once: the names stand in source texts, and nothing is imported.
+
+jsonargparse refuses such an option as well, but only after torch and Lightning are loaded. Whatever is not clearly
+wrong here is left to it. `program.py` asks before it loads `trainer_commands.py`.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from affect_lightning.errors import ConfigurationError
+from affect_lightning.plugin_loading.listing import nearest_hint
+
+_OURS = Path(__file__).resolve().parents[1]
+# Section of the options to the files and classes whose constructors, or fields, are its options.
+_CLASSES: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "data": (("data/clip_data_module.py", "ClipDataModule"),),
+    "model": (("model/options.py", "*"), ("training/affectgpt_module.py", "AffectGPTModule")),
+    "benchmark": (("unibench/callback.py", "BenchmarkCallback"),),
+    "resume": (("training/resume_checkpoint.py", "ResumeCheckpoint"),),
+    "spikes": (("training/loss_anomalies.py", "LossSpikeLog"),),
+    "trainer": (("lightning:pytorch/trainer/trainer.py", "Trainer"),),
+    "checkpoint": (("lightning:pytorch/callbacks/model_checkpoint.py", "ModelCheckpoint"),),
+}
+_ALONE = (
+    "config",
+    "help",
+    "print_config",
+    "seed_everything",
+    "ckpt_path",
+    "init_from",
+    "json",
+    "out",
+    "optimizer",
+    "lr_scheduler",
+)
+
+
+def check_option_names(words: Sequence[str]) -> None:
+    """Refuse an option that no section has, with the nearest name.
+
+    Args:
+        words: The command line.
+
+    Raises:
+        ConfigurationError: An option is misspelt.
+    """
+    for word in words:
+        if not word.startswith("--") or word == "--":
+            continue
+        section, dot, rest = word[2:].partition("=")[0].partition(".")
+        name = rest.split(".")[0].rstrip("+")
+        if dot and section in _CLASSES:
+            known = set(_names(section))
+            if known and name not in {*known, "help"}:
+                hint = nearest_hint(name, sorted(known)).replace("'", f"`--{section}.", 1).replace("'", "`", 1)
+                raise ConfigurationError(
+                    f"There is no option --{section}.{name}.{hint} `affect-lightning fit --help` lists the options."
+                )
+        elif not dot and section not in _ALONE:
+            homes = [home for home in _CLASSES if section in _names(home)]
+            if homes:
+                raise ConfigurationError(f"There is no option --{section}. Did you mean `--{homes[0]}.{section}`?")
+
+
+def _names(section: str) -> Iterator[str]:
+    """The options of a section; none where a source cannot be read."""
+    for place, class_name in _CLASSES[section]:
+        path = _path(place)
+        if path is None:
+            continue
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and class_name in (node.name, "*"):
+                yield from _options_of(node)
+
+
+def _path(place: str) -> Path | None:
+    """The file of a place of ours, or of an installed package, which is not imported."""
+    package, colon, inside = place.partition(":")
+    if not colon:
+        return _OURS / place
+    spec = importlib.util.find_spec(package)
+    folders = (spec.submodule_search_locations or []) if spec is not None else []
+    return next((path for folder in folders if (path := Path(folder) / inside).is_file()), None)
+
+
+def _options_of(node: ast.ClassDef) -> Iterator[str]:
+    """The fields of a class and the arguments of its constructor."""
+    for inner in node.body:
+        if isinstance(inner, ast.AnnAssign) and isinstance(inner.target, ast.Name):
+            yield inner.target.id
+        if isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
+            yield from (argument.arg for argument in [*inner.args.args[1:], *inner.args.kwonlyargs])

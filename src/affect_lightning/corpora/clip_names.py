@@ -1,0 +1,66 @@
+"""One clip under two names: with or without an ending, a folder or leading zeros, joined in another way.
+
+Label files and saved outputs come from different hands: `dia0_utt0.mp4` means MELD's `test_dia0_utt0`, `video_0001$_$0002`
+(MMSA) means `video_0001_0002`, and a spreadsheet has turned `00017` into 17. Equal names always win; a form that could
+mean two clips means none. Neighbours: `own_clips.py` finds media by it, the scorer joins predictions with truths.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+MEDIA_SUFFIXES = (
+    *(".mp4", ".avi", ".mkv", ".mov", ".flv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"),
+    *(".wav", ".flac", ".mp3", ".m4a", ".ogg", ".aac", ".npy"),
+)
+_DIGITS = re.compile(r"\d+")
+_MELD_SPLIT = re.compile(r"(?i)^(?:train|dev|val|test)[_-]?(?=dia\d+_utt\d+$)")
+
+
+def bare_name(name: str) -> str:
+    r"""A name without folder and without the ending of a media file.
+
+    >>> bare_name("clips\\a.b.MP4"), bare_name("a.b")
+    ('a.b', 'a.b')
+    """
+    last = name.strip().replace("\\", "/").rsplit("/", 1)[-1]
+    stem, dot, ending = last.rpartition(".")
+    return stem if stem and f"{dot}{ending}".lower() in MEDIA_SUFFIXES else last
+
+
+def plain_name(name: str) -> str:
+    """What the names of one clip have in common.
+
+    >>> plain_name("video_0001$_$0002"), plain_name("test_dia3_utt0"), plain_name("out/00017.mp4")
+    ('video_1_2', 'dia3_utt0', '17')
+    """
+    joined = _MELD_SPLIT.sub("", bare_name(name).replace("$_$", "_"))
+    return _DIGITS.sub(lambda found: found.group().lstrip("0") or "0", joined)
+
+
+def same_clips(wanted: Iterable[str], given: Iterable[str]) -> dict[str, str]:
+    """Which of the given names mean one of the wanted names, although they are written in another way.
+
+    Args:
+        wanted: Such as the names of a label file.
+        given: Such as the names in saved outputs.
+
+    Returns:
+        Wanted name by given name; equal names, and forms that several names share, are left out.
+
+    >>> same_clips(["001", "a", "b"], ["1", "a.mp4", "b"])
+    {'1': '001', 'a.mp4': 'a'}
+    """
+    wanted, given = list(wanted), list(given)
+    equal = {*wanted} & {*given}
+    open_wanted = _by_plain_name(name for name in wanted if name not in equal)
+    open_given = _by_plain_name(name for name in given if name not in equal)
+    return {name: open_wanted[plain] for plain, name in open_given.items() if plain in open_wanted}
+
+
+def _by_plain_name(names: Iterable[str]) -> dict[str, str]:
+    plain = {name: plain_name(name) for name in names}
+    counts = Counter(plain.values())
+    return {form: name for name, form in plain.items() if counts[form] == 1}

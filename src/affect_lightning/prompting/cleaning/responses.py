@@ -1,0 +1,143 @@
+"""The one place that cleans a response before labels are read; each kind of what it removes has a module next to this one.
+
+A response in plain prose leaves as it came: none of the authors' saved responses has a mark of any kind, and of them only
+refusals change (`tests/test_response_cleaning.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from affect_lightning.prompting.cleaning.refusals import is_refusal, without_refusal
+from affect_lightning.prompting.cleaning.structure import told_by_structure, without_markdown
+from affect_lightning.prompting.cleaning.thoughts import without_chat_marks, without_thoughts
+
+REFUSAL = "refusal"
+KINDS = ("thoughts", "chat marks", "courtesy", "echoed question", "structure", REFUSAL)
+
+_COURTEOUS = 80  # characters in which "I'd be happy to help" comes; our choice
+_COURTESY = re.compile(
+    r"^\W*(?:(?:sure|certainly|of course|absolutely|okay|yes|hello|hi)\b[^\w\n]+)*"
+    r"(?:(?:i|we)(?:['’]m| am|['’]d| would| will|['’]ll)?\s)?"
+    r"(?:be\s)?(?:very |more than |always )?(?:happy|glad|pleased|delighted|love|excited) to "
+    r"(?:help|assist|analy[sz]e|answer|describe|provide|do|take|identify)\b[^.!?\n]*[.!?\n]+\s*",
+    re.IGNORECASE,
+)
+_ASKED = re.compile(
+    r"^\s*(?:question|q)\s*[:：].*?(?:^|\s)(?:answer|a)\s*[:：]\s*"
+    r"|^\s*(?:问题|問題|问|問)\s*[:：].*?(?:答案|回答|答)\s*[:：]\s*",
+    re.IGNORECASE | re.DOTALL | re.MULTILINE,
+)
+_LEADING_QUESTION = re.compile(
+    r"^\s*(?:(?:what|which|how|does|do|is|are|can|could|please|in the video,? what)\b[^.?!\n]{0,400}"
+    r"\b(?:emotion|emotional|feel|feeling|feelings|mood|sentiment)\w*\b[^.?!\n]{0,200}\?"
+    r"|(?:what|which|how|is|are|does|do|can|could)\b[^.?!\n]{0,400}\?(?=\s*\n\s*\S|\s+[A-Z\[*])"
+    r"|[^。？！\n]{0,100}(?:情绪|情緒|情感|感受|心情)[^。？！\n]{0,100}(?:什么|什麼|哪|如何|吗|嗎|怎)?[^。？！\n]{0,20}？)\s*",
+    re.IGNORECASE,
+)
+_ANSWER_MARK = re.compile(
+    r"(?:^|[\n.。])[ \t]*(?:so |thus |therefore,? )?(?:the |my )?final answer(?: is)?\s*[:：]\s*(?=\S)"
+    r"|(?:最终|最後|最后|最終)(?:答案|回答)(?:是|为|為)?\s*[:：]?\s*(?=\S)",
+    re.IGNORECASE,
+)
+_ANSWER_PREFIX = re.compile(
+    r"^\s*(?:(?:answer|assistant|response|output|gpt|ai|model)\s*[:：]|(?:答案|回答|答|助手)\s*[:：])\s*", re.IGNORECASE
+)
+
+
+class CleanText(str):
+    """A text that was cleaned: doing so again would change nothing, so it is not done."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class CleanResponse:
+    """A response without what is no answer.
+
+    Attributes:
+        text: What labels are read from; empty if nothing is left.
+        removed: Which of KINDS were removed.
+    """
+
+    text: str
+    removed: tuple[str, ...] = ()
+
+    @property
+    def refused(self) -> bool:
+        """Whether the model refused, or said that it cannot tell, and nothing else."""
+        return REFUSAL in self.removed and not self.text
+
+
+def clean_response(response: str, question: str = "") -> CleanResponse:
+    """A response without thoughts, chat marks, an echoed question, structure and refusals.
+
+    Args:
+        response: What the model wrote.
+        question: What was asked, where it is known.
+
+    Returns:
+        The text that labels are read from. A text without any of these is returned unchanged. Cleaning it again changes
+        nothing.
+
+    >>> clean_response("<think>Sad? No.</think>The person feels bored.").text
+    'The person feels bored.'
+    >>> clean_response('{"emotion": "happy", "confidence": 0.9}').text
+    '[happy]'
+    >>> clean_response("I'm sorry, but I can't identify emotions.")
+    CleanResponse(text='', removed=('refusal',))
+    """
+    if isinstance(response, CleanText):
+        return CleanResponse(response)
+    removed: list[str] = []
+    text = response
+    for kind, step in (
+        ("thoughts", without_thoughts),
+        ("chat marks", without_chat_marks),
+        ("courtesy", _without_courtesy),
+        ("echoed question", lambda words: _without_question(words, question)),
+        ("structure", _without_structure),
+    ):
+        shorter = step(text)
+        if shorter != text:
+            removed.append(kind)
+            text = shorter
+    if is_refusal(text):
+        removed.append(REFUSAL)
+        text = without_refusal(text)
+    return CleanResponse(CleanText(text if not removed else text.strip()), tuple(removed))
+
+
+def _without_courtesy(text: str) -> str:
+    return _COURTESY.sub("", text) if "to " in text[:_COURTEOUS] else text
+
+
+def _without_question(text: str, question: str) -> str:
+    asked = " ".join(question.split())
+    if len(asked) > 3:
+        whole = " ".join(text.split())
+        if whole.lower().startswith(asked.lower()):
+            return whole[len(asked) :].strip()
+    if "?" in text or "？" in text or ":" in text or "：" in text:
+        answered = _ASKED.match(text)
+        if answered:
+            return text[answered.end() :]
+        leading = _LEADING_QUESTION.match(text)
+        if leading:
+            return text[leading.end() :]
+    return text
+
+
+def _without_structure(text: str) -> str:
+    told = told_by_structure(text)
+    if told is not None:
+        return told
+    plain = without_markdown(text)
+    marks = list(_ANSWER_MARK.finditer(plain)) if "inal answer" in plain.lower() or "最" in plain else []
+    if marks:
+        plain = plain[marks[-1].end() :]
+    plain = _ANSWER_PREFIX.sub("", plain)
+    if plain != text:
+        told = told_by_structure(plain)
+    return plain if told is None else told

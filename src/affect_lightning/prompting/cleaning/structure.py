@@ -1,0 +1,230 @@
+"""Answers that come as JSON, as a table, in Markdown or in LaTeX's box: what they tell, in plain words.
+
+Keys, numbers and heads of tables are no labels. What is found is written as `[happy, calm]`, which every label extractor
+reads as a list; a longer value stays prose. Neighbour: `responses.py`.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from affect_lightning.label_strings import scored_words
+
+_LONGEST = 100_000  # characters that are tried as JSON; a longer text is prose. Our choice
+_DEEPEST = 8  # levels of objects that are followed; our choice
+_PROSE_WORDS = 3  # a value without a key of emotions is read from this length on; our choice
+_LABEL_WORDS = 4  # a longer value is prose; our choice
+_TOLD = re.compile(
+    r"^(?:.*[\s_-])?(?:emotions?|emotional[\s_-]?(?:states?|labels?)|labels?|openset|moods?|feelings?|predictions?|predicted"
+    r"|answers?|class|category|expressions?|情绪|情緒|情感|标签|標籤|答案|心情)(?:[\s_-]?(?:\d|labels?|states?|words?|list|names?"
+    r"|categor(?:y|ies)|状态|類別|类别|标签))?$",
+    re.IGNORECASE,
+)
+_WRAPPED = re.compile(
+    r"^(?:results?|responses?|output|outputs|data|content|message|text|analysis|person|people|persons|final)$",
+    re.IGNORECASE,
+)
+_MEASURE = re.compile(
+    r"(?:confidence|score|prob|valence|arousal|dominance|intensity|\bid\b|index|rank|time|start|end|frame|level|certainty"
+    r"|置信|概率|强度|強度)",
+    re.IGNORECASE,
+)
+_FENCE = re.compile(r"```[ \t]*[\w+-]*[ \t]*\n?(.*?)(?:```|$)", re.DOTALL)
+_CUT_OFF = re.compile(r"[\"'](?P<key>[^\"':]{1,40})[\"']\s*:\s*(?:\[(?P<list>[^\]]*)|[\"'](?P<text>[^\"']*)[\"'])")
+_BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\w*\s*\{)?([^{}]*)\}?")
+_SEPARATOR_ROW = re.compile(r"^[\s|:+=-]*-[\s|:+=-]*$")
+_NUMBERED = re.compile(r"[:=：(（|\s-]\**[\d.]")
+_EMPHASIS = re.compile(r"\*{1,3}(?=\S)(.+?)(?<=\S)\*{1,3}|(?<!\w)__(?=\S)(.+?)(?<=\S)__(?!\w)|`+([^`]*)`+")
+_SENTENCE = re.compile(
+    r"\b(?:is|are|was|looks?|seems?|feels|appears?|sounds?|shows?|she|he|they|the person)\b|[。，]", re.IGNORECASE
+)
+_HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]+", re.MULTILINE)
+_TAG = re.compile(r"</?[A-Za-z][\w-]{0,30}\s*/?>")
+
+
+def told_by_structure(text: str) -> str | None:
+    """What an answer in JSON, in a table, in a box or as a list with numbers tells; None if it is none of these."""
+    for told in (_of_json, _of_box, _of_table, _of_scores):
+        words = told(text)
+        if words is not None:
+            return words
+    return None
+
+
+def without_markdown(text: str) -> str:
+    """The text without emphasis, headings, code marks and tags."""
+    if not any(mark in text for mark in "*_`#<"):
+        return text
+    plain = _FENCE.sub(r"\1", text) if "```" in text else text
+    plain = _HEADING.sub("", plain)
+    plain = _EMPHASIS.sub(lambda match: next(part for part in match.groups() if part is not None), plain)
+    return _TAG.sub(" ", plain)
+
+
+def _of_json(text: str) -> str | None:
+    if "{" not in text and "```" not in text:
+        return None
+    fenced = [body.strip() for body in _FENCE.findall(text)]
+    for candidate in (*fenced, text.strip()):
+        if candidate and len(candidate) <= _LONGEST:
+            told = _of_candidate(candidate)
+            if told is not None:
+                return told
+    return None
+
+
+def _of_candidate(text: str) -> str | None:
+    """Of the first object or list of objects in the text, whole or cut off."""
+    start = next((index for index, character in enumerate(text) if character in "{["), None)
+    if start is None or ("{" not in text and start > 0):
+        return None
+    body = text[start:]
+    value = _decoded(body)
+    if value is None and "{" in text:
+        value = _decoded(text[text.index("{") :])
+    if value is not None:
+        found = list(_values(value, 0))
+        return _written(found) if found or _is_structure(value) else None
+    cut = [match for match in _CUT_OFF.finditer(body) if _TOLD.match(match["key"].strip())]
+    if not cut:
+        return None
+    parts = [
+        part
+        for match in cut
+        for part in ((match["list"] or "").split(",") if match["list"] is not None else [match["text"]])
+    ]
+    return _written([part.strip(" \t\n\"'") for part in parts])
+
+
+def _decoded(text: str) -> Any:
+    """The JSON or Python value that a text begins with; None if it begins with neither."""
+    try:
+        return json.JSONDecoder().raw_decode(text)[0]
+    except (ValueError, RecursionError):
+        pass
+    closing = max(text.rfind("}"), text.rfind("]"))
+    try:
+        return ast.literal_eval(text[: closing + 1]) if closing >= 0 else None
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+
+
+def _is_structure(value: Any) -> bool:
+    return isinstance(value, Mapping) or (isinstance(value, list) and any(isinstance(item, Mapping) for item in value))
+
+
+def _values(value: Any, depth: int) -> Iterator[str]:
+    """The texts of a value that name emotions; of a mapping, those under the keys that say so."""
+    if depth > _DEEPEST:
+        return
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        scored = _scores_of_objects(value)
+        if scored is not None:
+            yield from scored
+        else:
+            for item in value:
+                yield from _values(item, depth + 1)
+    elif isinstance(value, Mapping):
+        yield from _of_mapping(value, depth)
+
+
+def _of_mapping(value: Mapping[Any, Any], depth: int) -> Iterator[str]:
+    keys = [key for key in value if isinstance(key, str)]
+    told = [key for key in keys if _TOLD.match(key.strip()) and not _MEASURE.search(key)]
+    told = told or [key for key in keys if _WRAPPED.match(key.strip())]
+    if told:
+        for key in told:
+            yield from _values(value[key], depth + 1)
+        return
+    numbers = {key: value[key] for key in keys if _is_number(value[key])}
+    words = scored_words(", ".join(f"{key}: {abs(number):.6f}" for key, number in numbers.items() if number > 0))
+    if words:
+        yield from words
+        return
+    for key in keys:
+        if isinstance(value[key], Mapping | list) or len(str(value[key]).split()) >= _PROSE_WORDS:
+            yield from _values(value[key], depth + 1)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1000
+
+
+def _scores_of_objects(items: list[Any] | tuple[Any, ...]) -> list[str] | None:
+    """The best labels of a list such as `[{"label": "sad", "score": 0.8}, ...]`; None if it is none."""
+    pairs = []
+    for item in items:
+        if not isinstance(item, Mapping):
+            return None
+        words = [v for k, v in item.items() if isinstance(v, str) and _TOLD.match(str(k).strip())]
+        numbers = [v for k, v in item.items() if _is_number(v) and _MEASURE.search(str(k))]
+        if len(words) != 1 or len(numbers) != 1:
+            return None
+        pairs.append((words[0], float(numbers[0])))
+    chosen = scored_words(", ".join(f"{word}: {number:.6f}" for word, number in pairs if number > 0))
+    return None if chosen is None else list(chosen)
+
+
+def _written(values: list[str]) -> str:
+    """`[happy, calm]` for short values; prose as it is."""
+    texts = [value.strip() for value in values if value.strip()]
+    if any((len(text.split()) > _LABEL_WORDS and "," not in text) or _SENTENCE.search(text) for text in texts):
+        return "\n".join(texts)
+    return f"[{', '.join(re.sub(r'[][(){}]', ' ', text) for text in texts)}]" if texts else ""
+
+
+def _of_box(text: str) -> str | None:
+    if "\\boxed" not in text:
+        return None
+    boxes = _BOXED.findall(text)
+    return _written([boxes[-1]]) if boxes else None
+
+
+def _of_table(text: str) -> str | None:
+    """The cells under a heading that names emotions, or beside such a heading."""
+    if "|" not in text:
+        return None
+    lines = [line.strip() for line in text.splitlines() if line.count("|") >= 1 and line.strip().startswith("|")]
+    if len(lines) < 2 or not any(_SEPARATOR_ROW.match(line) for line in lines):
+        return None
+    rows = [
+        [without_markdown(cell).strip() for cell in line.strip("|").split("|")]
+        for line in lines
+        if not _SEPARATOR_ROW.match(line)
+    ]
+    head, body = rows[0], rows[1:]
+    column = next((index for index, cell in enumerate(head) if _TOLD.match(cell) and not _MEASURE.search(cell)), None)
+    if column is None:
+        beside = [row[1] for row in rows if len(row) > 1 and _TOLD.match(row[0])]
+        return _written(beside or [row[0] for row in body if row and not any(c.isdigit() for c in row[0])])
+    cells = [row[column] for row in body if len(row) > column]
+    numbers = next((index for index, cell in enumerate(head) if _MEASURE.search(cell)), None)
+    if numbers is not None and len(body) > 1:
+        scored = scored_words(
+            ", ".join(f"{row[column]}: {row[numbers]}" for row in body if len(row) > max(column, numbers))
+        )
+        cells = list(scored) if scored is not None else cells
+    return _written(cells)
+
+
+def _of_scores(text: str) -> str | None:
+    """`happy: 0.1, sad: 0.8`, perhaps after words that lead to it."""
+    if len(text) > _LONGEST or not _NUMBERED.search(text):
+        return None
+    stripped = text.strip().rstrip(".")
+    for candidate in (stripped, _after_lead(stripped)):
+        words = scored_words(candidate) if candidate else None
+        if words is not None:
+            return _written(list(words))
+    return None
+
+
+def _after_lead(text: str) -> str:
+    lead = re.match(r"[^:：\n\d]{0,80}(?:\b(?:is|are|were)\b|[:：]\s*\n|[:：](?=\s*[^\d\s]))\s*:?\s*", text)
+    return text[lead.end() :] if lead else ""

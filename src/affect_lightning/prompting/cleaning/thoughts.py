@@ -1,0 +1,74 @@
+"""Thoughts of reasoning models, and the marks of chat formats, in a response.
+
+`<think>` and its like, open, closed or lone; `<answer>`; the bracketed marks of Mistral and Kimi; the channels of
+gpt-oss. A thought that never closes leaves no answer. Neighbour: `responses.py`.
+"""
+
+from __future__ import annotations
+
+import re
+
+_NAMES = r"(?:think|thinking|thought|thoughts|reason|reasoning|reflection|analysis|scratchpad|seed:think|rationale)"
+_OPEN = rf"(?:<\s*{_NAMES}(?:\s[^<>]*)?>|\[\s*{_NAMES}\s*\]|◁{_NAMES}▷|<\|(?:begin_of_)?{_NAMES}(?:_start)?\|>)"
+_CLOSE = (
+    rf"(?:<\s*/\s*{_NAMES}\s*>|<\s*{_NAMES}\s*/\s*>|\[\s*/\s*{_NAMES}\s*\]|◁/{_NAMES}▷|<\|end_of_{_NAMES}\|>"
+    rf"|<\|/?{_NAMES}_end\|>)"
+)
+_MARKED = re.compile(r"[<\[◁]\s*/?\s*\|?/?(?:begin_of_|end_of_)?(?:" + _NAMES + r"|answer)|&lt;|<\|channel\|>", re.I)
+_INNERMOST = re.compile(rf"{_OPEN}(?:(?!{_OPEN}).)*?{_CLOSE}", re.DOTALL | re.IGNORECASE)
+_TO_LONE_CLOSE = re.compile(rf"^.*{_CLOSE}", re.DOTALL | re.IGNORECASE)
+_FROM_LONE_OPEN = re.compile(rf"{_OPEN}.*$", re.DOTALL | re.IGNORECASE)
+_ANSWER = re.compile(r"<\s*answer(?:\s[^<>]*)?>(.*?)(?:<\s*/?\s*answer\s*/?>|$)", re.DOTALL | re.IGNORECASE)
+_LONE_ANSWER_END = re.compile(r"<\s*/\s*answer\s*>.*$", re.DOTALL | re.IGNORECASE)
+_FINAL_CHANNEL = re.compile(r"<\|channel\|>\s*final\s*<\|message\|>", re.IGNORECASE)
+_OTHER_CHANNEL = re.compile(r"<\|channel\|>\s*(?:analysis|commentary)\b.*$", re.IGNORECASE | re.DOTALL)
+
+_ROLE = re.compile(
+    r"(?:<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|<\|start\|>|<\|)\s*(?:assistant|model|gpt)\s*"
+    r"(?:<\|end_header_id\|>|<\|message\|>|\|>)?[ \t]*\n*|\[/INST\]|###\s*(?:assistant|response)\s*[:：]"
+    r"|\bASSISTANT\s*:\s*",
+    re.IGNORECASE,
+)
+_END = re.compile(
+    r"</s>|<\|(?:im_end|endoftext|eot_id|end|end_of_text|eom_id|return|user|im_start|start_header_id)\|?>|<end_of_turn>"
+    r"|<eos>|<｜end▁of▁sentence｜>|<\|end_of_sentence\|>|\[INST\]|<start_of_turn>|###\s*(?:human|user|instruction)\s*[:：]"
+    r"|\n\s*(?:USER|Human)\s*:",
+    re.IGNORECASE,
+)
+_BLANK_MARK = re.compile(r"<s>|<bos>|<pad>|<unk>|<\|begin_of_text\|>|<\|startoftext\|>", re.IGNORECASE)
+
+
+def without_thoughts(response: str) -> str:
+    """The answer alone, without thoughts in any of the usual marks; empty if a thought never closes."""
+    if not _MARKED.search(response):
+        return response
+    text = response.replace("&lt;", "<").replace("&gt;", ">")
+    final = list(_FINAL_CHANNEL.finditer(text))
+    text = text[final[-1].end() :] if final else _OTHER_CHANNEL.sub("", text)
+    while True:
+        shorter = _INNERMOST.sub("", text)
+        if shorter == text:
+            break
+        text = shorter
+    text = _TO_LONE_CLOSE.sub("", text)
+    answers = [answer.strip() for answer in _ANSWER.findall(text)]
+    if answers:
+        return answers[-1]
+    return _FROM_LONE_OPEN.sub("", _LONE_ANSWER_END.sub("", text))
+
+
+def without_chat_marks(response: str) -> str:
+    """The first turn of the assistant, without the marks of a chat format and what a model wrote on behind its end."""
+    if not ("<" in response or "[" in response or "#" in response or ":" in response or "：" in response):
+        return response
+    text = _BLANK_MARK.sub("", response)
+    role = None
+    for role in _ROLE.finditer(text):
+        if text[role.end() :].strip():
+            break
+    if role is not None:
+        text = text[role.end() :]
+    for end in _END.finditer(text):
+        if text[: end.start()].strip():
+            return text[: end.start()]
+    return _END.sub("", text)

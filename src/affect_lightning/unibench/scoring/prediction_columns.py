@@ -1,0 +1,116 @@
+"""Columns of saved outputs: which one is the clip's name, the response, the labels, the sentiment.
+
+Every tool of the trade has its own names: the authors' csv, ms-swift (`response`, and the truth in `labels`), LLaMA-Factory
+(`predict`, and the truth in `label`), lmms-eval (`filtered_resps`), the MER challenge (`name,discrete`). A column that may be
+a truth is never scored as a prediction in silence. `prediction_files.py` reads the cells.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from affect_lightning.errors import DataError
+
+# Column names that are understood, by kind; `--column KIND=NAME` names another one.
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "name": (
+        "name", "names", "filename", "filenames", "file_name", "clip", "clip_name", "clip_id", "id", "video", "video_id",
+        "sample_id", "doc_id",
+    ),
+    "response": (
+        "response", "responses", "reason", "description", "answer", "output", "predict", "prediction", "predictions", "pred",
+        "generated_text", "generated", "generation", "completion", "model_output", "filtered_resps", "resps",
+    ),
+    "labels": ("labels", "openset", "emotions", "given_labels", "discrete"),
+    "sentiment": ("sentiment", "sentiments", "given_sentiment"),
+}  # fmt: skip
+TRUTH_KINDS = ("truth-name", "truth")  # of the label file; `corpora/truths.py` reads it
+KINDS = tuple(kind for kind in COLUMNS if kind != "name")
+# Where both are there, the second one is read; our own files say with `generated` that a corpus is generated.
+_INSTEAD_OF = {"resps": "filtered_resps", "generated": "response"}
+_OURS = {"corpus", "question", "truth_labels"}  # of files of `test` and `predict`, whose labels are never the truth
+_TOOL_MARKS = {
+    "messages",
+    "logprobs",
+    "finish_reason",
+    "prompt",
+    "query",
+    "solution",
+}  # of files that repeat their input
+_LOG = logging.getLogger(__name__)
+
+
+def used_columns(
+    path: Path, present: Sequence[str], columns: Mapping[str, str], kinds: Sequence[str]
+) -> dict[str, str]:
+    """The column of each kind that the file has.
+
+    Args:
+        path: Of the file, for messages.
+        present: Its columns.
+        columns: Column by kind, where the user named it.
+        kinds: Those that are read.
+
+    Raises:
+        DataError: A named column is missing, two columns may be the same kind, there is none of what is needed, or a
+            response stands beside words that may be the truth.
+    """
+    used: dict[str, str] = {}
+    for kind in ("name", *kinds):
+        if kind in columns:
+            if columns[kind] not in present:
+                raise DataError(f"{path} has no column {columns[kind]!r}; its columns are {', '.join(present)}.")
+            used[kind] = columns[kind]
+            continue
+        found = _found(present, kind)
+        if len(found) > 1:
+            raise DataError(
+                f"{path} has more than one column that can be the {kind}: {', '.join(found)}. Choose one with "
+                f"`--column {kind}=NAME`."
+            )
+        if found:
+            used[kind] = found[0]
+    for wanted in (("name",), tuple(kinds)):
+        if not any(kind in used for kind in wanted):
+            known = ", ".join(column for kind in wanted for column in COLUMNS[kind])
+            raise DataError(
+                f"{path} has no column for the {' or '.join(wanted)}; its columns are {', '.join(present)}. Expected one "
+                f"of {known}, or name yours with `--column {wanted[0]}=NAME`."
+            )
+    return _without_truths(path, present, columns, used)
+
+
+def _found(present: Sequence[str], kind: str) -> list[str]:
+    found = [column for column in present if column.strip().lower() in COLUMNS[kind]]
+    lowered = {column.strip().lower() for column in found}
+    return [column for column in found if _INSTEAD_OF.get(column.strip().lower()) not in lowered]
+
+
+def _without_truths(
+    path: Path, present: Sequence[str], columns: Mapping[str, str], used: dict[str, str]
+) -> dict[str, str]:
+    """The columns without those that are the truth beside a response; refused where that cannot be told."""
+    beside = [
+        kind
+        for kind in KINDS
+        if kind in used and kind != "response" and kind not in columns and not used[kind].startswith("given_")
+    ]
+    lowered = {column.strip().lower() for column in present}
+    if "response" not in used or "response" in columns or not beside or lowered >= _OURS:
+        return used
+    marks = sorted(_TOOL_MARKS & lowered)
+    if not marks:
+        words = used[beside[0]]
+        raise DataError(
+            f"{path} has responses ({used['response']}) beside {beside[0]} ({words}), which may be the model's words or the "
+            f"truth. Choose: `--column response={used['response']}` scores the responses, `--column {beside[0]}={words}` "
+            f"scores the {beside[0]}."
+        )
+    _LOG.warning(
+        "%s: the column %s is scored, and %s is taken for the truth and left alone, because the file repeats its input (%s). "
+        "Name the other one with `--column %s=%s` to score it.",
+        path, used["response"], ", ".join(used[kind] for kind in beside), ", ".join(marks), beside[0], used[beside[0]],
+    )  # fmt: skip
+    return {kind: column for kind, column in used.items() if kind not in beside}
