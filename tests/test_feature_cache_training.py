@@ -175,7 +175,7 @@ def test_a_process_without_its_parent_writes_nothing(small_corpus: Path, tmp_pat
         result.append(job)
         yield from encode(cache_encoding.replace(job, parent=os.getpid()), encoders)
 
-    monkeypatch.setattr("affect_lightning.command_line.cache_command.encode", as_orphan)
+    monkeypatch.setattr("affect_lightning.command_line.cache_filling.encode", as_orphan)
     assert main(["cache", *words(small_corpus, tmp_path)]) == 0
     (folder,) = (tmp_path / "features").iterdir()
     assert result

@@ -1,7 +1,7 @@
 """Runs the frozen encoders over batches of clips and writes their features, in one process or in several.
 
 The work is divided by batch: process r of n takes the batches r, r + n, ... and writes its own shards, so the processes
-share only the folder. A process commits whole batches, and none after its parent has ended. `cache_command.py` finds
+share only the folder. A process commits whole batches, and none after its parent has ended. `cache_filling.py` finds
 what is missing and shows the progress; `feature_cache/clip_encoding.py` reads clips and makes entries;
 `model/encoding.py` builds the encoders.
 """

@@ -7,7 +7,6 @@ extra can name them, so they are installed with `--no-deps`. A plugin names its 
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
 import re
@@ -19,6 +18,7 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
+from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.experiments_command import find_experiment
 from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import render_terminal
@@ -121,7 +121,7 @@ def _unused(runs: Path, name: str) -> str:
 
 
 def _plan(arguments: Sequence[str]) -> tuple[DemoPlan, bool]:
-    parser = argparse.ArgumentParser(prog="affect-lightning demo", description=run.__doc__)
+    parser = CommandParser(prog="affect-lightning demo", description=run.__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for the corpus, the runs and the report")
     parser.add_argument("--seed", type=int, default=0, help="seed of the corpus and of the training (default: 0)")
     parser.add_argument("--clips", type=int, default=None, help="training clips")

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.experiments_command import find_experiment
 from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import format_table
@@ -87,7 +88,7 @@ def _quiet_readers() -> Iterator[None]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="affect-lightning doctor", description=run.__doc__)
+    parser = CommandParser(prog="affect-lightning doctor", description=run.__doc__)
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder with official sets, or one set's folder")
     parser.add_argument(
         "--config", metavar="EXPERIMENT", help="use the data options and sets of this YAML file or experiment"

@@ -6,7 +6,6 @@ commands that take `--config` ask here. Needs neither torch nor Lightning.
 
 from __future__ import annotations
 
-import argparse
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
+from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import format_table
 from affect_lightning.errors import ConfigurationError
@@ -153,7 +153,7 @@ def _as_file(given: str) -> str:
 
 def run(arguments: Sequence[str]) -> int:
     """List the experiments that `--config` takes by name, or copy some of them."""
-    parser = argparse.ArgumentParser(prog="affect-lightning experiments", description=run.__doc__)
+    parser = CommandParser(prog="affect-lightning experiments", description=run.__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object to standard output")
     actions = parser.add_subparsers(dest="action", metavar="copy")
     copy = actions.add_parser(

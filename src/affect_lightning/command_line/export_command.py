@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
+
+from affect_lightning.command_line.command_parser import CommandParser
 
 
 def run(arguments: Sequence[str]) -> int:
     """Write a checkpoint's trained weights for others: a folder for peft and safetensors, or a file in the authors' layout."""
-    parser = argparse.ArgumentParser(prog="affect-lightning export", description=run.__doc__)
+    parser = CommandParser(prog="affect-lightning export", description=run.__doc__)
     parser.add_argument(
         "checkpoint", type=Path, help="checkpoint that `fit` wrote; with `--format affectgpt` an exported folder too"
     )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
 from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import format_table
@@ -84,7 +85,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="affect-lightning faces",
         description=run.__doc__,
         epilog="The sheet shows the speaker's box in green and other faces in amber. A crop with a red edge comes from a frame "

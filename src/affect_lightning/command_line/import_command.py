@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from affect_lightning.command_line.command_parser import CommandParser
+from affect_lightning.command_line.option_names import check_option_names
 
 if TYPE_CHECKING:
     from affect_lightning.model import ModelConfiguration
@@ -18,15 +20,17 @@ _DEFAULT = ("--config", "affectgpt", "--config", "affectgpt_released")
 
 def run(arguments: Sequence[str]) -> int:
     """Turn a checkpoint of AffectGPT's released code, or an adapter folder of peft, into a folder that this package reads."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="affect-lightning import",
         usage="affect-lightning import CHECKPOINT FOLDER [--config EXPERIMENT ...] [--model.OPTION VALUE ...]",
         description=run.__doc__,
         epilog=f"Without --config it is `{' '.join(_DEFAULT)}`. All options of `affect-lightning fit` are taken.",
         allow_abbrev=False,
+        leaves_others=True,
     )
     parser.add_argument("checkpoint", type=Path, help="the authors' .pth file, or a folder with adapter_config.json")
     parser.add_argument("folder", type=Path, help="folder to write; it must not exist yet or be empty")
+    check_option_names(arguments, parser.names, command="import")
     asks_help = {"--help", "-h"} & set(arguments)
     options = parser.parse_args(["--help"] if asks_help else arguments[:2])  # the others belong to the configuration
     words = list(arguments[2:])

@@ -1,7 +1,8 @@
 """A misspelt option of the trainer commands, told at once: the names stand in source texts, and nothing is imported.
 
-jsonargparse refuses such an option as well, but only after torch and Lightning are loaded. Whatever is not clearly
-wrong here is left to it. `program.py` asks before it loads `trainer_commands.py`.
+jsonargparse refuses such an option as well, but only after torch and Lightning are loaded. What it knows below the
+options of a section is left to it. `program.py` asks before it loads `trainer_commands.py`, and so do `cache`, `pack`,
+`summary` and `import`, which take the options of `fit` beside their own. `command_parser.py` serves the other commands.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from affect_lightning.command_line.command_parser import option_hint
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.plugin_loading.listing import nearest_hint
 
 _OURS = Path(__file__).resolve().parents[1]
 # Section of the options to the files and classes whose constructors, or fields, are its options.
@@ -25,6 +26,7 @@ _CLASSES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "trainer": (("lightning:pytorch/trainer/trainer.py", "Trainer"),),
     "checkpoint": (("lightning:pytorch/callbacks/model_checkpoint.py", "ModelCheckpoint"),),
 }
+# Options without a section, and sections whose options a class of the user's choice has.
 _ALONE = (
     "config",
     "help",
@@ -36,14 +38,19 @@ _ALONE = (
     "out",
     "optimizer",
     "lr_scheduler",
+    "verbose",
+    "weights_only",
+    "return_predictions",
 )
 
 
-def check_option_names(words: Sequence[str]) -> None:
-    """Refuse an option that no section has, with the nearest name.
+def check_option_names(words: Sequence[str], own: Sequence[str] = (), *, command: str = "fit") -> None:
+    """Refuse an option that nobody knows, with the nearest name.
 
     Args:
         words: The command line.
+        own: Further options, which the command has beside those of `fit`; without the dashes.
+        command: Whose `--help` lists the options.
 
     Raises:
         ConfigurationError: An option is misspelt.
@@ -51,19 +58,32 @@ def check_option_names(words: Sequence[str]) -> None:
     for word in words:
         if not word.startswith("--") or word == "--":
             continue
-        section, dot, rest = word[2:].partition("=")[0].partition(".")
-        name = rest.split(".")[0].rstrip("+")
-        if dot and section in _CLASSES:
-            known = set(_names(section))
-            if known and name not in {*known, "help"}:
-                hint = nearest_hint(name, sorted(known)).replace("'", f"`--{section}.", 1).replace("'", "`", 1)
-                raise ConfigurationError(
-                    f"There is no option --{section}.{name}.{hint} `affect-lightning fit --help` lists the options."
-                )
-        elif not dot and section not in _ALONE:
-            homes = [home for home in _CLASSES if section in _names(home)]
-            if homes:
-                raise ConfigurationError(f"There is no option --{section}. Did you mean `--{homes[0]}.{section}`?")
+        given = word[2:].partition("=")[0]
+        hint = _mistake(given, (*_ALONE, *own))
+        if hint is not None:
+            raise ConfigurationError(
+                f"There is no option --{given}.{hint} `affect-lightning {command} --help` lists the options"
+                f"{', and `affect-lightning fit --help` those of fit' if own else ''}."
+            )
+
+
+def _mistake(given: str, alone: Sequence[str]) -> str | None:
+    """The hint for a misspelt option, which may be empty; None for a right one."""
+    section, dot, rest = given.partition(".")
+    name = rest.split(".")[0].rstrip("+")
+    if dot and section in _CLASSES:
+        known = set(_names(section))
+        if not known or name in {*known, "help"}:
+            return None
+        return option_hint(name, known, f"{section}.%s")
+    if section.rstrip("+") in alone or section in _CLASSES or section == "":
+        return None
+    if not dot:
+        homes = [home for home in _CLASSES if section in _names(home)]
+        if homes:
+            return f" Did you mean `--{homes[0]}.{section}`?"
+        return option_hint(section, (*alone, *_CLASSES))
+    return option_hint(section, (*_CLASSES, "optimizer", "lr_scheduler"), f"%s.{rest}")
 
 
 def _names(section: str) -> Iterator[str]:

@@ -6,7 +6,6 @@ call was stopped. `packed_sets/packing.py` does the work.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import sys
 import time
@@ -15,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from affect_lightning.command_line.command_parser import CommandParser
+from affect_lightning.command_line.option_names import check_option_names
 from affect_lightning.command_line.printing import print_json
 from affect_lightning.errors import ConfigurationError
 
@@ -23,11 +24,12 @@ NAMED = 10  # how many unreadable files are named (our choice: fits a screen)
 
 def run(arguments: Sequence[str]) -> int:
     """Write the training clips of a configuration as a packed set, for `data.packed`. Takes the options of `fit` too."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="affect-lightning pack",
         usage="affect-lightning pack --config EXPERIMENT --out DIR [options below] [options of fit]",
         description=run.__doc__,
         allow_abbrev=False,
+        leaves_others=True,
     )
     parser.add_argument(
         "--out", type=Path, required=True, help="folder of the packed set; an unfinished set is completed"
@@ -40,6 +42,7 @@ def run(arguments: Sequence[str]) -> int:
         help="what to pack: the files of each clip (default), or its features from `affect-lightning cache`",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object to standard output at the end")
+    check_option_names(arguments, parser.names, command="pack")
     own, words = parser.parse_known_args(list(arguments))
 
     from affect_lightning.packed_sets.packed_source import parse_size
@@ -97,7 +100,7 @@ def _pack(data: Any, folder: Path, shard_bytes: int, kind: str) -> Any:
 
 def configured_data(words: Sequence[str]) -> Any:
     """The data module that `fit` would have with these words."""
-    from affect_lightning.command_line.cache_command import ConfigurationReader
+    from affect_lightning.command_line.cache_filling import ConfigurationReader
     from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
     from affect_lightning.command_line.terminal import silence_expected_warnings
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import format_table
 from affect_lightning.errors import ConfigurationError, PluginError
@@ -41,7 +42,7 @@ def run(arguments: Sequence[str]) -> int:
     subcommand = {"new": _run_new, "check": _run_check}.get(arguments[0]) if arguments else None
     if subcommand is not None:
         return subcommand(arguments[1:])
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="affect-lightning plugins",
         description=run.__doc__,
         epilog="`plugins new KIND NAME` writes a package for a part of your own, `plugins check NAME` runs the contract "
@@ -109,7 +110,7 @@ def _unknown(name: str, listings: Sequence[PluginListing]) -> str:
 
 def _run_new(arguments: Sequence[str]) -> int:
     """Write a package with one part, its tests and its entry point; an existing folder is never touched."""
-    parser = argparse.ArgumentParser(prog="affect-lightning plugins new", description=_run_new.__doc__)
+    parser = CommandParser(prog="affect-lightning plugins new", description=_run_new.__doc__)
     parser.add_argument("kind", choices=list(KINDS), help="kind of the part")
     parser.add_argument("name", help="name of the package and of the plugin, such as my-fusion")
     parser.add_argument(
@@ -153,7 +154,7 @@ def _run_check(arguments: Sequence[str]) -> int:
 
 
 def _check_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="affect-lightning plugins check", description=_run_check.__doc__)
+    parser = CommandParser(prog="affect-lightning plugins check", description=_run_check.__doc__)
     parser.add_argument("name", help="installed plugin")
     parser.add_argument(
         "--group", choices=list(GROUPS), help="group of the plugin, if several groups have one of this name"

@@ -116,7 +116,7 @@ def _run(words: list[str]) -> int:
             print(explained)
             return 0
         if command.trains:
-            check_option_names(words)
+            check_option_names(words, command=chosen)
         module = importlib.import_module(f"affect_lightning.command_line.{command.module}")
         return int(module.run(words if command.trains else words[1:]) or 0)
     except AffectLightningError as error:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import render_terminal
 from affect_lightning.errors import ConfigurationError
@@ -68,7 +69,7 @@ def _say_which_results(folders: Sequence[Path]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="affect-lightning report",
         description=run.__doc__,
         epilog="Groups of published rows: table2, table12, table13, newer, all; models such as AffectGPT; or whole names "

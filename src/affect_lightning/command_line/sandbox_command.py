@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
+
+from affect_lightning.command_line.command_parser import CommandParser
 
 
 def run(arguments: Sequence[str]) -> int:
     """Generate talking-head clips and annotations in the official layouts of MER-Caption+ and the nine test sets."""
-    parser = argparse.ArgumentParser(prog="affect-lightning sandbox", description=run.__doc__)
+    parser = CommandParser(prog="affect-lightning sandbox", description=run.__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder to create")
     parser.add_argument("--clips", type=int, default=600, help="number of training clips (default: 600, our choice)")
     parser.add_argument(

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
 from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.report_command import add_report_options
@@ -108,7 +109,7 @@ def _new_folder(options: argparse.Namespace) -> Path:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="affect-lightning score",
         description=_DESCRIPTION,
         epilog=_EPILOG,

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from affect_lightning.command_line.command_parser import CommandParser
+from affect_lightning.command_line.option_names import check_option_names
 from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import format_table
 from affect_lightning.errors import ConfigurationError
@@ -25,12 +27,13 @@ _RESPONSE_TOKENS = 128  # our choice: a description of about a hundred words
 
 def run(arguments: Sequence[str]) -> int:
     """Parts, parameters and memory of a configuration, counted on the meta device without any weight."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="affect-lightning summary",
         usage="affect-lightning summary --config EXPERIMENT [--config EXPERIMENT ...] [--model.OPTION VALUE ...] [--json]",
         description=run.__doc__,
         epilog="All options of `affect-lightning fit` work here too. `affect-lightning fit --help` shows them.",
         allow_abbrev=False,
+        leaves_others=True,
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object to standard output")
     parser.add_argument(
@@ -42,6 +45,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--response-tokens", type=_positive, default=_RESPONSE_TOKENS, help="tokens of a clip's response (%(default)s)"
     )
+    check_option_names(arguments, parser.names, command="summary")
     options, words = parser.parse_known_args(arguments)
     if not words:
         raise ConfigurationError(

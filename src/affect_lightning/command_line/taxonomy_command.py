@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import format_table
 from affect_lightning.errors import ConfigurationError, DataError
@@ -54,7 +55,7 @@ _INK = "#26262b"
 
 def run(arguments: Sequence[str]) -> int:
     """Fetch the authors' emotion wheels, show what becomes of a word, or draw the wheels."""
-    parser = argparse.ArgumentParser(prog="affect-lightning taxonomy", description=run.__doc__)
+    parser = CommandParser(prog="affect-lightning taxonomy", description=run.__doc__)
     commands = parser.add_subparsers(dest="command", metavar="fetch|show|plot", required=True)
     fetch = commands.add_parser(
         "fetch", help="download an official release into the user's cache and check its SHA-256"
