@@ -69,6 +69,19 @@ def test_a_truth_that_stands_for_nothing_is_named(text: str) -> None:
             words_of(TableRow({"labels": [text]}, Path("t.csv"), 3), "labels")
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["「高兴」『悲伤』", "“高兴”“悲伤”", "【高兴，悲伤】", "【高兴】【悲伤】", "（高兴、悲伤）", "（高兴）（悲伤）",
+     "“高兴”和“悲伤”", '"高兴" and "悲伤"', "['（高兴）', '「悲伤」']", "「高兴」: 0.9, 「悲伤」: 0.8"],
+)  # fmt: skip
+def test_chinese_quotes_and_brackets_part_and_end_words(text: str) -> None:
+    assert parse_labels(text) == ("高兴", "悲伤")
+
+
+def test_a_remark_behind_a_word_stays() -> None:
+    assert parse_labels("高兴（强烈），悲伤") == ("高兴（强烈）", "悲伤")
+
+
 def test_words_in_brackets_keep_what_a_bracket_may_hold() -> None:
     """The authors' metric splits at quotes and commas: 14 of their labels hold `and`, 10 a slash."""
     assert parse_labels("['positive and friendly', 'joy/enthusiasm']") == ("positive and friendly", "joy/enthusiasm")

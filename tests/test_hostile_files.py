@@ -53,6 +53,48 @@ def test_shared_objects_that_expand_are_refused(depth: int) -> None:
         load_plain_pickle(content, "x")
 
 
+def paired(depth: int) -> tuple[Any, ...]:
+    """Tuples that hold each other twice: as a key they would be hashed 2 ** depth times."""
+    value: tuple[Any, ...] = (0,)
+    for _ in range(depth):
+        value = (value, value)
+    return value
+
+
+class Unhashed:
+    """Becomes a dict whose key is hashed only where the pickle is read."""
+
+    def __init__(self, depth: int) -> None:
+        self.pairs = paired(depth)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (), None, None, iter([(self.pairs, 1)])
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_tuples_that_expand_are_refused_before_anything_hashes_them(protocol: int, tmp_path: Path) -> None:
+    content = pickle.dumps(Unhashed(60), protocol).replace(b"c__builtin__\ndict\n", b"ccollections\nOrderedDict\n")
+    assert len(content) < 2000
+    with pytest.raises(
+        DataError, match=r"x holds a broken pickle: ValueError: a tuple that expands to more than 10,000 v"
+    ):
+        load_plain_pickle(content, "x")
+    with zipfile.ZipFile(tmp_path / "a.ckpt", "w") as archive:
+        archive.writestr("a/data.pkl", content)
+        archive.writestr("a/version", "3\n")
+    with pytest.raises(
+        CheckpointError, match=r"^Take another checkpoint: .*a.ckpt holds a tuple that expands to more than"
+    ):
+        read_checkpoint(tmp_path / "a.ckpt")
+
+
+def test_tuples_as_keys_are_read() -> None:
+    pair = ("a", ("b", 1))
+    found = {pair: 1, (pair, pair): [pair], "set": {pair}, "frozen": frozenset({pair})}
+    for protocol in range(2, 6):
+        assert load_plain_pickle(pickle.dumps(found, protocol), "x") == found
+
+
 def test_shared_objects_that_do_not_expand_are_read_once() -> None:
     found = load_plain_pickle(pickle.dumps(doubled(4)), "x")
     assert found == doubled(4)

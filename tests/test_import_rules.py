@@ -26,7 +26,8 @@ from source_imports import (
 
 FORBIDDEN_FOLDERS = {"utils", "common", "helpers", "misc"}
 _BESIDE = (
-    *("errors", "file_kinds", "label_strings", "processors", "safe_npz", "sentiment_strings", "spreadsheet", "weights"),
+    *("errors", "file_kinds", "label_strings", "pickle_bounds", "processors"),
+    *("safe_npz", "sentiment_strings", "spreadsheet", "weights"),
 )
 FOR_EVERYBODY = tuple(f"{CORE}.{name}" for name in _BESIDE)
 
@@ -85,6 +86,7 @@ RULES = {
     f"{CORE}.sentiment_strings": Rule(libraries=frozenset()),
     f"{CORE}.processors": Rule(libraries=frozenset()),
     f"{CORE}.file_kinds": Rule(libraries=frozenset()),
+    f"{CORE}.pickle_bounds": Rule(libraries=frozenset()),
     f"{CORE}.safe_npz": Rule(libraries=frozenset({"numpy"})),
     f"{CORE}.spreadsheet": Rule(libraries=frozenset({"openpyxl"})),
     f"{CORE}.weights": Rule(libraries=TORCH),

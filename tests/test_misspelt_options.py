@@ -1,4 +1,4 @@
-"""A misspelt option of any command: the nearest name at once, without torch or Lightning (`option_names.py`, `command_parser.py`)."""
+"""A misspelt option of any command: the nearest name at once, without torch or Lightning."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch.utils.data import DataLoader
 
-from affect_lightning.checkpoints import export_checkpoint, read_checkpoint
+from affect_lightning.checkpoints import export_affectgpt, export_checkpoint, read_checkpoint
 from affect_lightning.errors import AffectLightningError, CheckpointError, ConfigurationError, PluginError
 from affect_lightning.model import AffectGPT
 from affect_lightning.training import AffectGPTModule
@@ -146,8 +146,31 @@ def test_foreign_and_damaged_exports_are_refused(fitted, tmp_path):
     with pytest.raises(CheckpointError, match=r"surplus: .*branches\.face"):
         AffectGPT.from_pretrained(folder)
     (folder / "projectors.safetensors").write_bytes(b"damaged")
-    with pytest.raises(CheckpointError, match="missing or damaged"):
+    with pytest.raises(
+        CheckpointError, match=r"Copy or export .*projectors.safetensors again: it is damaged .* 7 bytes"
+    ):
         AffectGPT.from_pretrained(folder)
+
+
+def test_a_broken_adapter_in_an_export_is_named_with_the_remedy(fitted, tmp_path):
+    module, _ = fitted
+    module.network.save_pretrained(tmp_path / "whole")
+    weights = "adapter/adapter_model.safetensors"
+    content = (tmp_path / "whole" / weights).read_bytes()
+    for broken, message in (
+        (content[:-100], f"it is cut. It has {len(content) - 100:,} bytes, and its beginning names {len(content):,}"),
+        (content[:20], "it is cut. It has 20 bytes"),
+        (b"\x10" + bytes(200), "it is damaged or of another kind. It has 201 bytes"),
+        (b"", "is empty. Copy or download it again"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
+    ):
+        (tmp_path / "whole" / weights).write_bytes(broken)
+        for read in (AffectGPT.from_pretrained, lambda folder: export_affectgpt(folder, tmp_path / "out.pth")):
+            with pytest.raises(CheckpointError, match=message):
+                read(tmp_path / "whole")
+    (tmp_path / "whole" / weights).unlink()
+    with pytest.raises(CheckpointError, match="There is no adapter in"):
+        AffectGPT.from_pretrained(tmp_path / "whole")
 
 
 def test_checkpoint_of_another_configuration_is_refused_with_its_keys(fitted):

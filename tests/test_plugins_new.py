@@ -77,6 +77,17 @@ def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
 
 
+@pytest.mark.parametrize("word", ["pre_fusions", "pre-fusion", "fusion", "fusions"])
+def test_a_kind_may_be_called_by_its_plugin_group(word: str, tmp_path: Path) -> None:
+    assert main(["plugins", "new", word, "own-fusion", "--out", str(tmp_path)]) == 0
+    assert "affect_lightning.pre_fusions" in (tmp_path / "own-fusion" / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_a_group_may_be_called_by_its_part(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plugins", "--group", "branch-compression"]) == 0
+    assert "qformer" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "message"),
     [
@@ -86,7 +97,7 @@ def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[st
         ("fusion", "torch", "is taken. Choose another name: a distribution or a module 'torch' is already installed"),
         ("fusion", "qformer", "pre-fusion 'qformer' is offered by affect-lightning"),
         ("video-encoder", "timm", "video encoder 'timm' is offered by affect-lightning"),
-        ("fusions", "own-fusion", "invalid choice: 'fusions'"),
+        ("mouse", "own-fusion", "invalid choice: 'mouse'"),
     ],
 )
 def test_names_that_would_not_work(

@@ -14,13 +14,14 @@ from collections.abc import Iterable, Sequence
 
 LabelList = str | Iterable[object] | None
 
-_EXPLICIT = re.compile(r"""["',，、;；|｜\r\n\t]""")  # separate everywhere
+_EXPLICIT = re.compile(r"""["',，、;；|｜「」『』“”【】\r\n\t]|）\s*（""")  # separate everywhere
 _LOOSE = re.compile(r"[/／+＋]|\s(?:and|&)\s|以及")  # separate only where no brackets say what a word is
+_BETWEEN = frozenset({"and", "&", "和", "以及"})  # what is left between two quoted words
 _LEADING = re.compile(r"^(?:(?:and|&)\s+|[-–•*]\s+)", re.IGNORECASE)
-_EDGES = " \t\r\n\f\v.!?。！？…*_`“”‘’「」\u00a0\ufeff"
+_EDGES = " \t\r\n\f\v.!?。！？…*_`“”‘’「」『』【】\u00a0\ufeff"
 _NO_WORD = frozenset({"nan", "none", "null", "n/a", "#n/a", "<na>", "nil", "nat", "undefined"})
 _SCORED = re.compile(
-    r"\s*(?:[-–•*]\s+|\d{1,2}[.)]\s*)?(?P<word>[^\W\d_][^:=()\[\]{}\d|]{0,39}?)\**"
+    r"\s*(?:[-–•*]\s+|\d{1,2}[.)]\s*)?[「『“【\x22]?(?P<word>[^\W\d_][^:=()\[\]{}\d|」』”】\x22]{0,39}?)[」』”】\x22]?\**"
     r"\s*(?:[:=：(（|]|\s[-–]\s|\s(?=\d{1,3}(?:[.,]\d+)?\s*[%％]))\s*\**"
     r"(?P<number>\d{1,3}(?:[.,]\d+)?|[.]\d+)\s*(?P<percent>[%％])?\s*(?:/\s*10+)?\s*[)）]?\s*"
 )
@@ -48,7 +49,19 @@ def label_key(word: str) -> str:
     >>> label_key(" Happy. "), label_key("**a bit Shy**")
     ('happy', 'a bit shy')
     """
-    return word.strip(_EDGES).lower()
+    return _bare(word).lower()
+
+
+def _bare(word: str) -> str:
+    """Without what stands around a word; full-width brackets go unless they are a remark behind it, as in `高兴（强烈）`."""
+    bare = word.strip(_EDGES)
+    if "（" in bare or "）" in bare:
+        if bare.startswith("（") and bare.find("）") in (-1, len(bare) - 1):
+            bare = bare[1:]
+        if bare.endswith("）") and "（" not in bare:
+            bare = bare[:-1]
+        bare = bare.strip(_EDGES)
+    return bare
 
 
 def parse_labels(labels: LabelList) -> tuple[str, ...]:
@@ -66,8 +79,8 @@ def parse_labels(labels: LabelList) -> tuple[str, ...]:
         ('happy', 'a bit shy')
         >>> parse_labels("[Happy, calm]"), parse_labels("Happy; calm and tired.")
         (('Happy', 'calm'), ('Happy', 'calm', 'tired'))
-        >>> parse_labels("高兴，激动")
-        ('高兴', '激动')
+        >>> parse_labels("高兴，激动"), parse_labels("「高兴」『激动』"), parse_labels("【高兴】（激动）")
+        (('高兴', '激动'), ('高兴', '激动'), ('高兴', '激动'))
         >>> parse_labels(["happy ", ""]), parse_labels("nan")
         (('happy',), ())
         >>> parse_labels("happy: 0.1, sad: 0.8")
@@ -86,7 +99,8 @@ def parse_labels(labels: LabelList) -> tuple[str, ...]:
         scored = scored_words(text)
         if scored is not None:
             return scored
-        return _words(_LEADING.sub("", loose) for part in _EXPLICIT.split(text) for loose in _LOOSE.split(part.strip()))
+        parts = (_LEADING.sub("", loose) for part in _EXPLICIT.split(text) for loose in _LOOSE.split(part.strip()))
+        return tuple(word for word in _words(parts) if word.lower() not in _BETWEEN)
     found: list[str] = []
     for item in labels:
         word = item if isinstance(item, str) else "" if item is None else str(item)
@@ -130,7 +144,7 @@ def scored_words(text: str) -> tuple[str, ...] | None:
         match = _SCORED.match(text, position)
         if match is None:
             return None
-        pairs.append((match["word"].strip(_EDGES), float(match["number"].replace(",", "."))))
+        pairs.append((_bare(match["word"]), float(match["number"].replace(",", "."))))
         position = match.end()
         if position < len(text) and text[position] not in ",;，；、|\n\r" and not match[0].endswith("\n"):
             return None
@@ -142,5 +156,5 @@ def scored_words(text: str) -> tuple[str, ...] | None:
 
 
 def _words(parts: Iterable[str]) -> tuple[str, ...]:
-    stripped = (part.strip(_EDGES) for part in parts)
+    stripped = (_bare(part) for part in parts)
     return tuple(word for word in stripped if word and word.lower() not in _NO_WORD)

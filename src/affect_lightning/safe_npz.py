@@ -23,6 +23,7 @@ import numpy as np
 
 from affect_lightning.errors import DataError
 from affect_lightning.file_kinds import foreign_kind
+from affect_lightning.pickle_bounds import check_tuples
 
 MAX_UNPACKED_BYTES = 512 * 1024**2  # our choice: far above the largest official file (18 MB), far below a zip bomb
 MAX_NESTING = 100  # our choice: the official files nest 3 deep
@@ -118,6 +119,7 @@ def load_plain_pickle(content: bytes, where: str) -> Any:
         DataError: The pickle names anything else (it is not executed), is broken, or nests too deeply.
     """
     try:
+        check_tuples(content)
         return _Finisher(where).finish(_PlainUnpickler(content, where).load())
     except _BROKEN as error:
         raise DataError(f"{where} holds a broken pickle: {_first_line(error)}. Copy the file again.") from error

@@ -18,6 +18,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from affect_lightning.errors import CheckpointError, ConfigurationError
+from affect_lightning.file_kinds import damaged_weights
 from affect_lightning.weights import compare_weights
 
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -221,7 +222,7 @@ def load_adapter(model: Any, folder: str) -> None:
     try:
         stored = load_file(str(path))
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}. Copy or export it again.") from error
+        raise CheckpointError(damaged_weights(path)) from error
     compare_weights(stored, get_peft_model_state_dict(model, save_embedding_layers=False)).refuse(
         str(path),
         "the adapter that the configuration describes",

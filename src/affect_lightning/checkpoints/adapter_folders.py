@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from affect_lightning.errors import CheckpointError
+from affect_lightning.file_kinds import damaged_weights
 
 _WEIGHTS = "adapter_model.safetensors"
 _CONFIGURATION = "adapter_config.json"
@@ -39,9 +40,7 @@ def adapter_weights(folder: str | Path) -> dict[str, Tensor]:
     try:
         stored = load_file(str(path))
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{path} is missing or damaged: {error}. Only safetensors are read of an adapter."
-        ) from error
+        raise CheckpointError(f"{damaged_weights(path)} Only safetensors are read of an adapter.") from error
     return {_LEFT_OUT.sub(r"\1.default.weight", f"language_model.network.{name}"): stored[name] for name in stored}
 
 

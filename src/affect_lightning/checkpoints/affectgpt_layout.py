@@ -28,6 +28,7 @@ from affect_lightning.weights import WeightDifferences, compare_weights, shorten
 VISUAL_STREAMS = ("face", "frame")
 _SHOWN_ALWAYS = {"multi", "audio"}
 _ADAPTER, _OUR_ADAPTER = "llama_model.", "language_model.network."
+_WRAPPED = "module."  # before every name, where a training on several devices was saved as it stood
 # Layers that no answer uses: the one for single images, and what only Light-MER's distillation trains.
 _UNUSED = ("image_llama_proj.", "ot_hidden_proj.")
 # Their layers beside the language model, and ours; VISUAL stands for face or frame.
@@ -119,7 +120,13 @@ def our_weights(
     used = {name: value for name, value in stored.items() if not name.startswith(_UNUSED)}
     expected = {names[ours]: value for ours, value in wanted.items()}
     compare_weights(used, expected).refuse(source, "the configured network", _REMEDY)
-    broken = sorted(name for name, value in used.items() if not value.is_floating_point() or not value.isfinite().all())
+    whole = sorted(f"{name} ({str(v.dtype)[6:]})" for name, v in used.items() if not v.is_floating_point())
+    if whole:
+        raise CheckpointError(
+            f"Give the checkpoint as it was trained, not a quantised or converted one: {source} must have floating-point "
+            f"weights, but not so in {shortened(whole)}."
+        )
+    broken = sorted(name for name, value in used.items() if not value.isfinite().all())
     if broken:
         raise CheckpointError(
             f"Take another checkpoint: {source} has values that are no finite numbers in {shortened(broken)}."
@@ -225,6 +232,8 @@ def read_affectgpt(path: str | Path) -> AffectGPTFile:
             f"{path} is not a checkpoint of AffectGPT's released code: expected the entry `model` with dense tensors by name, "
             f"got {found}."
         )
+    if weights and all(name.startswith(_WRAPPED) for name in weights):
+        weights = {name.removeprefix(_WRAPPED): value for name, value in weights.items()}
     epoch = content.get("epoch")
     return AffectGPTFile(weights, _shown_streams(content.get("config")), epoch if isinstance(epoch, int) else None)
 

@@ -22,12 +22,15 @@ from torch import Tensor
 
 from affect_lightning.checkpoints.compatibility import network_state
 from affect_lightning.errors import CheckpointError
+from affect_lightning.file_kinds import damaged_weights
 from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.exported_folder import read_exported
+from affect_lightning.pickle_bounds import check_tuples
 
 # What torch raises on files that are damaged, cut, or something else.
 _DAMAGES = (
-    pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError,
+    zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError,
+    AttributeError,
 )  # fmt: skip
 
 
@@ -71,6 +74,7 @@ def read_plain(path: str | Path, kind: str, *, mapped: bool = False) -> Any:
         CheckpointError: No such file, another kind of file, damaged, or pickled objects inside.
     """
     try:
+        _check_tuples(path)
         # A file of the older form, which is no zip, cannot be mapped.
         maps = mapped and zipfile.is_zipfile(path)
         with warnings.catch_warnings():
@@ -81,18 +85,29 @@ def read_plain(path: str | Path, kind: str, *, mapped: bool = False) -> Any:
     except _DAMAGES as error:
         if Path(path).is_dir():
             raise CheckpointError(f"Give the file: {path} is a folder, not {kind}.") from error
-        raise CheckpointError(
-            f"{path} is not {kind}, or it is damaged: {_reason(error)}. Only tensors and plain values are read from a "
-            f"checkpoint, never pickled objects."
-        ) from error
+        if isinstance(error, pickle.UnpicklingError) and (found := re.search(r"GLOBAL (\S+)", str(error))):
+            raise CheckpointError(
+                f"{path} is not {kind}: it holds the pickled object {found[1]}. Only tensors and plain values are read from "
+                f"a checkpoint, never pickled objects."
+            ) from error
+        raise CheckpointError(f"{damaged_weights(Path(path))} Expected {kind}.") from error
 
 
-def _reason(error: Exception) -> str:
-    """What torch found; its advice to execute the file is left out."""
-    if isinstance(error, pickle.UnpicklingError):
-        found = re.search(r"GLOBAL (\S+)", str(error))
-        return f"it holds the pickled object {found[1]}" if found else "it cannot be read as plain data"
-    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+def _check_tuples(path: str | Path) -> None:
+    """Refuse a file whose pickle would be hashed without end.
+
+    Raises:
+        CheckpointError: It has such a tuple.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.endswith("data.pkl"):
+                try:
+                    check_tuples(archive.read(name))
+                except (ValueError, IndexError) as error:
+                    raise CheckpointError(f"Take another checkpoint: {path} holds {error}.") from error
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 
 from affect_lightning.command_line.command_parser import CommandParser
@@ -145,6 +146,16 @@ def with_experiment_files(words: Sequence[str]) -> list[str]:
         else:
             found.append(word)
     return found
+
+
+def missing_base(words: Sequence[str]) -> str:
+    """A sentence about an experiment that changes another one, which the command line does not name; else nothing."""
+    given = [value for word, value in pairwise(words) if word in _OPTIONS]
+    given += [word.partition("=")[2] for word in words if word.partition("=")[0] in _OPTIONS and "=" in word]
+    for experiment in list_experiments():
+        if experiment.name in given and experiment.base and experiment.base not in given:
+            return f"Put `--config {experiment.base}` before `--config {experiment.name}`, which only says what differs from it. "
+    return ""
 
 
 def _as_file(given: str) -> str:

@@ -28,8 +28,8 @@ from affect_lightning.plugin_loading import (
     plugin_options,
     resolve_choice,
 )
-from affect_lightning.plugin_loading.listing import nearest_hint
-from affect_lightning.plugin_templates import KINDS, write_plugin_package
+from affect_lightning.plugin_loading.listing import group_name, nearest_hint
+from affect_lightning.plugin_templates import KINDS, find_kind, write_plugin_package
 
 if TYPE_CHECKING:
     from affect_lightning.testing import CheckResult, Subject
@@ -49,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
         "suite on a plugin; each has a --help.",
     )
     parser.add_argument("name", nargs="?", help="plugin to explain; without a name, all are listed")
-    parser.add_argument("--group", choices=list(GROUPS), help="show only this group")
+    parser.add_argument("--group", type=group_name, choices=list(GROUPS), help="show only this group")
     parser.add_argument("--json", action="store_true", help="print one JSON object to standard output")
     options = parser.parse_args(arguments)
     listings = list_plugins(options.group)
@@ -111,7 +111,7 @@ def _unknown(name: str, listings: Sequence[PluginListing]) -> str:
 def _run_new(arguments: Sequence[str]) -> int:
     """Write a package with one part, its tests and its entry point; an existing folder is never touched."""
     parser = CommandParser(prog="affect-lightning plugins new", description=_run_new.__doc__)
-    parser.add_argument("kind", choices=list(KINDS), help="kind of the part")
+    parser.add_argument("kind", type=find_kind, choices=list(KINDS), help="kind of the part, or its plugin group")
     parser.add_argument("name", help="name of the package and of the plugin, such as my-fusion")
     parser.add_argument(
         "--out",
@@ -157,7 +157,10 @@ def _check_parser() -> argparse.ArgumentParser:
     parser = CommandParser(prog="affect-lightning plugins check", description=_run_check.__doc__)
     parser.add_argument("name", help="installed plugin")
     parser.add_argument(
-        "--group", choices=list(GROUPS), help="group of the plugin, if several groups have one of this name"
+        "--group",
+        type=group_name,
+        choices=list(GROUPS),
+        help="group of the plugin, if several groups have one of this name",
     )
     parser.add_argument(
         "--options",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from affect_lightning.command_line.experiments_command import with_experiment_files
+from affect_lightning.command_line.experiments_command import missing_base, with_experiment_files
 from affect_lightning.command_line.exported_options import check_exported_options, with_exported_options
 from affect_lightning.command_line.plugin_arguments import (
     PLUGIN_OPTIONS,
@@ -85,7 +86,21 @@ class AffectParser(LightningArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> Any:
         """Raise the message as a ConfigurationError; `program.py` prints it and exits with code 2."""
         paragraph = " ".join(str(message).split())
-        raise ConfigurationError(f"{paragraph} `{self.prog} --help` lists the options.") from ex
+        if lacking := re.fullmatch(
+            r"the following arguments are required: (?:(?:fit|validate|test|predict)\.)?(.*?)\.?", paragraph
+        ):
+            raise LackingOptions(
+                f"Add --{lacking[1]}, or a --config that has it: the configuration lacks this option. `affect-lightning fit "
+                f"--help` lists the options."
+            ) from ex
+        program = self.prog.replace(" [options]", "")
+        program += " fit" if " " not in program else ""
+        stop = "" if paragraph.endswith((".", "?", "!")) else "."
+        raise ConfigurationError(f"{paragraph}{stop} `{program} --help` lists the options.") from ex
+
+
+class LackingOptions(ConfigurationError):
+    """A required option is nowhere."""
 
 
 class AffectCLI(LightningCLI):
@@ -138,11 +153,14 @@ class AffectCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, with the command line's plugin choices laid over the configured ones."""
         words = list(args or [])
-        if self._overrides:
-            silent = [word for word in words if not word.startswith("--print_config")]
-            configured = _plugin_choices(parser.parse_args(silent))
-            words += override_words(self._overrides, configured)
-        super().parse_arguments(parser, words)
+        try:
+            if self._overrides:
+                silent = [word for word in words if not word.startswith("--print_config")]
+                configured = _plugin_choices(parser.parse_args(silent))
+                words += override_words(self._overrides, configured)
+            super().parse_arguments(parser, words)
+        except LackingOptions as error:
+            raise ConfigurationError(f"{missing_base(self._words)}{error}") from error
         section = self.config[self.config.subcommand]
         for option, group in PLUGIN_OPTIONS.items():
             choice = section.get(option)

@@ -1,4 +1,4 @@
-"""What a label extractor returned, held against its contract, and the error of every such check; without torch.
+"""What a label extractor returned, checked against its contract, and the error of every such check; without torch.
 
 Scoring saved outputs needs labels and no tensors, and torch takes half a gigabyte. `conformance.py` checks the other parts.
 """

@@ -132,6 +132,11 @@ def unknown_set(key: str, sets: Mapping[str, BenchmarkSet]) -> str:
     return f"There is no benchmark set {key!r}.{near_hint(key, sets)} The sets are {', '.join(sets)}."
 
 
+def unknown_hint(key: str, sets: Mapping[str, BenchmarkSet]) -> str:
+    """The same with a space before it; nothing for a known name."""
+    return "" if key in sets else f" {unknown_set(key, sets)}"
+
+
 def title_of(key: str, sets: Mapping[str, BenchmarkSet]) -> str:
     """A set's name in tables; the key of a set that nobody knows."""
     item = sets.get(key) or TRAINING_SETS.get(key)

@@ -23,7 +23,7 @@ from affect_lightning.corpora.annotation_tables import (
     refuse,
     shown,
 )
-from affect_lightning.corpora.known_sets import unknown_set
+from affect_lightning.corpora.known_sets import unknown_hint
 from affect_lightning.corpora.sets import BenchmarkSet, Split
 from affect_lightning.corpora.table_cells import number_of, words_of
 from affect_lightning.corpora.trade_tables import OurRows
@@ -79,7 +79,9 @@ def find_label_file(roots: Sequence[Path], dataset: str, sets: Mapping[str, Benc
         if root.is_file():
             return root
         if not root.is_dir():
-            raise DataError(f"There is no folder or file {root} with the labels of {dataset}.")
+            raise DataError(
+                f"There is no folder or file {root} with the labels of {dataset}.{unknown_hint(dataset, sets)}"
+            )
         others = [other for other in sets.values() if other.folder == root.name and other.key != dataset]
         if others:
             raise DataError(f"{root} is the folder of {others[0].title} ({others[0].key}), not of {dataset}.")
@@ -87,10 +89,9 @@ def find_label_file(roots: Sequence[Path], dataset: str, sets: Mapping[str, Benc
             tried.append(str(candidate))
             if candidate.is_file():
                 return candidate
-    hint = "" if item is not None else f" {unknown_set(dataset, sets)}"
     raise DataError(
         f"The labels of {dataset} were not found; tried {shown(tried)}. Give the folder of all sets, the set's folder or "
-        f"the label file.{hint}{'' if item else ' Give the label file of a set of your own.'}"
+        f"the label file.{unknown_hint(dataset, sets)}{'' if item else ' Give the label file of a set of your own.'}"
     )
 
 

@@ -357,7 +357,7 @@ class ClipDataset:
                 sample.streams["frame"] = ReadStream(pictures, decoded.frame_mask)
 
     def _read_by_plugin(self, name: str, record: ClipRecord) -> ReadStream:
-        """A stream of a plugin, held against its contract."""
+        """A stream of a plugin, checked against its contract."""
         reader = self.options.readers[name]
         with held_to_contract(reader):
             try:

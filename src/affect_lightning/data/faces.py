@@ -239,7 +239,7 @@ class FaceCropper:
         return FaceCrops(pictures, kept, int((~seen).sum()), int(not seen.any()))
 
     def _detected(self, real: np.ndarray) -> list[list[FaceBox]]:
-        """What the detector finds, held against its contract."""
+        """What the detector finds, checked against its contract."""
         with held_to_contract(self.detector):
             return check_boxes(self.detector.detect(real), frames=len(real))
 

@@ -20,6 +20,7 @@ from typing import Any
 from torch import Tensor
 
 from affect_lightning.errors import CheckpointError
+from affect_lightning.file_kinds import damaged_weights
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.storage import whole_path
 
@@ -65,7 +66,7 @@ def read_exported(folder: str | Path) -> ExportedFolder:
     try:
         weights = load_file(str(path))
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} is missing or damaged: {error}. Export the checkpoint again.") from error
+        raise CheckpointError(damaged_weights(path)) from error
     configuration = ModelConfiguration.from_dict(description["configuration"])
     adapter = root / _ADAPTER if description["has_adapter"] else None
     return ExportedFolder(root, configuration, weights, adapter, exported_options(root, description))

@@ -139,6 +139,16 @@ def find_group(name: str) -> PluginGroup:
     return GROUPS[name]
 
 
+def group_name(word: str) -> str:
+    """The short name of the group that a word means, such as `pre_fusions` of `pre-fusion`; any other word as it is.
+
+    >>> group_name("branch-compression"), group_name("streams"), group_name("mouse")
+    ('branch_compressions', 'streams', 'mouse')
+    """
+    plain = word.replace("-", "_").removesuffix("s") + "s"
+    return plain if plain in GROUPS else word
+
+
 def list_plugins(group: str | None = None) -> list[PluginListing]:
     """Every installed plugin, of one group or of all, sorted by group and name. Imports none of them."""
     chosen = list(GROUPS) if group is None else [find_group(group).name]

@@ -96,6 +96,20 @@ KINDS: dict[str, TemplateKind] = {
 }
 
 
+def find_kind(name: str) -> str:
+    """The kind that a word means: its own name, or that of its plugin group, such as `pre_fusions` or `pre-fusion`.
+
+    Returns:
+        Its name in `KINDS`; a word that means none as it is.
+
+    >>> find_kind("branch_compressions"), find_kind("fusion"), find_kind("pre-fusion"), find_kind("mouse")
+    ('branch-compression', 'fusion', 'fusion', 'mouse')
+    """
+    plain = name.replace("-", "_").removesuffix("s")
+    own = (kind.name for kind in KINDS.values() if kind.name.replace("-", "_") == plain)
+    return next(own, next((kind.name for kind in KINDS.values() if kind.group.removesuffix("s") == plain), name))
+
+
 @dataclass(frozen=True)
 class PackageNames:
     """The names in a new package.

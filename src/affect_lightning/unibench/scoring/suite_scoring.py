@@ -20,6 +20,7 @@ from affect_lightning.corpora import known_sets
 from affect_lightning.corpora.annotation_tables import shown
 from affect_lightning.corpora.clip_names import same_clips
 from affect_lightning.corpora.corpus_file import is_generated
+from affect_lightning.corpora.known_sets import unknown_hint
 from affect_lightning.corpora.truths import Truth, find_label_file, read_truths
 from affect_lightning.errors import DataError
 from affect_lightning.metrics import Taxonomy
@@ -77,7 +78,7 @@ def pair(
         if not any(truth.labels or truth.sentiment is not None for truth in truths.values()):
             raise DataError(
                 f"Give the labels of the set with `--labels`: the predictions for {dataset} have no truth "
-                f"(only files of `affect-lightning test` have it)."
+                f"(only files of `affect-lightning test` have it).{unknown_hint(dataset, known_sets())}"
             )
     other = same_clips(
         [name for name in truths if name not in answers], [name for name in answers if name not in truths]
