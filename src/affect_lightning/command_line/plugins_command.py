@@ -1,7 +1,7 @@
 """`affect-lightning plugins`: which plugins are installed, what options one takes, a new one, and the contract suite on one.
 
-Listing imports no plugin and neither torch nor Lightning; explaining one imports that one. `plugins new` calls
-`affect_lightning.plugin_templates`, `plugins check` runs `affect_lightning.testing` and prints a table.
+Listing and explaining import neither a plugin nor torch, but for one whose source is not plain enough to read.
+`plugins new` calls `affect_lightning.plugin_templates`, `plugins check` runs `affect_lightning.testing` and prints a table.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from affect_lightning.errors import ConfigurationError, PluginError
 from affect_lightning.plugin_loading import (
     GROUPS,
     PluginListing,
+    explained_options,
     find_plugin,
     list_plugins,
     load_plugin_class,
-    plugin_options,
     resolve_choice,
 )
 from affect_lightning.plugin_loading.listing import group_name, nearest_hint
@@ -79,7 +79,7 @@ def _listing_table(listings: Sequence[PluginListing]) -> str:
 
 
 def _described(listing: PluginListing) -> dict[str, object]:
-    options = [asdict(option) for option in plugin_options(listing.group, listing.name)]
+    options = [asdict(option) for option in explained_options(listing.group, listing.name)]
     return {**asdict(listing), "summary": listing.summary(), "options": options}
 
 
@@ -96,7 +96,7 @@ def describe_plugin(listing: PluginListing) -> str:
         f"{listing.name} ({GROUPS[listing.group].part}, {listing.distribution} {listing.version}, {listing.target})\n"
         f"{listing.summary()}"
     )
-    options = plugin_options(listing.group, listing.name)
+    options = explained_options(listing.group, listing.name)
     if not options:
         return f"{head}\n\nIt has no options."
     rows = [(option.name, option.type, option.default, option.help) for option in options]

@@ -31,6 +31,7 @@ from affect_lightning.plugin_loading.listing import (
     list_entries,
     nearest_hint,
 )
+from affect_lightning.plugin_loading.source_options import PluginOption, read_options, type_text
 
 _NOTED = "_affect_lightning_origin"
 CONTRACTS_MODULE = "affect_lightning.contracts"
@@ -102,23 +103,6 @@ def held_to_contract(part: Any) -> Iterator[PartOrigin]:
 
 
 PluginChoice = str | Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class PluginOption:
-    """One option of a plugin, as its constructor declares it.
-
-    Attributes:
-        name: Of the option.
-        type: As text.
-        default: As text; `required` when there is none.
-        help: From the constructor's or the class's docstring.
-    """
-
-    name: str
-    type: str
-    default: str
-    help: str
 
 
 def split_choice(choice: PluginChoice) -> tuple[str, dict[str, Any]]:
@@ -217,7 +201,7 @@ def plugin_options(group: str, name: str) -> list[PluginOption]:
     return [
         PluginOption(
             name=parameter.name,
-            type=_type_text(parameter.annotation),
+            type=type_text(parameter.annotation),
             default="required" if parameter.default is inspect.Parameter.empty else repr(parameter.default),
             help=" ".join((parameter.doc or "").split()),
         )
@@ -226,10 +210,11 @@ def plugin_options(group: str, name: str) -> list[PluginOption]:
     ]
 
 
-def _type_text(annotation: Any) -> str:
-    if annotation is inspect.Parameter.empty:
-        return "anything"
-    return annotation.__name__ if inspect.isclass(annotation) else str(annotation).replace("typing.", "")
+def explained_options(group: str, name: str) -> list[PluginOption]:
+    """The same, from the source where it is plain enough, so that neither the plugin nor torch is loaded."""
+    listing = find_plugin(group, name)
+    found = read_options(listing.target, find_group(group).supplied)
+    return plugin_options(group, name) if found is None else found
 
 
 def resolve_choice(group: str, choice: PluginChoice) -> dict[str, Any]:

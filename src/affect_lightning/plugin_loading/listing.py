@@ -96,7 +96,7 @@ class PluginListing:
     def summary(self) -> str:
         """First line of the class's docstring, read from its source without importing; empty if it has none."""
         module, _, attribute = self.target.partition(":")
-        path = _module_path(module)
+        path = module_path(module)
         if path is None:
             return ""
         try:
@@ -109,7 +109,7 @@ class PluginListing:
         return ""
 
 
-def _module_path(module: str) -> Path | None:
+def module_path(module: str) -> Path | None:
     """File of a module, found from its top-level package so that no package code runs."""
     top, *rest = module.split(".")
     try:
