@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def test_there_and_back_gives_the_same_responses(
     assert main(["import", str(theirs), str(first), *MODEL]) == 0
     said = capsys.readouterr().out
     assert f"Imported 46 tensors of epoch 30 to {first}; the network sees multi, audio, {visual}, text." in said
-    assert said.rstrip().endswith(f"--ckpt_path {first}")
+    assert said.rstrip().endswith(f"affect-lightning test --ckpt_path {first} --data.benchmark_root DATA")
     assert main(["export", str(first), str(back), "--format", "affectgpt"]) == 0
     assert f"Exported to {back}; the authors' code loads it" in capsys.readouterr().out
     assert main(["import", str(back), str(second), *MODEL]) == 0
@@ -128,9 +129,19 @@ def test_what_the_import_says_to_run_is_what_runs(
 ) -> None:
     theirs = write_their_file(tmp_path / "theirs.pth", random_weights(), SHOWN["frame"])
     assert main(["import", str(theirs), str(tmp_path / "ours"), *MODEL]) == 0
-    line = capsys.readouterr().out.splitlines()[-1]
-    assert "--model.inputs '[multi, audio, frame, text]' --model.fused_streams '[frame, audio]'" in line
-    assert responses(corpus, tmp_path, tmp_path / "ours", *SEES["frame"])
+    program, *words = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert (program, words[-1]) == ("affect-lightning", "DATA")
+    out = ["--benchmark.out", str(tmp_path / "said"), "--data.cache_folder", str(tmp_path / "boxes")]
+    assert main([*words[:-1], str(corpus), *out, "--data.test_sets", "[meld]", "--trainer.precision", "32-true"]) == 0
+    lines = (tmp_path / "said" / "predictions" / "meld.jsonl").read_text(encoding="utf-8").splitlines()
+    with_configuration = responses(corpus, tmp_path, tmp_path / "ours", *SEES["frame"])
+    found = [json.loads(line)["response"] for line in lines]
+    assert len(found) > 1
+    assert all(response in with_configuration for response in found)
+    # Another way of reading is refused, whoever gives it.
+    words = [*MODEL, *SEES["frame"], *places(corpus, tmp_path), "--ckpt_path", str(tmp_path / "ours")]
+    assert main(["test", *words, "--data.frames", "3"]) == 2
+    assert "data.frames: 2 there, 3 here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

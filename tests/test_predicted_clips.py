@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ import torch
 
 from affect_lightning.command_line.program import main
 from affect_lightning.corpora.predicted_clips import check_predicted, predicted_clips
+from affect_lightning.data.dataset import ReadingOptions
+from affect_lightning.data.header_checks import readable_clips
+from affect_lightning.data.quarantine import Quarantine
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.model import AffectGPT
 from clip_making import write_clip
@@ -160,6 +164,59 @@ def test_what_is_not_there_is_told_of_before_a_model_is_built(
     clips = f"[{tmp_path / 'a.mp4'}, {tmp_path / 'b.mp4'}]"
     assert main(["predict", *words(root, tmp_path, "--data.predict_video", clips)]) == 2
     assert f"{tmp_path / 'b.mp4'} (1 of 2 files) is not there" in capsys.readouterr().err
+
+
+def test_a_file_that_does_not_open_is_told_of_before_a_model_is_built(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    class Built(Exception):
+        """A model was about to be built."""
+
+    def built(*arguments: object, **options: object) -> torch.nn.Module:
+        assert "1 of 2 clips cannot be read and are left out" in caplog.text
+        assert "page.mp4 (video): it is a web page" in caplog.text
+        raise Built
+
+    monkeypatch.setattr(AffectGPT, "from_configuration", built)
+    write_clip(tmp_path / "a.mp4")
+    (tmp_path / "page.mp4").write_text("<!DOCTYPE html><title>Sign in</title>", encoding="utf-8")
+    (tmp_path / "noise.mp4").write_bytes(bytes(range(256)) * 40)
+    clips = f"[{tmp_path / 'a.mp4'}, {tmp_path / 'page.mp4'}]"
+    shown = ("--model.inputs", "[frame, text]", "--data.predict_video")
+    with pytest.raises(Built), caplog.at_level(logging.WARNING):
+        main(["predict", *words(root, tmp_path, *shown, clips)])
+    broken = f"[{tmp_path / 'noise.mp4'}, {tmp_path / 'page.mp4'}]"
+    assert main(["predict", *words(root, tmp_path / "b", *shown, broken)]) == 2
+    said = capsys.readouterr().err
+    assert "Give clips that can be read: none of them could, so nothing was answered." in said
+    assert f"{tmp_path / 'noise.mp4'} (video)" in said
+    stops = (*shown, clips, "--data.on_bad_clip", "error")
+    assert main(["predict", *words(root, tmp_path / "c", *stops)]) == 2
+    assert "Fix or remove it, or set on_bad_clip to quarantine" in capsys.readouterr().err
+
+
+def test_only_tracks_that_are_read_must_be_there_and_many_clips_wait_for_their_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clip(tmp_path / "silent.mp4")
+    (tmp_path / "noise.mp4").write_bytes(bytes(range(256)) * 40)
+    clips = predicted_clips([str(tmp_path / name) for name in ("silent.mp4", "noise.mp4")], None, None)
+    kept = {}
+    for streams in (("frame",), ("audio",), ()):
+        quarantine = Quarantine(max_bad_share=1.0)
+        options = replace(ReadingOptions(), streams=frozenset(streams))
+        try:
+            kept[streams] = [clip.name for clip in readable_clips(clips, options, quarantine)]
+        except DataError as error:
+            kept[streams] = [str(error)]
+    assert kept[("frame",)] == ["silent"]
+    assert "none of them could" in kept[("audio",)][0]
+    assert "the file has no audio track" in kept[("audio",)][0]
+    assert kept[()] == ["silent", "noise"]
+    monkeypatch.setattr("affect_lightning.data.header_checks.MOST_OPENED", 1)
+    options = replace(ReadingOptions(), streams=frozenset({"frame"}))
+    assert readable_clips(clips, options, Quarantine()) == clips
 
 
 def test_a_table_with_other_column_names_and_no_media_columns(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,7 +35,12 @@ class ImportedWeights:
     epoch: int | None
 
 
-def import_weights(source: str | Path, folder: str | Path, configuration: ModelConfiguration) -> ImportedWeights:
+def import_weights(
+    source: str | Path,
+    folder: str | Path,
+    configuration: ModelConfiguration,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> ImportedWeights:
     """Write an exported folder of a checkpoint of AffectGPT's released code, or of an adapter folder of peft.
 
     Args:
@@ -42,13 +48,14 @@ def import_weights(source: str | Path, folder: str | Path, configuration: ModelC
         folder: To be made; must not exist or be empty.
         configuration: Of the network to fill. A checkpoint says whether it was trained on faces or whole frames; that
             counts.
+        options: What else changes a response, for the folder to keep; see `ExportedFolder`.
 
     Raises:
         CheckpointError: The source cannot be read, does not fill the network exactly, or means something else in it; or
             the folder is not empty.
     """
     if is_adapter_folder(source):
-        return _import_adapter(source, folder, configuration)
+        return _import_adapter(source, folder, configuration, options)
     stored = read_affectgpt(source)
     if stored.visual is not None:
         configuration = showing(configuration, stored.visual)
@@ -56,11 +63,16 @@ def import_weights(source: str | Path, folder: str | Path, configuration: ModelC
     network = _filled(
         configuration, lambda wanted: our_weights(stored.weights, wanted, configuration, str(source)), str(source)
     )
-    network.save_pretrained(folder)
+    network.save_pretrained(folder, options)
     return ImportedWeights(len(network.trainable_state()), configuration, stored.epoch)
 
 
-def _import_adapter(source: str | Path, folder: str | Path, configuration: ModelConfiguration) -> ImportedWeights:
+def _import_adapter(
+    source: str | Path,
+    folder: str | Path,
+    configuration: ModelConfiguration,
+    options: Mapping[str, Mapping[str, Any]] | None,
+) -> ImportedWeights:
     if configuration.encoded_streams:
         raise CheckpointError(
             f"Import the adapter in {source} into a network that sees text only (`--config text_only`, or --model.inputs "
@@ -68,7 +80,7 @@ def _import_adapter(source: str | Path, folder: str | Path, configuration: Model
         )
     check_adapter(source, configuration.language_model)
     network = _filled(configuration, lambda wanted: adapter_weights(source), str(source))
-    network.save_pretrained(folder)
+    network.save_pretrained(folder, options)
     return ImportedWeights(len(network.trainable_state()), configuration, None)
 
 

@@ -39,8 +39,8 @@ def with_exported_options(words: Sequence[str]) -> list[str]:
     configuration, options = exported_configuration(folder)
     if "data" not in options:
         raise ConfigurationError(
-            f"Add --config, such as --config affectgpt_released: {folder} does not say how clips are read. Folders of `import`, "
-            f"and exports of earlier versions, do not."
+            f"Add the configuration of its training, such as --config affectgpt --config affectgpt_released: {folder} does not "
+            f"say how clips are read. Folders that an earlier version made do not, nor does `save_pretrained` alone."
         )
     values = {
         "trainer": {
@@ -52,6 +52,24 @@ def with_exported_options(words: Sequence[str]) -> list[str]:
         "benchmark": options.get("benchmark", {}),
     }
     return [words[0], "--config", json.dumps(values), *words[1:]]
+
+
+def response_options(section: Namespace) -> dict[str, dict[str, Any]]:
+    """The options of a command that change a response, in the sections of `ExportedFolder.options`.
+
+    Args:
+        section: The command's configuration.
+    """
+    from affect_lightning.data.clip_data_module import RESPONSE_OPTIONS as READING
+    from affect_lightning.model.options import GenerationOptions
+    from affect_lightning.unibench.callback import RESPONSE_OPTIONS as LABELS
+
+    names = {
+        "model": tuple(GenerationOptions.__dataclass_fields__),
+        "data": (*READING, "face_detector"),
+        "benchmark": LABELS,
+    }
+    return {part: {name: _plain(section[part][name]) for name in wanted} for part, wanted in names.items()}
 
 
 def check_exported_options(

@@ -13,7 +13,7 @@ from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.option_names import check_option_names
 
 if TYPE_CHECKING:
-    from affect_lightning.model import ModelConfiguration
+    pass
 
 _DEFAULT = ("--config", "affectgpt", "--config", "affectgpt_released")
 
@@ -36,6 +36,7 @@ def run(arguments: Sequence[str]) -> int:
     words = list(arguments[2:])
 
     from affect_lightning.checkpoints import import_weights
+    from affect_lightning.command_line.exported_options import response_options
     from affect_lightning.command_line.trainer_commands import read_configuration
     from affect_lightning.model import ModelConfiguration
     from affect_lightning.model.options import ModuleOptions
@@ -45,23 +46,12 @@ def run(arguments: Sequence[str]) -> int:
     with contextlib.redirect_stdout(sys.stderr):
         section = read_configuration(words)
         configuration = ModelConfiguration.of(ModuleOptions(**section.model.as_dict()))
-        found = import_weights(options.checkpoint, options.folder, configuration)
+        found = import_weights(options.checkpoint, options.folder, configuration, response_options(section))
     epoch = "" if found.epoch is None else f" of epoch {found.epoch}"
     print(
         f"Imported {found.tensors} tensors{epoch} to {options.folder}; the network sees "
         f"{', '.join(found.configuration.inputs)}.\n"
-        f"affect-lightning test {shlex.join([*words, *_stream_words(configuration, found.configuration)])} --ckpt_path "
-        f"{options.folder}"
+        f"It keeps how clips are read and asked, so a test needs no --config:\n"
+        f"affect-lightning test --ckpt_path {shlex.quote(str(options.folder))} --data.benchmark_root DATA"
     )
     return 0
-
-
-def _stream_words(asked: ModelConfiguration, found: ModelConfiguration) -> list[str]:
-    """The options that a test needs where the checkpoint has decided otherwise than the configuration."""
-    names = ("inputs", "fused_streams")
-    return [
-        word
-        for name in names
-        if getattr(asked, name) != getattr(found, name)
-        for word in (f"--model.{name}", f"[{', '.join(getattr(found, name))}]")
-    ]

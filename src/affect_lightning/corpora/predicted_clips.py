@@ -71,15 +71,18 @@ def predicted_clips(
 
 
 def check_predicted(clips: Sequence[ClipRecord], *, shows_text: bool) -> None:
-    """Refuse clips whose files are missing or empty, and warn where the prompt would show a text that nobody gave.
+    """Refuse no clips and clips whose files are missing or empty, and warn where the prompt would show a text that nobody gave.
 
     Args:
         clips: To be answered.
         shows_text: Whether the prompt shows text.
 
     Raises:
-        DataError: The message names them.
+        ConfigurationError: There are no clips.
+        DataError: The message names the files.
     """
+    if not clips:
+        raise ConfigurationError("Set data.predict_video to a video file: predict needs a clip.")
     files = [path for clip in clips for path in (clip.video, clip.audio) if path is not None]
     absent = [str(path) for path in files if not path.is_file()]
     empty = [str(path) for path in files if path.is_file() and not path.stat().st_size]

@@ -35,11 +35,11 @@ from affect_lightning.data.dataset import (
 )
 from affect_lightning.data.faces import MARGIN, ClipWithoutFace, FaceCropper, FacePolicy, FrameWithoutFace
 from affect_lightning.data.frame_choice import FrameChoice
+from affect_lightning.data.header_checks import readable_clips
 from affect_lightning.data.loading import ClipLoader
 from affect_lightning.data.ordering import BatchPlan, SetBalance, check_order_options
 from affect_lightning.data.quarantine import BadClipOptions, BadClipPolicy, Quarantine
 from affect_lightning.data.reading_workers import ReadingWorkers, WorkerStart
-from affect_lightning.errors import ConfigurationError
 from affect_lightning.feature_cache.identity import FeaturePrecision
 from affect_lightning.feature_cache.source import FeatureMode, FeatureOptions, FeatureSource
 from affect_lightning.packed_sets.packed_clips import PackedClips, faces_are_released
@@ -263,10 +263,10 @@ class ClipDataModule(LightningDataModule):
         elif stage == "test" and "test" not in self.records:
             self.records["test"] = self.sources.test_clips()
         elif stage == "predict" and "predict" not in self.records:
-            if not self.predict_clips:
-                raise ConfigurationError("Set data.predict_video to a video file: predict needs a clip.")
             check_predicted(self.predict_clips, shows_text=self._shows_text)
-            self.records["predict"] = self.predict_clips
+            known = self.quarantines[stage] = Quarantine(self.bad_clips.policy, 1.0, self._quarantine_path())
+            admits = self.trainer is None or self.trainer.is_global_zero
+            self.records[stage] = readable_clips(self.predict_clips, self.options, known, admits=admits)
 
     def _packed_clips(self) -> tuple[PackedClips, PackedClips]:
         """Of a set with what the run reads; where only the text is read, any will do."""
@@ -327,8 +327,8 @@ class ClipDataModule(LightningDataModule):
         if split in self._loaders:
             return self._loaders[split]
         records = self.records[split]
-        share = 1.0 if split == "predict" else self.bad_clips.max_bad_share
-        self.quarantines[split] = Quarantine(self.bad_clips.policy, share, self._quarantine_path())
+        if split != "predict":  # its clips were opened, and have one
+            self.quarantines[split] = Quarantine(**asdict(self.bad_clips), file=self._quarantine_path())
         self._loaders[split] = ClipLoader(
             self._dataset(split, records, questions),
             self._plan(split, batch_size, shuffle),

@@ -80,9 +80,9 @@ def decode_clip(
     own_track = sample_rate is not None and audio is None
     frames = mask = times = waveform = None
     if frame_count is not None or own_track:
-        with _open(video, "video") as container:
-            picture_stream = _stream(container, "video", video) if frame_count is not None else None
-            sound_stream = _stream(container, "audio", video) if own_track else None
+        with open_container(video, "video") as container:
+            picture_stream = track_of(container, "video", video) if frame_count is not None else None
+            sound_stream = track_of(container, "audio", video) if own_track else None
             packets = _read_packets(container, [item for item in (picture_stream, sound_stream) if item], video)
             origin = _start_seconds(container)
             if picture_stream is not None and frame_count is not None:
@@ -99,27 +99,14 @@ def decode_clip(
 
 def _decode_sound_file(audio: MediaFile, sample_rate: int) -> np.ndarray:
     """The waveform [S] of a sound file, by FFmpeg."""
-    with _open(audio, "audio") as container:
-        stream = _stream(container, "audio", audio)
+    with open_container(audio, "audio") as container:
+        stream = track_of(container, "audio", audio)
         packets = _read_packets(container, [stream], audio)
         return _decode_sound(stream, packets[stream.index], sample_rate, _start_seconds(container), audio)
 
 
-def announced_seconds(video: MediaFile) -> float | None:
-    """Length of the pictures as the file's header says; None if it does not say. Nothing is decoded.
-
-    Raises:
-        UnreadableClipError: The file is missing, broken, or has no pictures.
-    """
-    with _open(video, "video") as container:
-        stream = _stream(container, "video", video)
-        if stream.duration is not None and stream.time_base is not None:
-            return float(stream.duration * stream.time_base)
-        return None if container.duration is None else float(container.duration / 1e6)
-
-
 @contextmanager
-def _open(path: MediaFile | None, stage: str) -> Iterator[Any]:
+def open_container(path: MediaFile | None, stage: str) -> Iterator[Any]:
     """The opened container; whatever FFmpeg or the file system reports becomes an `UnreadableClipError`."""
     import av
 
@@ -150,7 +137,7 @@ def _source(path: MediaFile, stage: str) -> str | NamedBytes:
     return str(path)
 
 
-def _stream(container: Any, kind: str, path: MediaFile | None) -> Any:
+def track_of(container: Any, kind: str, path: MediaFile | None) -> Any:
     """The first sound track or the largest video track, set to decode in this thread: the workers are the parallelism."""
     streams = container.streams.video if kind == "video" else container.streams.audio
     if not streams:

@@ -21,7 +21,7 @@ import numpy as np
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.dataset import ClipDataset, FailedSample
-from affect_lightning.data.decoding import announced_seconds
+from affect_lightning.data.header_checks import announced_seconds
 from affect_lightning.data.ordering import SampleKey
 from affect_lightning.data.quarantine import BadClip, UnreadableClipError
 from affect_lightning.errors import DataError

@@ -41,6 +41,9 @@ _WITHOUT_SETUP = "Pass BenchmarkCallback to the Trainer's callbacks: it was used
 _log = logging.getLogger(__name__)
 
 
+RESPONSE_OPTIONS = ("label_extractor", "taxonomy")  # decide how a response is read; checkpoints and exports keep them
+
+
 class BenchmarkCallback(Callback):
     """Scores the responses of `trainer.test` and writes predictions and reports into the run's folder.
 
@@ -116,7 +119,7 @@ class BenchmarkCallback(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep how responses are to be read and scored, for exported folders."""
         choice = resolve_choice("label_extractors", self.label_extractor)
-        section = {"label_extractor": choice, "taxonomy": self.taxonomy}
+        section = dict(zip(RESPONSE_OPTIONS, (choice, self.taxonomy), strict=True))
         checkpoint.setdefault(OPTIONS_KEY, {})["benchmark"] = section
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
