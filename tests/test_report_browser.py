@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import threading
+from dataclasses import replace
 from functools import lru_cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -50,6 +51,7 @@ const found = {
     return [selector, contrast(ink, ground)];
   }),
   dark: light(paper) < 0.2,
+  hidden: [...document.querySelectorAll(".scroll")].map((part) => part.scrollWidth - part.clientWidth),
   overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
   loaded: performance.getEntriesByType("resource").map((entry) => entry.name).filter((name) => !name.startsWith("data:")),
 };
@@ -169,7 +171,24 @@ def test_table_and_figures_are_visible_and_legible(page: Path, tmp_path: Path, s
     assert found["pictures"] == [1]
     assert found["loaded"] == []
     assert found["overflow"] == 0
+    assert found["hidden"][0] == 0, "the table of scores needs sideways scrolling"
     assert all(contrast >= 4.5 for _, contrast in found["contrasts"]), found["contrasts"]
+
+
+def test_all_nine_sets_are_seen_at_once(tmp_path: Path) -> None:
+    from affect_lightning.corpora import MER_UNIBENCH
+    from affect_lightning.unibench.report.content import Report
+    from report_cases import generated_row, generated_suite
+
+    row = generated_row("a name of usual length", rule="paper_best_on_test")
+    rows = tuple(
+        replace(row, name=f"{row.name} {seed}", scores=generated_suite(seed, skill, 300, tuple(MER_UNIBENCH.sets)))
+        for seed, skill in ((1, 0.9), (2, 1.0))
+    )
+    write_report(Report("nine", rows), tmp_path / "nine", published=["AffectGPT"])
+    found = measured(tmp_path / "nine" / "report.html", tmp_path)
+    assert found["hidden"][0] == 0
+    assert found["overflow"] == 0
 
 
 def test_a_phone_needs_no_sideways_scrolling(page: Path, tmp_path: Path) -> None:
