@@ -370,3 +370,20 @@ def test_checkpoint_rules() -> None:
     assert best_checkpoint({"step_10": 5.0, "step_9": 5.0, "step_8": None}) == "step_9"
     with pytest.raises(ConfigurationError, match="no checkpoint rule 'best'"):
         check_rule("best", None)
+
+
+def test_an_unknown_set_is_told_with_the_nearest_whatever_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.csv").write_text("name,labels\na,happy\n", encoding="utf-8")
+    (tmp_path / "labels").mkdir()
+    there, gone = str(tmp_path / "p.csv"), str(tmp_path / "gone")
+    for predictions, labels in (
+        (there, ()),
+        (gone, ()),
+        (there, ("--labels", gone)),
+        (there, ("--labels", str(tmp_path / "labels"))),
+    ):
+        words = ["--dataset", "melf", "--predictions", predictions, *labels, "--out", str(tmp_path / "out")]
+        assert main(["score", *words]) == 2
+        assert "There is no benchmark set 'melf'. Did you mean 'meld'?" in capsys.readouterr().err

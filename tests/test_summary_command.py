@@ -105,6 +105,11 @@ def test_a_table_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["--config", str(TINY), "--model.language_model", "qwen2.5", "--model.language_model.size", "8B"], "'8B'"),
         (["--config", str(TINY), "--model.pre_fusion", "qfromer"], "Did you mean 'qformer'"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
+        (
+            ["--config", "affectgpt_released"],
+            "error: Put `--config affectgpt` before `--config affectgpt_released`, which only says what differs from it. Add "
+            "--model.language_model, or a --config that has it: the configuration lacks this option. `affect-lightning fit",
+        ),
     ],
 )
 def test_mistakes_end_with_code_two(words: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,6 +50,19 @@ def test_fit_leaves_a_run_folder(fitted: Path) -> None:
     assert list(fitted.glob("events.out.tfevents*"))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("command", ["fit", "test", "cache"])
+def test_an_accelerator_that_is_not_there_is_one_sentence(
+    command: str, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    features = ("--data.feature_folder", str(tmp_path / "features")) if command == "cache" else ()
+    assert main([command, *words(corpus, tmp_path, *features, "--trainer.accelerator", "gpu")]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("affect-lightning: error: ")
+    assert "gpu" in line.lower() or "cuda" in line.lower()
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
 def test_checkpoint_holds_plain_values_and_trainable_weights_only(fitted: Path) -> None:
     checkpoint = torch.load(fitted / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["hyper_parameters"]["pre_fusion"]["name"] == "attention"
