@@ -75,17 +75,18 @@ class Unhashed:
 def test_tuples_that_expand_are_refused_before_anything_hashes_them(protocol: int, tmp_path: Path) -> None:
     content = pickle.dumps(Unhashed(60), protocol).replace(b"c__builtin__\ndict\n", b"ccollections\nOrderedDict\n")
     assert len(content) < 2000
-    with pytest.raises(
-        DataError, match=r"x holds a broken pickle: ValueError: a tuple that expands to more than 10,000 v"
-    ):
+    with pytest.raises(DataError, match=r"x holds a broken pickle: \w+: a tuple that expands to more than 10,000 v"):
         load_plain_pickle(content, "x")
     with zipfile.ZipFile(tmp_path / "a.ckpt", "w") as archive:
         archive.writestr("a/data.pkl", content)
         archive.writestr("a/version", "3\n")
-    with pytest.raises(
-        CheckpointError, match=r"^Take another checkpoint: .*a.ckpt holds a tuple that expands to more than"
-    ):
-        read_checkpoint(tmp_path / "a.ckpt")
+    start = b"".join(map(pickle.dumps, (119547037146038801333356, 1001, {})))  # of torch's older form
+    write(tmp_path / "old.ckpt", start + content)
+    for name in ("a.ckpt", "old.ckpt"):
+        with pytest.raises(
+            CheckpointError, match=f"^Take another checkpoint: .*{name} holds a tuple that expands to more"
+        ):
+            read_checkpoint(tmp_path / name)
 
 
 def test_tuples_as_keys_are_read() -> None:

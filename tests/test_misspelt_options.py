@@ -10,7 +10,7 @@ import pytest
 
 from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.option_names import check_option_names
-from affect_lightning.command_line.program import COMMANDS
+from affect_lightning.command_line.program import COMMANDS, main
 from affect_lightning.errors import ConfigurationError
 
 MISTAKES: dict[str, tuple[list[str], str]] = {
@@ -54,6 +54,11 @@ def test_every_command_names_the_nearest_option_and_loads_neither_torch_nor_ligh
         assert (code, heavy) == (2, []), (command, code, heavy)
         assert MISTAKES[command][1] in said, (command, said)
         assert "--help` lists the options" in said, (command, said)
+
+
+def test_options_before_a_subcommand_are_looked_at_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["experiments", "--jsn", "copy", "sandbox"]) == 2
+    assert "There is no option --jsn. Did you mean `--json`?" in capsys.readouterr().err
 
 
 def test_no_option_of_the_real_parser_is_refused() -> None:

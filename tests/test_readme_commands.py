@@ -138,6 +138,7 @@ def test_importing_warns_of_nothing_either(corpus: Path, tmp_path: Path) -> None
     )
     assert done.returncode == 0, done.stderr
     assert "bfloat16" in done.stderr
+    assert "Tip:" not in done.stderr
     assert not warnings_in(done.stderr) or grounds.current_ground() != "locked"
 
 

@@ -376,13 +376,13 @@ def test_an_unknown_set_is_told_with_the_nearest_whatever_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "p.csv").write_text("name,labels\na,happy\n", encoding="utf-8")
-    (tmp_path / "labels").mkdir()
+    (tmp_path / "nothing").mkdir()
     there, gone = str(tmp_path / "p.csv"), str(tmp_path / "gone")
     for predictions, labels in (
         (there, ()),
         (gone, ()),
         (there, ("--labels", gone)),
-        (there, ("--labels", str(tmp_path / "labels"))),
+        (there, ("--labels", str(tmp_path / "nothing"))),
     ):
         words = ["--dataset", "melf", "--predictions", predictions, *labels, "--out", str(tmp_path / "out")]
         assert main(["score", *words]) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from jsonargparse import ArgumentParser
 
 from affect_lightning.command_line import trainer_commands
 from affect_lightning.command_line.program import main
+from affect_lightning.command_line.terminal import EXPECTED_LINES, silence_expected_warnings
 from affect_lightning.model.options import ModuleOptions
 from affect_lightning.prompting import question_text
 from affect_lightning.training import AffectGPTModule
@@ -48,6 +50,19 @@ def test_fit_leaves_a_run_folder(fitted: Path) -> None:
     assert (fitted / "config.yaml").is_file()
     assert (fitted / "checkpoints" / "last.ckpt").is_file()
     assert list(fitted.glob("events.out.tfevents*"))
+
+
+def test_a_library_advertises_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    silence_expected_warnings()
+    for name in EXPECTED_LINES:
+        logger = logging.getLogger(name)
+        logger.addHandler(caplog.handler)  # Lightning's loggers hand nothing on
+        try:
+            logger.warning("\N{ELECTRIC LIGHT BULB} Tip: install what we sell")
+            logger.warning("GPU available: False")
+        finally:
+            logger.removeHandler(caplog.handler)
+    assert set(caplog.messages) == {"GPU available: False"}
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -9,7 +9,7 @@ the objects are there. Standard library only.
 from __future__ import annotations
 
 import pickletools
-from typing import Any
+from typing import Any, BinaryIO
 
 MAX_VALUES = (
     10_000  # our choice: tuples of the official files have 9; and 50,000 keys of this size are hashed in seconds
@@ -29,14 +29,19 @@ def _effect(op: pickletools.OpcodeInfo) -> tuple[bool, int, int]:
 _EFFECTS = {op.name: _effect(op) for op in pickletools.opcodes}
 
 
-def check_tuples(content: bytes) -> None:
+class ExpandingTupleError(ValueError):
+    """A tuple of a pickle is too large when written out."""
+
+
+def check_tuples(content: bytes | BinaryIO) -> None:
     """Refuse a pickle with a tuple that is too large when written out; other containers count as one value.
 
     Args:
-        content: The pickle.
+        content: The pickle, or an open file that stands at its beginning and then stands behind it.
 
     Raises:
-        ValueError: There is such a tuple, or it is no pickle.
+        ExpandingTupleError: There is such a tuple.
+        ValueError: It is no pickle.
         IndexError: It takes values that are not there.
 
     >>> import pickle
@@ -46,7 +51,7 @@ def check_tuples(content: bytes) -> None:
     ...     pair = (pair, pair)
     >>> check_tuples(pickle.dumps({pair: 1}))
     Traceback (most recent call last):
-    ValueError: a tuple that expands to more than 10,000 values
+    affect_lightning.pickle_bounds.ExpandingTupleError: a tuple that expands to more than 10,000 values
     """
     stack: list[int] = []
     memo: dict[Any, int] = {}
@@ -65,7 +70,7 @@ def check_tuples(content: bytes) -> None:
         elif name in _TUPLES:
             size = 1 + sum(_take(stack, _TUPLES[name]))
             if size > MAX_VALUES:
-                raise ValueError(f"a tuple that expands to more than {MAX_VALUES:,} values")
+                raise ExpandingTupleError(f"a tuple that expands to more than {MAX_VALUES:,} values")
             stack.append(size)
         else:
             takes_slice, taken, left = _EFFECTS[name]

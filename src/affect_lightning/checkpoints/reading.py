@@ -8,6 +8,7 @@ weights that are read here, and `test` reads a folder; optimiser, schedule and c
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import re
 import warnings
@@ -25,13 +26,14 @@ from affect_lightning.errors import CheckpointError
 from affect_lightning.file_kinds import damaged_weights
 from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.exported_folder import read_exported
-from affect_lightning.pickle_bounds import check_tuples
+from affect_lightning.pickle_bounds import ExpandingTupleError, check_tuples
 
 # What torch raises on files that are damaged, cut, or something else.
 _DAMAGES = (
     zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError,
     AttributeError,
 )  # fmt: skip
+_OLD_FORM = 4  # pickles in a file of torch's older form: a magic number, a version, the machine, and the content
 
 
 def read_checkpoint(path: str | Path, *, mapped: bool = False) -> dict[str, Any]:
@@ -94,20 +96,24 @@ def read_plain(path: str | Path, kind: str, *, mapped: bool = False) -> Any:
 
 
 def _check_tuples(path: str | Path) -> None:
-    """Refuse a file whose pickle would be hashed without end.
+    """Refuse a file whose pickle would be hashed without end. What is no file of torch is left to torch.
 
     Raises:
         CheckpointError: It has such a tuple.
     """
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if name.endswith("data.pkl"):
-                try:
-                    check_tuples(archive.read(name))
-                except (ValueError, IndexError) as error:
-                    raise CheckpointError(f"Take another checkpoint: {path} holds {error}.") from error
+    with contextlib.suppress(zipfile.BadZipFile, OSError, ValueError, IndexError, KeyError, RuntimeError):
+        try:
+            if zipfile.is_zipfile(path):
+                with zipfile.ZipFile(path) as archive:
+                    for name in archive.namelist():
+                        if name.endswith("data.pkl"):
+                            check_tuples(archive.read(name))
+            else:
+                with Path(path).open("rb") as file:
+                    for _ in range(_OLD_FORM):
+                        check_tuples(file)
+        except ExpandingTupleError as error:
+            raise CheckpointError(f"Take another checkpoint: {path} holds {error}.") from error
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import Any
 
 from affect_lightning.errors import ConfigurationError
@@ -43,8 +44,9 @@ class CommandParser(argparse.ArgumentParser):
         Raises:
             ConfigurationError: An option is misspelt.
         """
-        if args is not None and not self.leaves_others and self._subparsers is None:
-            self._refuse_unknown(list(args))
+        if args is not None and not self.leaves_others:
+            own = args if self._subparsers is None else takewhile(lambda word: word.startswith("-"), args)
+            self._refuse_unknown(list(own))
         return super().parse_known_args(args, namespace)
 
     def _refuse_unknown(self, words: Sequence[str]) -> None:

@@ -1,15 +1,16 @@
-"""What the terminal shows: plain-text tables, and no library warnings that the user can do nothing about.
+"""What the terminal shows: plain-text tables, and no lines of libraries that the user can do nothing about.
 
-The list of those warnings is here, with the reason for each. Every command that uses a library with such a warning first
+The list of those lines is here, with the reason for each. Every command that uses a library with such a warning first
 calls `silence_expected_warnings`. Warnings that name a remedy, and all of our own, stay. `tests/test_readme_commands.py`
 runs the README's commands and accepts no other warning.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from affect_lightning.errors import visible
@@ -74,8 +75,21 @@ EXPECTED_WARNINGS = (
 )
 
 
+# Loggers of libraries, and how a line begins that advertises or tells what the user has not asked for.
+EXPECTED_LINES: Mapping[str, tuple[str, ...]] = {
+    "lightning.pytorch.utilities.rank_zero": ("\N{ELECTRIC LIGHT BULB} Tip:",),  # to install the maker's other packages
+    "lightning.fabric.utilities.rank_zero": ("\N{ELECTRIC LIGHT BULB} Tip:",),
+}
+
+
+def _is_of_use(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(EXPECTED_LINES.get(record.name, ()))
+
+
 def silence_expected_warnings() -> None:
     """Silence what tells the user of the program nothing."""
+    for name in EXPECTED_LINES:
+        logging.getLogger(name).addFilter(_is_of_use)
     # Lightning 2.6 still calls what jsonargparse 4.53 deprecates; its user can do nothing about it.
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     for message in EXPECTED_WARNINGS:
