@@ -54,6 +54,9 @@ def prepared(folder: Path) -> None:
         (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
     rows = "name,text,description,video\nt1,Hello.,She is happy.,clip.mp4\nt2,No.,He is sad.,clip.mp4\n"
     (folder / "talks.csv").write_text(rows, encoding="utf-8")
+    for name, column in (("labels", "labels"), ("predictions", "response")):
+        words = "".join(f"t{number},{word}\n" for number, word in enumerate(("happy", "sad", "angry")))
+        (folder / f"{name}.csv").write_text(f"name,{column}\n{words}", encoding="utf-8")
 
 
 def ends_well(command: str, folder: Path, log: Path, codes: tuple[int, ...]) -> None:
