@@ -21,7 +21,7 @@ from affect_lightning.data.dataset import OneQuestion, QuestionDraw, ReadingOpti
 from affect_lightning.data.faces import FacePolicy
 from affect_lightning.data.quarantine import BadClipOptions
 from affect_lightning.data.reading_workers import ReadingWorkers
-from affect_lightning.errors import AffectLightningError, PluginError
+from affect_lightning.errors import AffectLightningError, DataError, PluginError
 from affect_lightning.feature_cache.source import FeatureOptions
 from affect_lightning.packed_sets.packed_source import PackedSource
 from affect_lightning.prompting import question_text
@@ -188,8 +188,8 @@ def test_predict_reads_the_users_clip(tmp_path: Path) -> None:
     (batch,) = list(module.predict_dataloader())
     assert (batch.names, batch.subtitles) == (["my clip"], ["hello"])
     silent = make_module(predict_video=[str(video)], inputs=["audio"])
-    silent.setup("predict")
-    assert list(silent.predict_dataloader()) == []
+    with pytest.raises(DataError, match=r"none of them could, .*my clip.mp4 \(audio\): the file has no audio track"):
+        silent.setup("predict")
     (left_out,) = silent.quarantined("predict")
     assert left_out["reason"] == "the file has no audio track."
 
