@@ -210,7 +210,7 @@ def choose_devices(accelerator: str, count: int) -> list[str]:
     if accelerator in ("auto", "cpu"):
         return ["cpu"] * count
     raise ConfigurationError(
-        f"trainer.accelerator is {accelerator!r}, but torch finds no such device. Set it to cpu or auto."
+        f"Choose --trainer.accelerator auto or cpu: this machine has no {accelerator!r} that torch can use."
     )
 
 

@@ -328,7 +328,13 @@ def _run_to_its_end(words: Sequence[str], overrides: dict[str, ChoiceOverride]) 
         try:
             program = AffectCLI(words, overrides, folder)
         except MisconfigurationException as error:
-            raise ConfigurationError(f"The Trainer cannot be built: {' '.join(str(error).split())}") from error
+            reason = " ".join(str(error).split())
+            if "accelerator" in reason or "backend found" in reason:
+                raise ConfigurationError(
+                    f"Choose --trainer.accelerator auto or cpu: this machine has none of the given kind that torch can use "
+                    f"({reason.rstrip('.!')})."
+                ) from error
+            raise ConfigurationError(f"The Trainer cannot be built: {reason}") from error
         except RuntimeError as error:
             lost = lost_worker(error, workers=False)
             if lost is None:
