@@ -68,9 +68,10 @@ class _Source:
                 return self, ast.Assign(node.targets, values[name])
             if isinstance(node, ast.AnnAssign) and node.value and ast.unparse(node.target) == name:
                 return self, node
-            for alias in node.names if isinstance(node, ast.ImportFrom) else ():
-                if (alias.asname or alias.name) == name:
-                    return _source_of(self.origin(node)).home(alias.name, depth + 1)
+            if isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    if (alias.asname or alias.name) == name:
+                        return _source_of(self.origin(node)).home(alias.name, depth + 1)
         raise UnreadSourceError(name)
 
     def origin(self, node: ast.ImportFrom) -> str:
