@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -19,11 +20,15 @@ from affect_lightning.metrics.builtin import builtin_valences
 MAX_SCOPE = 9  # words that a negation reaches (our choice; tuned on reference/emer)
 
 _TOKEN = re.compile(r"[A-Za-z]+(?:['’-][A-Za-z]+)*")
-_NEGATION = re.compile(
-    r"\b(?:not|no|without|never|neither|nor|hardly|barely|rather than|instead of|devoid of|free (?:of|from)|"
-    r"(?:lack|lacks|lacking|absence|inability)(?: of| any)?|fails? to|cannot|can't|isn't|aren't|wasn't|don't|doesn't|"
-    r"didn't|won't|unable to|whether|if)\b"
-)
+# A word of a pattern below that every match has: of a sentence without such words, no mention needs a closer look.
+_RUN = re.compile(r"\w+")
+_NEGATING = (
+    "not", "no", "without", "never", "neither", "nor", "hardly", "barely", "rather than", "instead of", "devoid of",
+    "free (?:of|from)", *(f"{word}(?: of| any)?" for word in ("lack", "lacks", "lacking", "absence", "inability")),
+    "fail to", "fails to", "cannot", "can't", "isn't", "aren't", "wasn't", "don't", "doesn't", "didn't", "won't",
+    "unable to", "whether", "if",
+)  # fmt: skip
+_NEGATION = re.compile(rf"\b(?:{'|'.join(_NEGATING)})\b")
 _DIRECT_NEGATION = re.compile(r"\b(?:anything but|far from)(?: (?:being|feeling|looking))?(?: \w+)?\s*$")
 _NOT_NEGATING = re.compile(
     r"\b(?:not (?:only|just|merely|simply)|no doubt|not without|can(?:not|'t) help(?: but)?|as if)\b"
@@ -33,21 +38,26 @@ _SCOPE_END = re.compile(
     r"|and (?:is|was|feels?|seems?|looks?|appears?|sounds?|stays?|becomes?))\b"
 )
 _PEOPLE = (
-    "other|others|another|opposite|someone|somebody|people|friend|brother|sister|father|mother|wife|husband|son|daughter|"
-    "child|children|boss|colleague|audience|listener|partner|interlocutor"
-)
+    "other", "others", "another", "opposite", "someone", "somebody", "people", "friend", "brother", "sister", "father",
+    "mother", "wife", "husband", "son", "daughter", "child", "children", "boss", "colleague", "audience", "listener",
+    "partner", "interlocutor",
+)  # fmt: skip
+_SOMEBODY = "|".join(_PEOPLE)
+_CAUSING, _ENDINGS = ("mak", "caus", "leav"), ("es", "ing", "e", "ed", "")
 _OTHERS = re.compile(
-    rf"(?:\b(?:{_PEOPLE})s?(?: \w+)?['’]s?"
-    r"|\b(?:mak|caus|leav)(?:es|ing|e|ed)? (?:the )?(?:other|others|people|someone|somebody|another)(?: \w+)?"
+    rf"(?:\b(?:{_SOMEBODY})s?(?: \w+)?['’]s?"
+    rf"|\b(?:{'|'.join(_CAUSING)})(?:{'|'.join(_ENDINGS)}) (?:the )?(?:other|others|people|someone|somebody|another)(?: \w+)?"
     r"(?: to)?(?: feel)?"
-    rf"|\b(?:his|her|their|\w+['’]s) (?:{_PEOPLE})s? (?:is|are|was|were|feels?|seems?|looks?|sounds?)(?: being| feeling)?"
+    rf"|\b(?:his|her|their|\w+['’]s) (?:{_SOMEBODY})s? (?:is|are|was|were|feels?|seems?|looks?|sounds?)(?: being| feeling)?"
     r"|\b(?:other|another) (?:person|party|man|woman|character|people|speaker)s? (?:who )?"
     r"(?:is|are|was|were|feels?|seems?)(?: being| feeling)?)\s+(?:\w+ ){0,2}$"
 )
-_OF_A_THING = re.compile(
-    r"^\s+(?:and \w+ |or \w+ )?(?:atmosphere|environment|situations?|topics?|music|news|events?|things?|background|"
-    r"setting|scene|settings|problems?|discussion|debate|matters?|issues?|medical|content|vocabulary|story|stories)\b"
-)
+_THINGS = (
+    "atmosphere", "environment", "situation", "situations", "topic", "topics", "music", "news", "event", "events", "thing",
+    "things", "background", "setting", "scene", "settings", "problem", "problems", "discussion", "debate", "matter",
+    "matters", "issue", "issues", "medical", "content", "vocabulary", "story", "stories",
+)  # fmt: skip
+_OF_A_THING = re.compile(rf"^\s+(?:and \w+ |or \w+ )?(?:{'|'.join(_THINGS)})\b")
 
 
 @dataclass(frozen=True)
@@ -65,24 +75,41 @@ class Mention:
     end: int
 
 
-def find_mentions(text: str, prose: bool = True) -> list[Mention]:
+def meant_mentions(sentence: str) -> list[Mention]:
+    """The mentions of an English sentence that are asserted of the speaker.
+
+    They are not negated, not open, nobody else's and not of a thing.
+    """
+    mentions = find_mentions(sentence)
+    if not mentions:
+        return mentions
+    words = set(_RUN.findall(sentence.lower()))
+    doubts = [doubt for cues, doubt in _DOUBTS if not cues.isdisjoint(words)]
+    return [mention for mention in mentions if not any(doubt(sentence, mention) for doubt in doubts)]
+
+
+def find_mentions(text: str) -> list[Mention]:
     """All emotion words of a text, longest phrase first at each place, in order.
+
+    Forms that mean something else in most prose are left out.
 
     Args:
         text: English text.
-        prose: Leave out forms that mean something else in most prose.
     """
-    phrases, valences = _phrases(), builtin_valences()
-    left_out = word_group("not_in_prose") if prose else frozenset()
+    lengths = _lengths()
+    lowered = [token.lower() for token in _TOKEN.findall(text)]
+    if "’" in text:
+        lowered = [token.replace("’", "'") for token in lowered]
+    if lengths.keys().isdisjoint(lowered):
+        return []
     tokens = list(_TOKEN.finditer(text))
-    lowered = [token[0].lower().replace("’", "'") for token in tokens]
     found, index = [], 0
     for start, first in enumerate(lowered):
-        if start < index or first not in phrases:
+        if start < index or first not in lengths:
             continue
-        for length in phrases[first]:
-            word = " ".join(lowered[start : start + length])
-            if start + length <= len(lowered) and word in valences and word not in left_out:
+        for length in lengths[first]:
+            word = first if length == 1 else " ".join(lowered[start : start + length])
+            if start + length <= len(lowered) and word in _prose_words():
                 index = start + length
                 found.append(Mention(word, tokens[start].start(), tokens[index - 1].end()))
                 break
@@ -98,19 +125,31 @@ def word_group(group: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=1)
-def _phrases() -> dict[str, tuple[int, ...]]:
-    """First word to the lengths, in words, of the phrases that begin with it, longest first."""
+def _prose_words() -> frozenset[str]:
+    """The forms of the vocabulary that name an emotion in prose."""
+    return frozenset(builtin_valences()) - word_group("not_in_prose")
+
+
+@lru_cache(maxsize=1)
+def _lengths() -> dict[str, tuple[int, ...]]:
+    """First word to the lengths, in words, of the forms that begin with it, longest first."""
     lengths: dict[str, set[int]] = {}
-    for form in builtin_valences():
+    for form in _prose_words():
         words = form.split(" ")
         lengths.setdefault(words[0], set()).add(len(words))
     return {word: tuple(sorted(numbers, reverse=True)) for word, numbers in lengths.items()}
 
 
-def is_meant(sentence: str, mention: Mention) -> bool:
-    """Whether a mention is asserted of the speaker: not negated, not open, nobody else's, not of a thing."""
-    before, after = sentence[: mention.start].lower(), sentence[mention.end :].lower()
-    return not (is_negated(before) or _OTHERS.search(before) or _OF_A_THING.match(after))
+def _is_negated_there(sentence: str, mention: Mention) -> bool:
+    return is_negated(sentence[: mention.start].lower())
+
+
+def _is_of_others(sentence: str, mention: Mention) -> bool:
+    return bool(_OTHERS.search(sentence[: mention.start].lower()))
+
+
+def _is_of_a_thing(sentence: str, mention: Mention) -> bool:
+    return bool(_OF_A_THING.match(sentence[mention.end :].lower()))
 
 
 def is_negated(before: str) -> bool:
@@ -127,6 +166,20 @@ def is_negated(before: str) -> bool:
     return len(scope.split()) <= MAX_SCOPE and bool(listed) and not new_clause
 
 
+def _first_words(patterns: Iterable[str]) -> frozenset[str]:
+    return frozenset(_RUN.findall(pattern)[0] for pattern in patterns)
+
+
+_Doubt = Callable[[str, Mention], bool]
+_DOUBTS: tuple[tuple[frozenset[str], _Doubt], ...] = (
+    (_first_words((*_NEGATING, "anything but", "far from")), _is_negated_there),
+    (
+        frozenset(f"{person}{plural}" for person in _PEOPLE for plural in ("", "s"))
+        | frozenset(f"{verb}{ending}" for verb in _CAUSING for ending in _ENDINGS),
+        _is_of_others,
+    ),
+    (frozenset(_THINGS), _is_of_a_thing),
+)
 _DIRECT_CHINESE_NEGATION = re.compile(r"(?:不|没|无|非|未|别)(?:太|很|怎么|那么|够|会|要|必|用)?$")
 _CHINESE_NEGATION = re.compile(
     r"(?:没有|毫无|无法|并非|并不|不是|不再|不觉得|不感到|是否|缺乏|而非|而不是|无明显)[^，。；！？但却]{0,14}$"
@@ -141,6 +194,11 @@ _CHINESE_OTHERS = re.compile(
 )
 _CHINESE_NEITHER = (re.compile("既$"), re.compile("^[^，。；]{0,6}也不"))  # 既不高兴也不难过: neither of them
 _OF_A_CHINESE_THING = re.compile(r"^的?(?:氛围|气氛|环境|场面|局面|话题|音乐|事情|事件|问题|背景)")
+
+
+def meant_chinese_mentions(sentence: str) -> list[Mention]:
+    """The mentions of a Chinese sentence that are asserted of the speaker."""
+    return [mention for mention in find_chinese_mentions(sentence) if is_meant_in_chinese(sentence, mention)]
 
 
 def find_chinese_mentions(text: str) -> list[Mention]:
@@ -174,4 +232,8 @@ def chinese_labels() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def _terms_pattern() -> re.Pattern[str]:
-    return re.compile("|".join(map(re.escape, sorted(chinese_labels(), key=len, reverse=True))))
+    """Any term, the longest first; those that begin alike stand together, so that few are tried at each character."""
+    ends: dict[str, list[str]] = {}
+    for term in sorted(chinese_labels(), key=len, reverse=True):
+        ends.setdefault(term[0], []).append(re.escape(term[1:]))
+    return re.compile("|".join(f"{re.escape(first)}(?:{'|'.join(some)})" for first, some in ends.items()))
