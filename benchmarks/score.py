@@ -33,7 +33,18 @@ WORDS = (
     "frustrated", "disappointed", "grateful", "tense",
 )  # fmt: skip
 PEOPLE = ("man", "woman", "speaker", "young man", "young woman", "person", "character", "narrator", "host", "guest")
-PLACES = ("kitchen", "living room", "office", "street", "garden", "car", "hospital", "restaurant", "classroom", "studio")
+PLACES = (
+    "kitchen",
+    "living room",
+    "office",
+    "street",
+    "garden",
+    "car",
+    "hospital",
+    "restaurant",
+    "classroom",
+    "studio",
+)
 CLOTHES = ("a dark suit", "a white shirt", "a red coat", "a uniform", "a blue sweater", "glasses", "a scarf", "a hat")
 BROWS = ("furrowed", "raised", "slightly knitted", "relaxed", "drawn together", "level")
 EYES = ("wide open", "narrowed", "fixed on the other side", "turned down", "moving quickly", "half closed")
@@ -113,7 +124,17 @@ def write_files(folder: Path, kind: str, rows: int) -> tuple[Path, Path]:
 def measure(kind: str, rows: int, folder: Path) -> Run:
     """One run over files of so many rows."""
     predictions, labels = write_files(folder, kind, rows)
-    command = [sys.executable, "-m", "affect_lightning", "score", "--dataset", "mine", "--taxonomy", "builtin", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "affect_lightning",
+        "score",
+        "--dataset",
+        "mine",
+        "--taxonomy",
+        "builtin",
+        "--json",
+    ]
     files = ["--labels", str(labels), "--predictions", str(predictions), "--out", str(folder / f"{kind}-{rows}")]
     started = time.monotonic()
     process = subprocess.Popen([*command, *files], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

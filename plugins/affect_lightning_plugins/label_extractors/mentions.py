@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib import resources
+from string import ascii_lowercase
+from typing import NamedTuple
 
 from affect_lightning.metrics.builtin import builtin_valences
 
 MAX_SCOPE = 9  # words that a negation reaches (our choice; tuned on reference/emer)
 
-_TOKEN = re.compile(r"[A-Za-z]+(?:['’-][A-Za-z]+)*")
-# A word of a pattern below that every match has: of a sentence without such words, no mention needs a closer look.
+_TOKEN = re.compile(r"[a-z]+(?:['-][a-z]+)*")
 _RUN = re.compile(r"\w+")
+_BLANKS = str.maketrans({chr(code): " " for code in range(128) if chr(code) not in ascii_lowercase})
+_ASCII_LOWER = {ord(letter.upper()): letter for letter in ascii_lowercase}
 _NEGATING = (
     "not", "no", "without", "never", "neither", "nor", "hardly", "barely", "rather than", "instead of", "devoid of",
     "free (?:of|from)", *(f"{word}(?: of| any)?" for word in ("lack", "lacks", "lacking", "absence", "inability")),
@@ -60,8 +62,7 @@ _THINGS = (
 _OF_A_THING = re.compile(rf"^\s+(?:and \w+ |or \w+ )?(?:{'|'.join(_THINGS)})\b")
 
 
-@dataclass(frozen=True)
-class Mention:
+class Mention(NamedTuple):
     """An emotion word in a text.
 
     Attributes:
@@ -76,44 +77,65 @@ class Mention:
 
 
 def meant_mentions(sentence: str) -> list[Mention]:
-    """The mentions of an English sentence that are asserted of the speaker.
+    """The emotion words of an English sentence that are asserted of the speaker, longest phrase first at each place.
 
-    They are not negated, not open, nobody else's and not of a thing.
+    They are not negated, not open, nobody else's and not of a thing. Forms that mean something else in most prose are left
+    out.
     """
-    mentions = find_mentions(sentence)
-    if not mentions:
-        return mentions
-    words = set(_RUN.findall(sentence.lower()))
-    doubts = [doubt for cues, doubt in _DOUBTS if not cues.isdisjoint(words)]
-    return [mention for mention in mentions if not any(doubt(sentence, mention) for doubt in doubts)]
-
-
-def find_mentions(text: str) -> list[Mention]:
-    """All emotion words of a text, longest phrase first at each place, in order.
-
-    Forms that mean something else in most prose are left out.
-
-    Args:
-        text: English text.
-    """
-    lengths = _lengths()
-    lowered = [token.lower() for token in _TOKEN.findall(text)]
-    if "’" in text:
-        lowered = [token.replace("’", "'") for token in lowered]
-    if lengths.keys().isdisjoint(lowered):
+    plain = _plain(sentence)
+    words = _words(plain)
+    spans = _spans(words)
+    if not spans:
         return []
-    tokens = list(_TOKEN.finditer(text))
-    found, index = [], 0
-    for start, first in enumerate(lowered):
-        if start < index or first not in lengths:
-            continue
-        for length in lengths[first]:
-            word = first if length == 1 else " ".join(lowered[start : start + length])
-            if start + length <= len(lowered) and word in _prose_words():
-                index = start + length
-                found.append(Mention(word, tokens[start].start(), tokens[index - 1].end()))
-                break
-    return found
+    cues = _RUN.findall(plain) if "'" in plain or "-" in plain else words
+    doubts = [doubt for marks, doubt in _DOUBTS if not marks.isdisjoint(cues)]
+    return [mention for mention in _mentions(plain, words, spans) if not any(doubt(plain, mention) for doubt in doubts)]
+
+
+def _plain(text: str) -> str:
+    """The text in lower case with straight apostrophes; each character keeps its place."""
+    plain = text.lower()
+    if plain.isascii():
+        return plain
+    if len(plain) != len(text) or "\N{KELVIN SIGN}" in text:  # letters that become one of a-z, or two characters
+        plain = text.translate(_ASCII_LOWER)
+    return plain.replace("’", "'")
+
+
+def _words(plain: str) -> list[str]:
+    """The words of a plain text: runs of a-z, joined by single apostrophes and hyphens."""
+    if plain.isascii() and "'" not in plain and "-" not in plain:
+        return plain.translate(_BLANKS).split()
+    return _TOKEN.findall(plain)
+
+
+def _spans(words: Sequence[str]) -> list[tuple[int, int]]:
+    """First word and word behind the last one of each form of the vocabulary."""
+    lengths, known = _lengths(), _prose_words()
+    spans: list[tuple[int, int]] = []
+    end = 0
+    for start, first in enumerate(words):
+        if first in lengths and start >= end:
+            for length in lengths[first]:
+                form = first if length == 1 else " ".join(words[start : start + length])
+                if form in known and start + length <= len(words):
+                    end = start + length
+                    spans.append((start, end))
+                    break
+    return spans
+
+
+def _mentions(plain: str, words: Sequence[str], spans: Sequence[tuple[int, int]]) -> list[Mention]:
+    """Where the forms are: each word begins at the first letter behind the one before."""
+    starts: list[int] = []
+    position = 0
+    for word in words[: spans[-1][1]]:
+        starts.append(plain.index(word, position))
+        position = starts[-1] + len(word)
+    return [
+        Mention(" ".join(words[first:end]), starts[first], starts[end - 1] + len(words[end - 1]))
+        for first, end in spans
+    ]
 
 
 @lru_cache(maxsize=8)
@@ -140,22 +162,12 @@ def _lengths() -> dict[str, tuple[int, ...]]:
     return {word: tuple(sorted(numbers, reverse=True)) for word, numbers in lengths.items()}
 
 
-def _is_negated_there(sentence: str, mention: Mention) -> bool:
-    return is_negated(sentence[: mention.start].lower())
-
-
-def _is_of_others(sentence: str, mention: Mention) -> bool:
-    return bool(_OTHERS.search(sentence[: mention.start].lower()))
-
-
-def _is_of_a_thing(sentence: str, mention: Mention) -> bool:
-    return bool(_OF_A_THING.match(sentence[mention.end :].lower()))
-
-
 def is_negated(before: str) -> bool:
     """Whether a text in lower case ends within the scope of a negation."""
-    if _DIRECT_NEGATION.search(before):
+    if ("far from" in before or "anything but" in before) and _DIRECT_NEGATION.search(before):
         return True
+    if not _NEGATION.search(before):
+        return False
     clause = _SCOPE_END.split(_NOT_NEGATING.sub(" ", before))[-1]
     cues = list(_NEGATION.finditer(clause))
     if not cues:
@@ -166,13 +178,26 @@ def is_negated(before: str) -> bool:
     return len(scope.split()) <= MAX_SCOPE and bool(listed) and not new_clause
 
 
-def _first_words(patterns: Iterable[str]) -> frozenset[str]:
-    return frozenset(_RUN.findall(pattern)[0] for pattern in patterns)
+def _is_negated_there(plain: str, mention: Mention) -> bool:
+    return is_negated(plain[: mention.start])
 
 
-_Doubt = Callable[[str, Mention], bool]
-_DOUBTS: tuple[tuple[frozenset[str], _Doubt], ...] = (
-    (_first_words((*_NEGATING, "anything but", "far from")), _is_negated_there),
+def _is_of_others(plain: str, mention: Mention) -> bool:
+    return bool(_OTHERS.search(plain[: mention.start]))
+
+
+def _is_of_a_thing(plain: str, mention: Mention) -> bool:
+    return bool(_OF_A_THING.match(plain[mention.end :]))
+
+
+def _mark_of(pattern: str) -> str:
+    """A word that every match of a pattern has: its first one, or the `t` of `can't`."""
+    return "t" if "'" in pattern else _RUN.findall(pattern)[0]
+
+
+# Reasons why a mention may not be meant, each with words of which a sentence must have one: most sentences have none.
+_DOUBTS: tuple[tuple[frozenset[str], Callable[[str, Mention], bool]], ...] = (
+    (frozenset(map(_mark_of, (*_NEGATING, "anything but", "far from"))), _is_negated_there),
     (
         frozenset(f"{person}{plural}" for person in _PEOPLE for plural in ("", "s"))
         | frozenset(f"{verb}{ending}" for verb in _CAUSING for ending in _ENDINGS),

@@ -129,7 +129,7 @@ _CLAUSE = re.compile(r"[,;，；]\s*|(?<=[^,;，；])(?=\bbut\b)", re.IGNORECASE
 def is_refusal(text: str) -> bool:
     """Whether a response begins with a refusal, or with words that nothing can be told."""
     head = simplified(text[:_HEAD]).lower()
-    return any(mark in head for mark in _SUSPECT) and bool(_REFUSING.match(simplified(text)))
+    return any(map(head.__contains__, _SUSPECT)) and bool(_REFUSING.match(simplified(text)))
 
 
 def without_refusal(text: str) -> str:

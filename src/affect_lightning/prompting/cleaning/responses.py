@@ -110,7 +110,8 @@ def clean_response(response: str, question: str = "") -> CleanResponse:
 
 
 def _without_courtesy(text: str) -> str:
-    return _COURTESY.sub("", text) if "to " in text[:_COURTEOUS] else text
+    courteous = _COURTESY.match(text) if "to " in text[:_COURTEOUS] else None
+    return text[courteous.end() :] if courteous else text
 
 
 def _without_question(text: str, question: str) -> str:
@@ -119,14 +120,10 @@ def _without_question(text: str, question: str) -> str:
         whole = " ".join(text.split())
         if whole.lower().startswith(asked.lower()):
             return whole[len(asked) :].strip()
-    if "?" in text or "？" in text or ":" in text or "：" in text:
-        answered = _ASKED.match(text)
-        if answered:
-            return text[answered.end() :]
-        leading = _LEADING_QUESTION.match(text)
-        if leading:
-            return text[leading.end() :]
-    return text
+    answered = _ASKED.match(text) if ":" in text or "：" in text else None
+    if answered is None and ("?" in text or "？" in text):
+        answered = _LEADING_QUESTION.match(text)
+    return text[answered.end() :] if answered else text
 
 
 def _without_structure(text: str) -> str:
@@ -137,7 +134,8 @@ def _without_structure(text: str) -> str:
     marks = list(_ANSWER_MARK.finditer(plain)) if "inal answer" in plain.lower() or "最" in plain else []
     if marks:
         plain = plain[marks[-1].end() :]
-    plain = _ANSWER_PREFIX.sub("", plain)
+    prefix = _ANSWER_PREFIX.match(plain)
+    plain = plain[prefix.end() :] if prefix else plain
     if plain != text:
         told = told_by_structure(plain)
     return plain if told is None else told

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from affect_lightning.label_strings import scored_words
+from affect_lightning.label_strings import ends_with_number, scored_words
 
 _LONGEST = 100_000  # characters that are tried as JSON; a longer text is prose. Our choice
 _DEEPEST = 8  # levels of objects that are followed; our choice
@@ -215,9 +215,9 @@ def _of_table(text: str) -> str | None:
 
 def _of_scores(text: str) -> str | None:
     """`happy: 0.1, sad: 0.8`, perhaps after words that lead to it."""
-    if len(text) > _LONGEST or not _NUMBERED.search(text):
-        return None
     stripped = text.strip().rstrip(".")
+    if len(text) > _LONGEST or not ends_with_number(stripped) or not _NUMBERED.search(text):
+        return None
     for candidate in (stripped, _after_lead(stripped)):
         words = scored_words(candidate) if candidate else None
         if words is not None:

@@ -40,7 +40,7 @@ _BLANK_MARK = re.compile(r"<s>|<bos>|<pad>|<unk>|<\|begin_of_text\|>|<\|startoft
 
 def without_thoughts(response: str) -> str:
     """The answer alone, without thoughts in any of the usual marks; empty if a thought never closes."""
-    if not _MARKED.search(response):
+    if not any(map(response.__contains__, "<[◁&")) or not _MARKED.search(response):
         return response
     text = response.replace("&lt;", "<").replace("&gt;", ">")
     final = list(_FINAL_CHANNEL.finditer(text))
@@ -59,7 +59,7 @@ def without_thoughts(response: str) -> str:
 
 def without_chat_marks(response: str) -> str:
     """The first turn of the assistant, without the marks of a chat format and what a model wrote on behind its end."""
-    if not ("<" in response or "[" in response or "#" in response or ":" in response or "：" in response):
+    if not any(map(response.__contains__, "<[#")) and not _speaks_by_name(response):
         return response
     text = _BLANK_MARK.sub("", response)
     role = None
@@ -72,3 +72,10 @@ def without_chat_marks(response: str) -> str:
         if text[: end.start()].strip():
             return text[: end.start()]
     return _END.sub("", text)
+
+
+def _speaks_by_name(response: str) -> bool:
+    """Whether a response without any other mark may have `USER:` or `ASSISTANT:`."""
+    if ":" not in response:
+        return False
+    return not response.isascii() or any(map(response.lower().__contains__, ("assistant", "user", "human")))
