@@ -17,7 +17,6 @@ from affect_lightning.corpora.annotation_tables import (
     ROW_FILE_SUFFIXES,
     RowFile,
     TableRow,
-    columns_of,
     index_rows,
     read_rows,
     refuse,
@@ -132,7 +131,7 @@ def read_truths(
         )
     chosen = dict(columns or {})
     rows = OurRows(RowFile(path), "test", keep=[chosen[kind] for kind in ("truth-name", "truth") if kind in chosen])
-    present = columns_of(rows)
+    present = rows.columns
     label_columns = () if item is not None and item.metric == "waf" else LABEL_COLUMNS
     value_columns = () if item is not None and item.metric != "waf" else SENTIMENT_COLUMNS
     name = _column(path, present, NAME_COLUMNS, "truth-name", chosen)

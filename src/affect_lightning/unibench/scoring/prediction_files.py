@@ -20,7 +20,6 @@ from affect_lightning.corpora.annotation_tables import (
     ItemRow,
     RowFile,
     TableRow,
-    columns_of,
     refuse,
 )
 from affect_lightning.corpora.known_sets import canonical_key
@@ -115,7 +114,7 @@ def _read_one(path: Path, dataset: str, columns: Mapping[str, str], kinds: Seque
         rows, used = _read_npz_rows(path, columns)
         return _answers(rows, used) if set(kinds) & set(used) else {}
     table = OurRows(RowFile(path), keep=[columns[kind] for kind in COLUMNS if kind in columns])
-    present = columns_of(table)
+    present = table.columns
     corpora = {str(row["corpus"]) for row in table if row.get("corpus")} if "corpus" in present else set()
     used = used_columns(path, present, columns, kinds)
     return _answers(_rows_of_set(path, table, dataset, corpora), used)
