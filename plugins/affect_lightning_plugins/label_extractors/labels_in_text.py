@@ -26,6 +26,7 @@ from affect_lightning_plugins.label_extractors.mentions import (
     is_negated,
     meant_chinese_mentions,
     meant_mentions,
+    plain_text,
     word_group,
 )
 
@@ -123,12 +124,10 @@ class Weights:
 class _Language:
     """How a language ends sentences and infers, and which words name an emotion in it.
 
-    `sentence_end` is a mark and the blanks behind it; a sentence keeps the mark. `inferring` are beginnings of words in lower
-    case: a plain sentence without them is not searched for `inference`, which takes ten times as long.
+    `sentence_end` is a mark and the blanks behind it; a sentence keeps the mark. `inference` is for plain texts.
     """
 
     sentence_end: re.Pattern[str]
-    inferring: tuple[str, ...]
     inference: re.Pattern[str]
     meant_mentions: Callable[[str], list[Mention]]
 
@@ -145,32 +144,24 @@ class _Language:
 
     def inferred_from(self, sentence: str) -> int | None:
         """Where the words of inference begin; None where there are none."""
-        if sentence.isascii() and not any(map(sentence.lower().__contains__, self.inferring)):
-            return None
-        found = self.inference.search(sentence)
+        found = self.inference.search(plain_text(sentence))
         return None if found is None else found.start()
 
 
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|「[^」]*」|《[^》]*》")
 _CHINESE_CHARACTERS = re.compile(r"[\u4e00-\u9fff]+")
 _LETTERS = re.compile(r"[A-Za-z]+")
-_INFERRING = (
-    "infer", "deduc", "speculat", "conclud", "assum", "surmis", "suggest", "therefore", "overall", "in summary",
-    "in conclusion", "to sum up", "thus", "hence",
-)  # fmt: skip
-_INFERRING_IN_CHINESE = (
-    "推断", "推测", "推论", "因此", "所以", "总的来说", "总体", "综上", "综合来看", "得出", "说明", "表明", "可见",
-)  # fmt: skip
 _ENGLISH = _Language(
     sentence_end=re.compile(r"[.!?]\s*(?=[A-Z])"),
-    inferring=_INFERRING,
-    inference=re.compile(rf"\b(?:{'|'.join(_INFERRING)})", re.IGNORECASE),
+    inference=re.compile(
+        r"\b(?:infer|deduc|speculat|conclud|assum|surmis|suggest|therefore|overall|in summary|in conclusion|to sum up|"
+        r"thus|hence)"
+    ),
     meant_mentions=meant_mentions,
 )
 _CHINESE = _Language(
     sentence_end=re.compile(r"[。！？；]\s*"),
-    inferring=_INFERRING_IN_CHINESE,
-    inference=re.compile("|".join(_INFERRING_IN_CHINESE)),
+    inference=re.compile("推断|推测|推论|因此|所以|总的来说|总体|综上|综合来看|得出|说明|表明|可见"),
     meant_mentions=meant_chinese_mentions,
 )
 

@@ -82,17 +82,25 @@ def meant_mentions(sentence: str) -> list[Mention]:
     They are not negated, not open, nobody else's and not of a thing. Forms that mean something else in most prose are left
     out.
     """
-    plain = _plain(sentence)
-    words = _words(plain)
+    plain = plain_text(sentence)
+    is_simple = plain.isascii() and "'" not in plain and "-" not in plain
+    blanked = plain.translate(_BLANKS) if is_simple else ""
+    words = blanked.split() if is_simple else _TOKEN.findall(plain)
     spans = _spans(words)
     if not spans:
         return []
-    cues = _RUN.findall(plain) if "'" in plain or "-" in plain else words
+    if is_simple and all(end == first + 1 for first, end in spans):
+        mentions = _single_words(blanked, [words[first] for first, _ in spans])
+    else:
+        mentions = _phrases(plain, words, spans)
+    cues = words if is_simple else _RUN.findall(plain)
+    if _MARKS.isdisjoint(cues):
+        return mentions
     doubts = [doubt for marks, doubt in _DOUBTS if not marks.isdisjoint(cues)]
-    return [mention for mention in _mentions(plain, words, spans) if not any(doubt(plain, mention) for doubt in doubts)]
+    return [mention for mention in mentions if not any(doubt(plain, mention) for doubt in doubts)]
 
 
-def _plain(text: str) -> str:
+def plain_text(text: str) -> str:
     """The text in lower case with straight apostrophes; each character keeps its place."""
     plain = text.lower()
     if plain.isascii():
@@ -100,13 +108,6 @@ def _plain(text: str) -> str:
     if len(plain) != len(text) or "\N{KELVIN SIGN}" in text:  # letters that become one of a-z, or two characters
         plain = text.translate(_ASCII_LOWER)
     return plain.replace("’", "'")
-
-
-def _words(plain: str) -> list[str]:
-    """The words of a plain text: runs of a-z, joined by single apostrophes and hyphens."""
-    if plain.isascii() and "'" not in plain and "-" not in plain:
-        return plain.translate(_BLANKS).split()
-    return _TOKEN.findall(plain)
 
 
 def _spans(words: Sequence[str]) -> list[tuple[int, int]]:
@@ -125,7 +126,18 @@ def _spans(words: Sequence[str]) -> list[tuple[int, int]]:
     return spans
 
 
-def _mentions(plain: str, words: Sequence[str], spans: Sequence[tuple[int, int]]) -> list[Mention]:
+def _single_words(blanked: str, words: Sequence[str]) -> list[Mention]:
+    """Where single words of a text without anything but a-z and blanks are, in their order."""
+    padded, position = f" {blanked} ", 0
+    mentions: list[Mention] = []
+    for word in words:
+        start = padded.index(f" {word} ", position)
+        position = start + len(word) + 1  # of the blank behind the word
+        mentions.append(Mention(word, start, start + len(word)))
+    return mentions
+
+
+def _phrases(plain: str, words: Sequence[str], spans: Sequence[tuple[int, int]]) -> list[Mention]:
     """Where the forms are: each word begins at the first letter behind the one before."""
     starts: list[int] = []
     position = 0
@@ -205,6 +217,7 @@ _DOUBTS: tuple[tuple[frozenset[str], Callable[[str, Mention], bool]], ...] = (
     ),
     (frozenset(_THINGS), _is_of_a_thing),
 )
+_MARKS = frozenset().union(*(marks for marks, _ in _DOUBTS))
 _DIRECT_CHINESE_NEGATION = re.compile(r"(?:不|没|无|非|未|别)(?:太|很|怎么|那么|够|会|要|必|用)?$")
 _CHINESE_NEGATION = re.compile(
     r"(?:没有|毫无|无法|并非|并不|不是|不再|不觉得|不感到|是否|缺乏|而非|而不是|无明显)[^，。；！？但却]{0,14}$"
