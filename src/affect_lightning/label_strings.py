@@ -22,7 +22,7 @@ _NO_WORD = frozenset({"nan", "none", "null", "n/a", "#n/a", "<na>", "nil", "nat"
 _SCORED = re.compile(
     r"\s*(?:[-–•*]\s+|\d{1,2}[.)]\s*)?(?P<word>[^\W\d_][^:=()\[\]{}\d|]{0,39}?)\**"
     r"\s*(?:[:=：(（|]|\s[-–]\s|\s(?=\d{1,3}(?:[.,]\d+)?\s*[%％]))\s*\**"
-    r"(?P<number>\d{1,3}(?:[.,]\d+)?|[.]\d+)\s*(?P<percent>[%％])?\s*(?:/\s*10+)?\s*[)）]?\s*"
+    r"(?P<number>\d{1,3}(?:[.,]\d+)?|[.]\d+)(?:\s*[-–~]\s*\d{1,3}(?:[.,]\d+)?)?\s*(?P<percent>[%％])?\s*(?:/\s*10+)?\s*[)）]?\s*"
 )
 _BETWEEN_SCORES = ",;，；、|\n\r"
 _BLANK_AND_BETWEEN = _BETWEEN_SCORES + "".join(filter(str.isspace, map(chr, range(0x3001))))

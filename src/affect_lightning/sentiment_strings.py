@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Iterable
 
 SENTIMENT_WORDS = ("positive", "negative", "neutral", "mixed")
 
@@ -55,6 +56,22 @@ def sentiment_value(text: str) -> float | None:
     """
     number = _number(_bare(text))
     return number if number is not None else _VALUES.get(read_sentiment(text) or "")
+
+
+def may_be_codes(values: Iterable[float]) -> bool:
+    """Whether values look like classes or stars: whole numbers of which none is below 0 and one is above 1.
+
+    >>> may_be_codes([0, 1, 2]), may_be_codes([0, 1]), may_be_codes([-1, 0, 2]), may_be_codes([0.5, 2])
+    (True, False, False, False)
+    """
+    known = set(values)
+    return len(known) > 1 and min(known) >= 0 and max(known) > 1 and all(value == int(value) for value in known)
+
+
+CODES_WARNING = (
+    "%s: the column %s has only the whole numbers %s, and all above 0 are read as positive. If these are classes or stars, "
+    "write negative, neutral or positive instead."
+)
 
 
 def _bare(text: str) -> str:

@@ -182,7 +182,14 @@ def concluded_words(text: str, weights: Weights | None = None) -> list[str]:
         weights: By default ours.
     """
     weights, text = weights or Weights(), simplified(_QUOTED.sub(" ", text))
-    language = _CHINESE if _is_chinese(text) else _ENGLISH
+    if text.isascii():
+        return _concluded(text, _ENGLISH, weights)
+    main, other = (_CHINESE, _ENGLISH) if _is_chinese(text) else (_ENGLISH, _CHINESE)
+    return _concluded(text, main, weights) or _concluded(text, other, weights)  # "the person seems 开心"
+
+
+def _concluded(text: str, language: _Language, weights: Weights) -> list[str]:
+    """The words of one language that the text concludes on."""
     sentences = language.sentences(text)
     sums: dict[Hashable, float] = {}
     words: dict[str, Hashable] = {}

@@ -7,6 +7,7 @@ read here, and the scorer of saved outputs joins it with predictions. The pickle
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from affect_lightning.corpora.table_cells import number_of, words_of
 from affect_lightning.corpora.trade_tables import OurRows
 from affect_lightning.errors import DataError
 from affect_lightning.label_strings import label_key, parse_labels
-from affect_lightning.sentiment_strings import sentiment_value
+from affect_lightning.sentiment_strings import CODES_WARNING, may_be_codes, sentiment_value
 
 NAME_COLUMNS = ("name", "filename", "clip", "id", "clip_id", "clip_name", "file_name", "video_id", "sample_id")
 LABEL_COLUMNS = (
@@ -36,6 +37,7 @@ LABEL_COLUMNS = (
 )  # fmt: skip
 SENTIMENT_COLUMNS = ("val", "valence", "sentiment")
 # Label files of sets outside MER-UniBench, such as OV-MERD's 332 clips: tried in order inside the set's folder.
+_log = logging.getLogger(__name__)
 _OWN_STEMS = ("label", "labels", "openset", "check-openset")
 
 
@@ -165,6 +167,9 @@ def read_truths(
         if cells not in kept:
             kept[cells] = _own_truth(row, labels, sentiment, item)
         truths[clip] = kept[cells]
+    values = sorted({truth.sentiment for truth in kept.values() if truth.sentiment is not None})
+    if may_be_codes(values):
+        _log.warning(CODES_WARNING, path, sentiment or labels, ", ".join(f"{value:g}" for value in values))
     return truths
 
 
@@ -308,7 +313,7 @@ def _truth_of(value: Any, item: BenchmarkSet, where: str) -> Truth:
 def _emotion(value: Any, item: BenchmarkSet, where: str) -> str:
     """The class that a label means: a word, or an index into the classes."""
     given = parse_labels(str(value))
-    text = label_key(given[0] if len(given) == 1 else str(value))
+    text = label_key(given[0] if len(given) == 1 else str(value)).removesuffix(".0")  # as pandas writes an index
     words = {word.lower(): word for word in item.labels}
     if text in words:
         return words[text]

@@ -6,6 +6,7 @@ refusals change (`tests/test_response_cleaning.py`).
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import dataclass
 
@@ -24,6 +25,24 @@ _COURTESY = re.compile(
     r"(?:help|assist|analy[sz]e|answer|describe|provide|do|take|identify)\b[^.!?\n]*[.!?\n]+\s*",
     re.IGNORECASE,
 )
+_OFFERED = 200  # characters at the end in which an offer begins; our choice
+_OFFERING = (
+    "would you like",
+    "let me know",
+    "feel free",
+    "do you want",
+    "happy to help",
+    "glad to help",
+    "需要我",
+    "如果您",
+)
+_OFFER = re.compile(  # what a model says to its user at the end
+    r"(?:(?<=[.!?。！？])\s*|\n\s*)(?:(?:would you like|do you want)\b[^.!?\n]*\?"
+    r"|(?:please )?(?:let me know|feel free to)\b[^\n]*"
+    r"|i(?:['’]m| am|['’]d be| would be) (?:always |very |more than )?(?:happy|glad) to help\b[^\n]*"
+    r"|(?:您?需要我|如果您)[^\n]*)\s*$",
+    re.IGNORECASE,
+)
 _ASKED = re.compile(
     r"^\s*(?:question|q)\s*[:：].*?(?:^|\s)(?:answer|a)\s*[:：]\s*"
     r"|^\s*(?:问题|問題|问|問)\s*[:：].*?(?:答案|回答|答)\s*[:：]\s*",
@@ -37,13 +56,18 @@ _LEADING_QUESTION = re.compile(
     re.IGNORECASE,
 )
 _ANSWER_MARK = re.compile(
-    r"(?:^|[\n.。])[ \t]*(?:so |thus |therefore,? )?(?:the |my )?final answer(?: is)?\s*[:：]\s*(?=\S)"
+    r"(?:^|[\n.。])[ \t]*(?:so |thus |therefore,? )?(?:the |my )?final answer(?: is)?(?:\s*[:：]\s*|[ \t]*\n\s*)(?=\S)"
+    r"|(?:\b(?:so|thus|therefore|hence),?|[\n.。]) (?:the|my) (?:final )?answer (?:is|would be)\s*[:：]?\s*(?!not\b)"
+    r"(?=\S[^.\n]*\W*$)"
     r"|(?:最终|最後|最后|最終)(?:答案|回答)(?:是|为|為)?\s*[:：]?\s*(?=\S)",
     re.IGNORECASE,
 )
 _ANSWER_PREFIX = re.compile(
     r"^\s*(?:(?:answer|assistant|response|output|gpt|ai|model)\s*[:：]|(?:答案|回答|答|助手)\s*[:：])\s*", re.IGNORECASE
 )
+
+
+_ENTITY = re.compile(r"&(?:quot|apos|amp|lt|gt|nbsp|#39|#34);")
 
 
 class CleanText(str):
@@ -91,7 +115,7 @@ def clean_response(response: str, question: str = "") -> CleanResponse:
     if isinstance(response, CleanText):
         return CleanResponse(response)
     removed: list[str] = []
-    text = response
+    text = html.unescape(response) if _ENTITY.search(response) else response
     for kind, step in (
         ("thoughts", without_thoughts),
         ("chat marks", without_chat_marks),
@@ -111,7 +135,9 @@ def clean_response(response: str, question: str = "") -> CleanResponse:
 
 def _without_courtesy(text: str) -> str:
     courteous = _COURTESY.match(text) if "to " in text[:_COURTEOUS] else None
-    return text[courteous.end() :] if courteous else text
+    text = text[courteous.end() :] if courteous else text
+    offer = _OFFER.search(text) if any(map(text[-_OFFERED:].lower().__contains__, _OFFERING)) else None
+    return text[: offer.start()] if offer and text[: offer.start()].strip() else text
 
 
 def _without_question(text: str, question: str) -> str:
@@ -127,15 +153,21 @@ def _without_question(text: str, question: str) -> str:
 
 
 def _without_structure(text: str) -> str:
-    told = told_by_structure(text)
+    marked = _from_answer_mark(text)
+    told = told_by_structure(marked)
     if told is not None:
         return told
-    plain = without_markdown(text)
-    marks = list(_ANSWER_MARK.finditer(plain)) if "inal answer" in plain.lower() or "最" in plain else []
-    if marks:
-        plain = plain[marks[-1].end() :]
+    plain = _from_answer_mark(without_markdown(marked))
     prefix = _ANSWER_PREFIX.match(plain)
     plain = plain[prefix.end() :] if prefix else plain
     if plain != text:
         told = told_by_structure(plain)
     return plain if told is None else told
+
+
+def _from_answer_mark(text: str) -> str:
+    """The text behind the last `Final answer:`."""
+    if "nswer" not in text and "NSWER" not in text and "最" not in text:
+        return text
+    marks = list(_ANSWER_MARK.finditer(text))
+    return text[marks[-1].end() :] if marks else text

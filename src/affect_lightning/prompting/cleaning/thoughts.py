@@ -12,7 +12,7 @@ _NAMES = r"(?:think|thinking|thought|thoughts|reason|reasoning|reflection|analys
 _OPEN = rf"(?:<\s*{_NAMES}(?:\s[^<>]*)?>|\[\s*{_NAMES}\s*\]|◁{_NAMES}▷|<\|(?:begin_of_)?{_NAMES}(?:_start)?\|>)"
 _CLOSE = (
     rf"(?:<\s*/\s*{_NAMES}\s*>|<\s*{_NAMES}\s*/\s*>|\[\s*/\s*{_NAMES}\s*\]|◁/{_NAMES}▷|<\|end_of_{_NAMES}\|>"
-    rf"|<\|/?{_NAMES}_end\|>)"
+    rf"|<\|/?{_NAMES}_end\|>|<\|/{_NAMES}\|>)"
 )
 _MARKED = re.compile(r"[<\[◁]\s*/?\s*\|?/?(?:begin_of_|end_of_)?(?:" + _NAMES + r"|answer)|&lt;|<\|channel\|>", re.I)
 _INNERMOST = re.compile(rf"{_OPEN}(?:(?!{_OPEN}).)*?{_CLOSE}", re.DOTALL | re.IGNORECASE)

@@ -6,7 +6,9 @@ sentiment, under the column names below. `suite_scoring.py` joins these answers 
 
 from __future__ import annotations
 
+import logging
 import math
+import re
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,12 +29,15 @@ from affect_lightning.corpora.trade_tables import OurRows
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.label_strings import given_words
 from affect_lightning.safe_npz import read_npz
-from affect_lightning.sentiment_strings import SENTIMENT_WORDS, read_sentiment
+from affect_lightning.sentiment_strings import CODES_WARNING, SENTIMENT_WORDS, may_be_codes, read_sentiment
 from affect_lightning.unibench.scoring.prediction_columns import COLUMNS, KINDS, TRUTH_KINDS, used_columns
 
 OUTPUT_SUFFIXES = (".npz", *ROW_FILE_SUFFIXES)
 
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _REMEMBERED = 100_000  # label lists read once for all rows that write them alike; our choice
+_MOST_CODES = 11  # different sentiments that may be class codes or points; our choice: 0 to 10
+_LOG = logging.getLogger(__name__)
 _SENTIMENT_SHARE = 0.9  # of an npz member's words; our choice: the authors' files have 99.9% and more, label files 0
 
 
@@ -139,6 +144,8 @@ def _rows_of_set(path: Path, table: Iterable[TableRow], dataset: str, corpora: C
 def _answers(rows: Iterable[TableRow], used: Mapping[str, str]) -> dict[str, Answer]:
     answers: dict[str, Answer] = {}
     lines = array("Q")
+    sentiments: set[object] = set()
+    path: Path | None = None
     for row in rows:
         name = _name(row, used["name"])
         if name in answers:
@@ -146,7 +153,18 @@ def _answers(rows: Iterable[TableRow], used: Mapping[str, str]) -> dict[str, Ans
             refuse(row, used["name"], f"the clip {name!r} is listed twice, first as number {first}. Keep one.")
         lines.append(row.line)
         answers[name] = _answer(row, used)
+        if "sentiment" in used and len(sentiments) <= _MOST_CODES:
+            path = row.path
+            sentiments.add(row.get(used["sentiment"]))
+    _warn_of_codes(path, used.get("sentiment"), sentiments)
     return answers
+
+
+def _warn_of_codes(path: Path | None, column: str | None, sentiments: Collection[object]) -> None:
+    """Say when given sentiments look like classes: the neutral one of 0, 1, 2 would count as positive."""
+    values = [float(text) for text in map(str, sentiments) if _NUMBER.fullmatch(text)]
+    if len(values) == len(sentiments) <= _MOST_CODES and may_be_codes(values):
+        _LOG.warning(CODES_WARNING, path, column, ", ".join(f"{value:g}" for value in sorted({*values})))
 
 
 def _name(row: TableRow, column: str) -> str:
@@ -195,13 +213,18 @@ def _labels(row: TableRow, column: str) -> tuple[str, ...]:
             f"expected a list of words, or a text such as \"['happy', 'calm']\", found {value!r}. Write [] if "
             f"there is none.",
         )
-    return given_words(value)
+    return given_words(value) or _codes(" ".join(value))
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def _words_of_text(text: str) -> tuple[str, ...]:
     """Equal texts share their words, which a million rows could not hold otherwise."""
-    return given_words(text)
+    return given_words(text) or _codes(text)
+
+
+def _codes(text: str) -> tuple[str, ...]:
+    """Numbers where words should be: they count as words that cannot be read, so that class codes stop a score."""
+    return tuple(_NUMBER.findall(text))
 
 
 def _sentiment(row: TableRow, column: str) -> str:
