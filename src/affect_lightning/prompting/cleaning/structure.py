@@ -47,7 +47,7 @@ _TAG = re.compile(r"</?[A-Za-z][\w-]{0,30}\s*/?>")
 
 def told_by_structure(text: str) -> str | None:
     """What an answer in JSON, in a table, in a box, in keyed lines or as a list with numbers tells; None if it is none."""
-    for told in (_of_json, _of_box, _of_table, _of_scores, _of_lines):
+    for told in (_of_json, _of_box, _of_table, _of_lines, _of_scores):
         words = told(text)
         if words is not None:
             return words

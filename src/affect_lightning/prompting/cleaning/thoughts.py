@@ -35,6 +35,9 @@ _END = re.compile(
     r"|\n\s*(?:USER|Human)\s*:",
     re.IGNORECASE,
 )
+_HEAD = 20  # characters in which a bare role stands; our choice
+_BARE_ROLES = ("system\n", "user\n")  # a whole chat without its special tokens, as `skip_special_tokens` leaves it
+_BARE_ASSISTANT = re.compile(r"^[ \t]*(?:assistant|model)[ \t]*\n", re.IGNORECASE | re.MULTILINE)
 _BLANK_MARK = re.compile(r"<s>|<bos>|<pad>|<unk>|<\|begin_of_text\|>|<\|startoftext\|>", re.IGNORECASE)
 
 
@@ -59,6 +62,9 @@ def without_thoughts(response: str) -> str:
 
 def without_chat_marks(response: str) -> str:
     """The first turn of the assistant, without the marks of a chat format and what a model wrote on behind its end."""
+    if response[:_HEAD].lstrip().lower().startswith(_BARE_ROLES):
+        turns = list(_BARE_ASSISTANT.finditer(response))
+        response = response[turns[-1].end() :] if turns else response
     if not any(map(response.__contains__, "<[#")) and not _speaks_by_name(response):
         return response
     text = _BLANK_MARK.sub("", response)
