@@ -15,6 +15,9 @@ TOLD = re.compile(
     r"|categor(?:y|ies)|状态|類別|类别|标签))?$",
     re.IGNORECASE,
 )
+SENTIMENT = re.compile(
+    r"^(?:overall |final )?(?:sentiments?|sentiment[\s_-]?(?:label|polarity)|polarity|情感倾向|极性)$", re.IGNORECASE
+)
 MEASURE = re.compile(
     r"(?:confidence|score|prob|valence|arousal|dominance|intensity|\bid\b|index|rank|time|start|end|frame|level|certainty"
     r"|置信|概率|强度|強度)",
@@ -66,6 +69,7 @@ def told_by_keys(text: str) -> list[str] | None:
     if not any(_IS_BESIDE.match(key) for key, _ in parts):
         return None
     told = [lines for key, lines in parts if _CONCLUDES.match(key) or (TOLD.match(key) and not MEASURE.search(key))]
+    told = told or [lines for key, lines in parts if SENTIMENT.match(key)]
     values = [line for lines in told for line in (lines[:1] if lines[0] else lines[1:])]
     values = [_BULLET.sub("", value).strip(" *_`") for value in values]
     return [value for value in values if value] or None

@@ -15,6 +15,7 @@ from typing import Any
 from affect_lightning.label_strings import ends_with_number, scored_words
 from affect_lightning.prompting.cleaning.keyed_lines import (
     MEASURE,
+    SENTIMENT,
     TOLD,
     best_words,
     marked_words,
@@ -144,6 +145,7 @@ def _values(value: Any, depth: int) -> Iterator[str]:
 def _of_mapping(value: Mapping[Any, Any], depth: int) -> Iterator[str]:
     keys = [key for key in value if isinstance(key, str)]
     told = [key for key in keys if TOLD.match(key.strip()) and not MEASURE.search(key)]
+    told = told or [key for key in keys if SENTIMENT.match(key.strip())]
     told = told or [key for key in keys if _WRAPPED.match(key.strip())]
     if told:
         for key in told:

@@ -29,14 +29,19 @@ from affect_lightning.corpora.trade_tables import OurRows
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.label_strings import given_words
 from affect_lightning.safe_npz import read_npz
-from affect_lightning.sentiment_strings import CODES_WARNING, SENTIMENT_WORDS, may_be_codes, read_sentiment
+from affect_lightning.sentiment_strings import (
+    NEVER_BELOW_ZERO,
+    SENTIMENT_WORDS,
+    never_below_zero,
+    read_sentiment,
+    sentiment_number,
+)
 from affect_lightning.unibench.scoring.prediction_columns import COLUMNS, KINDS, TRUTH_KINDS, used_columns
 
 OUTPUT_SUFFIXES = (".npz", *ROW_FILE_SUFFIXES)
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _REMEMBERED = 100_000  # label lists read once for all rows that write them alike; our choice
-_MOST_CODES = 11  # different sentiments that may be class codes or points; our choice: 0 to 10
 _LOG = logging.getLogger(__name__)
 _SENTIMENT_SHARE = 0.9  # of an npz member's words; our choice: the authors' files have 99.9% and more, label files 0
 
@@ -144,8 +149,8 @@ def _rows_of_set(path: Path, table: Iterable[TableRow], dataset: str, corpora: C
 def _answers(rows: Iterable[TableRow], used: Mapping[str, str]) -> dict[str, Answer]:
     answers: dict[str, Answer] = {}
     lines = array("Q")
-    sentiments: set[object] = set()
-    path: Path | None = None
+    column = used.get("sentiment")
+    low, high, path = math.inf, -math.inf, None  # of given sentiments, as long as all are numbers
     for row in rows:
         name = _name(row, used["name"])
         if name in answers:
@@ -153,18 +158,13 @@ def _answers(rows: Iterable[TableRow], used: Mapping[str, str]) -> dict[str, Ans
             refuse(row, used["name"], f"the clip {name!r} is listed twice, first as number {first}. Keep one.")
         lines.append(row.line)
         answers[name] = _answer(row, used)
-        if "sentiment" in used and len(sentiments) <= _MOST_CODES:
-            path = row.path
-            sentiments.add(row.get(used["sentiment"]))
-    _warn_of_codes(path, used.get("sentiment"), sentiments)
+        if column is not None:
+            number = _number_of_text(str(row.get(column)))
+            column = None if number is None else column
+            low, high, path = min(low, number or 0.0), max(high, number or 0.0), row.path
+    if column is not None and never_below_zero((low, high)):
+        _LOG.warning(NEVER_BELOW_ZERO, path, column, low, high)
     return answers
-
-
-def _warn_of_codes(path: Path | None, column: str | None, sentiments: Collection[object]) -> None:
-    """Say when given sentiments look like classes: the neutral one of 0, 1, 2 would count as positive."""
-    values = [float(text) for text in map(str, sentiments) if _NUMBER.fullmatch(text)]
-    if len(values) == len(sentiments) <= _MOST_CODES and may_be_codes(values):
-        _LOG.warning(CODES_WARNING, path, column, ", ".join(f"{value:g}" for value in sorted({*values})))
 
 
 def _name(row: TableRow, column: str) -> str:
@@ -236,6 +236,12 @@ def _sentiment(row: TableRow, column: str) -> str:
             row, column, f"expected {', '.join(SENTIMENT_WORDS[:3])} or a number, found {value!r:.60}. Fix the cell."
         )
     return sentiment_word(str(value))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _number_of_text(text: str) -> float | None:
+    """The number that a given sentiment is; None for words."""
+    return sentiment_number(text)
 
 
 def _is_finite(value: float) -> bool:

@@ -120,6 +120,9 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
         elif not (by_sentiment and prediction.given_sentiment is not None):
             open_responses.append(index)
             _check_response(key, prediction)
+    empty = sum(not labels[index] for index in has_labels)
+    if 2 * empty > len(has_labels):
+        _LOG.warning("%s: %d of %d given lists of labels are empty. They count as wrong.", key, empty, len(has_labels))
     if open_responses:
         asked = ((group[index].response, group[index].question) for index in open_responses)
         found, cleaned = _extract(extractor, asked, key)
