@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from affect_lightning.metrics.builtin import builtin_valences
 
+REACH = 1000  # characters around a mention that are looked at; our choice, far more than MAX_SCOPE words: a response may be pages
 MAX_SCOPE = 9  # words that a negation reaches (our choice; tuned on reference/emer)
 
 _TOKEN = re.compile(r"[a-z]+(?:['-][a-z]+)*")
@@ -190,16 +191,20 @@ def is_negated(before: str) -> bool:
     return len(scope.split()) <= MAX_SCOPE and bool(listed) and not new_clause
 
 
+def _before(text: str, mention: Mention) -> str:
+    return text[max(0, mention.start - REACH) : mention.start]
+
+
 def _is_negated_there(plain: str, mention: Mention) -> bool:
-    return is_negated(plain[: mention.start])
+    return is_negated(_before(plain, mention))
 
 
 def _is_of_others(plain: str, mention: Mention) -> bool:
-    return bool(_OTHERS.search(plain[: mention.start]))
+    return bool(_OTHERS.search(_before(plain, mention)))
 
 
 def _is_of_a_thing(plain: str, mention: Mention) -> bool:
-    return bool(_OF_A_THING.match(plain[mention.end :]))
+    return bool(_OF_A_THING.match(plain[mention.end : mention.end + REACH]))
 
 
 def _mark_of(pattern: str) -> str:
@@ -247,7 +252,7 @@ def find_chinese_mentions(text: str) -> list[Mention]:
 
 def is_meant_in_chinese(sentence: str, mention: Mention) -> bool:
     """Whether a mention is asserted of the speaker: not negated, not open, nobody else's, not of a thing."""
-    before, after = sentence[: mention.start], sentence[mention.end :]
+    before, after = _before(sentence, mention), sentence[mention.end : mention.end + REACH]
     if _CHINESE_NEITHER[0].search(before) and _CHINESE_NEITHER[1].match(after):
         return False
     return not any(

@@ -25,7 +25,7 @@ _COURTESY = re.compile(
     r"(?:help|assist|analy[sz]e|answer|describe|provide|do|take|identify)\b[^.!?\n]*[.!?\n]+\s*",
     re.IGNORECASE,
 )
-_OFFERED = 200  # characters at the end in which an offer begins; our choice
+_OFFERED = 300  # characters at the end in which an offer begins; our choice
 _OFFERING = (
     "would you like",
     "let me know",
@@ -136,7 +136,8 @@ def clean_response(response: str, question: str = "") -> CleanResponse:
 def _without_courtesy(text: str) -> str:
     courteous = _COURTESY.match(text) if "to " in text[:_COURTEOUS] else None
     text = text[courteous.end() :] if courteous else text
-    offer = _OFFER.search(text) if any(map(text[-_OFFERED:].lower().__contains__, _OFFERING)) else None
+    near_end = max(0, len(text) - _OFFERED)
+    offer = _OFFER.search(text, near_end) if any(map(text[near_end:].lower().__contains__, _OFFERING)) else None
     return text[: offer.start()] if offer and text[: offer.start()].strip() else text
 
 
