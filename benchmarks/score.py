@@ -137,7 +137,9 @@ def measure(kind: str, rows: int, folder: Path) -> Run:
     ]
     files = ["--labels", str(labels), "--predictions", str(predictions), "--out", str(folder / f"{kind}-{rows}")]
     started = time.monotonic()
-    process = subprocess.Popen([*command, *files], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, *files], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    )
     assert process.stderr is not None
     said = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
