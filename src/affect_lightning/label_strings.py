@@ -20,7 +20,7 @@ _LEADING = re.compile(r"^(?:(?:and|&)\s+|[-–•*]\s+)", re.IGNORECASE)
 _EDGES = " \t\r\n\f\v.!?。！？…*_`“”‘’「」\u00a0\ufeff"
 _NO_WORD = frozenset({"nan", "none", "null", "n/a", "#n/a", "<na>", "nil", "nat", "undefined"})
 _SCORED = re.compile(
-    r"\s*(?:[-–•*]\s+|\d{1,2}[.)]\s*)?(?P<word>[^\W\d_][^:=()\[\]{}\d|\n]{0,39}?)\**"
+    r"\s*(?:[-–•*]\s+|\d{1,2}[.)]\s*)?(?P<word>[^\W\d_][^:=()\[\]{}\d|\n,;，；、]{0,39}?)\**"
     r"\s*(?:[:=：(（|]|\s[-–]\s|\s(?=\d{1,3}(?:[.,]\d+)?\s*[%％]))\s*\**"
     r"(?P<number>\d{1,3}(?:[.,]\d+)?|[.]\d+)(?:\s*[-–~]\s*\d{1,3}(?:[.,]\d+)?)?\s*(?P<percent>[%％])?\s*(?:/\s*10+)?\s*[)）]?\s*"
 )

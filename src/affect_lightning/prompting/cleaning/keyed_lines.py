@@ -33,8 +33,14 @@ _BESIDE = "|".join(sorted(_BESIDE_WORDS, key=len, reverse=True))
 _COLON = re.compile("[:：]")
 _LONGEST_KEY = 24  # characters before a colon in which such a key is looked for
 _ANSWER = (
-    r"(?:final |predicted |main |primary )?(?:emotions?|emotional states?|answers?|labels?|predictions?)"
+    r"(?:final |predicted |main |primary |secondary )?(?:emotions?|emotional states?|answers?|labels?|predictions?)"
     r"|结论|結論|conclusion|答案|情绪|情緒|情感"
+)
+_MEASURES = ("confidence", "certainty", "probability")
+_MEASURED = re.compile(
+    rf"[,;|]?\s*[(\[]?(?:\bwith )?(?:\ba )?\b(?:{'|'.join(_MEASURES)})(?: (?:score|level))?\s*"
+    r"(?:(?:of|is|[:=：])?\s*\d+(?:[.,]\d+)?\s*(?:%|/\s*10+)?|[:=：]\s*(?:very )?(?:high|medium|moderate|low)\b)[)\]]?",
+    re.IGNORECASE,
 )
 _IS_BESIDE = re.compile(rf"^(?:{_BESIDE})$", re.IGNORECASE)
 _CONCLUDES = re.compile(r"^(?:conclusion|结论|結論)$", re.IGNORECASE)
@@ -43,6 +49,8 @@ _KEYED = re.compile(
     r"^[ \t]*(?:[-*•#]+[ \t]+|\d{1,2}[.)][ \t]*)?(?P<key>[^\W\d_][^:：\n|{}\"]{0,40}?)\**[ \t]*[:：]\**[ \t]*(?P<value>.*)$"
 )
 _BULLET = re.compile(r"^[ \t]*(?:[-*•]|\d{1,2}[.)])[ \t]*")
+
+_CHOICE = re.compile(r"^\(?[A-H][).:]\s+")  # the letter of a choice
 
 _WORTH = {
     **dict.fromkeys(("yes", "y", "true", "present", "detected", "✓", "✔", "✅", "high", "very high", "strong"), 1.0),
@@ -71,7 +79,7 @@ def told_by_keys(text: str) -> list[str] | None:
     told = [lines for key, lines in parts if _CONCLUDES.match(key) or (TOLD.match(key) and not MEASURE.search(key))]
     told = told or [lines for key, lines in parts if SENTIMENT.match(key)]
     values = [line for lines in told for line in (lines[:1] if lines[0] else lines[1:])]
-    values = [_BULLET.sub("", value).strip(" *_`") for value in values]
+    values = [_CHOICE.sub("", _BULLET.sub("", value)).strip(" *_`,;|，；") for value in values]
     return [value for value in values if value] or None
 
 
@@ -91,6 +99,15 @@ def _keyed_parts(text: str) -> list[tuple[str, list[str]]]:
         elif parts and line.strip():
             parts[-1][1].append(line)
     return parts
+
+
+def without_measures(text: str) -> str:
+    """The text without `confidence: 0.9` and its like: a number or a level beside them makes these words no emotion.
+
+    >>> without_measures("happy (confidence: 0.9)"), without_measures("She speaks with confidence.")
+    ('happy', 'She speaks with confidence.')
+    """
+    return _MEASURED.sub("", text) if any(map(text.lower().__contains__, _MEASURES)) else text
 
 
 def worth_of(value: str) -> float | None:

@@ -10,6 +10,7 @@ import html
 import re
 from dataclasses import dataclass
 
+from affect_lightning.prompting.cleaning.keyed_lines import without_measures
 from affect_lightning.prompting.cleaning.refusals import is_refusal, without_refusal
 from affect_lightning.prompting.cleaning.structure import told_by_structure, without_markdown
 from affect_lightning.prompting.cleaning.thoughts import without_chat_marks, without_thoughts
@@ -163,7 +164,7 @@ def _without_structure(text: str) -> str:
     plain = plain[prefix.end() :] if prefix else plain
     if plain != text:
         told = told_by_structure(plain)
-    return plain if told is None else told
+    return without_measures(plain) if told is None else told
 
 
 def _from_answer_mark(text: str) -> str:

@@ -40,7 +40,8 @@ _SEPARATOR_ROW = re.compile(r"^[\s|:+=-]*-[\s|:+=-]*$")
 _NUMBERED = re.compile(r"[:=：(（|\s-]\**[\d.]")
 _EMPHASIS = re.compile(r"\*{1,3}(?=\S)(.+?)(?<=\S)\*{1,3}|(?<!\w)__(?=\S)(.+?)(?<=\S)__(?!\w)|`+([^`]*)`+")
 _SENTENCE = re.compile(
-    r"\b(?:is|are|was|looks?|seems?|feels|appears?|sounds?|shows?|she|he|they|the person)\b|[。，]", re.IGNORECASE
+    r"\b(?:is|are|was|looks?|seems?|feels|appears?|sounds?|shows?|she|he|they|the person|not|but)\b|[。，]",
+    re.IGNORECASE,
 )
 _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]+", re.MULTILINE)
 _TAG = re.compile(r"</?[A-Za-z][\w-]{0,30}\s*/?>")
