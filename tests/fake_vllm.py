@@ -96,7 +96,7 @@ class LLM:
     def generate(
         self,
         prompts: list[dict[str, torch.Tensor]],
-        sampling_params: SamplingParams,
+        sampling_params: list[SamplingParams],
         *,
         use_tqdm: bool = True,
         lora_request: LoRARequest | None = None,
@@ -106,8 +106,8 @@ class LLM:
         model = self._model(lora_request)
         self.calls.append(SimpleNamespace(prompts=prompts, parameters=sampling_params, request=lora_request))
         return [
-            SimpleNamespace(outputs=[SimpleNamespace(token_ids=self._decode(model, prompt, sampling_params), text="")])
-            for prompt in prompts
+            SimpleNamespace(outputs=[SimpleNamespace(token_ids=self._decode(model, prompt, parameters), text="")])
+            for prompt, parameters in zip(prompts, sampling_params, strict=True)
         ]
 
     def _model(self, request: LoRARequest | None) -> Any:

@@ -222,7 +222,30 @@ def test_responses_end_with_the_context() -> None:
         embedded = model.get_input_embeddings()(torch.ones_like(mask))
         return [len(response) for response in decode_responses(model, embedded, mask, set(), DecodingOptions(10**9))]
 
-    assert lengths(14) == [2, 2]
-    assert lengths(9) == [7, 7]
+    assert lengths(14) == [11, 2], "a short prompt has its own room beside a long one"
+    assert lengths(9) == [11, 7]
     with pytest.raises(DataError, match=r"a prompt has 16 tokens, and the language model takes 16 in all"):
         lengths(16)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_a_row_at_the_end_of_the_context_changes_no_other_row(family: str) -> None:
+    """GPT-2 has a table of positions, which ends with the context."""
+    sizes = (
+        {**SIZES} if family == "llama" else {"vocab_size": SIZES["vocab_size"], "n_embd": 8, "n_layer": 1, "n_head": 2}
+    )
+    place = "max_position_embeddings" if family == "llama" else "n_positions"
+    config = AutoConfig.for_model(family, **{**sizes, place: 16})
+    torch.manual_seed(0)
+    model = name_backbone(AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")).eval()
+    options = DecodingOptions(10**6)
+    rows = [torch.randint(SIZES["vocab_size"], (length,)) for length in (13, 4, 15)]
+    mask = torch.tensor([[0] * (15 - len(row)) + [1] * len(row) for row in rows])
+    padded = torch.stack([torch.nn.functional.pad(row, (15 - len(row), 0)) for row in rows])
+    embed = model.get_input_embeddings()
+    together = decode_responses(model, embed(padded), mask, set(), options)
+    alone = [decode_responses(model, embed(row[None]), torch.ones(1, len(row)), set(), options)[0] for row in rows]
+    assert (together, [*map(len, together)]) == (alone, [3, 12, 1])
+    whole = embed(torch.zeros(1, 16, dtype=torch.long))
+    with pytest.raises(DataError, match="a prompt has 16 tokens"):
+        read_prefix(model, whole, torch.ones(1, 16), times=2)

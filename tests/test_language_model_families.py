@@ -11,7 +11,7 @@ import torch
 import transformers
 
 from affect_lightning.command_line.program import main
-from affect_lightning.errors import ConfigurationError
+from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.model import AffectGPT
 from affect_lightning.plugin_loading import build_part, plugin_options
 from affect_lightning_plugins.language_models import hub_models
@@ -76,6 +76,23 @@ def test_loss_and_greedy_responses_equal_the_library_class_called_directly(
         row, ones = prompts(part, [text], "left")
         theirs = direct.generate(input_ids=row, attention_mask=ones, max_new_tokens=10, do_sample=False)[0]
         assert part.tokenizer.decode(theirs[row.shape[1] :], skip_special_tokens=True).strip() == response
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_responses_end_with_the_context_of_every_family(family: str, folders: dict[str, Path]) -> None:
+    part = build_part("language_models", choice(family, folders)).eval()
+    part.end_ids = frozenset()  # nothing else ends a response
+    ids, mask = prompts(part, SENTENCES, "left")
+    lengths = mask.sum(dim=1).tolist()
+    part.causal_model.config.max_position_embeddings = max(lengths) + 3
+    together = part.generate(part.embed(ids), mask, max_new_tokens=10**6)
+    for length, row, real, response in zip(lengths, ids, mask.bool(), together, strict=True):
+        alone = row[real][None]
+        room = max(lengths) + 3 - length
+        assert part.generate(part.embed(alone), torch.ones_like(alone), max_new_tokens=room) == [response]
+    part.causal_model.config.max_position_embeddings = max(lengths)
+    with pytest.raises(DataError, match=rf"a prompt has {max(lengths)} tokens, and the language model takes"):
+        part.generate(part.embed(ids), mask, max_new_tokens=1)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -199,6 +199,16 @@ def test_our_prompts_fit_and_are_the_default(one_folder: Path, tmp_path: Path) -
     assert len(kept(tmp_path)) == 2
 
 
+@pytest.mark.parametrize("name", ["causal-lm", "qwen2.5-released"])
+def test_a_response_beyond_the_models_context_is_one_sentence(name: str, one_folder: Path, tmp_path: Path) -> None:
+    options = {"model": str(one_folder), "cache_dir": str(tmp_path), "device": "cpu", "max_new_tokens": 12}
+    asker = build_part("label_extractors", {"name": name, "dtype": "float32", **options})
+    assert len(asker.extract(["She is sad."])) == 1
+    expected = r"has \d+ tokens and its answer up to 12, but .* takes 2048 in all\. Shorten the response"
+    with pytest.raises(DataError, match=expected):
+        asker.extract(["She is sad. " * 400])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

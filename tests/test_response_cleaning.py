@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from affect_lightning.prompting.cleaning import KINDS, clean_response, simplified
+from affect_lightning.prompting.cleaning import KINDS, CleanResponse, clean_response, simplified
 from affect_lightning.safe_npz import read_npz
 from affect_lightning_plugins.label_extractors.rules import RulesLabelExtractor
 
@@ -22,6 +22,7 @@ THOUGHTS = [
     f"{BORED} <think>or sad",
     f"<think>a<think>sad</think>b</think>{BORED}",
     f"<think>one</think><think>sad</think>{BORED}",
+    f"<|think|>sad<|/think|>{BORED}",
     f"◁think▷sad◁/think▷{BORED}",
     f"[THINK]sad[/THINK]{BORED}",
     f"&lt;think&gt;sad&lt;/think&gt;{BORED}",
@@ -65,6 +66,32 @@ def test_a_thought_alone_says_nothing(response: str) -> None:
         ("happy 10%, sad 90%", "[sad]"),
         ("1. Sad (80%)\n2. Happy (10%)", "[Sad]"),
         ("The emotions are happy: 0.1, sad: 0.8", "[sad]"),
+        ("happy (80-90%), sad (5-10%)", "[happy]"),
+        ("Reasoning: She may be sad.\nEmotion: happy", "[happy]"),
+        ("Emotion: happy. Reason: she is not sad.", "[happy.]"),
+        ("Main emotion: happy; secondary emotion: calm; confidence: 0.7", "[happy, calm]"),
+        ("Answer: B) happy\nExplanation: not sad", "[happy]"),
+        ("Emotion: not sad but happy\nReason: a smile", "not sad but happy"),
+        ("Emotion: happy (confidence: 0.9)", "Emotion: happy"),
+        ("The emotion is happy with a confidence of 0.9.", "The emotion is happy."),
+        ("happy, confidence 90%", "happy"),
+        ("emotion: happy\nconfidence: 0.9", "[happy]"),
+        ("**Emotions:**\n- happy\n- calm\n**Confidence:** high", "[happy, calm]"),
+        ("思考：可能难过。\n答案：高兴", "[高兴]"),
+        ("Analysis: a sad face.\nConclusion: The person is happy.", "The person is happy."),
+        ("happy: yes\nsad: no\nangry: no", "[happy]"),
+        ("happy (high), calm (medium), sad (low)", "[happy, calm]"),
+        ("- [x] happy\n- [ ] sad", "[happy]"),
+        ("| Emotion | Present |\n|---|---|\n| happy | Yes |\n| sad | No |", "[happy]"),
+        ("| Emotion | happy |\n|---|---|\n| Confidence | 0.9 |", "[happy]"),
+        ('{"happy": true, "sad": false}', "[happy]"),
+        ('{"happy": "0.9", "sad": "0.1"}', "[happy]"),
+        ('[["happy", 0.9], ["sad", 0.1]]', "[happy]"),
+        ('{"time": 0, "emotion": "happy"}\n{"time": 1, "emotion": "calm"}', "[happy, calm]"),
+        ('"{\\"emotion\\": \\"happy\\", \\"confidence\\": 0.9}"', "[happy]"),
+        ("{&quot;emotion&quot;: &quot;happy&quot;}", "[happy]"),
+        ("At first sad.\n\n**Final Answer**\nhappy", "happy"),
+        ("She could be sad, so the answer is happy.", "happy."),
     ],
 )
 def test_structure_gives_its_emotions_and_neither_keys_nor_numbers(response: str, text: str) -> None:
@@ -83,6 +110,7 @@ def test_structure_gives_its_emotions_and_neither_keys_nor_numbers(response: str
         "[INST] happy or sad? [/INST] sad",
         "sad<end_of_turn>\n<start_of_turn>user\nhappy?",
         "sad\nUSER: happy?",
+        "system\nYou are kind.\nuser\nIs she happy, sad or angry?\nassistant\nsad",
     ],
 )
 def test_a_chat_has_one_answer(response: str) -> None:
@@ -110,6 +138,8 @@ def test_an_echoed_question_is_no_answer(response: str, question: str) -> None:
         "Sure, I'd be glad to assist you with that. She is sad.",
         "Certainly! I would love to analyze this video.\nShe is sad.",
         "Happy to help. She is sad.",
+        "She is sad. Would you like to hear how happy the others are?",
+        "She is sad. Let me know if you want more. I'm happy to help!",
     ],
 )
 def test_courtesy_is_no_feeling(response: str) -> None:
@@ -129,6 +159,15 @@ REFUSALS = [
     "There is not enough information to judge if he is angry.",
     "The emotional state cannot be determined.",
     "I don't know.",
+    "Sorry, no person is there, so happy or sad can't be decided.",
+    "No face is visible; the emotion (happy, sad, angry) is unknown.",
+    "The emotion is not clear: happy or sad.",
+    "Emotion: unknown (could be happy or sad)",
+    "Cannot be determined: happy/sad/angry",
+    "As a text-based AI, I'm unable to see. If she smiles, she is happy.",
+    "很遗憾，由于画面中没有人脸，我无法对其情绪（如高兴、悲伤）做出判断。",
+    "根据现有信息不足以判断人物是高兴还是愤怒。",
+    "對不起，我沒有辦法辨識影片中人物是開心還是難過。",
     "抱歉，我无法识别视频中人物的情绪。",
     "很抱歉，我不能判断他是高兴还是难过。",
     "无法判断这个人是高兴还是难过。",
@@ -158,6 +197,8 @@ def test_a_refusal_has_no_label(response: str) -> None:
         ("She cannot tell her mother, because she is sad.", ["sad"]),
         ("他不知道该怎么办，很着急。", ["anxious"]),
         ("她无法接受这个结果，感到很难过。", ["sad"]),
+        ("No face is visible, but the voice sounds sad.", ["sad"]),
+        ("The emotion is unclear at first, but she seems sad.", ["sad"]),
     ],
 )
 def test_what_follows_a_refusal_counts_and_the_feelings_of_people_are_no_refusal(
@@ -210,3 +251,37 @@ def test_the_authors_responses_stay_but_for_end_marks_and_refusals(reference: Pa
     assert {kind for clean in removed for kind in clean.removed} <= {"chat marks", "refusal"}
     assert sum("refusal" in clean.removed for clean in removed) < 0.002 * len(responses)
     assert set(KINDS) >= {"chat marks", "refusal"}
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "|---|---|\n|---|---|",
+        '{{"emotion": {}}}',
+        "{{1: 2}, [3]}",
+        '[["", 1], ["", 2]]',
+        '{"emotion": ' * 2000,
+        "Emotion:\nReason:",
+        "yes",
+        "&lt;&quot;",
+    ],
+)
+def test_broken_structure_ends_no_score(response: str) -> None:
+    again = clean_response(clean_response(response).text)
+    assert RulesLabelExtractor().extract([response]) == [[]]
+    assert again.removed == ()
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "The person feels calm: a high, steady voice and no tears.",
+        "She says: yes, I am happy about the note: it was kind.",
+        "Her reason is plain; the confidence of the speaker shows.",
+        "She speaks with confidence and certainty, and sad.",
+        "Would you like to leave, she asks, and she is sad.",
+        "The answer is not what he expected, and he is disappointed.",
+    ],
+)
+def test_prose_with_such_words_stays_prose(response: str) -> None:
+    assert clean_response(response) == CleanResponse(response)

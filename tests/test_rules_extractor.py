@@ -14,6 +14,7 @@ from affect_lightning.contracts import LabelExtractor
 from affect_lightning.metrics import Taxonomy, hit_rate, sentiment_waf, set_f_score
 from affect_lightning.plugin_loading import build_part
 from affect_lightning.safe_npz import read_npz
+from affect_lightning_plugins.label_extractors import mentions
 from metric_cases import official_truth, read_label_table, saved_outputs
 
 CHECKPOINTS = tuple(f"checkpoint_0000{epoch}" for epoch in range(30, 61, 5))
@@ -58,6 +59,10 @@ def official(folder: Path) -> Taxonomy:
         ("Her face is calm, without any obvious signs of nervousness or unease.", ["calm"]),
         ("She is not only angry but also disappointed.", ["angry", "disappointed"]),
         ("He cannot help but feel proud.", ["proud"]),
+        ("The person isn’t calm and doesn’t look bored; she is happy.", ["happy"]),
+        # two languages
+        ("The person seems 开心 because of the news.", ["happy"]),
+        ("这个人感到 angry。", ["angry"]),
         ("Her tone is not positive.", []),
         ("I cannot tell whether she is angry.", []),
         ("He lacks confidence and looks scared.", ["scared"]),
@@ -142,6 +147,46 @@ def test_any_text_gives_words_without_repeats(responses: list[str]) -> None:
     assert len(labels) == len(responses)
     assert all(len(set(words)) == len(words) and all(words) for words in labels)
     assert set(extractor.sentiment(labels)) <= {"positive", "negative", "neutral"}
+
+
+PIECES = (
+    *(
+        "happy",
+        "sad",
+        "at a loss",
+        "angry",
+        "in high spirits",
+        "calm",
+        "HAPPY",
+        "surprise",
+        "self-doubting",
+        "don't care",
+    ),
+    *("not", "no", "without", "neither", "nor", "rather than", "lack of", "fails to", "can't", "isn’t", "anything but"),
+    *("far from being", "whether", "if", "not only", "but", "and is", "however", "her friend's", "makes others feel"),
+    *("other people are", "the child’s", "atmosphere", "and tense situations", "the", "a", "she", "İ", "K", "ſad", "é"),
+    *(",", ";", ".", "-", "'", "“", "_", "1", "not-so-", "\n"),
+)
+
+
+def seen_closely(sentence: str) -> list[mentions.Mention]:
+    """The emotion words of a sentence, each looked at for every doubt, without any quick look before."""
+    plain = mentions.plain_text(sentence)
+    tokens = list(mentions._TOKEN.finditer(plain))
+    words = [token[0] for token in tokens]
+    found = [
+        mentions.Mention(" ".join(words[first:end]), tokens[first].start(), tokens[end - 1].end())
+        for first, end in mentions._spans(words)
+    ]
+    return [one for one in found if not any(doubt(plain, one) for _, doubt in mentions._DOUBTS)]
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from((" ", " ", " ", ""))), max_size=14))
+def test_the_quick_looks_hide_nothing(pieces: list[tuple[str, str]]) -> None:
+    sentence = "".join(f"{piece}{between}" for piece, between in pieces)
+    assert mentions.meant_mentions(sentence) == seen_closely(sentence)
+    assert len(mentions.plain_text(sentence)) == len(sentence)
 
 
 @cache

@@ -17,7 +17,7 @@ import torch
 
 from affect_lightning.checkpoints.compatibility import check_fits
 from affect_lightning.command_line.program import main
-from affect_lightning.errors import CheckpointError, ConfigurationError
+from affect_lightning.errors import CheckpointError, ConfigurationError, DataError
 from affect_lightning.plugin_loading import build_part
 from affect_lightning_plugins.language_models import vllm_engine
 from affect_lightning_plugins.language_models.adapters import AdapterOptions
@@ -175,7 +175,7 @@ def test_what_vllm_is_built_and_called_with(folders: dict[str, Path], engines: t
     assert arguments["max_lora_rank"] == 16
     assert "embed_tokens" not in arguments["lora_target_modules"]
     assert arguments["generation_config"] == "vllm"
-    parameters = engine.calls[0].parameters
+    parameters = engine.calls[0].parameters[0]
     assert (parameters.temperature, parameters.top_p, parameters.seed, parameters.max_tokens) == (0.7, 0.9, 5, 3)
     assert parameters.stop_token_ids == sorted(part.end_ids)
     assert parameters.ignore_eos
@@ -313,6 +313,24 @@ def test_a_prompt_or_response_beyond_the_longest_is_no_silent_cut(folders: dict[
         part.end_ids = frozenset({len(part.tokenizer) - 1})  # hardly ever said
         with pytest.raises(ConfigurationError, match=message):
             part.generate(embeddings, mask, max_new_tokens=NEW_TOKENS)
+
+
+def test_responses_end_with_the_models_context_as_in_our_own_loop(folders: dict[str, Path], engines: type[LLM]) -> None:
+    by_vllm, plain = both(folders["qwen2.5"])
+    embeddings, mask = embedded(plain)
+    longest = int(mask.sum(dim=1).max())
+    for part in (by_vllm, plain):
+        part.end_ids = frozenset({len(part.tokenizer) - 1})  # hardly ever said
+        part.causal_model.config.max_position_embeddings = longest + 2
+    wanted = plain.generate(embeddings, mask, max_new_tokens=10**6)
+    assert by_vllm.generate(embeddings, mask, max_new_tokens=10**6) == wanted
+    (call,) = engines.built[0].calls
+    assert [one.max_tokens for one in call.parameters] == [longest + 2 - int(prompt) for prompt in mask.sum(dim=1)]
+    by_vllm.causal_model.config.max_position_embeddings = longest
+    with pytest.raises(
+        DataError, match=rf"a prompt has {longest} tokens, and the language model takes {longest} in all"
+    ):
+        by_vllm.generate(embeddings, mask, max_new_tokens=1)
 
 
 def test_several_processes_and_sharded_weights_are_refused(

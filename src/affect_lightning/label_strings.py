@@ -21,11 +21,13 @@ _LEADING = re.compile(r"^(?:(?:and|&)\s+|[-–•*]\s+)", re.IGNORECASE)
 _EDGES = " \t\r\n\f\v.!?。！？…*_`“”‘’「」『』【】\u00a0\ufeff"
 _NO_WORD = frozenset({"nan", "none", "null", "n/a", "#n/a", "<na>", "nil", "nat", "undefined"})
 _SCORED = re.compile(
-    r"\s*(?:[-–•*]\s+|\d{1,2}[.)]\s*)?[「『“【\x22]?(?P<word>[^\W\d_][^:=()\[\]{}\d|」』”】\x22]{0,39}?)[」』”】\x22]?\**"
+    r"\s*(?:[-–•*]\s+|\d{1,2}[.)]\s*)?[「『“【\x22]?"
+    r"(?P<word>[^\W\d_][^:=()\[\]{}\d|」』”】\x22\n,;，；、]{0,39}?)[」』”】\x22]?\**"
     r"\s*(?:[:=：(（|]|\s[-–]\s|\s(?=\d{1,3}(?:[.,]\d+)?\s*[%％]))\s*\**"
-    r"(?P<number>\d{1,3}(?:[.,]\d+)?|[.]\d+)\s*(?P<percent>[%％])?\s*(?:/\s*10+)?\s*[)）]?\s*"
+    r"(?P<number>\d{1,3}(?:[.,]\d+)?|[.]\d+)(?:\s*[-–~]\s*\d{1,3}(?:[.,]\d+)?)?\s*(?P<percent>[%％])?\s*(?:/\s*10+)?\s*[)）]?\s*"
 )
-_DIGIT = re.compile(r"\d")
+_BETWEEN_SCORES = ",;，；、|\n\r"
+_BLANK_AND_BETWEEN = _BETWEEN_SCORES + "".join(filter(str.isspace, map(chr, range(0x3001))))
 _SHARE_OF_BEST = 0.5  # of the highest score, from which a scored word counts; our choice
 _MEASURES = re.compile(
     r"(?i)^(?:confidence|scores?|prob(?:ability)?|valence|arousal|dominance|intensity|id|index|rank|level|age|time"
@@ -136,7 +138,7 @@ def scored_words(text: str) -> tuple[str, ...] | None:
     >>> scored_words("Happy (0.1); Sad (0.8)"), scored_words("sad, happy")
     (('Sad',), None)
     """
-    if not _DIGIT.search(text):
+    if not ends_with_number(text):
         return None
     pairs: list[tuple[str, float]] = []
     position = 0
@@ -146,13 +148,23 @@ def scored_words(text: str) -> tuple[str, ...] | None:
             return None
         pairs.append((_bare(match["word"]), float(match["number"].replace(",", "."))))
         position = match.end()
-        if position < len(text) and text[position] not in ",;，；、|\n\r" and not match[0].endswith("\n"):
+        if position < len(text) and text[position] not in _BETWEEN_SCORES and not match[0].endswith("\n"):
             return None
-        while position < len(text) and text[position] in ",;，；、|\n\r \t":
+        while position < len(text) and (text[position] in _BETWEEN_SCORES or text[position] in " \t"):
             position += 1
     kept = [(word, number) for word, number in pairs if not _MEASURES.match(word)]
     best = max((number for _, number in kept), default=0.0)
     return tuple(word for word, number in kept if number > 0 and number >= _SHARE_OF_BEST * best)
+
+
+def ends_with_number(text: str) -> bool:
+    """Whether a text may be a list of scored words, which ends with a number: a quick look that spares most prose the rest.
+
+    >>> ends_with_number("sad: 80%, "), ends_with_number("sad, 3 of them")
+    (True, False)
+    """
+    rest = text.rstrip(_BLANK_AND_BETWEEN)
+    return bool(rest) and (rest[-1].isdecimal() or rest[-1] in "%％)）")
 
 
 def _words(parts: Iterable[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Iterable
 
 SENTIMENT_WORDS = ("positive", "negative", "neutral", "mixed")
 
@@ -53,8 +54,33 @@ def sentiment_value(text: str) -> float | None:
     >>> sentiment_value("-0,8"), sentiment_value("weakly positive"), sentiment_value("nan")
     (-0.8, 1.0, None)
     """
-    number = _number(_bare(text))
+    number = sentiment_number(text)
     return number if number is not None else _VALUES.get(read_sentiment(text) or "")
+
+
+def sentiment_number(text: str) -> float | None:
+    """The number or sign that a text is; None for words.
+
+    >>> sentiment_number("-0,8"), sentiment_number("positive")
+    (-0.8, None)
+    """
+    return _number(_bare(text))
+
+
+def never_below_zero(values: Iterable[float]) -> bool:
+    """Whether values look like classes, stars or probabilities: several, of which none is below 0.
+
+    >>> never_below_zero([0, 1, 2]), never_below_zero([0.1, 0.9]), never_below_zero([-1, 2]), never_below_zero([1, 1])
+    (True, True, False, False)
+    """
+    known = set(values)
+    return len(known) > 1 and min(known) >= 0
+
+
+NEVER_BELOW_ZERO = (
+    "%s: no number in the column %s is below 0 (%g to %g), and all above 0 are read as positive. If these are classes, stars or "
+    "probabilities, write negative, neutral or positive instead."
+)
 
 
 def _bare(text: str) -> str:

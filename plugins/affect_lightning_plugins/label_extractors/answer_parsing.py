@@ -133,7 +133,7 @@ def _listed_items(text: str) -> list[str] | None:
         return quoted or _SEPARATOR.split(unfinished[1])[:-1] or None
     try:
         values = json.loads(text).values()
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return None
     return [item for value in values if isinstance(value, str) for item in _SEPARATOR.split(value)]
 
@@ -145,7 +145,7 @@ def _items_of(written: str) -> list[str]:
     except ValueError:
         try:
             items = ast.literal_eval(written)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             return _SEPARATOR.split(written[1:-1])
     return [item for item in items if isinstance(item, str)]
 

@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,11 +23,10 @@ from affect_lightning.prompting.cleaning import simplified
 from affect_lightning_plugins.label_extractors.mentions import (
     Mention,
     chinese_labels,
-    find_chinese_mentions,
-    find_mentions,
-    is_meant,
-    is_meant_in_chinese,
     is_negated,
+    meant_chinese_mentions,
+    meant_mentions,
+    plain_text,
     word_group,
 )
 
@@ -73,7 +72,7 @@ def listed_labels(response: str) -> list[str] | None:
 def _items(text: str, strict: bool) -> list[str] | None:
     labels: list[str] = []
     known = False
-    items = [part.strip(" \t\"'`.。!“”‘’") for part in _SEPARATOR.split(text.strip().lower())]
+    items = (part.strip(" \t\"'`.。!“”‘’") for part in _parts(text.strip().lower()))
     for item in filter(None, items):
         label = chinese_labels().get(simplified(item)) or _LEADING.sub("", item).strip()
         fits = bool(_WORDS.fullmatch(label)) and len(label.split()) <= MAX_ITEM_WORDS
@@ -86,6 +85,15 @@ def _items(text: str, strict: bool) -> list[str] | None:
         return None
     left_out = word_group("nothing") | word_group("speech_act")
     return [label for label in labels if label not in left_out]
+
+
+def _parts(text: str) -> Iterator[str]:
+    """What stands between separators; prose is seldom looked through to its end, because its first part is no label."""
+    start = 0
+    for separator in _SEPARATOR.finditer(text):
+        yield text[start : separator.start()]
+        start = separator.end()
+    yield text[start:]
 
 
 TAIL_SENTENCES = 5  # a conclusion stands in the last sentences; our choice, like the weights, tuned on reference/emer
@@ -114,31 +122,56 @@ class Weights:
 
 @dataclass(frozen=True)
 class _Language:
+    """How a language ends sentences and infers, and which words name an emotion in it.
+
+    `sentence_end` is a mark and the blanks behind it; a sentence keeps the mark. `inference` is for plain texts.
+    """
+
     sentence_end: re.Pattern[str]
     inference: re.Pattern[str]
-    find: Callable[[str], list[Mention]]
-    is_meant: Callable[[str, Mention], bool]
+    meant_mentions: Callable[[str], list[Mention]]
+
+    def sentences(self, text: str) -> list[str]:
+        """The sentences of a text; a line break ends one too."""
+        found: list[str] = []
+        for line in text.split("\n"):
+            start = 0
+            for end in self.sentence_end.finditer(line):
+                found.append(line[start : end.start() + 1])
+                start = end.end()
+            found.append(line[start:])
+        return [sentence for sentence in found if sentence.strip()]
+
+    def inferred_from(self, sentence: str) -> int | None:
+        """Where the words of inference begin; None where there are none."""
+        found = self.inference.search(plain_text(sentence))
+        return None if found is None else found.start()
 
 
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|「[^」]*」|《[^》]*》")
-_CHINESE_CHARACTER = re.compile(r"[\u4e00-\u9fff]")
-_LETTER = re.compile(r"[A-Za-z]")
+_CHINESE_CHARACTERS = re.compile(r"[\u4e00-\u9fff]+")
+_LETTERS = re.compile(r"[A-Za-z]+")
 _ENGLISH = _Language(
-    sentence_end=re.compile(r"(?<=[.!?])\s*(?=[A-Z])|\n+"),
+    sentence_end=re.compile(r"[.!?]\s*(?=[A-Z])"),
     inference=re.compile(
         r"\b(?:infer|deduc|speculat|conclud|assum|surmis|suggest|therefore|overall|in summary|in conclusion|to sum up|"
-        r"thus|hence)",
-        re.IGNORECASE,
+        r"thus|hence)"
     ),
-    find=find_mentions,
-    is_meant=is_meant,
+    meant_mentions=meant_mentions,
 )
 _CHINESE = _Language(
-    sentence_end=re.compile(r"(?<=[。！？；])\s*|\n+"),
+    sentence_end=re.compile(r"[。！？；]\s*"),
     inference=re.compile("推断|推测|推论|因此|所以|总的来说|总体|综上|综合来看|得出|说明|表明|可见"),
-    find=find_chinese_mentions,
-    is_meant=is_meant_in_chinese,
+    meant_mentions=meant_chinese_mentions,
 )
+
+
+def _is_chinese(text: str) -> bool:
+    """Whether more of its letters are Chinese than English."""
+    if text.isascii():
+        return False
+    chinese = sum(map(len, _CHINESE_CHARACTERS.findall(text)))
+    return chinese > 0 and chinese > sum(map(len, _LETTERS.findall(text)))
 
 
 def concluded_words(text: str, weights: Weights | None = None) -> list[str]:
@@ -149,17 +182,26 @@ def concluded_words(text: str, weights: Weights | None = None) -> list[str]:
         weights: By default ours.
     """
     weights, text = weights or Weights(), simplified(_QUOTED.sub(" ", text))
-    language = _CHINESE if len(_CHINESE_CHARACTER.findall(text)) > len(_LETTER.findall(text)) else _ENGLISH
-    sentences = [part for part in language.sentence_end.split(text) if part and part.strip()]
+    if text.isascii():
+        return _concluded(text, _ENGLISH, weights)
+    main, other = (_CHINESE, _ENGLISH) if _is_chinese(text) else (_ENGLISH, _CHINESE)
+    return _concluded(text, main, weights) or _concluded(text, other, weights)  # "the person seems 开心"
+
+
+def _concluded(text: str, language: _Language, weights: Weights) -> list[str]:
+    """The words of one language that the text concludes on."""
+    sentences = language.sentences(text)
     sums: dict[Hashable, float] = {}
     words: dict[str, Hashable] = {}
     for index, sentence in enumerate(sentences):
+        mentions = language.meant_mentions(sentence)
+        if not mentions:
+            continue
         closing = len(sentences) - index <= TAIL_SENTENCES
-        inference = language.inference.search(sentence) if closing else None
-        for mention in language.find(sentence):
-            if language.is_meant(sentence, mention):
-                emotion = words.setdefault(mention.word, _emotion_of(mention.word))
-                sums[emotion] = sums.get(emotion, 0.0) + _weight(weights, closing, inference, mention.start)
+        inference = language.inferred_from(sentence) if closing else None
+        for mention in mentions:
+            emotion = words.setdefault(mention.word, _emotion_of(mention.word))
+            sums[emotion] = sums.get(emotion, 0.0) + _weight(weights, closing, inference, mention.start)
     if not sums:
         return []
     strongest = max(sums.values())
@@ -167,12 +209,12 @@ def concluded_words(text: str, weights: Weights | None = None) -> list[str]:
     return [word for word, emotion in words.items() if sums[emotion] >= enough]
 
 
-def _weight(weights: Weights, closing: bool, inference: re.Match[str] | None, start: int) -> float:
+def _weight(weights: Weights, closing: bool, inference: int | None, start: int) -> float:
     if not closing:
         return weights.cue
     if inference is None:
         return weights.closing
-    return weights.concluded if start > inference.start() else weights.ground
+    return weights.concluded if start > inference else weights.ground
 
 
 @lru_cache(maxsize=10_000)

@@ -18,7 +18,7 @@ import torch
 
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning_plugins.language_models.model_files import load_causal_model, load_tokenizer
-from affect_lightning_plugins.language_models.response_decoding import DecodingOptions, decode_responses
+from affect_lightning_plugins.language_models.response_decoding import DecodingOptions, context_length, decode_responses
 from affect_lightning_plugins.language_models.transformers_model import checked_tokenizer, default_dtype, end_ids
 from affect_lightning_plugins.pretrained_models import refuse_revision_of_folder
 
@@ -109,7 +109,7 @@ class LocalModel:
     def _answers(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Answers of one batch, padded on the left."""
         model, longest = self._model, max(map(len, ids))
-        room = getattr(model.config, "max_position_embeddings", None)
+        room = context_length(model)
         if room is not None and longest + self._decoding.max_new_tokens > room:
             raise DataError(
                 f"A prompt has {longest} tokens and its answer up to {self._decoding.max_new_tokens}, but "

@@ -10,20 +10,28 @@ from __future__ import annotations
 
 import csv
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib import resources
+from string import ascii_lowercase
+from typing import NamedTuple
 
 from affect_lightning.metrics.builtin import builtin_valences
 
+REACH = 1000  # characters around a mention that are looked at; our choice, far more than MAX_SCOPE words: a response may be pages
 MAX_SCOPE = 9  # words that a negation reaches (our choice; tuned on reference/emer)
 
-_TOKEN = re.compile(r"[A-Za-z]+(?:['’-][A-Za-z]+)*")
-_NEGATION = re.compile(
-    r"\b(?:not|no|without|never|neither|nor|hardly|barely|rather than|instead of|devoid of|free (?:of|from)|"
-    r"(?:lack|lacks|lacking|absence|inability)(?: of| any)?|fails? to|cannot|can't|isn't|aren't|wasn't|don't|doesn't|"
-    r"didn't|won't|unable to|whether|if)\b"
-)
+_TOKEN = re.compile(r"[a-z]+(?:['-][a-z]+)*")
+_RUN = re.compile(r"\w+")
+_BLANKS = str.maketrans({chr(code): " " for code in range(128) if chr(code) not in ascii_lowercase})
+_ASCII_LOWER = {ord(letter.upper()): letter for letter in ascii_lowercase}
+_NEGATING = (
+    "not", "no", "without", "never", "neither", "nor", "hardly", "barely", "rather than", "instead of", "devoid of",
+    "free (?:of|from)", *(f"{word}(?: of| any)?" for word in ("lack", "lacks", "lacking", "absence", "inability")),
+    "fail to", "fails to", "cannot", "can't", "isn't", "aren't", "wasn't", "don't", "doesn't", "didn't", "won't",
+    "unable to", "whether", "if",
+)  # fmt: skip
+_NEGATION = re.compile(rf"\b(?:{'|'.join(_NEGATING)})\b")
 _DIRECT_NEGATION = re.compile(r"\b(?:anything but|far from)(?: (?:being|feeling|looking))?(?: \w+)?\s*$")
 _NOT_NEGATING = re.compile(
     r"\b(?:not (?:only|just|merely|simply)|no doubt|not without|can(?:not|'t) help(?: but)?|as if)\b"
@@ -33,25 +41,29 @@ _SCOPE_END = re.compile(
     r"|and (?:is|was|feels?|seems?|looks?|appears?|sounds?|stays?|becomes?))\b"
 )
 _PEOPLE = (
-    "other|others|another|opposite|someone|somebody|people|friend|brother|sister|father|mother|wife|husband|son|daughter|"
-    "child|children|boss|colleague|audience|listener|partner|interlocutor"
-)
+    "other", "others", "another", "opposite", "someone", "somebody", "people", "friend", "brother", "sister", "father",
+    "mother", "wife", "husband", "son", "daughter", "child", "children", "boss", "colleague", "audience", "listener",
+    "partner", "interlocutor",
+)  # fmt: skip
+_SOMEBODY = "|".join(_PEOPLE)
+_CAUSING, _ENDINGS = ("mak", "caus", "leav"), ("es", "ing", "e", "ed", "")
 _OTHERS = re.compile(
-    rf"(?:\b(?:{_PEOPLE})s?(?: \w+)?['’]s?"
-    r"|\b(?:mak|caus|leav)(?:es|ing|e|ed)? (?:the )?(?:other|others|people|someone|somebody|another)(?: \w+)?"
+    rf"(?:\b(?:{_SOMEBODY})s?(?: \w+)?['’]s?"
+    rf"|\b(?:{'|'.join(_CAUSING)})(?:{'|'.join(_ENDINGS)}) (?:the )?(?:other|others|people|someone|somebody|another)(?: \w+)?"
     r"(?: to)?(?: feel)?"
-    rf"|\b(?:his|her|their|\w+['’]s) (?:{_PEOPLE})s? (?:is|are|was|were|feels?|seems?|looks?|sounds?)(?: being| feeling)?"
+    rf"|\b(?:his|her|their|\w+['’]s) (?:{_SOMEBODY})s? (?:is|are|was|were|feels?|seems?|looks?|sounds?)(?: being| feeling)?"
     r"|\b(?:other|another) (?:person|party|man|woman|character|people|speaker)s? (?:who )?"
     r"(?:is|are|was|were|feels?|seems?)(?: being| feeling)?)\s+(?:\w+ ){0,2}$"
 )
-_OF_A_THING = re.compile(
-    r"^\s+(?:and \w+ |or \w+ )?(?:atmosphere|environment|situations?|topics?|music|news|events?|things?|background|"
-    r"setting|scene|settings|problems?|discussion|debate|matters?|issues?|medical|content|vocabulary|story|stories)\b"
-)
+_THINGS = (
+    "atmosphere", "environment", "situation", "situations", "topic", "topics", "music", "news", "event", "events", "thing",
+    "things", "background", "setting", "scene", "settings", "problem", "problems", "discussion", "debate", "matter",
+    "matters", "issue", "issues", "medical", "content", "vocabulary", "story", "stories",
+)  # fmt: skip
+_OF_A_THING = re.compile(rf"^\s+(?:and \w+ |or \w+ )?(?:{'|'.join(_THINGS)})\b")
 
 
-@dataclass(frozen=True)
-class Mention:
+class Mention(NamedTuple):
     """An emotion word in a text.
 
     Attributes:
@@ -65,28 +77,78 @@ class Mention:
     end: int
 
 
-def find_mentions(text: str, prose: bool = True) -> list[Mention]:
-    """All emotion words of a text, longest phrase first at each place, in order.
+def meant_mentions(sentence: str) -> list[Mention]:
+    """The emotion words of an English sentence that are asserted of the speaker, longest phrase first at each place.
 
-    Args:
-        text: English text.
-        prose: Leave out forms that mean something else in most prose.
+    They are not negated, not open, nobody else's and not of a thing. Forms that mean something else in most prose are left
+    out.
     """
-    phrases, valences = _phrases(), builtin_valences()
-    left_out = word_group("not_in_prose") if prose else frozenset()
-    tokens = list(_TOKEN.finditer(text))
-    lowered = [token[0].lower().replace("’", "'") for token in tokens]
-    found, index = [], 0
-    for start, first in enumerate(lowered):
-        if start < index or first not in phrases:
-            continue
-        for length in phrases[first]:
-            word = " ".join(lowered[start : start + length])
-            if start + length <= len(lowered) and word in valences and word not in left_out:
-                index = start + length
-                found.append(Mention(word, tokens[start].start(), tokens[index - 1].end()))
-                break
-    return found
+    plain = plain_text(sentence)
+    is_simple = plain.isascii() and "'" not in plain and "-" not in plain
+    blanked = plain.translate(_BLANKS) if is_simple else ""
+    words = blanked.split() if is_simple else _TOKEN.findall(plain)
+    spans = _spans(words)
+    if not spans:
+        return []
+    if is_simple and all(end == first + 1 for first, end in spans):
+        mentions = _single_words(blanked, [words[first] for first, _ in spans])
+    else:
+        mentions = _phrases(plain, words, spans)
+    cues = words if is_simple else _RUN.findall(plain)
+    if _MARKS.isdisjoint(cues):
+        return mentions
+    doubts = [doubt for marks, doubt in _DOUBTS if not marks.isdisjoint(cues)]
+    return [mention for mention in mentions if not any(doubt(plain, mention) for doubt in doubts)]
+
+
+def plain_text(text: str) -> str:
+    """The text in lower case with straight apostrophes; each character keeps its place."""
+    plain = text.lower()
+    if plain.isascii():
+        return plain
+    if len(plain) != len(text) or "\N{KELVIN SIGN}" in text:  # letters that become one of a-z, or two characters
+        plain = text.translate(_ASCII_LOWER)
+    return plain.replace("’", "'")
+
+
+def _spans(words: Sequence[str]) -> list[tuple[int, int]]:
+    """First word and word behind the last one of each form of the vocabulary."""
+    lengths, known = _lengths(), _prose_words()
+    spans: list[tuple[int, int]] = []
+    end = 0
+    for start, first in enumerate(words):
+        if first in lengths and start >= end:
+            for length in lengths[first]:
+                form = first if length == 1 else " ".join(words[start : start + length])
+                if form in known and start + length <= len(words):
+                    end = start + length
+                    spans.append((start, end))
+                    break
+    return spans
+
+
+def _single_words(blanked: str, words: Sequence[str]) -> list[Mention]:
+    """Where single words of a text without anything but a-z and blanks are, in their order."""
+    padded, position = f" {blanked} ", 0
+    mentions: list[Mention] = []
+    for word in words:
+        start = padded.index(f" {word} ", position)
+        position = start + len(word) + 1  # of the blank behind the word
+        mentions.append(Mention(word, start, start + len(word)))
+    return mentions
+
+
+def _phrases(plain: str, words: Sequence[str], spans: Sequence[tuple[int, int]]) -> list[Mention]:
+    """Where the forms are: each word begins at the first letter behind the one before."""
+    starts: list[int] = []
+    position = 0
+    for word in words[: spans[-1][1]]:
+        starts.append(plain.index(word, position))
+        position = starts[-1] + len(word)
+    return [
+        Mention(" ".join(words[first:end]), starts[first], starts[end - 1] + len(words[end - 1]))
+        for first, end in spans
+    ]
 
 
 @lru_cache(maxsize=8)
@@ -98,25 +160,27 @@ def word_group(group: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=1)
-def _phrases() -> dict[str, tuple[int, ...]]:
-    """First word to the lengths, in words, of the phrases that begin with it, longest first."""
+def _prose_words() -> frozenset[str]:
+    """The forms of the vocabulary that name an emotion in prose."""
+    return frozenset(builtin_valences()) - word_group("not_in_prose")
+
+
+@lru_cache(maxsize=1)
+def _lengths() -> dict[str, tuple[int, ...]]:
+    """First word to the lengths, in words, of the forms that begin with it, longest first."""
     lengths: dict[str, set[int]] = {}
-    for form in builtin_valences():
+    for form in _prose_words():
         words = form.split(" ")
         lengths.setdefault(words[0], set()).add(len(words))
     return {word: tuple(sorted(numbers, reverse=True)) for word, numbers in lengths.items()}
 
 
-def is_meant(sentence: str, mention: Mention) -> bool:
-    """Whether a mention is asserted of the speaker: not negated, not open, nobody else's, not of a thing."""
-    before, after = sentence[: mention.start].lower(), sentence[mention.end :].lower()
-    return not (is_negated(before) or _OTHERS.search(before) or _OF_A_THING.match(after))
-
-
 def is_negated(before: str) -> bool:
     """Whether a text in lower case ends within the scope of a negation."""
-    if _DIRECT_NEGATION.search(before):
+    if ("far from" in before or "anything but" in before) and _DIRECT_NEGATION.search(before):
         return True
+    if not _NEGATION.search(before):
+        return False
     clause = _SCOPE_END.split(_NOT_NEGATING.sub(" ", before))[-1]
     cues = list(_NEGATION.finditer(clause))
     if not cues:
@@ -127,6 +191,38 @@ def is_negated(before: str) -> bool:
     return len(scope.split()) <= MAX_SCOPE and bool(listed) and not new_clause
 
 
+def _before(text: str, mention: Mention) -> str:
+    return text[max(0, mention.start - REACH) : mention.start]
+
+
+def _is_negated_there(plain: str, mention: Mention) -> bool:
+    return is_negated(_before(plain, mention))
+
+
+def _is_of_others(plain: str, mention: Mention) -> bool:
+    return bool(_OTHERS.search(_before(plain, mention)))
+
+
+def _is_of_a_thing(plain: str, mention: Mention) -> bool:
+    return bool(_OF_A_THING.match(plain[mention.end : mention.end + REACH]))
+
+
+def _mark_of(pattern: str) -> str:
+    """A word that every match of a pattern has: its first one, or the `t` of `can't`."""
+    return "t" if "'" in pattern else _RUN.findall(pattern)[0]
+
+
+# Reasons why a mention may not be meant, each with words of which a sentence must have one: most sentences have none.
+_DOUBTS: tuple[tuple[frozenset[str], Callable[[str, Mention], bool]], ...] = (
+    (frozenset(map(_mark_of, (*_NEGATING, "anything but", "far from"))), _is_negated_there),
+    (
+        frozenset(f"{person}{plural}" for person in _PEOPLE for plural in ("", "s"))
+        | frozenset(f"{verb}{ending}" for verb in _CAUSING for ending in _ENDINGS),
+        _is_of_others,
+    ),
+    (frozenset(_THINGS), _is_of_a_thing),
+)
+_MARKS = frozenset().union(*(marks for marks, _ in _DOUBTS))
 _DIRECT_CHINESE_NEGATION = re.compile(r"(?:不|没|无|非|未|别)(?:太|很|怎么|那么|够|会|要|必|用)?$")
 _CHINESE_NEGATION = re.compile(
     r"(?:没有|毫无|无法|并非|并不|不是|不再|不觉得|不感到|是否|缺乏|而非|而不是|无明显)[^，。；！？但却]{0,14}$"
@@ -143,6 +239,11 @@ _CHINESE_NEITHER = (re.compile("既$"), re.compile("^[^，。；]{0,6}也不")) 
 _OF_A_CHINESE_THING = re.compile(r"^的?(?:氛围|气氛|环境|场面|局面|话题|音乐|事情|事件|问题|背景)")
 
 
+def meant_chinese_mentions(sentence: str) -> list[Mention]:
+    """The mentions of a Chinese sentence that are asserted of the speaker."""
+    return [mention for mention in find_chinese_mentions(sentence) if is_meant_in_chinese(sentence, mention)]
+
+
 def find_chinese_mentions(text: str) -> list[Mention]:
     """Emotion terms of a Chinese text, longest first at each place; their words are English labels."""
     table = chinese_labels()
@@ -151,7 +252,7 @@ def find_chinese_mentions(text: str) -> list[Mention]:
 
 def is_meant_in_chinese(sentence: str, mention: Mention) -> bool:
     """Whether a mention is asserted of the speaker: not negated, not open, nobody else's, not of a thing."""
-    before, after = sentence[: mention.start], sentence[mention.end :]
+    before, after = _before(sentence, mention), sentence[mention.end : mention.end + REACH]
     if _CHINESE_NEITHER[0].search(before) and _CHINESE_NEITHER[1].match(after):
         return False
     return not any(
@@ -174,4 +275,8 @@ def chinese_labels() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def _terms_pattern() -> re.Pattern[str]:
-    return re.compile("|".join(map(re.escape, sorted(chinese_labels(), key=len, reverse=True))))
+    """Any term, the longest first; those that begin alike stand together, so that few are tried at each character."""
+    ends: dict[str, list[str]] = {}
+    for term in sorted(chinese_labels(), key=len, reverse=True):
+        ends.setdefault(term[0], []).append(re.escape(term[1:]))
+    return re.compile("|".join(f"{re.escape(first)}(?:{'|'.join(some)})" for first, some in ends.items()))

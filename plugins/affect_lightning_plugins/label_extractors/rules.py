@@ -19,7 +19,7 @@ from affect_lightning_plugins.label_extractors.mentions import word_group
 
 _SOURCES = ("rules.py", "labels_in_text.py", "mentions.py", "english_words.tsv", "chinese_words.tsv")
 
-_CLEANING = ("responses.py", "thoughts.py", "structure.py", "refusals.py", "traditional_chinese.py")
+_CLEANING = ("responses.py", "thoughts.py", "structure.py", "keyed_lines.py", "refusals.py", "traditional_chinese.py")
 
 NEUTRAL_WEIGHT = 0.75  # our choice, tuned on the saved outputs of reference/affectgpt_outputs
 _BOTH_SIDES = frozenset({"positive", "negative"})

@@ -75,8 +75,8 @@ def decode_responses(
 
     Raises:
         ContractError: A row is padded on the right, where its response would start.
-        DataError: A prompt leaves no room in the model's context. Where it leaves less than `max_new_tokens`, responses end
-            with the context.
+        DataError: A prompt leaves no room in the model's context. Where it leaves less than `max_new_tokens`, the response
+            ends with the context, whatever the other prompts of the batch are.
     """
     from affect_lightning_plugins.language_models.growing_cache import make_room
 
@@ -84,10 +84,11 @@ def decode_responses(
         raise ContractError("Prompts must be padded on the left for decoding; got a row that ends with padding.")
     mask = attention_mask.long()
     padded = not bool(mask.all())
+    rooms = rooms_for_responses(model, mask.sum(dim=1).tolist(), options.max_new_tokens)
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -inputs_embeds.shape[1] :]
     step: dict[str, Any] = {"inputs_embeds": inputs_embeds}
-    rows = _Rows(options, len(mask), end_ids, prompt_ids)
-    longest = _room_for_response(model, mask, options.max_new_tokens)
+    rows = _Rows(options, rooms, end_ids, prompt_ids)
+    longest, context = max(rooms), context_length(model)
     for _ in range(longest):
         output = model(
             **step,
@@ -111,21 +112,36 @@ def decode_responses(
         step = {"input_ids": chosen.unsqueeze(1)}
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
         positions = positions[:, -1:] + 1
+        if context is not None:  # a row that has ended with the context may stay for a while
+            positions = positions.clamp(max=context - 1)
     return rows.responses
 
 
-def _room_for_response(model: Any, mask: Tensor, wanted: int) -> int:
-    """Tokens that the longest response may have: what was asked for, or what the context leaves beside the longest prompt."""
-    context = getattr(model.config, "max_position_embeddings", None)
-    if not context:
-        return wanted
-    prompt = int(mask.sum(dim=1).max())
-    if prompt >= context:
+def context_length(model: Any) -> int | None:
+    """Tokens that a transformers model takes in all, prompt and response; None where its configuration does not say."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or None
+
+
+def rooms_for_responses(model: Any, prompts: Sequence[int], wanted: int) -> list[int]:
+    """Tokens that each response may have: those asked for, or those that the context leaves beside its prompt.
+
+    Args:
+        model: A transformers causal language model.
+        prompts: Tokens of each prompt.
+        wanted: Tokens asked for.
+
+    Raises:
+        DataError: A prompt leaves no room.
+    """
+    context = context_length(model)
+    if context is None:
+        return [wanted] * len(prompts)
+    if max(prompts) >= context:
         raise DataError(
-            f"Shorten the subtitle or the question, or show fewer streams: a prompt has {prompt} tokens, and the language "
-            f"model takes {context} in all."
+            f"Shorten the subtitle or the question, or show fewer streams: a prompt has {max(prompts)} tokens, and the "
+            f"language model takes {context} in all."
         )
-    return min(wanted, context - prompt)
+    return [min(wanted, context - prompt) for prompt in prompts]
 
 
 @torch.no_grad()
@@ -140,8 +156,12 @@ def read_prefix(model: Any, inputs_embeds: Tensor, attention_mask: Tensor, times
 
     Returns:
         A transformers cache of B * Q rows, those of one beginning one after the other.
+
+    Raises:
+        DataError: A beginning leaves no room in the model's context.
     """
     mask = attention_mask.long()
+    rooms_for_responses(model, mask.sum(dim=1).tolist(), 1)
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     read = model.base_model(inputs_embeds=inputs_embeds, attention_mask=mask, position_ids=positions, use_cache=True)
     cache = kept_cache(read)
@@ -160,12 +180,14 @@ class _Rows:
     def __init__(
         self,
         options: DecodingOptions,
-        count: int,
+        rooms: Sequence[int],
         end_ids: Collection[int],
         prompt_ids: Sequence[Sequence[int]] | None = None,
     ) -> None:
+        count = len(rooms)
         self.options = options
         self.end_ids = end_ids
+        self._rooms = rooms  # longest response of each row, in tokens
         self._prompt_ids = [()] * count if prompt_ids is None else prompt_ids
         self.responses: list[list[int]] = [[] for _ in range(count)]
         self._running = list(range(count))  # the response of each row
@@ -207,6 +229,7 @@ class _Rows:
                 self._ended[response] = True
             elif not self._ended[response]:
                 self.responses[response].append(token)
+                self._ended[response] = len(self.responses[response]) == self._rooms[response]
         kept = [row for row, response in enumerate(self._running) if not self._ended[response]]
         if not kept:
             return None

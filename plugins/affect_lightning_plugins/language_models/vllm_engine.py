@@ -26,7 +26,7 @@ from torch import Tensor
 from affect_lightning.errors import ConfigurationError
 from affect_lightning_plugins.language_models.adapters import AdapterOptions, save_adapter
 from affect_lightning_plugins.language_models.model_files import cuda_is_there
-from affect_lightning_plugins.language_models.response_decoding import DecodingOptions
+from affect_lightning_plugins.language_models.response_decoding import DecodingOptions, rooms_for_responses
 
 # The version whose sources were read; earlier ones may know other names.
 OLDEST_VLLM = (0, 33)
@@ -152,22 +152,27 @@ class VllmEngine:
         Raises:
             ConfigurationError: The weights are sharded or several processes run, vLLM refuses its options or a prompt,
                 or a response was cut because `max_model_len` is too small.
+            DataError: A prompt leaves no room in the model's context; responses end with it, as in our own loop.
         """
         _check_one_whole_model(network)
+        rooms = rooms_for_responses(network, attention_mask.sum(dim=1).tolist(), options.max_new_tokens)
         engine = self._engine()
         import vllm
         from vllm.exceptions import VLLMError
 
-        parameters = vllm.SamplingParams(
-            temperature=options.temperature,
-            top_p=options.top_p,
-            seed=options.seed,
-            max_tokens=options.max_new_tokens,
-            stop_token_ids=sorted(end_ids),
-            ignore_eos=True,  # the end tokens are ours and no others
-            detokenize=False,  # our tokenizer does it
-            skip_special_tokens=True,
-        )
+        parameters = [
+            vllm.SamplingParams(
+                temperature=options.temperature,
+                top_p=options.top_p,
+                seed=options.seed,
+                max_tokens=room,
+                stop_token_ids=sorted(end_ids),
+                ignore_eos=True,  # the end tokens are ours and no others
+                detokenize=False,  # our tokenizer does it
+                skip_special_tokens=True,
+            )
+            for room in rooms
+        ]
         rows = inputs_embeds.detach().to(getattr(torch, self.settings.dtype)).cpu()
         prompts = [{"prompt_embeds": row[real]} for row, real in zip(rows, attention_mask.bool().cpu(), strict=True)]
         try:
@@ -177,7 +182,9 @@ class VllmEngine:
                 f"vLLM rejected a prompt: {_reason(error)}. Set vllm_options.max_model_len to the length of the longest "
                 f"prompt plus max_new_tokens."
             ) from error
-        return [_response(output.outputs[0].token_ids, end_ids, options.max_new_tokens) for output in outputs]
+        return [
+            _response(output.outputs[0].token_ids, end_ids, room) for output, room in zip(outputs, rooms, strict=True)
+        ]
 
     def close(self) -> None:
         """Stop the engine and delete the adapter's folder; the next response builds both again."""

@@ -40,7 +40,7 @@ class TableRow(dict[str, Any]):
     __slots__ = ("line", "path")
     kind = "line"
 
-    def __init__(self, cells: Mapping[str, Any], path: Path, line: int) -> None:
+    def __init__(self, cells: Mapping[str, Any] | Iterable[tuple[str, Any]], path: Path, line: int) -> None:
         super().__init__(cells)
         self.path, self.line = path, line
 
@@ -117,11 +117,12 @@ def _csv_rows(path: Path, columns: Sequence[str] = (), any_of: Sequence[str] = (
         header = [cell.strip() for cell in next(reader, [])]
         _check_columns(path, header, columns, any_of)
         for cells in reader:
-            if any(cell.strip() for cell in cells):
+            stripped = [*map(str.strip, cells)]
+            if any(stripped):
                 line = reader.line_num + skipped
-                _check_width(path, line, header, cells)
-                stripped = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
-                yield TableRow(stripped, path, line)
+                if len(stripped) != len(header):
+                    _check_width(path, line, header, stripped)
+                yield TableRow(zip(header, stripped, strict=False), path, line)
     except csv.Error as error:
         line = reader.line_num + skipped
         raise DataError(f"{path}, line {line} cannot be read as csv: {error}. Restore the file.") from error
@@ -217,6 +218,14 @@ class RowFile:
         """Nothing is read yet."""
         self.path = path
         self._whole: list[TableRow] | None = None
+        self._columns: list[str] | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """See `columns_of`; the file is looked through once for them."""
+        if self._columns is None:
+            self._columns = columns_of(self)
+        return self._columns
 
     def __iter__(self) -> Iterator[TableRow]:
         """The rows."""

@@ -7,11 +7,11 @@ of saved outputs pass their rows through here; a table that is none of these sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from affect_lightning.corpora.annotation_tables import TableRow, columns_of, refuse
+from affect_lightning.corpora.annotation_tables import RowFile, TableRow, columns_of, refuse
 from affect_lightning.corpora.clip_names import bare_name
 from affect_lightning.errors import DataError
 
@@ -28,13 +28,19 @@ Row = dict[str, Any]
 
 
 class OurRows:
-    """The rows of a table with our column names, where its columns tell whose it is; every loop over it reads it anew."""
+    """The rows of a table with our column names, where its columns tell whose it is; every loop over it reads it anew.
 
-    def __init__(self, rows: Iterable[TableRow], split: str | None = None, keep: Collection[str] = ()) -> None:
+    Attributes:
+        columns: Ours, of any row; see `columns_of`.
+    """
+
+    def __init__(
+        self, rows: RowFile | Sequence[TableRow], split: str | None = None, keep: Collection[str] = ()
+    ) -> None:
         """Look at the columns; a table that may have codes instead of words is looked through for them.
 
         Args:
-            rows: Of one file, which can be looped over more than once: a list, or a `RowFile`.
+            rows: Of one file.
             split: `train` or `test`, for tables that have both in a column `mode`; None takes all rows.
             keep: Columns that stay as they are beside ours, because the user has named them.
 
@@ -42,12 +48,14 @@ class OurRows:
             DataError: The file cannot be read.
         """
         self._rows, self._keep = rows, keep
-        columns = {column.strip().lower() for column in columns_of(rows)}
+        given = rows.columns if isinstance(rows, RowFile) else columns_of(rows)
+        columns = {column.strip().lower() for column in given}
         self._convert = next((convert for needed, convert in _LAYOUTS if needed <= columns), None)
         if self._convert is _of_mer_challenge and {*_LABELS} & columns:
             self._convert = None
         self._split = split if {"mode", "video_id", "clip_id"} <= columns else None
         self._code_column: str | None = None
+        self.columns = given if self._convert is None and self._split is None else columns_of(self)
         self._code_column = self._column_of_codes()
 
     def __iter__(self) -> Iterator[TableRow]:
@@ -84,7 +92,7 @@ class OurRows:
     def _column_of_codes(self) -> str | None:
         """The column of labels, if every one of them is a code of IEMOCAP."""
         codes, found = {*IEMOCAP_CODES, *_WITHOUT_WORD}, set()
-        column = next((column for column in columns_of(self) if column.strip().lower() in _LABELS), None)
+        column = next((column for column in self.columns if column.strip().lower() in _LABELS), None)
         if column is None:
             return None
         for row in self:

@@ -7,6 +7,7 @@ read here, and the scorer of saved outputs joins it with predictions. The pickle
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from affect_lightning.corpora.annotation_tables import (
     ROW_FILE_SUFFIXES,
     RowFile,
     TableRow,
-    columns_of,
     index_rows,
     read_rows,
     refuse,
@@ -29,7 +29,7 @@ from affect_lightning.corpora.table_cells import number_of, words_of
 from affect_lightning.corpora.trade_tables import OurRows
 from affect_lightning.errors import DataError
 from affect_lightning.label_strings import label_key, parse_labels
-from affect_lightning.sentiment_strings import sentiment_value
+from affect_lightning.sentiment_strings import NEVER_BELOW_ZERO, never_below_zero, sentiment_value
 
 NAME_COLUMNS = ("name", "filename", "clip", "id", "clip_id", "clip_name", "file_name", "video_id", "sample_id")
 LABEL_COLUMNS = (
@@ -37,6 +37,7 @@ LABEL_COLUMNS = (
 )  # fmt: skip
 SENTIMENT_COLUMNS = ("val", "valence", "sentiment")
 # Label files of sets outside MER-UniBench, such as OV-MERD's 332 clips: tried in order inside the set's folder.
+_log = logging.getLogger(__name__)
 _OWN_STEMS = ("label", "labels", "openset", "check-openset")
 
 
@@ -133,7 +134,7 @@ def read_truths(
         )
     chosen = dict(columns or {})
     rows = OurRows(RowFile(path), "test", keep=[chosen[kind] for kind in ("truth-name", "truth") if kind in chosen])
-    present = columns_of(rows)
+    present = rows.columns
     label_columns = () if item is not None and item.metric == "waf" else LABEL_COLUMNS
     value_columns = () if item is not None and item.metric != "waf" else SENTIMENT_COLUMNS
     name = _column(path, present, NAME_COLUMNS, "truth-name", chosen)
@@ -167,6 +168,9 @@ def read_truths(
         if cells not in kept:
             kept[cells] = _own_truth(row, labels, sentiment, item)
         truths[clip] = kept[cells]
+    values = [truth.sentiment for truth in kept.values() if truth.sentiment is not None]
+    if never_below_zero(values):
+        _log.warning(NEVER_BELOW_ZERO, path, sentiment or labels, min(values), max(values))
     return truths
 
 
@@ -310,7 +314,7 @@ def _truth_of(value: Any, item: BenchmarkSet, where: str) -> Truth:
 def _emotion(value: Any, item: BenchmarkSet, where: str) -> str:
     """The class that a label means: a word, or an index into the classes."""
     given = parse_labels(str(value))
-    text = label_key(given[0] if len(given) == 1 else str(value))
+    text = label_key(given[0] if len(given) == 1 else str(value)).removesuffix(".0")  # as pandas writes an index
     words = {word.lower(): word for word in item.labels}
     if text in words:
         return words[text]

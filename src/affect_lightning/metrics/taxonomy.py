@@ -24,6 +24,7 @@ from affect_lightning.metrics import official_tables
 from affect_lightning.metrics.builtin import read_builtin_tables
 from affect_lightning.metrics.wheels import LEVELS, Wheel
 
+_TEXT = {str}
 _UNKNOWN = 0  # integer id of all labels that the taxonomy does not know
 MAX_SECTORS = 62  # sectors of one wheel and level; a set of them is kept as the bits of one int64
 
@@ -244,7 +245,10 @@ class Taxonomy:
 
 
 def _texts(labels: Iterable[object]) -> tuple[str, ...]:
-    return tuple(word if isinstance(word, str) else "" if word is None else str(word) for word in labels)
+    words = tuple(labels)
+    if {*map(type, words)} <= _TEXT:
+        return words  # type: ignore[return-value]
+    return tuple(word if isinstance(word, str) else "" if word is None else str(word) for word in words)
 
 
 def check_level(level: int) -> None:

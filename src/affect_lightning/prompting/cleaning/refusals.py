@@ -29,6 +29,10 @@ _JUDGE = _any(
     "tell|say|identify|determine|judge|infer|recogni[sz]e|discern|assess|analy[sz]e|decide|provide|answer|help|assist|comment",
     "see|view|watch|access|process|detect|describe|make|ascertain|interpret|the (?:ability|capability)|enough|whether|what|how",
 )
+_CANNOT_BE = (
+    r"(?:can|could)(?:not|n?['’]t| not) be "
+    r"(?:determined|decided|identified|inferred|told|judged|recogni[sz]ed|discerned)\b"
+)
 _HARD = "(?:not possible|impossible|unclear|hard|difficult|too (?:hard|difficult))"
 _NO_MORE = r"[^.!?\n]"
 _ENGLISH = _any(
@@ -36,22 +40,26 @@ _ENGLISH = _any(
     rf"{_NO_MORE}{{0,20}}?{_CANNOT}",
     r"i apologi[sz]e\b",
     r"apologies\b",
-    rf"as an? (?:ai|artificial|large)\b{_NO_MORE}{{0,60}}?{_CANNOT}",
+    rf"(?:i['’]?a?m |i am )?(?:very |so |really )?sorry\b{_NO_MORE}{{0,60}}?{_CANNOT_BE}",
+    rf"as an? (?:[\w-]+ ){{0,2}}(?:ai|artificial|large|language)\b{_NO_MORE}{{0,60}}?{_CANNOT}",
+    _CANNOT_BE,
+    r"(?:emotions?|emotional states?|labels?|answer)\s*[:：]\s*(?:unknown|unclear|undetermined|n/a)\b",
+    r"no (?:face|person|human|one|speaker)(?: \w+)? (?:is |are |can be )?(?:visible|seen|shown|detected)\b",
     rf"(?:unfortunately,? )?(?:i|we|one) {_CANNOT}(?: \w+)? {_JUDGE}\b",
     rf"(?:unfortunately,? )?(?:it is|it['’]s) {_HARD} (?:for me )?(?:to {_JUDGE}|what|which|whether|how)\b",
     rf"(?:cannot|can['’]t|can not|unable to|impossible to|hard to|not possible to) {_JUDGE}\b",
     r"(?:there is |there['’]s )?(?:not enough|insufficient|no) (?:information|context|evidence|data) (?:to|for)\b",
     r"(?:the |this |her |his |their )?(?:person['’]s )?(?:emotions?|emotional states?|moods?|feelings?)\b"
-    rf"{_NO_MORE}{{0,30}}(?:can|could)(?:not|n?['’]t| not) be "
-    "(?:determined|identified|inferred|told|judged|recogni[sz]ed|discerned)",
+    rf"{_NO_MORE}{{0,30}}(?:{_CANNOT_BE}|\b(?:is|are|remains?) (?:not clear|unclear|unknown|ambiguous|undetermined)\b)",
     r"i (?:don['’]t|do not) (?:know|feel comfortable)\b",
 )
 # Words before a Chinese "cannot tell" that do not make somebody in the video its subject
 _NOBODY = _any(r"[^。！？\n他她人]{0,20}?", r"[^。！？\n]{0,16}(?:情绪|情感|心情|感受|表情)[^。！？\n]{0,6}?")
 _CHINESE = _any(
     r"(?:非常|很|十分)?(?:抱歉|对不起|不好意思)[，,。 ]?[^。！？\n]{0,10}?(?:我|无法|不能|没有|这)",
+    r"(?:很|非常)?(?:遗憾|可惜)[，,][^。！？\n]{0,30}?(?:无法|不能|难以)[^。！？\n]{0,20}?(?:判断|识别|确定|分析|辨别|回答)",
     r"作为(?:一个|一名|一款)?[^。！？\n]{0,6}(?:ai|人工智能|人工智慧|语言模型|語言模型)",
-    rf"{_NOBODY}(?:无法|不能|难以|没法|没办法|不可能|很难)"
+    rf"{_NOBODY}(?:无法|不能|难以|没法|没办法|不可能|很难|不足以)"
     r"(?:仅|准确|直接|清楚|确切|明确|地|(?:从|通过|根据|根據|仅凭|凭|憑)[^。！？，,\n]{0,12}?)*"
     r"(?:判断|确定|识别|辨别|分辨|看出|得知|推断|分析|回答|提供|说清|知道)",
     rf"{_NOBODY}(?:看不出|说不清|分不清|不清楚|不知道|不确定|判断不了|不好说)"
@@ -82,6 +90,16 @@ _SUSPECT = (  # what every refusal has near its beginning: a quick look spares m
         "no data",
         "don't",
         "don’t",
+        "not clear",
+        "unknown",
+        "undetermined",
+        "ambiguous",
+        "n/a",
+        "no face",
+        "no person",
+        "no human",
+        "no one",
+        "no speaker",
         "do not",
     ),
     *(
@@ -97,6 +115,7 @@ _SUSPECT = (  # what every refusal has near its beginning: a quick look spares m
         "没法",
         "没办法",
         "不可能",
+        "不足以",
     ),
     *("很难", "看不出", "说不清", "分不清", "不清楚", "不知道", "不确定", "判断不了", "不好说"),
 )
@@ -129,7 +148,7 @@ _CLAUSE = re.compile(r"[,;，；]\s*|(?<=[^,;，；])(?=\bbut\b)", re.IGNORECASE
 def is_refusal(text: str) -> bool:
     """Whether a response begins with a refusal, or with words that nothing can be told."""
     head = simplified(text[:_HEAD]).lower()
-    return any(mark in head for mark in _SUSPECT) and bool(_REFUSING.match(simplified(text)))
+    return any(map(head.__contains__, _SUSPECT)) and bool(_REFUSING.match(simplified(text)))
 
 
 def without_refusal(text: str) -> str:

@@ -6,9 +6,11 @@ refusals change (`tests/test_response_cleaning.py`).
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import dataclass
 
+from affect_lightning.prompting.cleaning.keyed_lines import without_measures
 from affect_lightning.prompting.cleaning.refusals import is_refusal, without_refusal
 from affect_lightning.prompting.cleaning.structure import told_by_structure, without_markdown
 from affect_lightning.prompting.cleaning.thoughts import without_chat_marks, without_thoughts
@@ -24,6 +26,24 @@ _COURTESY = re.compile(
     r"(?:help|assist|analy[sz]e|answer|describe|provide|do|take|identify)\b[^.!?\n]*[.!?\n]+\s*",
     re.IGNORECASE,
 )
+_OFFERED = 300  # characters at the end in which an offer begins; our choice
+_OFFERING = (
+    "would you like",
+    "let me know",
+    "feel free",
+    "do you want",
+    "happy to help",
+    "glad to help",
+    "需要我",
+    "如果您",
+)
+_OFFER = re.compile(  # what a model says to its user at the end
+    r"(?:(?<=[.!?。！？])\s*|\n\s*)(?:(?:would you like|do you want)\b[^.!?\n]*\?"
+    r"|(?:please )?(?:let me know|feel free to)\b[^\n]*"
+    r"|i(?:['’]m| am|['’]d be| would be) (?:always |very |more than )?(?:happy|glad) to help\b[^\n]*"
+    r"|(?:您?需要我|如果您)[^\n]*)\s*$",
+    re.IGNORECASE,
+)
 _ASKED = re.compile(
     r"^\s*(?:question|q)\s*[:：].*?(?:^|\s)(?:answer|a)\s*[:：]\s*"
     r"|^\s*(?:问题|問題|问|問)\s*[:：].*?(?:答案|回答|答)\s*[:：]\s*",
@@ -37,13 +57,18 @@ _LEADING_QUESTION = re.compile(
     re.IGNORECASE,
 )
 _ANSWER_MARK = re.compile(
-    r"(?:^|[\n.。])[ \t]*(?:so |thus |therefore,? )?(?:the |my )?final answer(?: is)?\s*[:：]\s*(?=\S)"
+    r"(?:^|[\n.。])[ \t]*(?:so |thus |therefore,? )?(?:the |my )?final answer(?: is)?(?:\s*[:：]\s*|[ \t]*\n\s*)(?=\S)"
+    r"|(?:\b(?:so|thus|therefore|hence),?|[\n.。]) (?:the|my) (?:final )?answer (?:is|would be)\s*[:：]?\s*(?!not\b)"
+    r"(?=\S[^.\n]*\W*$)"
     r"|(?:最终|最後|最后|最終)(?:答案|回答)(?:是|为|為)?\s*[:：]?\s*(?=\S)",
     re.IGNORECASE,
 )
 _ANSWER_PREFIX = re.compile(
     r"^\s*(?:(?:answer|assistant|response|output|gpt|ai|model)\s*[:：]|(?:答案|回答|答|助手)\s*[:：])\s*", re.IGNORECASE
 )
+
+
+_ENTITY = re.compile(r"&(?:quot|apos|amp|lt|gt|nbsp|#39|#34);")
 
 
 class CleanText(str):
@@ -91,7 +116,7 @@ def clean_response(response: str, question: str = "") -> CleanResponse:
     if isinstance(response, CleanText):
         return CleanResponse(response)
     removed: list[str] = []
-    text = response
+    text = html.unescape(response) if _ENTITY.search(response) else response
     for kind, step in (
         ("thoughts", without_thoughts),
         ("chat marks", without_chat_marks),
@@ -110,7 +135,11 @@ def clean_response(response: str, question: str = "") -> CleanResponse:
 
 
 def _without_courtesy(text: str) -> str:
-    return _COURTESY.sub("", text) if "to " in text[:_COURTEOUS] else text
+    courteous = _COURTESY.match(text) if "to " in text[:_COURTEOUS] else None
+    text = text[courteous.end() :] if courteous else text
+    near_end = max(0, len(text) - _OFFERED)
+    offer = _OFFER.search(text, near_end) if any(map(text[near_end:].lower().__contains__, _OFFERING)) else None
+    return text[: offer.start()] if offer and text[: offer.start()].strip() else text
 
 
 def _without_question(text: str, question: str) -> str:
@@ -119,25 +148,28 @@ def _without_question(text: str, question: str) -> str:
         whole = " ".join(text.split())
         if whole.lower().startswith(asked.lower()):
             return whole[len(asked) :].strip()
-    if "?" in text or "？" in text or ":" in text or "：" in text:
-        answered = _ASKED.match(text)
-        if answered:
-            return text[answered.end() :]
-        leading = _LEADING_QUESTION.match(text)
-        if leading:
-            return text[leading.end() :]
-    return text
+    answered = _ASKED.match(text) if ":" in text or "：" in text else None
+    if answered is None and ("?" in text or "？" in text):
+        answered = _LEADING_QUESTION.match(text)
+    return text[answered.end() :] if answered else text
 
 
 def _without_structure(text: str) -> str:
-    told = told_by_structure(text)
+    marked = _from_answer_mark(text)
+    told = told_by_structure(marked)
     if told is not None:
         return told
-    plain = without_markdown(text)
-    marks = list(_ANSWER_MARK.finditer(plain)) if "inal answer" in plain.lower() or "最" in plain else []
-    if marks:
-        plain = plain[marks[-1].end() :]
-    plain = _ANSWER_PREFIX.sub("", plain)
+    plain = _from_answer_mark(without_markdown(marked))
+    prefix = _ANSWER_PREFIX.match(plain)
+    plain = plain[prefix.end() :] if prefix else plain
     if plain != text:
         told = told_by_structure(plain)
-    return plain if told is None else told
+    return without_measures(plain) if told is None else told
+
+
+def _from_answer_mark(text: str) -> str:
+    """The text behind the last `Final answer:`."""
+    if "nswer" not in text and "NSWER" not in text and "最" not in text:
+        return text
+    marks = list(_ANSWER_MARK.finditer(text))
+    return text[marks[-1].end() :] if marks else text

@@ -12,27 +12,27 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from affect_lightning.label_strings import scored_words
+from affect_lightning.label_strings import ends_with_number, scored_words
+from affect_lightning.prompting.cleaning.keyed_lines import (
+    MEASURE,
+    SENTIMENT,
+    TOLD,
+    best_words,
+    marked_words,
+    told_by_keys,
+    worth_of,
+)
 
 _LONGEST = 100_000  # characters that are tried as JSON; a longer text is prose. Our choice
 _DEEPEST = 8  # levels of objects that are followed; our choice
+_MOST_VALUES = 100  # objects of one answer that are read; our choice
 _PROSE_WORDS = 3  # a value without a key of emotions is read from this length on; our choice
 _LABEL_WORDS = 4  # a longer value is prose; our choice
-_TOLD = re.compile(
-    r"^(?:.*[\s_-])?(?:emotions?|emotional[\s_-]?(?:states?|labels?)|labels?|openset|moods?|feelings?|predictions?|predicted"
-    r"|answers?|class|category|expressions?|情绪|情緒|情感|标签|標籤|答案|心情)(?:[\s_-]?(?:\d|labels?|states?|words?|list|names?"
-    r"|categor(?:y|ies)|状态|類別|类别|标签))?$",
-    re.IGNORECASE,
-)
 _WRAPPED = re.compile(
     r"^(?:results?|responses?|output|outputs|data|content|message|text|analysis|person|people|persons|final)$",
     re.IGNORECASE,
 )
-_MEASURE = re.compile(
-    r"(?:confidence|score|prob|valence|arousal|dominance|intensity|\bid\b|index|rank|time|start|end|frame|level|certainty"
-    r"|置信|概率|强度|強度)",
-    re.IGNORECASE,
-)
+_PAIRS = re.compile(r"\s*\[\s*[\[(]\s*[\"']")
 _FENCE = re.compile(r"```[ \t]*[\w+-]*[ \t]*\n?(.*?)(?:```|$)", re.DOTALL)
 _CUT_OFF = re.compile(r"[\"'](?P<key>[^\"':]{1,40})[\"']\s*:\s*(?:\[(?P<list>[^\]]*)|[\"'](?P<text>[^\"']*)[\"'])")
 _BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\w*\s*\{)?([^{}]*)\}?")
@@ -40,15 +40,16 @@ _SEPARATOR_ROW = re.compile(r"^[\s|:+=-]*-[\s|:+=-]*$")
 _NUMBERED = re.compile(r"[:=：(（|\s-]\**[\d.]")
 _EMPHASIS = re.compile(r"\*{1,3}(?=\S)(.+?)(?<=\S)\*{1,3}|(?<!\w)__(?=\S)(.+?)(?<=\S)__(?!\w)|`+([^`]*)`+")
 _SENTENCE = re.compile(
-    r"\b(?:is|are|was|looks?|seems?|feels|appears?|sounds?|shows?|she|he|they|the person)\b|[。，]", re.IGNORECASE
+    r"\b(?:is|are|was|looks?|seems?|feels|appears?|sounds?|shows?|she|he|they|the person|not|but)\b|[。，]",
+    re.IGNORECASE,
 )
 _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]+", re.MULTILINE)
 _TAG = re.compile(r"</?[A-Za-z][\w-]{0,30}\s*/?>")
 
 
 def told_by_structure(text: str) -> str | None:
-    """What an answer in JSON, in a table, in a box or as a list with numbers tells; None if it is none of these."""
-    for told in (_of_json, _of_box, _of_table, _of_scores):
+    """What an answer in JSON, in a table, in a box, in keyed lines or as a list with numbers tells; None if it is none."""
+    for told in (_of_json, _of_box, _of_table, _of_lines, _of_scores):
         words = told(text)
         if words is not None:
             return words
@@ -66,10 +67,11 @@ def without_markdown(text: str) -> str:
 
 
 def _of_json(text: str) -> str | None:
-    if "{" not in text and "```" not in text:
+    if "{" not in text and "```" not in text and not _PAIRS.match(text):
         return None
     fenced = [body.strip() for body in _FENCE.findall(text)]
-    for candidate in (*fenced, text.strip()):
+    escaped = [text.replace('\\"', '"').strip()] if '\\"' in text else []  # JSON in a text of JSON
+    for candidate in (*fenced, *escaped, text.strip()):
         if candidate and len(candidate) <= _LONGEST:
             told = _of_candidate(candidate)
             if told is not None:
@@ -83,13 +85,13 @@ def _of_candidate(text: str) -> str | None:
     if start is None or ("{" not in text and start > 0):
         return None
     body = text[start:]
-    value = _decoded(body)
-    if value is None and "{" in text:
-        value = _decoded(text[text.index("{") :])
-    if value is not None:
-        found = list(_values(value, 0))
-        return _written(found) if found or _is_structure(value) else None
-    cut = [match for match in _CUT_OFF.finditer(body) if _TOLD.match(match["key"].strip())]
+    values = _decoded(body)
+    if not values and "{" in text:
+        values = _decoded(text[text.index("{") :])
+    if values:
+        found = [told for value in values for told in _values(value, 0)]
+        return _written(list(dict.fromkeys(found))) if found or _is_structure(values[0]) else None
+    cut = [match for match in _CUT_OFF.finditer(body) if TOLD.match(match["key"].strip())]
     if not cut:
         return None
     parts = [
@@ -100,17 +102,24 @@ def _of_candidate(text: str) -> str | None:
     return _written([part.strip(" \t\n\"'") for part in parts])
 
 
-def _decoded(text: str) -> Any:
-    """The JSON or Python value that a text begins with; None if it begins with neither."""
+def _decoded(text: str) -> list[Any]:
+    """The JSON values of a text that begins with one, or the Python value that it is; empty if it is neither."""
+    values: list[Any] = []
+    start = 0
     try:
-        return json.JSONDecoder().raw_decode(text)[0]
+        while start >= 0 and len(values) < _MOST_VALUES:
+            value, length = json.JSONDecoder().raw_decode(text[start:])
+            values.append(value)
+            start = text.find("{", start + length)
     except (ValueError, RecursionError):
         pass
+    if values:
+        return values
     closing = max(text.rfind("}"), text.rfind("]"))
     try:
-        return ast.literal_eval(text[: closing + 1]) if closing >= 0 else None
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return None
+        return [ast.literal_eval(text[: closing + 1])] if closing >= 0 else []
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return []
 
 
 def _is_structure(value: Any) -> bool:
@@ -136,15 +145,15 @@ def _values(value: Any, depth: int) -> Iterator[str]:
 
 def _of_mapping(value: Mapping[Any, Any], depth: int) -> Iterator[str]:
     keys = [key for key in value if isinstance(key, str)]
-    told = [key for key in keys if _TOLD.match(key.strip()) and not _MEASURE.search(key)]
+    told = [key for key in keys if TOLD.match(key.strip()) and not MEASURE.search(key)]
+    told = told or [key for key in keys if SENTIMENT.match(key.strip())]
     told = told or [key for key in keys if _WRAPPED.match(key.strip())]
     if told:
         for key in told:
             yield from _values(value[key], depth + 1)
         return
-    numbers = {key: value[key] for key in keys if _is_number(value[key])}
-    words = scored_words(", ".join(f"{key}: {abs(number):.6f}" for key, number in numbers.items() if number > 0))
-    if words:
+    words = _best([(key, number) for key in keys if (number := _number(value[key])) is not None])
+    if words is not None:
         yield from words
         return
     for key in keys:
@@ -152,23 +161,45 @@ def _of_mapping(value: Mapping[Any, Any], depth: int) -> Iterator[str]:
             yield from _values(value[key], depth + 1)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1000
+def _number(value: Any) -> float | None:
+    """A score: a number, also in a text, or yes and no; None for anything else."""
+    if isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str):
+        worth = worth_of(value)
+        if worth is not None:
+            return worth
+        try:
+            value = float(value.strip().rstrip("%％"))
+        except ValueError:
+            return None
+    return float(value) if isinstance(value, int | float) and abs(value) < 1000 else None
+
+
+def _best(pairs: list[tuple[str, float]]) -> list[str] | None:
+    """The words with the highest scores, which may be none of the words; None where nothing has a score."""
+    scored = [(word, number) for word, number in pairs if not MEASURE.search(word)]
+    return best_words(scored) if scored else None
 
 
 def _scores_of_objects(items: list[Any] | tuple[Any, ...]) -> list[str] | None:
-    """The best labels of a list such as `[{"label": "sad", "score": 0.8}, ...]`; None if it is none."""
-    pairs = []
+    """The best labels of a list such as `[{"label": "sad", "score": 0.8}, ...]` or `[["sad", 0.8]]`; None if it is none."""
+    pairs: list[tuple[str, float]] = []
     for item in items:
+        if isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[0], str):
+            number = None if isinstance(item[1], str) else _number(item[1])
+            if number is None:
+                return None
+            pairs.append((item[0], number))
+            continue
         if not isinstance(item, Mapping):
             return None
-        words = [v for k, v in item.items() if isinstance(v, str) and _TOLD.match(str(k).strip())]
-        numbers = [v for k, v in item.items() if _is_number(v) and _MEASURE.search(str(k))]
+        words = [v for k, v in item.items() if isinstance(v, str) and TOLD.match(str(k).strip())]
+        numbers = [n for k, v in item.items() if MEASURE.search(str(k)) and (n := _number(v)) is not None]
         if len(words) != 1 or len(numbers) != 1:
             return None
-        pairs.append((words[0], float(numbers[0])))
-    chosen = scored_words(", ".join(f"{word}: {number:.6f}" for word, number in pairs if number > 0))
-    return None if chosen is None else list(chosen)
+        pairs.append((words[0], numbers[0]))
+    return best_words(pairs) if pairs else None
 
 
 def _written(values: list[str]) -> str:
@@ -198,13 +229,20 @@ def _of_table(text: str) -> str | None:
         for line in lines
         if not _SEPARATOR_ROW.match(line)
     ]
+    if not rows:
+        return None
+    if len(rows) > 1 and all(len(row) == 2 and (MEASURE.search(row[0]) or TOLD.match(row[0])) for row in rows):
+        return _written([value for key, value in rows if TOLD.match(key) and not MEASURE.search(key)])
     head, body = rows[0], rows[1:]
-    column = next((index for index, cell in enumerate(head) if _TOLD.match(cell) and not _MEASURE.search(cell)), None)
+    worths = [worth_of(row[1]) if len(row) == 2 else None for row in body]
+    if body and None not in worths:
+        return _written(best_words((row[0], worth or 0.0) for row, worth in zip(body, worths, strict=True)))
+    column = next((index for index, cell in enumerate(head) if TOLD.match(cell) and not MEASURE.search(cell)), None)
     if column is None:
-        beside = [row[1] for row in rows if len(row) > 1 and _TOLD.match(row[0])]
+        beside = [row[1] for row in rows if len(row) > 1 and TOLD.match(row[0])]
         return _written(beside or [row[0] for row in body if row and not any(c.isdigit() for c in row[0])])
     cells = [row[column] for row in body if len(row) > column]
-    numbers = next((index for index, cell in enumerate(head) if _MEASURE.search(cell)), None)
+    numbers = next((index for index, cell in enumerate(head) if MEASURE.search(cell)), None)
     if numbers is not None and len(body) > 1:
         scored = scored_words(
             ", ".join(f"{row[column]}: {row[numbers]}" for row in body if len(row) > max(column, numbers))
@@ -215,9 +253,9 @@ def _of_table(text: str) -> str | None:
 
 def _of_scores(text: str) -> str | None:
     """`happy: 0.1, sad: 0.8`, perhaps after words that lead to it."""
-    if len(text) > _LONGEST or not _NUMBERED.search(text):
-        return None
     stripped = text.strip().rstrip(".")
+    if len(text) > _LONGEST or not ends_with_number(stripped) or not _NUMBERED.search(text):
+        return None
     for candidate in (stripped, _after_lead(stripped)):
         words = scored_words(candidate) if candidate else None
         if words is not None:
@@ -228,3 +266,13 @@ def _of_scores(text: str) -> str | None:
 def _after_lead(text: str) -> str:
     lead = re.match(r"[^:：\n\d]{0,80}(?:\b(?:is|are|were)\b|[:：]\s*\n|[:：](?=\s*[^\d\s]))\s*:?\s*", text)
     return text[lead.end() :] if lead else ""
+
+
+def _of_lines(text: str) -> str | None:
+    """`Reason: ...` and `Emotion: happy`, or `happy: yes, calm: no`."""
+    if len(text) > _LONGEST:
+        return None
+    told = told_by_keys(text)
+    if told is None:
+        told = marked_words(text)
+    return None if told is None else _written(told)

@@ -12,7 +12,7 @@ _NAMES = r"(?:think|thinking|thought|thoughts|reason|reasoning|reflection|analys
 _OPEN = rf"(?:<\s*{_NAMES}(?:\s[^<>]*)?>|\[\s*{_NAMES}\s*\]|◁{_NAMES}▷|<\|(?:begin_of_)?{_NAMES}(?:_start)?\|>)"
 _CLOSE = (
     rf"(?:<\s*/\s*{_NAMES}\s*>|<\s*{_NAMES}\s*/\s*>|\[\s*/\s*{_NAMES}\s*\]|◁/{_NAMES}▷|<\|end_of_{_NAMES}\|>"
-    rf"|<\|/?{_NAMES}_end\|>)"
+    rf"|<\|/?{_NAMES}_end\|>|<\|/{_NAMES}\|>)"
 )
 _MARKED = re.compile(r"[<\[◁]\s*/?\s*\|?/?(?:begin_of_|end_of_)?(?:" + _NAMES + r"|answer)|&lt;|<\|channel\|>", re.I)
 _INNERMOST = re.compile(rf"{_OPEN}(?:(?!{_OPEN}).)*?{_CLOSE}", re.DOTALL | re.IGNORECASE)
@@ -35,12 +35,15 @@ _END = re.compile(
     r"|\n\s*(?:USER|Human)\s*:",
     re.IGNORECASE,
 )
+_HEAD = 20  # characters in which a bare role stands; our choice
+_BARE_ROLES = ("system\n", "user\n")  # a whole chat without its special tokens, as `skip_special_tokens` leaves it
+_BARE_ASSISTANT = re.compile(r"^[ \t]*(?:assistant|model)[ \t]*\n", re.IGNORECASE | re.MULTILINE)
 _BLANK_MARK = re.compile(r"<s>|<bos>|<pad>|<unk>|<\|begin_of_text\|>|<\|startoftext\|>", re.IGNORECASE)
 
 
 def without_thoughts(response: str) -> str:
     """The answer alone, without thoughts in any of the usual marks; empty if a thought never closes."""
-    if not _MARKED.search(response):
+    if not any(map(response.__contains__, "<[◁&")) or not _MARKED.search(response):
         return response
     text = response.replace("&lt;", "<").replace("&gt;", ">")
     final = list(_FINAL_CHANNEL.finditer(text))
@@ -59,7 +62,10 @@ def without_thoughts(response: str) -> str:
 
 def without_chat_marks(response: str) -> str:
     """The first turn of the assistant, without the marks of a chat format and what a model wrote on behind its end."""
-    if not ("<" in response or "[" in response or "#" in response or ":" in response or "：" in response):
+    if response[:_HEAD].lstrip().lower().startswith(_BARE_ROLES):
+        turns = list(_BARE_ASSISTANT.finditer(response))
+        response = response[turns[-1].end() :] if turns else response
+    if not any(map(response.__contains__, "<[#")) and not _speaks_by_name(response):
         return response
     text = _BLANK_MARK.sub("", response)
     role = None
@@ -72,3 +78,10 @@ def without_chat_marks(response: str) -> str:
         if text[: end.start()].strip():
             return text[: end.start()]
     return _END.sub("", text)
+
+
+def _speaks_by_name(response: str) -> bool:
+    """Whether a response without any other mark may have `USER:` or `ASSISTANT:`."""
+    if ":" not in response:
+        return False
+    return not response.isascii() or any(map(response.lower().__contains__, ("assistant", "user", "human")))

@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -42,32 +43,24 @@ from affect_lightning.unibench.statistics.intervals import metric_values, terms_
 OUTCOMES_NAME = "outcomes.jsonl"
 _SAME = 1e-6  # percentage points by which a score may differ from that of its outcomes: rounding only
 REPORT_NAME = "report"
+_REMEMBERED = 100_000  # equal results of clips that are written once; our choice
+_json = json.JSONEncoder(ensure_ascii=False).encode  # `json.dumps` makes an encoder for each call that asks for this
 
 
 def outcome_lines(rows: Iterable[ReportRow]) -> Iterator[str]:
     """All outcomes of all rows, one JSON object a line."""
     for row in rows:
         for key, score in row.scores.sets.items():
+            head = f'{{"model": {_json(row.name)}, "set": {_json(key)}, "clip": '
             for outcome in score.outcomes:
-                yield _outcome_line(row.name, key, outcome)
+                yield f"{head}{_json(outcome.name)}, {_result(outcome.labels, outcome.sentiment, outcome.hit, outcome.terms)}"
 
 
-def _outcome_line(model: str, key: str, outcome: ClipOutcome) -> str:
-    return (
-        json.dumps(
-            {
-                "model": model,
-                "set": key,
-                "clip": outcome.name,
-                "labels": [*outcome.labels],
-                "sentiment": outcome.sentiment,
-                "hit": outcome.hit,
-                "terms": [int(term) if term == int(term) else term for term in outcome.terms],
-            },
-            ensure_ascii=False,
-        )
-        + "\n"
-    )
+@lru_cache(maxsize=_REMEMBERED)
+def _result(labels: tuple[str, ...], sentiment: str, hit: bool | None, terms: tuple[float, ...]) -> str:
+    """The rest of a line behind the clip's name; of a million clips, many have the same."""
+    counts = [int(term) if term == int(term) else term for term in terms]
+    return _json({"labels": labels, "sentiment": sentiment, "hit": hit, "terms": counts})[1:] + "\n"
 
 
 def attach_outcomes(rows: Sequence[ReportRow], path: Path) -> list[ReportRow]:

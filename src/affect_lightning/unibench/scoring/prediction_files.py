@@ -6,7 +6,9 @@ sentiment, under the column names below. `suite_scoring.py` joins these answers 
 
 from __future__ import annotations
 
+import logging
 import math
+import re
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +22,6 @@ from affect_lightning.corpora.annotation_tables import (
     ItemRow,
     RowFile,
     TableRow,
-    columns_of,
     refuse,
 )
 from affect_lightning.corpora.known_sets import canonical_key
@@ -28,12 +29,20 @@ from affect_lightning.corpora.trade_tables import OurRows
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.label_strings import given_words
 from affect_lightning.safe_npz import read_npz
-from affect_lightning.sentiment_strings import SENTIMENT_WORDS, read_sentiment
+from affect_lightning.sentiment_strings import (
+    NEVER_BELOW_ZERO,
+    SENTIMENT_WORDS,
+    never_below_zero,
+    read_sentiment,
+    sentiment_number,
+)
 from affect_lightning.unibench.scoring.prediction_columns import COLUMNS, KINDS, TRUTH_KINDS, used_columns
 
 OUTPUT_SUFFIXES = (".npz", *ROW_FILE_SUFFIXES)
 
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _REMEMBERED = 100_000  # label lists read once for all rows that write them alike; our choice
+_LOG = logging.getLogger(__name__)
 _SENTIMENT_SHARE = 0.9  # of an npz member's words; our choice: the authors' files have 99.9% and more, label files 0
 
 
@@ -115,7 +124,7 @@ def _read_one(path: Path, dataset: str, columns: Mapping[str, str], kinds: Seque
         rows, used = _read_npz_rows(path, columns)
         return _answers(rows, used) if set(kinds) & set(used) else {}
     table = OurRows(RowFile(path), keep=[columns[kind] for kind in COLUMNS if kind in columns])
-    present = columns_of(table)
+    present = table.columns
     corpora = {str(row["corpus"]) for row in table if row.get("corpus")} if "corpus" in present else set()
     used = used_columns(path, present, columns, kinds)
     return _answers(_rows_of_set(path, table, dataset, corpora), used)
@@ -140,6 +149,8 @@ def _rows_of_set(path: Path, table: Iterable[TableRow], dataset: str, corpora: C
 def _answers(rows: Iterable[TableRow], used: Mapping[str, str]) -> dict[str, Answer]:
     answers: dict[str, Answer] = {}
     lines = array("Q")
+    column = used.get("sentiment")
+    low, high, path = math.inf, -math.inf, None  # of given sentiments, as long as all are numbers
     for row in rows:
         name = _name(row, used["name"])
         if name in answers:
@@ -147,6 +158,12 @@ def _answers(rows: Iterable[TableRow], used: Mapping[str, str]) -> dict[str, Ans
             refuse(row, used["name"], f"the clip {name!r} is listed twice, first as number {first}. Keep one.")
         lines.append(row.line)
         answers[name] = _answer(row, used)
+        if column is not None:
+            number = _number_of_text(str(row.get(column)))
+            column = None if number is None else column
+            low, high, path = min(low, number or 0.0), max(high, number or 0.0), row.path
+    if column is not None and never_below_zero((low, high)):
+        _LOG.warning(NEVER_BELOW_ZERO, path, column, low, high)
     return answers
 
 
@@ -196,13 +213,18 @@ def _labels(row: TableRow, column: str) -> tuple[str, ...]:
             f"expected a list of words, or a text such as \"['happy', 'calm']\", found {value!r}. Write [] if "
             f"there is none.",
         )
-    return given_words(value)
+    return given_words(value) or _codes(" ".join(value))
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def _words_of_text(text: str) -> tuple[str, ...]:
     """Equal texts share their words, which a million rows could not hold otherwise."""
-    return given_words(text)
+    return given_words(text) or _codes(text)
+
+
+def _codes(text: str) -> tuple[str, ...]:
+    """Numbers where words should be: they count as words that cannot be read, so that class codes stop a score."""
+    return tuple(_NUMBER.findall(text))
 
 
 def _sentiment(row: TableRow, column: str) -> str:
@@ -214,6 +236,12 @@ def _sentiment(row: TableRow, column: str) -> str:
             row, column, f"expected {', '.join(SENTIMENT_WORDS[:3])} or a number, found {value!r:.60}. Fix the cell."
         )
     return sentiment_word(str(value))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _number_of_text(text: str) -> float | None:
+    """The number that a given sentiment is; None for words."""
+    return sentiment_number(text)
 
 
 def _is_finite(value: float) -> bool:

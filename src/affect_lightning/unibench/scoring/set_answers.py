@@ -7,6 +7,7 @@ two happened. `set_scoring.py` scores the outcome.
 
 from __future__ import annotations
 
+import logging
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,6 +27,8 @@ from affect_lightning.unibench.scoring.predictions import Prediction
 GIVEN_LABELS = "given labels"
 GIVEN_SENTIMENTS = "given sentiments"
 _REFUSED = "refused"  # counted beside the kinds of what was removed: a refusal that nothing follows
+_SHOWN = 80  # characters of a response that are shown; our choice
+_LOG = logging.getLogger(__name__)
 _EXTRACTION_BATCH = 256  # responses given to the extractor at once; our choice: keeps its progress visible
 
 
@@ -117,12 +120,17 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
         elif not (by_sentiment and prediction.given_sentiment is not None):
             open_responses.append(index)
             _check_response(key, prediction)
+    empty = sum(not labels[index] for index in has_labels)
+    if 2 * empty > len(has_labels):
+        _LOG.warning("%s: %d of %d given lists of labels are empty. They count as wrong.", key, empty, len(has_labels))
     if open_responses:
         asked = ((group[index].response, group[index].question) for index in open_responses)
         found, cleaned = _extract(extractor, asked, key)
         for index, words in zip(open_responses, found, strict=True):
             labels[index] = words
         has_labels += open_responses
+        silent = [group[index].response for index in open_responses if not labels[index]]
+        _warn_of_silence(key, silent, len(open_responses), cleaned[_REFUSED])
         sources[extractor.identity()] += len(open_responses)
     sentiments = _sentiments(extractor, group, labels, sources) if by_sentiment else [""] * len(group)
     return SetAnswers(
@@ -134,6 +142,17 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
         cleaned={kind: cleaned[kind] for kind in KINDS if cleaned[kind]},
         refused=cleaned[_REFUSED],
     )
+
+
+def _warn_of_silence(key: str, silent: Sequence[str], asked: int, refused: int) -> None:
+    """Say when most responses give no label and do not refuse: then they are seldom answers."""
+    number = len(silent) - refused
+    if 2 * number > asked:
+        _LOG.warning(
+            "%s: %d of %d responses give no label and do not refuse, such as %r. They count as wrong. Check that they are "
+            "answers to the question.",
+            key, number, asked, next((text for text in silent if text), "")[:_SHOWN],
+        )  # fmt: skip
 
 
 def answers_by_question(

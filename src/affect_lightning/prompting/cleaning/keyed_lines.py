@@ -1,0 +1,156 @@
+"""Answers in lines of keys (`Reason: ...`, `Emotion: happy`), and lists of words with yes, no, high or low beside each.
+
+Of keyed lines, those whose key names emotions are the answer, where another line has a key that never is one, such as a
+reason or a confidence. `structure.py` asks, and reads JSON and tables; `label_strings.py` has lists with numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+TOLD = re.compile(
+    r"^(?:.*[\s_-])?(?:emotions?|emotional[\s_-]?(?:states?|labels?)|labels?|openset|moods?|feelings?|predictions?|predicted"
+    r"|answers?|class|category|expressions?|情绪|情緒|情感|标签|標籤|答案|心情)(?:[\s_-]?(?:\d|labels?|states?|words?|list|names?"
+    r"|categor(?:y|ies)|状态|類別|类别|标签))?$",
+    re.IGNORECASE,
+)
+SENTIMENT = re.compile(
+    r"^(?:overall |final )?(?:sentiments?|sentiment[\s_-]?(?:label|polarity)|polarity|情感倾向|极性)$", re.IGNORECASE
+)
+MEASURE = re.compile(
+    r"(?:confidence|score|prob|valence|arousal|dominance|intensity|\bid\b|index|rank|time|start|end|frame|level|certainty"
+    r"|置信|概率|强度|強度)",
+    re.IGNORECASE,
+)
+_BESIDE_WORDS = (  # keys of what is no answer
+    "thought", "thoughts", "thinking", "thinking process", "reason", "reasons", "reasoning", "rationale", "explanation",
+    "explanations", "analysis", "evidence", "justification", "confidence", "confidence score", "confidence level",
+    "certainty", "intensity", "note", "notes", "思考", "思路", "推理", "推理过程", "理由", "原因", "分析", "解释", "解釋", "依据",
+    "依據", "置信度", "强度", "強度", "说明", "說明",
+)  # fmt: skip
+_BESIDE = "|".join(sorted(_BESIDE_WORDS, key=len, reverse=True))
+_COLON = re.compile("[:：]")
+_LONGEST_KEY = 24  # characters before a colon in which such a key is looked for
+_ANSWER = (
+    r"(?:final |predicted |main |primary |secondary )?(?:emotions?|emotional states?|answers?|labels?|predictions?)"
+    r"|结论|結論|conclusion|答案|情绪|情緒|情感"
+)
+_MEASURES = ("confidence", "certainty", "probability")
+_MEASURED = re.compile(
+    rf"[,;|]?\s*[(\[]?(?:\bwith )?(?:\ba )?\b(?:{'|'.join(_MEASURES)})(?: (?:score|level))?\s*"
+    r"(?:(?:of|is|[:=：])?\s*\d+(?:[.,]\d+)?\s*(?:%|/\s*10+)?|[:=：]\s*(?:very )?(?:high|medium|moderate|low)\b)[)\]]?",
+    re.IGNORECASE,
+)
+_IS_BESIDE = re.compile(rf"^(?:{_BESIDE})$", re.IGNORECASE)
+_CONCLUDES = re.compile(r"^(?:conclusion|结论|結論)$", re.IGNORECASE)
+_NEXT_KEY = re.compile(rf"(?<=[.;,，。；|!?])[ \t]*(?=(?:{_BESIDE}|{_ANSWER})\**[ \t]*[:：])", re.IGNORECASE)
+_KEYED = re.compile(
+    r"^[ \t]*(?:[-*•#]+[ \t]+|\d{1,2}[.)][ \t]*)?(?P<key>[^\W\d_][^:：\n|{}\"]{0,40}?)\**[ \t]*[:：]\**[ \t]*(?P<value>.*)$"
+)
+_BULLET = re.compile(r"^[ \t]*(?:[-*•]|\d{1,2}[.)])[ \t]*")
+
+_CHOICE = re.compile(r"^\(?[A-H][).:]\s+")  # the letter of a choice
+
+_WORTH = {
+    **dict.fromkeys(("yes", "y", "true", "present", "detected", "✓", "✔", "✅", "high", "very high", "strong"), 1.0),
+    **dict.fromkeys(("是", "有", "高", "强"), 1.0),
+    **dict.fromkeys(("medium", "moderate", "mid", "中", "中等"), 0.6),
+    **dict.fromkeys(("low", "very low", "weak", "slight", "低", "弱"), 0.2),
+    **dict.fromkeys(("no", "n", "false", "absent", "not present", "not detected", "none", "✗", "✘", "❌"), 0.0),
+    **dict.fromkeys(("否", "无", "没有"), 0.0),
+}
+_WORTHS = tuple(_WORTH)
+_BOXES = ("[ ]", "[x]", "[X]", "☑", "✅", "☐", "❌", "[✓]", "[✔]", "✔", "✓", "✗", "✘")
+_SHARE_OF_BEST = 0.5  # from which a word counts; our choice, as for lists with numbers
+_ITEM = re.compile(
+    r"(?P<word>[^\W\d_][^:：=()（）\n]{0,39}?)\s*(?:[:：=]|\s[-–]\s|[(（])\s*(?P<value>[^:：=()（）\n]{1,14}?)\s*[)）]?\.?"
+)
+_BOX = re.compile(r"^[ \t]*(?:[-*][ \t]+)?(?:\[(?P<mark>[ xX✓✔]?)\]|(?P<sign>[☑✅✔✓☐❌✗✘]))[ \t]*(?P<word>\S.*)$")
+
+
+def told_by_keys(text: str) -> list[str] | None:
+    """The values of keyed lines whose key names emotions; None if no other line has a key that is no answer."""
+    if not _has_key_beside(text):
+        return None
+    parts = _keyed_parts(_NEXT_KEY.sub("\n", text))
+    if not any(_IS_BESIDE.match(key) for key, _ in parts):
+        return None
+    told = [lines for key, lines in parts if _CONCLUDES.match(key) or (TOLD.match(key) and not MEASURE.search(key))]
+    told = told or [lines for key, lines in parts if SENTIMENT.match(key)]
+    values = [line for lines in told for line in (lines[:1] if lines[0] else lines[1:])]
+    values = [_CHOICE.sub("", _BULLET.sub("", value)).strip(" *_`,;|，；") for value in values]
+    return [value for value in values if value] or None
+
+
+def _has_key_beside(text: str) -> bool:
+    """Whether such a key stands before a colon: a quick look that spares most prose the rest."""
+    befores = (text[max(0, colon.start() - _LONGEST_KEY) : colon.start()] for colon in _COLON.finditer(text))
+    return any(before.rstrip(" \t*_").lower().endswith(_BESIDE_WORDS) for before in befores)
+
+
+def _keyed_parts(text: str) -> list[tuple[str, list[str]]]:
+    """Keys with the rest of their line and the lines up to the next key."""
+    parts: list[tuple[str, list[str]]] = []
+    for line in text.splitlines():
+        keyed = _KEYED.match(line)
+        if keyed and len(keyed["key"].split()) <= 4:
+            parts.append((keyed["key"].strip(" *_"), [keyed["value"].strip()]))
+        elif parts and line.strip():
+            parts[-1][1].append(line)
+    return parts
+
+
+def without_measures(text: str) -> str:
+    """The text without `confidence: 0.9` and its like: a number or a level beside them makes these words no emotion.
+
+    >>> without_measures("happy (confidence: 0.9)"), without_measures("She speaks with confidence.")
+    ('happy', 'She speaks with confidence.')
+    """
+    return _MEASURED.sub("", text) if any(map(text.lower().__contains__, _MEASURES)) else text
+
+
+def worth_of(value: str) -> float | None:
+    """What yes, no, high or low is worth, from 0 to 1; None for other words.
+
+    >>> worth_of("Yes"), worth_of("low"), worth_of("calm")
+    (1.0, 0.2, None)
+    """
+    return _WORTH.get(value.strip(" .*_`").lower())
+
+
+def best_words(pairs: Iterable[tuple[str, float]]) -> list[str]:
+    """The words that are worth at least half of the best one.
+
+    >>> best_words([("happy", 1.0), ("calm", 0.2), ("bored", 0.0)])
+    ['happy']
+    """
+    known = list(pairs)
+    best = max((worth for _, worth in known), default=0.0)
+    return [word for word, worth in known if worth > 0 and worth >= _SHARE_OF_BEST * best]
+
+
+def marked_words(text: str) -> list[str] | None:
+    """The words of a list in which each has yes, no, high or low, or a box that is ticked or not; None if it is no such list."""
+    tail = text.rstrip(" \t\r\n.*_`)）")[-_LONGEST_KEY:].lower()
+    may_have_boxes = "[" in text or not text.isascii()
+    if not tail.endswith(_WORTHS) and not (may_have_boxes and any(map(text.__contains__, _BOXES))):
+        return None
+    lines = [line for line in text.splitlines() if line.strip()]
+    if lines and lines[0].rstrip().endswith((":", "：")):
+        lines = lines[1:]
+    boxes = [_BOX.match(line) for line in lines]
+    if boxes and all(boxes):
+        return [box["word"].strip() for box in boxes if box and (box["mark"] or box["sign"] or " ") in "xX✓✔☑✅"]
+    pairs: list[tuple[str, float]] = []
+    for item in re.split(r"[,;，；\n]", "\n".join(lines)):
+        found = _ITEM.fullmatch(_BULLET.sub("", item).strip(" *_`"))
+        worth = worth_of(found["value"]) if found else None
+        if found is None or worth is None or _is_key(found["word"].strip(" *_`")):
+            return None
+        pairs.append((found["word"].strip(" *_`"), worth))
+    return best_words(pairs) if len(pairs) > 1 else None
+
+
+def _is_key(word: str) -> bool:
+    return bool(TOLD.match(word) or _IS_BESIDE.match(word) or MEASURE.search(word))
