@@ -1,7 +1,8 @@
 """`affect-lightning cache`: what the frozen encoders give for every clip, kept for `data.features: cached`.
 
-Takes the configuration and the options of `fit`. It resumes: clips that are in the cache are not encoded again.
-`cache_encoding.py` does the work, `feature_cache/` is the cache; docs/feature_cache.md explains it.
+Takes the configuration and the options of `fit`. It resumes: clips that are in the cache are not encoded again. Several
+machines can divide the work (`part_options.py`, `feature_cache/cache_parts.py`). `cache_encoding.py` encodes,
+`feature_cache/` is the cache; docs/feature_cache.md explains it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from affect_lightning.command_line.cache_encoding import (
     encode_on_devices,
     encoders_for,
 )
+from affect_lightning.command_line.part_options import add_part_options
 from affect_lightning.command_line.plugin_arguments import ChoiceOverride, plugin_help, take_plugin_words
 from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import silence_expected_warnings
@@ -34,14 +36,17 @@ from affect_lightning.contracts import ClipRecord, Encoder
 from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.quarantine import BadClip, Quarantine
 from affect_lightning.errors import ConfigurationError, ContractError
-from affect_lightning.feature_cache.cached_features import match_clips
+from affect_lightning.feature_cache.cache_parts import join_parts, waiting_clips, work_in_parts
+from affect_lightning.feature_cache.cached_features import Matching, match_clips
 from affect_lightning.feature_cache.identity import MANIFEST, CacheManifest, arithmetic_of
 from affect_lightning.feature_cache.shards import CacheEntry, only_command
 from affect_lightning.feature_cache.source import wanted_identities
 from affect_lightning.model.encoding import weights_digest
+from affect_lightning.storage import Part
 from affect_lightning.training import AffectGPTModule
 
 SPLITS = ("train", "validation", "test")
+Filled = tuple[list[CacheEntry], list[CacheEntry], int]  # entries that were there, new ones, and how many had changed
 
 
 class ConfigurationReader(AffectCLI):
@@ -77,6 +82,10 @@ class CachePlan:
     records: list[ClipRecord]
     encoders: dict[str, Encoder]
 
+    def match(self, folder: Path, records: Sequence[ClipRecord]) -> Matching:
+        """What a folder of shards has for clips."""
+        return match_clips(folder, records, self.manifest.streams, self.data.options.readers)
+
 
 def run(arguments: Sequence[str]) -> int:
     """Encode clips once for `data.features: cached`. Takes the options of `fit` too (`fit --help` shows them)."""
@@ -93,6 +102,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--batch-size", type=int, default=32, help="clips in one call of the encoders (default: 32, our choice)"
     )
+    add_part_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object to standard output at the end")
     own, words = parser.parse_known_args(list(arguments))
     words, overrides, asked = take_plugin_words(words)
@@ -114,15 +124,46 @@ def _fill(words: Sequence[str], overrides: dict[str, ChoiceOverride], own: argpa
     trainer = program.config["fit"].trainer
     devices = choose_devices(str(trainer.accelerator), own.devices)
     plan = _plan(program.model, program.datamodule, str(trainer.precision), own.split)
+    started = time.monotonic()
+    if own.part is not None:
+        found, added, changed = _encode_part(plan, own.part, devices, own.batch_size)
+    else:
+        found, added, changed = _encode_or_join(plan, devices, own.batch_size, joins=own.merge)
+    summary = _summary(plan, found, added, changed, time.monotonic() - started)
+    return summary if own.part is None else {**summary, "part": str(own.part)}
+
+
+def _encode_or_join(plan: CachePlan, devices: Sequence[str], size: int, *, joins: bool) -> Filled:
+    """Fill the cache with all clips that it lacks, by encoding them or out of finished parts."""
+    parts = work_in_parts(plan.folder, plan.records, size)
     with only_command(plan.folder):
-        matching = match_clips(plan.folder, plan.records, plan.manifest.streams, plan.data.options.readers)
+        matching = plan.match(plan.folder, plan.records)
         found = [item.entry for item in matching.found if item is not None]
         missing = [plan.records[position] for position in matching.missing]
-        started = time.monotonic()
-        added = list(_encode_missing(plan, missing, found, devices, own.batch_size))
-        seconds = time.monotonic() - started
+        if joins:
+            quarantine = Quarantine(plan.data.bad_clips.policy, plan.data.bad_clips.max_bad_share)
+            added = []
+            for entries in join_parts(plan.folder, plan.manifest, parts, batches_of(plan.records, size), plan.match):
+                _admit(quarantine, entries, plan.records)
+                added += entries
+            parts.remove()
+        else:
+            parts.check_none_waits()
+            added = list(_encode(plan, plan.folder, plan.records, batches_of(missing, size), found, devices))
         os.utime(plan.folder / MANIFEST)  # of several caches that serve, a training takes the one filled last
-    return _summary(plan, found, added, len(matching.changed), seconds)
+    return found, added, len(matching.changed)
+
+
+def _encode_part(plan: CachePlan, part: Part, devices: Sequence[str], size: int) -> Filled:
+    """Encode a part of the batches, in a folder of its own; clips that the cache has are left out."""
+    batches = part.of(batches_of(plan.records, size))
+    records = [record for batch in batches for record in batch]
+    parts = work_in_parts(plan.folder, plan.records, size)
+    with parts.begun(part) as place, only_command(place):
+        found, waiting = waiting_clips(batches, [plan.match(folder, records) for folder in (plan.folder, place)])
+        added = list(_encode(plan, place, records, waiting, found, devices))
+        parts.finish(part, {"clips": len(records)})
+    return found, added, 0
 
 
 def _plan(module: AffectGPTModule, data: ClipDataModule, precision: str, splits: Sequence[str]) -> CachePlan:
@@ -163,25 +204,40 @@ def _listed_once(records: Iterator[ClipRecord]) -> list[ClipRecord]:
     return list({(item.corpus, item.name, item.video, item.audio, item.face): item for item in records}.values())
 
 
-def _encode_missing(
-    plan: CachePlan, missing: Sequence[ClipRecord], found: Sequence[CacheEntry], devices: Sequence[str], size: int
+def _encode(
+    plan: CachePlan,
+    folder: Path,
+    records: Sequence[ClipRecord],
+    batches: Sequence[list[ClipRecord]],
+    found: Sequence[CacheEntry],
+    devices: Sequence[str],
 ) -> Iterator[CacheEntry]:
-    """Encode with a progress bar; bad clips are counted and stop the command past their limit."""
+    """Encode with a progress bar; bad clips are counted and stop the command past their limit.
+
+    Args:
+        plan: Of the command.
+        folder: For the shards.
+        records: All clips that count, for the limit.
+        batches: What is missing of them.
+        found: Entries of those that are there.
+        devices: See `EncodingJob`.
+    """
     from tqdm import tqdm
 
     data = plan.data
     quarantine = Quarantine(
         data.bad_clips.policy, data.bad_clips.max_bad_share
     )  # without a file: the cache keeps its clips
-    _admit(quarantine, found, plan.records)
+    _admit(quarantine, found, records)
+    missing = [record for batch in batches for record in batch]
     if not missing:
         return
     job = EncodingJob(
         configuration=plan.module.configuration,
         seed=plan.module.hparams["seed"],
         manifest=plan.manifest,
-        folder=plan.folder,
-        batches=batches_of(missing, size),
+        folder=folder,
+        batches=list(batches),
         options=replace(data.options, streams=frozenset(plan.manifest.streams)),
         cropper=data.cropper_for(missing),
         readers=data.readers.for_clips(len(missing)),
@@ -190,10 +246,10 @@ def _encode_missing(
     encoded = encode(job, plan.encoders) if len(devices) == 1 else encode_on_devices(job, devices)
     with (
         contextlib.closing(encoded),
-        tqdm(total=len(plan.records), initial=len(found), unit="clip", desc="cache", smoothing=0.1) as bar,
+        tqdm(total=len(records), initial=len(found), unit="clip", desc="cache", smoothing=0.1) as bar,
     ):
         for entries in encoded:
-            _admit(quarantine, entries, plan.records)
+            _admit(quarantine, entries, records)
             yield from entries
             bar.update(len(entries))
             if quarantine.clips:
@@ -252,4 +308,8 @@ def _in_words(result: dict[str, Any]) -> str:
         f"  cannot be read: {item['name']} ({item['corpus']}, {item['stage']}): {item['reason']}"
         for item in result["quarantined"][:10]
     ]
-    return "\n".join([*lines, "Train from it with `fit --data.features cached` and the same options."])
+    if "part" in result:
+        last = f"Part {result['part']} is done. When all are, run the command with --merge."
+    else:
+        last = "Train from it with `fit --data.features cached` and the same options."
+    return "\n".join([*lines, last])

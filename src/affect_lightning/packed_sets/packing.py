@@ -134,13 +134,11 @@ class Packing:
 
         Raises:
             PackError: The folder holds something else, is being written by another process, or cannot be written.
+            PartError: There are parts, which `merge` joins.
         """
         if finished := self._finished():
             return finished
-        if self.parts.known:
-            raise PackError(
-                f"Add --merge to join the parts in {self.parts.place}, or delete that folder to pack without them."
-            )
+        self.parts.check_none_waits()
         with _told(self.folder), _staging(self.folder) as staging:
             journal = PackJournal(staging / JOURNAL, self.folder, self.request)
             _Packer(self, journal, staging).write(range(len(self.clips)))

@@ -132,6 +132,17 @@ class WorkInParts:
         names = [path.name for path in self.place.iterdir() if (path / _RECORD).is_file()]
         return sorted(Part(int(found[1]), int(found[2])) for name in names if (found := _FOLDER.fullmatch(name)))
 
+    def check_none_waits(self) -> None:
+        """Refuse to do the whole work while there are parts of it.
+
+        Raises:
+            PartError: There are.
+        """
+        if self.known:
+            raise PartError(
+                f"Add --merge to join the parts in {self.place}, or delete that folder to do the work without them."
+            )
+
     @contextmanager
     def begun(self, part: Part) -> Iterator[Path]:
         """Do a part, or go on with it; nobody else does it meanwhile.
