@@ -34,6 +34,8 @@ _ALONE = (
     "init_from",
     "json",
     "out",
+    "part",
+    "merge",
     "optimizer",
     "lr_scheduler",
 )

@@ -20,9 +20,10 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from affect_lightning.checkpoints.compatibility import check_fits
 from affect_lightning.checkpoints.reading import read_checkpoint
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.storage import file_lock
+from affect_lightning.storage import Part, file_lock
 from affect_lightning.training.checkpoint_files import FOLDER, LAST
 from affect_lightning.unibench.result_folders import check_unused, reserve_result_folder, result_name
+from affect_lightning.unibench.test_parts import folder_of_part
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -79,8 +80,11 @@ class RunFolder:
             _refuse_used_checkpoints(section)
 
     def _settle_result(self, section: Namespace, command: str) -> None:
-        given = section.benchmark.out
-        if given is not None:
+        given, part = section.benchmark.out, section.benchmark.get("part")
+        if part is not None and given is not None:
+            check_unused(Path(given))
+            folder = folder_of_part(Path(given), Part.parse(part))
+        elif given is not None:
             folder = Path(given)
             check_unused(folder)
         else:
@@ -89,7 +93,7 @@ class RunFolder:
             is_first = _is_first_process()
             folder = reserve_result_folder(self._place(section) / command, name, makes=is_first)
             self._reserved = folder if is_first else None
-        section.benchmark.out = str(folder)
+        section.benchmark.out = given if part is not None else str(folder)
         self._use(folder)
         values = getattr(section.trainer.logger, "init_args", None)
         if values is not None and "save_dir" in values:

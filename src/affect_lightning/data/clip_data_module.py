@@ -39,6 +39,7 @@ from affect_lightning.data.loading import ClipLoader
 from affect_lightning.data.ordering import BatchPlan, SetBalance, check_order_options
 from affect_lightning.data.quarantine import BadClipOptions, BadClipPolicy, Quarantine
 from affect_lightning.data.reading_workers import ReadingWorkers, WorkerStart
+from affect_lightning.data.test_shares import BatchChoice, ChosenBatches, ClipKeys, TestShare, facts_of_test
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.feature_cache.identity import FeaturePrecision
 from affect_lightning.feature_cache.source import FeatureMode, FeatureOptions, FeatureSource
@@ -237,6 +238,7 @@ class ClipDataModule(LightningDataModule):
         self.quarantines: dict[str, Quarantine] = {}
         self._loaders: dict[str, ClipLoader] = {}
         self._cropper: FaceCropper | None = None
+        self._test_share: TestShare | None = None
 
     def setup(self, stage: str) -> None:
         """List the clips that the stage needs, and find the features that they have.
@@ -344,7 +346,7 @@ class ClipDataModule(LightningDataModule):
         features = None if isinstance(records, PackedClips) else self._features.reader(split)
         return ClipDataset(records, self.options, questions, features=features)
 
-    def _plan(self, split: str, batch_size: int, shuffle: bool) -> BatchPlan | ShardedPlan:
+    def _plan(self, split: str, batch_size: int, shuffle: bool) -> BatchPlan | ShardedPlan | ChosenBatches:
         records = self.records[split]
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         order: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "seed": self.seed, "rank": rank}
@@ -352,16 +354,10 @@ class ClipDataModule(LightningDataModule):
         if isinstance(records, PackedClips):
             here = world_size // (self.trainer.num_nodes if self.trainer else 1)
             return self.packed.plan(records, **order, weights=self.set_weights, ranks_here=here)
-        corpora = list(dict.fromkeys(record.corpus for record in records))
         language = "subtitle_chinese" if self.options.subtitle_language == "chinese" else "subtitle_english"
-        return BatchPlan(
-            len(records),
-            **order,
-            groups=tuple(corpora.index(record.corpus) for record in records),
-            lengths=tuple(len(getattr(record, language)) for record in records),
-            weights=tuple(self.set_weights[corpus] for corpus in corpora) if shuffle and self.set_weights else (),
-            longest_first=self.longest_first and split in ("test", "predict"),
-        )
+        order |= {"longest_first": self.longest_first and split in ("test", "predict")}
+        plan = BatchPlan.of_clips(records, language, self.set_weights if shuffle else {}, **order)
+        return plan if self._test_share is None or split != "test" else self._test_share.of(plan, records)
 
     def cropper_for(self, records: Sequence[ClipRecord] | PackedClips) -> FaceCropper | None:
         """What crops the clips' faces; built once, and only if a clip needs it."""
@@ -379,6 +375,15 @@ class ClipDataModule(LightningDataModule):
             return self.quarantine_file
         folder = self.trainer.log_dir if self.trainer else None
         return Path(folder) / "quarantine.jsonl" if folder else None
+
+    def test_facts(self) -> dict[str, Any]:
+        """What all parts of a test must agree on; see `DividesTest`."""
+        order = {"eval_batch_size": self.eval_batch_size, "longest_first": self.longest_first}
+        return facts_of_test(self.records["test"], {**self.response_options(), **order})
+
+    def share_test(self, choose: BatchChoice, answered: ClipKeys = frozenset()) -> None:
+        """Answer only some batches of the test; see `DividesTest`."""
+        self._test_share = TestShare(choose, answered)
 
     def response_options(self) -> dict[str, Any]:
         """The options, by name, that change what a model says of a clip; plain values."""
