@@ -36,7 +36,7 @@ from affect_lightning.contracts import ClipRecord, Encoder
 from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.quarantine import BadClip, Quarantine
 from affect_lightning.errors import ConfigurationError, ContractError
-from affect_lightning.feature_cache.cache_parts import join_parts, waiting_clips, work_in_parts
+from affect_lightning.feature_cache.cache_parts import PARTS, join_parts, waiting_clips, work_in_parts
 from affect_lightning.feature_cache.cached_features import Matching, match_clips
 from affect_lightning.feature_cache.identity import MANIFEST, CacheManifest, arithmetic_of
 from affect_lightning.feature_cache.shards import CacheEntry, only_command
@@ -45,6 +45,7 @@ from affect_lightning.model.encoding import weights_digest
 from affect_lightning.storage import Part
 from affect_lightning.training import AffectGPTModule
 
+SEND_SECONDS = 600.0  # our choice: a machine that is lost with its disk loses ten minutes of work
 SPLITS = ("train", "validation", "test")
 Filled = tuple[list[CacheEntry], list[CacheEntry], int]  # entries that were there, new ones, and how many had changed
 
@@ -125,12 +126,30 @@ def _fill(words: Sequence[str], overrides: dict[str, ChoiceOverride], own: argpa
     devices = choose_devices(str(trainer.accelerator), own.devices)
     plan = _plan(program.model, program.datamodule, str(trainer.precision), own.split)
     started = time.monotonic()
-    if own.part is not None:
-        found, added, changed = _encode_part(plan, own.part, devices, own.batch_size)
-    else:
-        found, added, changed = _encode_or_join(plan, devices, own.batch_size, joins=own.merge)
+    with _in_storage(plan, own.part, joins=own.merge):
+        if own.part is not None:
+            found, added, changed = _encode_part(plan, own.part, devices, own.batch_size)
+        else:
+            found, added, changed = _encode_or_join(plan, devices, own.batch_size, joins=own.merge)
     summary = _summary(plan, found, added, changed, time.monotonic() - started)
     return summary if own.part is None else {**summary, "part": str(own.part)}
+
+
+@contextlib.contextmanager
+def _in_storage(plan: CachePlan, part: Part | None, *, joins: bool) -> Iterator[None]:
+    """Where the cache is in object storage: fetch what counts, and send what is new, whatever ends the command."""
+    store, name = plan.data.feature_options.store, plan.folder.name
+    if store is None:
+        yield
+        return
+    mine = "*" if joins else f"{part.folder_name}/*" if part is not None else ""
+    store.fetch(*(f"{name}/{kind}" for kind in ("shard-*", "checked.jsonl", f"{PARTS}/*/part.json", f"{PARTS}/{mine}")))
+    try:
+        yield
+    finally:
+        store.send()
+    if joins:
+        store.remove(f"{name}/{PARTS}")
 
 
 def _encode_or_join(plan: CachePlan, devices: Sequence[str], size: int, *, joins: bool) -> Filled:
@@ -146,7 +165,8 @@ def _encode_or_join(plan: CachePlan, devices: Sequence[str], size: int, *, joins
             for entries in join_parts(plan.folder, plan.manifest, parts, batches_of(plan.records, size), plan.match):
                 _admit(quarantine, entries, plan.records)
                 added += entries
-            parts.remove()
+            if plan.data.feature_options.store is None:  # there, the parts go once the cache is in the storage
+                parts.remove()
         else:
             parts.check_none_waits()
             added = list(_encode(plan, plan.folder, plan.records, batches_of(missing, size), found, devices))
@@ -184,6 +204,11 @@ def _plan(module: AffectGPTModule, data: ClipDataModule, precision: str, splits:
         streams[name] = replace(identity, width=int(encoder.feature_width), weights=weights_digest(encoder))
     manifest = CacheManifest(streams, data.feature_options.precision, arithmetic_of(precision))
     below = data.feature_options.folder
+    if data.feature_options.address is not None and (below / MANIFEST).is_file():
+        raise ConfigurationError(
+            f"Give the address above it: {data.feature_options.address} is a cache itself, and `cache` needs that of all "
+            f"caches (data.feature_folder)."
+        )
     # An option that names a cache, not the folder of caches, means that cache and those next to it.
     folder = (below.parent if (below / MANIFEST).is_file() else below) / manifest.folder_name()
     manifest.write(folder)
@@ -243,6 +268,7 @@ def _encode(
         readers=data.readers.for_clips(len(missing)),
         device=devices[0],
     )
+    store, sent = data.feature_options.store, time.monotonic()
     encoded = encode(job, plan.encoders) if len(devices) == 1 else encode_on_devices(job, devices)
     with (
         contextlib.closing(encoded),
@@ -251,6 +277,9 @@ def _encode(
         for entries in encoded:
             _admit(quarantine, entries, records)
             yield from entries
+            if store is not None and time.monotonic() - sent > SEND_SECONDS:
+                store.send()
+                sent = time.monotonic()
             bar.update(len(entries))
             if quarantine.clips:
                 bar.set_postfix(quarantined=len(quarantine.clips), refresh=False)

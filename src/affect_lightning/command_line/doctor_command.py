@@ -292,9 +292,9 @@ def _checks(
     from affect_lightning.inspection.clip_checks import CheckJournal, check_clips
 
     parts = checks_in_parts(journal_path, clips, checking)
-    if options.part is None:
-        place, mine = contextlib.nullcontext(journal_path), list(clips)
-    else:
+    place: contextlib.AbstractContextManager[Path] = contextlib.nullcontext(journal_path)
+    mine = list(clips)
+    if options.part is not None:
         place, mine = _journal_of_part(parts, options.part), clips_of_part(clips, options.part)
     with place as path:
         if options.fresh:

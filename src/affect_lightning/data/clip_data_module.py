@@ -116,7 +116,7 @@ class ClipDataModule(LightningDataModule):
             frame that has one; our choice), `whole` (the whole frame) or `drop` (the frame is masked).
         clip_without_face: What to do with a clip without any face: `whole` (its whole frames; our choice) or `drop`.
         features: `live` decodes and encodes clips; `cached` reads what `affect-lightning cache` stored, except to predict.
-        feature_folder: Where feature caches are kept, or one of them; None means `features` in the user's cache folder.
+        feature_folder: Where feature caches are, or one of them: a folder, s3:// or gs://; None means the user's cache.
         feature_precision: Precision of stored features: bf16, half the size (our choice), or fp32.
         video_encoder: The model's; linked to it. Only needed to check cached features.
         audio_encoder: The same.
@@ -184,7 +184,7 @@ class ClipDataModule(LightningDataModule):
         frame_without_face: FrameWithoutFace = FacePolicy.frame,
         clip_without_face: ClipWithoutFace = FacePolicy.clip,
         features: FeatureMode = FeatureOptions.mode,
-        feature_folder: Path | str | None = None,
+        feature_folder: str | Path | None = None,
         feature_precision: FeaturePrecision = FeatureOptions.precision,
         video_encoder: PluginChoice | None = None,
         audio_encoder: PluginChoice | None = None,
@@ -226,8 +226,7 @@ class ClipDataModule(LightningDataModule):
         self.face_detector = face_detector
         self.cache_folder = _path(cache_folder)
         encoders = EncoderChoices(video_encoder, audio_encoder, stream_encoders or {})
-        folder = {} if feature_folder is None else {"folder": Path(feature_folder).expanduser()}
-        self.feature_options = FeatureOptions(features, precision=feature_precision, encoders=encoders, **folder)
+        self.feature_options = FeatureOptions.at(feature_folder, features, feature_precision, encoders)
         self._features: FeatureSource | None = None
         self.seed = seed
         self.bad_clips = BadClipOptions(on_bad_clip, max_bad_share)
@@ -371,15 +370,12 @@ class ClipDataModule(LightningDataModule):
         return self._cropper
 
     def _quarantine_path(self) -> Path | None:
-        if self.quarantine_file is not None:
-            return self.quarantine_file
         folder = self.trainer.log_dir if self.trainer else None
-        return Path(folder) / "quarantine.jsonl" if folder else None
+        return self.quarantine_file or (Path(folder) / "quarantine.jsonl" if folder else None)
 
     def test_facts(self) -> dict[str, Any]:
         """What all parts of a test must agree on; see `DividesTest`."""
-        order = {"eval_batch_size": self.eval_batch_size, "longest_first": self.longest_first}
-        return facts_of_test(self.records["test"], {**self.response_options(), **order})
+        return facts_of_test(self.records["test"], self.eval_batch_size, self.longest_first, self.response_options())
 
     def share_test(self, choose: BatchChoice, answered: ClipKeys = frozenset()) -> None:
         """Answer only some batches of the test; see `DividesTest`."""
@@ -391,9 +387,8 @@ class ClipDataModule(LightningDataModule):
 
     def quarantined(self, split: str | None = None) -> list[dict[str, str]]:
         """The clips of a split, or of all, that could not be read; see `BadClip` for the entries."""
-        return [
-            asdict(clip) for name, known in self.quarantines.items() if split in (None, name) for clip in known.clips
-        ]
+        chosen = [known for name, known in self.quarantines.items() if split in (None, name)]
+        return [asdict(clip) for known in chosen for clip in known.clips]
 
     def counts(self) -> dict[str, dict[str, int]]:
         """By split: the fields of `LoadingCounts` and `quarantined`, in this process so far."""

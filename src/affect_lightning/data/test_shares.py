@@ -89,15 +89,18 @@ class TestShare:
         return ChosenBatches(plan, [own[number] for number in waiting], sum(len(own[number]) for number in numbers))
 
 
-def facts_of_test(records: Sequence[ClipRecord], options: Mapping[str, Any]) -> dict[str, Any]:
+def facts_of_test(records: Any, batch_size: int, longest_first: bool, options: Mapping[str, Any]) -> dict[str, Any]:
     """What all shares of a test must agree on, by names that a user understands.
 
     Args:
-        records: All clips.
-        options: Of the data module, by name.
+        records: All clips, listed: a test has no packed ones.
+        batch_size: Clips of a batch.
+        longest_first: See `BatchPlan`.
+        options: What else of the data module changes a response, by name.
     """
     names = hashlib.sha256()
     for record in records:
         names.update(f"{record.corpus}\0{record.name}\n".encode("utf-8", "surrogateescape"))
-    facts = {f"data.{name}": value for name, value in options.items()}
+    order = {"eval_batch_size": batch_size, "longest_first": longest_first}
+    facts = {f"data.{name}": value for name, value in {**options, **order}.items()}
     return {**facts, "number of clips": len(records), "hash of their names": names.hexdigest()}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.inspection.clip_checks import Checking, CheckJournal, clip_key
+from affect_lightning.inspection.clip_checks import Checking, CheckJournal, ClipCheck, clip_key
 from affect_lightning.storage import Part, PartError, WorkInParts
 
 NAMED = 5  # clips that a message names (our choice)
@@ -68,7 +68,8 @@ def join_checks(clips: Sequence[ClipRecord], checking: Checking, journal: CheckJ
         return
     done = parts.finished()
     known = {one.part: CheckJournal(part_journal(one.folder)).known for one in done}
-    found, lacking = {}, {}
+    found: dict[str, ClipCheck] = {}
+    lacking: dict[Part, list[str]] = {}
     for key, clip in wanted.items():
         part = next(part for part in known if _is_of(part, clip))
         check = known[part].get(key)

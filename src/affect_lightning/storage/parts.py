@@ -151,8 +151,8 @@ class WorkInParts:
             Its folder, with what an earlier try left there.
 
         Raises:
-            PartError: It is at work elsewhere, it began with another request, or the work is divided otherwise.
-            OSError: The system refuses.
+            PartError: It is at work elsewhere, it began with another request, the work is divided otherwise, or the
+                folder cannot be written.
         """
         divided = [other for other in self.known if other.count != part.count]
         if divided:
@@ -161,11 +161,13 @@ class WorkInParts:
                 f"begun there, and this is {part}."
             )
         folder = self.folder(part)
-        folder.mkdir(parents=True, exist_ok=True)
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             held = file_lock(folder / _LOCK, wait_seconds=0).acquire()
         except TimeoutError as error:
             raise PartError(f"Wait for its end: another process does part {part} in {folder}.") from error
+        except OSError as error:
+            raise self._refused(folder, error) from error
         with held:
             before = self._record(part)
             if before is None:
@@ -185,7 +187,7 @@ class WorkInParts:
             result: JSON values that the merge needs.
 
         Raises:
-            OSError: The system refuses.
+            PartError: The folder cannot be written.
         """
         self._write(part, {"finished": True, "result": dict(result or {})})
 
@@ -241,7 +243,18 @@ class WorkInParts:
 
     def _write(self, part: Part, state: Mapping[str, Any]) -> None:
         record = {"part": str(part), "request": self.request, **state}
-        write_whole(self.folder(part) / _RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        path = self.folder(part) / _RECORD
+        try:
+            write_whole(path, json.dumps(record, indent=1) + "\n")
+        except OSError as error:
+            raise self._refused(path, error) from error
+
+    @staticmethod
+    def _refused(path: Path, error: OSError) -> PartError:
+        return PartError(
+            f"Free space, or choose a folder that you may write, then run the command again: {path} cannot be written "
+            f"({error.strerror or error})."
+        )
 
     def _differences(self, record: Mapping[str, Any]) -> str:
         before = record.get("request")
