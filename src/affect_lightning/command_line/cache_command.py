@@ -161,6 +161,7 @@ def _encode_or_join(plan: CachePlan, devices: Sequence[str], size: int, *, joins
         missing = [plan.records[position] for position in matching.missing]
         if joins:
             quarantine = Quarantine(plan.data.bad_clips.policy, plan.data.bad_clips.max_bad_share)
+            _admit(quarantine, found, plan.records)
             added = []
             for entries in join_parts(plan.folder, plan.manifest, parts, batches_of(plan.records, size), plan.match):
                 _admit(quarantine, entries, plan.records)

@@ -90,7 +90,7 @@ class RunFolder:
         else:
             sets = section.data.test_sets if command == "test" else ["own"] if command == "predict" else ["validation"]
             name = result_name(sets, str(section.get("ckpt_path") or ""))
-            is_first = _is_first_process()
+            is_first = is_first_process()
             folder = reserve_result_folder(self._place(section) / command, name, makes=is_first)
             self._reserved = folder if is_first else None
         section.benchmark.out = given if part is not None else str(folder)
@@ -121,7 +121,7 @@ class RunFolder:
             ConfigurationError: Another process trains there.
         """
         run = getattr(trainer.logger, "log_dir", None)
-        if run is None or not _is_first_process() or getattr(trainer, "fast_dev_run", False):
+        if run is None or not is_first_process() or getattr(trainer, "fast_dev_run", False):
             return
         folder = Path(run)
         folder.mkdir(parents=True, exist_ok=True)
@@ -182,7 +182,7 @@ def check_continuation(section: Namespace, options: dict[str, Any], *, continues
             f"Raise --trainer.max_steps above {step} to train further: {path} is of step {step}, and max_steps is {most}, so "
             f"{_NOTHING}."
         )
-    if not continues and _is_first_process():
+    if not continues and is_first_process():
         print(
             f"affect-lightning: fit goes on from step {step} of {path} in a new folder. The run that it comes from stays as it "
             f"is; --ckpt_path last would continue in its folder.",
@@ -209,7 +209,7 @@ def check_trained(trainer: Trainer, steps: int) -> None:
         )
 
 
-def _is_first_process() -> bool:
+def is_first_process() -> bool:
     """Whether this process writes; known before a Trainer exists."""
     return getattr(rank_zero_only, "rank", 0) == 0
 

@@ -15,7 +15,7 @@ from affect_lightning.command_line.cache_command import ConfigurationReader
 from affect_lightning.command_line.exported_options import with_exported_options
 from affect_lightning.command_line.plugin_arguments import take_plugin_words
 from affect_lightning.command_line.printing import print_json
-from affect_lightning.command_line.run_folders import is_given
+from affect_lightning.command_line.run_folders import is_first_process, is_given
 from affect_lightning.command_line.terminal import silence_expected_warnings
 from affect_lightning.command_line.trainer_commands import print_results
 from affect_lightning.command_line.trainer_commands import run as run_trainer
@@ -48,7 +48,7 @@ def run(words: Sequence[str]) -> int:
     if merges:
         return _merge([word for word in words if word not in ("--merge", "--json")], as_json="--json" in words)
     code = run_trainer([_long_form(word) for word in words])
-    if code == 0:
+    if code == 0 and is_first_process():
         result = {"command": "test", "part": str(part)}
         text = f"Part {part} is done. When all are, run the command with --merge."
         print_json(result) if "--json" in words else print(text, flush=True)

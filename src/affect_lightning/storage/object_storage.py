@@ -16,8 +16,9 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from affect_lightning.errors import AffectLightningError, ConfigurationError, DataError
 from affect_lightning.storage.whole_files import file_lock, whole_path, write_whole
@@ -169,12 +170,16 @@ def _put(system: Any, target: str, content: bytes | Path) -> None:
     """Write an object; readers see the former one or all of it. Storage does that by itself, a disk does not."""
     protocols = (system.protocol,) if isinstance(system.protocol, str) else system.protocol
     if "file" in protocols:
-        copied = content if isinstance(content, bytes) else content.read_bytes()
-        write_whole(Path(target), copied)
+        write_whole(Path(target), content if isinstance(content, bytes) else partial(_copy, content))
     elif isinstance(content, bytes):
         system.pipe_file(target, content)
     else:
         system.put_file(str(content), target)
+
+
+def _copy(source: Path, target: BinaryIO) -> None:
+    with source.open("rb") as stream:
+        shutil.copyfileobj(stream, target)
 
 
 def _mark(about: Mapping[str, Any]) -> str:
