@@ -22,8 +22,8 @@ from affect_lightning.checkpoints.reading import read_checkpoint
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.storage import Part, file_lock
 from affect_lightning.training.checkpoint_files import FOLDER, LAST
+from affect_lightning.unibench.parts_of_test import folder_of_part
 from affect_lightning.unibench.result_folders import check_unused, reserve_result_folder, result_name
-from affect_lightning.unibench.test_parts import folder_of_part
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

@@ -284,7 +284,7 @@ def run(words: Sequence[str]) -> int:
         return stop.code
     folder = _results_folder(program.trainer, program.config.subcommand)  # asks all processes
     if program.config[program.config.subcommand].benchmark.part is not None:
-        return 0  # `test_command.py` says that a part is done
+        return 0  # `benchmark_command.py` says that a part is done
     if program.trainer.is_global_zero:
         left_out = program.datamodule.quarantined("predict")
         print_results(program.config.subcommand, folder, as_json, left_out)

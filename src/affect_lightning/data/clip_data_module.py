@@ -39,7 +39,7 @@ from affect_lightning.data.loading import ClipLoader
 from affect_lightning.data.ordering import BatchPlan, SetBalance, check_order_options
 from affect_lightning.data.quarantine import BadClipOptions, BadClipPolicy, Quarantine
 from affect_lightning.data.reading_workers import ReadingWorkers, WorkerStart
-from affect_lightning.data.test_shares import BatchChoice, ChosenBatches, ClipKeys, TestShare, facts_of_test
+from affect_lightning.data.shares_of_test import BatchChoice, ChosenBatches, ClipKeys, ShareOfTest, facts_of_test
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.feature_cache.identity import FeaturePrecision
 from affect_lightning.feature_cache.source import FeatureMode, FeatureOptions, FeatureSource
@@ -237,7 +237,7 @@ class ClipDataModule(LightningDataModule):
         self.quarantines: dict[str, Quarantine] = {}
         self._loaders: dict[str, ClipLoader] = {}
         self._cropper: FaceCropper | None = None
-        self._test_share: TestShare | None = None
+        self._test_share: ShareOfTest | None = None
 
     def setup(self, stage: str) -> None:
         """List the clips that the stage needs, and find the features that they have.
@@ -379,7 +379,7 @@ class ClipDataModule(LightningDataModule):
 
     def share_test(self, choose: BatchChoice, answered: ClipKeys = frozenset()) -> None:
         """Answer only some batches of the test; see `DividesTest`."""
-        self._test_share = TestShare(choose, answered)
+        self._test_share = ShareOfTest(choose, answered)
 
     def response_options(self) -> dict[str, Any]:
         """The options, by name, that change what a model says of a clip; plain values."""

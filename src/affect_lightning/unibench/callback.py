@@ -3,7 +3,7 @@
 Paper: Section 4 and Table 2. The LightningModule only generates; extraction, scoring (`scoring`) and reporting
 (`report`) happen here, once, after all processes have handed over their clips. During predict it writes the responses with
 labels and sentiment (`scoring/predictions.py`). Every response is on the disk as soon as its batch is done. Several
-machines can divide a test (`test_parts.py`).
+machines can divide a test (`parts_of_test.py`).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from affect_lightning.errors import ConfigurationError, ContractError, DataError
 from affect_lightning.metrics import Taxonomy, taxonomy_by_name
 from affect_lightning.plugin_loading import PluginChoice, build_part, resolve_choice
 from affect_lightning.storage import LineLog, Part
+from affect_lightning.unibench.parts_of_test import FinishedTest, PartOfTest, Shown, folder_of_part, request_of_test
 from affect_lightning.unibench.report.columns import installed_columns
 from affect_lightning.unibench.report.content import Curve, Report, ReportRow, bound_rows, read_loss_curves
 from affect_lightning.unibench.report.examples import Example, choose_examples, make_examples, pictures_of
@@ -36,7 +37,6 @@ from affect_lightning.unibench.scoring.predictions import FOLDER, Prediction, re
 from affect_lightning.unibench.scoring.set_answers import answers_by_question
 from affect_lightning.unibench.scoring.set_scoring import SuiteScores, score_predictions
 from affect_lightning.unibench.scoring.unread_words import DEFAULT_LIMITS, ReadingLimits
-from affect_lightning.unibench.test_parts import Shown, TestedRun, TestPart, folder_of_part, test_request
 
 _WITHOUT_SETUP = "Pass BenchmarkCallback to the Trainer's callbacks: it was used without its setup."
 _log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class BenchmarkCallback(Callback):
         if self.part is not None and out is None:
             raise ConfigurationError("Give the folder of the whole test with --out: its parts are kept there.")
         self.scores: SuiteScores | None = None
-        self._share: TestPart | None = None
+        self._share: PartOfTest | None = None
         self._extractor: LabelExtractor | None = None
         self._taxonomy: Taxonomy | None = None
         self._predictions: list[Prediction] = []
@@ -127,15 +127,15 @@ class BenchmarkCallback(Callback):
         installed_columns(self.columns)
         self._taxonomy = taxonomy_by_name(self.taxonomy)
 
-    def _entered(self, trainer: Trainer, module: LightningModule, part: Part, stage: str) -> TestPart:
+    def _entered(self, trainer: Trainer, module: LightningModule, part: Part, stage: str) -> PartOfTest:
         """Take a part of the test, and leave out what it has answered before."""
         data = getattr(trainer, "datamodule", None)
         if stage != "test" or not isinstance(data, DividesTest):
             raise ConfigurationError(
                 "Leave out --part: only `test` has parts, and only with a data module whose test can be divided."
             )
-        facts = test_request(dict(module.hparams), data.test_facts(), _weights_path(trainer), str(trainer.precision))
-        share = TestPart(Path(str(self.out)), part, facts, is_first=trainer.is_global_zero)
+        facts = request_of_test(dict(module.hparams), data.test_facts(), _weights_path(trainer), str(trainer.precision))
+        share = PartOfTest(Path(str(self.out)), part, facts, is_first=trainer.is_global_zero)
         data.share_test(part.of, share.answered)
         return share
 
@@ -216,14 +216,14 @@ class BenchmarkCallback(Callback):
         elif trainer.is_global_zero:
             rule = self.checkpoint_rule or _checkpoint_rule(trainer)
             curves = self._curves(trainer, folder)
-            run = TestedRun(_benchmark_root(trainer), _weights_path(trainer), rule, curves, quarantined)
+            run = FinishedTest(_benchmark_root(trainer), _weights_path(trainer), rule, curves, quarantined)
             row = self.report(run, folder, predictions, shown)
             self.scores = row.scores
             _log_scores(pl_module, row)
             _log_responses(trainer, row.examples)
         self._clear()
 
-    def report(self, run: TestedRun, folder: Path, predictions: Sequence[Prediction], shown: Shown) -> ReportRow:
+    def report(self, run: FinishedTest, folder: Path, predictions: Sequence[Prediction], shown: Shown) -> ReportRow:
         """Score responses; write them and the report.
 
         Args:
@@ -298,7 +298,7 @@ class BenchmarkCallback(Callback):
         found = root / CORPUS_FILE if root else None
         return found if found is not None and found.is_file() else None
 
-    def _row(self, run: TestedRun, folder: Path, predictions: Sequence[Prediction], shown: Shown) -> ReportRow:
+    def _row(self, run: FinishedTest, folder: Path, predictions: Sequence[Prediction], shown: Shown) -> ReportRow:
         if self._extractor is None or self._taxonomy is None:
             raise ContractError(_WITHOUT_SETUP)
         sets = known_sets(run.benchmark_root)

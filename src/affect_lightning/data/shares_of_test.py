@@ -1,6 +1,6 @@
 """The share of a test that one of several machines answers: whole batches, so that none is put together in another way.
 
-`clip_data_module.py` gives the share to its loader, `unibench/test_parts.py` says which one, and keeps the responses.
+`clip_data_module.py` gives the share to its loader, `unibench/parts_of_test.py` says which one, and keeps the responses.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class ChosenBatches:
 
 
 @dataclass(frozen=True)
-class TestShare:
+class ShareOfTest:
     """One share of a test.
 
     Attributes:

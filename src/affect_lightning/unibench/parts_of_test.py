@@ -5,7 +5,7 @@
                      part.json          weights and quarantined clips (`storage/parts.py`)
 
 A part that was killed answers only what has no response yet. `callback.py` fills a part and writes the report,
-`command_line/test_command.py` merges.
+`command_line/benchmark_command.py` merges.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Shown = dict[ClipKey, tuple[str, tuple[str, ...]]]  # subtitle and pictures by c
 
 
 @dataclass(frozen=True)
-class TestedRun:
+class FinishedTest:
     """What a report must know of a test besides its responses.
 
     Attributes:
@@ -43,8 +43,6 @@ class TestedRun:
         quarantined: Clips that could not be read.
     """
 
-    __test__ = False  # pytest takes the name for that of a test
-
     benchmark_root: Path | None
     weights: str
     rule: str
@@ -52,7 +50,7 @@ class TestedRun:
     quarantined: Sequence[Mapping[str, str]] = ()
 
 
-def test_request(model: Mapping[str, Any], data: Mapping[str, Any], weights: str, precision: str) -> dict[str, Any]:
+def request_of_test(model: Mapping[str, Any], data: Mapping[str, Any], weights: str, precision: str) -> dict[str, Any]:
     """What all parts of a test, and their merge, must agree on, by names that a user understands.
 
     Args:
@@ -77,7 +75,7 @@ def _stamp(weights: str) -> str:
     return f"{path.name} ({sum(state.st_size for state in states)} bytes, changed at {changed} ns)"
 
 
-def parts_of_test(out: Path, request: Mapping[str, Any]) -> WorkInParts:
+def work_of_test(out: Path, request: Mapping[str, Any]) -> WorkInParts:
     """The parts of the test whose results go to a folder."""
     return WorkInParts(out / PARTS, request)
 
@@ -87,13 +85,13 @@ def folder_of_part(out: Path, part: Part) -> Path:
     return out / PARTS / part.folder_name
 
 
-class TestPart:
+class PartOfTest:
     """One part while it is at work.
 
     Args:
         out: Folder of the result.
         part: Which one.
-        request: See `test_request`.
+        request: See `request_of_test`.
         is_first: Whether this is the process that writes, of several.
 
     Attributes:
@@ -103,11 +101,9 @@ class TestPart:
         shown: Of an earlier try.
     """
 
-    __test__ = False  # pytest takes the name for that of a test
-
     def __init__(self, out: Path, part: Part, request: Mapping[str, Any], *, is_first: bool) -> None:
         self.part, self._is_first = part, is_first
-        self._work, self._held = parts_of_test(out, request), ExitStack()
+        self._work, self._held = work_of_test(out, request), ExitStack()
         if is_first:
             self._held.enter_context(self._work.begun(part))
         self.folder = folder_of_part(out, part)

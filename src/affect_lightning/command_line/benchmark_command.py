@@ -1,7 +1,7 @@
 """`affect-lightning test`: the Trainer's test, a part of it (`--part`), or the report of all parts (`--merge`).
 
 `trainer_commands.py` runs the test. A merge reads the same options and lists the same clips, but builds no network and
-starts no Trainer: it scores what the parts kept (`unibench/test_parts.py`).
+starts no Trainer: it scores what the parts kept (`unibench/parts_of_test.py`).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from affect_lightning.command_line.trainer_commands import run as run_trainer
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.storage import Part
 from affect_lightning.unibench.callback import BenchmarkCallback
+from affect_lightning.unibench.parts_of_test import FinishedTest, JoinedParts, request_of_test, work_of_test
 from affect_lightning.unibench.result_folders import REPORT_FILE
 from affect_lightning.unibench.scoring.predictions import write_files
-from affect_lightning.unibench.test_parts import JoinedParts, TestedRun, parts_of_test, test_request
 
 
 def run(words: Sequence[str]) -> int:
@@ -78,8 +78,8 @@ def _merge(words: Sequence[str], *, as_json: bool) -> int:
     callback: BenchmarkCallback = program.config_init["test"]["benchmark"]
     folder, weights = Path(str(callback.out)), str(section.get("ckpt_path") or "")
     data.list_clips("test")
-    request = test_request(dict(program.model.hparams), data.test_facts(), weights, str(section.trainer.precision))
-    parts = parts_of_test(folder, request)
+    request = request_of_test(dict(program.model.hparams), data.test_facts(), weights, str(section.trainer.precision))
+    parts = work_of_test(folder, request)
     if not (folder / REPORT_FILE).exists():
         clips = [(record.corpus, record.name) for record in data.records["test"]]
         _write_report(callback, folder, JoinedParts(parts.finished(), clips), data)
@@ -93,7 +93,7 @@ def _merge(words: Sequence[str], *, as_json: bool) -> int:
 def _write_report(callback: BenchmarkCallback, folder: Path, joined: JoinedParts, data: Any) -> None:
     callback.prepare()
     curves = callback.curves_of(joined.weights, folder)
-    run = TestedRun(data.benchmark_root, joined.weights, joined.rule, curves, joined.quarantined)
+    run = FinishedTest(data.benchmark_root, joined.weights, joined.rule, curves, joined.quarantined)
     if joined.quarantined:
         lines = [json.dumps(dict(clip), ensure_ascii=False) + "\n" for clip in joined.quarantined]
         write_files({folder / "quarantine.jsonl": "".join(lines)})
