@@ -25,6 +25,7 @@ from affect_lightning.data.reading_workers import ReadingWorkers, WorkerStart
 from affect_lightning.packed_sets.packed_clips import PackedClips, open_packed_set
 from affect_lightning.packed_sets.packed_source import PackedSource
 from affect_lightning.plugin_loading import build_part
+from affect_lightning.storage import Part
 from clip_making import tone, write_clip, write_wav
 from model_cases import stream_values
 from patience import LONGEST
@@ -73,17 +74,18 @@ def tiny_records(count: int) -> list[ClipRecord]:
     return [ClipRecord(f"clip{index:06}", "made", labels=("happy",), subtitle_english="w") for index in range(count)]
 
 
-def pack_tiny(folder: Path, count: int, halt: int | None = None) -> None:
+def pack_tiny(folder: Path, count: int, halt: int | None = None, part: str | None = None) -> None:
     """Many shards of a few clips; in a process that is killed it waits for that at the clip `halt`."""
     from affect_lightning.packed_sets.layout import Payload, media_parts
-    from affect_lightning.packed_sets.packing import pack_clips
+    from affect_lightning.packed_sets.packing import Packing
 
     def parts(position: int, clip: ClipRecord) -> Any:
         while position == halt:
             time.sleep(LONGEST)
         return media_parts(position, clip)
 
-    pack_clips(tiny_records(count), folder, payload=Payload("media", parts), shard_bytes=1000)
+    packing = Packing(tiny_records(count), folder, Payload("media", parts), shard_bytes=1000, range_clips=20)
+    packing.whole() if part is None else packing.part(Part.parse(part))
 
 
 def open_first_clip(place: str, cache: Path, environment: dict[str, str]) -> None:

@@ -42,6 +42,7 @@ OTHER_PAGES = {
     "docs/fusions.md": 2,
     "docs/label_extractors.md": 1,
     "docs/language_models.md": 1,
+    "docs/many_machines.md": 3,
     "docs/plugins.md": 1,
     "docs/results.md": 4,
     "docs/sandbox.md": 1,

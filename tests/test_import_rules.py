@@ -54,7 +54,7 @@ def core(*folders: str) -> tuple[str, ...]:
 TORCH = frozenset({"torch", "numpy"})
 RULES = {
     f"{CORE}.contracts": Rule(libraries=TORCH),
-    f"{CORE}.storage": Rule(libraries=frozenset({"filelock"})),
+    f"{CORE}.storage": Rule(libraries=frozenset({"filelock", "fsspec"})),
     f"{CORE}.plugin_loading": Rule(core("contracts"), frozenset({"jsonargparse"})),
     f"{CORE}.plugin_templates": Rule((*core("plugin_loading", "storage"), f"{CORE}.__version__"), frozenset()),
     f"{CORE}.prompting": Rule(libraries=frozenset()),

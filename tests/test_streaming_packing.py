@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -20,7 +21,8 @@ from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.packed_sets.layout import MANIFEST, STAGING, Manifest
 from affect_lightning.packed_sets.packed_clips import open_packed_set
-from affect_lightning.packed_sets.packing import pack_clips
+from affect_lightning.packed_sets.packing import Packing, pack_clips
+from affect_lightning.storage import Part
 from clip_making import write_test_set, write_training_set
 from patience import LONGEST
 from streaming_cases import pack_tiny, tiny_records
@@ -66,6 +68,64 @@ def test_killed_at_random_moments_it_loses_and_repeats_nothing(tmp_path: Path) -
     for path in whole.iterdir():
         assert (folder / path.name).read_bytes() == path.read_bytes(), path.name
     assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in whole.iterdir())
+
+
+def test_a_killed_part_goes_on_and_a_killed_merge_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, whole, count = tmp_path / "parts", tmp_path / "whole", 110
+    place = folder / STAGING / "parts" / "2-of-3"
+    process = multiprocessing.get_context("forkserver").Process(target=pack_tiny, args=(folder, count, 85, "2/3"))
+    process.start()
+    until = time.monotonic() + LONGEST
+    while len(list(place.glob("chunk-*"))) < 4 and process.is_alive() and time.monotonic() < until:
+        time.sleep(0.001)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    for part in ("3/3", "2/3", "1/3"):
+        pack_tiny(folder, count, part=part)
+    packing = Packing(tiny_records(count), folder, shard_bytes=1000, range_clips=20)
+    move, moved = os.replace, 0
+
+    def stop_after_five(source: Path, target: Path) -> None:
+        nonlocal moved
+        move(source, target)
+        if Path(target).parent == folder and Path(target).name.startswith("chunk-"):
+            moved += 1
+            if moved == 5:
+                raise KeyboardInterrupt  # the shard has its name, and the journal has no line of it
+
+    monkeypatch.setattr(os, "replace", stop_after_five)
+    with pytest.raises(KeyboardInterrupt):
+        packing.merge()
+    monkeypatch.undo()
+    manifest = packing.merge()
+    pack_tiny(whole, count)
+    assert manifest.clips == count
+    assert names_in(folder) == [f"clip{index:06}" for index in range(count)]
+    for path in whole.iterdir():
+        assert (folder / path.name).read_bytes() == path.read_bytes(), path.name
+    assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in whole.iterdir())
+
+
+def test_a_part_that_lost_a_shard_is_named(tmp_path: Path) -> None:
+    packing = Packing(tiny_records(50), tmp_path / "set", shard_bytes=1000, range_clips=20)
+    for part in ("1/2", "2/2"):
+        packing.part(Part.parse(part))
+    place = tmp_path / "set" / STAGING / "parts" / "2-of-2"
+    (place / "chunk-0-1.bin").unlink()
+    with pytest.raises(DataError, match=r"Delete .*2-of-2 and run that part again: its shard chunk-0-1.bin is missing"):
+        packing.merge()
+    shutil.rmtree(place)
+    packing.part(Part.parse("2/2"))
+    assert packing.merge().clips == 50
+
+
+def test_no_shard_has_clips_of_two_ranges(tmp_path: Path) -> None:
+    manifest = Packing(tiny_records(50), tmp_path / "set", range_clips=20).whole()
+    assert [shard.clips for shard in manifest.shards] == [20, 20, 10]
+    with pytest.raises(ConfigurationError, match="A range must have at least 1 clip; got 0"):
+        Packing(tiny_records(3), tmp_path / "none", range_clips=0)
 
 
 def journal_of(folder: Path) -> Path:

@@ -2,7 +2,7 @@
 
 Takes the configuration and the options of `fit`. It resumes: clips that are in the cache are not encoded again. Here are
 the options and the words; `cache_filling.py` does the work and is imported when the options are right. `feature_cache/`
-is the cache; docs/feature_cache.md explains it.
+is the cache, and `part_options.py` has the options for several machines; docs/feature_cache.md explains it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.option_names import check_option_names
+from affect_lightning.command_line.part_options import add_part_options
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
 from affect_lightning.command_line.printing import print_json
 from affect_lightning.errors import ConfigurationError
@@ -37,6 +38,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--batch-size", type=int, default=32, help="clips in one call of the encoders (default: 32, our choice)"
     )
+    add_part_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object to standard output at the end")
     check_option_names(arguments, parser.names, command="cache")
     own, words = parser.parse_known_args(list(arguments))
@@ -50,7 +52,15 @@ def run(arguments: Sequence[str]) -> int:
     from affect_lightning.command_line.cache_filling import fill_cache
 
     with contextlib.redirect_stdout(sys.stderr):
-        result = fill_cache(words, overrides, own.split, devices=own.devices, batch_size=own.batch_size)
+        result = fill_cache(
+            words,
+            overrides,
+            own.split,
+            devices=own.devices,
+            batch_size=own.batch_size,
+            part=own.part,
+            joins=own.merge,
+        )
     print_json(result) if own.json else print(_in_words(result), flush=True)
     return 0
 
@@ -69,4 +79,8 @@ def _in_words(result: dict[str, Any]) -> str:
         f"  cannot be read: {item['name']} ({item['corpus']}, {item['stage']}): {item['reason']}"
         for item in result["quarantined"][:10]
     ]
-    return "\n".join([*lines, "Train from it with `fit --data.features cached` and the same options."])
+    if "part" in result:
+        last = f"Part {result['part']} is done. When all are, run the command with --merge."
+    else:
+        last = "Train from it with `fit --data.features cached` and the same options."
+    return "\n".join([*lines, last])

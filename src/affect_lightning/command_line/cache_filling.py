@@ -1,6 +1,7 @@
 """Filling the feature cache: find the cache of a configuration, encode what it lacks, count what cannot be read.
 
-`cache_command.py` has the options, `cache_encoding.py` the processes and devices, `feature_cache/` the cache.
+`cache_command.py` has the options, `cache_encoding.py` the processes and devices, `feature_cache/` the cache. Several
+machines can divide the work (`feature_cache/cache_parts.py`).
 """
 
 from __future__ import annotations
@@ -30,12 +31,17 @@ from affect_lightning.contracts import ClipRecord, Encoder
 from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.quarantine import BadClip, Quarantine
 from affect_lightning.errors import ConfigurationError, ContractError
-from affect_lightning.feature_cache.cached_features import match_clips
+from affect_lightning.feature_cache.cache_parts import PARTS, join_parts, waiting_clips, work_in_parts
+from affect_lightning.feature_cache.cached_features import Matching, match_clips
 from affect_lightning.feature_cache.identity import MANIFEST, CacheManifest, arithmetic_of
 from affect_lightning.feature_cache.shards import CacheEntry, only_command
 from affect_lightning.feature_cache.source import wanted_identities
 from affect_lightning.model.encoding import weights_digest
+from affect_lightning.storage import Part
 from affect_lightning.training import AffectGPTModule
+
+SEND_SECONDS = 600.0  # our choice: a machine that is lost with its disk loses ten minutes of work
+Filled = tuple[list[CacheEntry], list[CacheEntry], int]  # entries that were there, new ones, and how many had changed
 
 
 class ConfigurationReader(AffectCLI):
@@ -71,9 +77,20 @@ class CachePlan:
     records: list[ClipRecord]
     encoders: dict[str, Encoder]
 
+    def match(self, folder: Path, records: Sequence[ClipRecord]) -> Matching:
+        """What a folder of shards has for clips."""
+        return match_clips(folder, records, self.manifest.streams, self.data.options.readers)
+
 
 def fill_cache(
-    words: Sequence[str], overrides: dict[str, ChoiceOverride], splits: Sequence[str], *, devices: int, batch_size: int
+    words: Sequence[str],
+    overrides: dict[str, ChoiceOverride],
+    splits: Sequence[str],
+    *,
+    devices: int,
+    batch_size: int,
+    part: Part | None = None,
+    joins: bool = False,
 ) -> dict[str, Any]:
     """Encode what is not in the cache yet.
 
@@ -83,6 +100,8 @@ def fill_cache(
         splits: To encode.
         devices: Number of processes, each on a device of its own.
         batch_size: Clips in one call of the encoders.
+        part: Which share of the clips; None for all.
+        joins: Whether to join finished parts instead of encoding.
 
     Returns:
         What `--json` prints.
@@ -96,15 +115,66 @@ def fill_cache(
     trainer = program.config["fit"].trainer
     chosen = choose_devices(str(trainer.accelerator), devices)
     plan = _plan(program.model, program.datamodule, str(trainer.precision), splits)
+    started = time.monotonic()
+    with _in_storage(plan, part, joins=joins):
+        if part is not None:
+            found, added, changed = _encode_part(plan, part, chosen, batch_size)
+        else:
+            found, added, changed = _encode_or_join(plan, chosen, batch_size, joins=joins)
+    summary = _summary(plan, found, added, changed, time.monotonic() - started)
+    return summary if part is None else {**summary, "part": str(part)}
+
+
+@contextlib.contextmanager
+def _in_storage(plan: CachePlan, part: Part | None, *, joins: bool) -> Iterator[None]:
+    """Where the cache is in object storage: fetch what counts, and send what is new, whatever ends the command."""
+    store, name = plan.data.feature_options.store, plan.folder.name
+    if store is None:
+        yield
+        return
+    mine = "*" if joins else f"{part.folder_name}/*" if part is not None else ""
+    store.fetch(*(f"{name}/{kind}" for kind in ("shard-*", "checked.jsonl", f"{PARTS}/*/part.json", f"{PARTS}/{mine}")))
+    try:
+        yield
+    finally:
+        store.send()
+    if joins:
+        store.remove(f"{name}/{PARTS}")
+
+
+def _encode_or_join(plan: CachePlan, devices: Sequence[str], size: int, *, joins: bool) -> Filled:
+    """Fill the cache with all clips that it lacks, by encoding them or out of finished parts."""
+    parts = work_in_parts(plan.folder, plan.records, size)
     with only_command(plan.folder):
-        matching = match_clips(plan.folder, plan.records, plan.manifest.streams, plan.data.options.readers)
+        matching = plan.match(plan.folder, plan.records)
         found = [item.entry for item in matching.found if item is not None]
         missing = [plan.records[position] for position in matching.missing]
-        started = time.monotonic()
-        added = list(_encode_missing(plan, missing, found, chosen, batch_size))
-        seconds = time.monotonic() - started
+        if joins:
+            quarantine = Quarantine(plan.data.bad_clips.policy, plan.data.bad_clips.max_bad_share)
+            _admit(quarantine, found, plan.records)
+            added = []
+            for entries in join_parts(plan.folder, plan.manifest, parts, batches_of(plan.records, size), plan.match):
+                _admit(quarantine, entries, plan.records)
+                added += entries
+            if plan.data.feature_options.store is None:  # there, the parts go once the cache is in the storage
+                parts.remove()
+        else:
+            parts.check_none_waits()
+            added = list(_encode(plan, plan.folder, plan.records, batches_of(missing, size), found, devices))
         os.utime(plan.folder / MANIFEST)  # of several caches that serve, a training takes the one filled last
-    return _summary(plan, found, added, len(matching.changed), seconds)
+    return found, added, len(matching.changed)
+
+
+def _encode_part(plan: CachePlan, part: Part, devices: Sequence[str], size: int) -> Filled:
+    """Encode a part of the batches, in a folder of its own; clips that the cache has are left out."""
+    batches = part.of(batches_of(plan.records, size))
+    records = [record for batch in batches for record in batch]
+    parts = work_in_parts(plan.folder, plan.records, size)
+    with parts.begun(part) as place, only_command(place):
+        found, waiting = waiting_clips(batches, [plan.match(folder, records) for folder in (plan.folder, place)])
+        added = list(_encode(plan, place, records, waiting, found, devices))
+        parts.finish(part, {"clips": len(records)})
+    return found, added, 0
 
 
 def _plan(module: AffectGPTModule, data: ClipDataModule, precision: str, splits: Sequence[str]) -> CachePlan:
@@ -125,6 +195,11 @@ def _plan(module: AffectGPTModule, data: ClipDataModule, precision: str, splits:
         streams[name] = replace(identity, width=int(encoder.feature_width), weights=weights_digest(encoder))
     manifest = CacheManifest(streams, data.feature_options.precision, arithmetic_of(precision))
     below = data.feature_options.folder
+    if data.feature_options.address is not None and (below / MANIFEST).is_file():
+        raise ConfigurationError(
+            f"Give the address above it: {data.feature_options.address} is a cache itself, and `cache` needs that of all "
+            f"caches (data.feature_folder)."
+        )
     # An option that names a cache, not the folder of caches, means that cache and those next to it.
     folder = (below.parent if (below / MANIFEST).is_file() else below) / manifest.folder_name()
     manifest.write(folder)
@@ -145,38 +220,57 @@ def _listed_once(records: Iterator[ClipRecord]) -> list[ClipRecord]:
     return list({(item.corpus, item.name, item.video, item.audio, item.face): item for item in records}.values())
 
 
-def _encode_missing(
-    plan: CachePlan, missing: Sequence[ClipRecord], found: Sequence[CacheEntry], devices: Sequence[str], size: int
+def _encode(
+    plan: CachePlan,
+    folder: Path,
+    records: Sequence[ClipRecord],
+    batches: Sequence[list[ClipRecord]],
+    found: Sequence[CacheEntry],
+    devices: Sequence[str],
 ) -> Iterator[CacheEntry]:
-    """Encode with a progress bar; bad clips are counted and stop the command past their limit."""
+    """Encode with a progress bar; bad clips are counted and stop the command past their limit.
+
+    Args:
+        plan: Of the command.
+        folder: For the shards.
+        records: All clips that count, for the limit.
+        batches: What is missing of them.
+        found: Entries of those that are there.
+        devices: See `EncodingJob`.
+    """
     from tqdm import tqdm
 
     data = plan.data
     quarantine = Quarantine(
         data.bad_clips.policy, data.bad_clips.max_bad_share
     )  # without a file: the cache keeps its clips
-    _admit(quarantine, found, plan.records)
+    _admit(quarantine, found, records)
+    missing = [record for batch in batches for record in batch]
     if not missing:
         return
     job = EncodingJob(
         configuration=plan.module.configuration,
         seed=plan.module.hparams["seed"],
         manifest=plan.manifest,
-        folder=plan.folder,
-        batches=batches_of(missing, size),
+        folder=folder,
+        batches=list(batches),
         options=replace(data.options, streams=frozenset(plan.manifest.streams)),
         cropper=data.cropper_for(missing),
         readers=data.readers.for_clips(len(missing)),
         device=devices[0],
     )
+    store, sent = data.feature_options.store, time.monotonic()
     encoded = encode(job, plan.encoders) if len(devices) == 1 else encode_on_devices(job, devices)
     with (
         contextlib.closing(encoded),
-        tqdm(total=len(plan.records), initial=len(found), unit="clip", desc="cache", smoothing=0.1) as bar,
+        tqdm(total=len(records), initial=len(found), unit="clip", desc="cache", smoothing=0.1) as bar,
     ):
         for entries in encoded:
-            _admit(quarantine, entries, plan.records)
+            _admit(quarantine, entries, records)
             yield from entries
+            if store is not None and time.monotonic() - sent > SEND_SECONDS:
+                store.send()
+                sent = time.monotonic()
             bar.update(len(entries))
             if quarantine.clips:
                 bar.set_postfix(quarantined=len(quarantine.clips), refresh=False)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.experiments_command import find_experiment
+from affect_lightning.command_line.part_options import add_part_options
 from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import format_table
 from affect_lightning.errors import ConfigurationError
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from affect_lightning.contracts import ClipRecord
     from affect_lightning.data.clip_data_module import ClipDataModule
     from affect_lightning.inspection.annotations import FoundSet
+    from affect_lightning.inspection.clip_checks import Checking, ClipCheck
+    from affect_lightning.storage import Part, WorkInParts
 
 FOUND_WRONG = 1
 CLIP_SECONDS = 120.0  # our choice: a clip is read in well under a second; on a busy machine with room to spare
@@ -60,7 +63,10 @@ class Diagnosis:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Check official sets: files, tables, counts, media, lengths, faces and label words. Exit code 1 if any is wrong."""
+    """Check official sets: files, tables, counts, media, lengths, faces and label words. Exit code 1 if any is wrong.
+
+    A part of the work (--part) tells nothing of what it found; its exit code is 0 when it is done.
+    """
     options = _parser().parse_args(arguments)
     if options.data is None and options.config is None:
         raise ConfigurationError("Give --data DIR, the folder that holds the sets, or --config EXPERIMENT, or both.")
@@ -68,6 +74,13 @@ def run(arguments: Sequence[str]) -> int:
     _check_numbers(options)
     with _quiet_readers():
         diagnosis = _diagnose(options)
+    if options.part is not None:
+        checked = sum(item.checked for item in diagnosis.sets)
+        result = {"part": str(options.part), "checked": checked, "journal": str(diagnosis.journal)}
+        print_json(result) if options.json else print(
+            f"Part {options.part} is done: {checked} clips. When all are, run the command with --merge."
+        )
+        return 0
     if options.json:
         print_json(_plain(diagnosis))
     else:
@@ -115,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--cache", type=Path, metavar="DIR", help="folder in which finished checks are kept")
     parser.add_argument("--fresh", action="store_true", help="check every clip again")
+    add_part_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object to standard output, with all names")
     return parser
 
@@ -124,6 +138,10 @@ def _check_numbers(options: argparse.Namespace) -> None:
         raise ConfigurationError(
             f"--workers must be at least 1 and --timeout above 0; got {options.workers} and {options.timeout:g}."
         )
+    if options.merge and options.fresh:
+        raise ConfigurationError("Leave out --fresh: --merge reads no clip, it joins what the parts found.")
+    if (options.part or options.merge) and options.no_media:
+        raise ConfigurationError("Leave out --part and --merge: with --no-media there is nothing to divide.")
     if not 0 <= options.min_seconds < options.max_seconds:
         raise ConfigurationError(
             f"--min-seconds must be at least 0 and below --max-seconds; got {options.min_seconds:g} and "
@@ -245,30 +263,19 @@ def _check_media(
     journal_path: Path,
 ) -> list[Finding]:
     """Read every clip; completes `summaries`, and returns what was found."""
-    from affect_lightning.inspection.clip_checks import (
-        Checking,
-        CheckJournal,
-        ClipChecker,
-        check_clips,
-        media_findings,
-        with_media,
-    )
+    from affect_lightning.inspection.clip_checks import Checking, ClipChecker, media_findings, with_media
 
     everything = [clip for _, records in clips.values() for clip in records]
     if not everything:
         return []
-    if options.fresh:
-        journal_path.unlink(missing_ok=True)
     reader = module.reader(everything)
     checker = ClipChecker(reader, reader.cropper is not None and reader.cropper.detector.finds_faces)
     checking = Checking(checker, settings, min(options.workers, len(everything)), options.timeout)
-    journal = CheckJournal(journal_path)
-    with _progress(len(everything)) as report:
-        checks = iter(check_clips(everything, checking, journal, report))
+    checks = iter(_checks(options, everything, checking, journal_path))
     limits = Thresholds(options.min_seconds, options.max_seconds)
     found: list[Finding] = []
     for key, (_, records) in clips.items():
-        own = [next(checks) for _ in records]
+        own = [check for _ in records if (check := next(checks)) is not None]
         corpus = summaries[key].corpus
         missing = {
             name for item in findings if (item.corpus, item.check) == (corpus, "missing-file") for name in item.names
@@ -276,6 +283,44 @@ def _check_media(
         found += media_findings(corpus, own, limits, frozenset(missing))
         summaries[key] = with_media(summaries[key], own)
     return found
+
+
+def _checks(
+    options: argparse.Namespace, clips: Sequence[ClipRecord], checking: Checking, journal_path: Path
+) -> list[ClipCheck | None]:
+    """The check of each clip, out of the journal or made now; None for clips of other parts."""
+    from affect_lightning.inspection.check_parts import checks_in_parts, clips_of_part, join_checks
+    from affect_lightning.inspection.clip_checks import CheckJournal, check_clips
+
+    parts = checks_in_parts(journal_path, clips, checking)
+    place: contextlib.AbstractContextManager[Path] = contextlib.nullcontext(journal_path)
+    mine = list(clips)
+    if options.part is not None:
+        place, mine = _journal_of_part(parts, options.part), clips_of_part(clips, options.part)
+    with place as path:
+        if options.fresh:
+            path.unlink(missing_ok=True)
+        journal = CheckJournal(path)
+        if options.merge:
+            join_checks(clips, checking, journal, parts)
+            parts.remove()
+        elif options.part is None:
+            parts.check_none_waits()
+        with _progress(len(mine)) as report:
+            done = iter(check_clips(mine, checking, journal, report))
+        if options.part is not None:
+            parts.finish(options.part, {"clips": len(mine)})
+    chosen = set(map(id, mine))
+    return [next(done) if id(clip) in chosen else None for clip in clips]
+
+
+@contextlib.contextmanager
+def _journal_of_part(parts: WorkInParts, part: Part) -> Iterator[Path]:
+    """The journal of a part, held for as long as it is at work."""
+    from affect_lightning.inspection.check_parts import part_journal
+
+    with parts.begun(part) as folder:
+        yield part_journal(folder)
 
 
 @contextlib.contextmanager

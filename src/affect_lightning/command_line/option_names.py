@@ -36,6 +36,8 @@ _ALONE = (
     "init_from",
     "json",
     "out",
+    "part",
+    "merge",
     "optimizer",
     "lr_scheduler",
     "verbose",

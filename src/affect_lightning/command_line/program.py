@@ -43,7 +43,7 @@ COMMANDS: dict[str, Command] = {
     "demo": Command("Generate a corpus, train, test and report, all on a laptop.", "demo_command"),
     "fit": Command("Train AffectGPT (LightningCLI; `fit --help` shows all options).", "trainer_commands", True),
     "validate": Command("Compute the validation loss of a checkpoint.", "trainer_commands", True),
-    "test": Command("Answer MER-UniBench sets; write responses, scores and a report.", "trainer_commands", True),
+    "test": Command("Answer MER-UniBench sets; write responses, scores and a report.", "benchmark_command", True),
     "predict": Command("Answer clips of your own.", "trainer_commands", True),
     "cache": Command("Run the frozen encoders once over the clips, for `data.features: cached`.", "cache_command"),
     "doctor": Command("Check a set of clips before training: files, tables, media, faces.", "doctor_command"),

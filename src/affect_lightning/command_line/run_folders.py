@@ -20,8 +20,9 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from affect_lightning.checkpoints.compatibility import check_fits
 from affect_lightning.checkpoints.reading import read_checkpoint
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.storage import file_lock
+from affect_lightning.storage import Part, file_lock
 from affect_lightning.training.checkpoint_files import FOLDER, LAST
+from affect_lightning.unibench.parts_of_test import folder_of_part
 from affect_lightning.unibench.result_folders import check_unused, reserve_result_folder, result_name
 
 if TYPE_CHECKING:
@@ -79,17 +80,20 @@ class RunFolder:
             _refuse_used_checkpoints(section)
 
     def _settle_result(self, section: Namespace, command: str) -> None:
-        given = section.benchmark.out
-        if given is not None:
+        given, part = section.benchmark.out, section.benchmark.get("part")
+        if part is not None and given is not None:
+            check_unused(Path(given))
+            folder = folder_of_part(Path(given), Part.parse(part))
+        elif given is not None:
             folder = Path(given)
             check_unused(folder)
         else:
             sets = section.data.test_sets if command == "test" else ["own"] if command == "predict" else ["validation"]
             name = result_name(sets, str(section.get("ckpt_path") or ""))
-            is_first = _is_first_process()
+            is_first = is_first_process()
             folder = reserve_result_folder(self._place(section) / command, name, makes=is_first)
             self._reserved = folder if is_first else None
-        section.benchmark.out = str(folder)
+        section.benchmark.out = given if part is not None else str(folder)
         self._use(folder)
         values = getattr(section.trainer.logger, "init_args", None)
         if values is not None and "save_dir" in values:
@@ -117,7 +121,7 @@ class RunFolder:
             ConfigurationError: Another process trains there.
         """
         run = getattr(trainer.logger, "log_dir", None)
-        if run is None or not _is_first_process() or getattr(trainer, "fast_dev_run", False):
+        if run is None or not is_first_process() or getattr(trainer, "fast_dev_run", False):
             return
         folder = Path(run)
         folder.mkdir(parents=True, exist_ok=True)
@@ -178,7 +182,7 @@ def check_continuation(section: Namespace, options: dict[str, Any], *, continues
             f"Raise --trainer.max_steps above {step} to train further: {path} is of step {step}, and max_steps is {most}, so "
             f"{_NOTHING}."
         )
-    if not continues and _is_first_process():
+    if not continues and is_first_process():
         print(
             f"affect-lightning: fit goes on from step {step} of {path} in a new folder. The run that it comes from stays as it "
             f"is; --ckpt_path last would continue in its folder.",
@@ -205,7 +209,7 @@ def check_trained(trainer: Trainer, steps: int) -> None:
         )
 
 
-def _is_first_process() -> bool:
+def is_first_process() -> bool:
     """Whether this process writes; known before a Trainer exists."""
     return getattr(rank_zero_only, "rank", 0) == 0
 

@@ -301,9 +301,11 @@ def run(words: Sequence[str]) -> int:
         print(f"affect-lightning: {stop}", file=sys.stderr, flush=True)
         return stop.code
     folder = _results_folder(program.trainer, program.config.subcommand)  # asks all processes
+    if program.config[program.config.subcommand].benchmark.part is not None:
+        return 0  # `benchmark_command.py` says that a part is done
     if program.trainer.is_global_zero:
         left_out = program.datamodule.quarantined("predict")
-        _print_results(program.config.subcommand, folder, as_json, left_out)
+        print_results(program.config.subcommand, folder, as_json, left_out)
     return 0
 
 
@@ -355,7 +357,7 @@ def _run_to_its_end(words: Sequence[str], overrides: dict[str, ChoiceOverride]) 
     return program
 
 
-def _print_results(command: str, folder: Path, as_json: bool, left_out: Sequence[Mapping[str, str]] = ()) -> None:
+def print_results(command: str, folder: Path, as_json: bool, left_out: Sequence[Mapping[str, str]] = ()) -> None:
     """Say what came out: the folder of a training, the scores' report, or the responses; the last line says where."""
     result: dict[str, Any] = {"command": command, "folder": str(folder)}
     if command == "predict":

@@ -10,7 +10,7 @@ training monitor does.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -163,6 +163,26 @@ class RunData(Protocol):
 
     def quarantined(self, split: str | None = None) -> Sequence[Mapping[str, str]]:
         """The clips of a split, or of all, that could not be read: name, corpus, path, stage and reason of each."""
+        ...
+
+
+@runtime_checkable
+class DividesTest(Protocol):
+    """What a data module must offer so that several machines can divide a test (`--part`)."""
+
+    def test_facts(self) -> Mapping[str, Any]:
+        """What all parts must agree on: the clips and the options that change a batch; JSON values by name."""
+        ...
+
+    def share_test(
+        self, choose: Callable[[Sequence[int]], Sequence[int]], answered: frozenset[tuple[str, str]]
+    ) -> None:
+        """Answer only some batches of the test.
+
+        Args:
+            choose: Takes those of this part out of the numbers of all batches.
+            answered: Corpus and name of clips that have a response already; a batch of such clips may be left out.
+        """
         ...
 
 

@@ -40,6 +40,7 @@ from affect_lightning.data.loading import ClipLoader
 from affect_lightning.data.ordering import BatchPlan, SetBalance, check_order_options
 from affect_lightning.data.quarantine import BadClipOptions, BadClipPolicy, Quarantine
 from affect_lightning.data.reading_workers import ReadingWorkers, WorkerStart
+from affect_lightning.data.shares_of_test import BatchChoice, ChosenBatches, ClipKeys, ShareOfTest, facts_of_test
 from affect_lightning.feature_cache.identity import FeaturePrecision
 from affect_lightning.feature_cache.source import FeatureMode, FeatureOptions, FeatureSource
 from affect_lightning.packed_sets.packed_clips import PackedClips, faces_are_released
@@ -115,7 +116,7 @@ class ClipDataModule(LightningDataModule):
             frame that has one; our choice), `whole` (the whole frame) or `drop` (the frame is masked).
         clip_without_face: What to do with a clip without any face: `whole` (its whole frames; our choice) or `drop`.
         features: `live` decodes and encodes clips; `cached` reads what `affect-lightning cache` stored, except to predict.
-        feature_folder: Where feature caches are kept, or one of them; None means `features` in the user's cache folder.
+        feature_folder: Where feature caches are, or one of them: a folder, s3:// or gs://; None means the user's cache.
         feature_precision: Precision of stored features: bf16, half the size (our choice), or fp32.
         video_encoder: The model's; linked to it. Only needed to check cached features.
         audio_encoder: The same.
@@ -183,7 +184,7 @@ class ClipDataModule(LightningDataModule):
         frame_without_face: FrameWithoutFace = FacePolicy.frame,
         clip_without_face: ClipWithoutFace = FacePolicy.clip,
         features: FeatureMode = FeatureOptions.mode,
-        feature_folder: Path | str | None = None,
+        feature_folder: str | Path | None = None,
         feature_precision: FeaturePrecision = FeatureOptions.precision,
         video_encoder: PluginChoice | None = None,
         audio_encoder: PluginChoice | None = None,
@@ -225,8 +226,7 @@ class ClipDataModule(LightningDataModule):
         self.face_detector = face_detector
         self.cache_folder = _path(cache_folder)
         encoders = EncoderChoices(video_encoder, audio_encoder, stream_encoders or {})
-        folder = {} if feature_folder is None else {"folder": Path(feature_folder).expanduser()}
-        self.feature_options = FeatureOptions(features, precision=feature_precision, encoders=encoders, **folder)
+        self.feature_options = FeatureOptions.at(feature_folder, features, feature_precision, encoders)
         self._features: FeatureSource | None = None
         self.seed = seed
         self.bad_clips = BadClipOptions(on_bad_clip, max_bad_share)
@@ -237,6 +237,7 @@ class ClipDataModule(LightningDataModule):
         self.quarantines: dict[str, Quarantine] = {}
         self._loaders: dict[str, ClipLoader] = {}
         self._cropper: FaceCropper | None = None
+        self._test_share: ShareOfTest | None = None
 
     def setup(self, stage: str) -> None:
         """List the clips that the stage needs, and find the features that they have.
@@ -344,7 +345,7 @@ class ClipDataModule(LightningDataModule):
         features = None if isinstance(records, PackedClips) else self._features.reader(split)
         return ClipDataset(records, self.options, questions, features=features)
 
-    def _plan(self, split: str, batch_size: int, shuffle: bool) -> BatchPlan | ShardedPlan:
+    def _plan(self, split: str, batch_size: int, shuffle: bool) -> BatchPlan | ShardedPlan | ChosenBatches:
         records = self.records[split]
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         order: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "seed": self.seed, "rank": rank}
@@ -352,16 +353,10 @@ class ClipDataModule(LightningDataModule):
         if isinstance(records, PackedClips):
             here = world_size // (self.trainer.num_nodes if self.trainer else 1)
             return self.packed.plan(records, **order, weights=self.set_weights, ranks_here=here)
-        corpora = list(dict.fromkeys(record.corpus for record in records))
         language = "subtitle_chinese" if self.options.subtitle_language == "chinese" else "subtitle_english"
-        return BatchPlan(
-            len(records),
-            **order,
-            groups=tuple(corpora.index(record.corpus) for record in records),
-            lengths=tuple(len(getattr(record, language)) for record in records),
-            weights=tuple(self.set_weights[corpus] for corpus in corpora) if shuffle and self.set_weights else (),
-            longest_first=self.longest_first and split in ("test", "predict"),
-        )
+        order |= {"longest_first": self.longest_first and split in ("test", "predict")}
+        plan = BatchPlan.of_clips(records, language, self.set_weights if shuffle else {}, **order)
+        return plan if self._test_share is None or split != "test" else self._test_share.of(plan, records)
 
     def cropper_for(self, records: Sequence[ClipRecord] | PackedClips) -> FaceCropper | None:
         """What crops the clips' faces; built once, and only if a clip needs it."""
@@ -375,10 +370,16 @@ class ClipDataModule(LightningDataModule):
         return self._cropper
 
     def _quarantine_path(self) -> Path | None:
-        if self.quarantine_file is not None:
-            return self.quarantine_file
         folder = self.trainer.log_dir if self.trainer else None
-        return Path(folder) / "quarantine.jsonl" if folder else None
+        return self.quarantine_file or (Path(folder) / "quarantine.jsonl" if folder else None)
+
+    def test_facts(self) -> dict[str, Any]:
+        """What all parts of a test must agree on; see `DividesTest`."""
+        return facts_of_test(self.records["test"], self.eval_batch_size, self.longest_first, self.response_options())
+
+    def share_test(self, choose: BatchChoice, answered: ClipKeys = frozenset()) -> None:
+        """Answer only some batches of the test; see `DividesTest`."""
+        self._test_share = ShareOfTest(choose, answered)
 
     def response_options(self) -> dict[str, Any]:
         """The options, by name, that change what a model says of a clip; plain values."""
@@ -386,9 +387,8 @@ class ClipDataModule(LightningDataModule):
 
     def quarantined(self, split: str | None = None) -> list[dict[str, str]]:
         """The clips of a split, or of all, that could not be read; see `BadClip` for the entries."""
-        return [
-            asdict(clip) for name, known in self.quarantines.items() if split in (None, name) for clip in known.clips
-        ]
+        chosen = [known for name, known in self.quarantines.items() if split in (None, name)]
+        return [asdict(clip) for known in chosen for clip in known.clips]
 
     def counts(self) -> dict[str, dict[str, int]]:
         """By split: the fields of `LoadingCounts` and `quarantined`, in this process so far."""

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import torch
 
+from affect_lightning.contracts import ClipRecord
 from affect_lightning.errors import ConfigurationError
 
 SetBalance = Literal["natural", "square_root", "equal"]
@@ -234,6 +235,27 @@ class BatchPlan:
         if self.batch_size < 1:
             raise ConfigurationError(f"The batch size must be at least 1; got {self.batch_size}.")
         check_order_options(self.balance, self.length_pool)
+
+    @classmethod
+    def of_clips(
+        cls, records: Sequence[ClipRecord], subtitle: str, weights: Mapping[str, float], **order: Any
+    ) -> BatchPlan:
+        """The plan of listed clips.
+
+        Args:
+            records: The clips.
+            subtitle: Name of the record's subtitle that gives a clip's length.
+            weights: Of all sets by `ClipRecord.corpus`; empty for 1 each.
+            **order: The other attributes.
+        """
+        corpora = list(dict.fromkeys(record.corpus for record in records))
+        return cls(
+            len(records),
+            groups=tuple(corpora.index(record.corpus) for record in records),
+            lengths=tuple(len(getattr(record, subtitle)) for record in records),
+            weights=tuple(weights[corpus] for corpus in corpora) if weights else (),
+            **order,
+        )
 
     @property
     def clips_per_rank(self) -> int:

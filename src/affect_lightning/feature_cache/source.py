@@ -7,6 +7,7 @@ names them), with the command that fixes it. Nothing is encoded here: a run from
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -29,7 +30,7 @@ from affect_lightning.feature_cache.identity import (
     stream_identity,
 )
 from affect_lightning.plugin_loading import EncoderChoices, PluginChoice
-from affect_lightning.storage import user_cache_folder
+from affect_lightning.storage import ObjectFolder, is_address, user_cache_folder
 
 FeatureMode = Literal["live", "cached"]
 NAMED = 10  # how many clips or differences a message names (our choice: fits a screen)
@@ -42,9 +43,10 @@ class FeatureOptions:
 
     Attributes:
         mode: `data.features`.
-        folder: `data.feature_folder`; by default `features` in the user's cache folder.
+        folder: `data.feature_folder`; by default `features` in the user's cache folder. For an address, its local copy.
         precision: `data.feature_precision`.
         encoders: Of the model.
+        address: `data.feature_folder`, if that is in object storage.
 
     Raises:
         ConfigurationError: A word is unknown.
@@ -54,6 +56,42 @@ class FeatureOptions:
     folder: Path = field(default_factory=lambda: user_cache_folder("features"))
     precision: FeaturePrecision = "bf16"  # our choice: half the size
     encoders: EncoderChoices = field(default_factory=EncoderChoices)
+    address: str | None = None
+
+    @classmethod
+    def at(
+        cls, place: str | Path | None, mode: FeatureMode, precision: FeaturePrecision, encoders: EncoderChoices
+    ) -> FeatureOptions:
+        """The options of caches in a folder, in object storage, or in the user's cache folder.
+
+        Args:
+            place: `data.feature_folder`.
+            mode: As the attribute, like the others.
+            precision: The same.
+            encoders: The same.
+        """
+        if place is None:
+            return cls(mode, precision=precision, encoders=encoders)
+        if not is_address(str(place)):
+            return cls(mode, Path(place).expanduser(), precision, encoders)
+        address = str(place).rstrip("/")
+        copy = hashlib.sha256(address.encode()).hexdigest()[:16]
+        return cls(mode, user_cache_folder("features-of", copy), precision, encoders, address)
+
+    @property
+    def place(self) -> str:
+        """What the user calls the folder."""
+        return self.address or str(self.folder)
+
+    @property
+    def store(self) -> ObjectFolder | None:
+        """The folder in object storage, of which `folder` is a copy; None if it is not there."""
+        return None if self.address is None else ObjectFolder(self.address, self.folder)
+
+    def fetch(self, *patterns: str) -> None:
+        """Bring the local copy up to date, where there is one; see `ObjectFolder.fetch`."""
+        if self.store is not None:
+            self.store.fetch(*patterns)
 
     def __post_init__(self) -> None:
         for option, value, known in (
@@ -78,6 +116,7 @@ def wanted_identities(
         PluginError: A plugin is unknown or its options are wrong.
         DataError: A cache in the folder is damaged.
     """
+    options.fetch(MANIFEST, f"*/{MANIFEST}")
     fields = asdict(replace(reading, streams=frozenset(), readers={}))
     cached = [read_manifest(folder).streams.values() for folder in caches_below(options.folder)]
     known_files = [facts for streams in cached for identity in streams for facts in identity.files.values()]
@@ -143,6 +182,8 @@ class FeatureSource:
                     "by itself)."
                 )
             self._folder, self.manifest = self._choose()
+            below = self._folder.relative_to(self.options.folder).as_posix()
+            self.options.fetch(*(f"{below}/{kind}".removeprefix("./") for kind in ("shard-*", "checked.jsonl")))
             _log.info("Features come from the cache %s.", self._folder)
             self._warn_of_arithmetic(precision)
         assert self.manifest is not None
@@ -203,11 +244,11 @@ class FeatureSource:
 
     def _foreign(self, misfits: Mapping[Path, Sequence[str]]) -> str:
         if not misfits:
-            return f"There is no feature cache in {self.options.folder} (data.feature_folder). {_command('')}"
+            return f"There is no feature cache in {self.options.place} (data.feature_folder). {_command('')}"
         nearest = min(misfits, key=lambda folder: len(misfits[folder]))
         more = len(misfits[nearest]) - NAMED
         return (
-            f"None of the {len(misfits)} feature caches in {self.options.folder} fits this run. The nearest, "
+            f"None of the {len(misfits)} feature caches in {self.options.place} fits this run. The nearest, "
             f"{nearest.name}, differs: {'; '.join(misfits[nearest][:NAMED])}{f'; and {more} more' if more > 0 else ''}. "
             f"{_command('')} The new cache does not replace this one."
         )

@@ -1,6 +1,7 @@
-"""Storage: files that survive a kill, a crash and a full disk. Imports the standard library and filelock only.
+"""Storage: files that survive a kill, a crash and a full disk. Imports the standard library, filelock and fsspec only.
 
-Everything that writes a file, appends to one, locks one, or keeps one for the user goes through here.
+Everything that writes a file, appends to one, locks one, or keeps one for the user goes through here, and so does work
+that several machines divide among them (`parts.py`).
 """
 
 from affect_lightning.storage.cache_folder import (
@@ -9,6 +10,8 @@ from affect_lightning.storage.cache_folder import (
     user_cache_folder,
 )
 from affect_lightning.storage.line_logs import DamagedLineError, LineLog
+from affect_lightning.storage.object_storage import ObjectFolder, is_address
+from affect_lightning.storage.parts import FinishedPart, Part, PartError, WorkInParts, in_turn
 from affect_lightning.storage.whole_files import (
     Content,
     file_lock,
@@ -21,8 +24,15 @@ __all__ = [
     "CACHE_VARIABLE",
     "Content",
     "DamagedLineError",
+    "FinishedPart",
     "LineLog",
+    "ObjectFolder",
+    "Part",
+    "PartError",
+    "WorkInParts",
     "file_lock",
+    "in_turn",
+    "is_address",
     "keep_libraries_out_of_a_home_that_cannot_be_written",
     "user_cache_folder",
     "whole_path",

@@ -2,13 +2,14 @@
 
 Paper: Section 4 and Table 2. The LightningModule only generates; extraction, scoring (`scoring`) and reporting
 (`report`) happen here, once, after all processes have handed over their clips. During predict it writes the responses with
-labels and sentiment (`scoring/predictions.py`). Every response is on the disk as soon as its batch is done.
+labels and sentiment (`scoring/predictions.py`). Every response is on the disk as soon as its batch is done. Several
+machines can divide a test (`parts_of_test.py`).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,14 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from affect_lightning.contracts import ClipBatch, LabelExtractor, ResponseRow, run_data_of
 from affect_lightning.contracts.label_checks import described
-from affect_lightning.contracts.pipeline_parts import OPTIONS_KEY
+from affect_lightning.contracts.pipeline_parts import OPTIONS_KEY, DividesTest
 from affect_lightning.corpora import known_sets
 from affect_lightning.corpora.corpus_file import CORPUS_FILE, is_generated
 from affect_lightning.errors import ConfigurationError, ContractError, DataError
 from affect_lightning.metrics import Taxonomy, taxonomy_by_name
 from affect_lightning.plugin_loading import PluginChoice, build_part, resolve_choice
-from affect_lightning.storage import LineLog
+from affect_lightning.storage import LineLog, Part
+from affect_lightning.unibench.parts_of_test import FinishedTest, PartOfTest, Shown, folder_of_part, request_of_test
 from affect_lightning.unibench.report.columns import installed_columns
 from affect_lightning.unibench.report.content import Curve, Report, ReportRow, bound_rows, read_loss_curves
 from affect_lightning.unibench.report.examples import Example, choose_examples, make_examples, pictures_of
@@ -36,7 +38,6 @@ from affect_lightning.unibench.scoring.set_answers import answers_by_question
 from affect_lightning.unibench.scoring.set_scoring import SuiteScores, score_predictions
 from affect_lightning.unibench.scoring.unread_words import DEFAULT_LIMITS, ReadingLimits
 
-ClipKey = tuple[str, str]  # corpus and name
 _WITHOUT_SETUP = "Pass BenchmarkCallback to the Trainer's callbacks: it was used without its setup."
 _log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class BenchmarkCallback(Callback):
         columns: Sequence[str] = (),
         warn_unread: float = DEFAULT_LIMITS.warning,
         max_unread: float = DEFAULT_LIMITS.stop,
+        part: str | None = None,
     ) -> None:
         """Keep the options; nothing is loaded yet.
 
@@ -87,6 +89,7 @@ class BenchmarkCallback(Callback):
             warn_unread: Percent of the true words that may be unknown without a warning; 5 is our choice.
             max_unread: Percent of the true words above which nothing is scored, because the truths were not read as they
                 are meant; 50 is our choice. The responses are written in any case.
+            part: Part of the test to answer, such as 2/8; --part for short. Needs `out` (docs/many_machines.md).
         """
         super().__init__()
         if examples < 0:
@@ -101,20 +104,49 @@ class BenchmarkCallback(Callback):
         self.corpus_file = corpus_file
         self.columns = tuple(columns)
         self.limits = ReadingLimits(warn_unread, max_unread)
+        self.part = None if part is None else Part.parse(part)
+        if self.part is not None and out is None:
+            raise ConfigurationError("Give the folder of the whole test with --out: its parts are kept there.")
         self.scores: SuiteScores | None = None
+        self._share: PartOfTest | None = None
         self._extractor: LabelExtractor | None = None
         self._taxonomy: Taxonomy | None = None
         self._predictions: list[Prediction] = []
         self._growing: LineLog | None = None
-        self._shown: dict[ClipKey, tuple[str, tuple[str, ...]]] = {}
+        self._shown: Shown = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Build extractor and taxonomy and find columns, so that a wrong choice fails before the first clip."""
         if stage in ("test", "predict"):
             self._extractor = build_part("label_extractors", self.label_extractor)
         if stage == "test":
-            installed_columns(self.columns)
-            self._taxonomy = taxonomy_by_name(self.taxonomy)
+            self.prepare()
+        if self.part is not None:
+            self._share = self._entered(trainer, pl_module, self.part, stage)
+
+    def prepare(self) -> None:
+        """Build what scores; `setup` does it, and so must who calls `report` without a Trainer."""
+        self._extractor = self._extractor or build_part("label_extractors", self.label_extractor)
+        installed_columns(self.columns)
+        self._taxonomy = taxonomy_by_name(self.taxonomy)
+
+    def _entered(self, trainer: Trainer, module: LightningModule, part: Part, stage: str) -> PartOfTest:
+        """Take a part of the test, and leave out what it has answered before."""
+        data = getattr(trainer, "datamodule", None)
+        if stage != "test" or not isinstance(data, DividesTest):
+            raise ConfigurationError(
+                "Leave out --part: only `test` has parts, and only with a data module whose test can be divided."
+            )
+        facts = request_of_test(dict(module.hparams), data.test_facts(), _weights_path(trainer), str(trainer.precision))
+        share = PartOfTest(Path(str(self.out)), part, facts, is_first=trainer.is_global_zero)
+        data.share_test(part.of, share.answered)
+        return share
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Let others have the part."""
+        if self._share is not None:
+            self._share.leave()
+            self._share = None
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep how responses are to be read and scored, for exported folders."""
@@ -159,6 +191,8 @@ class BenchmarkCallback(Callback):
             del self._shown[kept[-1]]
         subtitle = batch.records[index].subtitle_english or batch.records[index].subtitle_chinese
         self._shown[key] = (subtitle, pictures_of(batch, index))
+        if self._share is not None:
+            self._share.show(key, *self._shown[key])
 
     def on_predict_batch_end(
         self,
@@ -175,22 +209,41 @@ class BenchmarkCallback(Callback):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather the rows of all processes, score them, write everything, and log the scores."""
         folder = self.results_folder(trainer)
-        predictions = self._marked(trainer, [row for rows in _gather(self._predictions) for row in rows])
+        predictions = [row for rows in _gather(self._predictions) for row in rows]
         shown = {key: value for part in _gather(self._shown) for key, value in part.items()}
         data = run_data_of(trainer)
         here = [] if data is None else list(data.quarantined("test"))
         quarantined = [clip for clips in _gather(here) for clip in clips]
-        if trainer.is_global_zero:
-            write_predictions(folder / FOLDER, predictions)
-            self._end_growing(folder)
-            row = self._row(trainer, folder, predictions, shown, quarantined)
-            corpus_file = self._corpus_file(trainer)
-            bounds = bound_rows(corpus_file) if corpus_file else ()
-            write_report(Report(f"MER-UniBench: {row.name}", (row,), bounds), folder, columns=self.columns)
+        if trainer.is_global_zero and self._share is not None:
+            self._share.finish(_weights_path(trainer), self.checkpoint_rule or _checkpoint_rule(trainer), quarantined)
+        elif trainer.is_global_zero:
+            rule = self.checkpoint_rule or _checkpoint_rule(trainer)
+            curves = self._curves(trainer, folder)
+            run = FinishedTest(_benchmark_root(trainer), _weights_path(trainer), rule, curves, quarantined)
+            row = self.report(run, folder, predictions, shown)
             self.scores = row.scores
             _log_scores(pl_module, row)
             _log_responses(trainer, row.examples)
         self._clear()
+
+    def report(self, run: FinishedTest, folder: Path, predictions: Sequence[Prediction], shown: Shown) -> ReportRow:
+        """Score responses; write them and the report.
+
+        Args:
+            run: The test.
+            folder: For all files.
+            predictions: Responses to all clips.
+            shown: Clips that may become examples.
+        """
+        corpus_file = self._corpus_file(run.benchmark_root)
+        generated = {row.corpus for row in predictions if corpus_file and is_generated(corpus_file, row.corpus)}
+        marked = [replace(row, generated=row.corpus in generated) for row in predictions]
+        write_predictions(folder / FOLDER, marked)
+        self._end_growing(folder)
+        row = self._row(run, folder, marked, shown)
+        bounds = bound_rows(corpus_file) if corpus_file else ()
+        write_report(Report(f"MER-UniBench: {row.name}", (row,), bounds), folder, columns=self.columns)
+        return row
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the responses of all processes, with the labels and the sentiment that they name."""
@@ -209,6 +262,8 @@ class BenchmarkCallback(Callback):
         """Start with no response; each that comes is kept in a file that the processes share."""
         self._clear()
         folder = self.results_folder(trainer)
+        if self._share is not None:
+            self._shown = dict(self._share.shown)
         self._growing = None if getattr(trainer, "fast_dev_run", False) else LineLog(folder / GROWING_FILE, shared=True)
 
     def _end_growing(self, folder: Path) -> None:
@@ -236,46 +291,33 @@ class BenchmarkCallback(Callback):
         return kept
 
     def results_folder(self, trainer: Trainer) -> Path:
-        """Folder of predictions and reports; asks the logger, so every process must call it."""
-        return Path(trainer.strategy.broadcast(str(self.out or trainer.log_dir or trainer.default_root_dir)))
+        """Folder of predictions and reports, or of a part; asks the logger, so every process must call it."""
+        folder = Path(trainer.strategy.broadcast(str(self.out or trainer.log_dir or trainer.default_root_dir)))
+        return folder if self.part is None else folder_of_part(folder, self.part)
 
-    def _corpus_file(self, trainer: Trainer) -> Path | None:
+    def _corpus_file(self, root: Path | None) -> Path | None:
         if self.corpus_file is not None:
             return Path(self.corpus_file)
-        root = _benchmark_root(trainer)
         found = root / CORPUS_FILE if root else None
         return found if found is not None and found.is_file() else None
 
-    def _marked(self, trainer: Trainer, predictions: Sequence[Prediction]) -> list[Prediction]:
-        """The predictions, with a mark on those of a generated corpus."""
-        corpus_file = self._corpus_file(trainer)
-        generated = {row.corpus for row in predictions if corpus_file and is_generated(corpus_file, row.corpus)}
-        return [replace(row, generated=row.corpus in generated) for row in predictions]
-
-    def _row(
-        self,
-        trainer: Trainer,
-        folder: Path,
-        predictions: Sequence[Prediction],
-        shown: Mapping[ClipKey, tuple[str, tuple[str, ...]]],
-        quarantined: Sequence[Mapping[str, str]],
-    ) -> ReportRow:
+    def _row(self, run: FinishedTest, folder: Path, predictions: Sequence[Prediction], shown: Shown) -> ReportRow:
         if self._extractor is None or self._taxonomy is None:
             raise ContractError(_WITHOUT_SETUP)
-        sets = known_sets(_benchmark_root(trainer))
+        sets = known_sets(run.benchmark_root)
         scores = score_predictions(predictions, self._extractor, self._taxonomy, sets=sets, limits=self.limits)
         provenance = collect_provenance(
             scores,
-            checkpoint=_weights_path(trainer) or "none: the weights in memory",
-            checkpoint_rule=self.checkpoint_rule or _checkpoint_rule(trainer),
-            quarantined=quarantined,
+            checkpoint=run.weights or "none: the weights in memory",
+            checkpoint_rule=run.rule,
+            quarantined=run.quarantined,
             generated=sorted({row.corpus for row in predictions if row.generated}),
         )
         return ReportRow(
             name=self.run_name or run_title(folder),
             scores=scores,
             provenance=provenance,
-            curves=tuple(self._curves(trainer, folder)),
+            curves=tuple(run.curves),
             examples=tuple(choose_examples(make_examples(predictions, scores, shown), self.examples)),
         )
 
@@ -283,9 +325,12 @@ class BenchmarkCallback(Callback):
         """Losses of the run that made the checkpoint: its folder is above the checkpoint's."""
         for logger in trainer.loggers:
             logger.save()
+        return self.curves_of(_weights_path(trainer), folder)
+
+    def curves_of(self, path: str, folder: Path) -> list[Curve]:
+        """Losses of the run that made these weights, or of the folder."""
         if self.training_run is not None:
             return read_loss_curves(self.training_run)
-        path = _weights_path(trainer)
         candidates = list(Path(path).resolve().parents[:2]) if path else []
         return next((curves for place in [*candidates, folder] if (curves := read_loss_curves(place))), [])
 

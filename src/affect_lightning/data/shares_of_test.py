@@ -1,0 +1,106 @@
+"""The share of a test that one of several machines answers: whole batches, so that none is put together in another way.
+
+`clip_data_module.py` gives the share to its loader, `unibench/parts_of_test.py` says which one, and keeps the responses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from affect_lightning.contracts import ClipRecord
+from affect_lightning.data.ordering import BatchPlan, SampleKey
+from affect_lightning.errors import ConfigurationError
+
+BatchChoice = Callable[[Sequence[int]], Sequence[int]]
+ClipKeys = frozenset[tuple[str, str]]  # set and name
+
+
+@dataclass(frozen=True)
+class ChosenBatches:
+    """Some batches of a plan, in their order; a plan itself (`EpochPlan`).
+
+    Attributes:
+        plan: The whole one.
+        chosen: The batches of this rank.
+        clips_per_rank: Clips of the share, answered ones included.
+    """
+
+    plan: BatchPlan
+    chosen: list[list[SampleKey]]
+    clips_per_rank: int
+    shuffle: bool = False
+
+    @property
+    def world_size(self) -> int:
+        """Number of processes."""
+        return self.plan.world_size
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def batches(self, epoch: int) -> list[list[SampleKey]]:
+        """The same in every epoch."""
+        return self.chosen
+
+    def state_options(self) -> dict[str, Any]:
+        """What the order depends on."""
+        return {**self.plan.state_options(), "batches": len(self.chosen)}
+
+
+@dataclass(frozen=True)
+class ShareOfTest:
+    """One share of a test.
+
+    Attributes:
+        choose: Takes the batches of the share out of the numbers of all.
+        answered: Set and name of clips that have a response already.
+    """
+
+    choose: BatchChoice
+    answered: ClipKeys = frozenset()
+
+    def of(self, plan: BatchPlan, records: Sequence[ClipRecord]) -> ChosenBatches:
+        """The batches of the share that have a clip without a response; the last one if none has, so that there is one.
+
+        Args:
+            plan: Of the whole test.
+            records: All clips.
+
+        Raises:
+            ConfigurationError: The share has no batch.
+        """
+        numbers = list(self.choose(range(len(plan))))
+        if not numbers:
+            raise ConfigurationError(
+                f"Divide the test into at most {len(plan)} parts, or lower data.eval_batch_size ({plan.batch_size}): it has "
+                f"{len(plan)} batches, and a part takes whole ones."
+            )
+        ranks = [replace(plan, rank=rank).batches(0) for rank in range(plan.world_size)]  # all must do as many steps
+
+        def is_answered(number: int) -> bool:
+            clips = [records[key.clip] for batches in ranks for key in batches[number] if key.valid]
+            return all((clip.corpus, clip.name) in self.answered for clip in clips)
+
+        waiting = [number for number in numbers if not is_answered(number)] or numbers[-1:]
+        own = ranks[plan.rank]
+        return ChosenBatches(plan, [own[number] for number in waiting], sum(len(own[number]) for number in numbers))
+
+
+def facts_of_test(records: Any, batch_size: int, longest_first: bool, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What all shares of a test must agree on, by names that a user understands.
+
+    Args:
+        records: All clips, listed: a test has no packed ones.
+        batch_size: Clips of a batch.
+        longest_first: See `BatchPlan`.
+        options: What else of the data module changes a response, by name.
+    """
+    names = hashlib.sha256()
+    for record in records:
+        names.update(f"{record.corpus}\0{record.name}\n".encode("utf-8", "surrogateescape"))
+    order = {"eval_batch_size": batch_size, "longest_first": longest_first}
+    facts = {f"data.{name}": value for name, value in {**options, **order}.items()}
+    return {**facts, "number of clips": len(records), "hash of their names": names.hexdigest()}
