@@ -212,6 +212,15 @@ def test_the_command_joins_the_crowd_by_name(tmp_path: Path, capsys: pytest.Capt
         assert found["label extractor"].startswith("rules")
         assert "happy" in table.column("labels")[0]
     assert found["emotion"] == {"agree": 2, "disagree": 1, "undecided": 1}
+    emotions, moods = tmp_path / "emotions.csv", tmp_path / "moods.csv"
+    emotions.write_text("name,crowd_emotion\nd,joyful\nb,happy\na,joyful\n", "utf-8")
+    moods.write_text("name,crowd_sentiment\nd,negative\nb,positive\na,positive\n", "utf-8")
+    parted = annotate_json(
+        capsys, "agree", texts, "--crowd", emotions, "--crowd", moods, "--rule", "E+S", "--taxonomy", "builtin"
+    )
+    assert {key: parted[key] for key in ("kept", "emotion", "sentiment")} == {
+        key: found[key] for key in ("kept", "emotion", "sentiment")
+    }
     strict = annotate_json(capsys, *words[:-2], "--drop-undecided")
     assert strict["kept"] == 1, "of c the crowd says nothing"
 

@@ -45,8 +45,8 @@ def draw_lengths(path: Path, lengths: Sequence[int], fit: LengthFit, unit: str) 
     axes.hist(lengths, bins=edges, color=_COLOURS[0], alpha=0.75, label=f"{len(lengths):,} descriptions")
     if fit.deviation:
         expected = len(lengths) * np.diff(gaussian_share(edges, fit.mean, fit.deviation))
-        label = f"Gaussian, mean {fit.mean:.1f}, deviation {fit.deviation:.1f} (skew {fit.skew:.2f})"
-        axes.plot((edges[:-1] + edges[1:]) / 2, expected, color=_COLOURS[1], label=label)
+        title = f"Gaussian, mean {fit.mean:.1f}, deviation {fit.deviation:.1f} (skew {fit.skew:.2f})"
+        axes.plot((edges[:-1] + edges[1:]) / 2, expected, color=_COLOURS[1], label=title)
     for number, cut in enumerate((fit.shortest, fit.longest)):
         label = f"cuts at {fit.shortest:.1f} and {fit.longest:.1f}" if number == 0 else None
         axes.axvline(cut, color=_GREY, linestyle="--", label=label)

@@ -171,7 +171,7 @@ def summarise(judgements: Sequence[Judgement], source: str | None = None) -> dic
     return {
         "source": source,
         "pairs": len({one.pair.key for one in first}),
-        "raters": sorted({one.rater for one in first}),
+        "raters": sorted({one.rater for one in first} - {""}),
         "wins": wins,
         "losses": losses,
         "ties": ties,

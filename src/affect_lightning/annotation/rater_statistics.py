@@ -22,7 +22,7 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float] | None:
     """Wilson's 95% interval of a share (1927); None without trials.
 
     >>> tuple(round(bound, 4) for bound in wilson_interval(226, 286))
-    (0.7393, 0.8333)
+    (0.7393, 0.8334)
     """
     if not trials:
         return None

@@ -10,13 +10,14 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from affect_lightning.annotation.preferences import Judgement, Pair
 from affect_lightning.annotation.tables import now
 from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.storage import whole_path
 
 SIDES = ("left", "right", "tie")
 _WAIT_SECONDS = 30.0  # for a file that another request writes to; our choice
@@ -101,14 +102,11 @@ class ReviewStore:
         if not pairs:
             raise DataError("There are no pairs to judge.")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(path)
-            with connection:
+            with whole_path(path) as place, closing(sqlite3.connect(place)) as connection, connection:
                 connection.executescript(_TABLES)
                 connection.execute("INSERT INTO study VALUES (?, ?, ?)", (_VERSION, seed, repeats))
                 rows = [(n, p.name, p.first, p.first_text, p.second, p.second_text) for n, p in enumerate(pairs)]
                 connection.executemany("INSERT INTO pairs VALUES (?, ?, ?, ?, ?, ?)", rows)
-            connection.close()
         except (sqlite3.OperationalError, OSError) as error:
             raise DataError(f"{path} could not be written: {error}. Name another file.") from error
         return cls(path)

@@ -83,17 +83,17 @@ def _votes(options: argparse.Namespace, classes: Classes, extractor: LabelExtrac
     from affect_lightning.unibench.scoring.suites import find_checkpoints
     from affect_lightning.unibench.scoring.unions import names_of_outputs
 
-    if options.dataset is not None:
-        options.dataset = canonical_key(options.dataset, known_sets(options.labels))
+    sets = known_sets(options.labels)
+    key = canonical_key(options.dataset or "", sets)
+    options.dataset = key or None
     if options.table is not None:
         return read_clip_table(options.table)
-    sets = known_sets(options.labels)
     outputs: dict[str, tuple[Path, ...]] = {}
     for label, path in zip(names_of_outputs(options.member), options.member, strict=True):
-        found = find_checkpoints(path, options.dataset, sets)
+        found = find_checkpoints(path, key, sets)
         alone = len(found) == 1
         outputs.update({label if alone else name: paths for name, paths in found.items()})
-    return member_votes(options.dataset, outputs, classes, extractor, taxonomy)
+    return member_votes(key, outputs, classes, extractor, taxonomy)
 
 
 def _scores(options: argparse.Namespace, table: ClipTable, classes: Classes, taxonomy: Taxonomy) -> dict[str, Any]:

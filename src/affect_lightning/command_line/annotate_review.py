@@ -93,7 +93,7 @@ def _tell(judgements: Sequence[Judgement], options: argparse.Namespace) -> int:
 def _text(content: dict[str, Any]) -> str:
     rows = [
         ("pairs", str(content["pairs"])),
-        ("raters", f"{len(content['raters'])}"),
+        ("raters", str(len(content["raters"]) or "not told")),
         (f"wins, losses, ties of {content['source']}", f"{content['wins']}, {content['losses']}, {content['ties']}"),
         ("share of the decided pairs", _share(content["win_share"], content["interval"])),
         ("longer text wins", f"{content['longer_wins']} of {content['decided_lengths']}"),

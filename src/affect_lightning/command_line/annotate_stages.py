@@ -194,8 +194,8 @@ def run_agree(arguments: Sequence[str]) -> int:
     check_outputs(options.out)
     taxonomy = taxonomy_by_name(options.taxonomy)
     table = read_clip_table(options.table)
-    if options.crowd is not None:
-        table = table.joined(read_clip_table(options.crowd))
+    for crowd in options.crowd:
+        table = table.joined(read_clip_table(crowd))
     done = AgreeStage(agreement, extractor, taxonomy).run(table)
     write_result(done, options.out)
     content: dict[str, Any] = {"clips": len(done), "rule": agreement.rule, "kept": sum(done.column("kept.agree"))}
@@ -228,8 +228,9 @@ def _agree_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="affect-lightning annotate agree", description=run_agree.__doc__)
     parser.add_argument("table", type=Path, help="table of clips with descriptions")
     parser.add_argument(
-        "--crowd", type=Path, metavar="TABLE", help="table with the crowd's columns, if the first one has none"
-    )
+        "--crowd", type=Path, action="append", default=[], metavar="TABLE",
+        help="table with the crowd's columns, if the first one has none; repeatable, for emotion and sentiment",
+    )  # fmt: skip
     parser.add_argument("--rule", default=default("rule"), help="E (emotion), S (sentiment) or E+S (%(default)s)")
     parser.add_argument(
         "--wheels", type=int, nargs="+", default=default("wheels"), metavar="N", help="wheels that are asked (all)"
