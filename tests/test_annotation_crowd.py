@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from affect_lightning.annotation.crowd import CrowdOptions, CrowdStage, accuracy_by_share
+from affect_lightning.annotation.figures import draw_shares
 from affect_lightning.annotation.members import Classes
 from affect_lightning.annotation.tables import ClipTable, read_clip_table
 from affect_lightning.annotation.votes import decide, majority
@@ -225,3 +226,13 @@ def test_records_of_earlier_stages_stay(tmp_path: Path, capsys: pytest.CaptureFi
 def test_shares_are_bounds_from_below() -> None:
     points = accuracy_by_share([True, False, True, None], [1.0, 4 / 7, 4 / 7, 1.0], [0.0, 4 / 7, 0.6])
     assert points == [(0.0, pytest.approx(200 / 3), 3), (4 / 7, pytest.approx(200 / 3), 3), (0.6, 100.0, 1)]
+
+
+def test_a_figure_takes_any_name_and_is_the_same_each_time(tmp_path: Path) -> None:
+    for number in (1, 2):
+        draw_shares(tmp_path / f"{number}.svg", {"my $set$ <&>": [(0.0, 81.4, 656), (0.6, None, 0), (1.0, 90.4, 426)]})
+    drawn = (tmp_path / "1.svg").read_text(encoding="utf-8")
+    assert drawn == (tmp_path / "2.svg").read_text(encoding="utf-8")
+    assert "my $set$ &lt;&amp;&gt;" in drawn
+    with pytest.raises(ConfigurationError, match=r"must end in .svg, .png, .pdf"):
+        draw_shares(tmp_path / "3.gif", {})

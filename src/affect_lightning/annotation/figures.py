@@ -50,7 +50,7 @@ def draw_lengths(path: Path, lengths: Sequence[int], fit: LengthFit, unit: str) 
     for number, cut in enumerate((fit.shortest, fit.longest)):
         label = f"cuts at {fit.shortest:.1f} and {fit.longest:.1f}" if number == 0 else None
         axes.axvline(cut, color=_GREY, linestyle="--", label=label)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(fontsize=8, framealpha=1, edgecolor="none")
     _save(figure, path)
 
 
@@ -71,13 +71,16 @@ def draw_shares(path: Path, curves: Mapping[str, Sequence[tuple[float, float | N
         drawn = [(share, accuracy, clips) for share, accuracy, clips in points if accuracy is not None]
         shares, accuracies, clips = zip(*drawn, strict=True) if drawn else ((), (), ())
         colour = _COLOURS[number % len(_COLOURS)]
-        axes.plot(shares, accuracies, marker="o", color=colour, label=name)
+        label = name.replace("$", r"\$")  # two of them would begin a formula
+        axes.plot(shares, accuracies, marker="o", color=colour, label=label)
         for share, accuracy, count in zip(shares, accuracies, clips, strict=True):
             axes.annotate(
                 f"{count:,}", (share, accuracy), textcoords="offset points", xytext=(0, 6), ha="center", fontsize=7,
                 color=colour,
             )  # fmt: skip
-    axes.legend(frameon=False, fontsize=8, title="clips with that share beside each point", title_fontsize=7)
+    axes.legend(
+        fontsize=8, framealpha=1, edgecolor="none", title="clips with that share beside each point", title_fontsize=7
+    )
     _save(figure, path)
 
 
