@@ -58,9 +58,9 @@ def test_the_saved_checkpoints_as_a_crowd_beat_the_best_of_them(
     assert all(0 < share <= 1 for share in table.column("crowd_sentiment_share"))
 
 
-@pytest.mark.parametrize("method", ["dawid-skene", "mace"])
+@pytest.mark.parametrize(("method", "documented"), [("dawid-skene", 88.78), ("mace", 87.81)])
 def test_models_of_reliability_run_on_the_real_votes(
-    reference: Path, capsys: pytest.CaptureFixture[str], method: str
+    reference: Path, capsys: pytest.CaptureFixture[str], method: str, documented: float
 ) -> None:
     words = (
         "--dataset",
@@ -70,8 +70,9 @@ def test_models_of_reliability_run_on_the_real_votes(
         "--labels",
         reference / "labels",
     )
-    found = annotate_json(capsys, "crowd", *words, "--method", method)
-    assert found["crowd"]["waf"] > 87.0
+    found = annotate_json(capsys, "crowd", *words, "--method", method, "--iterations", 30)
+    # Another release of crowd-kit may end its iterations elsewhere: one clip of 388 is a quarter of a point.
+    assert found["crowd"]["waf"] == pytest.approx(documented, abs=0.6)
 
 
 def test_the_documented_figures_are_these(repository: Path) -> None:

@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 
 from affect_lightning.command_line.program import main
+from affect_lightning.corpora.truths import read_truths
+from affect_lightning.metrics import set_f_score, taxonomy_by_name
+from affect_lightning.prompting.cleaning import clean_response
+from affect_lightning.unibench.scoring.prediction_files import read_answers
 from test_score_command import score_json
 
 # Computed once with the authors' metric over the union of the saved labels; percent.
@@ -55,6 +59,25 @@ def test_table_10_comes_out_of_the_real_outputs(described: Callable[..., dict[st
     assert salmonn["output"].startswith("SALMONN/")
     assert (salmonn["without_a_label"], univi["without_a_label"], score["without_a_label"]) == (72, 4, 1)
     assert score["extractor"] == "union of 2 outputs: given labels"
+
+
+def test_most_outputs_without_a_label_repeat_the_question(reference: Path) -> None:
+    """What docs/annotation.md says of SALMONN's 72 outputs without a label, and of the precision of the others."""
+    file = reference / "describers" / "SALMONN" / "output-reason-7b-subtitle-eng"
+    labels = read_answers([file.with_name(f"{file.name}-openset.npz")], "ovmerd")
+    responses = read_answers([file.with_name(f"{file.name}.npz")], "ovmerd")
+    without = [str(responses[name].response) for name, answer in labels.items() if not answer.labels]
+    assert len(without) == 72
+    assert sum("expert in the field of emotions, please focus" in text for text in without) == 48
+    assert sum(clean_response(text, "").refused for text in without) == 1
+    truths = read_truths(reference / "ovmerd" / "check-openset.csv", "ovmerd", None, {})
+    names = [name for name, answer in labels.items() if answer.labels]
+    taxonomy = taxonomy_by_name(str(reference / "emotion_wheel"))
+    score = set_f_score([labels[name].labels for name in names], [truths[name].labels for name in names], taxonomy)
+    assert (100 * score.precision, 100 * score.recall) == (
+        pytest.approx(50.08, abs=0.01),
+        pytest.approx(59.54, abs=0.01),
+    )
 
 
 @pytest.mark.parametrize("variant", TOGETHER)
