@@ -17,6 +17,7 @@ from source_imports import ROOT, SOURCES, module_files
 
 # Modules whose distribution has another name.
 DISTRIBUTIONS = {
+    "crowdkit": "crowd-kit",
     "cv2": "opencv-python-headless",
     "google": "protobuf",
     "sklearn": "scikit-learn",

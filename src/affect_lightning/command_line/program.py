@@ -57,6 +57,7 @@ COMMANDS: dict[str, Command] = {
     "import": Command("Turn the authors' checkpoint, or a peft adapter, into a folder to test.", "import_command"),
     "taxonomy": Command("Fetch the official emotion wheels, look a word up, draw the wheels.", "taxonomy_command"),
     "score": Command("Score saved outputs of any model, or a folder of them.", "score_command"),
+    "annotate": Command("Filter descriptions as MER-Caption does; compare them in a blind study.", "annotate_command"),
     "report": Command("Compare finished runs in one report.", "report_command"),
 }
 

@@ -118,6 +118,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset", metavar="SET", help="set: mer2023, CMU-MOSI, ..., or a name of your own")
     parser.add_argument("--predictions", type=Path, metavar="FILE", help="outputs of one model on that set")
     parser.add_argument(
+        "--union", type=Path, action="append", default=[], metavar="FILE",
+        help="further output whose emotion words are united with those of --predictions, clip by clip; repeatable",
+    )  # fmt: skip
+    parser.add_argument(
         "--labels", type=Path, metavar="DIR", help="folder or file of the truths; in a suite FOLDER/labels by default"
     )
     parser.add_argument("--suite", type=Path, metavar="FOLDER", help="outputs of several models on several sets")
@@ -175,8 +179,10 @@ def _check(options: argparse.Namespace) -> None:
     """Refuse options that do not go together."""
     one_set = (options.dataset, options.predictions)
     if options.suite is not None:
-        if any(value is not None for value in (*one_set, options.name)):
-            raise ConfigurationError("--suite scores a whole folder: leave out --dataset, --predictions and --name.")
+        if options.union or any(value is not None for value in (*one_set, options.name)):
+            raise ConfigurationError(
+                "--suite scores a whole folder: leave out --dataset, --predictions, --union and --name."
+            )
     elif None in one_set:
         raise ConfigurationError(
             "Give --dataset SET and --predictions FILE for one set, or --suite FOLDER. `affect-lightning score --help` "
@@ -199,12 +205,28 @@ def _models(options: argparse.Namespace) -> tuple[list[SavedModel], str]:
     """The models to score and what to call them together."""
     from affect_lightning.corpora import known_sets
     from affect_lightning.unibench.scoring.suites import SavedModel, find_checkpoints, find_models
+    from affect_lightning.unibench.scoring.unions import names_of_outputs
 
     if options.suite is not None:
         return find_models(options.suite), options.suite.resolve().name
-    name = options.name or options.predictions.stem
-    outputs = find_checkpoints(options.predictions, options.dataset, known_sets(options.labels))
-    return [SavedModel(name, {options.dataset: outputs})], name
+    sets = known_sets(options.labels)
+    outputs = find_checkpoints(options.predictions, options.dataset, sets)
+    if not options.union:
+        name = options.name or options.predictions.stem
+        return [SavedModel(name, {options.dataset: outputs})], name
+    first, *others = names_of_outputs([options.predictions, *options.union])
+    if len(outputs) == 1:
+        outputs = {first: next(iter(outputs.values()))}
+    union = {}
+    for label, path in zip(others, options.union, strict=True):
+        found = find_checkpoints(path, options.dataset, sets)
+        if len(found) > 1:
+            raise ConfigurationError(
+                f"Name one file with --union: {path} has {len(found)} outputs ({', '.join(found)})."
+            )
+        union[label] = next(iter(found.values()))
+    name = options.name or " + ".join([first, *others])
+    return [SavedModel(name, {options.dataset: outputs}, {options.dataset: union})], name
 
 
 def _scoring_options(options: argparse.Namespace, choice: Any) -> ScoringOptions:
@@ -291,6 +313,8 @@ def _set_json(key: str, model: ScoredModel) -> dict[str, Any]:
         content["generated"] = True
     if model.rule:
         content.update(checkpoint_rule=model.rule, checkpoint=model.checkpoints[key])
+    if key in model.union:
+        content["union"] = [output.to_json() for output in model.union[key]]
     for term, clips in (("missing", model.missing), ("surplus", model.surplus)):
         if key in clips:
             content[term] = list(clips[key])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -37,8 +37,9 @@ from affect_lightning.unibench.scoring.checkpoint_rules import (
 from affect_lightning.unibench.scoring.prediction_files import Answer, read_answers
 from affect_lightning.unibench.scoring.predictions import Prediction
 from affect_lightning.unibench.scoring.scores import SuiteScores
-from affect_lightning.unibench.scoring.set_scoring import score_predictions
+from affect_lightning.unibench.scoring.set_scoring import extractor_text, score_predictions
 from affect_lightning.unibench.scoring.suites import SavedModel
+from affect_lightning.unibench.scoring.unions import UnitedOutput, told_of_union, united
 from affect_lightning.unibench.scoring.unread_words import DEFAULT_LIMITS, ReadingLimits
 
 _log = logging.getLogger(__name__)
@@ -161,6 +162,7 @@ class ScoredModel:
         rule: The checkpoint rule; empty where no set had a choice.
         missing: Clips without a prediction by set.
         surplus: Predicted clips without a truth by set.
+        union: What each output brought, by set; empty where one output was scored.
     """
 
     row: ReportRow
@@ -168,6 +170,7 @@ class ScoredModel:
     rule: str
     missing: Mapping[str, Sequence[str]]
     surplus: Mapping[str, Sequence[str]]
+    union: Mapping[str, Sequence[UnitedOutput]] = field(default_factory=dict)
 
 
 class SavedOutputScorer:
@@ -193,11 +196,17 @@ class SavedOutputScorer:
         """
         several = any(len(checkpoints) > 1 for checkpoints in model.outputs.values())
         chosen = self._chosen(model)
-        pairings = {key: self._read(model, key, name) for key, name in chosen.items()}
+        read = {key: self._read(model, key, name) for key, name in chosen.items()}
+        pairings = {key: pairing for key, (pairing, _) in read.items()}
+        union = {key: outputs for key, (_, outputs) in read.items() if outputs}
         predictions = [prediction for pairing in pairings.values() for prediction in pairing.predictions]
         scores = score_predictions(
             predictions, self.options.extractor, self.options.taxonomy, sets=self.sets, limits=self.options.limits
         )
+        told = {key: told_of_union(scores.sets[key], outputs) for key, outputs in union.items()}
+        scores = replace(scores, sets={**scores.sets, **told})
+        if union:
+            scores = replace(scores, extractor=extractor_text(scores.sets.values()))
         rule = self.options.rule if several else ""
         missing = {key: pairing.missing for key, pairing in pairings.items() if pairing.missing}
         surplus = {key: pairing.surplus for key, pairing in pairings.items() if pairing.surplus}
@@ -214,13 +223,15 @@ class SavedOutputScorer:
         provenance["truths"] = {titles[key]: str(self._label_files.get(key, "in the predictions")) for key in titles}
         provenance["missing predictions"] = {titles[key]: list(names) for key, names in missing.items()}
         provenance["surplus predictions"] = {titles[key]: list(names) for key, names in surplus.items()}
+        if union:
+            provenance["union"] = {titles[key]: [one.to_json() for one in outputs] for key, outputs in union.items()}
         row = ReportRow(
             name=model.name,
             scores=scores,
             provenance=provenance,
             examples=tuple(_examples(predictions, scores)),
         )
-        return ScoredModel(row, chosen, rule, missing, surplus)
+        return ScoredModel(row, chosen, rule, missing, surplus, union)
 
     def _chosen(self, model: SavedModel) -> dict[str, str]:
         """The checkpoint of each set."""
@@ -230,7 +241,7 @@ class SavedOutputScorer:
         steps = [(key, name) for key, found in names.items() if len(found) > 1 for name in found]
         scores: dict[str, dict[str, float | None]] = {}
         for key, name in tqdm(steps, desc=f"checkpoints of {model.name}", unit="file", disable=not steps, leave=False):
-            predictions = self._read(model, key, name).predictions
+            predictions = self._read(model, key, name)[0].predictions
             options = self.options
             result = score_predictions(
                 predictions, options.extractor, options.taxonomy, intervals=False, sets=self.sets, limits=options.limits
@@ -238,11 +249,23 @@ class SavedOutputScorer:
             scores.setdefault(key, {})[name] = result.sets[key].score
         return {key: best_checkpoint(scores[key]) if key in scores else found[0] for key, found in names.items()}
 
-    def _read(self, model: SavedModel, key: str, checkpoint: str) -> Pairing:
+    def _read(self, model: SavedModel, key: str, checkpoint: str) -> tuple[Pairing, tuple[UnitedOutput, ...]]:
+        """The clips of a set, and what each output brought to them where several are united."""
+        first = self._paired(model.outputs[key][checkpoint], key)
+        others = model.union.get(key, {})
+        if not others:
+            return first, ()
+        name = f"first {checkpoint}" if checkpoint in others else checkpoint
+        pairings = {name: first, **{other: self._paired(paths, key) for other, paths in others.items()}}
+        groups = {name: pairing.predictions for name, pairing in pairings.items()}
+        predictions, outputs = united(key, groups, self.options.extractor)
+        surplus = sorted({name for pairing in pairings.values() for name in pairing.surplus})
+        missing = tuple(clip.name for clip in predictions if clip.missing)
+        return Pairing(predictions, missing, tuple(surplus)), outputs
+
+    def _paired(self, paths: Sequence[Path], key: str) -> Pairing:
         options = self.options
-        answers = read_answers(
-            model.outputs[key][checkpoint], key, columns=options.columns, from_responses=options.from_responses
-        )
+        answers = read_answers(paths, key, columns=options.columns, from_responses=options.from_responses)
         return pair(key, self._truths_of(key), answers, allow_missing=options.allow_missing)
 
     def _is_generated(self, key: str, pairing: Pairing) -> bool:
@@ -263,7 +286,9 @@ def _checkpoint_text(model: SavedModel, chosen: Mapping[str, str]) -> str:
     """The chosen outputs: one name where it is the same for all sets."""
     if len(chosen) == 1:
         ((key, name),) = chosen.items()
-        return f"saved output {', '.join(path.name for path in model.outputs[key][name])}"
+        outputs = (model.outputs[key][name], *model.union.get(key, {}).values())
+        texts = [", ".join(path.name for path in paths) for paths in outputs]
+        return f"saved output {' united with '.join(texts)}"
     if len(set(chosen.values())) == 1:
         return f"saved outputs {next(iter(chosen.values()))}"
     return "saved outputs " + ", ".join(f"{key}: {name}" for key, name in chosen.items())

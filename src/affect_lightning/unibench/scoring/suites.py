@@ -20,7 +20,7 @@ Files NAME, NAME-openset and NAME-openset-sentiment tell of the same answers: re
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from affect_lightning.corpora import BenchmarkSet, known_sets
@@ -45,10 +45,12 @@ class SavedModel:
     Attributes:
         name: Of its row.
         outputs: Files by set and checkpoint; the name of an only output stands for its checkpoint.
+        union: Further outputs by set and name, whose labels are united with those of the checkpoint.
     """
 
     name: str
     outputs: dict[str, Checkpoints]
+    union: dict[str, Checkpoints] = field(default_factory=dict)
 
 
 def find_models(folder: Path) -> list[SavedModel]:
