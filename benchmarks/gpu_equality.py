@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -197,7 +198,8 @@ def sharded(machine: Machine) -> Outcome:
         dist.init_process_group(backend, init_method=f"file://{folder}/store", rank=0, world_size=1)
         try:
             shard_network(pieces, init_device_mesh(machine.device.type, (1,)), precision)
-            with autocast(machine.device, dtype):
+            with autocast(machine.device, dtype), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "FSDP2-wrapped module")  # nothing is changed in place behind a part
                 loss = pieces(clips)
             loss.backward()
             weights = [parameter for parameter in pieces.parameters() if parameter.requires_grad]

@@ -57,7 +57,7 @@ class Machine:
         epoch: Steps of an epoch of the small trainings, of which two are trained.
         lengths: Bytes of the responses that are compared: one, equal ones, and many.
         rows: Speed rows so far.
-        held: The large network that several steps share.
+        held: The large networks that several steps share, and empty ones of the same sizes to count.
     """
 
     device: torch.device
@@ -80,6 +80,10 @@ class Machine:
     def compared(self) -> dict[str, Any]:
         """Options of the network that is compared."""
         return {**COMPARED, **(TINIEST if self.tiny else {})}
+
+    def batch(self, size: int) -> int:
+        """Clips of a step that is to have so many; fewer at tiny size."""
+        return size.bit_length() if self.tiny else size
 
     @property
     def is_gpu(self) -> bool:

@@ -151,7 +151,7 @@ def train(
         callbacks=[_Watch(found, machine, count_waits)],
     )
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*(num_workers|val_dataloader|LeafSpec|isinstance).*")
+        warnings.filterwarnings("ignore", message=".*(num_workers|val_dataloader|LeafSpec|isinstance|in eval mode).*")
         trainer.fit(module, _loader(machine, batches), ckpt_path=None if resume is None else str(resume))
     if save is not None:
         trainer.save_checkpoint(save)
