@@ -3,10 +3,10 @@
     python benchmarks/gpu_check.py [--out FOLDER] [--budget SECONDS] [--only STEP ...]
     python benchmarks/gpu_check.py --tiny      # every step at tiny size on the processor, in about a minute
 
-It needs this package, torch, transformers, peft, Lightning and jsonargparse; no network, no weights, no media library: weights are random,
-clips are tensors. The equalities come first, with small networks; then speed and memory with Qwen2.5-7B, CLIP ViT-L/14
-and HuBERT-Large. A step that fails is told, and the next one runs. A step that does not fit into the rest of the budget is
-skipped, and the table says so.
+It needs this package, torch, transformers, peft, Lightning and jsonargparse; no network, no weights, no media library:
+weights are random, clips are tensors. The equalities come first, with small networks; then speed and memory with
+Qwen2.5-7B, CLIP ViT-L/14 and HuBERT-Large. A step that fails is told, and the next one runs. A step that does not fit into
+the rest of the budget is skipped, and the table says so.
 
 FOLDER gets `gpu_check.jsonl`, a line a step as it ends, and `gpu_check.md`, the table, at the end. Exit code 0: no step
 failed; 1: one did; 2: a wrong option.

@@ -85,7 +85,7 @@ def waiting_causal_model(
     with contextlib.suppress(
         OSError
     ):  # some models name their end tokens here only, and some folders have no such file
-        model.generation_config = GenerationConfig.from_pretrained(source, revision=revision)
+        model.generation_config = GenerationConfig.from_pretrained(source, revision=revision or "main")
     return model
 
 

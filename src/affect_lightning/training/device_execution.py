@@ -121,8 +121,7 @@ def shard_network(network: AffectGPT, mesh: DeviceMesh, precision: str = "32-tru
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     whole = set(network.encoders.parameters())
-    index = torch.cuda.current_device() if mesh.device_type == "cuda" else None
-    device = torch.device(mesh.device_type, index)
+    device = torch.device(mesh.device_type, torch.cuda.current_device() if mesh.device_type == "cuda" else 0)
     for block in network.language_model.shardable_blocks():
         share_weights(block, device)
         fully_shard(block, mesh=mesh, mp_policy=policy)

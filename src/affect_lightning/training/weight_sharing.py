@@ -81,7 +81,7 @@ def share_weights(module: nn.Module, device: torch.device, left_out: Collection[
                 if value is not None and not isinstance(value, DTensor):
                     if value not in placed:
                         placed[value] = _received(value, device)
-                    group[name] = placed[value]
+                    group[name] = placed[value]  # type: ignore[assignment]
 
 
 def _received(value: Tensor, device: torch.device) -> Tensor:
