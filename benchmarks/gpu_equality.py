@@ -37,6 +37,7 @@ from affect_lightning.training import AffectGPTModule
 from affect_lightning.training.device_execution import shard_network, whole_tensor
 
 NEAR, NEAR_HALF = 1e-4, 1e-2
+MOST_WAITS = 2
 _PACKED = "affect_lightning_plugins.language_models.packed_attention"
 
 
@@ -237,17 +238,24 @@ def resumed(machine: Machine) -> Outcome:
 
 
 def synchronisations(machine: Machine) -> Outcome:
-    """Times that a training step waits for the device; at most 2 on a GPU."""
+    """Times that a training step waits for the device: at most 2 on a GPU with cached features; with encoders it is told."""
     from gpu_training import train
 
     precision = "bf16-mixed" if machine.is_gpu else "32-true"
-    waits = train(machine, epochs=1, precision=precision, count_waits=True).waits
-    most = max(waits)
-    figures = {"a_step": waits, "mean": sum(waits) / len(waits)}
-    told = f"{figures['mean']:.1f} a step, at most {most} in one of {len(waits)}"
+    figures: dict[str, Any] = {}
+    for way in ("cached", "live"):
+        waits = train(machine, epochs=1, precision=precision, count_waits=True, cached=way == "cached").waits
+        figures[way] = {"a_step": waits, "mean": sum(waits) / len(waits), "most": max(waits)}
+    told = "; ".join(f"{way} {found['mean']:.1f} a step, at most {found['most']}" for way, found in figures.items())
     if not machine.is_gpu:
-        return Outcome(f"{told} (calls that would wait on a GPU, counted on the processor, not required)", figures)
-    return Outcome(f"{told}; at most 2 are allowed", figures, most <= 2)
+        return Outcome(
+            f"{told} (questions that a GPU would have to answer, counted on the processor, not required)", figures
+        )
+    return Outcome(
+        f"{told}; at most {MOST_WAITS} are allowed with cached features",
+        figures,
+        figures["cached"]["most"] <= MOST_WAITS,
+    )
 
 
 STEPS = [
@@ -258,5 +266,5 @@ STEPS = [
     Step("greedy responses", 15, greedy_responses),
     Step("sharded", 15, sharded),
     Step("resumed", 25, resumed),
-    Step("synchronisations", 10, synchronisations),
+    Step("synchronisations", 15, synchronisations),
 ]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from random_networks import PAPER, TINY, Scale
 from torch import Tensor, nn
 
-from affect_lightning.contracts import ClipBatch, ClipRecord, StreamInput
+from affect_lightning.contracts import ClipBatch, ClipRecord, FeatureSequence, StreamInput
 from affect_lightning.model import AffectGPT, ModelConfiguration
 
 CPU = torch.device("cpu")
@@ -134,6 +134,17 @@ def compared_clips(lengths: tuple[int, ...], seed: int = 0, frames: int = 2) -> 
             "audio": StreamInput(sound, torch.ones_like(sound, dtype=torch.bool), 16_000),
         },
     )
+
+
+def with_features(batch: ClipBatch, seed: int) -> ClipBatch:
+    """The batch with random features of the small encoders' widths instead of pictures and sound, as from a cache."""
+    generator = torch.Generator().manual_seed(seed)
+    mask = torch.ones(len(batch), 2, dtype=torch.bool)
+    features = {
+        name: FeatureSequence(torch.randn(len(batch), 2, width, generator=generator), mask)
+        for name, width in TINY.widths.items()
+    }
+    return replace(batch, streams={}, features=features)
 
 
 def one_clip(batch: ClipBatch, index: int) -> ClipBatch:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from gpu_steps import Machine, compared_clips, weights_of
+from gpu_steps import Machine, compared_clips, weights_of, with_features
 from lightning.pytorch import Callback, LightningModule, Trainer
+from random_networks import tokenised
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from affect_lightning.contracts import ClipBatch
 from affect_lightning.training import AffectGPTModule
 
 _WARM_UP = 2  # steps before waits are counted
@@ -58,10 +59,15 @@ class _Counted(TorchDispatchMode):
 class _Watch(Callback):
     """Notes start, losses and waits."""
 
-    def __init__(self, found: Training, machine: Machine, counts: bool) -> None:
-        self.found, self.machine, self.counts = found, machine, counts
+    def __init__(self, found: Training, machine: Machine, batches: list[ClipBatch], counts: bool) -> None:
+        self.found, self.machine, self.batches, self.counts = found, machine, batches, counts
         self._mode: _Counted | None = None
         self._warned: Any = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make the batches what the project's loader would hand over: tokenised, and pinned for a GPU."""
+        made = [tokenised(pl_module, batch) for batch in self.batches]
+        self.batches[:] = [batch.pin_memory() for batch in made] if self.machine.is_gpu else made
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the start."""
@@ -114,6 +120,7 @@ def train(
     save: Path | None = None,
     resume: Path | None = None,
     count_waits: bool = False,
+    cached: bool = False,
 ) -> Training:
     """Train the small network, with dropout.
 
@@ -125,6 +132,7 @@ def train(
         save: File for a checkpoint at the end.
         resume: Checkpoint to go on from.
         count_waits: Count waits instead of noting losses, which waits.
+        cached: Whether batches bring features.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     found = Training()
@@ -137,6 +145,8 @@ def train(
     }
     module = AffectGPTModule(**options)
     batches = [compared_clips((20, 30 + number, 60), seed=number) for number in range(machine.epoch)]
+    if cached:
+        batches = [with_features(batch, number) for number, batch in enumerate(batches)]
     trainer = Trainer(
         accelerator="gpu" if machine.is_gpu else "cpu",
         devices=1,
@@ -148,16 +158,12 @@ def train(
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[_Watch(found, machine, count_waits)],
+        callbacks=[_Watch(found, machine, batches, count_waits)],
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*(num_workers|val_dataloader|LeafSpec|isinstance|in eval mode).*")
-        trainer.fit(module, _loader(machine, batches), ckpt_path=None if resume is None else str(resume))
+        loader: Any = torch.utils.data.DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
+        trainer.fit(module, loader, ckpt_path=None if resume is None else str(resume))
     if save is not None:
         trainer.save_checkpoint(save)
     return found
-
-
-def _loader(machine: Machine, batches: list[Any]) -> Any:
-    pinned: Callable[[Any], Any] = (lambda batch: batch.pin_memory()) if machine.is_gpu else (lambda batch: batch)
-    return torch.utils.data.DataLoader([pinned(batch) for batch in batches], batch_size=None)

@@ -10,7 +10,7 @@ downloaded, and no media library is needed: clips are tensors.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -170,6 +170,12 @@ def make_batch(size: int, number: int, cached: bool, device: torch.device, scale
         subtitles=[" ".join(VOCABULARY[index % 5] for index in range(count)) for count in spoken],
         **media,
     ).to(device)
+
+
+def tokenised(network: Any, batch: ClipBatch) -> ClipBatch:
+    """The batch with its prompts in tokens, where the loader makes them; `network` is a network or a module."""
+    maker = getattr(network, "prompt_maker", lambda: None)()
+    return batch if maker is None else replace(batch, prompts=maker(batch))
 
 
 def quantile(share: float) -> float:

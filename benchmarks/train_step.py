@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from random_networks import Scale, build_network, make_batch
+from random_networks import Scale, build_network, default_scale, make_batch, tokenised
 from torch import Tensor, nn
 
 from affect_lightning.contracts import ClipBatch
@@ -113,10 +113,12 @@ def time_steps(
     network: AffectGPT, way: Way, size: int, steps: int, device: torch.device, scale: Scale | None = None
 ) -> dict[str, Any]:
     """Steps of one recipe at one batch size."""
+    scale = scale or default_scale(device)
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=1e-5, weight_decay=0.05)
     scaler = torch.amp.GradScaler(device.type, enabled=way.scaled)
-    batches = [make_batch(size, number, way.cached, device, scale) for number in range(steps + 1)]
+    made = (make_batch(size, number, way.cached, torch.device("cpu"), scale) for number in range(steps + 1))
+    batches = [tokenised(network, batch).to(device) for batch in made]
     cost = StepCost.of(network.language_model)
     steps_done: list[StepSize] = []
     forget_peak_memory(device)
