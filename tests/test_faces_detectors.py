@@ -124,10 +124,12 @@ def test_the_gpu_is_asked_for_by_its_number_and_without_shortened_arithmetic(mon
         detector = build("centerface", device=device, batch=7)
         assert detector.providers == [("CUDAExecutionProvider", {"device_id": number, "use_tf32": 0}), cpu]
         assert detector.batch == 7
+        assert detector.uses_gpu
         assert detector.identity() == build("centerface").identity()
     assert build("centerface", device="cpu", batch=7).batch == 1
     offered.remove("CUDAExecutionProvider")
     assert build("centerface", device="auto").providers == [cpu]
+    assert not build("centerface", device="auto").uses_gpu
     with pytest.raises(ConfigurationError, match="install onnxruntime-gpu instead of onnxruntime for device 'cuda:1'"):
         build("centerface", device="cuda:1")
 

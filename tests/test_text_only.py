@@ -73,7 +73,7 @@ def no_media(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "_open", refuse)
     monkeypatch.setattr("affect_lightning.data.dataset.decode_clip", refuse)
     monkeypatch.setattr("affect_lightning.data.clip_data_module.build_part", build)
-    monkeypatch.setattr("affect_lightning.model.affectgpt.build_part", build)
+    monkeypatch.setattr("affect_lightning.model.part_building.build_part", build)
 
 
 def test_every_set_is_asked_and_answered_in_its_own_way(labels: Path, no_media: None) -> None:

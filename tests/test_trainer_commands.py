@@ -182,6 +182,7 @@ def test_predict_and_export(fitted: Path, corpus: Path, tmp_path: Path) -> None:
         (["--model.learning_rte", "1"], "learning_rte"),
         (["--ckpt_path", "gone.ckpt"], "gone.ckpt"),
         (["--model.inputs", "[audio, smell]"], "smell"),
+        (["--trainer.precision", "bf16-true"], "Train with trainer.precision bf16-mixed: with bf16-true the weights"),
     ],
 )
 def test_mistakes_end_with_code_two_and_one_paragraph(

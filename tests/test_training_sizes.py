@@ -105,7 +105,7 @@ def test_the_tables_in_the_documentation(paper_network: AffectGPT, repository: A
         "1 x A100": {},
         "4 x A100, `ddp`": {"processes": 4},
         "4 x A100, `fsdp`": {"processes": 4, "sharded": True},
-        "8 x 8 A100, `fsdp`": {"processes": 64, "sharded": True},
+        "8 x 8 A100, `fsdp`": {"processes": 8, "sharded": True},  # every machine has the whole network
     }.items():
         found = device_bytes(sizes, tokens=tokens, **options)
         cells = [*found.values(), sum(found.values())]

@@ -26,14 +26,15 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(clips: Path, out: Path, strategy: str, *more: str) -> list[dict]:
-    """Steps of a training with 4 clips a step; `strategy` is `one`, or that of two processes."""
+    """Steps of a training with 4 clips a step; `strategy` is `one`, or that of two processes, one a machine or both in one."""
     if strategy == "one":
         command = words(clips, out, *PLAIN, "--data.batch_size", "4", *more)
         assert Run(command, out / "one.log").end() == 0, (out / "one.log").read_text(encoding="utf-8")
         return recorded(out)
-    two = ("--trainer.devices", "2", "--trainer.strategy", strategy, "--data.batch_size", "2")
-    command = words(clips, out, *PLAIN, *two, *more)
-    runs = [Run(command, out / f"{strategy}-{rank}.log", names) for rank, names in enumerate(ranks(2))]
+    name, machines = (strategy.partition(" ")[0], 2) if strategy.endswith("machines") else (strategy, 1)
+    two = ["--trainer.devices", str(2 // machines), "--trainer.num_nodes", str(machines), "--trainer.strategy", name]
+    command = words(clips, out, *PLAIN, *two, "--data.batch_size", "2", *more)
+    runs = [Run(command, out / f"{name}-{rank}.log", names) for rank, names in enumerate(ranks(2, machines))]
     codes = [run.end() for run in runs]
     assert codes == [0, 0], runs[0].text() + runs[1].text()
     return recorded(out)
@@ -47,7 +48,7 @@ def one(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture(scope="module", params=["ddp", "fsdp"])
+@pytest.fixture(scope="module", params=["ddp", "fsdp", "fsdp on two machines"])
 def two(request: pytest.FixtureRequest, clips: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """Four steps of two processes."""
     out = tmp_path_factory.mktemp(request.param)
@@ -118,7 +119,7 @@ def test_any_number_of_processes_goes_on(
     two: tuple[str, Path], one: Path, clips: Path, tmp_path: Path, then: str
 ) -> None:
     strategy, out = two
-    then = "one" if then == "one process" else {"ddp": "fsdp", "fsdp": "ddp"}[strategy]
+    then = "one" if then == "one process" else {"ddp": "fsdp"}.get(strategy, "ddp")
     go_on = ("--trainer.max_steps", "7", "--model.total_steps", "7", "--resume.dirpath", str(tmp_path / "next"))
     rows = train(clips, tmp_path, then, *go_on, "--ckpt_path", str(checkpoint(out)))
     compare(rows, recorded(one)[4:])
@@ -127,7 +128,7 @@ def test_any_number_of_processes_goes_on(
 
 @pytest.mark.slow
 def test_scores_of_one_and_two_processes_agree(two: tuple[str, Path], corpus: Path, tmp_path: Path) -> None:
-    strategy, out = two
+    strategy, out = two[0].partition(" ")[0], two[1]
     scores = []
     for count in (1, 2):
         here = tmp_path / str(count)

@@ -136,8 +136,9 @@ def _work(command: list[str], log: str, environment: dict[str, str], before: Cal
     raise SystemExit(main(command))
 
 
-def ranks(count: int) -> list[dict[str, str]]:
-    """What torchrun puts into the environment of its processes."""
+def ranks(count: int, machines: int = 1) -> list[dict[str, str]]:
+    """What torchrun puts into the environment of its processes, equally many on each of some machines."""
+    local = count // machines
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -146,11 +147,11 @@ def ranks(count: int) -> list[dict[str, str]]:
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(port),
             "RANK": str(rank),
-            "LOCAL_RANK": str(rank),
-            "GROUP_RANK": "0",
+            "LOCAL_RANK": str(rank % local),
+            "GROUP_RANK": str(rank // local),
             "ROLE_RANK": str(rank),
             "WORLD_SIZE": str(count),
-            "LOCAL_WORLD_SIZE": str(count),
+            "LOCAL_WORLD_SIZE": str(local),
             "TORCHELASTIC_RUN_ID": "test",
         }
         for rank in range(count)

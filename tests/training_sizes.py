@@ -57,7 +57,7 @@ def device_bytes(sizes: ModelSizes, *, tokens: int, processes: int = 1, sharded:
     Args:
         sizes: Of the model.
         tokens: In a step of one process, prompts and responses of all its clips together.
-        processes: Of the run.
+        processes: Of the run; with several machines those of one, which share the weights.
         sharded: Whether they share the weights (`fsdp`), or each has all (`ddp`, or one process).
 
     Returns:

@@ -1,4 +1,4 @@
-"""A network's weights and mode: do stored weights fill it exactly, are any needed, eval mode for a while (ours).
+"""A network's weights and mode: do stored weights fill it exactly, are any needed, where are they drawn, eval mode (ours).
 
 A network that is filled in part gives figures that look like results. So every reader of weights asks here:
 checkpoints, exported folders, adapters, encoders and language models. Every module may import this one.
@@ -7,7 +7,8 @@ checkpoints, exported folders, adapters, encoders and language models. Every mod
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from affect_lightning.errors import AffectLightningError, CheckpointError
 
 _SHOWN = 8  # names in a message; more than two lines of them help nobody
+_WAITING: ContextVar[bool] = ContextVar("waiting_for_weights", default=False)
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,39 @@ def compare_weights(stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) 
 
 def builds_without_weights() -> bool:
     """Whether parts are to be built empty, to be counted: inside `with torch.device("meta")`."""
-    return torch.empty(0).device.type == "meta"
+    return default_device().type == "meta"
+
+
+def waits_for_weights() -> bool:
+    """Whether a part on the meta device is to be whole but for its weights, because another process sends them."""
+    return _WAITING.get()
+
+
+@contextmanager
+def waiting_for_weights() -> Iterator[None]:
+    """Build on the meta device what another process fills: with tokenizer and settings, not only to be counted."""
+    token = _WAITING.set(True)
+    try:
+        with torch.device("meta"):
+            yield
+    finally:
+        _WAITING.reset(token)
+
+
+@contextmanager
+def drawing_on_the_processor() -> Iterator[None]:
+    """Draw initial weights on the processor, wherever they are used: a seed then gives the same ones on every machine.
+
+    Lightning builds a network with the device of the run as torch's default, and every kind of device draws other
+    numbers. On the meta device nothing is drawn.
+    """
+    with nullcontext() if builds_without_weights() else torch.device("cpu"):
+        yield
+
+
+def default_device() -> torch.device:
+    """Where torch makes tensors that nobody gives a place."""
+    return torch.empty(0).device
 
 
 def shortened(names: Sequence[str]) -> str:

@@ -223,7 +223,8 @@ class CenterFaceDetector(FaceDetector):
         self.weights = _packaged_weights()
         self.providers = _providers(device)
         # One by one is no slower on a CPU, and frames do not add up in memory.
-        self.batch = batch if self.providers[0][0] == _CUDA else 1
+        self.uses_gpu = self.providers[0][0] == _CUDA
+        self.batch = batch if self.uses_gpu else 1
         self._identity = self.options.identity(self.weights)
         self._session: Any = None
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from affect_lightning.errors import CheckpointError, ConfigurationError
 from affect_lightning.file_kinds import damaged_weights
-from affect_lightning.weights import compare_weights
+from affect_lightning.weights import compare_weights, drawing_on_the_processor
 
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 # Kinds by name, and what peft's LoraConfig needs for each. QLoRA is LoRA on a base of four bits (Dettmers et al. 2023).
@@ -151,7 +151,7 @@ def _read(name: str) -> Mapping[str, Any]:
 
 
 def attach_adapter(model: Any, options: AdapterOptions) -> Any:
-    """Freeze a model and add the adapter, whose weights are float32 whatever the model's type.
+    """Freeze a model and add the adapter, whose weights are float32 whatever the model's type, drawn on the processor.
 
     Args:
         model: A transformers model.
@@ -178,7 +178,8 @@ def attach_adapter(model: Any, options: AdapterOptions) -> Any:
         # peft 0.21 still asks transformers 5 by the attribute's old name.
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
         try:
-            return get_peft_model(model, config)
+            with drawing_on_the_processor():
+                return get_peft_model(model, config)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             reason = " ".join(str(error).split())[:300].rstrip(".")
             raise ConfigurationError(

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.weights import builds_without_weights
+from affect_lightning.weights import builds_without_weights, waits_for_weights
 from affect_lightning_plugins.language_models.adapters import AdapterOptions
 from affect_lightning_plugins.language_models.model_files import (
     apply_liger_kernels,
@@ -31,6 +31,7 @@ from affect_lightning_plugins.language_models.model_files import (
     four_bit_options,
     load_causal_model,
     load_tokenizer,
+    waiting_causal_model,
 )
 from affect_lightning_plugins.language_models.transformers_model import AdaptedCausalLM, default_dtype
 from affect_lightning_plugins.language_models.vllm_engine import VllmEngine, VllmSettings, check_vllm
@@ -72,6 +73,7 @@ class HubCausalLM(AdaptedCausalLM):
     """A causal model from a folder or the hub, frozen, with an adapter. Plugins derive from it and say which one."""
 
     loads_four_bits = True
+    receives_weights = True
 
     def __init__(
         self,
@@ -110,15 +112,18 @@ class HubCausalLM(AdaptedCausalLM):
         adapter = AdapterOptions(**lora)
         engine = _engine(origin, options["dtype"], adapter, generation_backend, vllm_options)
         tokenizer = None
-        if builds_without_weights():
+        if builds_without_weights() and not waits_for_weights():
             model = empty_causal_model(origin.place, origin.revision, origin.config, **options)
         else:
             _check_pinned(origin)
             if liger_kernels:
                 check_liger()
             kind = adapter.adapter if adapter.lora_rank else ""
-            options |= {"revision": origin.revision, **four_bit_options(kind, options["dtype"])}
-            model = load_causal_model(origin.place, **options)
+            if waits_for_weights():
+                model = waiting_causal_model(origin.place, origin.revision, kind, **options)
+            else:
+                options |= {"revision": origin.revision, **four_bit_options(kind, options["dtype"])}
+                model = load_causal_model(origin.place, **options)
             tokenizer = load_tokenizer(origin.place, revision=origin.revision)
             chat_template = chat_template or (None if tokenizer.chat_template else origin.chat_template)
         _check_family(origin, model)
@@ -164,7 +169,7 @@ def _engine(
                 f"to vllm, or remove vllm_options."
             )
         return None
-    if builds_without_weights():
+    if builds_without_weights() and not waits_for_weights():
         return None  # to be counted, nothing needs to be installed
     check_vllm()
     settings = VllmSettings(origin.place, None if origin.is_folder else origin.revision, dtype, lora, options or {})

@@ -9,6 +9,7 @@ Used by `hub_models.py`, which the plugins derive from, by `smollm2.py` and by t
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -56,6 +57,36 @@ def empty_causal_model(
             settings, dtype=getattr(torch, dtype), attn_implementation=attn_implementation, trust_remote_code=False
         )
     )
+
+
+def waiting_causal_model(
+    source: str, revision: str | None, kind: str | Mapping[str, Any], *, dtype: str, attn_implementation: str
+) -> Any:
+    """What `load_causal_model` gives, on the meta device: another process reads the weights and sends them.
+
+    Args:
+        source: Folder or hub name.
+        revision: On the hub.
+        kind: See `AdapterOptions.adapter`.
+        dtype: Number type of its weights.
+        attn_implementation: Attention kernel.
+
+    Raises:
+        ConfigurationError: The configuration cannot be read, or the base is in four bits, which cannot be sharded.
+    """
+    from transformers import GenerationConfig
+
+    if kind == "qlora":
+        raise ConfigurationError(
+            "Choose the adapter `lora`, or the strategy `ddp`: `fsdp` cannot share out the base in four bits that `qlora` "
+            "has."
+        )
+    model = empty_causal_model(source, revision, None, dtype=dtype, attn_implementation=attn_implementation)
+    with contextlib.suppress(
+        OSError
+    ):  # some models name their end tokens here only, and some folders have no such file
+        model.generation_config = GenerationConfig.from_pretrained(source, revision=revision or "main")
+    return model
 
 
 def _read_config(source: str, revision: str | None) -> Any:

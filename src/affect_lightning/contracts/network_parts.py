@@ -165,10 +165,14 @@ class LanguageModel(nn.Module, ABC):
     """A causal language model that reads embeddings, with adapters that train and a base that is frozen.
 
     Attributes:
+        receives_weights: Whether it can be built on the meta device, whole but for its weights, while
+            `affect_lightning.weights.waits_for_weights()` is true. Under FSDP one process then reads the weights and
+            sends them; without it every process reads them.
         tokenizer: A Hugging Face tokenizer with padding and end tokens.
         embedding_width: E.
     """
 
+    receives_weights: ClassVar[bool] = False
     tokenizer: Any
     embedding_width: int
 

@@ -47,9 +47,11 @@ class FaceDetector(ABC):
 
     Attributes:
         finds_faces: False for the part that stands for "no detection"; whole frames are used then, uncounted.
+        uses_gpu: True for one that computes on a GPU; worker processes that are forked cannot run it.
     """
 
     finds_faces: bool = True
+    uses_gpu: bool = False
 
     @abstractmethod
     def detect(self, frames: np.ndarray) -> list[list[FaceBox]]:

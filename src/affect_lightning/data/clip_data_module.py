@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningDataModule
 
-from affect_lightning.contracts import ClipRecord, FaceDetector
+from affect_lightning.contracts import ClipRecord
 from affect_lightning.corpora.official_folders import MissingSubtitle
 from affect_lightning.corpora.predicted_clips import check_predicted, predicted_clips
 from affect_lightning.data.box_cache import BoxCache
@@ -363,7 +363,7 @@ class ClipDataModule(LightningDataModule):
         if "face" not in self.options.streams or faces_are_released(records):
             return None
         if self._cropper is None:
-            detector: FaceDetector = build_part("face_detectors", self.face_detector)
+            detector = self.readers.able_to_run(build_part("face_detectors", self.face_detector))
             cache = BoxCache(self.cache_folder)
             crops = self.options.crop_size, cache, MARGIN, self.options.face_policy, self.options.frame_choice
             self._cropper = FaceCropper(detector, *crops)

@@ -19,6 +19,7 @@ from multiprocessing.context import BaseContext
 from multiprocessing.synchronize import Event
 from typing import Any, Literal, TypeVar
 
+from affect_lightning.contracts import FaceDetector
 from affect_lightning.data.dataset import BadClip, ClipDataset, ClipSample, FailedSample
 from affect_lightning.data.ordering import SampleKey
 from affect_lightning.errors import ConfigurationError, DataError
@@ -56,6 +57,19 @@ class ReadingWorkers:
     def for_clips(self, count: int) -> ReadingWorkers:
         """The same with no more workers than clips."""
         return replace(self, workers=min(self.workers, count))
+
+    def able_to_run(self, detector: FaceDetector) -> FaceDetector:
+        """The detector itself, if these workers can run it.
+
+        Raises:
+            ConfigurationError: It computes on a GPU and the workers are forked: CUDA does not survive a fork.
+        """
+        if detector.uses_gpu and self.workers and self.worker_start == "fork":
+            raise ConfigurationError(
+                "Set data.worker_start to spawn, or the face detector's device to cpu: a forked worker process cannot use "
+                "the GPU, and worker_start is fork."
+            )
+        return detector
 
     def loader_options(self) -> dict[str, Any]:
         """Arguments of torch's DataLoader that say how its workers are made and what they share with it."""

@@ -34,10 +34,11 @@ from affect_lightning.model.checked_calls import (
     call_pre_fusion,
 )
 from affect_lightning.model.configuration import ModelConfiguration
-from affect_lightning.model.encoding import build_encoders, cached_stream, encode_stream
+from affect_lightning.model.encoding import cached_stream, encode_stream
 from affect_lightning.model.exported_folder import WEIGHTS, ExportedFolder, read_exported, write_exported
 from affect_lightning.model.feature_conditioning import StandardScaling, build_feature_scaling, drop_streams
 from affect_lightning.model.options import GenerationOptions
+from affect_lightning.model.part_building import build_parts
 from affect_lightning.model.prompt_assembly import (
     IGNORED_LABEL,
     AssembledPrompts,
@@ -45,8 +46,7 @@ from affect_lightning.model.prompt_assembly import (
     assemble_prompts,
     assemble_shared_prompts,
 )
-from affect_lightning.plugin_loading import build_part
-from affect_lightning.weights import compare_weights, in_eval_mode
+from affect_lightning.weights import compare_weights, default_device, drawing_on_the_processor, in_eval_mode
 
 _FUSED = "multi"
 # Parts whose state is never in a checkpoint unless it trains (the adapter): they come from their own sources.
@@ -115,36 +115,32 @@ class AffectGPT(nn.Module):
 
     @classmethod
     def from_configuration(
-        cls, configuration: ModelConfiguration, feature_widths: Mapping[str, int] | None = None
+        cls,
+        configuration: ModelConfiguration,
+        feature_widths: Mapping[str, int] | None = None,
+        *,
+        empty_language_model: bool = False,
     ) -> AffectGPT:
-        """Build the parts that the configuration needs, and no others, then compose them.
+        """Build the parts that the configuration needs, and no others, then compose them, on torch's default device.
+
+        What is drawn is drawn on the processor, so a seed gives the same network on every device.
 
         Args:
             configuration: Names the parts.
             feature_widths: Width of every encoded stream if the batches bring cached features: no encoder is built.
+            empty_language_model: Build it on the meta device if its plugin can, whole but for its weights: another
+                process sends them.
 
         Raises:
             AffectLightningError: A part cannot be built; see its plugin.
         """
-        encoders = build_encoders(configuration, () if feature_widths is not None else configuration.encoded_streams)
-        widths = stream_widths(configuration, encoders, feature_widths)
-        language_model = None
-        fusion = None
-        if configuration.fuses:
-            fused = {name: widths[name] for name in configuration.fused_streams}
-            if configuration.fuses_projected:
-                language_model = build_part("language_models", configuration.language_model)
-                fused = dict.fromkeys(fused, language_model.embedding_width)
-            fusion = build_part("pre_fusions", configuration.pre_fusion, stream_widths=fused)
-        return cls(
-            configuration,
-            language_model=build_part("language_models", configuration.language_model)
-            if language_model is None
-            else language_model,
-            encoders=encoders,
-            pre_fusion=fusion,
-            feature_widths=widths,
-        )
+        parts = build_parts(configuration, feature_widths, empty_language_model)
+        with drawing_on_the_processor():
+            network = cls(configuration, **parts)
+        for part in network.children():
+            if part is not network.language_model:
+                part.to(default_device())
+        return network
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> AffectGPT:

@@ -131,4 +131,4 @@ def embedding_size(language_model: LanguageModel) -> float:
     vocabulary = len(language_model.tokenizer)
     ids = torch.arange(0, vocabulary, max(1, vocabulary // _SAMPLED_WORDS))
     device = next(language_model.parameters()).device
-    return float(language_model.embed(ids.to(device)).float().square().mean().sqrt())
+    return float(language_model.embed(ids.to(device)).float().cpu().square().mean().sqrt())  # alike on every device

@@ -20,12 +20,14 @@ from affect_lightning.errors import ContractError
 from affect_lightning.model.checked_calls import call_encoder
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.plugin_loading import GROUPS, build_part, find_stream
+from affect_lightning.weights import default_device, drawing_on_the_processor
 
 
 def build_encoders(configuration: ModelConfiguration, streams: Sequence[str]) -> dict[str, Encoder]:
     """Build the encoders that the streams need, and no others.
 
-    The global random state is left as it was found.
+    The global random state is left as it was found. Random weights are drawn on the processor; the encoders are then on
+    torch's default device.
 
     Args:
         configuration: Names the plugins.
@@ -41,8 +43,9 @@ def build_encoders(configuration: ModelConfiguration, streams: Sequence[str]) ->
     wanted = {choices.key_of(name): (find_stream(name).encoder_group, choices.of(name)) for name in streams}
     # By group, whatever the order of the streams: random weights depend on what is built before.
     ordered = sorted(wanted.items(), key=lambda item: groups.index(item[1][0]))
-    with torch.random.fork_rng(devices=[]):
-        return {key: build_part(group, choice) for key, (group, choice) in ordered if choice is not None}
+    with torch.random.fork_rng(devices=[]), drawing_on_the_processor():
+        built = {key: build_part(group, choice) for key, (group, choice) in ordered if choice is not None}
+    return {key: encoder.to(default_device()) for key, encoder in built.items()}
 
 
 def encode_stream(batch: ClipBatch, name: str, encoder: Encoder | None) -> FeatureSequence:

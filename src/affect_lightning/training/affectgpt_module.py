@@ -27,6 +27,7 @@ from affect_lightning.model.processes import shares_of_means
 from affect_lightning.plugin_loading import build_part, resolve_choice
 from affect_lightning.prompting import question_text
 from affect_lightning.training.device_execution import (
+    check_training_precision,
     compile_blocks,
     recompute_activations,
     shard_network,
@@ -34,6 +35,7 @@ from affect_lightning.training.device_execution import (
 )
 from affect_lightning.training.loss_anomalies import NonFiniteGuard, last_checkpoint_of
 from affect_lightning.training.optimisation import learning_rate_factor, schedule_length, seed_step
+from affect_lightning.training.weight_sharing import read_in_one_process
 
 
 class AffectGPTModule(LightningModule):
@@ -118,24 +120,41 @@ class AffectGPTModule(LightningModule):
         """Build the network, once; the initial weights of what trains depend on `seed` only, or on `start_from`.
 
         Encoders are left out where the trainer's data module has `feature_widths`: its batches bring cached features.
-        For training under the strategy `fsdp` it is sharded here.
+        For training under the strategy `fsdp` one process reads the language model, and the network is sharded here.
+
+        Raises:
+            ConfigurationError: The Trainer's precision keeps no 32-bit masters of what trains.
         """
-        if self.network is None:
-            data = run_data_of(self._trainer)
-            widths = None if data is None else data.feature_widths
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(self.hparams["seed"])
-                self.network = AffectGPT.from_configuration(self.configuration, widths)
-            if self._fill is not None:
-                self._fill(self.network)
-                self._fill = None  # and what it read may go
-            blocks = self.network.language_model.shardable_blocks()
-            if self.hparams["activation_checkpointing"]:
-                recompute_activations(blocks)
-            if self.hparams["compile_backend"] is not None:
-                compile_blocks(blocks, self.hparams["compile_backend"])
-            if self.device_mesh is not None and self.trainer.state.fn == "fit":
-                shard_network(self.network, self.device_mesh["data_parallel"], self.trainer.precision)
+        if self.network is not None:
+            return
+        trains = self._trainer is not None and self._trainer.state.fn == "fit"
+        if trains:
+            check_training_precision(self.trainer.precision)
+        shards = trains and self.device_mesh is not None
+        self.network = read_in_one_process(self._build_network) if shards else self._build_network()
+        self._fill = None  # and what it read may go
+        blocks = self.network.language_model.shardable_blocks()
+        if self.hparams["activation_checkpointing"]:
+            recompute_activations(blocks)
+        if self.hparams["compile_backend"] is not None:
+            compile_blocks(blocks, self.hparams["compile_backend"])
+        if shards:
+            assert self.device_mesh is not None
+            mesh = getattr(self.trainer.strategy, "weights_mesh", self.device_mesh["data_parallel"])
+            shard_network(self.network, mesh, self.trainer.precision)
+
+    def _build_network(self, empty_language_model: bool = False) -> AffectGPT:
+        """The network with its initial weights; an empty language model is filled by another process, as all that trains."""
+        data = run_data_of(self._trainer)
+        widths = None if data is None else data.feature_widths
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.hparams["seed"])
+            network = AffectGPT.from_configuration(
+                self.configuration, widths, empty_language_model=empty_language_model
+            )
+        if self._fill is not None and not empty_language_model:
+            self._fill(network)
+        return network
 
     def state_dict(self, *arguments: Any, **options: Any) -> Any:
         """Trained weights only: what a checkpoint holds."""

@@ -7,9 +7,11 @@ recomputation a third more arithmetic, compilation minutes at the start.
 GPU). Units are each block of the language model with its adapter; each part of ours that trains (pre-fusion, branches,
 projectors); and the network itself for the rest, the embeddings and the head. The frozen encoders are in none of them: they
 are small next to the language model, have no gradient, and stay whole on every device. Whatever the arithmetic, the shards of
-what trains are the 32-bit masters that the optimiser steps on. Lightning's ModelParallelStrategy does the work of processes
-and meshes, and gathers the trained weights, which are small, into one file. What differs is the shape of the mesh, and that
-optimiser states have the form of one process, so that a checkpoint of any number of processes can be read.
+what trains are the 32-bit masters that the optimiser steps on. With several machines each machine has the whole network in
+pieces (hybrid sharding), so weights are gathered within a machine and only gradients cross between them. Lightning's
+ModelParallelStrategy does the work of processes, and gathers the trained weights, which are small, into one file. What
+differs is the mesh, and that optimiser states have the form of one process, so that a checkpoint of any number of processes
+can be read. `weight_sharing.py` lets one process read the language model.
 
 `affectgpt_module.py` calls it, `checkpoint_files.py` writes files whole or not at all.
 """
@@ -25,6 +27,7 @@ import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
@@ -34,11 +37,30 @@ from affect_lightning.checkpoints import read_checkpoint
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.model.processes import gather_objects
 from affect_lightning.training.checkpoint_files import CheckpointWriteError, WholeFileCheckpoints, write_failure
+from affect_lightning.training.weight_sharing import share_weights
 
 if TYPE_CHECKING:
-    from torch.distributed.device_mesh import DeviceMesh
-
     from affect_lightning.model.affectgpt import AffectGPT
+
+
+def check_training_precision(precision: str) -> None:
+    """Refuse arithmetic that keeps no 32-bit masters of what trains.
+
+    bf16 has 8 bits of precision: a step smaller than 1/256 of a weight leaves it as it is. With the paper's rate of 1e-5
+    one weight of 64 moved.
+
+    Args:
+        precision: The Trainer's.
+
+    Raises:
+        ConfigurationError: It is `bf16-true` or `16-true`.
+    """
+    if precision in ("bf16-true", "16-true"):
+        mixed = precision.replace("true", "mixed")
+        raise ConfigurationError(
+            f"Train with trainer.precision {mixed}: with {precision} the weights that train lose their 32-bit masters, and "
+            f"most steps are too small to move them. Under {mixed} the frozen language model is held in 16 bits all the same."
+        )
 
 
 def recompute_activations(blocks: Sequence[nn.Module]) -> None:
@@ -86,8 +108,10 @@ def shard_network(network: AffectGPT, mesh: DeviceMesh, precision: str = "32-tru
     """Shard a network in place over the processes of a mesh.
 
     Args:
-        network: Built, alike on all processes.
-        mesh: One dimension: the processes that share the weights.
+        network: Built, alike in all processes; all but the first may have a language model on the meta device, see
+            `weight_sharing.py`.
+        mesh: Of one dimension, the processes that share the weights; of two, the machines, and the processes that share
+            them within each.
         precision: The Trainer's. With bf16 the weights are gathered and used in bf16; gradients are summed in 32 bits.
     """
     policy = MixedPrecisionPolicy()
@@ -97,11 +121,15 @@ def shard_network(network: AffectGPT, mesh: DeviceMesh, precision: str = "32-tru
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     whole = set(network.encoders.parameters())
+    device = torch.device(mesh.device_type, torch.cuda.current_device() if mesh.device_type == "cuda" else 0)
     for block in network.language_model.shardable_blocks():
+        share_weights(block, device)
         fully_shard(block, mesh=mesh, mp_policy=policy)
     for part in trained_parts(network):
+        share_weights(part, device)
         # Their outputs are no plain tensors, so nothing would gather them again for the backward pass.
         fully_shard(part, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
+    share_weights(network, device, left_out=set(network.encoders.modules()))
     fully_shard(network, mesh=mesh, mp_policy=policy, reshard_after_forward=False, ignored_params=whole)
     for method in ("terms", "generate"):
         register_fsdp_forward_method(network, method)
@@ -129,15 +157,25 @@ def like_parameter(whole: Tensor, parameter: Tensor) -> Tensor:
 
 
 class FullyShardedStrategy(ModelParallelStrategy):
-    """Every process holds a part of the weights that train or are large, and gathers a block when it computes with it."""
+    """Every process holds a part of the weights that train or are large, and gathers a block when it computes with it.
+
+    Attributes:
+        weights_mesh: How the weights lie: [processes], or [machines, processes] where every machine has all of them.
+    """
+
+    weights_mesh: DeviceMesh
 
     def __init__(self) -> None:
         super().__init__(data_parallel_size="auto", tensor_parallel_size=1, save_distributed_checkpoint=False)
 
     def setup_environment(self) -> None:
-        """Lay all processes in one row: data parallel, no tensor parallelism."""
+        """Lay all processes in one row for the clips: data parallel, no tensor parallelism. The weights lie by machine."""
         self._data_parallel_size = self.num_nodes * self.num_processes
         super().setup_environment()
+        self.weights_mesh = self.device_mesh["data_parallel"]
+        if self.num_nodes > 1:
+            shape, names = (self.num_nodes, self.num_processes), ("machines", "processes")
+            self.weights_mesh = init_device_mesh(self.root_device.type, shape, mesh_dim_names=names)
 
     @property
     def lightning_restore_optimizer(self) -> bool:
