@@ -29,9 +29,11 @@ if TYPE_CHECKING:
         Sentiment,
         run_data_of,
     )
+    from affect_lightning.contracts.prompt_tokens import IGNORED_LABEL, PromptTokens, RowLayout
     from affect_lightning.contracts.streams import STREAMS, FeatureSequence, Stream, StreamInput
 
 __all__ = [
+    "IGNORED_LABEL",
     "STREAMS",
     "AudioEncoder",
     "BranchCompression",
@@ -49,7 +51,9 @@ __all__ = [
     "NetworkOutputs",
     "Objective",
     "PreFusion",
+    "PromptTokens",
     "ResponseRow",
+    "RowLayout",
     "RunData",
     "Sentiment",
     "SeriesEncoder",
@@ -67,6 +71,7 @@ _MODULES = {
     "network_parts": "AudioEncoder BranchCompression Encoder LanguageModel PreFusion SeriesEncoder VideoEncoder",
     "objectives": "LossTerm NetworkOutputs Objective TrainedNetwork",
     "pipeline_parts": "CueDescriber FaceBox FaceDetector LabelExtractor ResponseRow RunData Sentiment run_data_of",
+    "prompt_tokens": "IGNORED_LABEL PromptTokens RowLayout",
     "streams": "STREAMS FeatureSequence Stream StreamInput",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}

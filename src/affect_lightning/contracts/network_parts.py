@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from affect_lightning.contracts.prompt_tokens import RowLayout
 from affect_lightning.contracts.streams import FeatureSequence
 
 
@@ -205,6 +206,21 @@ class LanguageModel(nn.Module, ABC):
         Returns:
             The mean over all supervised positions of the batch, a scalar: what the Hugging Face loss gives.
         """
+
+    def loss_of_rows(self, inputs_embeds: Tensor, attention_mask: Tensor, labels: Tensor, layout: RowLayout) -> Tensor:
+        """The same as `loss`, told where the tokens are.
+
+        A model that leaves out padding, or computes logits of supervised positions only, needs not ask the device
+        for them. This one calls `loss`.
+
+        Args:
+            inputs_embeds: [B, L, E].
+            attention_mask: [B, L], 1 for real tokens.
+            labels: [B, L]; at least one position is supervised. Some of those that the layout names may hold -100: clips
+                that are not to be learnt from.
+            layout: Of these rows, on the same device.
+        """
+        return self.loss(inputs_embeds, attention_mask, labels)
 
     @abstractmethod
     def generate(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from affect_lightning.contracts import (
+    IGNORED_LABEL,
     ClipBatch,
     Encoder,
     FeatureSequence,
@@ -39,7 +40,6 @@ from affect_lightning.model.exported_folder import WEIGHTS, ExportedFolder, read
 from affect_lightning.model.feature_conditioning import StandardScaling, build_feature_scaling, drop_streams
 from affect_lightning.model.options import GenerationOptions
 from affect_lightning.model.prompt_assembly import (
-    IGNORED_LABEL,
     AssembledPrompts,
     StepSize,
     assemble_prompts,

@@ -16,12 +16,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from affect_lightning.contracts import LanguageModel
+from affect_lightning.contracts import IGNORED_LABEL, LanguageModel
 from affect_lightning.errors import ContractError, DataError
 from affect_lightning.model.checked_calls import call_embed
 from affect_lightning.prompting import FIRST_PLACEHOLDER, MAX_PLACEHOLDERS, PromptStyle, placeholder
 
-IGNORED_LABEL = -100
 CHAT = PromptStyle()
 _SPLIT = re.compile(f"([{placeholder(0)}-{placeholder(MAX_PLACEHOLDERS - 1)}])")
 
