@@ -24,6 +24,7 @@ from affect_lightning_plugins.language_models.adapters import (
     load_adapter,
     save_adapter,
 )
+from affect_lightning_plugins.language_models.chat_text import ChatText
 from affect_lightning_plugins.language_models.packed_attention import (
     ClipBounds,
     packed_arguments,
@@ -34,6 +35,7 @@ from affect_lightning_plugins.language_models.training_memory import response_lo
 from affect_lightning_plugins.language_models.vllm_engine import VllmEngine
 
 _LONGEST_MASKED_ROW = 512  # tokens of a packed row whose attention goes through a mask; our choice
+_TEXT_METHODS = ("render_prompt", "text_ids", "response_ids")
 # Configuration entries by which a model changes its logits after the head; the loss here would miss them.
 _LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 
@@ -100,20 +102,24 @@ class AdaptedCausalLM(LanguageModel):
 
     def render_prompt(self, user_text: str) -> str:
         """See `LanguageModel.render_prompt`."""
-        turns = [{"role": "user", "content": user_text}]
-        if self.system_prompt is not None:
-            turns.insert(0, {"role": "system", "content": self.system_prompt})
-        return self.tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=True, **self.template_options
-        )
+        return self._chat_text.render_prompt(user_text)
 
     def text_ids(self, text: str) -> list[int]:
         """See `LanguageModel.text_ids`."""
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return self._chat_text.text_ids(text)
 
     def response_ids(self, response: str) -> list[int]:
         """See `LanguageModel.response_ids`."""
-        return [*self.text_ids(response), self.tokenizer.eos_token_id]
+        return self._chat_text.response_ids(response)
+
+    def prompt_text(self) -> ChatText | None:
+        """See `LanguageModel.prompt_text`; None for a plugin that writes prompts in a way of its own."""
+        own = (getattr(type(self), name) is not getattr(AdaptedCausalLM, name) for name in _TEXT_METHODS)
+        return None if any(own) else self._chat_text
+
+    @property
+    def _chat_text(self) -> ChatText:
+        return ChatText(self.tokenizer, self.system_prompt, self.template_options)
 
     def embed(self, ids: Tensor) -> Tensor:
         """See `LanguageModel.embed`."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -162,6 +162,27 @@ class BranchCompression(nn.Module, ABC):
         """
 
 
+class PromptText(Protocol):
+    """What writes prompts and turns them into token ids: a language model, or its part without the network."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """A Hugging Face tokenizer."""
+        ...
+
+    def render_prompt(self, user_text: str) -> str:
+        """See `LanguageModel.render_prompt`."""
+        ...
+
+    def text_ids(self, text: str) -> list[int]:
+        """See `LanguageModel.text_ids`."""
+        ...
+
+    def response_ids(self, response: str) -> list[int]:
+        """See `LanguageModel.response_ids`."""
+        ...
+
+
 class LanguageModel(nn.Module, ABC):
     """A causal language model that reads embeddings, with adapters that train and a base that is frozen.
 
@@ -189,6 +210,13 @@ class LanguageModel(nn.Module, ABC):
     @abstractmethod
     def response_ids(self, response: str) -> list[int]:
         """Token ids of a response with the end token after it."""
+
+    def prompt_text(self) -> PromptText | None:
+        """What the three methods above do, without the network: it must pickle, to be sent to processes that read clips.
+
+        None (this one) means that prompts are tokenised in the training process, between two steps.
+        """
+        return None
 
     @abstractmethod
     def embed(self, ids: Tensor) -> Tensor:

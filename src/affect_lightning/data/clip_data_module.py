@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningDataModule
 
-from affect_lightning.contracts import ClipRecord, FaceDetector
+from affect_lightning.contracts import ClipRecord, FaceDetector, prompt_maker_of
 from affect_lightning.corpora.official_folders import MissingSubtitle
 from affect_lightning.corpora.predicted_clips import check_predicted, predicted_clips
 from affect_lightning.data.box_cache import BoxCache
@@ -335,6 +335,7 @@ class ClipDataModule(LightningDataModule):
             self.quarantines[split],
             readers=self.readers.for_clips(len(records)),
             pin_memory=torch.cuda.is_available(),
+            prompts=prompt_maker_of(self.trainer) if split in _SPLITS["fit"] else None,
         )
         return self._loaders[split]
 
@@ -375,10 +376,8 @@ class ClipDataModule(LightningDataModule):
         return self._cropper
 
     def _quarantine_path(self) -> Path | None:
-        if self.quarantine_file is not None:
-            return self.quarantine_file
-        folder = self.trainer.log_dir if self.trainer else None
-        return Path(folder) / "quarantine.jsonl" if folder else None
+        folder = self.trainer.log_dir if self.trainer and self.quarantine_file is None else None
+        return Path(folder) / "quarantine.jsonl" if folder else self.quarantine_file
 
     def response_options(self) -> dict[str, Any]:
         """The options, by name, that change what a model says of a clip; plain values."""

@@ -24,6 +24,7 @@ from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.options import ModuleOptions
 from affect_lightning.model.processes import shares_of_means
+from affect_lightning.model.prompt_tokens import PromptMaker
 from affect_lightning.plugin_loading import build_part, resolve_choice
 from affect_lightning.prompting import question_text
 from affect_lightning.training.device_execution import (
@@ -95,6 +96,10 @@ class AffectGPTModule(LightningModule):
                 "Call configure_model() first, or let the Trainer do it: the network is not built yet."
             )
         return self.network
+
+    def prompt_maker(self) -> PromptMaker | None:
+        """What tokenises the batches to learn from, for the data module; see `contracts.prompt_maker_of`."""
+        return None if self.network is None else self.network.prompt_maker()
 
     @property
     def encoded_streams(self) -> tuple[str, ...]:
@@ -187,7 +192,7 @@ class AffectGPTModule(LightningModule):
             terms = over_processes(terms)
         loss = weighted_sum(terms)
         self.nonfinite.note(batch.names, loss)
-        if not several and not bool(batch.valid.any()):
+        if not several and not batch.teaches:
             return loss  # it only replaces a batch that could not be read, and teaches nothing
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch), sync_dist=several)
         for name, term in terms.items() if len(terms) > 1 else ():
