@@ -207,7 +207,7 @@ def _without_casts_under_autocast(model: Any) -> Any:
 
     for layer in model.modules():
         if isinstance(layer, LoraLayer) and not getattr(layer, "lora_variant", None):
-            layer._cast_input_dtype = MethodType(_cast_without_autocast, layer)
+            layer._cast_input_dtype = MethodType(_cast_without_autocast, layer)  # type: ignore[method-assign]
     return model
 
 

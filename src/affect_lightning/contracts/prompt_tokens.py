@@ -62,8 +62,14 @@ class RowLayout:
 
     def with_each(self, change: Callable[[Tensor], Tensor]) -> RowLayout:
         """The same with every tensor changed, such as moved to a device."""
-        names = ("real", "positions", "cumulative", "predicting", "predicting_packed")
-        return replace(self, **{name: change(getattr(self, name)) for name in names})
+        return RowLayout(
+            self.lengths,
+            change(self.real),
+            change(self.positions),
+            change(self.cumulative),
+            change(self.predicting),
+            change(self.predicting_packed),
+        )
 
 
 @dataclass(frozen=True)

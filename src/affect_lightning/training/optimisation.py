@@ -69,7 +69,7 @@ def leave_out_step(optimizer: torch.optim.Optimizer, skip: Tensor) -> None:
         optimizer: Whose step comes.
         skip: 0 or 1, a scalar on the device.
     """
-    inner = getattr(optimizer, "optimizer", optimizer)  # Lightning's wrapper has it
+    inner: Any = getattr(optimizer, "optimizer", optimizer)  # Lightning's wrapper has it
     if all(group.get("fused") for group in inner.param_groups):
         inner.found_inf = skip
     elif bool(skip):
