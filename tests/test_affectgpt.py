@@ -12,7 +12,8 @@ from affect_lightning.errors import ConfigurationError, ContractError, DataError
 from affect_lightning.model import AffectGPT, ModelConfiguration
 from affect_lightning.model.branches import embedding_size
 from affect_lightning.model.feature_conditioning import StandardScaling
-from affect_lightning.model.prompt_assembly import assemble_prompts, prompt_ids
+from affect_lightning.model.prompt_assembly import assemble_prompts
+from affect_lightning.model.prompt_tokens import prompt_ids
 from affect_lightning.plugin_loading import build_part
 from affect_lightning.prompting import placeholder
 from affect_lightning_plugins.language_models.transformers_model import AdaptedCausalLM

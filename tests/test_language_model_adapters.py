@@ -18,6 +18,7 @@ from peft import PEFT_TYPE_TO_CONFIG_MAPPING
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.model import AffectGPT, ModelConfiguration
 from affect_lightning.plugin_loading import build_part
+from affect_lightning.training.device_execution import recompute_activations
 from affect_lightning_plugins.language_models import model_files
 from affect_lightning_plugins.language_models.adapters import REFUSED_METHODS
 from model_cases import TINY_PARTS, perturb, random_batch
@@ -245,3 +246,41 @@ def test_qlora_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigurationError, match="needs a CUDA device"):
         model_files.four_bit_options("qlora", "bfloat16")
+
+
+def test_lora_keeps_half_precision_under_autocast_and_only_there():
+    """peft would make the input of each of seven layers a block 32 bits wide, dropout included."""
+    part = build_part("language_models", {"name": "tiny-lm", "lora_dropout": 0.5}).train()
+    layer = part.shardable_blocks()[0].mlp.up_proj
+    seen = []
+    layer.lora_dropout["default"].register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0].dtype))
+    values = torch.randn(2, 3, part.embedding_width)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(values.bfloat16()).dtype == torch.bfloat16
+    layer(values)
+    part.causal_model.to(torch.bfloat16)  # a base in half precision with masters of 32 bits, outside autocast
+    for weight in (layer.lora_A["default"].weight, layer.lora_B["default"].weight):
+        weight.data = weight.data.float()
+    layer(values.bfloat16())
+    assert seen == [torch.bfloat16, torch.float32, torch.float32]
+
+
+def test_a_recomputed_block_meets_the_same_types_again():
+    """Its second forward runs in the backward pass, where the autocast of the first is restored."""
+    part = build_part("language_models", {"name": "tiny-lm", "lora_dropout": 0.0}).train()
+    recompute_activations(part.shardable_blocks())
+    embeddings = torch.randn(2, 5, part.embedding_width, requires_grad=True)
+    labels = torch.full((2, 5), 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = part.loss(embeddings, torch.ones(2, 5, dtype=torch.long), labels)
+    loss.backward()
+    assert embeddings.grad is not None
+    assert embeddings.grad.isfinite().all()
+
+
+def test_dora_keeps_the_types_of_peft():
+    part = build_part("language_models", {"name": "tiny-lm", "adapter": "dora"})
+    layer = part.shardable_blocks()[0].mlp.up_proj
+    with torch.autocast("cpu", torch.bfloat16):
+        kept = layer._cast_input_dtype(torch.zeros(2, dtype=torch.bfloat16), torch.float32)
+    assert kept.dtype == torch.float32

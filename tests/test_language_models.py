@@ -11,9 +11,9 @@ import torch
 
 from affect_lightning.errors import CheckpointError, ConfigurationError, ContractError, PluginError
 from affect_lightning.plugin_loading import build_part, resolve_choice
-from affect_lightning_plugins.language_models import smollm2, training_memory, transformers_model
+from affect_lightning_plugins.language_models import packed_attention, smollm2, training_memory, transformers_model
+from affect_lightning_plugins.language_models.packed_attention import use_clipwise_attention
 from affect_lightning_plugins.language_models.response_decoding import DecodingOptions, decode_responses
-from affect_lightning_plugins.language_models.training_memory import use_clipwise_attention
 from model_cases import RESPONSES, SENTENCES, perturb
 
 
@@ -141,7 +141,7 @@ def test_a_loss_in_pieces_is_the_loss_and_never_holds_all_logits(model, monkeypa
     embeddings = model.embed(ids).detach().requires_grad_(True)
     whole = model.loss(embeddings, mask, labels)
     (gradient,) = torch.autograd.grad(whole, embeddings)
-    monkeypatch.setattr(training_memory, "LOGITS_AT_ONCE", 3 * len(model.tokenizer) + 1)
+    monkeypatch.setattr(training_memory, "LOGITS_AT_ONCE_ELSEWHERE", 3 * len(model.tokenizer) + 1)
     rows = []
     head = model.causal_model.get_output_embeddings()
     hook = head.register_forward_hook(lambda module, arguments, output: rows.append(len(output)))
@@ -277,7 +277,7 @@ def test_causal_lm_from_a_folder_equals_the_model_it_was_saved_from(saved):
     original = build_part("language_models", {"name": "tiny-lm", "lora_rank": 0, "architecture": "llama"})
     loaded = build_part("language_models", {"name": "causal-lm", "model": str(saved), "dtype": "float32"})
     assert type(loaded.causal_model).__name__ == "LlamaForCausalLM"
-    assert loaded.causal_model.config._attn_implementation == training_memory.CLIPWISE_ATTENTION
+    assert loaded.causal_model.config._attn_implementation == packed_attention.CLIPWISE_ATTENTION
     ids, mask, labels = answered(original)
     torch.testing.assert_close(
         loaded.eval().loss(loaded.embed(ids), mask, labels), original.eval().loss(original.embed(ids), mask, labels)

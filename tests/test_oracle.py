@@ -21,7 +21,8 @@ from torch import Tensor
 from affect_lightning.contracts import FeatureSequence, NetworkOutputs
 from affect_lightning.model import AffectGPT
 from affect_lightning.model.configuration import ModelConfiguration
-from affect_lightning.model.prompt_assembly import assemble_prompts, embedded_ids, sentinel_of
+from affect_lightning.model.prompt_assembly import assemble_prompts, embed_tokens
+from affect_lightning.model.prompt_tokens import sentinel_of, tokens_of_rows
 from oracle_options import NETWORK_BACK, PROMPT_BACK, RELEASED
 
 CLOSE = 1e-5  # relative to the largest value of an array
@@ -135,7 +136,9 @@ class Oracle:
             pooled = [fusion.projections[name](stream.masked_mean()) for name, stream in fused.items()]
             found["fusion_weights"] = fusion.weights(torch.stack(pooled, dim=1))
         model = network.language_model
-        embeds = embedded_ids(model, self.ids(network), network.configuration.inputs, projected)
+        rows = self.ids(network).tolist()
+        tokens = tokens_of_rows(rows, [[-100] * len(row) for row in rows], network.configuration.inputs)
+        embeds = embed_tokens(model, tokens, projected)
         mask, labels = self.inputs["attention_mask"], self.inputs["labels"]
         outputs = NetworkOutputs(features, projected, embeds, mask, labels)
         loss = network.response_loss(outputs, torch.ones(len(labels), dtype=torch.bool)).mean

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -9,7 +11,8 @@ from affect_lightning.errors import ConfigurationError
 from affect_lightning.model import AffectGPT, ModelConfiguration
 from affect_lightning.training.device_execution import compile_blocks, recompute_activations
 from affect_lightning.training.monitoring import StepCost, StepSize, measured_peak, padding_share
-from model_cases import TINY_PARTS, perturb, random_batch
+from affect_lightning_plugins.language_models import packed_attention
+from model_cases import TINY_PARTS, perturb, pick, random_batch
 
 
 def build() -> AffectGPT:
@@ -50,6 +53,68 @@ def test_compiled_blocks_give_the_same_gradients():
     assert loss == pytest.approx(other_loss, rel=1e-5)
     for one, other in zip(wanted, found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+@pytest.mark.parametrize("way", ["loop", "kernel"])
+def test_another_number_of_clips_compiles_nothing(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither do other lengths: what is compiled is told of clips by tensors, and the loop stays outside of it."""
+    if way == "kernel":
+        kernel = packed_attention.torch_kernel(as_one_operation())
+        monkeypatch.setattr(packed_attention, "fitting_kernel", lambda *states: kernel)
+    graphs = []
+
+    def counting(graph: torch.fx.GraphModule, examples: list[torch.Tensor]) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    network = build()
+    for block in network.language_model.shardable_blocks():
+        block.compile(backend=counting, dynamic=True)
+    batch = random_batch(4)
+    seen = []
+    for clips in ([0, 1, 2], [0, 1], [3, 2, 1, 0], [1, 3], [2, 0, 1]):
+        network(pick(batch, clips)).backward()
+        seen.append(len(graphs))
+    assert seen[0] > 0
+    assert set(seen) == {seen[0]}
+    assert bool(torch._dynamo.utils.counters["graph_break"]) == (way == "loop")
+
+
+def as_one_operation() -> Any:
+    """A kernel as torch's compiler meets it: one operation that it does not look into."""
+    from test_packed_attention import reference
+
+    @torch.library.custom_op("affect_lightning_tests::varlen", mutates_args=())
+    def operation(
+        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, ends: torch.Tensor, longest: int
+    ) -> torch.Tensor:
+        return reference(query, key, value, ends, longest, None, None).contiguous()
+
+    @operation.register_fake
+    def _(
+        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, ends: torch.Tensor, longest: int
+    ) -> torch.Tensor:
+        return torch.empty(query.shape, dtype=query.dtype)
+
+    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
+        *states, ends = ctx.saved_tensors
+        with torch.enable_grad():
+            states = [one.detach().requires_grad_() for one in states]
+            found = reference(*states, ends, ctx.longest, None, None)
+        return (*torch.autograd.grad(found, states, gradient), None, None)
+
+    def keep(ctx: Any, inputs: Any, output: torch.Tensor) -> None:
+        ctx.save_for_backward(*inputs[:4])
+        ctx.longest = inputs[4]
+
+    operation.register_autograd(backward, setup_context=keep)
+
+    def varlen_attn(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, *, scale=None, window_size=(-1, -1), enable_gqa=False):  # type: ignore[no-untyped-def]  # fmt: skip
+        return operation(query, key, value, cu_seq_q, max_q)
+
+    return varlen_attn
 
 
 def test_an_unknown_backend_is_refused():

@@ -6,6 +6,7 @@ import errno
 import os
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -131,17 +132,18 @@ def test_what_makes_no_difference_is_accepted() -> None:
 
 def test_one_bad_step_more_than_the_limit_stops() -> None:
     guard = NonFiniteGuard("skip", 1)
-    state = {"check_norm": True, "step": 7, "last_checkpoint": "runs/x/last.ckpt"}
+    trainer = SimpleNamespace(checkpoint_callbacks=[], ckpt_path="runs/x/last.ckpt")
+    state: dict[str, Any] = {"check_norm": True, "step": 7, "trainer": trainer}
     for number, norm in enumerate((1.0, float("inf"), 2.0)):
         guard.note([f"clip{number}"], torch.tensor(1.0))
-        assert guard.is_fit(torch.tensor(norm), **state) == (number != 1)
+        assert float(guard.judge(torch.tensor(norm), **state)) == (number == 1)
     guard.note(["clip8"], torch.tensor(float("nan")))
     guard.note(["clip9"], torch.tensor(2.0))
     with pytest.raises(NonFiniteError, match=r"The loss is nan at step 7, clips clip8, clip9\. .*runs/x/last\.ckpt\."):
-        guard.is_fit(torch.tensor(float("nan")), **state)
+        guard.judge(torch.tensor(float("nan")), **state)
     free = NonFiniteGuard()
     free.note(["a"], torch.tensor(1.0))
-    assert free.is_fit(torch.tensor(float("inf")), check_norm=False, step=1, last_checkpoint="")
+    assert not free.judge(torch.tensor(float("inf")), check_norm=False, step=1, trainer=trainer)
     with pytest.raises(ConfigurationError, match="on_nonfinite must be stop or skip"):
         NonFiniteGuard("ignore")
 

@@ -13,8 +13,10 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from affect_lightning.errors import CheckpointError, ConfigurationError
@@ -179,13 +181,44 @@ def attach_adapter(model: Any, options: AdapterOptions) -> Any:
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
         try:
             with drawing_on_the_processor():
-                return get_peft_model(model, config)
+                return _without_casts_under_autocast(get_peft_model(model, config))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             reason = " ".join(str(error).split())[:300].rstrip(".")
             raise ConfigurationError(
                 f"peft cannot put the adapter {config.peft_type.value} on {type(model).__name__}: {reason}. Check its options, "
                 f"above all target_modules."
             ) from error
+
+
+def _without_casts_under_autocast(model: Any) -> Any:
+    """Let LoRA layers take their input as it is while autocast is on.
+
+    peft makes the input 32 bits wide for the adapter's 32-bit weights, dropout included, in seven layers of every
+    block. Under autocast the product is taken in half precision all the same, so this only costs time and memory.
+    `peft.helpers.disable_input_dtype_casting` does this for a block of code; here autocast decides in every call,
+    because a recomputed block (`activation_checkpointing`) calls the layer again during the backward pass. Variants
+    such as DoRA, which also compute norms of weights in the input's type, stay as they are.
+
+    Args:
+        model: The peft model; changed in place.
+
+    Returns:
+        The same.
+    """
+    from peft.tuners.lora import LoraLayer
+
+    for layer in model.modules():
+        if isinstance(layer, LoraLayer) and not getattr(layer, "lora_variant", None):
+            layer._cast_input_dtype = MethodType(_cast_without_autocast, layer)  # type: ignore[method-assign]
+    return model
+
+
+def _cast_without_autocast(layer: Any, values: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    """The input of a LoRA layer: as it is under autocast, in the type of the weights otherwise."""
+    if values is not None and torch.is_autocast_enabled(values.device.type):
+        return values
+    cast: Tensor | None = type(layer)._cast_input_dtype(layer, values, dtype)
+    return cast
 
 
 def learned_prompt(network: Any, clips: int) -> Tensor | None:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from affect_lightning.contracts import LanguageModel
+from affect_lightning.contracts import IGNORED_LABEL, LanguageModel, RowLayout
 from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.weights import in_eval_mode
 from affect_lightning_plugins.language_models.adapters import (
@@ -24,12 +24,18 @@ from affect_lightning_plugins.language_models.adapters import (
     load_adapter,
     save_adapter,
 )
+from affect_lightning_plugins.language_models.chat_text import ChatText
+from affect_lightning_plugins.language_models.packed_attention import (
+    ClipBounds,
+    packed_arguments,
+    use_clipwise_attention,
+)
 from affect_lightning_plugins.language_models.response_decoding import DecodingOptions, decode_responses, read_prefix
-from affect_lightning_plugins.language_models.training_memory import response_loss, use_clipwise_attention
+from affect_lightning_plugins.language_models.training_memory import response_loss
 from affect_lightning_plugins.language_models.vllm_engine import VllmEngine
 
-_IGNORED = -100
 _LONGEST_MASKED_ROW = 512  # tokens of a packed row whose attention goes through a mask; our choice
+_TEXT_METHODS = ("render_prompt", "text_ids", "response_ids")
 # Configuration entries by which a model changes its logits after the head; the loss here would miss them.
 _LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 
@@ -96,39 +102,51 @@ class AdaptedCausalLM(LanguageModel):
 
     def render_prompt(self, user_text: str) -> str:
         """See `LanguageModel.render_prompt`."""
-        turns = [{"role": "user", "content": user_text}]
-        if self.system_prompt is not None:
-            turns.insert(0, {"role": "system", "content": self.system_prompt})
-        return self.tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=True, **self.template_options
-        )
+        return self._chat_text.render_prompt(user_text)
 
     def text_ids(self, text: str) -> list[int]:
         """See `LanguageModel.text_ids`."""
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return self._chat_text.text_ids(text)
 
     def response_ids(self, response: str) -> list[int]:
         """See `LanguageModel.response_ids`."""
-        return [*self.text_ids(response), self.tokenizer.eos_token_id]
+        return self._chat_text.response_ids(response)
+
+    def prompt_text(self) -> ChatText | None:
+        """See `LanguageModel.prompt_text`; None for a plugin that writes prompts in a way of its own."""
+        own = (getattr(type(self), name) is not getattr(AdaptedCausalLM, name) for name in _TEXT_METHODS)
+        return None if any(own) else self._chat_text
+
+    @property
+    def _chat_text(self) -> ChatText:
+        return ChatText(self.tokenizer, self.system_prompt, self.template_options)
 
     def embed(self, ids: Tensor) -> Tensor:
         """See `LanguageModel.embed`."""
         return self.causal_model.get_input_embeddings()(ids)
 
     def loss(self, inputs_embeds: Tensor, attention_mask: Tensor, labels: Tensor) -> Tensor:
-        """See `LanguageModel.loss`. Only the R supervised positions pass the head, and many of them in pieces.
+        """See `LanguageModel.loss`. It asks the device where the tokens are; `loss_of_rows` is told."""
+        layout = RowLayout.of(attention_mask, labels).with_each(lambda places: places.to(labels.device))
+        return self.loss_of_rows(inputs_embeds, attention_mask, labels, layout)
+
+    def loss_of_rows(self, inputs_embeds: Tensor, attention_mask: Tensor, labels: Tensor, layout: RowLayout) -> Tensor:
+        """See `LanguageModel.loss_of_rows`. Only the R supervised positions pass the head, and many of them in pieces.
 
         Raises:
             ContractError: Nothing is supervised.
         """
         inputs_embeds, attention_mask, before = self._with_learned_prompt(inputs_embeds, attention_mask)
-        targets = labels[:, 1:]
-        supervised = targets != _IGNORED  # [B, L - 1]
-        if not bool(supervised.any()):
+        if before:
+            labels = torch.cat([labels.new_full((len(labels), before), IGNORED_LABEL), labels], dim=1)
+            layout = RowLayout.of(attention_mask, labels).with_each(lambda places: places.to(labels.device))
+        if not len(layout.predicting):
             raise ContractError("The batch has no response to learn: every label is -100.")
-        hidden = self._hidden_states(inputs_embeds, attention_mask.long())[:, before:-1][supervised]  # [R, E]
-        head = self.causal_model.get_output_embeddings()
-        return response_loss(hidden, targets[supervised], head, self.causal_model.config.vocab_size)
+        hidden = self._predicting_states(inputs_embeds, attention_mask.long(), layout)  # [R, E]
+        targets = labels.flatten().index_select(0, layout.predicting + 1)
+        return response_loss(
+            hidden, targets, self.causal_model.get_output_embeddings(), self.causal_model.config.vocab_size
+        )
 
     def _with_learned_prompt(self, inputs_embeds: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, int]:
         """Embeddings and mask with what prompt tuning puts before them, and how many tokens that is."""
@@ -138,33 +156,40 @@ class AdaptedCausalLM(LanguageModel):
         before = torch.cat([prompt.to(inputs_embeds.dtype), inputs_embeds], dim=1)
         return before, torch.cat([mask.new_ones(prompt.shape[:2]), mask], dim=1), prompt.shape[1]
 
-    def _hidden_states(self, inputs_embeds: Tensor, mask: Tensor) -> Tensor:
-        """Last hidden states [B, L, E]; zeros at padding when the clips are packed.
+    def _predicting_states(self, inputs_embeds: Tensor, mask: Tensor, layout: RowLayout) -> Tensor:
+        """Last hidden states [R, E] of the supervised positions.
 
         Packed, all clips stand in one row without padding; positions that start again at 0 tell the model where a clip
         begins, and no clip attends to another. Where attention is not clip by clip, a long row is left padded: its
         attention would cost more than the padding does.
         """
-        real = mask.bool()
-        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        clip_lengths = mask.sum(dim=1).tolist()
-        pack = self._packs(clip_lengths, mask.shape[1])
-        lengths = {"clip_lengths": clip_lengths} if pack and self.attends_clipwise else {}
-        states = self.causal_model.base_model(
-            inputs_embeds=inputs_embeds[real].unsqueeze(0) if pack else inputs_embeds,
-            attention_mask=None if pack else mask,
-            position_ids=positions[real].unsqueeze(0) if pack else positions,
-            use_cache=False,
-            **lengths,
-        ).last_hidden_state
-        if not pack:
-            return states
-        return states.new_zeros(inputs_embeds.shape).masked_scatter(real.unsqueeze(-1), states)
+        if not self._packs(layout.lengths, mask.shape[1], on_gpu=mask.is_cuda):
+            positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+            states = self._states(inputs_embeds, position_ids=positions, attention_mask=mask)
+            return states.flatten(0, 1).index_select(0, layout.predicting)
+        packed = inputs_embeds.flatten(0, 1).index_select(0, layout.real).unsqueeze(0)  # [1, T, E]
+        how: dict[str, Any] = {"attention_mask": None}
+        if self.attends_clipwise:
+            how = packed_arguments(ClipBounds(layout.cumulative, layout.lengths))
+        states = self._states(packed, position_ids=layout.positions.unsqueeze(0), **how)
+        return states[0].index_select(0, layout.predicting_packed)
 
-    def _packs(self, lengths: Sequence[int], width: int) -> bool:
-        """Whether clips of these lengths, in rows of this width, are put into one row."""
+    def _states(self, inputs_embeds: Tensor, **options: Any) -> Tensor:
+        """Last hidden states of the model's blocks."""
+        states: Tensor = self.causal_model.base_model(
+            inputs_embeds=inputs_embeds, use_cache=False, **options
+        ).last_hidden_state
+        return states
+
+    def _packs(self, lengths: Sequence[int], width: int, *, on_gpu: bool = False) -> bool:
+        """Whether clips of these lengths, in rows of this width, are put into one row.
+
+        On a GPU also where there is no padding: to build the mask of padded rows, transformers asks the device.
+        """
         padded = len(lengths) > 1 and min(lengths) < width
-        return padded and (self.attends_clipwise or sum(lengths) <= _LONGEST_MASKED_ROW)
+        if self.attends_clipwise:
+            return padded or on_gpu
+        return padded and sum(lengths) <= _LONGEST_MASKED_ROW
 
     def computed_positions(self, lengths: Sequence[int]) -> int:
         """See `LanguageModel.computed_positions`; packed clips have no padding."""

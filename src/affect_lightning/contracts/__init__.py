@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         Encoder,
         LanguageModel,
         PreFusion,
+        PromptText,
         SeriesEncoder,
         VideoEncoder,
     )
@@ -27,11 +28,14 @@ if TYPE_CHECKING:
         ResponseRow,
         RunData,
         Sentiment,
+        prompt_maker_of,
         run_data_of,
     )
+    from affect_lightning.contracts.prompt_tokens import IGNORED_LABEL, PromptTokens, RowLayout
     from affect_lightning.contracts.streams import STREAMS, FeatureSequence, Stream, StreamInput
 
 __all__ = [
+    "IGNORED_LABEL",
     "STREAMS",
     "AudioEncoder",
     "BranchCompression",
@@ -49,7 +53,10 @@ __all__ = [
     "NetworkOutputs",
     "Objective",
     "PreFusion",
+    "PromptText",
+    "PromptTokens",
     "ResponseRow",
+    "RowLayout",
     "RunData",
     "Sentiment",
     "SeriesEncoder",
@@ -58,15 +65,18 @@ __all__ = [
     "StreamReader",
     "TrainedNetwork",
     "VideoEncoder",
+    "prompt_maker_of",
     "run_data_of",
 ]
 
 _MODULES = {
     "clips": "ClipBatch ClipRecord StreamReader",
     "label_checks": "ConformanceError",
-    "network_parts": "AudioEncoder BranchCompression Encoder LanguageModel PreFusion SeriesEncoder VideoEncoder",
+    "network_parts": "AudioEncoder BranchCompression Encoder LanguageModel PreFusion PromptText SeriesEncoder VideoEncoder",
     "objectives": "LossTerm NetworkOutputs Objective TrainedNetwork",
-    "pipeline_parts": "CueDescriber FaceBox FaceDetector LabelExtractor ResponseRow RunData Sentiment run_data_of",
+    "pipeline_parts": "CueDescriber FaceBox FaceDetector LabelExtractor ResponseRow RunData Sentiment prompt_maker_of "
+    "run_data_of",
+    "prompt_tokens": "IGNORED_LABEL PromptTokens RowLayout",
     "streams": "STREAMS FeatureSequence Stream StreamInput",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from affect_lightning.contracts.prompt_tokens import PromptTokens
 from affect_lightning.contracts.streams import STREAMS, FeatureSequence, StreamInput, StreamKind, kind_of_values
 from affect_lightning.errors import ContractError
 
@@ -64,6 +65,8 @@ class ClipBatch:
         valid: False for a clip that only fills up the last batch of a rank and must not be scored [B], bool.
         features: What the frozen encoders give for these clips, by stream, if it was read from a cache; `streams` is
             empty then.
+        prompts: Questions and responses as tokens, if the loader made them. They count as long as the texts are those that they
+            were made of.
     """
 
     records: list[ClipRecord]
@@ -73,11 +76,13 @@ class ClipBatch:
     streams: dict[str, StreamInput] = field(default_factory=dict)
     valid: Tensor = field(default_factory=lambda: torch.ones(0, dtype=torch.bool))
     features: dict[str, FeatureSequence] | None = None
+    prompts: PromptTokens | None = None
 
     def __post_init__(self) -> None:
         count = len(self.records)
         if self.valid.numel() == 0:
             self.valid = torch.ones(count, dtype=torch.bool)
+        self._teaches = bool(self.valid.any()) if self.valid.device.type == "cpu" else None
         listed: dict[str, Any] = {
             name: getattr(self, name) for name in ("questions", "responses", "subtitles", "valid")
         }
@@ -102,8 +107,14 @@ class ClipBatch:
         """Names of the clips, for messages."""
         return [record.name for record in self.records]
 
+    @property
+    def teaches(self) -> bool:
+        """Whether a clip is valid. Known before the batch moves to a device, so that nobody waits for that to say it."""
+        return bool(self.valid.any()) if self._teaches is None else self._teaches
+
     def to(self, device: torch.device | str, **options: Any) -> ClipBatch:
-        """Move every tensor to `device`; Lightning calls this."""
+        """Move every tensor to `device`; Lightning calls this. On the way to a GPU nobody waits, unless the options say so."""
+        options.setdefault("non_blocking", torch.device(device).type == "cuda")
         return self.with_each(lambda value: value.to(device, **options))
 
     def pin_memory(self) -> ClipBatch:
@@ -111,10 +122,14 @@ class ClipBatch:
         return self.with_each(lambda value: value.pin_memory())
 
     def with_each(self, change: Callable[[Tensor], Tensor]) -> ClipBatch:
-        """The batch with every tensor changed: those of streams and of features too."""
+        """The batch with every tensor changed: those of streams, features and prompts too."""
+        teaches = self.teaches
         features = self.features and {name: stream.with_each(change) for name, stream in self.features.items()}
         streams = {name: stream.with_each(change) for name, stream in self.streams.items()}
-        return replace(self, valid=change(self.valid), streams=streams, features=features)
+        prompts = self.prompts and self.prompts.with_each(change)
+        changed = replace(self, valid=change(self.valid), streams=streams, features=features, prompts=prompts)
+        changed._teaches = teaches
+        return changed
 
 
 class StreamReader(ABC):

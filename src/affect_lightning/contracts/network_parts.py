@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from affect_lightning.contracts.prompt_tokens import RowLayout
 from affect_lightning.contracts.streams import FeatureSequence
 
 
@@ -161,6 +162,27 @@ class BranchCompression(nn.Module, ABC):
         """
 
 
+class PromptText(Protocol):
+    """What writes prompts and turns them into token ids: a language model, or its part without the network."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """A Hugging Face tokenizer."""
+        ...
+
+    def render_prompt(self, user_text: str) -> str:
+        """See `LanguageModel.render_prompt`."""
+        ...
+
+    def text_ids(self, text: str) -> list[int]:
+        """See `LanguageModel.text_ids`."""
+        ...
+
+    def response_ids(self, response: str) -> list[int]:
+        """See `LanguageModel.response_ids`."""
+        ...
+
+
 class LanguageModel(nn.Module, ABC):
     """A causal language model that reads embeddings, with adapters that train and a base that is frozen.
 
@@ -193,6 +215,13 @@ class LanguageModel(nn.Module, ABC):
     def response_ids(self, response: str) -> list[int]:
         """Token ids of a response with the end token after it."""
 
+    def prompt_text(self) -> PromptText | None:
+        """What the three methods above do, without the network: it must pickle, to be sent to processes that read clips.
+
+        None (this one) means that prompts are tokenised in the training process, between two steps.
+        """
+        return None
+
     @abstractmethod
     def embed(self, ids: Tensor) -> Tensor:
         """Embeddings [..., E] of token ids [...]."""
@@ -209,6 +238,21 @@ class LanguageModel(nn.Module, ABC):
         Returns:
             The mean over all supervised positions of the batch, a scalar: what the Hugging Face loss gives.
         """
+
+    def loss_of_rows(self, inputs_embeds: Tensor, attention_mask: Tensor, labels: Tensor, layout: RowLayout) -> Tensor:
+        """The same as `loss`, told where the tokens are.
+
+        A model that leaves out padding, or computes logits of supervised positions only, needs not ask the device
+        for them. This one calls `loss`.
+
+        Args:
+            inputs_embeds: [B, L, E].
+            attention_mask: [B, L], 1 for real tokens.
+            labels: [B, L]; at least one position is supervised. Some of those that the layout names may hold -100: clips
+                that are not to be learnt from.
+            layout: Of these rows, on the same device.
+        """
+        return self.loss(inputs_embeds, attention_mask, labels)
 
     @abstractmethod
     def generate(

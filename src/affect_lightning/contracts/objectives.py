@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 from torch import Tensor
 
 from affect_lightning.contracts.clips import ClipBatch
+from affect_lightning.contracts.prompt_tokens import PromptTokens
 from affect_lightning.contracts.streams import FeatureSequence
 
 
@@ -44,6 +45,7 @@ class NetworkOutputs:
         inputs_embeds: Prompts with responses [B, L, E], padding on the right.
         attention_mask: [B, L], 1 for real tokens.
         labels: [B, L] token ids; -100 everywhere but on responses.
+        tokens: What the embeddings are made of. With other labels than its own it does not count.
     """
 
     features: Mapping[str, FeatureSequence]
@@ -51,6 +53,7 @@ class NetworkOutputs:
     inputs_embeds: Tensor
     attention_mask: Tensor
     labels: Tensor
+    tokens: PromptTokens | None = None
 
 
 class TrainedNetwork(Protocol):

@@ -19,6 +19,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from affect_lightning.contracts.clips import ClipBatch
+    from affect_lightning.contracts.prompt_tokens import PromptTokens
 
 
 @dataclass(frozen=True)
@@ -192,3 +193,12 @@ def run_data_of(trainer: Any) -> RunData | None:
     """The data module of a Trainer if it is a `RunData`; None without one, and without a Trainer."""
     found = getattr(trainer, "datamodule", None)
     return found if isinstance(found, RunData) else None
+
+
+def prompt_maker_of(trainer: Any) -> Callable[[ClipBatch], PromptTokens] | None:
+    """What tokenises the batches to learn from where they are put together, if the module of a Trainer offers it.
+
+    It is the module's method `prompt_maker()`, or None. What it gives is sent to worker processes, so it must pickle.
+    """
+    offered = getattr(getattr(trainer, "lightning_module", None), "prompt_maker", None)
+    return offered() if callable(offered) else None

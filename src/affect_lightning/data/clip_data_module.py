@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningDataModule
 
-from affect_lightning.contracts import ClipRecord
+from affect_lightning.contracts import ClipRecord, prompt_maker_of
 from affect_lightning.corpora.official_folders import MissingSubtitle
 from affect_lightning.corpora.predicted_clips import check_predicted, predicted_clips
 from affect_lightning.data.box_cache import BoxCache
@@ -336,6 +336,7 @@ class ClipDataModule(LightningDataModule):
             self.quarantines[split],
             readers=self.readers.for_clips(len(records)),
             pin_memory=torch.cuda.is_available(),
+            prompts=prompt_maker_of(self.trainer) if split in _SPLITS["fit"] else None,
         )
         return self._loaders[split]
 

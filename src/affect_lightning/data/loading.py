@@ -3,7 +3,8 @@
 torch's DataLoader does the work of the worker processes but keeps no state of its own; Lightning saves and restores
 any loader that has `state_dict` and `load_state_dict`. Hand-written, because torchdata's StatefulDataLoader did not continue
 exactly where it was: not with dropout or what workers draw, and not with Lightning's own sampler.
-Samples are put together in the workers (`ClipCollator`), with the bad clips that were met on the way.
+Samples are put together in the workers (`ClipCollator`), with the bad clips that were met on the way; their prompts are
+tokenised there too, if the model gives what is needed.
 `ordering.py` draws the order, `dataset.py` gives the samples, `quarantine.py` counts what the workers could not
 read, `clip_data_module.py` makes one loader a split.
 Legend: B clips, T steps of a stream, N feature tokens, D feature width, H height and W width in pixels, C values a step.
@@ -11,8 +12,9 @@ Legend: B clips, T steps of a stream, N feature tokens, D feature width, H heigh
 
 from __future__ import annotations
 
+import pickle
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -23,7 +25,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, get_worker_info
 
-from affect_lightning.contracts import ClipBatch, FeatureSequence, StreamInput
+from affect_lightning.contracts import ClipBatch, FeatureSequence, PromptTokens, StreamInput
 from affect_lightning.data.dataset import ClipDataset, ClipSample, FailedSample, ReadStream
 from affect_lightning.data.ordering import EpochPlan, SampleKey
 from affect_lightning.data.quarantine import NAMED_CLIPS, BadClip, Quarantine
@@ -67,20 +69,28 @@ class ClipCollator:
 
     Attributes:
         sample_rate: Of the waveforms, in Hz.
+        prompts: Tokenises questions and responses; None leaves that to the model.
     """
 
     sample_rate: int = 16_000
+    prompts: Callable[[ClipBatch], PromptTokens] | None = None
 
     def __call__(self, items: Sequence[ClipSample | BadClip | FailedSample]) -> CollatedBatch:
         """Collate a batch; the order of the clips is kept."""
         samples = [item for item in items if isinstance(item, ClipSample)]
         batch = collate(samples, self.sample_rate) if samples else None
+        errors = [item.error for item in items if isinstance(item, FailedSample)]
+        if batch is not None and self.prompts is not None:
+            try:
+                batch.prompts = self.prompts(batch)
+            except AffectLightningError as error:
+                errors.append(error)
         if batch is not None and get_worker_info() is not None:
             _share(batch)
         return CollatedBatch(
             batch=batch,
             bad_clips=[item for item in items if isinstance(item, BadClip)],
-            error=next((item.error for item in items if isinstance(item, FailedSample)), None),
+            error=errors[0] if errors else None,
             frames=sum(sample.frames for sample in samples),
             frames_without_face=sum(sample.frames_without_face for sample in samples),
             clips_without_face=sum(sample.clips_without_face for sample in samples),
@@ -198,6 +208,7 @@ class ClipLoader:
         quarantine: Counts bad clips; may be shared by several loaders.
         readers: Worker processes and threads that read.
         pin_memory: Copy batches to pinned memory, for a GPU.
+        prompts: See `ClipCollator`. One that cannot be sent to worker processes is left out.
     """
 
     def __init__(
@@ -208,6 +219,7 @@ class ClipLoader:
         *,
         readers: ReadingWorkers = IN_THIS_PROCESS,
         pin_memory: bool = False,
+        prompts: Callable[[ClipBatch], PromptTokens] | None = None,
     ):
         self.plan = plan
         self.quarantine = quarantine
@@ -217,6 +229,7 @@ class ClipLoader:
         self._last: ClipBatch | None = None
         self._pending = _Pending(plan)
         self._dataset, self._readers, self._pin_memory = dataset, readers, pin_memory
+        self._prompts = prompts if not readers.workers or _can_be_sent(prompts) else None
         threads = readers.reading_threads if not readers.workers else 1
         self._threaded = ThreadedClips(dataset, threads) if threads > 1 else None
         self._fetcher = self._make_fetcher()
@@ -226,7 +239,7 @@ class ClipLoader:
         return DataLoader(
             self._threaded or self._dataset,  # type: ignore[arg-type]
             batch_sampler=self._pending,  # type: ignore[arg-type]
-            collate_fn=ClipCollator(self._dataset.options.sample_rate),
+            collate_fn=ClipCollator(self._dataset.options.sample_rate, self._prompts),
             persistent_workers=self._readers.workers > 0,
             pin_memory=self._pin_memory,
             generator=torch.Generator(),  # otherwise each pass would draw from the global one
@@ -319,6 +332,15 @@ class ClipLoader:
                 f"again from its first clip.",
                 stacklevel=2,
             )
+
+
+def _can_be_sent(prompts: Any) -> bool:
+    """Whether it pickles: a tokenizer of somebody else's may not."""
+    try:
+        pickle.dumps(prompts)
+    except (pickle.PicklingError, TypeError, AttributeError, RecursionError):
+        return False
+    return True
 
 
 def _without_value(batch: ClipBatch) -> ClipBatch:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from affect_lightning.contracts import (
+    IGNORED_LABEL,
     ClipBatch,
     Encoder,
     FeatureSequence,
@@ -39,13 +40,8 @@ from affect_lightning.model.exported_folder import WEIGHTS, ExportedFolder, read
 from affect_lightning.model.feature_conditioning import StandardScaling, build_feature_scaling, drop_streams
 from affect_lightning.model.options import GenerationOptions
 from affect_lightning.model.part_building import build_parts
-from affect_lightning.model.prompt_assembly import (
-    IGNORED_LABEL,
-    AssembledPrompts,
-    StepSize,
-    assemble_prompts,
-    assemble_shared_prompts,
-)
+from affect_lightning.model.prompt_assembly import AssembledPrompts, StepSize, assemble_prompts, assemble_shared_prompts
+from affect_lightning.model.prompt_tokens import PromptMaker, prompt_maker
 from affect_lightning.weights import compare_weights, default_device, drawing_on_the_processor, in_eval_mode
 
 _FUSED = "multi"
@@ -272,7 +268,15 @@ class AffectGPT(nn.Module):
             responses=batch.responses if learn else None,
             padding="right" if learn else "left",
             style=self.configuration.prompt_style,
+            ready=batch.prompts,
         )
+
+    def prompt_maker(self) -> PromptMaker | None:
+        """What tokenises batches to learn from without the network; None if the language model has no such part."""
+        parts = {name: self.branches[key] for name, key in self._branch_keys.items() if key in self.branches}
+        if _FUSED in self.projectors and self.pre_fusion is not None:
+            parts[_FUSED] = self.pre_fusion
+        return prompt_maker(self.language_model, self.configuration.inputs, parts, self.configuration.prompt_style)
 
     def outputs(self, batch: ClipBatch, features: Mapping[str, FeatureSequence] | None = None) -> NetworkOutputs:
         """What objectives are made of, by name.
@@ -289,19 +293,23 @@ class AffectGPT(nn.Module):
         projected = self.project(encoded, batch.valid)
         prompts = self._prompts(batch, projected, learn=True)
         self.last_step = prompts.size
-        return NetworkOutputs(encoded, projected, prompts.inputs_embeds, prompts.attention_mask, prompts.labels)
+        inputs = prompts.inputs_embeds, prompts.attention_mask, prompts.labels
+        return NetworkOutputs(encoded, projected, *inputs, prompts.tokens)
 
     def response_loss(self, outputs: NetworkOutputs, valid: Tensor) -> LossTerm:
         """Cross-entropy of the responses (Eq. 2), a mean over the response tokens of valid clips, and their number.
 
         A clip that is not valid is not learnt from; a batch of nothing else has a loss of 0 and no tokens.
         """
-        labels = outputs.labels.masked_fill(~valid.to(outputs.labels.device).unsqueeze(1), IGNORED_LABEL)
-        count = (labels[:, 1:] != IGNORED_LABEL).sum()
-        learnt = bool(valid.any())
-        labels = labels if learnt else outputs.labels
-        loss = call_loss(self.language_model, outputs.inputs_embeds, outputs.attention_mask, labels)
-        return LossTerm(loss if learnt else loss * 0.0, count)
+        labels, tokens = outputs.labels, outputs.tokens
+        valid = valid.to(labels.device, non_blocking=labels.is_cuda)
+        wanted = labels.masked_fill(~valid.unsqueeze(1), IGNORED_LABEL)
+        count = (wanted[:, 1:] != IGNORED_LABEL).sum()
+        learnt = valid.any()  # stays on the device; whoever asked for it here would wait for the whole step
+        wanted = torch.where(learnt, wanted, labels)
+        layout = tokens.layout if tokens is not None and tokens.labels is labels else None
+        loss = call_loss(self.language_model, outputs.inputs_embeds, outputs.attention_mask, wanted, layout)
+        return LossTerm(loss * learnt, count)
 
     def forward(self, batch: ClipBatch, features: Mapping[str, FeatureSequence] | None = None) -> Tensor:
         """The response loss of a batch, a scalar; see `outputs` and `response_loss`."""

@@ -23,6 +23,7 @@ from affect_lightning.contracts import (
     LanguageModel,
     LossTerm,
     Objective,
+    RowLayout,
     SeriesEncoder,
     StreamInput,
     TrainedNetwork,
@@ -119,14 +120,30 @@ def call_embed(language_model: LanguageModel, ids: Tensor) -> Tensor:
         return check_embeddings(language_model.embed(ids), ids=ids, width=language_model.embedding_width)
 
 
-def call_loss(language_model: LanguageModel, inputs_embeds: Tensor, attention_mask: Tensor, labels: Tensor) -> Tensor:
+def call_loss(
+    language_model: LanguageModel,
+    inputs_embeds: Tensor,
+    attention_mask: Tensor,
+    labels: Tensor,
+    layout: RowLayout | None = None,
+) -> Tensor:
     """The loss, a scalar; in the first batch it must be a number if the embeddings are.
+
+    Args:
+        language_model: Computes it.
+        inputs_embeds: [B, L, E].
+        attention_mask: [B, L], 1 for real tokens.
+        labels: [B, L]; -100 where nothing is learnt.
+        layout: Of the rows, if it is known.
 
     Raises:
         ContractError: The language model breaks its contract.
     """
     with held_to_contract(language_model) as origin:
-        loss = check_loss(language_model.loss(inputs_embeds, attention_mask, labels))
+        if layout is None:
+            loss = check_loss(language_model.loss(inputs_embeds, attention_mask, labels))
+        else:
+            loss = check_loss(language_model.loss_of_rows(inputs_embeds, attention_mask, labels, layout))
         if not origin.seen_finite and bool(torch.isfinite(inputs_embeds.detach()).all()):
             if not bool(torch.isfinite(loss.detach())):
                 raise ConformanceError("a finite loss for finite embeddings", str(float(loss.detach())))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from affect_lightning.contracts import FeatureSequence
-from affect_lightning.model.processes import gather_from_processes, process_count
+from affect_lightning.model.processes import gather_from_processes
 
 _EPSILON = 1e-6
 
@@ -68,24 +68,24 @@ class StandardScaling(nn.Module):
         """
         if self.training:
             mask = stream.mask if counted is None else stream.mask & counted.to(stream.mask.device).unsqueeze(1)
-            self._count_in(stream.tokens[mask].detach().float())
-        if self.count < 2:
-            return stream
-        deviation = (self.squares / self.count).sqrt()
+            self._count_in(stream.tokens.detach().float().flatten(0, 1), mask.flatten())
+        deviation = (self.squares / self.count.clamp(min=1.0)).sqrt()
         # A feature that hardly varies says nothing; dividing by its deviation would only enlarge noise.
         floor = 0.01 * deviation.mean() + _EPSILON
         scaled = (stream.tokens - self.mean.to(stream.tokens)) / deviation.clamp(min=floor).to(stream.tokens)
-        return FeatureSequence(scaled, stream.mask)
+        return FeatureSequence(torch.where(self.count < 2, stream.tokens, scaled), stream.mask)
 
     @torch.no_grad()
-    def _count_in(self, tokens: Tensor) -> None:
-        """Count the tokens [R, D] of this process's batch, and those of the other processes."""
-        tokens = tokens[tokens.isfinite().all(dim=1)]
-        if process_count() == 1 and not len(tokens):
-            return
-        added = torch.full_like(self.count, len(tokens))
-        mean = tokens.mean(dim=0) if len(tokens) else torch.zeros_like(self.mean)
-        squares = (tokens - mean).square().sum(dim=0)
+    def _count_in(self, tokens: Tensor, mask: Tensor) -> None:
+        """Count the tokens [R, D] under the mask [R] of this process's batch, and those of the other processes.
+
+        Which tokens count is known to the device alone, so all of them are summed, the others as zeros.
+        """
+        counts = mask & tokens.isfinite().all(dim=1)
+        added = counts.sum().to(self.count)
+        kept = tokens.masked_fill(~counts.unsqueeze(1), 0.0)
+        mean = kept.sum(dim=0) / added.clamp(min=1.0)
+        squares = (kept - mean).masked_fill(~counts.unsqueeze(1), 0.0).square().sum(dim=0)
         for other in gather_from_processes(torch.cat([added.reshape(1), mean, squares])):
             self._merge(other[0], *other[1:].chunk(2))
 
@@ -113,6 +113,7 @@ def drop_streams(streams: Mapping[str, FeatureSequence], share: float) -> dict[s
     hidden &= ~hidden.all(dim=1, keepdim=True)
     dropped = {}
     for position, (name, stream) in enumerate(streams.items()):
-        kept = ~hidden[:, position].to(stream.tokens.device)
+        device = stream.tokens.device
+        kept = ~hidden[:, position].to(device, non_blocking=device.type == "cuda")
         dropped[name] = FeatureSequence(stream.tokens * kept[:, None, None].to(stream.tokens.dtype), stream.mask)
     return dropped

@@ -1,29 +1,21 @@
 """Prompt assembly: token embeddings with feature tokens where the placeholders were (paper, Section 3.1).
 
-The prompt's text is split at the placeholders. Text pieces become token ids, placeholders become sentinels, and feature
-tokens replace the sentinels' embeddings. `prompting.PromptStyle` writes the text, `affectgpt.py` calls.
+`prompt_tokens.py` makes the token ids and knows the places of the feature tokens. Nothing here asks the device for a
+value. `affectgpt.py` calls.
 Legend: B clips, K feature tokens of a stream, L text tokens, P of a shared beginning, Q questions, E embedding width.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-import torch
 from torch import Tensor
 
-from affect_lightning.contracts import LanguageModel
-from affect_lightning.errors import ContractError, DataError
+from affect_lightning.contracts import IGNORED_LABEL, LanguageModel, PromptTokens
 from affect_lightning.model.checked_calls import call_embed
-from affect_lightning.prompting import FIRST_PLACEHOLDER, MAX_PLACEHOLDERS, PromptStyle, placeholder
-
-IGNORED_LABEL = -100
-CHAT = PromptStyle()
-_SPLIT = re.compile(f"([{placeholder(0)}-{placeholder(MAX_PLACEHOLDERS - 1)}])")
+from affect_lightning.model.prompt_tokens import CHAT, PromptMaker, Side, check_counts, tokens_of_rows
+from affect_lightning.prompting import PromptStyle
 
 
 @dataclass(frozen=True)
@@ -50,15 +42,26 @@ class AssembledPrompts:
 
     Attributes:
         inputs_embeds: [B, L, E].
-        attention_mask: [B, L], 1 for real tokens.
-        labels: [B, L]; -100 everywhere but on responses.
-        size: Tokens of it, counted without a word from the device.
+        tokens: What they are the embeddings of.
     """
 
     inputs_embeds: Tensor
-    attention_mask: Tensor
-    labels: Tensor
-    size: StepSize
+    tokens: PromptTokens
+
+    @property
+    def attention_mask(self) -> Tensor:
+        """[B, L], 1 for real tokens."""
+        return self.tokens.attention_mask
+
+    @property
+    def labels(self) -> Tensor:
+        """[B, L]; -100 everywhere but on responses."""
+        return self.tokens.labels
+
+    @property
+    def size(self) -> StepSize:
+        """Tokens of it, counted without a word from the device."""
+        return StepSize(self.tokens.layout.lengths, len(self.tokens.layout.predicting))
 
 
 @dataclass(frozen=True)
@@ -78,22 +81,6 @@ class SharedPrompts:
     attention_mask: Tensor
 
 
-def sentinel_of(position: int) -> int:
-    """Stand-in for the placeholder of a stream among token ids, which are never negative."""
-    return -1 - position
-
-
-def prompt_ids(language_model: LanguageModel, text: str) -> list[int]:
-    """Token ids of a whole prompt, sentinels in the place of placeholders."""
-    ids: list[int] = []
-    for piece in _SPLIT.split(text):
-        if _SPLIT.fullmatch(piece):
-            ids.append(sentinel_of(ord(piece) - FIRST_PLACEHOLDER))
-        elif piece:
-            ids.extend(language_model.text_ids(piece))
-    return ids
-
-
 def assemble_prompts(
     language_model: LanguageModel,
     *,
@@ -103,8 +90,9 @@ def assemble_prompts(
     questions: Sequence[str],
     features: Mapping[str, Tensor],
     responses: Sequence[str] | None = None,
-    padding: Literal["left", "right"] = "right",
+    padding: Side = "right",
     style: PromptStyle = CHAT,
+    ready: PromptTokens | None = None,
 ) -> AssembledPrompts:
     """Assemble the prompts of a batch.
 
@@ -118,31 +106,18 @@ def assemble_prompts(
         responses: What is to be learnt, one a clip; None when a response is to be generated.
         padding: Side of the padding; `left` for generation.
         style: How a clip is put into words.
+        ready: Tokens that came with the batch; used if they were made of the same.
 
     Raises:
         ContractError: Placeholders and feature tokens of a clip differ in number.
         DataError: A clip has no response to learn.
     """
-    counts = {name: features[name].shape[1] if name in features else 0 for name in inputs}
-    rows, labels = [], []
-    for index, name in enumerate(names):
-        text = style.prompt(language_model.render_prompt, inputs, subtitles[index], questions[index], counts)
-        prompt = prompt_ids(language_model, text)
-        _check_counts(name, prompt, counts)
-        response: list[int] = []
-        if responses is not None:
-            response = _response_ids(language_model, name, responses[index], style)
-            prompt = [*_begin_ids(language_model, style), *prompt]
-        rows.append(prompt + response)
-        labels.append([IGNORED_LABEL] * len(prompt) + response)
-    device = next(iter(features.values())).device if features else next(language_model.parameters()).device
-    ids, mask = _padded(rows, 0, padding), _padded([[1] * len(row) for row in rows], 0, padding)
-    return AssembledPrompts(
-        inputs_embeds=embedded_ids(language_model, ids.to(device), inputs, features),
-        attention_mask=mask.to(device),
-        labels=_padded(labels, IGNORED_LABEL, padding).to(device),
-        size=StepSize(tuple(map(len, rows)), sum(label != IGNORED_LABEL for row in labels for label in row)),
-    )
+    maker = _maker(language_model, inputs, features, style)
+    tokens = ready
+    if tokens is None or tokens.made_of != maker.made_of(subtitles, questions, responses, padding):
+        tokens = maker.make(names, subtitles, questions, responses, padding)
+    tokens = _on_device(tokens, language_model, features)
+    return AssembledPrompts(embed_tokens(language_model, tokens, features), tokens)
 
 
 def assemble_shared_prompts(
@@ -170,78 +145,48 @@ def assemble_shared_prompts(
         ContractError: Placeholders and feature tokens of a clip differ in number, or some of them come after the point
             where the prompts part.
     """
-    counts = {name: features[name].shape[1] if name in features else 0 for name in inputs}
+    maker = _maker(language_model, inputs, features, style)
     prefixes, ends = [], []
     for name, subtitle in zip(names, subtitles, strict=True):
-        rows = [
-            prompt_ids(language_model, style.prompt(language_model.render_prompt, inputs, subtitle, question, counts))
-            for question in questions
-        ]
+        rows = [maker.prompt_row(subtitle, question) for question in questions]
         shared = min(len(row) for row in rows) - 1  # every prompt keeps a token of its own, if they are all alike
         alike = (len(set(column)) == 1 for column in zip(*rows, strict=False))
         split = next((place for place, same in enumerate(alike) if not same), shared)
         prefix = rows[0][: min(split, shared)]
-        _check_counts(name, prefix, counts)
+        check_counts(name, prefix, maker.counts)
         prefixes.append(prefix)
         ends += [row[len(prefix) :] for row in rows]
-    device = next(iter(features.values())).device if features else next(language_model.parameters()).device
-    prefix_ids, end_ids = _padded(prefixes, 0, "left").to(device), _padded(ends, 0, "left").to(device)
+    before, after = (
+        _on_device(
+            tokens_of_rows(rows, [[IGNORED_LABEL] * len(row) for row in rows], inputs, "left"), language_model, features
+        )
+        for rows in (prefixes, ends)
+    )
     return SharedPrompts(
-        prefix_embeds=embedded_ids(language_model, prefix_ids, inputs, features),
-        prefix_mask=_real(prefixes).to(device),
-        inputs_embeds=embedded_ids(language_model, end_ids, inputs, {}),
-        attention_mask=_real(ends).to(device),
+        prefix_embeds=embed_tokens(language_model, before, features),
+        prefix_mask=before.attention_mask,
+        inputs_embeds=embed_tokens(language_model, after, {}),
+        attention_mask=after.attention_mask,
     )
 
 
-def _real(rows: Sequence[Sequence[int]]) -> Tensor:
-    return _padded([[1] * len(row) for row in rows], 0, "left")
+def _maker(
+    language_model: LanguageModel, inputs: Sequence[str], features: Mapping[str, Tensor], style: PromptStyle
+) -> PromptMaker:
+    counts = {name: features[name].shape[1] if name in features else 0 for name in inputs}
+    return PromptMaker(language_model, tuple(inputs), counts, style)
 
 
-def _check_counts(clip: str, ids: Sequence[int], counts: Mapping[str, int]) -> None:
-    """Refuse a prompt whose placeholders are not those of the streams [shown, in their order] and nothing else."""
-    found = Counter(-1 - sentinel for sentinel in ids if sentinel < 0)
-    names = dict(enumerate(counts))
-    for position in sorted({*names, *found}):
-        name = names.get(position, "none")
-        if found[position] != counts.get(name, 0):
-            raise ContractError(
-                f"Clip {clip!r} has {found[position]} placeholders for {counts.get(name, 0)} feature tokens of the stream "
-                f"{name!r}; the numbers must be equal. Either the chat template of the language model drops or repeats "
-                f"characters, or the subtitle or question holds U+{ord(placeholder(position)):X}, which is reserved."
-            )
+def _on_device(tokens: PromptTokens, language_model: LanguageModel, features: Mapping[str, Tensor]) -> PromptTokens:
+    """The tokens where the features are; on the way to a GPU nobody waits for them."""
+    device = next(iter(features.values())).device if features else next(language_model.parameters()).device
+    return tokens.with_each(lambda value: value.to(device, non_blocking=device.type == "cuda"))
 
 
-def _begin_ids(language_model: LanguageModel, style: PromptStyle) -> list[int]:
-    """The begin token before a prompt to learn from, where the form wants one and the tokenizer has one."""
-    begin = getattr(language_model.tokenizer, "bos_token_id", None) if style.begins else None
-    return [] if begin is None else [begin]
-
-
-def _response_ids(language_model: LanguageModel, name: str, response: str, style: PromptStyle) -> list[int]:
-    if not response.strip():
-        raise DataError(
-            f"Clip {name!r} has an empty response, so the model cannot learn from it. Give it a label or a "
-            f"description, ask the other question, or leave the clip out."
-        )
-    return language_model.response_ids(style.wanted(response))
-
-
-def _padded(rows: Sequence[Sequence[int]], filler: int, side: str) -> Tensor:
-    """Rows of different length as one tensor [B, L]."""
-    length = max(len(row) for row in rows)
-    fill = [[filler] * (length - len(row)) for row in rows]
-    if side == "left":
-        return torch.tensor([[*pad, *row] for pad, row in zip(fill, rows, strict=True)])
-    return torch.tensor([[*row, *pad] for pad, row in zip(fill, rows, strict=True)])
-
-
-def embedded_ids(
-    language_model: LanguageModel, ids: Tensor, inputs: Sequence[str], features: Mapping[str, Tensor]
-) -> Tensor:
-    """Embeddings [B, L, E] of the ids, with features in the place of sentinels, clip by clip and in order."""
-    embeddings = call_embed(language_model, ids.clamp(min=0))
-    for name, tokens in features.items():
-        places = (ids == sentinel_of(inputs.index(name))).unsqueeze(-1)
-        embeddings = embeddings.masked_scatter(places, tokens.to(embeddings.dtype))
-    return embeddings
+def embed_tokens(language_model: LanguageModel, tokens: PromptTokens, features: Mapping[str, Tensor]) -> Tensor:
+    """Embeddings [B, L, E] of the tokens, with features [B, K, E] in their places, clip by clip and in order."""
+    embeddings = call_embed(language_model, tokens.ids)
+    flat = embeddings.flatten(0, 1)
+    for name, values in features.items():
+        flat = flat.index_copy(0, tokens.feature_places[name], values.flatten(0, 1).to(flat.dtype))
+    return flat.view_as(embeddings)

@@ -24,6 +24,7 @@ from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.options import ModuleOptions
 from affect_lightning.model.processes import shares_of_means
+from affect_lightning.model.prompt_tokens import PromptMaker
 from affect_lightning.plugin_loading import build_part, resolve_choice
 from affect_lightning.prompting import question_text
 from affect_lightning.training.device_execution import (
@@ -33,8 +34,15 @@ from affect_lightning.training.device_execution import (
     shard_network,
     whole_tensor,
 )
-from affect_lightning.training.loss_anomalies import NonFiniteGuard, last_checkpoint_of
-from affect_lightning.training.optimisation import learning_rate_factor, schedule_length, seed_step
+from affect_lightning.training.late_reading import is_late, log_number
+from affect_lightning.training.loss_anomalies import NonFiniteGuard
+from affect_lightning.training.optimisation import (
+    build_optimizer,
+    learning_rate_factor,
+    leave_out_step,
+    schedule_length,
+    seed_step,
+)
 from affect_lightning.training.weight_sharing import read_in_one_process
 
 
@@ -97,6 +105,10 @@ class AffectGPTModule(LightningModule):
                 "Call configure_model() first, or let the Trainer do it: the network is not built yet."
             )
         return self.network
+
+    def prompt_maker(self) -> PromptMaker | None:
+        """What tokenises the batches to learn from, for the data module; see `contracts.prompt_maker_of`."""
+        return None if self.network is None else self.network.prompt_maker()
 
     @property
     def encoded_streams(self) -> tuple[str, ...]:
@@ -177,7 +189,13 @@ class AffectGPTModule(LightningModule):
         return _IncompatibleKeys([], [])  # frozen weights are no gap: Lightning would warn of each
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep how many steps were skipped, and how clips are read and asked."""
+        """Keep how many steps were skipped, and how clips are read and asked.
+
+        Raises:
+            NonFiniteError: The last step was not finite; then nothing is written.
+        """
+        if self._trainer is not None:
+            self.nonfinite.catch_up(self.trainer)
         checkpoint["skipped_steps"] = self.nonfinite.skipped
         reading = getattr(run_data_of(self._trainer), "response_options", None)
         if reading is not None:
@@ -206,15 +224,22 @@ class AffectGPTModule(LightningModule):
             terms = over_processes(terms)
         loss = weighted_sum(terms)
         self.nonfinite.note(batch.names, loss)
-        if not several and not bool(batch.valid.any()):
+        if not several and not batch.teaches:
             return loss  # it only replaces a batch that could not be read, and teaches nothing
-        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch), sync_dist=several)
+        late = is_late(loss.device)  # then `on_train_batch_end` tells the progress bar, which would wait for it here
+        self.log("train/loss", loss.detach(), prog_bar=not late, batch_size=len(batch), sync_dist=several)
         for name, term in terms.items() if len(terms) > 1 else ():
             self.log(f"train/{name}", term.mean.detach(), batch_size=len(batch), sync_dist=several)
         optimizers = self.trainer.optimizers
         if optimizers:
-            self.log("train/learning_rate", optimizers[0].param_groups[0]["lr"], batch_size=len(batch))
+            log_number(self, "train/learning_rate", optimizers[0].param_groups[0]["lr"], batch_size=len(batch))
         return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: ClipBatch, batch_idx: int) -> None:
+        """Show the loss in the progress bar where it is read one step late."""
+        if is_late(self.device) and self.nonfinite.newest_loss is not None:
+            newest = self.nonfinite.newest_loss
+            log_number(self, "train/loss", newest, prog_bar=True, logger=False, batch_size=len(batch))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Log the gradient's norm before clipping; a loss or norm that is no finite number stops or skips the step.
@@ -226,17 +251,16 @@ class AffectGPTModule(LightningModule):
         """
         gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
         norm = whole_tensor(torch.nn.utils.get_total_norm(gradients))
-        fit = self.nonfinite.is_fit(
-            norm,
-            check_norm=self.trainer.precision != "16-mixed",
-            step=self.global_step,
-            last_checkpoint=last_checkpoint_of(self.trainer),
-        )
-        if not fit:
-            optimizer.zero_grad(set_to_none=True)  # without a gradient the optimiser leaves weights and moments alone
-        self.log("train/gradient_norm", norm if fit else norm.new_zeros(()))
+        check_norm = self.trainer.precision != "16-mixed"
+        skip = self.nonfinite.judge(norm, check_norm=check_norm, step=self.global_step, trainer=self.trainer)
+        leave_out_step(optimizer, skip)
+        self.log("train/gradient_norm", torch.where(skip > 0, 0.0, norm))
         if self.nonfinite.skipped:
-            self.log("train/skipped_steps", float(self.nonfinite.skipped), prog_bar=True)
+            log_number(self, "train/skipped_steps", self.nonfinite.skipped, prog_bar=True)
+
+    def on_train_end(self) -> None:
+        """Judge the last step."""
+        self.nonfinite.catch_up(self.trainer)
 
     def validation_step(self, batch: ClipBatch, batch_index: int) -> None:
         """Log the terms on clips with responses: means over their items, however these were put into batches.
@@ -275,7 +299,7 @@ class AffectGPTModule(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with warm-up, then a cosine over the configured length or the constant rate."""
-        optimizer = torch.optim.AdamW(self._parameter_groups(), lr=self.hparams["learning_rate"])
+        optimizer = build_optimizer(self._parameter_groups(), self.hparams["learning_rate"], self.trainer.precision)
         length = None
         if self.hparams["learning_rate_schedule"] == "cosine":
             length = schedule_length(

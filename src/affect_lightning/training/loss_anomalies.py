@@ -2,7 +2,8 @@
 
 NonFiniteGuard: the authors' fp16 run gave NaN at learning rates of 2e-5 and 3e-5 and could not continue. Here the run stops with
 the step, the clips and the last good checkpoint, before a weight has changed; `skip` continues without the step, up to a limit.
-All processes decide alike. `affectgpt_module.py` asks before each optimiser step.
+All processes decide alike. `affectgpt_module.py` asks before each optimiser step. On a GPU the step is left out there, and the
+processor learns of it one step later (`late_reading.py`): the run then stops a step later, with the same weights.
 
 LossSpikeLog: a loss several times the usual one names broken annotations, silent clips and responses of another language
 long before they harm. One JSON line a spike in `loss_spikes.jsonl` of the run's folder, and two curves in TensorBoard. The
@@ -26,6 +27,7 @@ from affect_lightning.errors import AffectLightningError, ConfigurationError
 from affect_lightning.model.options import ExecutionOptions, OnNonFinite
 from affect_lightning.model.processes import gather_objects, sum_over_processes
 from affect_lightning.storage import LineLog
+from affect_lightning.training.late_reading import LateReader, log_number
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +41,7 @@ class NonFiniteGuard:
 
     Attributes:
         skipped: Optimiser steps left out so far, over all runs that were resumed.
+        newest_loss: Of the newest batch that was judged; None before the first.
     """
 
     def __init__(
@@ -58,47 +61,71 @@ class NonFiniteGuard:
             )
         self.on_nonfinite, self.max_skipped_steps = on_nonfinite, max_skipped_steps
         self.skipped = 0
+        self.newest_loss: float | None = None
         self._names: list[str] = []
         self._losses: list[Tensor] = []
+        self._reports: LateReader[tuple[int, list[str]]] = LateReader()
 
     def note(self, names: list[str], loss: Tensor) -> None:
         """Remember a batch that goes into the coming optimiser step."""
         self._names += names
         self._losses.append(loss.detach())
 
-    def is_fit(self, norm: Tensor, *, check_norm: bool, step: int, last_checkpoint: str) -> bool:
-        """Whether the step may be taken. Collective; forgets the noted batches.
+    def judge(self, norm: Tensor, *, check_norm: bool, step: int, trainer: Any) -> Tensor:
+        """Whether the step that comes must be left out. Collective; forgets the noted batches.
+
+        On a GPU the answer stays there, and the processor learns it one step later: then it counts, warns or raises.
+        Until then the caller keeps the step from changing anything, which needs the answer on the device only.
 
         Args:
             norm: Of the gradient, over all processes' shards.
             check_norm: False where infinite gradients are usual (fp16 with loss scaling skips them itself).
             step: Optimiser steps done.
-            last_checkpoint: For the message; empty if there is none.
+            trainer: Knows the last checkpoint, for the message.
 
         Returns:
-            False if the step is to be skipped; it is counted already.
+            1 if the step is to be skipped, else 0; a scalar on the device.
 
         Raises:
             NonFiniteError: The policy is `stop`, or the limit of `skip` is passed.
         """
         names, losses = self._names, self._losses
         self._names, self._losses = [], []
-        bad_loss = ~torch.stack([torch.isfinite(loss).all() for loss in losses or [norm.new_zeros(())]]).all()
+        values = torch.stack(losses or [norm.new_zeros(())]).float()  # of each batch of the step
+        bad_loss = ~values.isfinite().all()
         bad_norm = ~torch.isfinite(norm) if check_norm else torch.zeros_like(bad_loss)
         bad = sum_over_processes(torch.stack([bad_loss, bad_norm.to(bad_loss.device)]).float())
-        if not bool(bad.any()):
-            return True
-        value = next((float(loss) for loss in losses if not bool(torch.isfinite(loss).all())), float(norm))
-        found = gather_objects((bool(bad_loss), value, names))
+        report = torch.cat([bad, norm.detach().to(values).reshape(1), values])
+        self._decide(self._reports.push(report, (step, names)), trainer)
+        return (bad.sum() > 0).float()
+
+    def catch_up(self, trainer: Any) -> None:
+        """Judge the steps that are not judged yet, before something is written about them. Collective.
+
+        Raises:
+            NonFiniteError: See `judge`.
+        """
+        self._decide(self._reports.flush(), trainer)
+
+    def _decide(self, reports: list[tuple[list[float], tuple[int, list[str]]]], trainer: Any) -> None:
+        for (bad_losses, bad_norms, norm, *losses), (step, names) in reports:
+            self.newest_loss = losses[-1]
+            if bad_losses or bad_norms:
+                self._decide_bad(bool(bad_losses), norm, losses, step, names, trainer)
+
+    def _decide_bad(
+        self, by_loss: bool, norm: float, losses: list[float], step: int, names: list[str], trainer: Any
+    ) -> None:
+        value = next((loss for loss in losses if not math.isfinite(loss)), None)
+        found = gather_objects((value is not None, norm if value is None else value, names))
         culprits = [entry for entry in found if entry[0]] or found
-        what = "loss" if bool(bad[0]) else "gradient norm"
         clips = ", ".join(name for _, _, batch in culprits for name in batch)
-        told = f"The {what} is {culprits[0][1]} at step {step}, clips {clips}."
+        told = f"The {'loss' if by_loss else 'gradient norm'} is {culprits[0][1]} at step {step}, clips {clips}."
         if self.on_nonfinite == "skip" and self.skipped < self.max_skipped_steps:
             self.skipped += 1
             _log.warning("%s The step is skipped (%d of at most %d).", told, self.skipped, self.max_skipped_steps)
-            return False
-        raise NonFiniteError(f"{told} {self._advice(last_checkpoint)}")
+            return
+        raise NonFiniteError(f"{told} {self._advice(last_checkpoint_of(trainer))}")
 
     def _advice(self, last_checkpoint: str) -> str:
         spent = f" {self.skipped} steps were skipped, which is the limit of max_skipped_steps." if self.skipped else ""
@@ -147,10 +174,13 @@ class LossSpikeLog(Callback):
         self.factor, self.warmup = factor, warmup
         self.spikes = 0
         self._losses: deque[float] = deque(maxlen=window)
+        self._usual: float | None = None  # median before the newest loss; None while too few are known
+        self._reports: LateReader[tuple[int, list[str]]] = LateReader()
         self._log = LineLog(Path(FILE))
 
     def state_dict(self) -> dict[str, Any]:
-        """The window and the count, of process 0."""
+        """The window and the count, of process 0, with every step so far."""
+        self._judge_all(self._reports.flush())
         return {"losses": list(self._losses), "spikes": self.spikes}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -168,22 +198,29 @@ class LossSpikeLog(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Compare the step's loss with the median of those before it."""
-        loss = float(outputs["loss"]) if isinstance(outputs, dict) and "loss" in outputs else math.nan
-        loss *= trainer.accumulate_grad_batches  # Lightning has divided by it
-        if not math.isfinite(loss):
-            return
-        if len(self._losses) >= self.warmup:
-            usual = median(self._losses)
-            pl_module.log("train/loss_median", usual, batch_size=len(batch))
-            if loss > self.factor * usual:
-                self.spikes += 1
-                self._write(trainer, batch.names, loss, usual)
-            pl_module.log("train/loss_spikes", float(self.spikes), batch_size=len(batch))
-        self._losses.append(loss)
+        """Compare the step's loss with the median of those before it; on a GPU when the next step is given out."""
+        if isinstance(outputs, dict) and "loss" in outputs:
+            loss = outputs["loss"].detach() * trainer.accumulate_grad_batches  # Lightning has divided by it
+            self._judge_all(self._reports.push(loss.reshape(1), (trainer.global_step, batch.names)))
+        if self._usual is not None:
+            log_number(pl_module, "train/loss_median", self._usual, batch_size=len(batch))
+            log_number(pl_module, "train/loss_spikes", self.spikes, batch_size=len(batch))
 
-    def _write(self, trainer: Trainer, names: list[str], loss: float, usual: float) -> None:
-        row = {"step": trainer.global_step, "clips": names, "loss": loss, "median": usual}
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Judge the last step."""
+        self._judge_all(self._reports.flush())
+
+    def _judge_all(self, reports: list[tuple[list[float], tuple[int, list[str]]]]) -> None:
+        for (loss,), (step, names) in reports:
+            if not math.isfinite(loss):
+                continue
+            self._usual = median(self._losses) if len(self._losses) >= self.warmup else None
+            if self._usual is not None and loss > self.factor * self._usual:
+                self.spikes += 1
+                self._write({"step": step, "clips": names, "loss": loss, "median": self._usual})
+            self._losses.append(loss)
+
+    def _write(self, row: dict[str, Any]) -> None:
         try:
             self._log.add(row)
         except OSError as error:

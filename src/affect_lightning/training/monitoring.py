@@ -20,6 +20,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from affect_lightning.contracts import LanguageModel, run_data_of
 from affect_lightning.model.prompt_assembly import StepSize
+from affect_lightning.training.late_reading import log_number
 
 _PEAK_SIZES = {"cuda": 8192, "cpu": 1024}  # side of the square matrices; our choice
 _PEAK_ROUNDS = 5
@@ -154,11 +155,11 @@ class TrainingMonitor(Callback):
         self._seconds_stepped = _smooth(self._seconds_stepped, now - self._batch_started, first)
         self._clips = _smooth(self._clips, float(len(batch)), first)
         whole = self._seconds_stepped + self._seconds_waited
-        pl_module.log("speed/samples_per_second", self._clips / whole, prog_bar=True, batch_size=len(batch))
-        pl_module.log("speed/data_wait_share", self._seconds_waited / whole, batch_size=len(batch))
+        log_number(pl_module, "speed/samples_per_second", self._clips / whole, prog_bar=True, batch_size=len(batch))
+        log_number(pl_module, "speed/data_wait_share", self._seconds_waited / whole, batch_size=len(batch))
         self._log_tokens(pl_module, whole, len(batch), first)
         if (peak := _peak_bytes(pl_module.device)) is not None:
-            pl_module.log("memory/peak_gb", peak / 1e9, batch_size=len(batch))
+            log_number(pl_module, "memory/peak_gb", peak / 1e9, batch_size=len(batch))
         _log_quarantined(trainer, pl_module, "data/quarantined", len(batch))
         _log_faces(trainer, pl_module, len(batch))
         self._batch_ended = time.perf_counter()
@@ -171,9 +172,9 @@ class TrainingMonitor(Callback):
         self._tokens = _smooth(self._tokens, step.tokens, first)
         self._operations = _smooth(self._operations, self._cost.operations(step), first)
         padding = padding_share(module.network.language_model, step.lengths)  # type: ignore[union-attr,arg-type]
-        module.log("speed/tokens_per_second", self._tokens / seconds, prog_bar=True, batch_size=clips)
-        module.log("speed/peak_share", self._operations / seconds / self._peak, prog_bar=True, batch_size=clips)
-        module.log("speed/padding_share", padding, batch_size=clips)
+        log_number(module, "speed/tokens_per_second", self._tokens / seconds, prog_bar=True, batch_size=clips)
+        log_number(module, "speed/peak_share", self._operations / seconds / self._peak, prog_bar=True, batch_size=clips)
+        log_number(module, "speed/padding_share", padding, batch_size=clips)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log how many clips the test had to do without."""
@@ -183,11 +184,11 @@ class TrainingMonitor(Callback):
 def _log_quarantined(trainer: Trainer, module: LightningModule, name: str, batch_size: int) -> None:
     data = run_data_of(trainer)
     if data is not None:
-        several = trainer.world_size > 1
         count = float(len(data.quarantined()))
-        module.log(
-            name, count, prog_bar=True, batch_size=batch_size, sync_dist=several, reduce_fx="sum" if several else "max"
-        )
+        if trainer.world_size > 1:
+            module.log(name, count, prog_bar=True, batch_size=batch_size, sync_dist=True, reduce_fx="sum")
+        else:
+            log_number(module, name, count, prog_bar=True, batch_size=batch_size, reduce_fx="max")
 
 
 def _log_faces(trainer: Trainer, pl_module: LightningModule, batch_size: int) -> None:
@@ -195,10 +196,13 @@ def _log_faces(trainer: Trainer, pl_module: LightningModule, batch_size: int) ->
     data = run_data_of(trainer)
     counts = {} if data is None else data.counts().get("train", {})
     if counts.get("frames"):
-        pl_module.log(
-            "data/frames_without_face", counts["frames_without_face"] / counts["frames"], batch_size=batch_size
+        log_number(
+            pl_module,
+            "data/frames_without_face",
+            counts["frames_without_face"] / counts["frames"],
+            batch_size=batch_size,
         )
-        pl_module.log("data/clips_without_face", float(counts["clips_without_face"]), batch_size=batch_size)
+        log_number(pl_module, "data/clips_without_face", counts["clips_without_face"], batch_size=batch_size)
 
 
 def _peak_bytes(device: torch.device) -> int | None:

@@ -1,4 +1,4 @@
-"""Learning rate and random state of a training step: functions of the step, so that a resumed run continues exactly.
+"""Optimiser, learning rate and random state of a training step: functions of the step, so that a resumed run continues exactly.
 
 The learning rate rises linearly, then falls with a cosine or stays constant. The paper names no schedule, and the
 authors' released code trains at a constant rate, though its configuration names both (docs/released.md). The random
@@ -11,11 +11,69 @@ from __future__ import annotations
 import hashlib
 import math
 import random
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.training.late_reading import is_late
+
+
+def build_optimizer(groups: list[dict[str, Any]], learning_rate: float, precision: str) -> torch.optim.AdamW:
+    """AdamW; on a GPU the fused one, which can leave out a step by itself (`leave_out_step`).
+
+    Sharded weights, and fp16 with loss scaling, which asks whether an optimiser unscales by itself, keep the usual one.
+    A checkpoint of either continues with the other: the kind is the device's and not the checkpoint's.
+
+    Args:
+        groups: Parameters with their rates and decays, on their device.
+        learning_rate: Of groups without one.
+        precision: The Trainer's.
+    """
+    weights = [weight for group in groups for weight in group["params"]]
+    fused = precision != "16-mixed" and all(
+        is_late(weight.device) and not isinstance(weight, DTensor) for weight in weights
+    )
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate, fused=True if fused else None)
+    optimizer.register_load_state_dict_pre_hook(_keep_kind)
+    if fused:
+        # It only says that a loss scaler would leave unscaling to it. There is none, and Lightning would refuse to clip.
+        optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+    return optimizer
+
+
+def _keep_kind(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """The state to load, with the implementation that the optimiser has."""
+    kinds = ("fused", "foreach", "capturable")
+    own = optimizer.param_groups
+    return {
+        **state,
+        "param_groups": [
+            {**group, **{name: own[number][name] for name in kinds if name in own[number]}}
+            if number < len(own)
+            else group
+            for number, group in enumerate(state["param_groups"])
+        ],
+    }
+
+
+def leave_out_step(optimizer: torch.optim.Optimizer, skip: Tensor) -> None:
+    """Let the coming step change neither weights nor moments if `skip` is 1.
+
+    The fused kernels are told on the device, in the way of loss scalers. Others get no gradients, which asks the device.
+
+    Args:
+        optimizer: Whose step comes.
+        skip: 0 or 1, a scalar on the device.
+    """
+    inner: Any = getattr(optimizer, "optimizer", optimizer)  # Lightning's wrapper has it
+    if all(group.get("fused") for group in inner.param_groups):
+        inner.found_inf = skip
+    elif bool(skip):
+        inner.zero_grad(set_to_none=True)  # without a gradient the optimiser leaves weights and moments alone
 
 
 def learning_rate_factor(step: int, *, warmup_steps: int, warmup_factor: float, total_steps: int | None) -> float:
