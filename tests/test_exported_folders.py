@@ -100,4 +100,7 @@ def test_a_folder_that_does_not_say_how_clips_are_read_needs_a_configuration(
     del description["options"]
     (tmp_path / "config.json").write_text(json.dumps(description), encoding="utf-8")
     assert main(["predict", "--ckpt_path", str(tmp_path), "--data.predict_video", "a.mp4"]) == 2
-    assert f"Add --config, such as --config affectgpt_released: {tmp_path}" in capsys.readouterr().err
+    assert (
+        f"Add the configuration of its training, such as --config affectgpt --config affectgpt_released: {tmp_path}"
+        in capsys.readouterr().err
+    )

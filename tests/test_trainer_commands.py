@@ -66,12 +66,12 @@ def test_a_library_advertises_nothing(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-@pytest.mark.parametrize("command", ["fit", "test", "cache"])
+@pytest.mark.parametrize(("command", "kind"), [("fit", "gpu"), ("test", "cuda"), ("fit", "tpu"), ("cache", "gpu")])
 def test_an_accelerator_that_is_not_there_is_one_sentence(
-    command: str, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str, kind: str, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     features = ("--data.feature_folder", str(tmp_path / "features")) if command == "cache" else ()
-    assert main([command, *words(corpus, tmp_path, *features, "--trainer.accelerator", "gpu")]) == 2
+    assert main([command, *words(corpus, tmp_path, *features, "--trainer.accelerator", kind)]) == 2
     told = [line for line in capsys.readouterr().err.splitlines() if line and not line.startswith("Seed set to")]
     (line,) = told
     assert line.startswith("affect-lightning: error: Choose --trainer.accelerator auto or cpu")

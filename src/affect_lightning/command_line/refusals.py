@@ -1,4 +1,4 @@
-"""What the system refuses while a Trainer runs (a full disk, a missing right), as one sentence (ours).
+"""What the system refuses a Trainer (a full disk, a missing right, an accelerator), as one sentence (ours).
 
 TensorBoard writes its events in a thread of its own. When the disk is full, that thread prints a traceback between the
 lines of the program, and the next event that the program hands over raises the same error, if there is a next one. So the
@@ -11,6 +11,8 @@ import errno
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from affect_lightning.errors import ConfigurationError
 
 _REFUSALS = {
     getattr(errno, name)
@@ -51,3 +53,20 @@ def quiet_writers() -> Iterator[list[OSError]]:
         yield found
     finally:
         threading.excepthook = shown
+
+
+def trainer_mistake(error: Exception) -> ConfigurationError | None:
+    """Why Lightning builds no Trainer, with the remedy for an accelerator that is not there; None for anything else.
+
+    Args:
+        error: A MisconfigurationException; or a missing module, which for a TPU is the package `torch_xla`.
+    """
+    reason = " ".join(str(error).split())
+    if isinstance(error, ModuleNotFoundError) and "torch_xla" not in reason:
+        return None
+    if "accelerator" in reason or "backend found" in reason or "torch_xla" in reason:
+        return ConfigurationError(
+            f"Choose --trainer.accelerator auto or cpu: this machine has none of the given kind that torch can use "
+            f"({reason.rstrip('.!')})."
+        )
+    return ConfigurationError(f"The Trainer cannot be built: {reason}")

@@ -31,7 +31,7 @@ from affect_lightning.command_line.plugin_arguments import (
     take_plugin_words,
 )
 from affect_lightning.command_line.printing import print_json
-from affect_lightning.command_line.refusals import is_refusal, quiet_writers, refused
+from affect_lightning.command_line.refusals import is_refusal, quiet_writers, refused, trainer_mistake
 from affect_lightning.command_line.resuming import choose_strategy, find_last_checkpoint, take_starting_weights
 from affect_lightning.command_line.run_folders import RunFolder, check_continuation, check_trained, is_given
 from affect_lightning.command_line.terminal import silence_expected_warnings
@@ -331,14 +331,11 @@ def _run_to_its_end(words: Sequence[str], overrides: dict[str, ChoiceOverride]) 
     with signals_end_the_command(), quiet_writers() as refusals:
         try:
             program = AffectCLI(words, overrides, folder)
-        except MisconfigurationException as error:
-            reason = " ".join(str(error).split())
-            if "accelerator" in reason or "backend found" in reason:
-                raise ConfigurationError(
-                    f"Choose --trainer.accelerator auto or cpu: this machine has none of the given kind that torch can use "
-                    f"({reason.rstrip('.!')})."
-                ) from error
-            raise ConfigurationError(f"The Trainer cannot be built: {reason}") from error
+        except (MisconfigurationException, ModuleNotFoundError) as error:
+            mistake = trainer_mistake(error)
+            if mistake is None:
+                raise
+            raise mistake from error
         except RuntimeError as error:
             lost = lost_worker(error, workers=False)
             if lost is None:
