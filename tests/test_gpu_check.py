@@ -68,9 +68,8 @@ def test_every_step_runs_at_tiny_size_without_media_libraries(script: ModuleType
     assert by_name["packed, padded and single rows"]["one by one, 32 bits"]["gradients"] < 1e-4
     assert by_name["goals"]["rate"] > 0
     assert 0 < by_name["speed: live, batch 16"]["estimated_gb"] < 1
-    assert (
-        min(by_name["synchronisations"]["a_step"]) >= 1
-    )  # the loss is read, so a count of nothing would be a broken one
+    waits = by_name["synchronisations"]
+    assert 1 <= waits["cached"]["most"] < waits["live"]["most"]  # a loss is read at least, and encoders ask for lengths
     table = (out / "gpu_check.md").read_text(encoding="utf-8")
     assert all(f"| {row['step']} | {row['status']} |" in table for row in rows)
     assert "says anything about speed" in table
