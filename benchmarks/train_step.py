@@ -32,7 +32,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +223,8 @@ def time_steps(network: AffectGPT, way: Way, size: int, steps: int, device: torc
     optimizer = torch.optim.AdamW(parameters, lr=1e-5, weight_decay=0.05)
     scaler = torch.amp.GradScaler(device.type, enabled=way.scaled)
     batches = [make_batch(size, number, way.cached, device) for number in range(steps + 1)]
+    if (maker := network.prompt_maker()) is not None:  # the loader does this, beside the steps
+        batches = [replace(batch, prompts=maker(batch)).to(device) for batch in batches]
     cost = StepCost.of(network.language_model)
     steps_done: list[StepSize] = []
     forget_peak_memory(device)
