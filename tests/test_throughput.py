@@ -69,6 +69,7 @@ def test_another_number_of_clips_compiles_nothing(way: str, monkeypatch: pytest.
         return graph.forward
 
     torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
     network = build()
     for block in network.language_model.shardable_blocks():
         block.compile(backend=counting, dynamic=True)

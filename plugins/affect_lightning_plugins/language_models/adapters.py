@@ -215,7 +215,7 @@ def _without_casts_under_autocast(model: Any) -> Any:
 
 def _cast_without_autocast(layer: Any, values: Tensor | None, dtype: torch.dtype) -> Tensor | None:
     """The input of a LoRA layer: as it is under autocast, in the type of the weights otherwise."""
-    if values is not None and torch.is_autocast_enabled(values.device.type):
+    if values is not None and not values.is_meta and torch.is_autocast_enabled(values.device.type):
         return values
     cast: Tensor | None = type(layer)._cast_input_dtype(layer, values, dtype)
     return cast

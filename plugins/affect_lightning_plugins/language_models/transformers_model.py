@@ -170,9 +170,18 @@ class AdaptedCausalLM(LanguageModel):
         packed = inputs_embeds.flatten(0, 1).index_select(0, layout.real).unsqueeze(0)  # [1, T, E]
         how: dict[str, Any] = {"attention_mask": None}
         if self.attends_clipwise:
-            how = packed_arguments(ClipBounds(layout.cumulative, layout.lengths))
+            how = self.row_arguments(layout.cumulative, layout.lengths)
         states = self._states(packed, position_ids=layout.positions.unsqueeze(0), **how)
         return states[0].index_select(0, layout.predicting_packed)
+
+    def row_arguments(self, cumulative: Tensor, lengths: Sequence[int]) -> dict[str, Any]:
+        """What the transformers model takes for a row of several clips beside embeddings and positions.
+
+        Args:
+            cumulative: Tokens before each clip and after the last, int32 [B + 1].
+            lengths: Tokens of each clip.
+        """
+        return packed_arguments(ClipBounds(cumulative, tuple(lengths)))
 
     def _states(self, inputs_embeds: Tensor, **options: Any) -> Tensor:
         """Last hidden states of the model's blocks."""

@@ -178,7 +178,11 @@ def _saved_by_a_step(
     row = torch.zeros(1, clips * length, language_model.embedding_width, dtype=dtype, device=device, requires_grad=True)
     # A finished mask: making one would ask for values, which the meta device has not.
     mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device).expand(1, 1, clips * length, clips * length)
-    options = {"clip_lengths": [length] * clips} if getattr(language_model, "attends_clipwise", False) else {}
+    options = {"attention_mask": mask}
+    if getattr(language_model, "attends_clipwise", False):
+        options = language_model.row_arguments(
+            torch.zeros(clips + 1, dtype=torch.int32, device=device), [length] * clips
+        )
     was_training = model.training
     model.train()
     with (
@@ -186,7 +190,7 @@ def _saved_by_a_step(
         _no_autocast_without_values(),
         torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
     ):
-        output = model.base_model(inputs_embeds=row, attention_mask=mask, use_cache=False, **options)
+        output = model.base_model(inputs_embeds=row, use_cache=False, **options)
         states = output.last_hidden_state.unflatten(1, (clips, length))[0, :, prompt_tokens - 1 : -1]
         logits = model.get_output_embeddings()(states.flatten(0, 1))
         targets = torch.zeros(len(logits), dtype=torch.long, device=device)

@@ -28,6 +28,11 @@ def sum_over_processes(values: Tensor) -> Tensor:
     return total
 
 
+def mean_over_processes(values: Tensor) -> Tensor:
+    """The mean of all processes' tensors of equal shape, without gradient. Unlike a logger's, it waits for nobody."""
+    return sum_over_processes(values).detach() / process_count()
+
+
 @torch.no_grad()
 def gather_from_processes(values: Tensor) -> list[Tensor]:
     """The tensors [...] of all processes by rank, equal in shape, without gradient."""

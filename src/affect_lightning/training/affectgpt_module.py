@@ -23,7 +23,7 @@ from affect_lightning.errors import CheckpointError, ConfigurationError
 from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.model.options import ModuleOptions
-from affect_lightning.model.processes import shares_of_means
+from affect_lightning.model.processes import mean_over_processes, shares_of_means
 from affect_lightning.model.prompt_tokens import PromptMaker
 from affect_lightning.plugin_loading import build_part, resolve_choice
 from affect_lightning.prompting import question_text
@@ -227,9 +227,9 @@ class AffectGPTModule(LightningModule):
         if not several and not batch.teaches:
             return loss  # it only replaces a batch that could not be read, and teaches nothing
         late = is_late(loss.device)  # then `on_train_batch_end` tells the progress bar, which would wait for it here
-        self.log("train/loss", loss.detach(), prog_bar=not late, batch_size=len(batch), sync_dist=several)
+        self.log("train/loss", mean_over_processes(loss), prog_bar=not late, batch_size=len(batch))
         for name, term in terms.items() if len(terms) > 1 else ():
-            self.log(f"train/{name}", term.mean.detach(), batch_size=len(batch), sync_dist=several)
+            self.log(f"train/{name}", mean_over_processes(term.mean), batch_size=len(batch))
         optimizers = self.trainer.optimizers
         if optimizers:
             log_number(self, "train/learning_rate", optimizers[0].param_groups[0]["lr"], batch_size=len(batch))

@@ -19,8 +19,9 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from affect_lightning.contracts import LanguageModel, run_data_of
+from affect_lightning.model.processes import sum_over_processes
 from affect_lightning.model.prompt_assembly import StepSize
-from affect_lightning.training.late_reading import log_number
+from affect_lightning.training.late_reading import LateReader, log_number
 
 _PEAK_SIZES = {"cuda": 8192, "cpu": 1024}  # side of the square matrices; our choice
 _PEAK_ROUNDS = 5
@@ -127,6 +128,7 @@ class TrainingMonitor(Callback):
         self._operations = 0.0
         self._cost: StepCost | None = None
         self._peak = 0.0
+        self._quarantined: LateReader[None] = LateReader()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure what the device can do."""
@@ -160,7 +162,7 @@ class TrainingMonitor(Callback):
         self._log_tokens(pl_module, whole, len(batch), first)
         if (peak := _peak_bytes(pl_module.device)) is not None:
             log_number(pl_module, "memory/peak_gb", peak / 1e9, batch_size=len(batch))
-        _log_quarantined(trainer, pl_module, "data/quarantined", len(batch))
+        self._log_quarantined(trainer, pl_module, len(batch))
         _log_faces(trainer, pl_module, len(batch))
         self._batch_ended = time.perf_counter()
 
@@ -176,19 +178,25 @@ class TrainingMonitor(Callback):
         log_number(module, "speed/peak_share", self._operations / seconds / self._peak, prog_bar=True, batch_size=clips)
         log_number(module, "speed/padding_share", padding, batch_size=clips)
 
+    def _log_quarantined(self, trainer: Trainer, module: LightningModule, clips: int) -> None:
+        """Of all processes; on several GPUs one step late."""
+        data = run_data_of(trainer)
+        if data is None:
+            return
+        counts = [float(len(data.quarantined()))]
+        if trainer.world_size > 1:
+            mine = torch.full((1,), counts[0], device=module.device)
+            counts = [count for (count,), _ in self._quarantined.push(sum_over_processes(mine), None)]
+        for count in counts:
+            log_number(module, "data/quarantined", count, prog_bar=True, batch_size=clips)
+
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log how many clips the test had to do without."""
-        _log_quarantined(trainer, pl_module, "test/quarantined", 1)
-
-
-def _log_quarantined(trainer: Trainer, module: LightningModule, name: str, batch_size: int) -> None:
-    data = run_data_of(trainer)
-    if data is not None:
-        count = float(len(data.quarantined()))
-        if trainer.world_size > 1:
-            module.log(name, count, prog_bar=True, batch_size=batch_size, sync_dist=True, reduce_fx="sum")
-        else:
-            log_number(module, name, count, prog_bar=True, batch_size=batch_size, reduce_fx="max")
+        data = run_data_of(trainer)
+        if data is not None:
+            several = trainer.world_size > 1
+            options: dict[str, Any] = {"sync_dist": several, "reduce_fx": "sum" if several else "max"}
+            pl_module.log("test/quarantined", float(len(data.quarantined())), prog_bar=True, batch_size=1, **options)
 
 
 def _log_faces(trainer: Trainer, pl_module: LightningModule, batch_size: int) -> None:
