@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from affect_lightning_plugins.language_models import fixed_room, response_decoding
 from affect_lightning_plugins.language_models.fixed_room import FixedRoom
 from affect_lightning_plugins.language_models.growing_cache import GrowingLayer
 from affect_lightning_plugins.language_models.response_decoding import DecodingOptions, decode_responses, read_prefix
-from test_growing_cache import FAMILIES, LENGTHS, TOKENS, by_transformers, family, prompts
+from test_growing_cache import FAMILIES, LENGTHS, SIZES, TOKENS, by_transformers, family, prompts
 
 __all__ = ["family"]  # a fixture
 WHOLE_PAST = [GrowingLayer, GrowingLayer]  # the families whose layers see everything
@@ -29,13 +30,12 @@ def short_rooms(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fixed_room, "BUCKET", 8)
 
 
-@pytest.fixture
-def plain(family: tuple[Any, list[type]]) -> Any:
-    """One model that sees the whole past is enough."""
-    model, _ = family
-    if model.config.model_type != "llama":
-        pytest.skip("one family is enough")
-    return model
+@pytest.fixture(scope="module")
+def plain() -> Any:
+    """One model that sees the whole past."""
+    torch.manual_seed(0)
+    config = AutoConfig.for_model("llama", **SIZES)
+    return AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
 
 
 def decode(

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import copy
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from peft.tuners.lora import Linear as LoraLinear
-from torch import Tensor, nn
+from torch import Tensor, distributed
 
+from affect_lightning.model import AffectGPT, ModelConfiguration
+from affect_lightning.training.device_execution import shard_network
 from affect_lightning_plugins.language_models import merged_adapter
+from affect_lightning_plugins.language_models.fixed_room import FixedRoom
 from affect_lightning_plugins.language_models.merged_adapter import MergedAdapter, rounded_at_random
-from model_cases import perturb
+from model_cases import TINY_PARTS, perturb, random_batch
 from test_language_model_adapters import KINDS, loss_of, peft_s_own_warnings, tiny
 from test_language_models import SENTENCES, prompts
 
@@ -180,10 +184,25 @@ def test_other_number_types_stay_beside() -> None:
     assert part.merged.reason == "the adapter is on a Linear in float16"
 
 
-def test_sharded_weights_stay_beside(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    part = part_of()
-    monkeypatch.setattr(torch.distributed.tensor, "DTensor", nn.Parameter)  # as if every weight were one
-    stays_beside(part, "the weights are sharded over processes", caplog)
+def test_sharded_weights_stay_beside_and_get_no_room(tmp_path: Path) -> None:
+    choice = {"name": "tiny-lm", "lora_dropout": 0.0}
+    configuration = ModelConfiguration.resolve(**{**TINY_PARTS, "language_model": choice})
+    network, whole = (AffectGPT.from_configuration(configuration) for _ in range(2))
+    for each in (network, whole):
+        perturb(each)
+    whole.load_trainable_state(network.trainable_state(), "the other one")
+    batch = random_batch()
+    wanted = whole.eval().generate(batch, max_new_tokens=6)
+    assert whole.language_model.merged.reason == ""
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        shard_network(network, distributed.init_device_mesh("cpu", (1,)))
+        network.language_model.rooms = FixedRoom()
+        assert network.eval().generate(batch, max_new_tokens=6) == wanted
+        assert network.language_model.merged.reason == "the weights are sharded over processes"
+        assert not network.language_model.rooms._rooms
+    finally:
+        distributed.destroy_process_group()
 
 
 def test_a_weight_of_two_places_stays_beside(caplog: pytest.LogCaptureFixture) -> None:

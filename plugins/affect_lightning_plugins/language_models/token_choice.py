@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 _NUMBERS_AT_ONCE = 64  # drawn for each row; our choice: most responses need one block
-_FIRST_LOOK = 64  # most likely tokens that the CPU sorts first; a nucleus of 0.9 is seldom larger (our choice)
-_LOOK_FURTHER = 16  # times as many as before, where these are not enough
+# Likely tokens of a row that the CPU sorts before it sorts all: a nucleus of 0.9 is seldom larger (our choice; of 49,152
+# tokens the first take 0.08 ms a row, the others 0.4, all 3).
+_LOOKS = (64, 1024)
 
 
 class TokenChoice:
@@ -142,11 +143,21 @@ def in_nucleus(shares: Tensor, top_p: float) -> Tensor:
 
 def _least_inside(shares: Tensor, top_p: float) -> Tensor:
     """Share [B, 1] of the least likely token inside. A GPU sorts all tokens, because to look whether some suffice is to wait."""
-    words = shares.shape[-1]
-    count = words if shares.is_cuda else min(words, _FIRST_LOOK)
-    while True:
-        ordered = shares.sort(dim=-1, descending=True).values if count == words else shares.topk(count).values
-        sums = ordered.cumsum(dim=-1)
-        if count == words or bool((sums[:, -1] >= top_p).all()):
-            return ordered.masked_fill(sums - ordered >= top_p, torch.inf).amin(dim=-1, keepdim=True)
-        count = min(words, count * _LOOK_FURTHER)
+    if shares.is_cuda:
+        return _least_of(shares.sort(dim=-1, descending=True).values, top_p)
+    least = shares.new_empty(len(shares), 1)
+    rows = torch.arange(len(shares))
+    for count in _LOOKS:
+        if count < shares.shape[-1]:
+            ordered = (shares if len(rows) == len(shares) else shares[rows]).topk(count).values
+            enough = ordered.sum(dim=-1) >= top_p
+            least[rows[enough]] = _least_of(ordered[enough], top_p)
+            rows = rows[~enough]
+    if len(rows):
+        least[rows] = _least_of(shares[rows].sort(dim=-1, descending=True).values, top_p)
+    return least
+
+
+def _least_of(ordered: Tensor, top_p: float) -> Tensor:
+    before = ordered.cumsum(dim=-1) - ordered
+    return ordered.masked_fill(before >= top_p, torch.inf).amin(dim=-1, keepdim=True)
