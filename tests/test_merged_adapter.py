@@ -11,13 +11,18 @@ import pytest
 import torch
 from peft.tuners.lora import Linear as LoraLinear
 from torch import Tensor, distributed
+from transformers import AutoConfig, AutoModelForCausalLM
 
+from affect_lightning.checkpoints.compatibility import check_fits
+from affect_lightning.errors import CheckpointError
 from affect_lightning.model import AffectGPT, ModelConfiguration
+from affect_lightning.plugin_loading import build_part
 from affect_lightning.training.device_execution import shard_network
-from affect_lightning_plugins.language_models import merged_adapter
-from affect_lightning_plugins.language_models.fixed_room import FixedRoom
+from affect_lightning_plugins.language_models import merged_adapter, transformers_model
 from affect_lightning_plugins.language_models.merged_adapter import MergedAdapter, rounded_at_random
+from affect_lightning_plugins.language_models.tiny import byte_tokenizer
 from model_cases import TINY_PARTS, perturb, random_batch
+from test_growing_cache import SIZES
 from test_language_model_adapters import KINDS, loss_of, peft_s_own_warnings, tiny
 from test_language_models import SENTENCES, prompts
 
@@ -184,7 +189,8 @@ def test_other_number_types_stay_beside() -> None:
     assert part.merged.reason == "the adapter is on a Linear in float16"
 
 
-def test_sharded_weights_stay_beside_and_get_no_room(tmp_path: Path) -> None:
+def test_sharded_weights_stay_beside_and_get_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transformers_model, "_FIXED_ROOMS_ON", "cpu")
     choice = {"name": "tiny-lm", "lora_dropout": 0.0}
     configuration = ModelConfiguration.resolve(**{**TINY_PARTS, "language_model": choice})
     network, whole = (AffectGPT.from_configuration(configuration) for _ in range(2))
@@ -197,7 +203,6 @@ def test_sharded_weights_stay_beside_and_get_no_room(tmp_path: Path) -> None:
     distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
     try:
         shard_network(network, distributed.init_device_mesh("cpu", (1,)))
-        network.language_model.rooms = FixedRoom()
         assert network.eval().generate(batch, max_new_tokens=6) == wanted
         assert network.language_model.merged.reason == "the weights are sharded over processes"
         assert not network.language_model.rooms._rooms
@@ -262,3 +267,30 @@ def test_a_base_in_bfloat16_is_merged_within_its_own_precision() -> None:
     assert float((merged - beside).norm() / beside.norm()) < 0.05
     assert all(torch.equal(value, before[name]) for name, value in weights(part).items())
     assert torch.equal(logits(part).float(), beside)
+
+
+def test_a_gpu_decodes_in_rooms_and_both_options_are_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transformers_model, "_FIXED_ROOMS_ON", "cpu")
+    config = AutoConfig.for_model("llama", **{**SIZES, "vocab_size": 259, "eos_token_id": 2})
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    choice = {"name": "causal-lm", "model": str(tmp_path), "dtype": "float32", "lora_dropout": 0.0}
+    part, plain = (
+        build_part("language_models", choice),
+        build_part("language_models", {**choice, "merge_adapter": False, "cuda_graphs": False}),
+    )
+    found = [responses(each.eval()) for each in (part, plain)]
+    assert found[0] == found[1]
+    assert (part.rooms.graphs, part.merged.reason) == (True, "")
+    assert (plain.rooms.graphs, plain.merged.reason) == (False, "merge_adapter is false")
+    assert part.rooms._rooms
+    part.train()
+    assert not part.rooms._rooms
+
+
+def test_a_checkpoint_may_be_tested_with_other_values_of_both_options() -> None:
+    stored: dict[str, Any] = {"language_model": {"name": "qwen2.5", "size": "0.5B"}, "inputs": ["text"]}
+    other = {**stored["language_model"], "merge_adapter": False, "cuda_graphs": False}
+    check_fits(stored, {**stored, "language_model": other}, "last.ckpt", purpose="use")
+    with pytest.raises(CheckpointError, match=r"merge_adapter"):
+        check_fits(stored, {**stored, "language_model": other}, "last.ckpt", purpose="go on")

@@ -181,8 +181,9 @@ class _Layer(DynamicLayer):
         self.keys, self.values, self._place = keys, values, place
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **options: Any) -> tuple[Tensor, Tensor]:
-        self.keys.index_copy_(2, self._place, key_states)
-        self.values.index_copy_(2, self._place, value_states)
+        # Under autocast transformers 4.56 keeps what is in 16 bits here with what is in 32.
+        self.keys.index_copy_(2, self._place, key_states.to(self.keys.dtype))
+        self.values.index_copy_(2, self._place, value_states.to(self.values.dtype))
         return self.keys, self.values
 
     def get_seq_length(self, *args: Any) -> int:

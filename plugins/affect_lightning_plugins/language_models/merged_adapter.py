@@ -1,10 +1,10 @@
 """The adapter added to the weights while responses are made, and taken away again exactly (paper, Section 3.1; ours).
 
-An adapter beside a layer costs several small kernels for each layer and token: at 7B as much as the layers themselves, and
-on a CPU half of a step. Added to the weights it costs nothing. peft computes the sum for every kind of adapter that has one
-(`merge`). Here it works on a copy, which takes the place of the base's weights for a while: the base itself is never written
-to, so what comes back is the same bit for bit, and training goes on from it. The copy is kept for the next batch, as long as
-neither the adapter nor the base changes.
+An adapter beside a layer costs several small kernels for each layer and token: on a GPU, at 7B, about as long as the layers
+themselves (arithmetic; not measured). Added to the weights it costs nothing. peft computes the sum for every kind of adapter
+that has one (`merge`). Here it works on a copy, which takes the place of the base's weights for a while: the base itself is
+never written to, so what comes back is the same bit for bit, and training goes on from it. The copy is kept for the next
+batch, as long as neither the adapter nor the base changes.
 
 In bfloat16 the sum would lose most of a small adapter: it is less than half a step between two numbers, and rounding to the
 nearest gives the old number. So the sum is made in 32 bits and rounded at random, up as often as it is far from the lower

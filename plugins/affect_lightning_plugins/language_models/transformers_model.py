@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 _IGNORED = -100
 _LONGEST_MASKED_ROW = 512  # tokens of a packed row whose attention goes through a mask; our choice
+_FIXED_ROOMS_ON = (
+    "cuda"  # a CPU computes faster where keys and values grow: it asks for no graph, and reads no empty places
+)
 # Configuration entries by which a model changes its logits after the head; the loss here would miss them.
 _LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 
@@ -44,8 +47,7 @@ class AdaptedCausalLM(LanguageModel):
     Attributes:
         loads_four_bits: Whether the plugin loads a base in four bits for the adapter `qlora`.
         merged: The weights with the adapter added, while responses are made.
-        rooms: Where a GPU keeps keys and values while responses are made; None before the first one, and on a CPU, which
-            computes faster where they grow.
+        rooms: Where a GPU keeps keys and values while responses are made; None before the first one.
     """
 
     loads_four_bits = False
@@ -223,13 +225,15 @@ class AdaptedCausalLM(LanguageModel):
     def _decode(
         self, inputs_embeds: Tensor, mask: Tensor, options: DecodingOptions, cache: Any = None
     ) -> list[list[int]]:
-        if self.rooms is None and inputs_embeds.is_cuda:
+        rooms = self._fixed_rooms() if inputs_embeds.device.type == _FIXED_ROOMS_ON else None
+        return decode_responses(self.causal_model, inputs_embeds, mask, self.end_ids, options, cache, fixed_room=rooms)
+
+    def _fixed_rooms(self) -> FixedRoom:
+        if self.rooms is None:
             from affect_lightning_plugins.language_models.fixed_room import FixedRoom
 
             self.rooms = FixedRoom(self._cuda_graphs)
-        return decode_responses(
-            self.causal_model, inputs_embeds, mask, self.end_ids, options, cache, fixed_room=self.rooms
-        )
+        return self.rooms
 
     def generate_from_prefix(
         self,
