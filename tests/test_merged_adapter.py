@@ -245,7 +245,7 @@ def test_rounding_at_random_loses_nothing_of_a_small_adapter() -> None:
         """Share of the adapter that is still there."""
         return float(((rounded.float() - base.float()) * small).sum() / small.square().sum())
 
-    assert kept(exact.bfloat16()) < 0.6, "the nearest number is mostly the old one"
+    assert kept(exact.bfloat16()) < 0.35, "the nearest number is mostly the old one"
     assert 0.9 < kept(rounded_at_random(exact, 0)) < 1.1
     assert torch.equal(rounded_at_random(exact, 0), rounded_at_random(exact, 0))
     assert not torch.equal(rounded_at_random(exact, 0), rounded_at_random(exact, 1))
