@@ -238,10 +238,10 @@ MEDIA = "expected a media file"
 PLAYLIST = b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n"
 
 VIDEOS = [
-    Kind("zero_bytes", "video", _bytes_of(b""), reason=MEDIA),
+    Kind("zero_bytes", "video", _bytes_of(b""), reason="it is empty"),
     Kind("text_file", "video", _bytes_of(b"name,openset\na,b\n" * 50), reason=MEDIA),
     Kind("garbage", "video", _bytes_of(_garbage(20_000)), reason=MEDIA),
-    Kind("web_page", "video", _bytes_of(b"<!DOCTYPE html><html>404 not found</html>"), reason=MEDIA),
+    Kind("web_page", "video", _bytes_of(b"<!DOCTYPE html><html>404 not found</html>"), reason="a web page"),
     Kind("playlist", "video", _bytes_of(PLAYLIST), reason=MEDIA),
     Kind("picture", "video", _bytes_of(_png(64)), reason=MEDIA),
     Kind("sound_in_mp4", "video", lambda path: write_wav(path, tone(0.5)), reason="no video track"),
@@ -309,7 +309,7 @@ VIDEOS = [
 ]
 
 SOUNDS = [
-    Kind("sound_zero_bytes", "audio", _bytes_of(b""), reason=MEDIA),
+    Kind("sound_zero_bytes", "audio", _bytes_of(b""), reason="it is empty"),
     Kind("sound_text", "audio", _bytes_of(b"not a sound " * 90), reason=MEDIA),
     Kind("sound_folder", "audio", lambda path: path.mkdir(), reason="not a regular file"),
     Kind("sound_pipe", "audio", os.mkfifo, reason="not a regular file"),
@@ -327,7 +327,7 @@ SOUNDS = [
 ]
 
 FACES = [
-    Kind("faces_zero_bytes", "face", _bytes_of(b""), reason="expected a NumPy file"),
+    Kind("faces_zero_bytes", "face", _bytes_of(b""), reason="it is empty"),
     Kind("faces_text", "face", _bytes_of(b"not an array"), reason="expected a NumPy file"),
     Kind("faces_pickled", "face", _pickled_faces, reason="pickled objects or no array; expected a NumPy file"),
     Kind("faces_cut", "face", _cut_faces, reason="expected a NumPy file"),

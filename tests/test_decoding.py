@@ -189,7 +189,7 @@ def broken_video(kind: str, folder: Path) -> Path:
         ("folder", "not a regular file"),
         ("loop", "does not exist"),
         ("playlist", "expected a media file"),
-        ("empty", "expected a media file"),
+        ("empty", "it is empty"),
         ("text", "expected a media file"),
         ("cut header", "no video track"),
         ("cut", "truncated"),

@@ -94,7 +94,7 @@ def test_its_loss_is_computed_and_it_answers_clips_of_ones_own(visual: str, corp
         words += ["--trainer.logger.init_args.version", f"of {seed}"]
         validation = ("--data.validation_share", "0.5", "--trainer.limit_val_batches", "1.0")
         assert main(["validate", *words, *validation]) == 0
-        run = tmp_path / "runs" / "tiny" / f"of {seed}"
+        (run,) = (tmp_path / "runs" / "tiny" / f"of {seed}" / "validate").iterdir()
         losses.append(logged(run, "val/loss"))
         out = tmp_path / f"answers of {seed}"
         assert main(["predict", *words, "--data.predict_video", str(clip), "--benchmark.out", str(out)]) == 0

@@ -265,7 +265,8 @@ def test_a_column_of_a_known_table_can_be_named(capsys: pytest.CaptureFixture[st
     Path("meld.csv").write_text("Dialogue_ID,Utterance_ID,Utterance,Emotion,Sentiment\n" + rows, "utf-8")
     names = [f"dia0_utt{number}" for number in range(6)]
     Path("p.jsonl").write_text(
-        "".join(json.dumps({"name": n, "labels": w}) + "\n" for n, w in zip(names, WORDS, strict=True))
+        "".join(json.dumps({"name": n, "labels": w}) + "\n" for n, w in zip(names, WORDS, strict=True)),
+        encoding="utf-8",
     )
     for named in ((), ("--column", "truth=Emotion")):
         code, result, err = score(capsys, "mine", "meld.csv", "p.jsonl", *named)

@@ -45,7 +45,10 @@ def test_the_guard_refuses_and_writes_down(reach: str, place: str) -> None:
             eval(reach, {"socket": socket})
     else:
         done = subprocess.run(
-            [sys.executable, "-c", f"import socket; {reach}"], capture_output=True, text=True, check=False
+            [sys.executable, "-c", f"import socket; {reach}"],
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
         )
         assert "network guard refuses" in done.stderr
     tried = NETWORK_LOG.read_text(encoding="utf-8").removeprefix(before)

@@ -31,6 +31,8 @@ def locale_decides(call: ast.Call) -> bool:
     place = 0 if name == "open" and isinstance(call.func, ast.Attribute) else 1
     modes = [*call.args[place : place + 1], *([options["mode"]] if "mode" in options else [])]
     if not modes:
+        if name == "open" and options.keys() - {"buffering", "errors", "newline", "closefd", "opener"}:
+            return False  # another thing's `open`, such as a codec's
         return not call.args or place == 1
     return isinstance(modes[0], ast.Constant) and bool(TEXT_MODE.fullmatch(str(modes[0].value)))
 
@@ -73,6 +75,7 @@ def test_every_text_names_its_encoding() -> None:
         ("path.open('r+b')", 0),
         ("read_text(path)", 0),
         ("clips.open(0)", 0),
+        ("codec.open(strict=False)", 0),
         ("run(words, text=True, encoding='utf-8')", 0),
     ],
 )
