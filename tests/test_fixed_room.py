@@ -150,7 +150,7 @@ class StandIn(FixedRoom):
         super().__init__()
         self.error, self.raises, self.replays = error, raises, 0
 
-    def capture(self, step: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
+    def capture(self, step: Callable[[], Tensor], device: torch.device) -> tuple[Callable[[], None], Tensor]:
         if self.raises:
             raise RuntimeError(self.raises)
         room = next(reversed(self._rooms.values()))

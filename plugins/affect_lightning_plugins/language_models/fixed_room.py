@@ -54,7 +54,9 @@ class FixedRoom:
         """
         self.graphs, self.captured, self.refusal = graphs, 0, ""
         self._rooms: dict[Any, _Room] = {}
-        self._pool: Any = None  # memory of all graphs: one runs at a time, and its logits are read before the next
+        # Memory of all graphs, since one runs at a time and its logits are read before the next; and where they are recorded.
+        self._pool: Any = None
+        self._stream: Any = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy starts empty: graphs hold addresses."""
@@ -98,21 +100,26 @@ class FixedRoom:
             self.drop()
             return _Room(shapes, rows, places)
 
-    def capture(self, step: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
+    def capture(self, step: Callable[[], Tensor], device: torch.device) -> tuple[Callable[[], None], Tensor]:
         """Record a step without running it.
 
         Args:
             step: Gives logits; it reads and writes at the same addresses every time.
+            device: Of the model.
 
         Returns:
             What runs it, and the logits [B, V] that this fills.
         """
-        if self._pool is None:
-            self._pool = torch.cuda.graph_pool_handle()
-        graph = torch.cuda.CUDAGraph()
-        # Other threads (one that pins memory, one that watches NCCL) may go on meanwhile.
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-            logits = step()
+        with torch.cuda.device(device):
+            if self._pool is None:
+                self._pool, self._stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream()
+            graph, before = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+            try:
+                # Other threads (one that pins memory, one that watches NCCL) may go on meanwhile.
+                with torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"):
+                    logits = step()
+            finally:
+                torch.cuda.set_stream(before)  # up to torch 2.14 a failed capture leaves its own stream behind
         return graph.replay, logits
 
 
@@ -203,9 +210,7 @@ class _Room:
             self._tokens = torch.zeros(rows, 1, dtype=torch.long, device=device)
             self.cache: Any = DynamicCache()
             self.cache.layers = [
-                # Zeros: what lies there unwritten is masked, but NaN times 0 is NaN.
-                _Layer(*(state.new_zeros(rows, state.shape[1], places, state.shape[3]) for state in pair), self._place)
-                for pair in shapes
+                _Layer(_empty(keys, rows, places), _empty(values, rows, places), self._place) for keys, values in shapes
             ]
         self._replay: Callable[[], None] | None = None
         self._logits: Any = None
@@ -249,7 +254,7 @@ class _Room:
         """Record the step that was just done, do it again that way, and compare."""
         after = self._place.clone(), self.positions.clone()
         try:
-            replay, again = rooms.capture(lambda: self._forward(model))
+            replay, again = rooms.capture(lambda: self._forward(model), self.mask.device)
             self._place.copy_(after[0] - 1)
             self.positions.copy_(after[1] - 1)
             replay()
@@ -267,6 +272,11 @@ class _Room:
             )
         self._place.copy_(after[0])
         self.positions.copy_(after[1])
+
+
+def _empty(state: Tensor, rows: int, places: int) -> Tensor:
+    """Zeros: what was never written is masked, but NaN times 0 is NaN."""
+    return state.new_zeros(rows, state.shape[1], places, state.shape[3])
 
 
 def _sees_the_whole_past(model: Any, cache: Any) -> bool:

@@ -167,7 +167,7 @@ def _check(network: nn.Module, layers: Sequence[Any]) -> None:
 
 def _state(layers: Sequence[Any]) -> tuple[Any, Tensor]:
     """All that the sums depend on: where the base's weights are, how the adapter is used, and its values."""
-    used = []
+    used: list[Any] = []
     values: dict[int, Tensor] = {}
     for layer in layers:
         base = layer.get_base_layer()

@@ -105,8 +105,8 @@ def decode_responses(
         logits_to_keep=1,
     )
     read = kept_cache(output), mask, positions[:, -1:] + 1
-    steps = None if fixed_room is None else fixed_room.begin(model, *read)
-    steps = GrowingSteps(model, *read, longest - 1) if steps is None else steps
+    in_room = None if fixed_room is None else fixed_room.begin(model, *read)
+    steps = GrowingSteps(model, *read, longest - 1) if in_room is None else in_room
     rows = _Rows(len(mask), end_ids, END_TEST_EVERY.get(inputs_embeds.device.type, 1))
     choice = _choice(options, len(mask), prompt_ids)
     logits = output.logits[:, -1]
