@@ -2,14 +2,18 @@
 
     python benchmarks/generate.py [--clips 48] [--batch 48] [--model FOLDER] [--max-new-tokens 40] [--json]
 
-    plain    one clip at a time, `generate` of transformers, greedy
-    single   one clip at a time, `AffectGPT.generate`
-    batched  `AffectGPT.generate` on batches sorted by the prompt's length
-    twice    `AffectGPT.answer`: two questions on every clip, its beginning read once; counted in responses
+    plain     one clip at a time, `generate` of transformers, greedy
+    single    one clip at a time, `AffectGPT.generate`
+    batched   `AffectGPT.generate` on batches sorted by the prompt's length
+    unmerged  the same with the adapter beside the weights
+    sampled   the same as batched at temperature 1 and top-p 0.9; its texts are others
+    twice     `AffectGPT.answer`: two questions on every clip, its beginning read once; counted in responses
 
-The language model is SmolLM2-135M by default, or any causal model from a folder; features are random, prompts are real
-sentences of 3 to 30 words. All four must give the same texts for the same question: the run fails if one differs.
-Required (ours): batched at least 4 times plain on a CPU, 15 times on a GPU.
+The language model is SmolLM2-135M by default, or any causal model from a folder; the adapter and the features are random,
+prompts are real sentences of 3 to 30 words. All but `sampled` must give the same texts for the same question: the run fails
+if one differs. Required (ours): batched at least 4 times plain on a CPU, 15 times on a GPU.
+
+    choice    milliseconds to sample the first token of every clip of a batch, and by sorting and drawing one row after another
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import argparse
 import json
 import platform
 import random
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -29,6 +34,7 @@ import torch
 from affect_lightning.contracts import ClipBatch, ClipRecord, FeatureSequence
 from affect_lightning.model import AffectGPT, ModelConfiguration
 from affect_lightning.prompting import question_text
+from affect_lightning_plugins.language_models.token_choice import TokenChoice
 
 WIDTHS = {"audio": 1024, "face": 768}  # HuBERT-Large and CLIP ViT-L/14
 VOCABULARY = """
@@ -36,6 +42,8 @@ I you she they we the a this that nobody told me came went saw called bought hom
 again never always why because then perhaps really quite late early and but so not very much
 """
 REQUIRED = {"cpu": 4.0, "cuda": 15.0}
+SAMPLING = {"temperature": 1.0, "top_p": 0.9}
+OTHER_TEXTS = ("sampled",)
 
 
 def make_clips(count: int) -> ClipBatch:
@@ -87,9 +95,57 @@ def by_transformers(network: AffectGPT, clip: ClipBatch, tokens: int) -> str:
     return network.language_model.tokenizer.decode(ids[0], skip_special_tokens=True).strip()
 
 
+def batched(network: AffectGPT, batches: list[ClipBatch], merge: bool = True, **options: Any) -> list[str]:
+    """Responses of whole batches, with the adapter merged or beside the weights."""
+    network.language_model.merged.wanted = merge
+    texts = [text for batch in batches for text in network.generate(batch, **options)]
+    network.language_model.merged.wanted = True
+    return texts
+
+
+def randomise_adapter(network: AffectGPT) -> None:
+    """An adapter that does something: it starts at zero."""
+    generator = torch.Generator().manual_seed(0)
+    for name, weight in network.language_model.named_parameters():
+        if "lora_B" in name:
+            weight.data.copy_(1e-3 * torch.randn(weight.shape, generator=generator))
+
+
+def one_row_after_another(logits: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
+    """Sampled tokens [B] by sorting all [B, V] logits and drawing from each row on the CPU, as this package once did."""
+    shares = torch.softmax(logits / SAMPLING["temperature"], dim=-1).cpu()
+    ordered, tokens = shares.sort(dim=-1, descending=True, stable=True)
+    ordered[ordered.cumsum(dim=-1) - ordered >= SAMPLING["top_p"]] = 0.0
+    drawn = [torch.multinomial(row, 1, generator=each) for row, each in zip(ordered, generators, strict=True)]
+    return tokens.gather(1, torch.stack(drawn)).squeeze(1).to(logits.device)
+
+
+def choice_milliseconds(network: AffectGPT, batch: ClipBatch, repeats: int = 5) -> dict[str, float]:
+    """Median time of the first token for all clips of a batch, both ways in turn."""
+    prompts = network.assemble(batch, network.encode(batch), learn=False)
+    model: Any = network.language_model.causal_model
+    logits = model(inputs_embeds=prompts.inputs_embeds, attention_mask=prompts.attention_mask, logits_to_keep=1).logits[
+        :, -1
+    ]
+    rows = len(logits)
+    choice = TokenChoice(rows, seed=0, **SAMPLING)
+    generators = [torch.Generator().manual_seed(0) for _ in range(rows)]
+    ways: dict[str, Callable[[], torch.Tensor]] = {
+        "together": lambda: choice.choose(logits),
+        "one row after another": lambda: one_row_after_another(logits, generators),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeats + 1):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            way().cpu()
+            taken[name].append(1000 * (time.perf_counter() - started))
+    return {name: round(statistics.median(values[1:]), 2) for name, values in taken.items()}
+
+
 @torch.no_grad()
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Seconds and texts of the four ways."""
+    """Seconds and texts of all ways."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     language_model = {"name": "causal-lm", "model": options.model} if options.model else {"name": "smollm2-135m"}
     configuration = ModelConfiguration.resolve(
@@ -102,6 +158,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         feature_norm="layer",
     )
     network = AffectGPT.from_configuration(configuration, feature_widths=WIDTHS).eval().to(device)
+    randomise_adapter(network)
     clips = make_clips(options.clips).to(device)
     tokens, count = options.max_new_tokens, options.clips
     starts = range(0, count, options.batch)
@@ -111,7 +168,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     ways: dict[str, Callable[[], list[Any]]] = {
         "plain": lambda: [by_transformers(network, clip, tokens) for clip in single],
         "single": lambda: [text for clip in single for text in network.generate(clip, max_new_tokens=tokens)],
-        "batched": lambda: [text for batch in batches for text in network.generate(batch, max_new_tokens=tokens)],
+        "batched": lambda: batched(network, batches, max_new_tokens=tokens),
+        "unmerged": lambda: batched(network, batches, merge=False, max_new_tokens=tokens),
+        "sampled": lambda: batched(network, batches, max_new_tokens=tokens, seed=0, **SAMPLING),
         "twice": lambda: [
             both for batch in batches for both in network.answer(batch, questions, max_new_tokens=tokens)
         ],
@@ -132,7 +191,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "max_new_tokens": tokens,
         "responses_per_second": {name: round(rate, 3) for name, rate in rates.items()},
         "ratio": {name: round(rate / rates["plain"], 2) for name, rate in rates.items()},
-        "same_texts": {name: sum(a == b for a, b in zip(texts["plain"], texts[name], strict=True)) for name in ways},
+        "same_texts": {
+            name: sum(a == b for a, b in zip(texts["plain"], texts[name], strict=True))
+            for name in ways
+            if name not in OTHER_TEXTS
+        },
+        "choice_ms": choice_milliseconds(network, batches[0]),
         "words_a_response": round(sum(len(text.split()) for text in texts["plain"]) / count, 1),
         "required": REQUIRED[device.type],
     }
@@ -152,8 +216,9 @@ def main() -> int:
     else:
         print(f"{result['device']}, {result['threads']} threads, {options.clips} clips, batch {options.batch}")
         for name, rate in result["responses_per_second"].items():
-            same = result["same_texts"][name]
+            same = result["same_texts"].get(name, "no")
             print(f"{name:8} {rate:9.2f} responses/s  {result['ratio'][name]:6.2f} x plain  {same} texts the same")
+        print("choice   " + ", ".join(f"{name} {taken} ms" for name, taken in result["choice_ms"].items()))
     alike = all(same == options.clips for same in result["same_texts"].values())
     return 0 if alike and result["ratio"]["batched"] >= result["required"] else 1
 

@@ -114,3 +114,8 @@ def _cache_name(kind: Any) -> str:
             if name in known:
                 return name
     return _CACHE_NAMES[0]
+
+
+def context_length(model: Any) -> int | None:
+    """Tokens that a transformers model takes in all, prompt and response; None where its configuration does not say."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or None

@@ -18,9 +18,10 @@ import torch
 
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning_plugins.language_models.model_files import load_causal_model, load_tokenizer
-from affect_lightning_plugins.language_models.response_decoding import DecodingOptions, context_length, decode_responses
+from affect_lightning_plugins.language_models.response_decoding import DecodingOptions, decode_responses
 from affect_lightning_plugins.language_models.transformers_model import checked_tokenizer, default_dtype, end_ids
 from affect_lightning_plugins.pretrained_models import refuse_revision_of_folder
+from affect_lightning_plugins.transformers_versions import context_length
 
 # What a model's behaviour depends on: settings, tokenizer, chat template and weights.
 _PATTERNS = ("*.json", "*.jinja", "*.model", "*.txt", "*.safetensors", "*.bin")

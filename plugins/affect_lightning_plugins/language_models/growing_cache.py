@@ -11,10 +11,14 @@ Legend: B clips, H heads of keys and values, N tokens so far, D width of a head.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicLayer
+
+from affect_lightning_plugins.transformers_versions import cache_argument, context_length, kept_cache
 
 BLOCK = 64  # tokens; our choice: most responses need one block, and little memory is set aside in vain
 
@@ -84,6 +88,51 @@ def make_room(cache: Any, tokens: int) -> None:
     for index, layer in enumerate(layers):
         if type(layer) is DynamicLayer and layer.keys is not None and layer.values is not None:
             layers[index] = GrowingLayer(layer.keys, layer.values, min(tokens, BLOCK))
+
+
+class GrowingSteps:
+    """A running decoding whose keys and values grow with the responses; any kind of cache and of attention."""
+
+    def __init__(self, model: Any, cache: Any, mask: Tensor, positions: Tensor, tokens: int) -> None:
+        """Make room behind what has been read.
+
+        Args:
+            model: A transformers causal language model.
+            cache: What it has read; changed in place.
+            mask: [B, N], 0 for padding.
+            positions: Of the next token, [B, 1].
+            tokens: That may follow at most.
+        """
+        self._model, self._cache, self._mask, self._positions = model, cache, mask, positions
+        self._padded = not bool(mask.all())
+        context = context_length(model)
+        self._last_position = None if context is None else context - 1
+        make_room(cache, tokens)
+
+    def row_counts(self, rows: int) -> int:
+        """How many rows run on where this many are open: these and no others."""
+        return rows
+
+    def advance(self, chosen: Tensor) -> Tensor:
+        """Logits [B, V] after the chosen tokens [B]."""
+        self._mask = torch.cat([self._mask, self._mask.new_ones(len(self._mask), 1)], dim=1)
+        output = self._model(
+            input_ids=chosen.unsqueeze(1),
+            attention_mask=self._mask if self._padded else None,
+            position_ids=self._positions,
+            **cache_argument(self._model, self._cache),
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        # A row that has ended with the context may stay for a while.
+        self._cache, self._positions = kept_cache(output), (self._positions + 1).clamp(max=self._last_position)
+        return output.logits[:, -1]
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with some rows only, given by their places in the batch."""
+        kept = torch.tensor(rows, device=self._mask.device)
+        self._cache.batch_select_indices(kept)
+        self._mask, self._positions = self._mask[kept], self._positions[kept]
 
 
 def _with_room(kept: Tensor, room: int) -> Tensor:

@@ -86,6 +86,8 @@ class HubCausalLM(AdaptedCausalLM):
         generation_backend: Literal["transformers", "vllm"] = "transformers",
         vllm_options: dict[str, Any] | None = None,
         liger_kernels: bool = False,
+        merge_adapter: bool = True,
+        cuda_graphs: bool = True,
         **lora: Any,
     ) -> None:
         """Load the model, or build it without weights, and attach the adapter.
@@ -99,6 +101,10 @@ class HubCausalLM(AdaptedCausalLM):
             generation_backend: What writes the responses: the model itself, or vLLM from the same prompt embeddings.
             vllm_options: Further arguments of `vllm.LLM`, such as max_model_len; only with that backend.
             liger_kernels: Use Liger's kernels for RMSNorm, SwiGLU and RoPE; off, because they are not measured (our choice).
+            merge_adapter: Add the adapter to the weights while responses are made, where peft can and memory is left for a copy
+                of the adapted weights; on, because it saves several kernels for each layer and token (our choice).
+            cuda_graphs: Replay each decoding step as one CUDA graph, on a GPU and where a graph gives the logits of the step
+                without it; on, because a GPU otherwise waits for Python (our choice).
             lora: See `AdapterOptions`.
 
         Raises:
@@ -136,6 +142,8 @@ class HubCausalLM(AdaptedCausalLM):
             system_prompt=system_prompt,
             chat_template=chat_template,
             template_options=origin.template_options,
+            merge_adapter=merge_adapter,
+            cuda_graphs=cuda_graphs,
         )
         self.engine = engine
 

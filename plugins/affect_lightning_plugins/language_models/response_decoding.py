@@ -2,21 +2,30 @@
 
 The loop is ours, and not `generate` of transformers, for two reasons. A model's `generation_config.json` (repetition
 penalty, temperature) cannot change a score. And a sampled response depends only on its clip and the seed, not on the
-other clips of the batch. `transformers_model.py` calls it, `growing_cache.py` keeps the keys and values.
+other clips of the batch. `transformers_model.py` calls it, `token_choice.py` chooses; keys and values are in
+`growing_cache.py`, or on a GPU in `fixed_room.py`.
 Legend: B clips, L prompt tokens, P tokens read before, E embedding width, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from affect_lightning.errors import ConfigurationError, ContractError, DataError
-from affect_lightning_plugins.transformers_versions import cache_argument, kept_cache
+from affect_lightning_plugins.language_models.token_choice import TokenChoice
+from affect_lightning_plugins.transformers_versions import cache_argument, context_length, kept_cache
+
+if TYPE_CHECKING:
+    from affect_lightning_plugins.language_models.fixed_room import FixedRoom
+
+# Tokens between two looks at which responses have ended. On a GPU a look waits until all that was asked of it is done, so
+# up to 7 tokens too many cost less (our choice); they are cut off.
+END_TEST_EVERY = {"cuda": 8}
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,7 @@ def decode_responses(
     options: DecodingOptions,
     cache: Any = None,
     prompt_ids: Sequence[Sequence[int]] | None = None,
+    fixed_room: FixedRoom | None = None,
 ) -> list[list[int]]:
     """Decode a batch.
 
@@ -69,6 +79,7 @@ def decode_responses(
         cache: Keys and values of P tokens that the model has read already, as `read_prefix` gives them; it is used up.
         prompt_ids: Token ids of the B prompts, which the repetition penalty counts with those of the response; None counts
             the response alone.
+        fixed_room: Where keys and values are put if the model's layers allow it; None lets them grow.
 
     Returns:
         Token ids of each response, without the end token.
@@ -78,48 +89,53 @@ def decode_responses(
         DataError: A prompt leaves no room in the model's context. Where it leaves less than `max_new_tokens`, the response
             ends with the context, whatever the other prompts of the batch are.
     """
-    from affect_lightning_plugins.language_models.growing_cache import make_room
+    from affect_lightning_plugins.language_models.growing_cache import GrowingSteps
 
     if not bool(attention_mask[:, -1].bool().all()):
         raise ContractError("Prompts must be padded on the left for decoding; got a row that ends with padding.")
     mask = attention_mask.long()
-    padded = not bool(mask.all())
-    rooms = rooms_for_responses(model, mask.sum(dim=1).tolist(), options.max_new_tokens)
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -inputs_embeds.shape[1] :]
-    step: dict[str, Any] = {"inputs_embeds": inputs_embeds}
-    rows = _Rows(options, rooms, end_ids, prompt_ids)
-    longest, context = max(rooms), context_length(model)
-    for _ in range(longest):
-        output = model(
-            **step,
-            attention_mask=mask if padded else None,
-            position_ids=positions,
-            **cache_argument(model, cache),
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        cache = kept_cache(output)
-        if "inputs_embeds" in step:
-            make_room(cache, longest - 1)
-        chosen = rows.choose(output.logits[:, -1].float())
-        kept = rows.still_open(chosen)
-        if kept is None:
-            break
-        if len(kept) < len(chosen):
-            kept = kept.to(mask.device)
-            cache.batch_select_indices(kept)
-            chosen, mask, positions = chosen[kept], mask[kept], positions[kept]
-        step = {"input_ids": chosen.unsqueeze(1)}
-        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        positions = positions[:, -1:] + 1
-        if context is not None:  # a row that has ended with the context may stay for a while
-            positions = positions.clamp(max=context - 1)
+    rooms = rooms_for_responses(model, mask.sum(dim=1).tolist(), options.max_new_tokens)
+    longest = max(rooms)
+    output = model(
+        inputs_embeds=inputs_embeds,
+        attention_mask=None if bool(mask.all()) else mask,
+        position_ids=positions,
+        **cache_argument(model, cache),
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    read = kept_cache(output), mask, positions[:, -1:] + 1
+    in_room = None if fixed_room is None else fixed_room.begin(model, *read)
+    steps = GrowingSteps(model, *read, longest - 1) if in_room is None else in_room
+    rows = _Rows(rooms, end_ids, END_TEST_EVERY.get(inputs_embeds.device.type, 1))
+    choice = _choice(options, len(mask), prompt_ids)
+    logits = output.logits[:, -1]
+    for left in range(longest - 1, -1, -1):
+        chosen = choice.choose(logits)
+        rows.write(chosen)
+        if left == 0 or rows.full:
+            kept = rows.still_open(steps.row_counts)
+            if not kept:
+                break
+            if len(kept) < len(chosen):
+                steps.keep(kept)
+                choice.keep(kept)
+                chosen = chosen[kept]
+        if left:
+            logits = steps.advance(chosen)
     return rows.responses
 
 
-def context_length(model: Any) -> int | None:
-    """Tokens that a transformers model takes in all, prompt and response; None where its configuration does not say."""
-    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or None
+def _choice(options: DecodingOptions, rows: int, prompt_ids: Sequence[Sequence[int]] | None) -> TokenChoice:
+    return TokenChoice(
+        rows,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        seed=options.seed,
+        repetition_penalty=options.repetition_penalty,
+        prompt_ids=prompt_ids,
+    )
 
 
 def rooms_for_responses(model: Any, prompts: Sequence[int], wanted: int) -> list[int]:
@@ -173,67 +189,52 @@ class _Rows:
     """The responses so far, and which rows of the running batch are whose.
 
     Rows that have ended leave the batch once half of it has: the long responses of a few clips then cost what a few
-    clips cost, and the cache is not copied for every single one. Sampling draws from a generator for each response
-    with the same seed, so that no clip depends on the clips next to it.
+    clips cost, and the cache is not copied for every single one. Until then they go on, and what they write is ignored.
     """
 
-    def __init__(
-        self,
-        options: DecodingOptions,
-        rooms: Sequence[int],
-        end_ids: Collection[int],
-        prompt_ids: Sequence[Sequence[int]] | None = None,
-    ) -> None:
+    def __init__(self, rooms: Sequence[int], end_ids: Collection[int], look_every: int) -> None:
         count = len(rooms)
-        self.options = options
-        self.end_ids = end_ids
         self._rooms = rooms  # longest response of each row, in tokens
-        self._prompt_ids = [()] * count if prompt_ids is None else prompt_ids
+        self.end_ids = end_ids
         self.responses: list[list[int]] = [[] for _ in range(count)]
+        self._look_every = look_every
         self._running = list(range(count))  # the response of each row
         self._ended = [False] * count
-        self._generators: list[torch.Generator] = []
-        if options.temperature > 0:
-            seed = torch.seed() if options.seed is None else options.seed
-            self._generators = [torch.Generator().manual_seed(seed) for _ in range(count)]
+        self._unread: list[Tensor] = []  # tokens [B] since the last look
 
-    def choose(self, logits: Tensor) -> Tensor:
-        """The next token [B] of every row from its logits [B, V]."""
-        if self.options.repetition_penalty != 1.0:
-            logits = self._without_repetition(logits)
-        if not self._generators:
-            return logits.argmax(dim=-1)
-        shares = torch.softmax(logits / self.options.temperature, dim=-1).cpu()
-        ordered, tokens = shares.sort(dim=-1, descending=True, stable=True)
-        ordered[ordered.cumsum(dim=-1) - ordered >= self.options.top_p] = 0.0
-        drawn = [
-            torch.multinomial(row, 1, generator=self._generators[response])
-            for row, response in zip(ordered, self._running, strict=True)
-        ]
-        return tokens.gather(1, torch.stack(drawn)).squeeze(1).to(logits.device)
+    @property
+    def full(self) -> bool:
+        """Whether it is time to look at the tokens."""
+        return len(self._unread) >= self._look_every
 
-    def _without_repetition(self, logits: Tensor) -> Tensor:
-        """Logits [B, V] in which the tokens of prompt and response so far count for less."""
-        changed, penalty = logits.clone(), self.options.repetition_penalty
-        for row, response in enumerate(self._running):
-            there = torch.tensor(sorted({*self._prompt_ids[response], *self.responses[response]}), dtype=torch.long)
-            there = there.to(logits.device)
-            values = logits[row, there]
-            changed[row, there] = torch.where(values > 0, values / penalty, values * penalty)
-        return changed
+    def write(self, chosen: Tensor) -> None:
+        """Take the next tokens [B], wherever they are."""
+        self._unread.append(chosen)
 
-    def still_open(self, chosen: Tensor) -> Tensor | None:
-        """Write down the tokens [B]; positions of the rows to continue with, or None when all responses have ended."""
-        for response, token in zip(self._running, chosen.tolist(), strict=True):
-            if not self._ended[response] and token in self.end_ids:
-                self._ended[response] = True
-            elif not self._ended[response]:
+    def still_open(self, row_counts: Callable[[int], int]) -> list[int]:
+        """Look at the tokens.
+
+        Args:
+            row_counts: From the number of rows that are open to the number that is to run on.
+
+        Returns:
+            Places of the rows to continue with: none when all responses have ended.
+        """
+        written = torch.stack(self._unread, dim=1).tolist()
+        self._unread = []
+        for response, tokens in zip(self._running, written, strict=True):
+            self._take(response, tokens)
+        still = [row for row, response in enumerate(self._running) if not self._ended[response]]
+        if 2 * len(still) > len(self._running):
+            return list(range(len(self._running)))
+        ended = [row for row, response in enumerate(self._running) if self._ended[response]]
+        kept = sorted(still + ended[: row_counts(len(still)) - len(still)]) if still else []
+        self._running = [self._running[row] for row in kept]
+        return kept
+
+    def _take(self, response: int, tokens: Sequence[int]) -> None:
+        for token in tokens:
+            self._ended[response] = self._ended[response] or token in self.end_ids
+            if not self._ended[response]:
                 self.responses[response].append(token)
                 self._ended[response] = len(self.responses[response]) == self._rooms[response]
-        kept = [row for row, response in enumerate(self._running) if not self._ended[response]]
-        if not kept:
-            return None
-        if 2 * len(kept) > len(self._running):
-            kept = list(range(len(self._running)))
-        self._running = [self._running[row] for row in kept]
-        return torch.tensor(kept)

@@ -2,14 +2,14 @@
 
 The base is frozen, the adapter trains. The plugins next to this file (`hub_models.py` with its families, `smollm2.py`,
 `tiny.py`) differ only in where model and tokenizer come from. `adapters.py` has the adapters. `response_decoding.py` or
-`vllm_engine.py` generates.
+`vllm_engine.py` generates, the first with the adapter merged (`merged_adapter.py`).
 Legend: B clips, L text tokens, E embedding width, R supervised positions of the batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from affect_lightning_plugins.language_models.adapters import (
     save_adapter,
 )
 from affect_lightning_plugins.language_models.chat_text import ChatText
+from affect_lightning_plugins.language_models.merged_adapter import MergedAdapter
 from affect_lightning_plugins.language_models.packed_attention import (
     ClipBounds,
     packed_arguments,
@@ -34,8 +35,13 @@ from affect_lightning_plugins.language_models.response_decoding import DecodingO
 from affect_lightning_plugins.language_models.training_memory import response_loss
 from affect_lightning_plugins.language_models.vllm_engine import VllmEngine
 
+if TYPE_CHECKING:
+    from affect_lightning_plugins.language_models.fixed_room import FixedRoom
+
 _LONGEST_MASKED_ROW = 512  # tokens of a packed row whose attention goes through a mask; our choice
 _TEXT_METHODS = ("render_prompt", "text_ids", "response_ids")
+# A CPU computes faster where keys and values grow: it asks for no graph, and reads no empty places.
+_FIXED_ROOMS_ON = "cuda"
 # Configuration entries by which a model changes its logits after the head; the loss here would miss them.
 _LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 
@@ -45,6 +51,8 @@ class AdaptedCausalLM(LanguageModel):
 
     Attributes:
         loads_four_bits: Whether the plugin loads a base in four bits for the adapter `qlora`.
+        merged: The weights with the adapter added, while responses are made.
+        rooms: Where a GPU keeps keys and values while responses are made; None before the first one.
     """
 
     loads_four_bits = False
@@ -58,6 +66,8 @@ class AdaptedCausalLM(LanguageModel):
         system_prompt: str | None = None,
         chat_template: str | None = None,
         template_options: Mapping[str, Any] | None = None,
+        merge_adapter: bool = True,
+        cuda_graphs: bool = True,
     ) -> None:
         """Attach the adapter.
 
@@ -68,6 +78,8 @@ class AdaptedCausalLM(LanguageModel):
             system_prompt: Text of the system turn; None leaves it to the chat template.
             chat_template: Jinja text that replaces the tokenizer's chat template; None keeps that.
             template_options: Values for the chat template, such as `enable_thinking`.
+            merge_adapter: Add the adapter to the weights while responses are made.
+            cuda_graphs: Replay each decoding step as a CUDA graph, on a GPU.
 
         Raises:
             ConfigurationError: No chat template, no end token, a head that the loss cannot reproduce, or wrong
@@ -94,6 +106,24 @@ class AdaptedCausalLM(LanguageModel):
         self.network = attach_adapter(model, lora)
         self.end_ids = frozenset() if tokenizer is None else end_ids(model, tokenizer)
         self.engine: VllmEngine | None = None  # set by a plugin that generates with it
+        self.merged = MergedAdapter(merge_adapter)
+        self.rooms: FixedRoom | None = None
+        self._cuda_graphs = cuda_graphs
+
+    def train(self, mode: bool = True) -> AdaptedCausalLM:
+        """Set the mode; training frees what only responses need."""
+        if mode:
+            self._free()
+        return super().train(mode)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> AdaptedCausalLM:
+        self._free()  # weights go elsewhere or change their type
+        return super()._apply(fn, recurse)
+
+    def _free(self) -> None:
+        self.merged.drop()
+        if self.rooms is not None:
+            self.rooms.drop()
 
     @property
     def causal_model(self) -> Any:
@@ -221,8 +251,22 @@ class AdaptedCausalLM(LanguageModel):
             return self._texts(self.engine.decode(self.network, inputs_embeds, attention_mask, self.end_ids, options))
         with in_eval_mode(self):
             inputs_embeds, attention_mask, _ = self._with_learned_prompt(inputs_embeds, attention_mask)
-            responses = decode_responses(self.causal_model, inputs_embeds, attention_mask, self.end_ids, options)
+            with self.merged.in_place(self.network):
+                responses = self._decode(inputs_embeds, attention_mask, options)
         return self._texts(responses)
+
+    def _decode(
+        self, inputs_embeds: Tensor, mask: Tensor, options: DecodingOptions, cache: Any = None
+    ) -> list[list[int]]:
+        rooms = self._fixed_rooms() if inputs_embeds.device.type == _FIXED_ROOMS_ON else None
+        return decode_responses(self.causal_model, inputs_embeds, mask, self.end_ids, options, cache, fixed_room=rooms)
+
+    def _fixed_rooms(self) -> FixedRoom:
+        if self.rooms is None:
+            from affect_lightning_plugins.language_models.fixed_room import FixedRoom
+
+            self.rooms = FixedRoom(self._cuda_graphs)
+        return self.rooms
 
     def generate_from_prefix(
         self,
@@ -239,9 +283,9 @@ class AdaptedCausalLM(LanguageModel):
         times = len(inputs_embeds) // len(prefix_embeds)
         prefix_embeds, prefix_mask, _ = self._with_learned_prompt(prefix_embeds, prefix_mask)
         mask = torch.cat([prefix_mask.repeat_interleave(times, dim=0), attention_mask], dim=1)
-        with in_eval_mode(self):
+        with in_eval_mode(self), self.merged.in_place(self.network):
             cache = read_prefix(self.causal_model, prefix_embeds, prefix_mask, times)
-            responses = decode_responses(self.causal_model, inputs_embeds, mask, self.end_ids, decoding, cache)
+            responses = self._decode(inputs_embeds, mask, decoding, cache)
         return self._texts(responses)
 
     def _texts(self, responses: list[list[int]]) -> list[str]:

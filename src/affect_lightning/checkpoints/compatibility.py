@@ -22,7 +22,10 @@ NETWORK_PREFIX = "network."  # of every name in a checkpoint: the LightningModul
 # What an optimiser's state and the order of random numbers depend on; compared only to continue training.
 TRAINING_OPTIONS = (*OptimisationOptions.__dataclass_fields__, "seed")
 # How a part computes, not what: may differ in a test, where no run is continued.
-_ARITHMETIC = ("dtype", "attn_implementation", "generation_backend", "vllm_options", "liger_kernels")
+_ARITHMETIC = (
+    *("dtype", "attn_implementation", "generation_backend", "vllm_options", "liger_kernels"),
+    *("merge_adapter", "cuda_graphs"),
+)
 # What only a training does, or only its first step sees: a new training decides it anew.
 _OF_A_TRAINING = ("stream_dropout", "projector_init_scale", "lora_dropout")
 Purpose: TypeAlias = Literal["go on", "start", "use"]
