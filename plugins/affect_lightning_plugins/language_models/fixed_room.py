@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from affect_lightning_plugins.language_models.training_memory import CLIPWISE_ATTENTION
+from affect_lightning_plugins.language_models.packed_attention import CLIPWISE_ATTENTION
 from affect_lightning_plugins.transformers_versions import cache_argument, context_length
 
 BUCKET = 128  # places; our choice: the shapes repeat, and on average half of it is read in vain

@@ -54,10 +54,10 @@ class RowLayout:
         return cls(
             lengths=tuple(map(int, lengths)),
             real=torch.from_numpy(np.flatnonzero(mask)),
-            positions=torch.from_numpy((mask.cumsum(axis=1) - 1)[mask]),
+            positions=torch.from_numpy((mask.cumsum(axis=1, dtype=np.int64) - 1)[mask]),
             cumulative=torch.from_numpy(np.concatenate([[0], lengths.cumsum()]).astype(np.int32)),
             predicting=torch.from_numpy(predicting),
-            predicting_packed=torch.from_numpy((mask.cumsum() - 1)[predicting]),
+            predicting_packed=torch.from_numpy((mask.cumsum(dtype=np.int64) - 1)[predicting]),
         )
 
     def with_each(self, change: Callable[[Tensor], Tensor]) -> RowLayout:
