@@ -28,6 +28,7 @@ PLUGIN_OPTIONS: dict[str, str] = {
     "model.objective": "objectives",
     "data.face_detector": "face_detectors",
     "benchmark.label_extractor": "label_extractors",
+    "subtitles.transcriber": "transcribers",
 }
 
 

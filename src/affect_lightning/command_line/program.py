@@ -45,6 +45,7 @@ COMMANDS: dict[str, Command] = {
     "validate": Command("Compute the validation loss of a checkpoint.", "trainer_commands", True),
     "test": Command("Answer MER-UniBench sets; write responses, scores and a report.", "trainer_commands", True),
     "predict": Command("Answer clips of your own.", "trainer_commands", True),
+    "answer": Command("Let a model of others answer the sets, for `score` and `report`.", "answer_command"),
     "cache": Command("Run the frozen encoders once over the clips, for `data.features: cached`.", "cache_command"),
     "doctor": Command("Check a set of clips before training: files, tables, media, faces.", "doctor_command"),
     "experiments": Command("List the experiments that `--config` takes by name, or copy one.", "experiments_command"),

@@ -37,6 +37,7 @@ from affect_lightning.command_line.terminal import silence_expected_warnings
 from affect_lightning.corpora.own_clips import OWN_CORPUS
 from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.reading_workers import lost_worker
+from affect_lightning.describing.subtitle_callback import SubtitleCallback
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import resolve_choice
 from affect_lightning.training import AffectGPTModule, LossSpikeLog, ResumeCheckpoint, StoppedBySignal, TrainingMonitor
@@ -120,6 +121,7 @@ class AffectCLI(LightningCLI):
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(ResumeCheckpoint, "resume")
         parser.add_lightning_class_args(LossSpikeLog, "spikes")
+        parser.add_lightning_class_args(SubtitleCallback, "subtitles")
         parser.add_argument("--init_from", type=str | None, default=None, help=_INIT_FROM_HELP)
         parser.set_defaults({"checkpoint.auto_insert_metric_name": False})
         parser.link_arguments("model.inputs", "data.inputs")
@@ -270,7 +272,9 @@ def run(words: Sequence[str]) -> int:
     Raises:
         AffectLightningError: A user's mistake, in one paragraph.
     """
-    rest, overrides, _ = take_plugin_words(_with_short_out(words))  # `program.py` has answered questions for plugins
+    rest, overrides, _ = take_plugin_words(
+        _with_short_options(words)
+    )  # `program.py` has answered questions for plugins
     if mistake := _mistaken_weights(rest):
         raise ConfigurationError(mistake)
     silence_expected_warnings()
@@ -289,18 +293,36 @@ def run(words: Sequence[str]) -> int:
     return 0
 
 
-def _with_short_out(words: Sequence[str]) -> list[str]:
-    """The command line with --benchmark.out in the place of --out, which is short for it.
+def _with_short_options(words: Sequence[str]) -> list[str]:
+    """The command line with --benchmark.out for --out and --subtitles.transcriber for --transcriber.
 
     Raises:
-        ConfigurationError: The command has no result to write there.
+        ConfigurationError: The command writes no result there, or hears no clips.
     """
-    option = "--out"
     if words[0] not in ("test", "predict") and is_given(words, "out"):
         raise ConfigurationError(
             f"Choose the folder of `{words[0]}` with --trainer.logger.init_args.save_dir, not --out."
         )
-    return [f"--benchmark.out{word[len(option) :]}" if word.partition("=")[0] == option else word for word in words]
+    if words[0] != "predict" and any(_option(word).partition(".")[0] == "--transcriber" for word in words):
+        raise ConfigurationError(
+            f"Leave --transcriber out: `{words[0]}` takes the subtitles of the sets. `predict` and `answer` take it."
+        )
+    long = {"--out": "--benchmark.out", "--transcriber": "--subtitles.transcriber"}
+    return [_lengthened(word, long) for word in words]
+
+
+def _option(word: str) -> str:
+    """The option of a word, without its value."""
+    return word.partition("=")[0]
+
+
+def _lengthened(word: str, long: Mapping[str, str]) -> str:
+    """The word with the long form of its option; what follows a dot or an equals sign stays."""
+    for short, whole in long.items():
+        rest = word[len(short) :]
+        if word.startswith(short) and (not rest or rest[0] == "=" or (rest[0] == "." and short == "--transcriber")):
+            return whole + rest
+    return word
 
 
 def _run_to_its_end(words: Sequence[str], overrides: dict[str, ChoiceOverride]) -> AffectCLI:

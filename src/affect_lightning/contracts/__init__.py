@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from affect_lightning.contracts.clips import ClipBatch, ClipRecord, StreamReader
+    from affect_lightning.contracts.describers import ClueMerger, CueDescriber, Transcriber, Transcript
     from affect_lightning.contracts.label_checks import ConformanceError
     from affect_lightning.contracts.network_parts import (
         AudioEncoder,
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     )
     from affect_lightning.contracts.objectives import LossTerm, NetworkOutputs, Objective, TrainedNetwork
     from affect_lightning.contracts.pipeline_parts import (
-        CueDescriber,
         FaceBox,
         FaceDetector,
         LabelExtractor,
@@ -37,6 +37,7 @@ __all__ = [
     "BranchCompression",
     "ClipBatch",
     "ClipRecord",
+    "ClueMerger",
     "ConformanceError",
     "CueDescriber",
     "Encoder",
@@ -57,16 +58,19 @@ __all__ = [
     "StreamInput",
     "StreamReader",
     "TrainedNetwork",
+    "Transcriber",
+    "Transcript",
     "VideoEncoder",
     "run_data_of",
 ]
 
 _MODULES = {
     "clips": "ClipBatch ClipRecord StreamReader",
+    "describers": "ClueMerger CueDescriber Transcriber Transcript",
     "label_checks": "ConformanceError",
     "network_parts": "AudioEncoder BranchCompression Encoder LanguageModel PreFusion SeriesEncoder VideoEncoder",
     "objectives": "LossTerm NetworkOutputs Objective TrainedNetwork",
-    "pipeline_parts": "CueDescriber FaceBox FaceDetector LabelExtractor ResponseRow RunData Sentiment run_data_of",
+    "pipeline_parts": "FaceBox FaceDetector LabelExtractor ResponseRow RunData Sentiment run_data_of",
     "streams": "STREAMS FeatureSequence Stream StreamInput",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
