@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -271,3 +272,40 @@ CHAT_MODELS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "qwen2.5-omni": _qwen25_omni,
 }
 """Model and processor by a short name."""
+
+
+def save_recogniser(folder: Path, multilingual: bool = False) -> str:
+    """Write a tiny random Whisper that writes words, and its processor, into a folder; its path as text."""
+    from transformers import WhisperConfig, WhisperForConditionalGeneration, WhisperProcessor, WhisperTokenizer
+
+    if folder.is_dir():
+        return str(folder)
+    tokens = byte_tokenizer()
+    vocabulary = {token: index for token, index in tokens.get_vocab().items() if not token.startswith("<|")}
+    words = {token: place for place, token in enumerate(sorted(vocabulary))} | {"<|endoftext|>": len(vocabulary)}
+    folder.mkdir(parents=True)
+    (folder / "vocab.json").write_text(json.dumps(words), encoding="utf-8")
+    (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
+    tokenizer = WhisperTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
+    marks = ["<|startoftranscript|>", "<|en|>", "<|zh|>", "<|transcribe|>", "<|translate|>", "<|notimestamps|>"]
+    tokenizer.add_special_tokens({"additional_special_tokens": marks})
+    ids = dict(zip(marks, tokenizer.convert_tokens_to_ids(marks), strict=True))
+    end = tokenizer.convert_tokens_to_ids("<|endoftext|>")
+    torch.manual_seed(0)
+    config = WhisperConfig(
+        vocab_size=len(tokenizer), num_mel_bins=16, d_model=32, encoder_layers=1, decoder_layers=1,
+        encoder_attention_heads=4, decoder_attention_heads=4, encoder_ffn_dim=48, decoder_ffn_dim=48,
+        max_source_positions=100, max_target_positions=64, init_std=0.2, bos_token_id=end, eos_token_id=end,
+        pad_token_id=end, decoder_start_token_id=ids["<|startoftranscript|>"], suppress_tokens=None,
+        begin_suppress_tokens=None,
+    )  # fmt: skip
+    model = WhisperForConditionalGeneration(config)
+    model.generation_config._from_model_config = False  # else its file is not read again
+    model.generation_config.no_timestamps_token_id = ids["<|notimestamps|>"]
+    model.generation_config.is_multilingual = multilingual
+    if multilingual:
+        model.generation_config.lang_to_id = {"<|en|>": ids["<|en|>"], "<|zh|>": ids["<|zh|>"]}
+        model.generation_config.task_to_id = {"transcribe": ids["<|transcribe|>"], "translate": ids["<|translate|>"]}
+    model.save_pretrained(folder)
+    WhisperProcessor(_hearing(), tokenizer).save_pretrained(folder)
+    return str(folder)

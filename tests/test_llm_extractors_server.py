@@ -412,7 +412,7 @@ def test_plugins_command_shows_the_options(capsys: pytest.CaptureFixture[str]) -
         assert part in shown
     assert main(["plugins", "causal-lm", "--json"]) == 0
     plugins = json.loads(capsys.readouterr().out)["plugins"]
-    assert [plugin["group"] for plugin in plugins] == ["language_models", "label_extractors"]
+    assert [plugin["group"] for plugin in plugins] == ["language_models", "label_extractors", "clue_mergers"]
     options = {option["name"]: option for option in plugins[1]["options"]}
     assert options["batch_size"]["type"] == "int"
     assert options["model"]["default"] == "required"

@@ -8,6 +8,7 @@ Legend: T frames, H height and W width in pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def measure_face(crops: np.ndarray) -> FaceMotion:
         cv2.resize(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA) for crop in crops
     ]
     found = []
-    for before, after in zip(grey, grey[1:], strict=False):
+    for before, after in pairwise(grey):
         start = np.zeros((SIDE, SIDE, 2), np.float32)
         flow = cv2.calcOpticalFlowFarneback(before, after, start, 0.5, 3, 15, 3, 5, 1.2, 0)
         head = np.median(flow.reshape(-1, 2), axis=0)

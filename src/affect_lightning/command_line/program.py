@@ -77,12 +77,16 @@ def _overall_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _explained_plugin(words: Sequence[str]) -> str:
-    """What `--model.pre_fusion.help NAME` asks for, answered before Lightning is imported; else empty."""
-    from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
+def _trainer_words(words: Sequence[str]) -> tuple[list[str], str]:
+    """The words with long option names, and what `--model.pre_fusion.help NAME` asks for, if one does.
 
-    asked = take_plugin_words(words)[2]
-    return plugin_help(asked) if asked is not None else ""
+    The help is answered before Lightning is imported; it is empty where none is asked for.
+    """
+    from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words, with_long_options
+
+    long = with_long_options(words)
+    asked = take_plugin_words(long)[2]
+    return long, plugin_help(asked) if asked is not None else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,10 +117,11 @@ def _run(words: list[str]) -> int:
         # Only the first word is ours: the rest belongs to the command, `--help` included.
         chosen = parser.parse_args(words[:1]).command
         command = COMMANDS[chosen]
-        if command.trains and (explained := _explained_plugin(words)):
-            print(explained)
-            return 0
         if command.trains:
+            words, explained = _trainer_words(words)
+            if explained:
+                print(explained)
+                return 0
             check_option_names(words)
         module = importlib.import_module(f"affect_lightning.command_line.{command.module}")
         return int(module.run(words if command.trains else words[1:]) or 0)

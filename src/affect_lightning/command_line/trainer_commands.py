@@ -272,9 +272,7 @@ def run(words: Sequence[str]) -> int:
     Raises:
         AffectLightningError: A user's mistake, in one paragraph.
     """
-    rest, overrides, _ = take_plugin_words(
-        _with_short_options(words)
-    )  # `program.py` has answered questions for plugins
+    rest, overrides, _ = take_plugin_words(_with_short_out(words))  # `program.py` has answered questions for plugins
     if mistake := _mistaken_weights(rest):
         raise ConfigurationError(mistake)
     silence_expected_warnings()
@@ -293,36 +291,22 @@ def run(words: Sequence[str]) -> int:
     return 0
 
 
-def _with_short_options(words: Sequence[str]) -> list[str]:
-    """The command line with --benchmark.out for --out and --subtitles.transcriber for --transcriber.
+def _with_short_out(words: Sequence[str]) -> list[str]:
+    """The command line with --benchmark.out in the place of --out, which is short for it.
 
     Raises:
-        ConfigurationError: The command writes no result there, or hears no clips.
+        ConfigurationError: The command has no result to write there, or takes no transcriber.
     """
+    option = "--out"
     if words[0] not in ("test", "predict") and is_given(words, "out"):
         raise ConfigurationError(
             f"Choose the folder of `{words[0]}` with --trainer.logger.init_args.save_dir, not --out."
         )
-    if words[0] != "predict" and any(_option(word).partition(".")[0] == "--transcriber" for word in words):
+    if words[0] != "predict" and any(word.startswith("--subtitles.transcriber") for word in words):
         raise ConfigurationError(
-            f"Leave --transcriber out: `{words[0]}` takes the subtitles of the sets. `predict` and `answer` take it."
+            f"Leave --transcriber out: `{words[0]}` takes the subtitles of the sets. `predict` and `answer` hear them."
         )
-    long = {"--out": "--benchmark.out", "--transcriber": "--subtitles.transcriber"}
-    return [_lengthened(word, long) for word in words]
-
-
-def _option(word: str) -> str:
-    """The option of a word, without its value."""
-    return word.partition("=")[0]
-
-
-def _lengthened(word: str, long: Mapping[str, str]) -> str:
-    """The word with the long form of its option; what follows a dot or an equals sign stays."""
-    for short, whole in long.items():
-        rest = word[len(short) :]
-        if word.startswith(short) and (not rest or rest[0] == "=" or (rest[0] == "." and short == "--transcriber")):
-            return whole + rest
-    return word
+    return [f"--benchmark.out{word[len(option) :]}" if word.partition("=")[0] == option else word for word in words]
 
 
 def _run_to_its_end(words: Sequence[str], overrides: dict[str, ChoiceOverride]) -> AffectCLI:

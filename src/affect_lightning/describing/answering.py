@@ -234,7 +234,8 @@ def write_answers(
         (record, folder.answers[key]) for record in records if (key := (record.corpus, record.name)) in folder.answers
     ]
     marked = {corpus for corpus in listed if generated(corpus)}
-    predictions, beside = [], {}
+    predictions: list[Prediction] = []
+    beside: dict[tuple[str, str, str], dict[str, Any]] = {}
     for record, row in rows:
         response = ResponseRow(
             record.name, record.corpus, row["question"], row["response"], record.labels, record.sentiment
