@@ -158,7 +158,6 @@ def _make(folder: Path) -> None:
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "quarantine.jsonl").unlink(missing_ok=True)  # this run looks at every clip without an answer again
     except OSError as error:
         raise refused_writing(error, folder) from error
 
@@ -172,6 +171,7 @@ def _ask(data: ClipDataModule, records: Sequence[ClipRecord], parts: AskedParts,
     missing = [record for record in records if (record.corpus, record.name) not in folder.answers]
     if not missing:
         return
+    (folder.folder / "quarantine.jsonl").unlink(missing_ok=True)  # every clip without an answer is looked at again
     data.records["test"] = missing
     data.setup("test")
     try:

@@ -202,7 +202,7 @@ class SetAnswers:
     Attributes:
         clips: Listed.
         answered: With an answer.
-        empty: Answers without a word.
+        empty: Answers of which nothing is left, such as an empty one or the prompt repeated.
         refused: Answers that refuse, or say that they cannot tell.
         cleaned: What was removed before labels are read, and in how many answers.
         file: The predictions; None where there is no answer.
@@ -255,7 +255,7 @@ def _counted(
     return SetAnswers(
         clips=clips,
         answered=len(own),
-        empty=sum(not row["response"].strip() for row in own),
+        empty=sum(not one.text.strip() and not one.refused for one in cleaned),
         refused=sum(one.refused for one in cleaned),
         cleaned=dict(Counter(kind for one in cleaned for kind in one.removed)),
         file=file,

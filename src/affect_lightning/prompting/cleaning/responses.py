@@ -36,6 +36,13 @@ _LEADING_QUESTION = re.compile(
     r"|[^。？！\n]{0,100}(?:情绪|情緒|情感|感受|心情)[^。？！\n]{0,100}(?:什么|什麼|哪|如何|吗|嗎|怎)?[^。？！\n]{0,20}？)\s*",
     re.IGNORECASE,
 )
+# "As an expert in emotions, please focus on the sound ... predict the emotional state.": SALMONN repeats its prompt so.
+_INSTRUCTION = re.compile(
+    r"(?:(?<=[.?!;])|^)[ \t]*(?:as an? [^.?!\n]{0,100},[ \t]*)?please\s+(?:focus|pay|provide|describe|predict|identify|infer|"
+    r"analy[sz]e|recogni[sz]e|answer|determine|watch|listen|combine|assume)\b[^.?!\n]{0,400}\b(?:emotion|feel|mood|sentiment)"
+    r"[^.?!\n]{0,200}(?:[.?!]|$)",
+    re.IGNORECASE | re.MULTILINE,
+)
 _ANSWER_MARK = re.compile(
     r"(?:^|[\n.。])[ \t]*(?:so |thus |therefore,? )?(?:the |my )?final answer(?: is)?\s*[:：]\s*(?=\S)"
     r"|(?:最终|最後|最后|最終)(?:答案|回答)(?:是|为|為)?\s*[:：]?\s*(?=\S)",
@@ -126,7 +133,7 @@ def _without_question(text: str, question: str) -> str:
         leading = _LEADING_QUESTION.match(text)
         if leading:
             return text[leading.end() :]
-    return text
+    return _INSTRUCTION.sub("", text).strip() if _INSTRUCTION.search(text) else text
 
 
 def _without_structure(text: str) -> str:
