@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from affect_lightning.command_line.program import main
 from run_cases import contents
 from test_readme_commands import ELSEWHERE, TINY, as_a_user, page_commands, place_of
 from training_runs import Run
@@ -30,6 +32,36 @@ PAGES = {
     "docs/reports.md": 3,
     "docs/python.md": 1,
 }  # least number of commands that are run
+# The other pages, in one process. What cannot run in a clone: real weights, a server, a store or the authors' files.
+OTHER_PAGES = {
+    "docs/architecture.md": 1,
+    "docs/data.md": 12,
+    "docs/doctor.md": 2,
+    "docs/faces.md": 2,
+    "docs/feature_cache.md": 3,
+    "docs/fusions.md": 2,
+    "docs/label_extractors.md": 1,
+    "docs/language_models.md": 1,
+    "docs/plugins.md": 1,
+    "docs/results.md": 4,
+    "docs/sandbox.md": 1,
+    "docs/streaming.md": 2,
+    "docs/taxonomy.md": 2,
+}
+NOT_IN_A_CLONE = (
+    *(
+        "...",
+        "[--",
+        "/models/",
+        "AFFECTGPT.pth",
+        "ADAPTER_FOLDER",
+        "s3://",
+        "taxonomy fetch",
+        "FOLDER_OF_TALKS",
+        "PACKAGE",
+    ),
+    *("Qwen/", "qwen3", "vllm", "--detector centerface", "ours_gated", "figure4", "lora_rank", "imagebind"),
+)
 
 
 def in_small(command: str, folder: Path) -> list[str]:
@@ -102,5 +134,112 @@ def test_a_second_time_changes_nothing_of_the_first(page: str, tmp_path: Path) -
     for number, command in enumerate(commands):
         ends_well(command, folder, logs / f"second-{number}", (0, 2))
     after = contents(folder)
+    lost = [name for name, value in before.items() if after.get(name) != value and not any(c in name for c in CACHES)]
+    assert lost == []
+
+
+def readers_files(folder: Path) -> None:
+    """What the reader of docs/data.md and docs/results.md has: tables of the trade, clips, folders; text alone."""
+    prepared(folder)
+    corpus = ["sandbox", "--out", "sandbox-data", "--clips", "6", "--test-clips", "2"]
+    assert main(corpus) == 0
+    clip = next((folder / "sandbox-data" / "mer-caption-plus" / "video").glob("*.mp4"))
+    for place in ("clip.mp4", "clips/one.mp4", "more/two.mp4"):
+        (folder / place).parent.mkdir(exist_ok=True)
+        shutil.copy(clip, folder / place)
+    words = ("happy", "sad", "angry")
+    utterances = "".join(f"0,{number},Hello.,{word},neutral\n" for number, word in enumerate(words))
+    polarities = "".join(
+        f"v,{number},Hello.,{value},{mode}\n" for number, value in enumerate((-1, 1)) for mode in ("train", "test")
+    )
+    responses = "".join(
+        f"{name}{number},She is {word}.\n" for name in ("dia0_utt", "v_") for number, word in enumerate(words)
+    )
+    tables = {
+        "talks.csv": "clip,said,emotion,name,text,labels\n" + "".join(f"{w},Hi.,{w},{w},Hi.,{w}\n" for w in words),
+        "train_sent_emo.csv": "Dialogue_ID,Utterance_ID,Utterance,Emotion,Sentiment\n" + utterances,
+        "test_sent_emo.csv": "Dialogue_ID,Utterance_ID,Utterance,Emotion,Sentiment\n" + utterances,
+        "label.csv": "video_id,clip_id,text,label,mode\n" + polarities,
+        "responses.csv": "name,response\n" + responses,
+        "clips.csv": "name,video\none,clips/one.mp4\n",
+        "infer_result/20260101.jsonl": "".join(f'{{"response": "{w}", "videos": ["t{n}.mp4"]}}\n' for n, w in enumerate(words)),
+    }  # fmt: skip
+    for name, text in tables.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    tiny = (
+        TINY.read_text(encoding="utf-8")
+        .replace("name: tiny}", "name: text_only}")
+        .replace("max_steps: 4", "max_steps: 2")
+    )
+    text_only = tiny.replace("model:\n", "model:\n  inputs: [text]\n").replace(
+        "data:\n", "data:\n  test_sets: [meld]\n"
+    )
+    (folder / "text_only.yaml").write_text(text_only, encoding="utf-8")
+
+
+def as_a_shell(word: str, folder: Path) -> list[str]:
+    """A pattern's files; a list, which the page quotes, stays."""
+    found = (
+        sorted(str(path.relative_to(folder)) for path in folder.glob(word)) if "*" in word and word[0] != "[" else []
+    )
+    return found or [word]
+
+
+def page_words(page: str, folder: Path) -> Iterator[list[str]]:
+    """Commands of a page for one process: no place of the page is left, and `$DATA` is written out."""
+    places = {"TRAIN": "sandbox-data", "BENCH": "sandbox-data", "FILE": "responses.csv", "CONFIG": "sandbox"}
+    corpus = "--data.train_root sandbox-data --data.benchmark_root sandbox-data"
+    for command in page_commands(page):
+        if not any(part in command for part in NOT_IN_A_CLONE):
+            whole = command.replace("$DATA", corpus)
+            words = [places.get(word, word) for word in in_small(whole, folder)]
+            words = [found for word in words for found in as_a_shell(word, folder)]
+            yield [f"{word}.yaml" if before == "--config" and word == "text_only" else word
+                   for before, word in zip(["", *words], words, strict=False)]  # fmt: skip
+
+
+def ends(words: list[str], capsys: pytest.CaptureFixture[str]) -> int:
+    try:
+        code = main(words)
+    except SystemExit as error:  # argparse
+        code = error.code if isinstance(error.code, int) else 1
+    told = capsys.readouterr()
+    assert code in (0, 2), f"{shlex.join(words)}: {code}\n{told.err[-3000:]}"
+    assert code == 0 or "error: " in told.err, shlex.join(words)
+    return code
+
+
+@pytest.fixture(scope="module")
+def readers_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reader's files with a finished run and its export."""
+    folder = tmp_path_factory.mktemp("reader")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        readers_files(folder)
+        assert main(["fit", "--config", "sandbox.yaml"]) == 0
+        assert main(["export", "runs/sandbox/version_0/checkpoints/last.ckpt", "exported"]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("page", OTHER_PAGES)
+def test_the_other_pages_twice(
+    page: str,
+    readers_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(readers_folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AFFECT_LIGHTNING_CACHE", str(tmp_path / "user-cache"))
+    commands = list(page_words(page, tmp_path))
+    codes = [ends(words, capsys) for words in commands]
+    told = [shlex.join(words) for words, code in zip(commands, codes, strict=True) if code]
+    assert codes.count(0) >= OTHER_PAGES[page], told
+    before = contents(tmp_path)
+    for words in commands:
+        ends(words, capsys)
+    after = contents(tmp_path)
     lost = [name for name, value in before.items() if after.get(name) != value and not any(c in name for c in CACHES)]
     assert lost == []

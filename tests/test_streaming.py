@@ -79,6 +79,7 @@ def test_batches_in_order_are_equal_bit_by_bit(records: list[ClipRecord], packed
     assert [contents(batch) for batch in make_loader(packed, shuffle=False)] == listed
 
 
+@pytest.mark.reaches_out  # older releases of litdata look for a newer one when a user opens a set with them; we never do
 def test_litdata_reads_the_same_bytes(records: list[ClipRecord], packed_folder: Path) -> None:
     import litdata
 
