@@ -15,6 +15,7 @@ from affect_lightning.unibench.scoring.predictions import read_predictions
 from affect_lightning_plugins.cue_describers.face_motion import FaceMotion
 from affect_lightning_plugins.cue_describers.signal import face_words, voice_words
 from affect_lightning_plugins.cue_describers.voice_measures import VoiceMeasures
+from test_readme_commands import page_commands
 
 TABLE_9 = (
     *("Otter", "VideoChat", "VideoChat2", "Video-LLaVA", "Video-LLaMA", "Video-ChatGPT", "LLaMA-VID", "mPLUG-Owl"),
@@ -68,6 +69,18 @@ def test_the_limits_of_signal_are_those_of_the_page(page: str) -> None:
         assert last in top
     for size, words in ((0.39, "hardly moves"), (0.4, "moves a little"), (1.5, "moves a lot")):
         assert f"The mouth {words}" in face_words(FaceMotion(size, 0.0, 0.0))
+
+
+def test_the_first_commands_run_as_they_stand_and_a_second_time(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AFFECT_LIGHTNING_CACHE", str(tmp_path / "cache"))
+    commands = [line for line in page_commands("docs/systems.md") if "Qwen/" not in line]
+    assert [line.split()[1] for line in commands] == ["answer", "score"]
+    for command in [*commands, *commands]:
+        assert main([str(corpus) if word == "DIR" else word for word in command.split()[1:]]) == 0
+    assert all(row.response for row in read_predictions(tmp_path / "answers"))
 
 
 def test_the_saved_outputs_of_a_system_are_imported_unchanged(
