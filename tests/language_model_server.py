@@ -11,8 +11,9 @@ from typing import Any
 
 from patience import LONGEST
 
-# What to answer: the model's words, or an action on the handler. Gets the prompt and its number of earlier requests.
-Behaviour = Callable[[str, int], "str | Callable[[BaseHTTPRequestHandler], None]"]
+# What to answer: the model's words, or an action on the handler. Gets the prompt (a text, or parts with pictures and
+# sound) and its number of earlier requests.
+Behaviour = Callable[[Any, int], "str | Callable[[BaseHTTPRequestHandler], None]"]
 
 
 class ChatTestServer(ThreadingHTTPServer):

@@ -47,6 +47,7 @@ OTHER_PAGES = {
     "docs/results.md": 4,
     "docs/sandbox.md": 1,
     "docs/streaming.md": 2,
+    "docs/systems.md": 2,
     "docs/taxonomy.md": 2,
 }
 NOT_IN_A_CLONE = (

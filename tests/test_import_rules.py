@@ -52,6 +52,8 @@ def core(*folders: str) -> tuple[str, ...]:
 
 
 TORCH = frozenset({"torch", "numpy"})
+_SHARED = ("asked_models", "language_models", "pretrained_models", "transformers_versions")
+ASKING = tuple(f"{PLUGINS}.{name}" for name in _SHARED)
 RULES = {
     f"{CORE}.contracts": Rule(libraries=TORCH),
     f"{CORE}.storage": Rule(libraries=frozenset({"filelock", "fsspec"})),
@@ -83,6 +85,9 @@ RULES = {
     f"{CORE}.checkpoints": Rule(core("contracts", "model", "storage"), TORCH | {"safetensors"}),
     f"{CORE}.training": Rule(core("checkpoints", "contracts", "plugin_loading", "model", "prompting", "storage")),
     f"{CORE}.testing": Rule(core("contracts", "plugin_loading", "prompting", "model", "training")),
+    f"{CORE}.describing": Rule(
+        core("contracts", "corpora", "data", "model", "plugin_loading", "prompting", "storage", "unibench")
+    ),
     f"{CORE}.command_line": Rule((CORE,)),
     f"{CORE}.errors": Rule(libraries=frozenset()),
     f"{CORE}.label_strings": Rule(libraries=frozenset()),
@@ -94,9 +99,16 @@ RULES = {
     f"{CORE}.spreadsheet": Rule(libraries=frozenset({"openpyxl"})),
     f"{CORE}.weights": Rule(libraries=TORCH),
     f"{CORE}.__main__": Rule(core("command_line")),
+    f"{PLUGINS}.asked_models": Rule(
+        (*core("contracts", "storage"), f"{PLUGINS}.language_models", f"{PLUGINS}.pretrained_models")
+    ),
+    f"{PLUGINS}.cue_describers": Rule((*core("contracts", "prompting"), *ASKING)),
+    f"{PLUGINS}.clue_mergers": Rule((*core("contracts", "prompting"), *ASKING)),
+    f"{PLUGINS}.transcribers": Rule((*core("contracts"), *ASKING)),
     f"{PLUGINS}.label_extractors": Rule(
         (
             *core("contracts", "metrics", "prompting", "storage"),
+            f"{PLUGINS}.asked_models",
             f"{PLUGINS}.language_models",
             f"{PLUGINS}.pretrained_models",
         )

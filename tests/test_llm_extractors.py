@@ -16,9 +16,9 @@ import torch
 
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.plugin_loading import build_part
-from affect_lightning_plugins.label_extractors import local_model
+from affect_lightning_plugins.asked_models import local_model
+from affect_lightning_plugins.asked_models.local_model import model_revision
 from affect_lightning_plugins.label_extractors.causal_lm import CausalLMLabelExtractor
-from affect_lightning_plugins.label_extractors.local_model import model_revision
 from affect_lightning_plugins.label_extractors.prompted_extraction import AnswerCache
 
 RESPONSES = [

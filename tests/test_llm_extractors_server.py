@@ -20,7 +20,7 @@ import pytest
 from affect_lightning.command_line.program import main
 from affect_lightning.errors import AffectLightningError, ConfigurationError, DataError
 from affect_lightning.plugin_loading import build_part
-from affect_lightning_plugins.label_extractors.chat_server import LONGEST_PAUSE, ServerError, _pause
+from affect_lightning_plugins.asked_models.chat_server import LONGEST_PAUSE, ServerError, _pause
 from affect_lightning_plugins.label_extractors.openai_server import OpenAILabelExtractor
 from language_model_server import Behaviour, ChatTestServer, hang_up, refuse, serving, silent_until
 from patience import LONGEST
@@ -412,7 +412,7 @@ def test_plugins_command_shows_the_options(capsys: pytest.CaptureFixture[str]) -
         assert part in shown
     assert main(["plugins", "causal-lm", "--json"]) == 0
     plugins = json.loads(capsys.readouterr().out)["plugins"]
-    assert [plugin["group"] for plugin in plugins] == ["language_models", "label_extractors"]
+    assert [plugin["group"] for plugin in plugins] == ["language_models", "label_extractors", "clue_mergers"]
     options = {option["name"]: option for option in plugins[1]["options"]}
     assert options["batch_size"]["type"] == "int"
     assert options["model"]["default"] == "required"

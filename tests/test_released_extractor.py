@@ -11,7 +11,7 @@ import torch
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import build_part
 from affect_lightning.prompting import RELEASED_PROMPTS, ExtractionPrompts
-from affect_lightning_plugins.label_extractors import local_model
+from affect_lightning_plugins.asked_models import local_model
 from affect_lightning_plugins.label_extractors.qwen25_released import (
     ReleasedLabelExtractor,
     released_labels,

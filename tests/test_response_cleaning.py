@@ -132,6 +132,26 @@ def test_an_echoed_question_is_no_answer(response: str, question: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("response", "left"),
+    [
+        ("As an expert in emotions, please focus on the voice to find the person's feelings.", ""),
+        (
+            "Please describe the clip. Please predict the emotional state of the person. She is sad.",
+            "Please describe the clip. She is sad.",
+        ),
+        ("What?; Please identify the emotion of the speaker.", "What?;"),
+        ("She says: please, help me. She feels afraid.", None),
+        ("They are pleased. The person may provide an emotional answer.", None),
+    ],
+)
+def test_an_instruction_that_is_repeated_is_no_answer(response: str, left: str | None) -> None:
+    clean = clean_response(response)
+    assert clean.text == (response if left is None else left)
+    assert ("echoed question" in clean.removed) == (left is not None)
+    assert clean_response(clean.text).text == clean.text
+
+
+@pytest.mark.parametrize(
     "response",
     [
         "I'm happy to help! She is sad.",
@@ -248,7 +268,11 @@ def test_the_authors_responses_stay_but_for_end_marks_and_refusals(reference: Pa
                 responses.update(map(str, content["name2reason"].values()))
     assert len(responses) > 10_000
     removed = [clean for clean in map(clean_response, responses) if clean.removed]
-    assert {kind for clean in removed for kind in clean.removed} <= {"chat marks", "refusal"}
+    assert {kind for clean in removed for kind in clean.removed} <= {"chat marks", "echoed question", "refusal"}
+    # Only models of others repeat the instruction, and in that sentence stands a request to the model.
+    echoes = [text for text in responses if "echoed question" in clean_response(text).removed]
+    assert 0 < len(echoes) < 0.002 * len(responses)
+    assert all("please focus" in text for text in echoes)
     assert sum("refusal" in clean.removed for clean in removed) < 0.002 * len(responses)
     assert set(KINDS) >= {"chat marks", "refusal"}
 

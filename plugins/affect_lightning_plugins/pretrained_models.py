@@ -251,7 +251,9 @@ class ModelSource:
             **({"key_mapping": dict(renaming)} if renaming else {}),
         )
         found = transformers_versions.loading_differences(report)
-        found = replace(found, missing=_without(found.missing, dispensable), surplus=_without(found.surplus, surplus))
+        found = replace(
+            found, missing=names_without(found.missing, dispensable), surplus=names_without(found.surplus, surplus)
+        )
         self.refuse(found, model_class.__name__)
         return model
 
@@ -303,7 +305,8 @@ def _is_no_report(record: logging.LogRecord) -> bool:
     return "LOAD REPORT" not in record.getMessage()
 
 
-def _without(names: Sequence[str], patterns: Sequence[str]) -> tuple[str, ...]:
+def names_without(names: Sequence[str], patterns: Sequence[str]) -> tuple[str, ...]:
+    """The names in which none of the regular expressions is found."""
     return tuple(name for name in names if not any(re.search(pattern, name) for pattern in patterns))
 
 

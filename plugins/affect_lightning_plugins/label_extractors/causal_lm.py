@@ -12,7 +12,7 @@ from typing import Literal
 
 from affect_lightning.contracts import LabelExtractor, Sentiment
 from affect_lightning.prompting import read_extraction_prompts
-from affect_lightning_plugins.label_extractors.local_model import LocalModel
+from affect_lightning_plugins.asked_models.local_model import LocalModel
 from affect_lightning_plugins.label_extractors.prompted_extraction import AnswerCache, PromptedExtraction
 from affect_lightning_plugins.language_models.response_decoding import DecodingOptions
 

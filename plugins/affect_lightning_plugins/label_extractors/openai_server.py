@@ -12,7 +12,7 @@ from typing import Any
 
 from affect_lightning.contracts import LabelExtractor, Sentiment
 from affect_lightning.prompting import read_extraction_prompts
-from affect_lightning_plugins.label_extractors.chat_server import ChatServer
+from affect_lightning_plugins.asked_models.chat_server import ChatServer
 from affect_lightning_plugins.label_extractors.prompted_extraction import AnswerCache, PromptedExtraction
 
 

@@ -17,8 +17,8 @@ from typing import Any
 from affect_lightning.contracts import LabelExtractor, Sentiment
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.prompting import RELEASED_PROMPTS
-from affect_lightning_plugins.label_extractors.chat_server import ChatServer
-from affect_lightning_plugins.label_extractors.local_model import DType, LocalModel
+from affect_lightning_plugins.asked_models.chat_server import ChatServer
+from affect_lightning_plugins.asked_models.local_model import DType, LocalModel
 from affect_lightning_plugins.label_extractors.prompted_extraction import AnswerCache, PromptedExtraction, Reading
 from affect_lightning_plugins.language_models.response_decoding import DecodingOptions
 

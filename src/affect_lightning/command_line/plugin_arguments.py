@@ -28,7 +28,10 @@ PLUGIN_OPTIONS: dict[str, str] = {
     "model.objective": "objectives",
     "data.face_detector": "face_detectors",
     "benchmark.label_extractor": "label_extractors",
+    "subtitles.transcriber": "transcribers",
 }
+
+_SHORT = {"--transcriber": "--subtitles.transcriber"}
 
 
 @dataclass
@@ -57,6 +60,23 @@ class HelpRequest:
 
     option: str
     name: str | None
+
+
+def with_long_options(words: Sequence[str]) -> list[str]:
+    """A command line of the trainer commands with long names: `--transcriber` stands for `--subtitles.transcriber`.
+
+    >>> with_long_options(["predict", "--transcriber.language", "en", "--transcriber=whisper"])
+    ['predict', '--subtitles.transcriber.language', 'en', '--subtitles.transcriber=whisper']
+    """
+    return [_lengthened(word) for word in words]
+
+
+def _lengthened(word: str) -> str:
+    for short, whole in _SHORT.items():
+        rest = word[len(short) :]
+        if word.startswith(short) and (not rest or rest[0] in ".="):
+            return whole + rest
+    return word
 
 
 def take_plugin_words(

@@ -45,6 +45,7 @@ COMMANDS: dict[str, Command] = {
     "validate": Command("Compute the validation loss of a checkpoint.", "trainer_commands", True),
     "test": Command("Answer MER-UniBench sets; write responses, scores and a report.", "benchmark_command", True),
     "predict": Command("Answer clips of your own.", "trainer_commands", True),
+    "answer": Command("Let a model of others answer the sets, for `score` and `report`.", "answer_command"),
     "cache": Command("Run the frozen encoders once over the clips, for `data.features: cached`.", "cache_command"),
     "doctor": Command("Check a set of clips before training: files, tables, media, faces.", "doctor_command"),
     "experiments": Command("List the experiments that `--config` takes by name, or copy one.", "experiments_command"),
@@ -77,12 +78,16 @@ def _overall_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _explained_plugin(words: Sequence[str]) -> str:
-    """What `--model.pre_fusion.help NAME` asks for, answered before Lightning is imported; else empty."""
-    from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
+def _trainer_words(words: Sequence[str]) -> tuple[list[str], str]:
+    """The words with long option names, and what `--model.pre_fusion.help NAME` asks for, if one does.
 
-    asked = take_plugin_words(words)[2]
-    return plugin_help(asked) if asked is not None else ""
+    The help is answered before Lightning is imported; it is empty where none is asked for.
+    """
+    from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words, with_long_options
+
+    long = with_long_options(words)
+    asked = take_plugin_words(long)[2]
+    return long, plugin_help(asked) if asked is not None else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,10 +118,11 @@ def _run(words: list[str]) -> int:
         # Only the first word is ours: the rest belongs to the command, `--help` included.
         chosen = parser.parse_args(words[:1]).command
         command = COMMANDS[chosen]
-        if command.trains and (explained := _explained_plugin(words)):
-            print(explained)
-            return 0
         if command.trains:
+            words, explained = _trainer_words(words)
+            if explained:
+                print(explained)
+                return 0
             check_option_names(words, command=chosen)
         module = importlib.import_module(f"affect_lightning.command_line.{command.module}")
         return int(module.run(words if command.trains else words[1:]) or 0)

@@ -38,6 +38,7 @@ from affect_lightning.command_line.terminal import silence_expected_warnings
 from affect_lightning.corpora.own_clips import OWN_CORPUS
 from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.reading_workers import lost_worker
+from affect_lightning.describing.subtitle_callback import SubtitleCallback
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import resolve_choice
 from affect_lightning.training import AffectGPTModule, LossSpikeLog, ResumeCheckpoint, StoppedBySignal, TrainingMonitor
@@ -136,6 +137,7 @@ class AffectCLI(LightningCLI):
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(ResumeCheckpoint, "resume")
         parser.add_lightning_class_args(LossSpikeLog, "spikes")
+        parser.add_lightning_class_args(SubtitleCallback, "subtitles")
         parser.add_argument("--init_from", type=str | None, default=None, help=_INIT_FROM_HELP)
         parser.set_defaults({"checkpoint.auto_insert_metric_name": False})
         parser.link_arguments("model.inputs", "data.inputs")
@@ -315,12 +317,16 @@ def _with_short_out(words: Sequence[str]) -> list[str]:
     """The command line with --benchmark.out in the place of --out, which is short for it.
 
     Raises:
-        ConfigurationError: The command has no result to write there.
+        ConfigurationError: The command has no result to write there, or takes no transcriber.
     """
     option = "--out"
     if words[0] not in ("test", "predict") and is_given(words, "out"):
         raise ConfigurationError(
             f"Choose the folder of `{words[0]}` with --trainer.logger.init_args.save_dir, not --out."
+        )
+    if words[0] != "predict" and any(word.startswith("--subtitles.transcriber") for word in words):
+        raise ConfigurationError(
+            f"Leave --transcriber out: `{words[0]}` takes the subtitles of the sets. `predict` and `answer` hear them."
         )
     return [f"--benchmark.out{word[len(option) :]}" if word.partition("=")[0] == option else word for word in words]
 

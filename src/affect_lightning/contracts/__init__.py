@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from affect_lightning.contracts.clips import ClipBatch, ClipRecord, StreamReader
+    from affect_lightning.contracts.describers import ClueMerger, CueDescriber, Transcriber, Transcript
     from affect_lightning.contracts.label_checks import ConformanceError
     from affect_lightning.contracts.network_parts import (
         AudioEncoder,
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     )
     from affect_lightning.contracts.objectives import LossTerm, NetworkOutputs, Objective, TrainedNetwork
     from affect_lightning.contracts.pipeline_parts import (
-        CueDescriber,
         FaceBox,
         FaceDetector,
         LabelExtractor,
@@ -41,6 +41,7 @@ __all__ = [
     "BranchCompression",
     "ClipBatch",
     "ClipRecord",
+    "ClueMerger",
     "ConformanceError",
     "CueDescriber",
     "Encoder",
@@ -64,6 +65,8 @@ __all__ = [
     "StreamInput",
     "StreamReader",
     "TrainedNetwork",
+    "Transcriber",
+    "Transcript",
     "VideoEncoder",
     "prompt_maker_of",
     "run_data_of",
@@ -71,11 +74,11 @@ __all__ = [
 
 _MODULES = {
     "clips": "ClipBatch ClipRecord StreamReader",
+    "describers": "ClueMerger CueDescriber Transcriber Transcript",
     "label_checks": "ConformanceError",
     "network_parts": "AudioEncoder BranchCompression Encoder LanguageModel PreFusion PromptText SeriesEncoder VideoEncoder",
     "objectives": "LossTerm NetworkOutputs Objective TrainedNetwork",
-    "pipeline_parts": "CueDescriber FaceBox FaceDetector LabelExtractor ResponseRow RunData Sentiment prompt_maker_of "
-    "run_data_of",
+    "pipeline_parts": "FaceBox FaceDetector LabelExtractor ResponseRow RunData Sentiment prompt_maker_of run_data_of",
     "prompt_tokens": "IGNORED_LABEL PromptTokens RowLayout",
     "streams": "STREAMS FeatureSequence Stream StreamInput",
 }

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from affect_lightning.contracts.describers import Transcript
 from affect_lightning.contracts.label_checks import ConformanceError, described
 from affect_lightning.contracts.objectives import LossTerm
 from affect_lightning.contracts.pipeline_parts import FaceBox
@@ -143,6 +144,21 @@ def check_texts(found: Any, *, count: int, what: str) -> list[str]:
     """
     if not isinstance(found, list) or len(found) != count or not all(isinstance(text, str) for text in found):
         raise ConformanceError(f"a list of {count} {what}", described(found))
+    return found
+
+
+def check_transcripts(found: Any, *, count: int) -> list[Transcript]:
+    """Hold what `Transcriber.transcribe` returned against its contract.
+
+    Raises:
+        ConformanceError: It is no list of `count` transcripts with texts.
+    """
+    expected = f"a list of {count} Transcript with texts"
+    if not isinstance(found, list) or len(found) != count:
+        raise ConformanceError(expected, described(found))
+    for one in found:
+        if not isinstance(one, Transcript) or not isinstance(one.text, str) or not isinstance(one.language, str):
+            raise ConformanceError(expected, f"a list with {one!r:.80}")
     return found
 
 

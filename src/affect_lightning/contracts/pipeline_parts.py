@@ -1,10 +1,9 @@
 """What the parts outside the network must provide, and what the parts of a run hand to each other.
 
-Paper: Appendix E (labels and sentiment from free-form responses), Section 2.1 (models that write audio and visual cues).
-Face detectors, label extractors and cue describers are plugins. In `test` and `predict` the training module makes a
-`ResponseRow` for each response, and `unibench.callback` takes it. The data module is the `RunData` that both ask, as the
-training monitor does.
-`network_parts.py` has the parts of the network. Legend: T frames, H height, W width in pixels.
+Paper: Appendix E (labels and sentiment from free-form responses). Face detectors and label extractors are plugins. In
+`test` and `predict` the training module makes a `ResponseRow` for each response, and `unibench.callback` takes it. The
+data module is the `RunData` that both ask, as the training monitor does.
+`network_parts.py` has the parts of the network, `describers.py` models of others. Legend: T frames, H height, W width in pixels.
 """
 
 from __future__ import annotations
@@ -91,18 +90,6 @@ class LabelExtractor(ABC):
     @abstractmethod
     def identity(self) -> str:
         """Name, model revision and prompt hash; written next to every score."""
-
-
-class CueDescriber(ABC):
-    """Writes what can be heard, seen or concluded in a clip; used when MER-Caption is made."""
-
-    @abstractmethod
-    def describe(self, batch: ClipBatch) -> list[str]:
-        """One text a clip; an empty string where the describer has nothing to say."""
-
-    @abstractmethod
-    def identity(self) -> str:
-        """Name, model revision and prompt hash; written into the made data set."""
 
 
 OPTIONS_KEY = "response_options"

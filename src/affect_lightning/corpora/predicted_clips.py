@@ -95,8 +95,8 @@ def check_predicted(clips: Sequence[ClipRecord], *, shows_text: bool) -> None:
     silent = sum(not clip.subtitle_english for clip in clips)
     if shows_text and silent:
         _log.warning(
-            "Give what is said as data.predict_subtitle, or in the column text of data.predict_table: the prompt shows text, "
-            "and %d of %d clips have none.",
+            "Give what is said as data.predict_subtitle, or in the column text of data.predict_table, or hear it with "
+            "--transcriber: the prompt shows text, and %d of %d clips have none.",
             silent,
             len(clips),
         )

@@ -71,6 +71,8 @@ GROUPS: dict[str, PluginGroup] = {
         PluginGroup("face_detectors", "face detector", "FaceDetector"),
         PluginGroup("label_extractors", "label extractor", "LabelExtractor"),
         PluginGroup("cue_describers", "cue describer", "CueDescriber"),
+        PluginGroup("clue_mergers", "clue merger", "ClueMerger"),
+        PluginGroup("transcribers", "transcriber", "Transcriber"),
     )
 }
 

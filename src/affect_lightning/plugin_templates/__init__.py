@@ -52,6 +52,7 @@ class TemplateKind:
 
 
 _FIT = "affect-lightning fit --config sandbox --model."
+_ANSWER = "affect-lightning answer --data DIR --sets meld --out answers --"
 KINDS: dict[str, TemplateKind] = {
     kind.name: kind
     for kind in (
@@ -86,12 +87,9 @@ KINDS: dict[str, TemplateKind] = {
             "label_extractors",
             "affect-lightning score --dataset meld --labels LABELS --predictions FILE --extractor $name",
         ),
-        TemplateKind(
-            "cue-describer",
-            "cue_describers",
-            'python -c "from affect_lightning.plugin_loading import build_part; '
-            "print(build_part('cue_describers', '$name').identity())\"",
-        ),
+        TemplateKind("cue-describer", "cue_describers", f"{_ANSWER}describer $name"),
+        TemplateKind("clue-merger", "clue_mergers", f"{_ANSWER}describer signal --merger $name"),
+        TemplateKind("transcriber", "transcribers", f"{_ANSWER}describer signal --merger template --transcriber $name"),
     )
 }
 

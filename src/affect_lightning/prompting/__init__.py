@@ -2,11 +2,13 @@
 
 `user_turn.py` has what is asked and answered, puts the streams, the subtitle and the question in order, and puts the
 chat template or plain text around them. `data` asks and answers with it, `model` fills the placeholders.
-`extraction_prompts.py` has what another language model is asked about a response (Appendix E). Imports the standard
+`extraction_prompts.py` has what another language model is asked about a response (Appendix E), `merging_prompt.py` what it
+is asked about clues (Section 2.1). Imports the standard
 library only.
 """
 
 from affect_lightning.prompting.extraction_prompts import RELEASED_PROMPTS, ExtractionPrompts, read_extraction_prompts
+from affect_lightning.prompting.merging_prompt import MergingPrompt
 from affect_lightning.prompting.user_turn import (
     FIRST_PLACEHOLDER,
     MAX_PLACEHOLDERS,
@@ -30,6 +32,7 @@ __all__ = [
     "RELEASED_PROMPTS",
     "SUBTITLE_STREAM",
     "ExtractionPrompts",
+    "MergingPrompt",
     "PromptStyle",
     "assemble_plain_prompt",
     "assemble_user_text",

@@ -129,12 +129,12 @@ def read_extraction_prompts(labels_prompt: str | None = None, sentiment_prompt: 
         ConfigurationError: A text lacks its placeholder, or a file cannot be read.
     """
     return ExtractionPrompts(
-        _text_or_file("labels_prompt", labels_prompt, RESPONSE_PLACEHOLDER) or DEFAULT_LABELS_PROMPT,
-        _text_or_file("sentiment_prompt", sentiment_prompt, LABELS_PLACEHOLDER) or DEFAULT_SENTIMENT_PROMPT,
+        text_or_file("labels_prompt", labels_prompt, RESPONSE_PLACEHOLDER) or DEFAULT_LABELS_PROMPT,
+        text_or_file("sentiment_prompt", sentiment_prompt, LABELS_PLACEHOLDER) or DEFAULT_SENTIMENT_PROMPT,
     )
 
 
-def _text_or_file(option: str, given: str | None, placeholder: str) -> str | None:
+def text_or_file(option: str, given: str | None, placeholder: str) -> str | None:
     """The text itself if it has the placeholder, else the content of the file that it names."""
     if given is None or placeholder in given:
         return given

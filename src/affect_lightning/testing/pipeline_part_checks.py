@@ -1,21 +1,20 @@
-"""Checks of the parts that are not networks: face detectors, label extractors, cue describers, readers of streams.
+"""Checks of parts that are not networks: face detectors, label extractors, readers of streams; clips to check with.
 
-`suite.py` lists them, `shared_checks.py` checks their options. Legend: B clips, T frames.
+`suite.py` lists them, `describer_checks.py` has those of models of others, `shared_checks.py` checks their options.
+Legend: B clips, T frames.
 """
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from affect_lightning.contracts import ClipBatch, ClipRecord, FaceBox, StreamInput
-from affect_lightning.contracts.conformance import check_boxes, check_stream, check_texts
+from affect_lightning.contracts.conformance import check_boxes, check_stream
 from affect_lightning.contracts.label_checks import ConformanceError, check_labels, check_sentiments, described
 from affect_lightning.plugin_loading import find_stream
 from affect_lightning.testing.inputs import SoundInputs, StepInputs
@@ -162,41 +161,6 @@ def picked(batch: ClipBatch, clips: list[int]) -> ClipBatch:
     # Texts and tensors together, so that no batch is ever of two sizes.
     streams = {name: stream.with_each(lambda value: value[clips]) for name, stream in batch.streams.items()}
     return ClipBatch(**texts, streams=streams, valid=batch.valid[clips])
-
-
-def cue_shapes(subject: Subject) -> str:
-    """A text for every clip."""
-    found = check_texts(subject.part.describe(clip_batch()), count=3, what="texts")
-    return f"such as {found[0][:60]!r}"
-
-
-def cue_batches(subject: Subject) -> None:
-    """A clip gets the same text alone, in another order, and again."""
-    part, batch = subject.part, clip_batch()
-    together = part.describe(batch)
-    alone = [part.describe(picked(batch, [clip]))[0] for clip in range(3)]
-    turned = part.describe(picked(batch, [2, 1, 0]))[::-1]
-    for found, how in ((alone, "alone"), (turned, "in another order"), (part.describe(batch), "again")):
-        require(found == together, f"the same texts {how}: {together}", f"{found}")
-
-
-def cue_padding(subject: Subject) -> None:
-    """Neither padding frames nor sound beyond a clip's length changes its text."""
-    part, batch = subject.part, clip_batch()
-    expected = part.describe(batch)
-    pictures = {name: _other_padding(batch.streams[name]) for name in ("face", "frame")}
-    for changed, what in (
-        (pictures, "frames that are no part of the clip"),
-        ({"audio": _other_padding(batch.streams["audio"])}, "sound beyond the clip's length"),
-    ):
-        found = part.describe(replace(batch, streams={**batch.streams, **changed}))
-        require(found == expected, f"the same texts whatever {what}: {expected}", f"{found}")
-
-
-def _other_padding(stream: StreamInput) -> StreamInput:
-    values = stream.values.clone()
-    values[~stream.mask] = 77 if values.dtype == torch.uint8 else 0.9
-    return replace(stream, values=values)
 
 
 def stream_files(subject: Subject) -> str:

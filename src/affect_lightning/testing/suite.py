@@ -14,7 +14,13 @@ from typing import Any
 from affect_lightning.contracts.label_checks import ConformanceError
 from affect_lightning.plugin_loading import PluginChoice
 from affect_lightning.plugin_loading.listing import find_group
-from affect_lightning.testing import network_part_checks, pipeline_part_checks, shared_checks, training_checks
+from affect_lightning.testing import (
+    describer_checks,
+    network_part_checks,
+    pipeline_part_checks,
+    shared_checks,
+    training_checks,
+)
 from affect_lightning.testing.subject import COMPILE_BACKEND, Check, CheckNotPossibleError, CheckResult, Subject
 
 
@@ -112,9 +118,25 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     ),
     "cue_describers": (
         *_FORM,
-        _check("shapes", pipeline_part_checks.cue_shapes),
-        _check("mask-invariance", pipeline_part_checks.cue_padding),
-        _check("batch-invariance", pipeline_part_checks.cue_batches),
+        _check("shapes", describer_checks.cue_shapes),
+        _check("announced-streams", describer_checks.cue_streams),
+        _check("mask-invariance", describer_checks.cue_padding),
+        _check("batch-invariance", describer_checks.cue_batches),
+        _IDENTITY,
+        *_OPTIONS,
+    ),
+    "clue_mergers": (
+        *_FORM,
+        _check("shapes", describer_checks.merged_shapes),
+        _check("batch-invariance", describer_checks.merged_batches),
+        _IDENTITY,
+        *_OPTIONS,
+    ),
+    "transcribers": (
+        *_FORM,
+        _check("shapes", describer_checks.transcript_shapes),
+        _check("mask-invariance", describer_checks.transcript_padding),
+        _check("batch-invariance", describer_checks.transcript_batches),
         _IDENTITY,
         *_OPTIONS,
     ),

@@ -56,6 +56,13 @@ _LEADING_QUESTION = re.compile(
     r"|[^。？！\n]{0,100}(?:情绪|情緒|情感|感受|心情)[^。？！\n]{0,100}(?:什么|什麼|哪|如何|吗|嗎|怎)?[^。？！\n]{0,20}？)\s*",
     re.IGNORECASE,
 )
+# "As an expert in emotions, please focus on the sound ... predict the emotional state.": SALMONN repeats its prompt so.
+_INSTRUCTION = re.compile(
+    r"(?:(?<=[.?!;])|^)[ \t]*(?:as an? [^.?!\n]{0,100},[ \t]*)?please\s+(?:focus|pay|provide|describe|predict|identify|infer|"
+    r"analy[sz]e|recogni[sz]e|answer|determine|watch|listen|combine|assume)\b[^.?!\n]{0,400}\b(?:emotion|feel|mood|sentiment)"
+    r"[^.?!\n]{0,200}(?:[.?!]|$)",
+    re.IGNORECASE | re.MULTILINE,
+)
 _ANSWER_MARK = re.compile(
     r"(?:^|[\n.。])[ \t]*(?:so |thus |therefore,? )?(?:the |my )?final answer(?: is)?(?:\s*[:：]\s*|[ \t]*\n\s*)(?=\S)"
     r"|(?:\b(?:so|thus|therefore|hence),?|[\n.。]) (?:the|my) (?:final )?answer (?:is|would be)\s*[:：]?\s*(?!not\b)"
@@ -151,7 +158,10 @@ def _without_question(text: str, question: str) -> str:
     answered = _ASKED.match(text) if ":" in text or "：" in text else None
     if answered is None and ("?" in text or "？" in text):
         answered = _LEADING_QUESTION.match(text)
-    return text[answered.end() :] if answered else text
+    if answered:
+        return text[answered.end() :]
+    asks = "please" in text.lower() and _INSTRUCTION.search(text)
+    return _INSTRUCTION.sub("", text).strip() if asks else text
 
 
 def _without_structure(text: str) -> str:

@@ -3,12 +3,14 @@
 The transport is the client of the package `openai`. When to try again, when to stop and what to say is ours, because
 runs of hours depend on it. Busy servers (429, 5xx), timeouts, broken connections and answers that are not JSON are
 tried again with growing pauses. A wrong key, model or address ends the run with what to do. The key is never part of a
-message. `openai_server.py` is the plugin.
+message. The plugins `openai` of several groups ask here: label extractors and clue mergers in words, cue describers with
+pictures and sound, which leave this machine only if the user has agreed (`leaves_this_machine`).
 """
 
 from __future__ import annotations
 
 import importlib.util
+import ipaddress
 import json
 import random
 import threading
@@ -24,6 +26,10 @@ from affect_lightning.errors import AffectLightningError, ConfigurationError
 LONGEST_PAUSE = 60.0  # seconds between two tries at most; our choice
 _BUSY = frozenset({408, 409, 425, 429})  # besides every 5xx: the same request may succeed later
 _SHOWN = 300  # characters of a server's own message that an error repeats
+
+
+Content = str | Sequence[Mapping[str, Any]]
+"""What is asked: words, or parts of words, pictures and sound as the chat completions of OpenAI have them."""
 
 
 class ServerError(AffectLightningError):
@@ -68,11 +74,11 @@ class ChatServer:
             )
         fixed = sorted({"messages", "stream"} & set(self.request))
         if fixed:
-            raise ConfigurationError(f"extra_body sets {', '.join(fixed)}, which the extractor sets itself. Remove it.")
+            raise ConfigurationError(f"extra_body sets {', '.join(fixed)}, which are set here. Remove it.")
         if importlib.util.find_spec("openai") is None:
             raise ConfigurationError(
                 "Asking a server needs the package openai: run `pip install 'affect-lightning[openai]'`, or "
-                "choose another label extractor."
+                "choose another plugin."
             )
 
     @cached_property
@@ -89,7 +95,7 @@ class ChatServer:
             http_client=openai.DefaultHttpxClient(timeout=self.timeout, follow_redirects=False, event_hooks=hooks),
         )
 
-    def ask_all(self, prompts: Sequence[str]) -> Iterator[Mapping[int, str]]:
+    def ask_all(self, prompts: Sequence[Content]) -> Iterator[Mapping[int, str]]:
         """Answers by position, each as soon as it is there.
 
         Raises:
@@ -110,7 +116,7 @@ class ChatServer:
         if run.failure is not None:
             raise run.failure
 
-    def _ask(self, prompt: str, run: _Run) -> str | None:
+    def _ask(self, prompt: Content, run: _Run) -> str | None:
         """Try until there is an answer; None once one question of the run has failed for good."""
         trouble: _Trouble | None = None
         for attempt in range(self.attempts):
@@ -131,7 +137,7 @@ class ChatServer:
         run.fail(ServerError(message))
         return None
 
-    def _ask_once(self, prompt: str, client: Any) -> str:
+    def _ask_once(self, prompt: Content, client: Any) -> str:
         import openai
 
         fields = {name: value for name, value in self.request.items() if value is not None}
@@ -204,6 +210,23 @@ def check_address(base_url: str) -> None:
             "base_url holds a user name or password, which every report would show. Put the key into an environment "
             "variable, and name the variable with api_key_variable."
         )
+
+
+def leaves_this_machine(base_url: str) -> bool:
+    """Whether what is sent to that address leaves this machine: it does unless the address is a loopback one.
+
+    >>> leaves_this_machine("http://localhost:8000/v1"), leaves_this_machine("http://[::1]/v1")
+    (False, False)
+    >>> leaves_this_machine("https://api.openai.com/v1"), leaves_this_machine("http://192.168.0.7:8000/v1")
+    (True, True)
+    """
+    host = urlsplit(base_url).hostname or ""
+    if host == "localhost":
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name, which may stand for any machine
+        return True
 
 
 class _Run:

@@ -1,7 +1,7 @@
-"""A causal language model in this process that answers prompts, in batches: for the extractors that ask one.
+"""A causal language model in this process that answers prompts, in batches: for extractors and mergers that ask one.
 
-Loading and decoding are those of the trained model's plugins (`language_models`). `causal_lm.py` asks it greedily,
-`qwen25_released.py` samples. An answer belongs to a revision of the model: the hub's commit, or a hash of a folder's
+Loading and decoding are those of the trained model's plugins (`language_models`). The plugins `causal-lm` ask it greedily,
+`qwen2.5-released` samples. An answer belongs to a revision of the model: the hub's commit, or a hash of a folder's
 files. Legend: B prompts of a batch, L text tokens.
 """
 
@@ -60,7 +60,7 @@ class LocalModel:
         refuse_revision_of_folder(source, revision)
         self.name = source.rstrip("/").rpartition("/")[2]
         self._source, self._revision, self._batch_size, self._decoding = source, revision, batch_size, decoding
-        self._device = _device(device)
+        self._device = chosen_device(device)
         self._loading = {
             "dtype": default_dtype() if dtype == "auto" else dtype,
             "attn_implementation": attn_implementation,
@@ -125,7 +125,7 @@ class LocalModel:
         return [self.tokenizer.decode(answer, skip_special_tokens=True).strip() for answer in answers]
 
 
-def _device(name: str) -> torch.device:
+def chosen_device(name: str) -> torch.device:
     """The device of that name.
 
     Raises:

@@ -1,0 +1,1 @@
+"""First-party plugins, found only through entry points."""
