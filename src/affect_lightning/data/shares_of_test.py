@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -65,6 +66,8 @@ class ShareOfTest:
     def of(self, plan: BatchPlan, records: Sequence[ClipRecord]) -> ChosenBatches:
         """The batches of the share that have a clip without a response; the last one if none has, so that there is one.
 
+        Batches are those of one process, and several processes take turns, so their number changes no batch.
+
         Args:
             plan: Of the whole test.
             records: All clips.
@@ -72,21 +75,22 @@ class ShareOfTest:
         Raises:
             ConfigurationError: The share has no batch.
         """
-        numbers = list(self.choose(range(len(plan))))
-        if not numbers:
+        whole = replace(plan, rank=0, world_size=1).batches(0)
+        share = [whole[number] for number in self.choose(range(len(whole)))]
+        if not share:
             raise ConfigurationError(
-                f"Divide the test into at most {len(plan)} parts, or lower data.eval_batch_size ({plan.batch_size}): it has "
-                f"{len(plan)} batches, and a part takes whole ones."
+                f"Divide the test into at most {len(whole)} parts, or lower data.eval_batch_size ({plan.batch_size}): it has "
+                f"{len(whole)} batches, and a part takes whole ones."
             )
-        ranks = [replace(plan, rank=rank).batches(0) for rank in range(plan.world_size)]  # all must do as many steps
+        waiting = [batch for batch in share if not self._has_answered(batch, records)] or share[-1:]
+        own = waiting[plan.rank :: plan.world_size]
+        if len(own) < math.ceil(len(waiting) / plan.world_size):  # all processes must do as many steps
+            own.append([key._replace(valid=False) for key in waiting[0]])
+        return ChosenBatches(plan, own, math.ceil(sum(map(len, share)) / plan.world_size))
 
-        def is_answered(number: int) -> bool:
-            clips = [records[key.clip] for batches in ranks for key in batches[number] if key.valid]
-            return all((clip.corpus, clip.name) in self.answered for clip in clips)
-
-        waiting = [number for number in numbers if not is_answered(number)] or numbers[-1:]
-        own = ranks[plan.rank]
-        return ChosenBatches(plan, [own[number] for number in waiting], sum(len(own[number]) for number in numbers))
+    def _has_answered(self, batch: Sequence[SampleKey], records: Sequence[ClipRecord]) -> bool:
+        clips = [records[key.clip] for key in batch]
+        return all((clip.corpus, clip.name) in self.answered for clip in clips)
 
 
 def facts_of_test(records: Any, batch_size: int, longest_first: bool, options: Mapping[str, Any]) -> dict[str, Any]:
