@@ -130,6 +130,24 @@ def test_the_sums_are_kept_until_something_changes(monkeypatch: pytest.MonkeyPat
     assert not copy.deepcopy(part).merged._layers
 
 
+def test_autocast_rounds_no_sum() -> None:
+    part, other = part_of(), part_of()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        responses(part)
+    assert part.merged.reason == "autocast would round the sum to the nearest number, and lose a small adapter"
+    for each in (part, other):
+        for layer in each.network.modules():
+            if isinstance(layer, LoraLinear):
+                layer.base_layer.bfloat16()
+    with other.merged.in_place(other.network):
+        assert is_merged(other)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        responses(part)
+    assert part.merged.reason == ""  # these it leaves as they are
+    for mine, wanted in zip(part.merged._layers, other.merged._layers, strict=True):
+        assert torch.equal(mine.weights["weight"], wanted.weights["weight"])
+
+
 def test_weights_come_back_after_an_error() -> None:
     part = part_of()
     before = weights(part)

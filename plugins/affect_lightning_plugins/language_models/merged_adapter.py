@@ -117,7 +117,9 @@ class MergedAdapter:
             if self._made_of is None or self._made_of[0] != state[0] or not torch.equal(self._made_of[1], state[1]):
                 self.drop()
                 _check_memory(layers)
-                with torch.inference_mode(False), torch.no_grad():
+                kind = layers[0].get_base_layer().weight.device.type
+                # Not in the 16 bits of autocast, and as tensors that serve outside Lightning's inference mode too.
+                with torch.inference_mode(False), torch.no_grad(), torch.autocast(kind, enabled=False):
                     self._layers = [_merge(layer, number) for number, layer in enumerate(layers)]
                 self._made_of = state
             self.reason = ""
@@ -163,6 +165,8 @@ def _check(network: nn.Module, layers: Sequence[Any]) -> None:
             raise _CannotMergeError("the adapter is merged already, or switched off")
         if any(weight.device.type == "meta" for weight in weights):
             raise _CannotMergeError("the weights have no values")
+        if any(torch.is_autocast_enabled(weight.device.type) and weight.dtype in _EXACT for weight in weights):
+            raise _CannotMergeError("autocast would round the sum to the nearest number, and lose a small adapter")
 
 
 def _state(layers: Sequence[Any]) -> tuple[Any, Tensor]:
