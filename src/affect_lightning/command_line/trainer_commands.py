@@ -7,7 +7,6 @@ suits the device (`precision: null`), and results that land next to the checkpoi
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -42,7 +41,7 @@ from affect_lightning.describing.subtitle_callback import SubtitleCallback
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import resolve_choice
 from affect_lightning.training import AffectGPTModule, LossSpikeLog, ResumeCheckpoint, StoppedBySignal, TrainingMonitor
-from affect_lightning.training.device_execution import check_training_precision
+from affect_lightning.training.device_execution import check_training_precision, fitting_precision
 from affect_lightning.training.resume_checkpoint import keep_earlier
 from affect_lightning.training.signals import StoppedAtOnce, signals_end_the_command
 from affect_lightning.unibench.callback import BenchmarkCallback
@@ -51,8 +50,6 @@ from affect_lightning.unibench.report.provenance import banner_of
 from affect_lightning.unibench.scoring.predictions import FOLDER as PREDICTIONS
 from affect_lightning.unibench.scoring.predictions import WritingError, write_files
 
-# `on` or `off` instead of what the processor is fast at, so that both ways are tested on every machine.
-CPU_BF16_VARIABLE = "AFFECT_CPU_BF16"
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 # Every command knows the option, because each reads the `config.yaml` that `fit` leaves; only `fit` obeys it.
 _INIT_FROM_HELP = (
@@ -254,33 +251,6 @@ def _plugin_choices(config: Namespace) -> dict[str, Any]:
         for option in PLUGIN_OPTIONS
         if (value := section.get(option)) is not None
     }
-
-
-def fitting_precision(accelerator: str) -> str:
-    """Mixed bf16 where the device computes it fast, 32-bit elsewhere.
-
-    A processor without AVX512-BF16 or AMX emulates bf16 and was 30 times slower with it than in 32 bits (measured on
-    AVX2, 8 x 48 tokens of SmolLM2-135M), so there it stays at 32 bits. The environment variable `AFFECT_CPU_BF16` decides
-    for the processor instead: `on`, also where bf16 is emulated, or `off`.
-
-    Args:
-        accelerator: The Trainer's `accelerator` option.
-
-    Raises:
-        ConfigurationError: The variable has another value.
-    """
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    return "bf16-mixed" if _bf16_on_the_processor() else "32-true"
-
-
-def _bf16_on_the_processor() -> bool:
-    asked = os.environ.get(CPU_BF16_VARIABLE) or "auto"
-    if asked not in ("auto", "on", "off"):
-        raise ConfigurationError(f"Set {CPU_BF16_VARIABLE} to on, off or auto; got {asked!r}.")
-    if asked == "auto":
-        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return asked == "on"
 
 
 def run(words: Sequence[str]) -> int:

@@ -365,14 +365,13 @@ class ClipDataModule(LightningDataModule):
             return None
         if self._cropper is None:
             detector = self.readers.able_to_run(build_part("face_detectors", self.face_detector))
-            cache = BoxCache(self.cache_folder)
-            crops = self.options.crop_size, cache, MARGIN, self.options.face_policy, self.options.frame_choice
-            self._cropper = FaceCropper(detector, *crops)
+            how = BoxCache(self.cache_folder), MARGIN, self.options.face_policy, self.options.frame_choice
+            self._cropper = FaceCropper(detector, self.options.crop_size, *how)
         return self._cropper
 
     def _quarantine_path(self) -> Path | None:
-        folder = self.trainer.log_dir if self.trainer else None
-        return self.quarantine_file or (Path(folder) / "quarantine.jsonl" if folder else None)
+        folder = self.trainer.log_dir if self.trainer and self.quarantine_file is None else None
+        return Path(folder) / "quarantine.jsonl" if folder else self.quarantine_file
 
     def test_facts(self) -> dict[str, Any]:
         """What all parts of a test must agree on; see `DividesTest`."""
