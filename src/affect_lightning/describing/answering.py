@@ -241,7 +241,9 @@ def write_answers(
             record.name, record.corpus, row["question"], row["response"], record.labels, record.sentiment
         )
         predictions.append(replace(Prediction.of_response(response), generated=record.corpus in marked))
-        heard = {name: row[name] for name in ("subtitle", "subtitle_source", "subtitle_language") if name in row}
+        heard: dict[str, Any] = {
+            name: row[name] for name in ("subtitle", "subtitle_source", "subtitle_language") if name in row
+        }
         beside[record.corpus, record.name, row["question"]] = heard
     files = {path.stem: path for path in write_predictions(folder.folder / "predictions", predictions, beside)}
     return {corpus: _counted(corpus, clips, rows, files.get(corpus)) for corpus, clips in listed.items()}
