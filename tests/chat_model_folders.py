@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ _TURN = (
     "{% elif part['type'] == 'audio' %}AUDIO{% else %}{{ part['text'] }}{% endif %}{% endfor %}\n{% endfor %}"
     "{% if add_generation_prompt %}ANSWER: {% endif %}"
 )
+_IS_OLD = int(metadata.version("transformers").split(".")[0]) < 5
 SIDE = 32  # of the pictures that these models see, in pixels
 
 
@@ -26,22 +28,30 @@ def save_chat_model(kind: str, folder: Path) -> str:
         model, processor = CHAT_MODELS[kind]()
         model.float().save_pretrained(folder)
         processor.save_pretrained(folder)
+        if _IS_OLD and kind == "qwen2.5-omni":  # there both write one file, the later over the earlier
+            parts = {**processor.image_processor.to_dict(), **processor.feature_extractor.to_dict()}
+            (folder / "preprocessor_config.json").write_text(json.dumps(parts), encoding="utf-8")
     return str(folder)
 
 
-def _tokenizer(*marks: str, **named: str) -> Any:
-    """One token a byte, marks, and marks that the processor asks for by name."""
-    from transformers import PreTrainedTokenizerFast
+def _tokenizer(*marks: str, family: str = "Qwen2", **named: str) -> Any:
+    """One token a byte, marks, and marks that the processor asks for by name.
+
+    Before 5.0 a processor takes the tokenizer of its own family only, so there the tokens are put into that class.
+    """
+    import transformers
 
     tokenizer = byte_tokenizer()
     tokenizer.add_special_tokens({"additional_special_tokens": [*marks, *named.values()]})
-    if not named:
+    if not named and not _IS_OLD:
         return tokenizer
-    return PreTrainedTokenizerFast(
+    kind = getattr(transformers, f"{family}TokenizerFast") if _IS_OLD else transformers.PreTrainedTokenizerFast
+    return kind(
         tokenizer_object=tokenizer.backend_tokenizer,
         bos_token=tokenizer.bos_token,
         eos_token=tokenizer.eos_token,
         pad_token=tokenizer.pad_token,
+        unk_token=None,
         extra_special_tokens=named,
     )
 
@@ -82,18 +92,19 @@ def _clip_vision() -> dict[str, Any]:
 
 
 def _video_llava() -> tuple[Any, Any]:
+    import transformers
     from transformers import (
-        CLIPImageProcessor,
         VideoLlavaConfig,
         VideoLlavaForConditionalGeneration,
         VideoLlavaProcessor,
         VideoLlavaVideoProcessor,
     )
 
-    tokenizer = _tokenizer("<image>", "<video>")
+    tokenizer = _tokenizer("<image>", "<video>", family="Llama")
     size = {"size": {"shortest_edge": SIDE}, "crop_size": {"height": SIDE, "width": SIDE}}
+    pictures = getattr(transformers, "VideoLlavaImageProcessor" if _IS_OLD else "CLIPImageProcessor")
     processor = VideoLlavaProcessor(
-        image_processor=CLIPImageProcessor(**size),
+        image_processor=pictures(**size),
         video_processor=VideoLlavaVideoProcessor(**size),
         tokenizer=tokenizer,
         patch_size=8,
@@ -117,7 +128,7 @@ def _llava_next_video() -> tuple[Any, Any]:
         LlavaNextVideoVideoProcessor,
     )
 
-    tokenizer = _tokenizer("<image>", "<video>")
+    tokenizer = _tokenizer("<image>", "<video>", family="Llama")
     size = {"size": {"shortest_edge": SIDE}, "crop_size": {"height": SIDE, "width": SIDE}}
     pinpoints = [[SIDE, SIDE]]
     processor = LlavaNextVideoProcessor(
@@ -194,12 +205,12 @@ def _qwen_vision(out: int = 32, **more: Any) -> dict[str, Any]:
 def _qwen_pictures() -> tuple[Any, Any]:
     from transformers import Qwen2VLImageProcessor, Qwen2VLVideoProcessor
 
-    size = {
-        "patch_size": 8,
-        "temporal_patch_size": 2,
-        "merge_size": 2,
-        "size": {"shortest_edge": 16 * 16, "longest_edge": SIDE * SIDE},
-    }
+    least, most = 16 * 16, SIDE * SIDE
+    size: dict[str, Any] = {"patch_size": 8, "temporal_patch_size": 2, "merge_size": 2}
+    if _IS_OLD:
+        size |= {"min_pixels": least, "max_pixels": most}
+    else:
+        size["size"] = {"shortest_edge": least, "longest_edge": most}
     return Qwen2VLImageProcessor(**size), Qwen2VLVideoProcessor(**size)
 
 

@@ -121,9 +121,15 @@ def processor_inputs(processor: Any, prompts: Sequence[str], clips: Sequence[Cli
     given: dict[str, Any] = {"text": list(prompts), "return_tensors": "pt", "padding": True}
     if clips[0].frames is not None:
         given["videos"] = [clip.frames for clip in clips]
-        if getattr(processor, "video_processor", None) is not None:
+        if getattr(processor, "video_processor", None) is not None and _takes(processor, "do_sample_frames"):
             given["do_sample_frames"] = False  # the frames are chosen already
     if clips[0].sound is not None:
         given["audio"] = [clip.sound for clip in clips]
         given["sampling_rate"] = clips[0].sample_rate
     return processor(**given)
+
+
+def _takes(processor: Any, option: str) -> bool:
+    """Whether a processor can be called with that option; Video-LLaVA's before 5.0 lists its own."""
+    parameters = inspect.signature(type(processor).__call__).parameters.values()
+    return any(one.name == option or one.kind is one.VAR_KEYWORD for one in parameters)
