@@ -100,7 +100,12 @@ RULES = {
     f"{CORE}.weights": Rule(libraries=TORCH),
     f"{CORE}.__main__": Rule(core("command_line")),
     f"{PLUGINS}.asked_models": Rule(
-        (*core("contracts", "storage"), f"{PLUGINS}.language_models", f"{PLUGINS}.pretrained_models")
+        (
+            *core("contracts", "storage"),
+            f"{PLUGINS}.language_models",
+            f"{PLUGINS}.pretrained_models",
+            f"{PLUGINS}.transformers_versions",
+        )
     ),
     f"{PLUGINS}.cue_describers": Rule((*core("contracts", "prompting"), *ASKING)),
     f"{PLUGINS}.clue_mergers": Rule((*core("contracts", "prompting"), *ASKING)),

@@ -31,6 +31,8 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "import": (["a.pth", "out", "--model.inputz", "[text]"], "Did you mean `--model.inputs`?"),
     "taxonomy": (["show", "--taxonmy", "builtin", "happy"], "Did you mean `--taxonomy`?"),
     "score": (["--datset", "meld"], "Did you mean `--dataset`?"),
+    "answer": (["--describer", "signal", "--querstion", "name"], "Did you mean `--question`?"),
+    "annotate": (["length", "table.csv", "--colum", "x", "--colunm", "x"], "Did you mean `--column`?"),
     "report": (["--namse", "a"], "Did you mean `--names`?"),
 }
 _ALL = """
@@ -49,7 +51,7 @@ print(json.dumps(found))
 def test_every_command_names_the_nearest_option_and_loads_neither_torch_nor_lightning() -> None:
     assert MISTAKES.keys() == COMMANDS.keys()
     asked = json.dumps({command: words for command, (words, _) in MISTAKES.items()})
-    done = subprocess.run([sys.executable, "-c", _ALL, asked], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", _ALL, asked], capture_output=True, encoding="utf-8", check=True)
     for command, (code, said, heavy) in json.loads(done.stdout).items():
         assert (code, heavy) == (2, []), (command, code, heavy)
         assert MISTAKES[command][1] in said, (command, said)

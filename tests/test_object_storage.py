@@ -54,13 +54,13 @@ def test_what_is_new_goes_up_and_what_is_missing_comes_down(memory: Any, tmp_pat
     second.fetch("*/cache.json")
     assert [path.name for path in (tmp_path / "second" / "a").iterdir()] == ["cache.json"]
     second.fetch("*")
-    assert (tmp_path / "second" / "a" / "shard.bin").read_text() == "12"
+    assert (tmp_path / "second" / "a" / "shard.bin").read_text(encoding="utf-8") == "12"
     write(tmp_path / "second" / "a", shard_bin="1234", shard_jsonl="[4]")  # not sent yet: a fetch does not undo it
     second.fetch("*")
-    assert (tmp_path / "second" / "a" / "shard.bin").read_text() == "1234"
+    assert (tmp_path / "second" / "a" / "shard.bin").read_text(encoding="utf-8") == "1234"
     second.send()
     first.fetch("*")
-    assert (tmp_path / "first" / "a" / "shard.bin").read_text() == "1234"
+    assert (tmp_path / "first" / "a" / "shard.bin").read_text(encoding="utf-8") == "1234"
     second.remove("a")
     first.fetch("*")
     assert objects(memory) == {}

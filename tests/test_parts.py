@@ -44,9 +44,9 @@ def test_finished_parts_come_in_their_order(tmp_path: Path) -> None:
     work.check_none_waits()
     finish(work, "3/3", "1/3", "2/3", "1/3")
     done = WorkInParts(tmp_path / "parts", dict(REQUEST)).finished()
-    assert [(str(one.part), one.result["of"], (one.folder / "journal").read_text()) for one in done] == [
-        (text, text, text) for text in ("1/3", "2/3", "3/3")
-    ]
+    assert [
+        (str(one.part), one.result["of"], (one.folder / "journal").read_text(encoding="utf-8")) for one in done
+    ] == [(text, text, text) for text in ("1/3", "2/3", "3/3")]
     with pytest.raises(PartError, match=r"Add --merge to join the parts in .*parts, or delete that folder"):
         work.check_none_waits()
     work.remove()
@@ -95,7 +95,7 @@ def test_one_part_is_done_by_one_process_with_one_request(tmp_path: Path) -> Non
     (tmp_path / "2-of-2" / "part.json").write_text("{", encoding="utf-8")
     with pytest.raises(PartError, match=r"Delete .*2-of-2 and run part 2/2 again: .*part.json cannot be read"):
         work.finished()
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").touch()
     with (
         pytest.raises(PartError, match="Free space, or choose a folder"),
         WorkInParts(tmp_path / "file", {}).begun(Part(1, 1)),

@@ -20,7 +20,8 @@ def locale_decides(call: ast.Call) -> bool:
     if "encoding" in options:
         return False
     if any(
-        isinstance(options.get(name), ast.Constant) and options[name].value for name in ("text", "universal_newlines")
+        isinstance(options.get(name), ast.Constant) and options[name].value is True
+        for name in ("text", "universal_newlines")
     ):
         return True
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")

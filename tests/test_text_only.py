@@ -70,7 +70,7 @@ def no_media(monkeypatch: pytest.MonkeyPatch) -> None:
         assert group in ("language_models", "label_extractors"), f"text only, yet a part of {group} was built"
         return build_part(group, *arguments, **options)
 
-    monkeypatch.setattr(decoding, "_open", refuse)
+    monkeypatch.setattr(decoding, "open_container", refuse)
     monkeypatch.setattr("affect_lightning.data.dataset.decode_clip", refuse)
     monkeypatch.setattr("affect_lightning.data.clip_data_module.build_part", build)
     monkeypatch.setattr("affect_lightning.model.part_building.build_part", build)

@@ -11,6 +11,8 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from affect_lightning.command_line.command_parser import CommandParser
+
 
 @dataclass(frozen=True)
 class Step:
@@ -40,7 +42,7 @@ STEPS = {
 def run(arguments: Sequence[str]) -> int:
     """Filter descriptions of clips as MER-Caption does, and compare descriptions as people prefer them."""
     width = max(map(len, STEPS))
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="affect-lightning annotate",
         usage="affect-lightning annotate STEP ...",
         description=run.__doc__,

@@ -21,6 +21,7 @@ from affect_lightning.command_line.annotate_stages import (
     take_extractor,
     write_result,
 )
+from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import format_table
 from affect_lightning.errors import ConfigurationError
@@ -162,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     def default(name: str) -> Any:
         return default_of(CrowdOptions, name)
 
-    parser = argparse.ArgumentParser(prog="affect-lightning annotate crowd", description=run_crowd.__doc__)
+    parser = CommandParser(prog="affect-lightning annotate crowd", description=run_crowd.__doc__)
     parser.add_argument("table", type=Path, nargs="?", help="table of clips with a column votes.NAME for each voter")
     parser.add_argument("--dataset", metavar="SET", help="set of the members' files, and of --labels")
     parser.add_argument(

@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
 from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import format_table
@@ -154,7 +155,7 @@ def _length_parser() -> argparse.ArgumentParser:
     def default(name: str) -> Any:
         return default_of(LengthOptions, name)
 
-    parser = argparse.ArgumentParser(prog="affect-lightning annotate length", description=run_length.__doc__)
+    parser = CommandParser(prog="affect-lightning annotate length", description=run_length.__doc__)
     parser.add_argument("table", type=Path, help="table of clips: parquet, csv, jsonl or xlsx with a column `name`")
     parser.add_argument("--column", default=default("column"), help="of the texts (%(default)s)")
     parser.add_argument(
@@ -225,7 +226,7 @@ def _agree_parser() -> argparse.ArgumentParser:
     def default(name: str) -> Any:
         return default_of(AgreementOptions, name)
 
-    parser = argparse.ArgumentParser(prog="affect-lightning annotate agree", description=run_agree.__doc__)
+    parser = CommandParser(prog="affect-lightning annotate agree", description=run_agree.__doc__)
     parser.add_argument("table", type=Path, help="table of clips with descriptions")
     parser.add_argument(
         "--crowd", type=Path, action="append", default=[], metavar="TABLE",
