@@ -22,7 +22,7 @@ from affect_lightning.data.faces import FaceCropper, read_face_file, resize, squ
 from affect_lightning.data.ordering import SampleKey
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.model import AffectGPT, ModelConfiguration
-from affect_lightning.model.prompt_assembly import prompt_ids
+from affect_lightning.model.prompt_tokens import prompt_ids
 from affect_lightning.plugin_loading import build_part
 from affect_lightning.prompting import PromptStyle, assemble_plain_prompt, placeholder
 from affect_lightning.training.optimisation import learning_rate_factor
