@@ -33,6 +33,8 @@ ANSWERS = {
     "13 high and low": "{word}: high, calm: low, bored: none",
     "14 an offer at the end": "The person is {word}. Would you like me to say how calm or bored they are?",
     "15 curly apostrophes": "The person isn’t calm and doesn’t look bored; she is {word}.",
+    "15a thoughts of Ollama": "Thinking...\ncould be calm or bored\n...done thinking.\n\n{word}",
+    "15b an answer behind hashes": "He might look calm. #### {word}",
     "16 one mark of thoughts more": "<|think|>calm or bored<|/think|>The person is {word}.",
 }
 
@@ -81,6 +83,27 @@ def test_19_sentiments_that_are_never_below_zero_are_told(
         score(capsys, "mine", "sent_labels.csv", write("p.jsonl", "sentiment", [-0.5, *values[1:]]))
         score(capsys, "mine", "sent_labels.csv", write("p.jsonl", "sentiment", ["negative", *values[1:]]))
     assert "is below 0" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("column", "answer"),
+    [("response", "I cannot determine the sentiment."), ("response", "The table is brown."), ("sentiment", "mixed")],
+)
+def test_clips_that_no_answer_wins_are_told(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, column: str, answer: str
+) -> None:
+    """The official rule counts what is not positive as right where the truth is negative."""
+    truths = write("truths.csv", "val", [-0.5, -0.5, -0.5, -0.5, 0.5, 0.5])
+    with caplog.at_level(logging.WARNING):
+        code, result, _ = score(capsys, "mine", truths, write("p.jsonl", column, [answer] * 6))
+    assert (code, result["clips"]) == (0, 6)
+    assert "mine: 6 of 6 clips have no positive, negative or neutral sentiment." in caplog.text
+    assert "so 4 of them count as right, because their truth is negative." in caplog.text
+    assert "They count as wrong" not in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        score(capsys, "mine", truths, write("p.jsonl", "sentiment", ["negative"] * 4 + ["positive"] * 2))
+    assert "count as right" not in caplog.text
 
 
 @pytest.mark.parametrize("answers", [["Error: CUDA out of memory"] * 6, ["A", "B", "C", "D", "E", "F"], [""] * 6])

@@ -169,12 +169,20 @@ def _without_structure(text: str) -> str:
     told = told_by_structure(marked)
     if told is not None:
         return told
-    plain = _from_answer_mark(without_markdown(marked))
+    plain = _from_answer_mark(without_markdown(_behind_hashes(marked)))
     prefix = _ANSWER_PREFIX.match(plain)
     plain = plain[prefix.end() :] if prefix else plain
     if plain != text:
         told = told_by_structure(plain)
     return without_measures(plain) if told is None else told
+
+
+def _behind_hashes(text: str) -> str:
+    """What stands behind a last `####`, the mark of an answer in GSM8K and in what is trained on it."""
+    if "####" not in text:
+        return text
+    before, _, last = text.rstrip().rpartition("####")
+    return last.strip() if last.strip() and "\n" not in last and not before.endswith("#") else text
 
 
 def _from_answer_mark(text: str) -> str:

@@ -1,7 +1,8 @@
 """Thoughts of reasoning models, and the marks of chat formats, in a response.
 
 `<think>` and its like, open, closed or lone; `<answer>`; the bracketed marks of Mistral and Kimi; the channels of
-gpt-oss. A thought that never closes leaves no answer. Neighbour: `responses.py`.
+gpt-oss; Ollama's lines `Thinking...` and `...done thinking.`. A thought that never closes leaves no answer.
+Neighbour: `responses.py`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ _LONE_ANSWER_END = re.compile(r"<\s*/\s*answer\s*>.*$", re.DOTALL | re.IGNORECAS
 _FINAL_CHANNEL = re.compile(r"<\|channel\|>\s*final\s*<\|message\|>", re.IGNORECASE)
 _OTHER_CHANNEL = re.compile(r"<\|channel\|>\s*(?:analysis|commentary)\b.*$", re.IGNORECASE | re.DOTALL)
 
+_SPOKEN_THOUGHT = re.compile(r"^\s*Thinking\.\.\.[ \t]*\n.*?(?:\.\.\.done thinking\.|\Z)", re.DOTALL | re.IGNORECASE)
+
 _ROLE = re.compile(
     r"(?:<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|<\|start\|>|<\|)\s*(?:assistant|model|gpt)\s*"
     r"(?:<\|end_header_id\|>|<\|message\|>|\|>)?[ \t]*\n*|\[/INST\]|###\s*(?:assistant|response)\s*[:：]"
@@ -43,6 +46,8 @@ _BLANK_MARK = re.compile(r"<s>|<bos>|<pad>|<unk>|<\|begin_of_text\|>|<\|startoft
 
 def without_thoughts(response: str) -> str:
     """The answer alone, without thoughts in any of the usual marks; empty if a thought never closes."""
+    if response[:_HEAD].lstrip().lower().startswith("thinking..."):
+        response = _SPOKEN_THOUGHT.sub("", response)
     if not any(map(response.__contains__, "<[◁&")) or not _MARKED.search(response):
         return response
     text = response.replace("&lt;", "<").replace("&gt;", ">")

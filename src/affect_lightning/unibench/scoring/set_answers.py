@@ -27,6 +27,10 @@ from affect_lightning.unibench.scoring.predictions import Prediction
 GIVEN_LABELS = "given labels"
 GIVEN_SENTIMENTS = "given sentiments"
 _REFUSED = "refused"  # counted beside the kinds of what was removed: a refusal that nothing follows
+_COUNTED = {  # what becomes of a clip without an answer, in a set of emotions and in one of sentiment
+    False: "They count as wrong.",
+    True: "They count as not positive, which is right where the truth is negative.",
+}
 _SHOWN = 80  # characters of a response that are shown; our choice
 _LOG = logging.getLogger(__name__)
 _EXTRACTION_BATCH = 256  # responses given to the extractor at once; our choice: keeps its progress visible
@@ -122,7 +126,8 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
             _check_response(key, prediction)
     empty = sum(not labels[index] for index in has_labels)
     if 2 * empty > len(has_labels):
-        _LOG.warning("%s: %d of %d given lists of labels are empty. They count as wrong.", key, empty, len(has_labels))
+        counted = _COUNTED[by_sentiment]
+        _LOG.warning("%s: %d of %d given lists of labels are empty. %s", key, empty, len(has_labels), counted)
     if open_responses:
         asked = ((group[index].response, group[index].question) for index in open_responses)
         found, cleaned = _extract(extractor, asked, key)
@@ -130,7 +135,7 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
             labels[index] = words
         has_labels += open_responses
         silent = [group[index].response for index in open_responses if not labels[index]]
-        _warn_of_silence(key, silent, len(open_responses), cleaned[_REFUSED])
+        _warn_of_silence(key, silent, len(open_responses), cleaned[_REFUSED], _COUNTED[by_sentiment])
         sources[extractor.identity()] += len(open_responses)
     sentiments = _sentiments(extractor, group, labels, sources) if by_sentiment else [""] * len(group)
     return SetAnswers(
@@ -144,14 +149,14 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
     )
 
 
-def _warn_of_silence(key: str, silent: Sequence[str], asked: int, refused: int) -> None:
+def _warn_of_silence(key: str, silent: Sequence[str], asked: int, refused: int, counted: str) -> None:
     """Say when most responses give no label and do not refuse: then they are seldom answers."""
     number = len(silent) - refused
     if 2 * number > asked:
         _LOG.warning(
-            "%s: %d of %d responses give no label and do not refuse, such as %r. They count as wrong. Check that they are "
-            "answers to the question.",
-            key, number, asked, next((text for text in silent if text), "")[:_SHOWN],
+            "%s: %d of %d responses give no label and do not refuse, such as %r. %s Check that they are answers to the "
+            "question.",
+            key, number, asked, next((text for text in silent if text), "")[:_SHOWN], counted,
         )  # fmt: skip
 
 

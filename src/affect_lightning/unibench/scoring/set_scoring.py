@@ -7,6 +7,7 @@ this module brings predictions to them set by set. `predictions.py` holds the in
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,6 +40,10 @@ from affect_lightning.unibench.scoring.unread_words import (
     unread_sentiments,
 )
 from affect_lightning.unibench.statistics.intervals import hit_terms, metric_values, scored_clips, with_intervals
+
+_ANSWERS = ("positive", "negative", "neutral")
+_WORTH_TELLING = 0.05  # share of the clips; our choice
+_LOG = logging.getLogger(__name__)
 
 
 def score_predictions(
@@ -137,7 +142,7 @@ def _score_set(
     metric = item.metric if item else _metric_of(key, group)
     answers = answers_of(key, group, extractor, by_sentiment=metric == "waf")
     if metric == "waf":
-        result = _score_sentiments(key, group, answers.sentiments)
+        result = _score_sentiments(key, group, answers)
     else:
         candidates = item.labels if item and metric == "hit_rate" else None
         result = _score_labels(key, group, answers.labels, taxonomy, candidates)
@@ -183,18 +188,36 @@ def _metric_of(key: str, group: Sequence[Prediction]) -> Metric:
     )
 
 
-def _score_sentiments(key: str, group: Sequence[Prediction], sentiments: Sequence[str]) -> _Result:
+def _score_sentiments(key: str, group: Sequence[Prediction], answers: SetAnswers) -> _Result:
     for prediction in group:
         if prediction.truth_sentiment is None:
             raise DataError(
                 f"The clip {prediction.name} of {key} has no true sentiment, which the metric of this set needs. Read the "
                 f"set with its label file and test again."
             )
-    clips = clip_sentiments(sentiments, [float(prediction.truth_sentiment or 0.0) for prediction in group])
+    clips = clip_sentiments(answers.sentiments, [float(prediction.truth_sentiment or 0.0) for prediction in group])
+    _warn_of_won_clips(key, group, answers)
     rights = clips.truth == clips.predicted
     hits = [bool(right) if counts else None for right, counts in zip(rights, clips.scored, strict=True)]
     terms = clips.terms()
     return _Result(hits, _shared(terms, {}), terms.sum(0), sentiment_confusion(clips))
+
+
+def _warn_of_won_clips(key: str, group: Sequence[Prediction], answers: SetAnswers) -> None:
+    """Say how many clips without an answer the official rule counts as right, if these are many."""
+    scored, silent, won = 0, 0, 0
+    for prediction, labels, sentiment in zip(group, answers.labels, answers.sentiments, strict=True):
+        if not prediction.truth_sentiment or prediction.missing:
+            continue
+        answered = sentiment in _ANSWERS and (bool(labels) or prediction.given_sentiment is not None)
+        scored, silent = scored + 1, silent + (not answered)
+        won += not answered and prediction.truth_sentiment < 0
+    if won > _WORTH_TELLING * scored:
+        _LOG.warning(
+            "%s: %d of %d clips have no positive, negative or neutral sentiment. The official rule counts them as not positive, "
+            "so %d of them count as right, because their truth is negative.",
+            key, silent, scored, won,
+        )  # fmt: skip
 
 
 def _score_labels(
