@@ -277,7 +277,7 @@ def test_label_texts(text: object, labels: tuple[str, ...]) -> None:
 
 
 words = st.text(
-    st.characters(exclude_characters="'\",，、;；|｜\t\r\n[]", exclude_categories=("Cs",)), min_size=1
+    st.characters(exclude_characters="'\",，、;；|｜「」『』“”【】（）\t\r\n[]", exclude_categories=("Cs",)), min_size=1
 ).filter(label_key)
 
 

@@ -50,7 +50,7 @@ def draw_lengths(path: Path, lengths: Sequence[int], fit: LengthFit, unit: str) 
     for number, cut in enumerate((fit.shortest, fit.longest)):
         label = f"cuts at {fit.shortest:.1f} and {fit.longest:.1f}" if number == 0 else None
         axes.axvline(cut, color=_GREY, linestyle="--", label=label)
-    axes.legend(fontsize=8, framealpha=1, edgecolor="none")
+    axes.legend(loc="upper right", fontsize=8, framealpha=1, edgecolor="none")
     _save(figure, path)
 
 
@@ -78,9 +78,8 @@ def draw_shares(path: Path, curves: Mapping[str, Sequence[tuple[float, float | N
                 f"{count:,}", (share, accuracy), textcoords="offset points", xytext=(0, 6), ha="center", fontsize=7,
                 color=colour,
             )  # fmt: skip
-    axes.legend(
-        fontsize=8, framealpha=1, edgecolor="none", title="clips with that share beside each point", title_fontsize=7
-    )
+    title = "clips with that share beside each point"
+    axes.legend(loc="lower right", fontsize=8, framealpha=1, edgecolor="none", title=title, title_fontsize=7)
     _save(figure, path)
 
 
