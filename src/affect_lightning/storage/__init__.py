@@ -11,7 +11,7 @@ from affect_lightning.storage.cache_folder import (
 )
 from affect_lightning.storage.line_logs import DamagedLineError, LineLog
 from affect_lightning.storage.object_storage import ObjectFolder, is_address
-from affect_lightning.storage.parts import FinishedPart, Part, PartError, WorkInParts, in_turn
+from affect_lightning.storage.parts import FinishedPart, Part, PartError, WorkInParts
 from affect_lightning.storage.whole_files import (
     Content,
     file_lock,
@@ -31,7 +31,6 @@ __all__ = [
     "PartError",
     "WorkInParts",
     "file_lock",
-    "in_turn",
     "is_address",
     "keep_libraries_out_of_a_home_that_cannot_be_written",
     "user_cache_folder",

@@ -269,16 +269,3 @@ class WorkInParts:
 def _shown(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
-def in_turn(shares: Sequence[Sequence[Item]]) -> Iterator[Item]:
-    """The items that `Part.of` dealt out, in their first order.
-
-    Args:
-        shares: Of each part, in the order of the parts.
-
-    >>> "".join(in_turn([Part(number, 3).of("abcdefg") for number in (1, 2, 3)]))
-    'abcdefg'
-    """
-    for row in range(max(map(len, shares), default=0)):
-        yield from (share[row] for share in shares if row < len(share))
