@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import ipaddress
 import json
+import os
 import random
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,6 +60,35 @@ class ChatServer:
     timeout: float
     attempts: int
     pause: float
+
+    @classmethod
+    def of_model(
+        cls,
+        model: str,
+        *,
+        base_url: str,
+        api_key_variable: str,
+        max_new_tokens: int,
+        extra_body: Mapping[str, Any] | None,
+        **patience: Any,
+    ) -> ChatServer:
+        """As the plugins `openai` ask: greedily, with the key of an environment variable.
+
+        Args:
+            model: Its name on the server.
+            base_url: Up to and with `/v1`.
+            api_key_variable: Environment variable that holds the key; unset means no key.
+            max_new_tokens: Longest answer.
+            extra_body: Further fields of every request, which count before ours.
+            patience: `concurrency`, `timeout`, `attempts` and `pause`.
+        """
+        return cls(
+            base_url=base_url.rstrip("/"),
+            key=os.environ.get(api_key_variable, "").strip(),
+            key_variable=api_key_variable,
+            request={"model": model, "temperature": 0, "max_tokens": max_new_tokens, **(extra_body or {})},
+            **patience,
+        )
 
     def __post_init__(self) -> None:
         if self.concurrency < 1 or self.timeout <= 0 or self.attempts < 1 or self.pause < 0:

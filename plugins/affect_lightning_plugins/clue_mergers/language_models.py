@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -78,11 +77,12 @@ class OpenAIMerger(_PromptedMerger):
             ConfigurationError: An option is out of range, the address is none, or the prompt lacks a placeholder.
         """
         self._prompt, self._revision = MergingPrompt.read(prompt), revision
-        self._server = ChatServer(
-            base_url=base_url.rstrip("/"),
-            key=os.environ.get(api_key_variable, "").strip(),
-            key_variable=api_key_variable,
-            request={"model": model, "temperature": 0, "max_tokens": max_new_tokens, **(extra_body or {})},
+        self._server = ChatServer.of_model(
+            model,
+            base_url=base_url,
+            api_key_variable=api_key_variable,
+            max_new_tokens=max_new_tokens,
+            extra_body=extra_body,
             concurrency=concurrency,
             timeout=timeout,
             attempts=attempts,

@@ -11,7 +11,6 @@ import base64
 import hashlib
 import io
 import json
-import os
 import wave
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -82,12 +81,12 @@ class OpenAIDescriber(CueDescriber):
         self.modality: Modality = modality
         self._frames, self._side, self._quality, self._system = frames, largest_side, jpeg_quality, system
         self._revision, self._may_leave = revision, clips_may_leave
-        request = {"model": model, "temperature": 0, "max_tokens": max_new_tokens, **(extra_body or {})}
-        self._server = ChatServer(
-            base_url=base_url.rstrip("/"),
-            key=os.environ.get(api_key_variable, "").strip(),
-            key_variable=api_key_variable,
-            request=request,
+        self._server = ChatServer.of_model(
+            model,
+            base_url=base_url,
+            api_key_variable=api_key_variable,
+            max_new_tokens=max_new_tokens,
+            extra_body=extra_body,
             concurrency=concurrency,
             timeout=timeout,
             attempts=attempts,

@@ -6,7 +6,6 @@ The paper serves Qwen2.5 for it. `chat_server.py` asks, `prompted_extraction.py`
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -62,12 +61,12 @@ class OpenAILabelExtractor(LabelExtractor):
         """
         self._model, self._revision = model, revision
         prompts = read_extraction_prompts(labels_prompt, sentiment_prompt)
-        request = {"model": model, "temperature": 0, "max_tokens": max_new_tokens, **(extra_body or {})}
-        self._server = ChatServer(
-            base_url=base_url.rstrip("/"),
-            key=os.environ.get(api_key_variable, "").strip(),
-            key_variable=api_key_variable,
-            request=request,
+        self._server = ChatServer.of_model(
+            model,
+            base_url=base_url,
+            api_key_variable=api_key_variable,
+            max_new_tokens=max_new_tokens,
+            extra_body=extra_body,
             concurrency=concurrency,
             timeout=timeout,
             attempts=attempts,
@@ -77,7 +76,7 @@ class OpenAILabelExtractor(LabelExtractor):
             "plugin": "openai",
             "server": self._server.base_url,
             "revision": revision,
-            "request": request,
+            "request": self._server.request,
             "prompts": prompts.sha256,
         }
         cache = AnswerCache(cache_dir, f"openai-{model}", settings)
