@@ -26,7 +26,7 @@ from source_imports import (
 
 FORBIDDEN_FOLDERS = {"utils", "common", "helpers", "misc"}
 _BESIDE = (
-    *("errors", "file_kinds", "label_strings", "pickle_bounds", "processors"),
+    *("errors", "file_kinds", "label_strings", "pickle_bounds", "plain_characters", "processors"),
     *("safe_npz", "sentiment_strings", "spreadsheet", "weights"),
 )
 FOR_EVERYBODY = tuple(f"{CORE}.{name}" for name in _BESIDE)
@@ -91,6 +91,7 @@ RULES = {
     f"{CORE}.command_line": Rule((CORE,)),
     f"{CORE}.errors": Rule(libraries=frozenset()),
     f"{CORE}.label_strings": Rule(libraries=frozenset()),
+    f"{CORE}.plain_characters": Rule(libraries=frozenset()),
     f"{CORE}.sentiment_strings": Rule(libraries=frozenset()),
     f"{CORE}.processors": Rule(libraries=frozenset()),
     f"{CORE}.file_kinds": Rule(libraries=frozenset()),

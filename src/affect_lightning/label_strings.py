@@ -3,14 +3,19 @@
 The authors write `"['a', 'b']"` or `"[a, b]"`, and their released metric strips the outer brackets and splits at quotes and
 commas. Others write `a; b`, `a、b`, `a / b`, `a and b`, one word a line, or a score after each word. Readers of label files,
 of saved outputs and the metrics use this module, so both sides of a score are split alike. What splits only outside of
-brackets is chosen so that none of the authors' label lists reads otherwise (`tests/test_given_words.py`).
-`sentiment_strings.py` reads sentiments. Standard library only.
+brackets is chosen so that none of the authors' label lists reads otherwise (`tests/test_given_words.py`). JSON with words
+(`{"happy": 0.9}`) is a list too. `sentiment_strings.py` reads sentiments. Standard library only.
 """
 
 from __future__ import annotations
 
+import ast
+import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from affect_lightning.plain_characters import plain_characters
 
 LabelList = str | Iterable[object] | None
 
@@ -29,9 +34,23 @@ _SCORED = re.compile(
 _BETWEEN_SCORES = ",;，；、|\n\r"
 _BLANK_AND_BETWEEN = _BETWEEN_SCORES + "".join(filter(str.isspace, map(chr, range(0x3001))))
 _SHARE_OF_BEST = 0.5  # of the highest score, from which a scored word counts; our choice
+NAMES_EMOTIONS = re.compile(  # the whole of a key, or of a heading, beside which emotion words stand
+    r"^(?:.*[\s_-])?(?:emotions?|emotional[\s_-]?(?:states?|labels?)|labels?|openset|moods?|feelings?|predictions?|predicted"
+    r"|answers?|class|category|expressions?|情绪|情緒|情感|标签|標籤|答案|心情)(?:[\s_-]?(?:\d|labels?|states?|words?|list|names?"
+    r"|categor(?:y|ies)|状态|類別|类别|标签))?$",
+    re.IGNORECASE,
+)
+_RANKED = re.compile(
+    r"^(?:primary|secondary|tertiary|main|major|minor|dominant|first|second|third|主要|次要|其次)$", re.I
+)
+_LEAD = re.compile(
+    r"[\s*_\"'“‘「（(-]*(?P<key>[^\W\d_][^:：\n\[\]\"',，;；]{0,39}?)[*\"'”’」 ]*[:：](?P<rest>.*)", re.DOTALL
+)
+_WORD_KEYS = frozenset({"name", "word", "value", "text"})  # of an object in a list of labels, beside NAMES_EMOTIONS
+_OBJECTS = re.compile(r"\s*(?:\{|\[\s*[{\[(])")
 _MEASURES = re.compile(
-    r"(?i)^(?:confidence|scores?|prob(?:ability)?|valence|arousal|dominance|intensity|id|index|rank|level|age|time"
-    r"|start|end|frames?|second|duration|置信度|概率|分数|强度|強度)\b"
+    r"(?i)^(?:confidence|scores?|prob(?:ability)?|valence|polarity|sentiments?|arousal|dominance|intensity|id|index|rank|level"
+    r"|age|time|start|end|frames?|second|duration|置信度|概率|分数|强度|強度)\b"
 )
 
 
@@ -56,7 +75,7 @@ def label_key(word: str) -> str:
 
 def _bare(word: str) -> str:
     """Without what stands around a word; full-width brackets go unless they are a remark behind it, as in `高兴（强烈）`."""
-    bare = word.strip(_EDGES)
+    bare = plain_characters(word).strip(_EDGES)
     if "（" in bare or "）" in bare:
         if bare.startswith("（") and bare.find("）") in (-1, len(bare) - 1):
             bare = bare[1:]
@@ -87,13 +106,18 @@ def parse_labels(labels: LabelList) -> tuple[str, ...]:
         (('happy',), ())
         >>> parse_labels("happy: 0.1, sad: 0.8")
         ('sad',)
+        >>> parse_labels("emotions: happy, calm"), parse_labels('{"happy": 0.9, "sad": 0.1}')
+        (('happy', 'calm'), ('happy',))
         >>> parse_labels("[]")
         ()
     """
     if labels is None:
         return ()
     if isinstance(labels, str):
-        text = labels.strip()
+        text = _without_lead(plain_characters(labels).strip())
+        objects = words_of_object(_loaded(text)) if _OBJECTS.match(text) else None
+        if objects is not None:
+            return objects
         if "[" in text:
             return _words(_EXPLICIT.split(text.removeprefix("[").removesuffix("]")))
         if not text or is_no_word(text):
@@ -105,13 +129,15 @@ def parse_labels(labels: LabelList) -> tuple[str, ...]:
         return tuple(word for word in _words(parts) if word.lower() not in _BETWEEN)
     found: list[str] = []
     for item in labels:
-        word = item if isinstance(item, str) else "" if item is None else str(item)
+        word = plain_characters(item if isinstance(item, str) else "" if item is None else str(item))
         found.extend(_EXPLICIT.split(word) if _EXPLICIT.search(word) else (word,))
     return _words(found)
 
 
 def given_words(value: str | Sequence[object]) -> tuple[str, ...]:
     """Emotion words of a cell: a text, or a list of texts of which each is read as a text without brackets is.
+
+    Lists and objects of JSON are for `words_of_object`.
 
     >>> given_words(["Happy; calm", "tired."]), given_words(["happy: 0.1", "sad: 0.8"])
     (('Happy', 'calm', 'tired'), ('sad',))
@@ -123,6 +149,115 @@ def given_words(value: str | Sequence[object]) -> tuple[str, ...]:
     if scored is not None:
         return scored
     return tuple(word for text in texts for word in parse_labels(text))
+
+
+def words_of_object(value: object) -> tuple[str, ...] | None:
+    """The words of labels in JSON: an object with a number for each word, or objects or pairs with a word each.
+
+    Args:
+        value: As JSON gives it.
+
+    Returns:
+        All words, or those with the highest numbers; None if the value is no such thing, or could mean several.
+
+    >>> words_of_object({"happy": 0.9, "sad": 0.1}), words_of_object([{"label": "sad", "score": 0.8}])
+    (('happy',), ('sad',))
+    >>> words_of_object({"emotions": ["happy", "calm"]}), words_of_object({"clip": "a"})
+    (('happy', 'calm'), None)
+    """
+    if isinstance(value, Mapping):
+        numbers = {str(key): number for key, item in value.items() if (number := _plain_number(item)) is not None}
+        words = {
+            key: number for key, number in numbers.items() if not (_MEASURES.match(key) or NAMES_EMOTIONS.match(key))
+        }
+        if len(numbers) == len(value) and words:
+            return _words(best_words(words.items()))
+        told = [key for key in value if isinstance(key, str) and _names_words(key, value[key])]
+        return _words_beside(value[told[0]]) if len(told) == 1 else None
+    if not isinstance(value, list | tuple) or not value:
+        return None
+    pairs = [_pair(item) for item in value]
+    if any(pair is None for pair in pairs):
+        return None
+    found = [pair for pair in pairs if pair is not None]
+    if all(number is not None for _, number in found):
+        return _words(best_words((word, number or 0.0) for word, number in found))
+    return _words(word for word, _ in found)
+
+
+def best_words(pairs: Iterable[tuple[str, float]]) -> list[str]:
+    """The words that are worth at least half of the best one.
+
+    >>> best_words([("happy", 1.0), ("calm", 0.2), ("bored", 0.0)])
+    ['happy']
+    """
+    known = list(pairs)
+    best = max((worth for _, worth in known), default=0.0)
+    return [word for word, worth in known if worth > 0 and worth >= _SHARE_OF_BEST * best]
+
+
+def _loaded(text: str) -> Any:
+    """The value of a text of JSON or Python; None if it is neither, or has a key twice in one object."""
+    try:
+        return json.loads(text, object_pairs_hook=_of_pairs)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(text) if "'" in text else None
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return None
+
+
+def _of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any] | None:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else None
+
+
+def _names_words(key: str, value: object) -> bool:
+    return (
+        bool(NAMES_EMOTIONS.match(key.strip())) and not _MEASURES.match(key) and isinstance(value, str | list | tuple)
+    )
+
+
+def _words_beside(value: Any) -> tuple[str, ...] | None:
+    if isinstance(value, str):
+        return parse_labels(value)
+    if all(isinstance(item, str) for item in value):
+        return given_words(value)
+    return words_of_object(value)
+
+
+def _pair(item: object) -> tuple[str, float | None] | None:
+    """A word and its number, if it has one, of an object or a pair of a list; None for anything else."""
+    if isinstance(item, Mapping):
+        words = [
+            str(value)
+            for key, value in item.items()
+            if isinstance(value, str) and (str(key) in _WORD_KEYS or NAMES_EMOTIONS.match(str(key)))
+        ]
+        numbers = [number for value in item.values() if (number := _plain_number(value)) is not None]
+        return (words[0], numbers[0] if numbers else None) if len(words) == 1 and len(numbers) < 2 else None
+    if isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[0], str):
+        number = _plain_number(item[1])
+        return None if number is None else (item[0], number)
+    return None
+
+
+def _plain_number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and abs(value) < 1000 else None
+
+
+def _without_lead(text: str) -> str:
+    """Without a key such as `Emotions:` before the words.
+
+    >>> _without_lead("Emotions: happy"), _without_lead("happy: 0.1")
+    ('happy', 'happy: 0.1')
+    """
+    lead = _LEAD.match(text) if ":" in text or "：" in text else None
+    if lead is None or _MEASURES.match(lead["key"]):
+        return text
+    key = lead["key"].strip()
+    return lead["rest"].strip() if NAMES_EMOTIONS.match(key) or _RANKED.match(key) else text
 
 
 def scored_words(text: str) -> tuple[str, ...] | None:
@@ -152,9 +287,7 @@ def scored_words(text: str) -> tuple[str, ...] | None:
             return None
         while position < len(text) and (text[position] in _BETWEEN_SCORES or text[position] in " \t"):
             position += 1
-    kept = [(word, number) for word, number in pairs if not _MEASURES.match(word)]
-    best = max((number for _, number in kept), default=0.0)
-    return tuple(word for word, number in kept if number > 0 and number >= _SHARE_OF_BEST * best)
+    return tuple(best_words((word, number) for word, number in pairs if not _MEASURES.match(word)))
 
 
 def ends_with_number(text: str) -> bool:
@@ -168,5 +301,5 @@ def ends_with_number(text: str) -> bool:
 
 
 def _words(parts: Iterable[str]) -> tuple[str, ...]:
-    stripped = (_bare(part) for part in parts)
+    stripped = (_bare(_without_lead(part)) for part in parts)
     return tuple(word for word in stripped if word and word.lower() not in _NO_WORD)

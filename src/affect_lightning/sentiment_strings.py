@@ -1,7 +1,8 @@
 """Given sentiments: the one reader of the words, signs and numbers in which label files and saved outputs bring a sentiment.
 
 Paper: Section 4 (WAF of positive against negative). The authors save `positive`, `negative`, `neutral` or a value above or
-below 0. Others write `slightly negative`, `NEG`, `-0,8`, `+`, `积极` or a sentence. Both sides of a score are read here.
+below 0. Others write `slightly negative`, `NEG`, `-0,8`, `+`, `积极`, `★★☆☆☆`, `4/5` or a sentence. Both sides of a score are
+read here.
 `label_strings.py` reads emotion words. Standard library only.
 """
 
@@ -12,11 +13,28 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from affect_lightning.plain_characters import plain_characters
+
 SENTIMENT_WORDS = ("positive", "negative", "neutral", "mixed")
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d+)?|[.,]\d+)(?:e[+-]?\d+)?")
 _SIGNS = {"+": 1.0, "++": 1.0, "+++": 1.0, "-": -1.0, "--": -1.0, "---": -1.0}
-_NAMED_NUMBER = re.compile(r"\b(?:sentiment|polarity|valence|score)\b[^\d+-]{0,20}([+-]?\d+(?:[.,]\d+)?)\W*$")
+_NAMED_NUMBER = re.compile(
+    r"(?:(?:\b|_)(?:sentiment|polarity|valence|score|value)s?\b|情感|情绪|极性|倾向|得分|分数|评分)[^\d+-]{0,20}"
+    r"([+-]?\d+(?:[.,]\d+)?)\W*$"
+)
+_LEADING_NUMBER = re.compile(
+    r"^\W*(?:overall )?(?:sentiment|polarity|valence)(?:[ _](?:score|value))?\s*[:=]\s*([+-]?\d+(?:[.,]\d+)?)(?=\s*[,;\n])"
+)
+# The middles of the usual scales: 1 to 5, 7 and 9, where a word stands in the middle; 0 to 10 and 100
+_MIDDLES = {5: 3.0, 7: 4.0, 9: 5.0, 10: 5.0, 100: 50.0}
+_FILLED, _HOLLOW = "★⭐🌟", "☆✩✰"
+_STARS = re.compile(rf"[{_FILLED}]*[{_HOLLOW}]*")
+_RATING = re.compile(
+    r"(?:^|[\s:：(（])(?P<number>\d{1,3}(?:[.,]\d+)?)\s*(?:"
+    r"(?:/|out of|of|分之)\s*(?P<most>\d{1,3})(?:\s*(?:stars?|points?|颗?星|分))?|(?P<stars>[- ]?stars?|颗?星级?))\W*$"
+)
+_CHINESE_STARS = re.compile(r"^(?P<number>[一二两三四五])(?:颗|个)?星")
 _POLARITY = re.compile(
     r"(?P<positive>\bpos(?:itives?|itively|itivity)?\b|积极|積極|正面|正向|褒义)"
     r"|(?P<negative>\bneg(?:atives?|atively|ativity)?\b|消极|消極|负面|負面|负向|負向|贬义)"
@@ -32,6 +50,8 @@ def read_sentiment(text: str) -> str | None:
 
     >>> read_sentiment("Slightly negative."), read_sentiment("-0,8"), read_sentiment("The sentiment is positive")
     ('negative', 'negative', 'positive')
+    >>> read_sentiment("★★☆☆☆"), read_sentiment("4/5"), read_sentiment("3 out of 5")
+    ('negative', 'positive', 'neutral')
     >>> read_sentiment("消极"), read_sentiment("0"), read_sentiment("angry"), read_sentiment("positive or negative")
     ('negative', 'neutral', None, None)
     """
@@ -41,10 +61,13 @@ def read_sentiment(text: str) -> str | None:
     number = _number(bare)
     if number is not None:
         return _word(number)
+    rated = _rating(bare)
+    if rated is not None:
+        return _word(rated)
     found = {str(match.lastgroup) for match in _POLARITY.finditer(bare) if not _DENIED.search(bare[: match.start()])}
     if len(found) == 1:
         return found.pop()
-    named = _NAMED_NUMBER.search(bare) if not found else None
+    named = _named_number(bare) if not found else None
     return _word(float(named[1].replace(",", "."))) if named else None
 
 
@@ -67,6 +90,41 @@ def sentiment_number(text: str) -> float | None:
     return _number(_bare(text))
 
 
+def told_number(text: str) -> float | None:
+    """The number of a text that is one, or ends with one behind the name of a measure of sentiment; None for others.
+
+    >>> told_number("Sentiment score: -0.6"), told_number("0,4"), told_number("at 10:30")
+    (-0.6, 0.4, None)
+    """
+    bare = _bare(text)
+    named = _named_number(bare)
+    return float(named[1].replace(",", ".")) if named else _number(bare)
+
+
+def _named_number(text: str) -> re.Match[str] | None:
+    return _NAMED_NUMBER.search(text) or _LEADING_NUMBER.match(text)
+
+
+def _rating(text: str) -> float | None:
+    """Stars, or `4/5` and `4 out of 5`, from -1 below the middle of their scale to 1 above it; None for other texts."""
+    stars = "".join(text.replace("\ufe0f", "").split())
+    if stars and _STARS.fullmatch(stars) and len(stars) <= 5:
+        return _from_middle(sum(map(stars.count, _FILLED)), 5)
+    chinese = _CHINESE_STARS.match(text)
+    if chinese:
+        return _from_middle("一二三四五".find(chinese["number"].replace("两", "二")) + 1, 5)
+    found = _RATING.search(text)
+    if found is None:
+        return None
+    return _from_middle(float(found["number"].replace(",", ".")), 5 if found["stars"] else int(found["most"]))
+
+
+def _from_middle(number: float, most: int) -> float | None:
+    if most not in _MIDDLES or number > most:
+        return None
+    return float((number > _MIDDLES[most]) - (number < _MIDDLES[most]))
+
+
 def never_below_zero(values: Iterable[float]) -> bool:
     """Whether values look like classes, stars or probabilities: several, of which none is below 0.
 
@@ -85,7 +143,7 @@ NEVER_BELOW_ZERO = (
 
 def _bare(text: str) -> str:
     """In lower case, with plain digits and signs, without blanks, quotes and final punctuation around it."""
-    plain = unicodedata.normalize("NFKC", text).replace("\u2212", "-").replace("\u2013", "-").lower()
+    plain = unicodedata.normalize("NFKC", plain_characters(text)).replace("\u2212", "-").replace("\u2013", "-").lower()
     return plain.strip().strip("[]'\"*_` ").rstrip(".!。").strip()
 
 

@@ -38,7 +38,7 @@ _STATED = re.compile(
     r"^(?:(?:in|based|overall|so|therefore)\b[^.,!?]{0,60},\s*)?[^.,!?。]{0,60}?"
     r"\b(?:emotional states?|emotional conditions?|emotions?|emotional labels?|labels?|moods?|feelings?|"
     r"(?:person|character|speaker|individual|man|woman|he|she|they)(?: in the (?:video|clip))?)\b[^.!?:,]{0,30}?"
-    r"(?:\b(?:is|are|was|were|include|includes|feels?|seems?|appears?)|:)\s*:?\s*(.+)$",
+    r"(?:\b(?:is|are|was|were|include|includes|feels?|seems?|appears?|looks?|sounds?)|:)\s*:?\s*(.+)$",
     re.IGNORECASE | re.DOTALL,
 )
 _CHINESE_STATED = re.compile(
@@ -49,6 +49,26 @@ _LEADING = re.compile(
     r"^(?:[-*•\d.)\s]+|(?:a|an|the|both|also|likely|probably|possibly|maybe|perhaps|very|quite|rather|slightly|somewhat|"
     r"mostly|mainly|generally|extremely|really|feeling|being|a bit|a little|a sense of|sense of|a feeling of|one of|"
     r"that of|emotion of|more|so|even|just|only|simply|but|instead)\s+)+"
+)
+_NO_LABEL = frozenset(  # of these, a part of prose has one, but a label has none
+    (
+        "she",
+        "he",
+        "they",
+        "we",
+        "i",
+        "you",
+        "it",
+        "the",
+        "this",
+        "there",
+        "than",
+        "but",
+        "looks",
+        "seems",
+        "sounds",
+        "appears",
+    )
 )
 _WORDS = re.compile(r"[a-z]+(?:['’ -][a-z]+)*")
 
@@ -76,7 +96,7 @@ def _items(text: str, strict: bool) -> list[str] | None:
     for item in filter(None, items):
         label = chinese_labels().get(simplified(item)) or _LEADING.sub("", item).strip()
         fits = bool(_WORDS.fullmatch(label)) and len(label.split()) <= MAX_ITEM_WORDS
-        if strict and not fits:
+        if strict and (not fits or not _NO_LABEL.isdisjoint(label.split())):
             return None
         known = known or label in builtin_valences()
         if fits and len(label) <= MAX_LABEL_CHARACTERS and not is_negated(f"{label} ") and label not in labels:
@@ -148,7 +168,17 @@ class _Language:
         return None if found is None else found.start()
 
 
-_QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|「[^」]*」|《[^》]*》")
+# What is said; between single quotes apostrophes belong to words ('I'm happy')
+_QUOTED = re.compile(
+    r"\"[^\"]*\"|“[^”]*”|「[^」]*」|《[^》]*》"
+    r"|(?<![A-Za-z0-9'’])['‘](?=\w)(?:[^'‘’\n]|(?<=[A-Za-z])['’](?=[A-Za-z])){1,400}(?<=\S)['’](?![A-Za-z0-9])"
+)
+_SAYING = re.compile(
+    r"(?:\b(?:sa(?:y|ys|id|ying)|shout\w*|ask\w*|repl\w+|whisper\w*|yell\w*|subtitles?|words?|line|sentence|phrase|lyrics?)\b\W*"
+    r"|[说說道喊问問叫讲講]|字幕\S{0,2}|台词)\W*$",
+    re.IGNORECASE,
+)
+_SAYING_REACH = 30  # characters before a quote in which such a word stands; our choice
 _CHINESE_CHARACTERS = re.compile(r"[\u4e00-\u9fff]+")
 _LETTERS = re.compile(r"[A-Za-z]+")
 _ENGLISH = _Language(
@@ -181,11 +211,19 @@ def concluded_words(text: str, weights: Weights | None = None) -> list[str]:
         text: One or several sentences, English or Chinese; quoted speech is left out.
         weights: By default ours.
     """
-    weights, text = weights or Weights(), simplified(_QUOTED.sub(" ", text))
+    weights, text = weights or Weights(), simplified(_QUOTED.sub(_without_speech, text))
     if text.isascii():
         return _concluded(text, _ENGLISH, weights)
     main, other = (_CHINESE, _ENGLISH) if _is_chinese(text) else (_ENGLISH, _CHINESE)
     return _concluded(text, main, weights) or _concluded(text, other, weights)  # "the person seems 开心"
+
+
+def _without_speech(quoted: re.Match[str]) -> str:
+    """A blank for what is said; an emotion word alone between quotes is no speech, unless a word of saying leads to it."""
+    inner = quoted[0][1:-1].strip(" ,.，。")
+    is_term = inner.lower() in builtin_valences() or simplified(inner) in chinese_labels()
+    said = _SAYING.search(quoted.string[max(0, quoted.start() - _SAYING_REACH) : quoted.start()])
+    return f" {inner} " if is_term and not said else " "
 
 
 def _concluded(text: str, language: _Language, weights: Weights) -> list[str]:

@@ -2,8 +2,9 @@
 
 English words and phrases come from the built-in vocabulary of `affect_lightning.metrics`; the table `chinese_words.tsv`
 next to this file lists the Chinese terms of an English label. A mention does not count when it is negated ("no sign of
-anger"), open ("whether she is angry"), somebody else's ("her friend's anger") or a property of a thing ("a tense
-situation"). `labels_in_text.py` weighs the mentions; `rules.py` is the plugin.
+anger", "more sad than angry"), only expected ("one would expect calm, but"), open ("whether she is angry"), somebody else's
+("her friend's anger") or a property of a thing ("a tense situation"). `labels_in_text.py` weighs the mentions;
+`rules.py` is the plugin.
 """
 
 from __future__ import annotations
@@ -60,6 +61,29 @@ _THINGS = (
     "things", "background", "setting", "scene", "settings", "problem", "problems", "discussion", "debate", "matter",
     "matters", "issue", "issues", "medical", "content", "vocabulary", "story", "stories",
 )  # fmt: skip
+# "more angry than calm", "rather sad than angry": what follows `than` is denied, but "more than happy" is very happy
+_BEHIND_THAN = re.compile(
+    r"\b(?:more|rather|sooner)\s+(?!than\b)(?:[^\s.!?;]+\s+){1,5}than\s+(?:(?:just|simply|merely|being|feeling|looking|it|is|of"
+    r"|she|he|they|was|were|are)\s+){0,3}(?:\w+\s+)?$"
+)
+_NO_COMPARISON = re.compile(
+    r"\b(?:nothing|no|not|little|any)\s+(?:more|rather)\s+(?:\S+\s+){1,5}than\s+(?:\S+\s+){0,3}$"
+)
+_LESS_BEFORE = re.compile(r"\bless\s+(?:of\s+|about\s+|a\s+)?(?:\w+\s+)?$")
+_THAN_BEHIND = re.compile(r"^\s*(?:\w+\s+)?than\b")
+# "One would expect calm, but she is angry", "he tries to look happy but is really sad": what is before `but` is denied
+_EXPECTING = re.compile(
+    r"\b(?:(?:would|might|could|may|had|have|was|were|are|is|one|i)\s+(?:\w+\s+)?(?:expect|expected|assume|assumed|supposed)"
+    r"|should (?:be|feel|have been|have felt)|expecting|pretend(?:s|ed|ing)?|feign(?:s|ed|ing)?"
+    r"|(?:try|tries|tried|trying|want|wants|wanted) to (?:look|appear|seem|sound|be|stay|remain|act)"
+    r"|at first (?:sight|glance)|on the surface|outwardly|superficially)\b[^.!?;]{0,60}$"
+)
+_SEEMING = re.compile(r"\b(?:seem|appear|look|sound)(?:s|ed|ing)?\b[^.!?;]{0,40}$")
+_BUT = re.compile(r"^[^.!?;]{0,60}?(?:,\s*|\s)(?:but|yet|however|while|whereas|though)\b")
+_BUT_REALLY = re.compile(
+    r"^[^.!?;]{0,60}?(?:,\s*|\s)(?:but|yet|however|though)\s+(?:\S+\s+){0,3}?(?:actually|really|truly|in fact|in reality"
+    r"|underneath|inside|deep down)\b"
+)
 _OF_A_THING = re.compile(rf"^\s+(?:and \w+ |or \w+ )?(?:{'|'.join(_THINGS)})\b")
 
 
@@ -203,6 +227,22 @@ def _is_of_others(plain: str, mention: Mention) -> bool:
     return bool(_OTHERS.search(_before(plain, mention)))
 
 
+def _is_compared_away(plain: str, mention: Mention) -> bool:
+    """Whether `than` sets the word aside: "more angry than calm", "less angry than sad"."""
+    before = _before(plain, mention)
+    if _LESS_BEFORE.search(before):
+        return bool(_THAN_BEHIND.match(plain[mention.end : mention.end + REACH]))
+    return bool(_BEHIND_THAN.search(before)) and not _NO_COMPARISON.search(before)
+
+
+def _is_only_expected(plain: str, mention: Mention) -> bool:
+    """Whether the word is what one would expect, or what somebody pretends, and `but` follows."""
+    before, after = _before(plain, mention), plain[mention.end : mention.end + REACH]
+    if _EXPECTING.search(before):
+        return bool(_BUT.match(after))
+    return bool(_SEEMING.search(before)) and bool(_BUT_REALLY.match(after))
+
+
 def _is_of_a_thing(plain: str, mention: Mention) -> bool:
     return bool(_OF_A_THING.match(plain[mention.end : mention.end + REACH]))
 
@@ -221,6 +261,8 @@ _DOUBTS: tuple[tuple[frozenset[str], Callable[[str, Mention], bool]], ...] = (
         _is_of_others,
     ),
     (frozenset(_THINGS), _is_of_a_thing),
+    (frozenset({"than"}), _is_compared_away),
+    (frozenset({"but", "yet", "however", "while", "whereas", "though"}), _is_only_expected),
 )
 _MARKS = frozenset().union(*(marks for marks, _ in _DOUBTS))
 _DIRECT_CHINESE_NEGATION = re.compile(r"(?:不|没|无|非|未|别)(?:太|很|怎么|那么|够|会|要|必|用)?$")
@@ -234,6 +276,30 @@ _CHINESE_PEOPLE = (
 _CHINESE_OTHERS = re.compile(
     rf"(?:{_CHINESE_PEOPLE})的[^，。；的]{{0,3}}$"
     rf"|(?<![对向为和与])(?<![对向为][她他]的)(?:{_CHINESE_PEOPLE})(?:也|都|很|非常|十分|有些|有点|感到|感觉|觉得|显得|看起来)+$"
+)
+# 与其说平静，不如说愤怒; 比起悲伤，更愤怒; 本以为会高兴，但; 看似平静，实则愤怒; 假装高兴，但: the first one is denied
+_CHINESE_SET_ASIDE = (
+    (
+        re.compile(r"与其说?(?:是|他|她|感到)*[^，。；！？]{0,6}$"),
+        re.compile(r"^[^。；！？]{0,8}[，,]?[^。；！？]{0,4}不如"),
+    ),
+    (
+        re.compile(r"(?:比起|相比于?|比)[^，。；！？]{0,4}$"),
+        re.compile(r"^[^。；！？]{0,4}[，,]?[^。；！？]{0,4}(?:更|多的是)"),
+    ),
+    (re.compile(r"(?:多于|大于|胜过|而非|而不是)[^，。；！？]{0,4}$"), re.compile("")),
+    (
+        re.compile(
+            r"(?:本以为|原以为|以为|本应该?|本该|应该|看似|看上去|看起来|表面上?|假装|装作|装出|强装|佯装|故作)[^，。；！？]{0,10}$"
+        ),
+        re.compile(
+            r"^[^。；！？]{0,10}[，,]?\s*(?:但其实|但实际|但内心|其实|实则|实际上|内心|却|但(?=[^。；！？]{0,6}(?:其实|实际|内心|却)))"
+        ),
+    ),
+    (
+        re.compile(r"(?:本以为|原以为|以为|本应该?|本该)[^，。；！？]{0,10}$"),
+        re.compile(r"^[^。；！？]{0,10}[，,]?\s*(?:但|可|结果|然而)"),
+    ),
 )
 _CHINESE_NEITHER = (re.compile("既$"), re.compile("^[^，。；]{0,6}也不"))  # 既不高兴也不难过: neither of them
 _OF_A_CHINESE_THING = re.compile(r"^的?(?:氛围|气氛|环境|场面|局面|话题|音乐|事情|事件|问题|背景)")
@@ -254,6 +320,8 @@ def is_meant_in_chinese(sentence: str, mention: Mention) -> bool:
     """Whether a mention is asserted of the speaker: not negated, not open, nobody else's, not of a thing."""
     before, after = _before(sentence, mention), sentence[mention.end : mention.end + REACH]
     if _CHINESE_NEITHER[0].search(before) and _CHINESE_NEITHER[1].match(after):
+        return False
+    if any(first.search(before) and then.match(after) for first, then in _CHINESE_SET_ASIDE):
         return False
     return not any(
         (

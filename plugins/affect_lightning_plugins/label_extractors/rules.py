@@ -19,7 +19,11 @@ from affect_lightning_plugins.label_extractors.mentions import word_group
 
 _SOURCES = ("rules.py", "labels_in_text.py", "mentions.py", "english_words.tsv", "chinese_words.tsv")
 
-_CLEANING = ("responses.py", "thoughts.py", "structure.py", "keyed_lines.py", "refusals.py", "traditional_chinese.py")
+_CLEANING = (
+    *("responses.py", "thoughts.py", "structure.py", "keyed_lines.py", "refusals.py", "traditional_chinese.py"),
+    *("chat_objects.py", "error_messages.py"),
+)
+_STRINGS = ("label_strings.py", "plain_characters.py")
 
 NEUTRAL_WEIGHT = 0.75  # our choice, tuned on the saved outputs of reference/affectgpt_outputs
 _BOTH_SIDES = frozenset({"positive", "negative"})
@@ -88,6 +92,7 @@ def _content_hash() -> str:
         (__package__, _SOURCES),
         ("affect_lightning.metrics.builtin", ("forms.tsv", "words.tsv")),
         ("affect_lightning.prompting.cleaning", _CLEANING),
+        ("affect_lightning", _STRINGS),
     ):
         for name in names:
             digest.update(resources.files(package).joinpath(name).read_bytes())

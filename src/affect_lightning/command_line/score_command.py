@@ -19,6 +19,7 @@ from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.report_command import add_report_options
 from affect_lightning.command_line.terminal import format_table, render_terminal
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.plain_characters import plain_characters
 from affect_lightning.unibench.scoring.checkpoint_rules import CHECKPOINT_RULES
 
 if TYPE_CHECKING:
@@ -258,7 +259,7 @@ def _columns(words: Sequence[str]) -> dict[str, str]:
         kind, equals, name = word.partition("=")
         if not equals or not name:
             raise ConfigurationError(f"--column takes KIND=NAME such as response=answer_text; got {word!r}.")
-        columns[kind.strip()] = name.strip()
+        columns[kind.strip()] = plain_characters(name).strip()
     return columns
 
 

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from affect_lightning.corpora.file_texts import MAX_CELL, parse_json, read_text, text_lines, whole_text
 from affect_lightning.errors import ConfigurationError, DataError, visible
 from affect_lightning.file_kinds import foreign_kind
+from affect_lightning.plain_characters import plain_characters
 
 ROW_FILE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xlsx")
 _LOOSE_SUFFIXES = (".jsonl", ".json")  # rows of these may differ in their columns
@@ -114,7 +115,7 @@ def _csv_rows(path: Path, columns: Sequence[str] = (), any_of: Sequence[str] = (
     csv.field_size_limit(MAX_CELL)  # Python's own bound of 131,072 is less than a long response
     reader = csv.reader(lines, strict=True, delimiter=delimiter)
     try:
-        header = [cell.strip() for cell in next(reader, [])]
+        header = [_column(cell) for cell in next(reader, [])]
         _check_columns(path, header, columns, any_of)
         for cells in reader:
             stripped = [*map(str.strip, cells)]
@@ -149,7 +150,7 @@ def _json_line_rows(path: Path) -> Iterator[TableRow]:
                 f'{path}, line {number} must be an object such as {{"name": "clip1", "text": "Hello."}}; found '
                 f"{type(content).__name__}."
             )
-        yield TableRow(content, path, number)
+        yield TableRow(_plain_columns(content, f"{path}, line {number}"), path, number)
 
 
 def _json_rows(path: Path) -> Iterator[TableRow]:
@@ -165,7 +166,7 @@ def _json_rows(path: Path) -> Iterator[TableRow]:
             f"{type(content).__name__}. Write one object a line and name it .jsonl."
         )
     for number, row in enumerate(lists[0], start=1):
-        yield ItemRow(row, path, number)
+        yield ItemRow(_plain_columns(row, f"{path}, row {number}"), path, number)
 
 
 def _sheet_rows(path: Path) -> Iterator[TableRow]:
@@ -173,7 +174,7 @@ def _sheet_rows(path: Path) -> Iterator[TableRow]:
     from affect_lightning.spreadsheet import read_spreadsheet
 
     header, *rows = read_spreadsheet(path) or [[]]
-    header = [cell.strip() for cell in header]
+    header = [*map(_column, header)]
     _check_columns(path, header, (), ())
     for number, cells in enumerate(rows, start=2):
         if any(cell.strip() for cell in cells):
@@ -261,7 +262,7 @@ def _parquet_rows(path: Path) -> Iterator[TableRow]:
             for batch in file.iter_batches():
                 for cells in batch.to_pylist():
                     number += 1
-                    yield ItemRow(cells, path, number)
+                    yield ItemRow(_plain_columns(cells, str(path)), path, number)
     except (pyarrow.ArrowException, OSError) as error:
         what = foreign_kind(path)
         reason = f"It is {what}." if what and "parquet" not in what else f"{error}. Write it again."
@@ -276,6 +277,23 @@ _READERS: dict[str, Callable[[Path], Iterator[TableRow]]] = {
     ".parquet": _parquet_rows,
     ".xlsx": _sheet_rows,
 }
+
+
+def _column(name: str) -> str:
+    """The name of a column without blanks around it, and without characters that nobody sees."""
+    return plain_characters(name).strip()
+
+
+def _plain_columns(cells: dict[str, Any], where: str) -> dict[str, Any]:
+    """The cells of a row with plain names of columns."""
+    if all(map(str.isascii, cells)):
+        return cells
+    plain = {plain_characters(name): cell for name, cell in cells.items()}
+    if len(plain) < len(cells):
+        raise DataError(
+            f"{where} has two columns whose names look alike: {', '.join(map(repr, cells))}. Rename one of them."
+        )
+    return plain
 
 
 def _check_columns(path: Path, header: list[str], columns: Sequence[str], any_of: Sequence[str]) -> None:

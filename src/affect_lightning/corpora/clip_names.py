@@ -1,15 +1,19 @@
 """One clip under two names: with or without an ending, a folder or leading zeros, joined in another way.
 
 Label files and saved outputs come from different hands: `dia0_utt0.mp4` means MELD's `test_dia0_utt0`, `video_0001$_$0002`
-(MMSA) means `video_0001_0002`, and a spreadsheet has turned `00017` into 17. Equal names always win; a form that could
-mean two clips means none. Neighbours: `own_clips.py` finds media by it, the scorer joins predictions with truths.
+(MMSA) means `video_0001_0002`, a spreadsheet has turned `00017` into 17, and a copied name has full-width or invisible
+characters. Equal names always win; a form that could mean two clips means none. Neighbours: `own_clips.py` finds media by
+it, the scorer joins predictions with truths.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+
+from affect_lightning.plain_characters import plain_characters
 
 MEDIA_SUFFIXES = (
     *(".mp4", ".avi", ".mkv", ".mov", ".flv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"),
@@ -36,7 +40,8 @@ def plain_name(name: str) -> str:
     >>> plain_name("video_0001$_$0002"), plain_name("test_dia3_utt0"), plain_name("out/00017.mp4")
     ('video_1_2', 'dia3_utt0', '17')
     """
-    joined = _MELD_SPLIT.sub("", bare_name(name).replace("$_$", "_"))
+    plain = unicodedata.normalize("NFKC", plain_characters(name))
+    joined = _MELD_SPLIT.sub("", bare_name(plain).replace("$_$", "_"))
     return _DIGITS.sub(lambda found: found.group().lstrip("0") or "0", joined)
 
 

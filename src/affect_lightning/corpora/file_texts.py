@@ -142,12 +142,14 @@ def parse_json(text: str, where: str) -> Any:
         where: File and line, for messages.
 
     Raises:
-        DataError: It is no JSON, is longer than MAX_CELL allows, or nests too deeply.
+        DataError: It is no JSON, is longer than MAX_CELL allows, nests too deeply, or has a key twice in one object.
     """
     if len(text) > MAX_CELL and "\n" not in text[:MAX_CELL]:
         raise DataError(f"{where} has {len(text):,} characters; at most {MAX_CELL:,} are read. Split or shorten it.")
     try:
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=_object)
+    except _TwiceError as error:
+        raise DataError(f"{where} has the key {str(error)!r} twice in one object. Keep one of the two.") from error
     except RecursionError as error:
         raise DataError(f"{where} nests too deeply for JSON data. Fix or remove it.") from error
     except json.JSONDecodeError as error:
@@ -155,6 +157,18 @@ def parse_json(text: str, where: str) -> Any:
     except ValueError as error:  # Python reads no whole number beyond 4,300 digits
         raise DataError(f"{where} has a number with too many digits. Fix or remove it.") from error
     return _whole(content) if _ESCAPED_SURROGATE.search(text) else content
+
+
+class _TwiceError(Exception):
+    """A key that stands twice in an object; Python would take the last one without a word."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _TwiceError(next(key for key in keys if keys.count(key) > 1))
+    return content
 
 
 def _whole(value: Any) -> Any:

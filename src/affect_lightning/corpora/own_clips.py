@@ -26,6 +26,7 @@ from affect_lightning.corpora.table_cells import number_of, words_of
 from affect_lightning.corpora.trade_tables import OurRows
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.label_strings import is_no_word
+from affect_lightning.plain_characters import plain_characters
 
 OWN_CORPUS = "own"  # `ClipRecord.corpus` of clips that options name
 OWN_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".xlsx")
@@ -133,6 +134,7 @@ def _records(path: Path, indexed: Mapping[str, TableRow], corpus: str, needs_tru
 def _renamed(path: Path, rows: list[TableRow], columns: Mapping[str, str]) -> list[TableRow]:
     """The rows with our names for the columns that the user has named."""
     present = columns_of(rows)
+    columns = {ours: plain_characters(theirs) for ours, theirs in columns.items()}
     for ours, theirs in columns.items():
         if ours not in COLUMNS:
             raise ConfigurationError(f"There is no kind of column {ours!r}. Use one of {', '.join(COLUMNS)}.")

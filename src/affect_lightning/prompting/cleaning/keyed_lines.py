@@ -7,16 +7,17 @@ reason or a confidence. `structure.py` asks, and reads JSON and tables; `label_s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
-TOLD = re.compile(
-    r"^(?:.*[\s_-])?(?:emotions?|emotional[\s_-]?(?:states?|labels?)|labels?|openset|moods?|feelings?|predictions?|predicted"
-    r"|answers?|class|category|expressions?|情绪|情緒|情感|标签|標籤|答案|心情)(?:[\s_-]?(?:\d|labels?|states?|words?|list|names?"
-    r"|categor(?:y|ies)|状态|類別|类别|标签))?$",
-    re.IGNORECASE,
-)
+from affect_lightning.label_strings import NAMES_EMOTIONS, best_words
+
+TOLD = NAMES_EMOTIONS
 SENTIMENT = re.compile(
     r"^(?:overall |final )?(?:sentiments?|sentiment[\s_-]?(?:label|polarity)|polarity|情感倾向|极性)$", re.IGNORECASE
+)
+DEGREE = re.compile(  # of sentiment, as a number
+    r"^(?:(?:overall|final)[\s_-])?(?:sentiment|polarity|valence)(?:[\s_-]?(?:scores?|values?|intensity|strength|polarity))?$"
+    r"|^情感(?:得分|分数|值|强度|极性)$",
+    re.IGNORECASE,
 )
 MEASURE = re.compile(
     r"(?:confidence|score|prob|valence|arousal|dominance|intensity|\bid\b|index|rank|time|start|end|frame|level|certainty"
@@ -62,7 +63,6 @@ _WORTH = {
 }
 _WORTHS = tuple(_WORTH)
 _BOXES = ("[ ]", "[x]", "[X]", "☑", "✅", "☐", "❌", "[✓]", "[✔]", "✔", "✓", "✗", "✘")
-_SHARE_OF_BEST = 0.5  # from which a word counts; our choice, as for lists with numbers
 _ITEM = re.compile(
     r"(?P<word>[^\W\d_][^:：=()（）\n]{0,39}?)\s*(?:[:：=]|\s[-–]\s|[(（])\s*(?P<value>[^:：=()（）\n]{1,14}?)\s*[)）]?\.?"
 )
@@ -117,17 +117,6 @@ def worth_of(value: str) -> float | None:
     (1.0, 0.2, None)
     """
     return _WORTH.get(value.strip(" .*_`").lower())
-
-
-def best_words(pairs: Iterable[tuple[str, float]]) -> list[str]:
-    """The words that are worth at least half of the best one.
-
-    >>> best_words([("happy", 1.0), ("calm", 0.2), ("bored", 0.0)])
-    ['happy']
-    """
-    known = list(pairs)
-    best = max((worth for _, worth in known), default=0.0)
-    return [word for word, worth in known if worth > 0 and worth >= _SHARE_OF_BEST * best]
 
 
 def marked_words(text: str) -> list[str] | None:

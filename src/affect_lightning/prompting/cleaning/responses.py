@@ -10,13 +10,17 @@ import html
 import re
 from dataclasses import dataclass
 
+from affect_lightning.plain_characters import plain_characters
+from affect_lightning.prompting.cleaning.chat_objects import without_chat_object
+from affect_lightning.prompting.cleaning.error_messages import is_error_message, without_trace
 from affect_lightning.prompting.cleaning.keyed_lines import without_measures
 from affect_lightning.prompting.cleaning.refusals import is_refusal, without_refusal
 from affect_lightning.prompting.cleaning.structure import told_by_structure, without_markdown
 from affect_lightning.prompting.cleaning.thoughts import without_chat_marks, without_thoughts
 
 REFUSAL = "refusal"
-KINDS = ("thoughts", "chat marks", "courtesy", "echoed question", "structure", REFUSAL)
+ERROR = "error message"
+KINDS = ("thoughts", "chat marks", "courtesy", "echoed question", "structure", ERROR, REFUSAL)
 
 _COURTEOUS = 80  # characters in which "I'd be happy to help" comes; our choice
 _COURTESY = re.compile(
@@ -98,12 +102,17 @@ class CleanResponse:
 
     @property
     def refused(self) -> bool:
-        """Whether the model refused, or said that it cannot tell, and nothing else."""
-        return REFUSAL in self.removed and not self.text
+        """Whether the model refused, or said that it cannot tell, and nothing else; or a call failed and left its message."""
+        return (REFUSAL in self.removed or self.failed) and not self.text
+
+    @property
+    def failed(self) -> bool:
+        """Whether a server or a program failed and left its message in the place of an answer."""
+        return ERROR in self.removed and not self.text
 
 
 def clean_response(response: str, question: str = "") -> CleanResponse:
-    """A response without thoughts, chat marks, an echoed question, structure and refusals.
+    """A response without thoughts, chat marks, an echoed question, structure, error messages and refusals.
 
     Args:
         response: What the model wrote.
@@ -123,8 +132,10 @@ def clean_response(response: str, question: str = "") -> CleanResponse:
     if isinstance(response, CleanText):
         return CleanResponse(response)
     removed: list[str] = []
-    text = html.unescape(response) if _ENTITY.search(response) else response
+    text = plain_characters(html.unescape(response) if _ENTITY.search(response) else response)
     for kind, step in (
+        ("chat marks", without_chat_object),
+        (ERROR, _without_error),
         ("thoughts", without_thoughts),
         ("chat marks", without_chat_marks),
         ("courtesy", _without_courtesy),
@@ -133,12 +144,16 @@ def clean_response(response: str, question: str = "") -> CleanResponse:
     ):
         shorter = step(text)
         if shorter != text:
-            removed.append(kind)
+            removed += [kind] if kind not in removed else []
             text = shorter
     if is_refusal(text):
         removed.append(REFUSAL)
         text = without_refusal(text)
     return CleanResponse(CleanText(text if not removed else text.strip()), tuple(removed))
+
+
+def _without_error(text: str) -> str:
+    return "" if is_error_message(text) else without_trace(text)
 
 
 def _without_courtesy(text: str) -> str:

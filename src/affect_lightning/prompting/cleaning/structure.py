@@ -12,12 +12,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from affect_lightning.label_strings import ends_with_number, scored_words
+from affect_lightning.label_strings import best_words, ends_with_number, scored_words
 from affect_lightning.prompting.cleaning.keyed_lines import (
+    DEGREE,
     MEASURE,
     SENTIMENT,
     TOLD,
-    best_words,
     marked_words,
     told_by_keys,
     worth_of,
@@ -108,7 +108,7 @@ def _decoded(text: str) -> list[Any]:
     start = 0
     try:
         while start >= 0 and len(values) < _MOST_VALUES:
-            value, length = json.JSONDecoder().raw_decode(text[start:])
+            value, length = json.JSONDecoder(object_pairs_hook=_with_every_value).raw_decode(text[start:])
             values.append(value)
             start = text.find("{", start + length)
     except (ValueError, RecursionError):
@@ -120,6 +120,19 @@ def _decoded(text: str) -> list[Any]:
         return [ast.literal_eval(text[: closing + 1])] if closing >= 0 else []
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return []
+
+
+def _with_every_value(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object in which a key that stands twice keeps both of its words, where JSON would keep the last one."""
+    content: dict[str, Any] = {}
+    for key, value in pairs:
+        both = key in content and isinstance(value, str | list) and isinstance(content[key], str | list)
+        content[key] = [*_listed(content[key]), *_listed(value)] if both else value
+    return content
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _is_structure(value: Any) -> bool:
@@ -146,15 +159,19 @@ def _values(value: Any, depth: int) -> Iterator[str]:
 def _of_mapping(value: Mapping[Any, Any], depth: int) -> Iterator[str]:
     keys = [key for key in value if isinstance(key, str)]
     told = [key for key in keys if TOLD.match(key.strip()) and not MEASURE.search(key)]
-    told = told or [key for key in keys if SENTIMENT.match(key.strip())]
+    degrees = [key for key in keys if DEGREE.match(key.strip()) and _number(value[key]) is not None]
+    told = told or [key for key in keys if SENTIMENT.match(key.strip()) and key not in degrees]
     told = told or [key for key in keys if _WRAPPED.match(key.strip())]
     if told:
         for key in told:
             yield from _values(value[key], depth + 1)
         return
-    words = _best([(key, number) for key in keys if (number := _number(value[key])) is not None])
+    words = _best([(key, number) for key in keys if key not in degrees and (number := _number(value[key])) is not None])
     if words is not None:
         yield from words
+        return
+    if degrees:
+        yield f"{degrees[0]}: {value[degrees[0]]}"  # `sentiment_strings.py` reads it where a sentiment is asked for
         return
     for key in keys:
         if isinstance(value[key], Mapping | list) or len(str(value[key]).split()) >= _PROSE_WORDS:
@@ -258,8 +275,10 @@ def _of_scores(text: str) -> str | None:
         return None
     for candidate in (stripped, _after_lead(stripped)):
         words = scored_words(candidate) if candidate else None
-        if words is not None:
+        if words:
             return _written(list(words))
+        if words is not None:  # nothing but measures, such as a confidence; a degree of sentiment is kept
+            return None if DEGREE.match(candidate.split(":")[0].split("：")[0].strip(" *_")) else ""
     return None
 
 

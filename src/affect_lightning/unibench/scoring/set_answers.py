@@ -21,16 +21,18 @@ from affect_lightning.contracts.label_checks import check_labels, check_sentimen
 from affect_lightning.errors import DataError
 from affect_lightning.plugin_loading import held_to_contract
 from affect_lightning.prompting.cleaning import KINDS, clean_response
-from affect_lightning.sentiment_strings import SENTIMENT_WORDS
+from affect_lightning.sentiment_strings import SENTIMENT_WORDS, never_below_zero, read_sentiment, told_number
 from affect_lightning.unibench.scoring.predictions import Prediction
 
 GIVEN_LABELS = "given labels"
 GIVEN_SENTIMENTS = "given sentiments"
 _REFUSED = "refused"  # counted beside the kinds of what was removed: a refusal that nothing follows
+_FAILED = "failed"  # likewise: an error message in the place of an answer
 _COUNTED = {  # what becomes of a clip without an answer, in a set of emotions and in one of sentiment
     False: "They count as wrong.",
     True: "They count as not positive, which is right where the truth is negative.",
 }
+_VALUED = ("positive", "negative", "neutral")
 _SHOWN = 80  # characters of a response that are shown; our choice
 _LOG = logging.getLogger(__name__)
 _EXTRACTION_BATCH = 256  # responses given to the extractor at once; our choice: keeps its progress visible
@@ -48,7 +50,7 @@ class SetAnswers:
             a prediction do not count.
         labels_per_response: Mean number of labels; None where only sentiments were given.
         cleaned: Responses from which something was removed before labels were read, by kind (`prompting.cleaning.KINDS`).
-        refused: Responses that refuse, or say that nothing can be told.
+        refused: Responses that refuse, say that nothing can be told, or are the message of a call that failed.
     """
 
     labels: list[tuple[str, ...]]
@@ -96,7 +98,8 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
     """The labels, and for a sentiment set the sentiments, of its predictions.
 
     A clip without a prediction has no labels, which is a miss for hit rate and F_S; for a sentiment set it gets the
-    opposite of its truth, because "nothing said" would be right for every negative clip.
+    opposite of its truth, because "nothing said" would be right for every negative clip. A response to it that tells a
+    sentiment and no emotion, such as "Sentiment score: -0.6", has the sentiment's word as its label.
 
     Args:
         key: Of the set.
@@ -130,7 +133,7 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
         _LOG.warning("%s: %d of %d given lists of labels are empty. %s", key, empty, len(has_labels), counted)
     if open_responses:
         asked = ((group[index].response, group[index].question) for index in open_responses)
-        found, cleaned = _extract(extractor, asked, key)
+        found, cleaned = _extract(extractor, asked, key, by_sentiment)
         for index, words in zip(open_responses, found, strict=True):
             labels[index] = words
         has_labels += open_responses
@@ -188,7 +191,7 @@ def _check_response(key: str, prediction: Prediction) -> None:
 
 
 def _extract(
-    extractor: LabelExtractor, asked: Iterable[tuple[str, str]], key: str
+    extractor: LabelExtractor, asked: Iterable[tuple[str, str]], key: str, by_sentiment: bool
 ) -> tuple[list[tuple[str, ...]], Counter[str]]:
     """Labels of responses to questions, and what was removed from the responses before.
 
@@ -201,6 +204,8 @@ def _extract(
     del numbers
     removed: Counter[str] = Counter()
     lists: dict[tuple[str, ...], tuple[str, ...]] = {}
+    told = _ToldSentiments()
+    failed = ""
     labels: list[tuple[str, ...]] = []
     starts = range(0, len(distinct), _EXTRACTION_BATCH)
     for start in tqdm(starts, desc=f"labels of {key}", unit="batch", disable=len(starts) < 2, leave=False):
@@ -208,11 +213,43 @@ def _extract(
         clean = [clean_response(*pair) for pair in batch]
         with held_to_contract(_itself(extractor)):
             found = check_labels(extractor.extract([response.text for response in clean]), count=len(batch))
-        for number, (response, words) in enumerate(zip(clean, found, strict=True), start=start):
+        for number, (response, listed) in enumerate(zip(clean, found, strict=True), start=start):
+            words = listed or (told.of(response.text) if by_sentiment else ())
+            failed = failed or (distinct[number][0] if response.failed else "")
             labels.append(lists.setdefault(tuple(words), tuple(words)))
             removed.update(dict.fromkeys(response.removed, counts[number]))
             removed[_REFUSED] += counts[number] * response.refused
+            removed[_FAILED] += counts[number] * response.failed
+    told.warn(key)
+    if removed[_FAILED]:
+        _LOG.warning(
+            "%s: ask the model again: %d of %d responses are the message of a call that failed, such as %r. %s",
+            key, removed[_FAILED], len(order), failed[:_SHOWN], _COUNTED[by_sentiment],
+        )  # fmt: skip
     return [labels[number] for number in order], removed
+
+
+class _ToldSentiments:
+    """Sentiments that responses tell without an emotion word: as a number, stars or a degree."""
+
+    def __init__(self) -> None:
+        self._numbers: set[float] = set()
+
+    def of(self, text: str) -> tuple[str, ...]:
+        """The word of the sentiment that a response tells; nothing if it tells none."""
+        word = read_sentiment(text) if text else None
+        number = told_number(text) if word in _VALUED else None
+        self._numbers |= set() if number is None else {number}
+        return (word,) if word in _VALUED and word is not None else ()
+
+    def warn(self, key: str) -> None:
+        """Say when the numbers look like classes, stars or probabilities."""
+        if never_below_zero(self._numbers):
+            _LOG.warning(
+                "%s: no number that responses give as a sentiment is below 0 (%g to %g), and all above 0 are read as positive. "
+                "If these are classes, stars or probabilities, write negative, neutral or positive instead.",
+                key, min(self._numbers), max(self._numbers),
+            )  # fmt: skip
 
 
 def _sentiments(

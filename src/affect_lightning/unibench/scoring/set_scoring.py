@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -42,6 +43,7 @@ from affect_lightning.unibench.scoring.unread_words import (
 from affect_lightning.unibench.statistics.intervals import hit_terms, metric_values, scored_clips, with_intervals
 
 _ANSWERS = ("positive", "negative", "neutral")
+_SHOWN_WORDS = 5  # our choice
 _WORTH_TELLING = 0.05  # share of the clips; our choice
 _LOG = logging.getLogger(__name__)
 
@@ -197,6 +199,12 @@ def _score_sentiments(key: str, group: Sequence[Prediction], answers: SetAnswers
             )
     clips = clip_sentiments(answers.sentiments, [float(prediction.truth_sentiment or 0.0) for prediction in group])
     _warn_of_won_clips(key, group, answers)
+    if not clips.scored.any():
+        _LOG.warning(
+            "%s has no score: the true sentiment of all its %d clips is 0, and the metric leaves neutral clips out. Score clips "
+            "with a positive or negative sentiment.",
+            key, len(group),
+        )  # fmt: skip
     rights = clips.truth == clips.predicted
     hits = [bool(right) if counts else None for right, counts in zip(rights, clips.scored, strict=True)]
     terms = clips.terms()
@@ -248,7 +256,19 @@ def _score_labels(
     confusion = add_confusions(confusions)
     assert sums is not None
     assert confusion is not None
+    if hits.count(None) == len(hits):
+        _warn_of_no_truth(key, truths)
     return _Result(hits, terms, sums, confusion)
+
+
+def _warn_of_no_truth(key: str, truths: Sequence[Sequence[str]]) -> None:
+    """Say why a set has no score: no true word is on a wheel."""
+    words = Counter(word for labels in truths for word in labels)
+    _LOG.warning(
+        "%s has no score: none of the true words of its %d clips (%s) is on an emotion wheel, and clips without one count "
+        "nowhere. Score clips with other true emotions, or choose another --taxonomy.",
+        key, len(truths), ", ".join(f"{word!r}" for word, _ in words.most_common(_SHOWN_WORDS)),
+    )  # fmt: skip
 
 
 def _agreement(
