@@ -27,11 +27,11 @@ _EDGES = " \t\r\n\f\v.!?。！？…*_`“”‘’「」『』【】\u00a0\ufef
 _NO_WORD = frozenset({"nan", "none", "null", "n/a", "#n/a", "<na>", "nil", "nat", "undefined"})
 _SCORED = re.compile(
     r"\s*(?:[-–•*]\s+|\d{1,2}[.)]\s*)?[「『“【\x22]?"
-    r"(?P<word>[^\W\d_][^:=()\[\]{}\d|」』”】\x22\n,;，；、]{0,39}?)[」』”】\x22]?\**"
-    r"\s*(?:[:=：(（|]|\s[-–]\s|\s(?=\d{1,3}(?:[.,]\d+)?\s*[%％]))\s*\**"
+    r"(?P<word>[^\W\d_][^:：=()\[\]{}\d|」』”】\x22\n,;，；、]{0,39}?)[」』”】\x22]?\**"
+    r"\s*(?:[:=：(（|]|\s[-–]\s|\s(?=[01]?[.]\d)|\s(?=\d{1,3}(?:[.,]\d+)?\s*[%％]))\s*\**"
     r"(?P<number>\d{1,3}(?:[.,]\d+)?|[.]\d+)(?:\s*[-–~]\s*\d{1,3}(?:[.,]\d+)?)?\s*(?P<percent>[%％])?\s*(?:/\s*10+)?\s*[)）]?\s*"
 )
-_BETWEEN_SCORES = ",;，；、|\n\r"
+_BETWEEN_SCORES = ",;，；、|/\n\r"
 _BLANK_AND_BETWEEN = _BETWEEN_SCORES + "".join(filter(str.isspace, map(chr, range(0x3001))))
 _SHARE_OF_BEST = 0.5  # of the highest score, from which a scored word counts; our choice
 NAMES_EMOTIONS = re.compile(  # the whole of a key, or of a heading, beside which emotion words stand
@@ -40,7 +40,7 @@ NAMES_EMOTIONS = re.compile(  # the whole of a key, or of a heading, beside whic
     r"|categor(?:y|ies)|状态|類別|类别|标签))?$",
     re.IGNORECASE,
 )
-_RANKED = re.compile(
+RANKED = re.compile(
     r"^(?:primary|secondary|tertiary|main|major|minor|dominant|first|second|third|主要|次要|其次)$", re.I
 )
 _LEAD = re.compile(
@@ -257,7 +257,7 @@ def _without_lead(text: str) -> str:
     if lead is None or _MEASURES.match(lead["key"]):
         return text
     key = lead["key"].strip()
-    return lead["rest"].strip() if NAMES_EMOTIONS.match(key) or _RANKED.match(key) else text
+    return lead["rest"].strip() if NAMES_EMOTIONS.match(key) or RANKED.match(key) else text
 
 
 def scored_words(text: str) -> tuple[str, ...] | None:
@@ -283,7 +283,7 @@ def scored_words(text: str) -> tuple[str, ...] | None:
             return None
         pairs.append((_bare(match["word"]), float(match["number"].replace(",", "."))))
         position = match.end()
-        if position < len(text) and text[position] not in _BETWEEN_SCORES and not match[0].endswith("\n"):
+        if position < len(text) and text[position] not in _BETWEEN_SCORES and not match[0][-1].isspace():
             return None
         while position < len(text) and (text[position] in _BETWEEN_SCORES or text[position] in " \t"):
             position += 1

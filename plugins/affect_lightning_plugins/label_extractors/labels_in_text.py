@@ -46,29 +46,13 @@ _CHINESE_STATED = re.compile(
 )
 _SEPARATOR = re.compile(r"[,;，、；/|\n]+|\b(?:and|or|as well as|with)\b|(?:以及|和|与)")
 _LEADING = re.compile(
-    r"^(?:[-*•\d.)\s]+|(?:a|an|the|both|also|likely|probably|possibly|maybe|perhaps|very|quite|rather|slightly|somewhat|"
+    r"^(?:[-*•\d.)\s]+|(?:to be|a|an|the|both|also|likely|probably|possibly|maybe|perhaps|very|quite|rather|slightly|somewhat|"
     r"mostly|mainly|generally|extremely|really|feeling|being|a bit|a little|a sense of|sense of|a feeling of|one of|"
     r"that of|emotion of|more|so|even|just|only|simply|but|instead)\s+)+"
 )
-_NO_LABEL = frozenset(  # of these, a part of prose has one, but a label has none
-    (
-        "she",
-        "he",
-        "they",
-        "we",
-        "i",
-        "you",
-        "it",
-        "the",
-        "this",
-        "there",
-        "than",
-        "but",
-        "looks",
-        "seems",
-        "sounds",
-        "appears",
-    )
+_CLAUSE = re.compile(  # a short clause of prose is no label
+    r"^(?:she|he|they|we|i|you|it|this|that|there|the \w+) (?:is|are|was|were|looks?|seems?|sounds?|feels?|appears?|shows?)\b"
+    r"|\bthan\b"
 )
 _WORDS = re.compile(r"[a-z]+(?:['’ -][a-z]+)*")
 
@@ -96,7 +80,7 @@ def _items(text: str, strict: bool) -> list[str] | None:
     for item in filter(None, items):
         label = chinese_labels().get(simplified(item)) or _LEADING.sub("", item).strip()
         fits = bool(_WORDS.fullmatch(label)) and len(label.split()) <= MAX_ITEM_WORDS
-        if strict and (not fits or not _NO_LABEL.isdisjoint(label.split())):
+        if strict and (not fits or _CLAUSE.search(label)):
             return None
         known = known or label in builtin_valences()
         if fits and len(label) <= MAX_LABEL_CHARACTERS and not is_negated(f"{label} ") and label not in labels:
@@ -173,8 +157,13 @@ _QUOTED = re.compile(
     r"\"[^\"]*\"|“[^”]*”|「[^」]*」|《[^》]*》"
     r"|(?<![A-Za-z0-9'’])['‘](?=\w)(?:[^'‘’\n]|(?<=[A-Za-z])['’](?=[A-Za-z])){1,400}(?<=\S)['’](?![A-Za-z0-9])"
 )
+_REASON_IN_BRACKETS = re.compile(
+    r"[(（](?:because|since|due to|given|based on|因为|由于)[^()（）]*[)）]", re.IGNORECASE
+)
+_SINGLE, _DOUBLE = "'‘", '"“「'
 _SAYING = re.compile(
-    r"(?:\b(?:sa(?:y|ys|id|ying)|shout\w*|ask\w*|repl\w+|whisper\w*|yell\w*|subtitles?|words?|line|sentence|phrase|lyrics?)\b\W*"
+    r"(?:\b(?:(?:called|addressed)(?: \w+){0,2}|sa(?:y|ys|id|ying)"
+    r"|shout\w*|ask\w*|repl\w+|whisper\w*|yell\w*|subtitles?|words?|line|sentence|phrase|lyrics?)\b\W*"
     r"|[说說道喊问問叫讲講]|字幕\S{0,2}|台词)\W*$",
     re.IGNORECASE,
 )
@@ -211,15 +200,31 @@ def concluded_words(text: str, weights: Weights | None = None) -> list[str]:
         text: One or several sentences, English or Chinese; quoted speech is left out.
         weights: By default ours.
     """
-    weights, text = weights or Weights(), simplified(_QUOTED.sub(_without_speech, text))
+    text = _without_asides(text)
+    unquoted = _QUOTED.sub(lambda quoted: _without_speech(quoted, _SINGLE), text)
+    found = _concluded_in(simplified(unquoted), weights or Weights())
+    if found or unquoted == text:
+        return found
+    terms = _QUOTED.sub(lambda quoted: _without_speech(quoted, _SINGLE + _DOUBLE), text)  # described as "sad"
+    return _concluded_in(simplified(terms), weights or Weights())
+
+
+def _concluded_in(text: str, weights: Weights) -> list[str]:
     if text.isascii():
         return _concluded(text, _ENGLISH, weights)
     main, other = (_CHINESE, _ENGLISH) if _is_chinese(text) else (_ENGLISH, _CHINESE)
     return _concluded(text, main, weights) or _concluded(text, other, weights)  # "the person seems 开心"
 
 
-def _without_speech(quoted: re.Match[str]) -> str:
-    """A blank for what is said; an emotion word alone between quotes is no speech, unless a word of saying leads to it."""
+def _without_asides(text: str) -> str:
+    """Without a reason in brackets, which tells of something else: "sad (because her happy days are over)"."""
+    return _REASON_IN_BRACKETS.sub(" ", text) if "(" in text or "（" in text else text
+
+
+def _without_speech(quoted: re.Match[str], marks: str) -> str:
+    """A blank for what is said; an emotion word alone between such quotes is none, unless a word of saying leads to it."""
+    if quoted[0][0] not in marks:
+        return " "
     inner = quoted[0][1:-1].strip(" ,.，。")
     is_term = inner.lower() in builtin_valences() or simplified(inner) in chinese_labels()
     said = _SAYING.search(quoted.string[max(0, quoted.start() - _SAYING_REACH) : quoted.start()])

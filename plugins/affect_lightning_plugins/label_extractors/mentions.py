@@ -302,6 +302,9 @@ _CHINESE_SET_ASIDE = (
     ),
 )
 _CHINESE_NEITHER = (re.compile("既$"), re.compile("^[^，。；]{0,6}也不"))  # 既不高兴也不难过: neither of them
+_UNLIKELY_IN_CHINESE = re.compile(
+    r"^的?(?:可能性|概率|几率|程度)(?:很|较|比较|非常|极|不)*(?:小|低|大(?<=不大)|高(?<=不高))"
+)
 _OF_A_CHINESE_THING = re.compile(r"^的?(?:氛围|气氛|环境|场面|局面|话题|音乐|事情|事件|问题|背景)")
 
 
@@ -329,6 +332,7 @@ def is_meant_in_chinese(sentence: str, mention: Mention) -> bool:
             _CHINESE_NEGATION.search(before),
             _CHINESE_OTHERS.search(before),
             _OF_A_CHINESE_THING.match(after),
+            _UNLIKELY_IN_CHINESE.match(after),
         )
     )
 

@@ -145,6 +145,10 @@ def _json_line_rows(path: Path) -> Iterator[TableRow]:
         if not line.strip():
             continue
         content = parse_json(line, f"{path}, line {number}")
+        if isinstance(content, list):
+            raise DataError(
+                f"{path}, line {number} holds a list. Name the file .json if this is all of it, or write one object a line."
+            )
         if not isinstance(content, dict):
             raise DataError(
                 f'{path}, line {number} must be an object such as {{"name": "clip1", "text": "Hello."}}; found '

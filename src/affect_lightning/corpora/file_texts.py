@@ -27,6 +27,7 @@ _PIECE_BYTES = 2**20
 
 _log = logging.getLogger(__name__)
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_UTF_32 = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
 _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 # Alone between ASCII: quotes, dashes, dots and western letters. Not the letters that torn UTF-8 leaves behind.
 _WINDOWS_LETTER = re.compile(rb"[\x80\x82-\x8c\x8e\x91-\x9c\x9e-\xbf\xc0\xc1\xc4-\xfe]")
@@ -86,6 +87,8 @@ def _encoding(path: Path, size: int, changed: int) -> str:
     what = kind_of(head)
     if what is not None:
         raise DataError(f"{path} is {what}.")
+    if head.startswith(_UTF_32) or (len(head) > 7 and (head[:3] == b"\0\0\0" or head[1:4] == b"\0\0\0")):
+        raise DataError(f"Save {path} as UTF-8: it is UTF-32, which is not read.")
     codec, name = ("utf-16", "UTF-16") if head.startswith(_UTF_16) else ("utf-8-sig", "UTF-8")
     if _decodes(path, codec):
         return codec

@@ -11,7 +11,7 @@ import math
 
 from affect_lightning.corpora.annotation_tables import TableRow, refuse
 from affect_lightning.errors import DataError
-from affect_lightning.label_strings import given_words, is_no_word
+from affect_lightning.label_strings import given_words, is_no_word, words_of_object
 from affect_lightning.sentiment_strings import sentiment_value
 
 
@@ -44,8 +44,11 @@ def words_of(row: TableRow, column: str) -> tuple[str, ...]:
     value = row.get(column)
     if isinstance(value, str):
         return true_labels(value, row.where(column))
+    objects = words_of_object(value)
+    if objects is not None:
+        return _sound(str(value), objects, row.where(column), damaged=False)
     if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
-        refuse(row, column, f"expected a list of words, found {value!r}. Fix the cell.")
+        refuse(row, column, f'write the emotion words as a list, such as ["angry", "hurt"]. Found {value!r:.100}.')
     empty = next((word for word in value if word.strip() and is_no_word(word)), None)
     return _sound(str(value), given_words(value), row.where(column), damaged=empty is not None)
 

@@ -8,6 +8,7 @@ saved outputs out of an object. Standard library only.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,11 @@ _LAYERS = (  # keys that hold the answer or a further layer, the outermost first
     "parts", "output_text", "text",
 )  # fmt: skip
 _MARKS = ("role", "choices", "candidates", "generated_text", "parts", "outputs", "body", "status_code")
+_PRINTED = re.compile(  # an object of a client, printed instead of its text
+    r"(?:(?:Chat)?Completion\w*|Choice|Message|AIMessage|HumanMessage|GenerateContentResponse|Response)?\(?[^'\"]*?"
+    r"(?:[\w]+=(?!['\"])[^'\"]*?)*\b(?:content|text)=(?P<quote>['\"])(?P<said>.*?)(?<!\\)(?P=quote)(?=[,)\s]|$)",
+    re.DOTALL,
+)
 _SPEAKERS = ("assistant", "model", "gpt", "bot")
 _DEEPEST = 10  # layers; our choice
 _LONGEST = 1_000_000  # characters that are tried as JSON; our choice
@@ -64,6 +70,9 @@ def without_chat_object(text: str) -> str:
     ('sad', '{"emotion": "sad"}')
     """
     bare = text.strip()
+    printed = _PRINTED.match(bare) if "content=" in bare or "text=" in bare else None
+    if printed:
+        return printed["said"].replace("\\n", "\n").replace("\\'", "'")
     if (
         not bare.startswith(("{", "["))
         or len(bare) > _LONGEST

@@ -17,7 +17,8 @@ _CODE = r"(?:4\d\d|5\d\d)"
 _CUES = (
     "error", "exception", "traceback", "timed out", "timeout", "time-out", "out of memory", "rate limit", "failed", "unavailable",
     "gateway", "too many requests", "overloaded", "errno", "refused", "quota", "went wrong", "unauthori", "forbidden",
-    "bad request", "connection", "错误", "异常", "超时", "失败", "限流", "繁忙", "出错", "显存不足", "内存不足", "频率", "崩溃",
+    "bad request", "connection", "错误", "异常", "超时", "失败", "限流", "繁忙", "出错", "显存不足", "内存不足", "频率",
+    "频繁", "崩溃", "retries",
 )  # fmt: skip
 _HEAD = 200  # characters in which such a message begins; our choice
 _MESSAGE = re.compile(
@@ -41,6 +42,7 @@ _MESSAGE = re.compile(
     r"|rate limit (?:exceeded|reached)"
     r"|(?:(?:torch\.)?cuda|gpu|cpu|hip|mps)?\s*(?:error[:：]\s*)?out of memory\b|cuda error\b"
     r"|(?:read |connect |gateway )?time-?out\b\s*(?:[:：.(!]|error|while|after|$)"
+    r"|https?connectionpool\b|max retries exceeded|(?:请求|访问|调用)(?:过于|太)频繁"
     r"|\[?errno\b|segmentation fault\b|<!doctype html|<html"
     r"|failed (?:to|with) (?:process|load|decode|read|open|parse|connect|fetch|generate|download|call|status|error"
     r"|code)\b"

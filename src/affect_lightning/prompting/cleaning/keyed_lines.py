@@ -27,11 +27,13 @@ MEASURE = re.compile(
 _BESIDE_WORDS = (  # keys of what is no answer
     "thought", "thoughts", "thinking", "thinking process", "reason", "reasons", "reasoning", "rationale", "explanation",
     "explanations", "analysis", "evidence", "justification", "confidence", "confidence score", "confidence level",
-    "certainty", "intensity", "note", "notes", "思考", "思路", "推理", "推理过程", "理由", "原因", "分析", "解释", "解釋", "依据",
+    "certainty", "intensity", "sentiment", "polarity", "valence", "arousal",
+    "note", "notes", "思考", "思路", "推理", "推理过程", "理由", "原因", "分析", "解释", "解釋", "依据",
     "依據", "置信度", "强度", "強度", "说明", "說明",
 )  # fmt: skip
 _BESIDE = "|".join(sorted(_BESIDE_WORDS, key=len, reverse=True))
 _COLON = re.compile("[:：]")
+_LONGEST_HEAD = 80  # characters of an answer before such a key; a longer text is prose. Our choice
 _LONGEST_KEY = 24  # characters before a colon in which such a key is looked for
 _ANSWER = (
     r"(?:final |predicted |main |primary |secondary )?(?:emotions?|emotional states?|answers?|labels?|predictions?)"
@@ -44,6 +46,11 @@ _MEASURED = re.compile(
     re.IGNORECASE,
 )
 _IS_BESIDE = re.compile(rf"^(?:{_BESIDE})$", re.IGNORECASE)
+_EXPLAINS = re.compile(  # of these keys, those that follow an answer
+    r"^(?:reasons?|reasoning|rationale|explanations?|justification|evidence|confidence(?: score| level)?|certainty|intensity"
+    r"|notes?|理由|原因|解释|解釋|依据|依據|置信度|强度|強度|说明|說明)$",
+    re.IGNORECASE,
+)
 _CONCLUDES = re.compile(r"^(?:conclusion|结论|結論)$", re.IGNORECASE)
 _NEXT_KEY = re.compile(rf"(?<=[.;,，。；|!?])[ \t]*(?=(?:{_BESIDE}|{_ANSWER})\**[ \t]*[:：])", re.IGNORECASE)
 _KEYED = re.compile(
@@ -66,6 +73,7 @@ _BOXES = ("[ ]", "[x]", "[X]", "☑", "✅", "☐", "❌", "[✓]", "[✔]", "�
 _ITEM = re.compile(
     r"(?P<word>[^\W\d_][^:：=()（）\n]{0,39}?)\s*(?:[:：=]|\s[-–]\s|[(（])\s*(?P<value>[^:：=()（）\n]{1,14}?)\s*[)）]?\.?"
 )
+_DEGREE_OF = re.compile(r"\s+(?:confidence|certainty|probability|intensity|likelihood)(?=[)）]?\.?$)", re.IGNORECASE)
 _BOX = re.compile(r"^[ \t]*(?:[-*][ \t]+)?(?:\[(?P<mark>[ xX✓✔]?)\]|(?P<sign>[☑✅✔✓☐❌✗✘]))[ \t]*(?P<word>\S.*)$")
 
 
@@ -78,9 +86,21 @@ def told_by_keys(text: str) -> list[str] | None:
         return None
     told = [lines for key, lines in parts if _CONCLUDES.match(key) or (TOLD.match(key) and not MEASURE.search(key))]
     told = told or [lines for key, lines in parts if SENTIMENT.match(key)]
+    told = told or [[head] for head in (_before_keys(text),) if head]
     values = [line for lines in told for line in (lines[:1] if lines[0] else lines[1:])]
     values = [_CHOICE.sub("", _BULLET.sub("", value)).strip(" *_`,;|，；") for value in values]
     return [value for value in values if value] or None
+
+
+def _before_keys(text: str) -> str:
+    """What stands before the first key of a text, where this key explains or rates it: `sad` of "sad. Reason: a low voice"."""
+    head, _, rest = _NEXT_KEY.sub("\n", text).strip().partition("\n")
+    if len(head) > _LONGEST_HEAD:
+        return ""
+    following = next((line for line in rest.splitlines() if line.strip()), "")
+    keyed = _KEYED.match(following)
+    explains = keyed is not None and _EXPLAINS.match(keyed["key"].strip(" *_"))
+    return head.strip() if explains and not _KEYED.match(head) else ""
 
 
 def _has_key_beside(text: str) -> bool:
@@ -121,7 +141,7 @@ def worth_of(value: str) -> float | None:
 
 def marked_words(text: str) -> list[str] | None:
     """The words of a list in which each has yes, no, high or low, or a box that is ticked or not; None if it is no such list."""
-    tail = text.rstrip(" \t\r\n.*_`)）")[-_LONGEST_KEY:].lower()
+    tail = _DEGREE_OF.sub("", text.rstrip(" \t\r\n.*_`)）")[-2 * _LONGEST_KEY :]).lower()
     may_have_boxes = "[" in text or not text.isascii()
     if not tail.endswith(_WORTHS) and not (may_have_boxes and any(map(text.__contains__, _BOXES))):
         return None
@@ -133,7 +153,7 @@ def marked_words(text: str) -> list[str] | None:
         return [box["word"].strip() for box in boxes if box and (box["mark"] or box["sign"] or " ") in "xX✓✔☑✅"]
     pairs: list[tuple[str, float]] = []
     for item in re.split(r"[,;，；\n]", "\n".join(lines)):
-        found = _ITEM.fullmatch(_BULLET.sub("", item).strip(" *_`"))
+        found = _ITEM.fullmatch(_DEGREE_OF.sub("", _BULLET.sub("", item).strip(" *_`")))
         worth = worth_of(found["value"]) if found else None
         if found is None or worth is None or _is_key(found["word"].strip(" *_`")):
             return None

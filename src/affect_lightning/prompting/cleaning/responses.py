@@ -67,6 +67,8 @@ _INSTRUCTION = re.compile(
     r"[^.?!\n]{0,200}(?:[.?!]|$)",
     re.IGNORECASE | re.MULTILINE,
 )
+# "The person in video says: I am happy." stands before that instruction in the prompt of Emotion-LLaMA.
+_SPEAKS = re.compile(r"^[ \t]*the person in (?:the )?video says\s*[:：].*?(?=\bplease\b)", re.IGNORECASE | re.DOTALL)
 _ANSWER_MARK = re.compile(
     r"(?:^|[\n.。])[ \t]*(?:so |thus |therefore,? )?(?:the |my )?final answer(?: is)?(?:\s*[:：]\s*|[ \t]*\n\s*)(?=\S)"
     r"|(?:\b(?:so|thus|therefore|hence),?|[\n.。]) (?:the|my) (?:final )?answer (?:is|would be)\s*[:：]?\s*(?!not\b)"
@@ -176,6 +178,8 @@ def _without_question(text: str, question: str) -> str:
     if answered:
         return text[answered.end() :]
     asks = "please" in text.lower() and _INSTRUCTION.search(text)
+    if asks:
+        text = _SPEAKS.sub("", text)
     return _INSTRUCTION.sub("", text).strip() if asks else text
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from affect_lightning.label_strings import best_words, ends_with_number, scored_words
+from affect_lightning.label_strings import RANKED, best_words, ends_with_number, scored_words
 from affect_lightning.prompting.cleaning.keyed_lines import (
     DEGREE,
     MEASURE,
@@ -35,6 +35,7 @@ _WRAPPED = re.compile(
 _PAIRS = re.compile(r"\s*\[\s*[\[(]\s*[\"']")
 _FENCE = re.compile(r"```[ \t]*[\w+-]*[ \t]*\n?(.*?)(?:```|$)", re.DOTALL)
 _CUT_OFF = re.compile(r"[\"'](?P<key>[^\"':]{1,40})[\"']\s*:\s*(?:\[(?P<list>[^\]]*)|[\"'](?P<text>[^\"']*)[\"'])")
+_STARS = re.compile("([★⭐]*)[☆✩]*(?<=[★⭐☆✩])\ufe0f?")  # 4 for ★★★★☆
 _BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\w*\s*\{)?([^{}]*)\}?")
 _SEPARATOR_ROW = re.compile(r"^[\s|:+=-]*-[\s|:+=-]*$")
 _NUMBERED = re.compile(r"[:=：(（|\s-]\**[\d.]")
@@ -161,6 +162,7 @@ def _of_mapping(value: Mapping[Any, Any], depth: int) -> Iterator[str]:
     told = [key for key in keys if TOLD.match(key.strip()) and not MEASURE.search(key)]
     degrees = [key for key in keys if DEGREE.match(key.strip()) and _number(value[key]) is not None]
     told = told or [key for key in keys if SENTIMENT.match(key.strip()) and key not in degrees]
+    told = told or [key for key in keys if RANKED.match(key.strip()) and _number(value[key]) is None]
     told = told or [key for key in keys if _WRAPPED.match(key.strip())]
     if told:
         for key in told:
@@ -270,8 +272,8 @@ def _of_table(text: str) -> str | None:
 
 def _of_scores(text: str) -> str | None:
     """`happy: 0.1, sad: 0.8`, perhaps after words that lead to it."""
-    stripped = text.strip().rstrip(".")
-    if len(text) > _LONGEST or not ends_with_number(stripped) or not _NUMBERED.search(text):
+    stripped = _STARS.sub(lambda stars: str(len(stars[1])), text.strip().rstrip("."))
+    if len(text) > _LONGEST or not ends_with_number(stripped) or not _NUMBERED.search(stripped):
         return None
     for candidate in (stripped, _after_lead(stripped)):
         words = scored_words(candidate) if candidate else None

@@ -15,12 +15,21 @@ _CLOSE = (
     rf"(?:<\s*/\s*{_NAMES}\s*>|<\s*{_NAMES}\s*/\s*>|\[\s*/\s*{_NAMES}\s*\]|◁/{_NAMES}▷|<\|end_of_{_NAMES}\|>"
     rf"|<\|/?{_NAMES}_end\|>|<\|/{_NAMES}\|>)"
 )
-_MARKED = re.compile(r"[<\[◁]\s*/?\s*\|?/?(?:begin_of_|end_of_)?(?:" + _NAMES + r"|answer)|&lt;|<\|channel\|>", re.I)
+_MARKED = re.compile(
+    r"[<\[◁]\s*/?\s*\|?/?(?:begin_of_|end_of_)?(?:"
+    + _NAMES
+    + r"|answer|final_answer|conclusion|emotion\s*\])|&lt;|<\|channel\|>",
+    re.I,
+)
 _INNERMOST = re.compile(rf"{_OPEN}(?:(?!{_OPEN}).)*?{_CLOSE}", re.DOTALL | re.IGNORECASE)
 _TO_LONE_CLOSE = re.compile(rf"^.*{_CLOSE}", re.DOTALL | re.IGNORECASE)
 _FROM_LONE_OPEN = re.compile(rf"{_OPEN}.*$", re.DOTALL | re.IGNORECASE)
-_ANSWER = re.compile(r"<\s*answer(?:\s[^<>]*)?>(.*?)(?:<\s*/?\s*answer\s*/?>|$)", re.DOTALL | re.IGNORECASE)
-_LONE_ANSWER_END = re.compile(r"<\s*/\s*answer\s*>.*$", re.DOTALL | re.IGNORECASE)
+_ANSWER_NAMES = "(?:answer|final_answer|conclusion)"
+_ANSWER = re.compile(
+    rf"<\s*{_ANSWER_NAMES}(?:\s[^<>]*)?>(.*?)(?:<\s*/?\s*{_ANSWER_NAMES}\s*/?>|$)", re.DOTALL | re.IGNORECASE
+)
+_TASK = re.compile(r"\[\s*emotion\s*\]\s*(?=\S)([^\[]+)", re.IGNORECASE)  # mark of a task, as Emotion-LLaMA has it
+_LONE_ANSWER_END = re.compile(rf"<\s*/\s*{_ANSWER_NAMES}\s*>.*$", re.DOTALL | re.IGNORECASE)
 _FINAL_CHANNEL = re.compile(r"<\|channel\|>\s*final\s*<\|message\|>", re.IGNORECASE)
 _OTHER_CHANNEL = re.compile(r"<\|channel\|>\s*(?:analysis|commentary)\b.*$", re.IGNORECASE | re.DOTALL)
 
@@ -51,6 +60,9 @@ def without_thoughts(response: str) -> str:
     if not any(map(response.__contains__, "<[◁&")) or not _MARKED.search(response):
         return response
     text = response.replace("&lt;", "<").replace("&gt;", ">")
+    tasks = _TASK.findall(text)
+    if tasks:
+        return tasks[-1].strip()
     final = list(_FINAL_CHANNEL.finditer(text))
     text = text[final[-1].end() :] if final else _OTHER_CHANNEL.sub("", text)
     while True:

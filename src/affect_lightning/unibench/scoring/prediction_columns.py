@@ -17,7 +17,7 @@ from affect_lightning.errors import DataError
 COLUMNS: dict[str, tuple[str, ...]] = {
     "name": (
         "name", "names", "filename", "filenames", "file_name", "clip", "clip_name", "clip_id", "id", "video", "video_id",
-        "sample_id", "doc_id",
+        "sample_id", "doc_id", "custom_id",
     ),
     "response": (
         "response", "responses", "reason", "description", "answer", "output", "predict", "prediction", "predictions", "pred",

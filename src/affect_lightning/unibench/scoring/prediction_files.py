@@ -6,6 +6,7 @@ sentiment, under the column names below. `suite_scoring.py` joins these answers 
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import re
@@ -27,7 +28,9 @@ from affect_lightning.corpora.annotation_tables import (
 from affect_lightning.corpora.known_sets import canonical_key
 from affect_lightning.corpora.trade_tables import OurRows
 from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.label_strings import given_words
+from affect_lightning.label_strings import given_words, words_of_object
+from affect_lightning.prompting.cleaning import clean_response
+from affect_lightning.prompting.cleaning.chat_objects import text_of_chat
 from affect_lightning.safe_npz import read_npz
 from affect_lightning.sentiment_strings import (
     NEVER_BELOW_ZERO,
@@ -41,6 +44,7 @@ from affect_lightning.unibench.scoring.prediction_columns import COLUMNS, KINDS,
 OUTPUT_SUFFIXES = (".npz", *ROW_FILE_SUFFIXES)
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_LABEL_WORDS = 3  # a longer text in a list is a response of its own; our choice
 _REMEMBERED = 100_000  # label lists read once for all rows that write them alike; our choice
 _LOG = logging.getLogger(__name__)
 _SENTIMENT_SHARE = 0.9  # of an npz member's words; our choice: the authors' files have 99.9% and more, label files 0
@@ -194,24 +198,49 @@ def _is_told(row: TableRow, column: str) -> bool:
 
 
 def _response(row: TableRow, column: str) -> str:
-    value = row.get(column)
-    while isinstance(value, list) and len(value) == 1:  # lmms-eval writes lists of one
+    value = _of_lists_of_one(row.get(column))
+    text = value if isinstance(value, str) else _text_of_object(value)
+    if text is None:
+        refuse(
+            row,
+            column,
+            f"expected a text, found {value!r:.100}. Write one text, and an empty one if the model said nothing.",
+        )
+    return text
+
+
+def _of_lists_of_one(value: Any) -> Any:
+    """What a list of one holds, as lmms-eval writes it."""
+    while isinstance(value, list) and len(value) == 1:
         value = value[0]
-    if not isinstance(value, str):
-        refuse(row, column, f"expected a text, found {value!r}. Write an empty text if the model said nothing.")
     return value
+
+
+def _text_of_object(value: Any) -> str | None:
+    """The answer in what a chat server sent; JSON and numbers as text; None for what could be several answers or none."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, list) and not all(isinstance(item, Mapping) for item in value):
+        is_list_of_words = all(isinstance(item, str) and len(item.split()) <= _LABEL_WORDS for item in value)
+        return json.dumps(value, ensure_ascii=False) if is_list_of_words else None
+    if not isinstance(value, list | Mapping):
+        return None
+    said = text_of_chat(value)
+    return json.dumps(value, ensure_ascii=False) if said is None else said
 
 
 def _labels(row: TableRow, column: str) -> tuple[str, ...]:
     value = row.get(column)
     if isinstance(value, str):
         return _words_of_text(value)
+    objects = words_of_object(value)
+    if objects is not None:
+        return objects
     if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
         refuse(
             row,
             column,
-            f"expected a list of words, or a text such as \"['happy', 'calm']\", found {value!r}. Write [] if "
-            f"there is none.",
+            f"write a list of words, or a text such as \"['happy', 'calm']\", and [] if there is none. Found {value!r:.100}.",
         )
     return given_words(value) or _codes(" ".join(value))
 
@@ -228,14 +257,25 @@ def _codes(text: str) -> tuple[str, ...]:
 
 
 def _sentiment(row: TableRow, column: str) -> str:
-    value = row.get(column)
+    value = _of_lists_of_one(row.get(column))
+    if isinstance(value, Mapping | list):
+        value = _sentiment_of_object(value)
     if isinstance(value, str):
         return sentiment_word(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
         refuse(
-            row, column, f"expected {', '.join(SENTIMENT_WORDS[:3])} or a number, found {value!r:.60}. Fix the cell."
+            row,
+            column,
+            f"write {', '.join(SENTIMENT_WORDS[:2])}, {SENTIMENT_WORDS[2]} or a number below, at or above 0. Found "
+            f"{row.get(column)!r:.60}.",
         )
     return sentiment_word(str(value))
+
+
+def _sentiment_of_object(value: Any) -> Any:
+    """The one sentiment of an object such as `{"negative": 0.9, "positive": 0.1}`; the object itself if it has none."""
+    text = clean_response(json.dumps(value, ensure_ascii=False)).text
+    return text if read_sentiment(text) else value
 
 
 @lru_cache(maxsize=_REMEMBERED)
