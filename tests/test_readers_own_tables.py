@@ -97,7 +97,7 @@ def test_a_sentiment_is_enough(tmp_path: Path) -> None:
         ("mine.csv", "name,text,labels\n,b,c\n", r"a row without a name: line 2, column name"),
         ("mine.csv", "name,text,labels\na,b, no, c\n", r"line 2: 4 cells, but the header has 3"),
         ("mine.jsonl", '{"name": "a"\n', r"mine.jsonl, line 1 is not JSON: "),
-        ("mine.jsonl", '\n["a"]\n', r"mine.jsonl, line 2 must be an object such as .*; found list"),
+        ("mine.jsonl", '\n["a"]\n', r"mine.jsonl, line 2 holds a list. Name the file .json"),
         (
             "mine.jsonl",
             '{"name": 5.5, "text": "b", "labels": ["c"]}',

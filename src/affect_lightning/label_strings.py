@@ -28,7 +28,7 @@ _NO_WORD = frozenset({"nan", "none", "null", "n/a", "#n/a", "<na>", "nil", "nat"
 _SCORED = re.compile(
     r"\s*(?:[-–•*]\s+|\d{1,2}[.)]\s*)?[「『“【\x22]?"
     r"(?P<word>[^\W\d_][^:：=()\[\]{}\d|」』”】\x22\n,;，；、]{0,39}?)[」』”】\x22]?\**"
-    r"\s*(?:[:=：(（|]|\s[-–]\s|\s(?=[01]?[.]\d)|\s(?=\d{1,3}(?:[.,]\d+)?\s*[%％]))\s*\**"
+    r"\s*(?:[:=：(（|]|\s[-–]\s|(?P<bare>\s(?=[01]?[.]\d))|\s(?=\d{1,3}(?:[.,]\d+)?\s*[%％]))\s*\**"
     r"(?P<number>\d{1,3}(?:[.,]\d+)?|[.]\d+)(?:\s*[-–~]\s*\d{1,3}(?:[.,]\d+)?)?\s*(?P<percent>[%％])?\s*(?:/\s*10+)?\s*[)）]?\s*"
 )
 _BETWEEN_SCORES = ",;，；、|/\n\r"
@@ -48,6 +48,7 @@ _LEAD = re.compile(
 )
 _WORD_KEYS = frozenset({"name", "word", "value", "text"})  # of an object in a list of labels, beside NAMES_EMOTIONS
 _OBJECTS = re.compile(r"\s*(?:\{|\[\s*[{\[(])")
+_BARE_WORDS = 2  # of a label with nothing but a blank before its number; our choice
 _MEASURES = re.compile(
     r"(?i)^(?:confidence|scores?|prob(?:ability)?|valence|polarity|sentiments?|arousal|dominance|intensity|id|index|rank|level"
     r"|age|time|start|end|frames?|second|duration|置信度|概率|分数|强度|強度)\b"
@@ -279,7 +280,7 @@ def scored_words(text: str) -> tuple[str, ...] | None:
     position = 0
     while position < len(text):
         match = _SCORED.match(text, position)
-        if match is None:
+        if match is None or (match["bare"] and len(match["word"].split()) > _BARE_WORDS):
             return None
         pairs.append((_bare(match["word"]), float(match["number"].replace(",", "."))))
         position = match.end()

@@ -48,7 +48,11 @@ def words_of(row: TableRow, column: str) -> tuple[str, ...]:
     if objects is not None:
         return _sound(str(value), objects, row.where(column), damaged=False)
     if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
-        refuse(row, column, f'write the emotion words as a list, such as ["angry", "hurt"]. Found {value!r:.100}.')
+        refuse(
+            row,
+            column,
+            f'expected a list of words such as ["angry", "hurt"], found {value!r:.100}. Write the words as a list.',
+        )
     empty = next((word for word in value if word.strip() and is_no_word(word)), None)
     return _sound(str(value), given_words(value), row.where(column), damaged=empty is not None)
 

@@ -2,7 +2,7 @@
 
 Who saves what a server sent has the answer in layers around it: OpenAI's `choices`, Gemini's `candidates`, the lines of a
 batch, a whole chat, `generated_text` of a pipeline. `responses.py` takes the answer out of a text of JSON, and the reader of
-saved outputs out of an object. Standard library only.
+saved outputs out of an object. Standard library and `label_strings` only.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
+
+from affect_lightning.label_strings import NAMES_EMOTIONS
 
 _LAYERS = (  # keys that hold the answer or a further layer, the outermost first
     "response", "body", "choices", "candidates", "outputs", "output", "message", "messages", "generated_text", "content",
@@ -53,8 +55,8 @@ def text_of_chat(value: Any, depth: int = 0) -> str | None:
     if not isinstance(value, Mapping):
         return None
     error = _error_of(value)
-    if error is not None:
-        return error
+    if error is not None or any(NAMES_EMOTIONS.match(str(key)) for key in value):
+        return error  # an object with a key such as `emotion` is an answer itself
     for key in _LAYERS:
         if value.get(key):
             found = text_of_chat(value[key], depth + 1)

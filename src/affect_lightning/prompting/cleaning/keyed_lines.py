@@ -56,6 +56,7 @@ _NEXT_KEY = re.compile(rf"(?<=[.;,，。；|!?])[ \t]*(?=(?:{_BESIDE}|{_ANSWER})
 _KEYED = re.compile(
     r"^[ \t]*(?:[-*•#]+[ \t]+|\d{1,2}[.)][ \t]*)?(?P<key>[^\W\d_][^:：\n|{}\"]{0,40}?)\**[ \t]*[:：]\**[ \t]*(?P<value>.*)$"
 )
+_NUMBER = re.compile(r"[\s*]*[+-]?\d*[.,]?\d+[\s*.,;]*")
 _BULLET = re.compile(r"^[ \t]*(?:[-*•]|\d{1,2}[.)])[ \t]*")
 
 _CHOICE = re.compile(r"^\(?[A-H][).:]\s+")  # the letter of a choice
@@ -88,7 +89,8 @@ def told_by_keys(text: str) -> list[str] | None:
     told = told or [lines for key, lines in parts if SENTIMENT.match(key)]
     told = told or [[head] for head in (_before_keys(text),) if head]
     values = [line for lines in told for line in (lines[:1] if lines[0] else lines[1:])]
-    values = [_CHOICE.sub("", _BULLET.sub("", value)).strip(" *_`,;|，；") for value in values]
+    values = [value if _NUMBER.fullmatch(value) else _CHOICE.sub("", _BULLET.sub("", value)) for value in values]
+    values = [value.strip(" *_`,;|，；") for value in values]
     return [value for value in values if value] or None
 
 

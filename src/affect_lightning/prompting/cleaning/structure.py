@@ -37,6 +37,10 @@ _FENCE = re.compile(r"```[ \t]*[\w+-]*[ \t]*\n?(.*?)(?:```|$)", re.DOTALL)
 _CUT_OFF = re.compile(r"[\"'](?P<key>[^\"':]{1,40})[\"']\s*:\s*(?:\[(?P<list>[^\]]*)|[\"'](?P<text>[^\"']*)[\"'])")
 _STARS = re.compile("([★⭐]*)[☆✩]*(?<=[★⭐☆✩])\ufe0f?")  # 4 for ★★★★☆
 _BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\w*\s*\{)?([^{}]*)\}?")
+_LONGEST_DEGREE = 200  # characters of an answer that is nothing but measures; our choice
+_MEASURE_AND_NUMBER = re.compile(
+    r"[\W_]*(?P<key>[^\W\d_][\w ]{0,40}?)[*\s]*[:：=][*\s]*(?P<number>[+-]?\d*[.,]?\d+)\s*[%.。]?\s*"
+)
 _SEPARATOR_ROW = re.compile(r"^[\s|:+=-]*-[\s|:+=-]*$")
 _NUMBERED = re.compile(r"[:=：(（|\s-]\**[\d.]")
 _EMPHASIS = re.compile(r"\*{1,3}(?=\S)(.+?)(?<=\S)\*{1,3}|(?<!\w)__(?=\S)(.+?)(?<=\S)__(?!\w)|`+([^`]*)`+")
@@ -50,7 +54,7 @@ _TAG = re.compile(r"</?[A-Za-z][\w-]{0,30}\s*/?>")
 
 def told_by_structure(text: str) -> str | None:
     """What an answer in JSON, in a table, in a box, in keyed lines or as a list with numbers tells; None if it is none."""
-    for told in (_of_json, _of_box, _of_table, _of_lines, _of_scores):
+    for told in (_of_json, _of_box, _of_table, _of_degree, _of_lines, _of_scores):
         words = told(text)
         if words is not None:
             return words
@@ -277,11 +281,19 @@ def _of_scores(text: str) -> str | None:
         return None
     for candidate in (stripped, _after_lead(stripped)):
         words = scored_words(candidate) if candidate else None
-        if words:
+        if words is not None:
             return _written(list(words))
-        if words is not None:  # nothing but measures, such as a confidence; a degree of sentiment is kept
-            return None if DEGREE.match(candidate.split(":")[0].split("：")[0].strip(" *_")) else ""
     return None
+
+
+def _of_degree(text: str) -> str | None:
+    """`Sentiment score: -0.6`, perhaps with other measures; `sentiment_strings.py` reads it where a sentiment is asked for."""
+    if len(text) > _LONGEST_DEGREE or not any(map(str.isdigit, text)):
+        return None
+    pairs = [_MEASURE_AND_NUMBER.fullmatch(part) for part in re.split(r"[,;，；|\n]+(?=\s*[^\W\d])", text)]
+    known = [pair for pair in pairs if pair and (DEGREE.match(pair["key"]) or MEASURE.search(pair["key"]))]
+    degrees = [pair for pair in known if DEGREE.match(pair["key"])]
+    return f"[{degrees[0]['key']}: {degrees[0]['number']}]" if degrees and len(known) == len(pairs) else None
 
 
 def _after_lead(text: str) -> str:

@@ -44,7 +44,6 @@ from affect_lightning.unibench.scoring.prediction_columns import COLUMNS, KINDS,
 OUTPUT_SUFFIXES = (".npz", *ROW_FILE_SUFFIXES)
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
-_LABEL_WORDS = 3  # a longer text in a list is a response of its own; our choice
 _REMEMBERED = 100_000  # label lists read once for all rows that write them alike; our choice
 _LOG = logging.getLogger(__name__)
 _SENTIMENT_SHARE = 0.9  # of an npz member's words; our choice: the authors' files have 99.9% and more, label files 0
@@ -220,10 +219,8 @@ def _text_of_object(value: Any) -> str | None:
     """The answer in what a chat server sent; JSON and numbers as text; None for what could be several answers or none."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
-    if isinstance(value, list) and not all(isinstance(item, Mapping) for item in value):
-        is_list_of_words = all(isinstance(item, str) and len(item.split()) <= _LABEL_WORDS for item in value)
-        return json.dumps(value, ensure_ascii=False) if is_list_of_words else None
-    if not isinstance(value, list | Mapping):
+    is_list = isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value)
+    if not is_list and not isinstance(value, Mapping):
         return None
     said = text_of_chat(value)
     return json.dumps(value, ensure_ascii=False) if said is None else said
@@ -240,7 +237,7 @@ def _labels(row: TableRow, column: str) -> tuple[str, ...]:
         refuse(
             row,
             column,
-            f"write a list of words, or a text such as \"['happy', 'calm']\", and [] if there is none. Found {value!r:.100}.",
+            f"expected a list of words, or a text such as \"['happy', 'calm']\", found {value!r:.99}. Write [] if there is none.",
         )
     return given_words(value) or _codes(" ".join(value))
 
