@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affect_lightning.command_line.command_parser import CommandParser
+from affect_lightning.command_line.early_checks import check_data_folder
 from affect_lightning.command_line.plugin_arguments import ChoiceOverride, plugin_help, take_plugin_words
 from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import format_table
@@ -42,6 +43,8 @@ def run(arguments: Sequence[str]) -> int:
     choices = _choices(overrides)
     if options.batch_size < 1:
         raise ConfigurationError(f"--batch-size must be 1 or more clips; got {options.batch_size}.")
+    if options.data is not None:
+        check_data_folder(options.data)
 
     from affect_lightning.command_line.terminal import silence_expected_warnings
     from affect_lightning.describing.answering import AnswerFolder, write_answers

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from affect_lightning.command_line.command_parser import CommandParser
+from affect_lightning.command_line.early_checks import check_named_files
 from affect_lightning.command_line.option_names import check_option_names
 from affect_lightning.command_line.part_options import add_part_options
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
@@ -41,6 +42,7 @@ def run(arguments: Sequence[str]) -> int:
     add_part_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object to standard output at the end")
     check_option_names(arguments, parser.names, command="cache")
+    check_named_files(["cache", *arguments])
     own, words = parser.parse_known_args(list(arguments))
     words, overrides, asked = take_plugin_words(words)
     if asked is not None:

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
-from typing import Any
+from typing import Any, NoReturn
 
 from affect_lightning.errors import ConfigurationError
+
+_CHOICES = re.compile(r"invalid choice: '(?P<given>[^']*)' \(choose from (?P<choices>.*)\)$", re.DOTALL)
+_CHOICE = re.compile(r"[^\s,']+")
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -48,6 +52,17 @@ class CommandParser(argparse.ArgumentParser):
             own = args if self._subparsers is None else takewhile(lambda word: word.startswith("-"), args)
             self._refuse_unknown(list(own))
         return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise argparse's message in one paragraph, with the nearest name for a wrong choice, and without pages of usage."""
+        found = _CHOICES.search(message)
+        if found is None:
+            end = "" if message.endswith((".", "?", "!")) else "."
+            raise ConfigurationError(f"{message}{end} `{self.prog} --help` lists the options.")
+        choices = _CHOICE.findall(found["choices"])
+        near = difflib.get_close_matches(found["given"], choices, n=1, cutoff=0.5)
+        hint = f" Did you mean `{near[0]}`?" if near else ""
+        raise ConfigurationError(f"{message[: found.end('given') + 1]}.{hint} Choose from {', '.join(choices)}.")
 
     def _refuse_unknown(self, words: Sequence[str]) -> None:
         for word in words:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affect_lightning.command_line.command_parser import CommandParser
+from affect_lightning.command_line.early_checks import check_data_folder
 from affect_lightning.command_line.experiments_command import find_experiment
 from affect_lightning.command_line.part_options import add_part_options
 from affect_lightning.command_line.printing import print_json
@@ -72,6 +73,8 @@ def run(arguments: Sequence[str]) -> int:
         raise ConfigurationError("Give --data DIR, the folder that holds the sets, or --config EXPERIMENT, or both.")
     options.config = None if options.config is None else find_experiment(options.config)
     _check_numbers(options)
+    if options.data is not None:
+        check_data_folder(options.data)
     with _quiet_readers():
         diagnosis = _diagnose(options)
     if options.part is not None:

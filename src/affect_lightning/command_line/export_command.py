@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from affect_lightning.command_line.command_parser import CommandParser
+from affect_lightning.command_line.early_checks import check_checkpoint
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -25,6 +26,7 @@ def run(arguments: Sequence[str]) -> int:
         "code loads (default: folder)",
     )
     options = parser.parse_args(arguments)
+    check_checkpoint(options.checkpoint)
 
     from affect_lightning.checkpoints import export_affectgpt, export_checkpoint
 

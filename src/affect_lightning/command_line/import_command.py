@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from affect_lightning.command_line.command_parser import CommandParser
+from affect_lightning.command_line.early_checks import check_checkpoint, check_named_files
 from affect_lightning.command_line.option_names import check_option_names
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def run(arguments: Sequence[str]) -> int:
     asks_help = {"--help", "-h"} & set(arguments)
     options = parser.parse_args(["--help"] if asks_help else arguments[:2])  # the others belong to the configuration
     words = list(arguments[2:])
+    check_checkpoint(options.checkpoint)
+    check_named_files(["import", *words])
 
     from affect_lightning.checkpoints import import_weights
     from affect_lightning.command_line.exported_options import response_options

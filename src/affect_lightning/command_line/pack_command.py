@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from affect_lightning.command_line.command_parser import CommandParser
+from affect_lightning.command_line.early_checks import check_named_files
 from affect_lightning.command_line.option_names import check_option_names
 from affect_lightning.command_line.part_options import add_part_options
 from affect_lightning.command_line.printing import print_json
@@ -53,6 +54,7 @@ def run(arguments: Sequence[str]) -> int:
     add_part_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object to standard output at the end")
     check_option_names(arguments, parser.names, command="pack")
+    check_named_files(["pack", *arguments])
     own, words = parser.parse_known_args(list(arguments))
 
     started = time.monotonic()

@@ -31,6 +31,7 @@ PLUGIN_OPTIONS: dict[str, str] = {
     "subtitles.transcriber": "transcribers",
 }
 
+_SHORTEST = 6  # characters of such a beginning, dashes included; a shorter one may mean another option. Our choice
 _SHORT = {"--transcriber": "--subtitles.transcriber"}
 
 
@@ -118,8 +119,9 @@ def _match(words: Sequence[str], position: int, options: Mapping[str, str]) -> t
     word, _, joined = words[position].partition("=")
     has_joined = "=" in words[position]
     for option in options:
-        if word == f"--{option}" or word.startswith(f"--{option}."):
-            key = word[len(option) + 3 :]
+        whole = word == f"--{option}" or _abbreviates(word, option)
+        if whole or word.startswith(f"--{option}."):
+            key = "" if whole else word[len(option) + 3 :]
             if has_joined:
                 return option, key, joined, 1
             following = words[position + 1] if position + 1 < len(words) else None
@@ -127,6 +129,11 @@ def _match(words: Sequence[str], position: int, options: Mapping[str, str]) -> t
                 return option, key, None, 1
             return option, key, following, 2
     return None, "", None, 1
+
+
+def _abbreviates(word: str, option: str) -> bool:
+    """Whether a word is the beginning of an option without a section, as argparse takes it."""
+    return "." not in option and len(word) >= _SHORTEST and f"--{option}".startswith(word)
 
 
 def _record(override: ChoiceOverride, key: str, value: str) -> None:

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from affect_lightning import __version__
+from affect_lightning.command_line.command_parser import CommandParser
+from affect_lightning.command_line.early_checks import check_named_files
 from affect_lightning.command_line.option_names import check_option_names
 from affect_lightning.command_line.printing import give_up_output, only_the_object, print_any_text
 from affect_lightning.errors import AffectLightningError, visible
@@ -66,7 +68,7 @@ COMMANDS: dict[str, Command] = {
 def _overall_parser() -> argparse.ArgumentParser:
     width = max(map(len, COMMANDS))
     lines = "\n".join(f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items())
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="affect-lightning",
         usage="affect-lightning [--version] [--help] COMMAND ...",
         description="AffectGPT, MER-Caption and MER-UniBench in PyTorch Lightning.",
@@ -124,6 +126,7 @@ def _run(words: list[str]) -> int:
                 print(explained)
                 return 0
             check_option_names(words, command=chosen)
+            check_named_files(words)
         module = importlib.import_module(f"affect_lightning.command_line.{command.module}")
         return int(module.run(words if command.trains else words[1:]) or 0)
     except AffectLightningError as error:

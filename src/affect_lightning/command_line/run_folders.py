@@ -19,6 +19,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from affect_lightning.checkpoints.compatibility import check_fits
 from affect_lightning.checkpoints.reading import read_checkpoint
+from affect_lightning.command_line.early_checks import has_a_run, used_run
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.storage import Part, file_lock
 from affect_lightning.training.checkpoint_files import FOLDER, LAST
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 _LOGGER = "trainer.logger.init_args"
 _PLACES = ("save_dir", "name", "version")  # of a logger
 _LOCK = "training.lock"
-_CONFIGURATION = "config.yaml"
 _OPTIONS_OF_LOGGER = "hparams.yaml"  # TensorBoardLogger writes it, unlike everything of ours not whole or absent
 _NOTHING = "nothing would be trained"
 
@@ -108,11 +108,8 @@ class RunFolder:
         return _chosen_run(section) or _experiment(section)
 
     def _refuse_used(self, run: Path | None) -> None:
-        if run is not None and _has_a_run(run):
-            raise ConfigurationError(
-                f"Choose another --{_LOGGER}.version, or continue there with --ckpt_path last: {run} has a run already, and "
-                f"a new one would replace its files."
-            )
+        if run is not None and has_a_run(run):
+            raise ConfigurationError(used_run(run))
 
     def enter(self, trainer: Trainer) -> None:
         """Take the run's folder for this training alone, and say where a new one starts that continues an old one.
@@ -243,10 +240,6 @@ def _chosen_run(section: Namespace) -> Path | None:
     if version is None:
         return None
     return _experiment(section) / (version if isinstance(version, str) else f"version_{version}")
-
-
-def _has_a_run(folder: Path) -> bool:
-    return (folder / _CONFIGURATION).exists() or any((folder / FOLDER).glob("*.ckpt"))
 
 
 def _refuse_used_checkpoints(section: Namespace) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from affect_lightning.command_line.command_parser import CommandParser
+from affect_lightning.command_line.early_checks import check_named_files
 from affect_lightning.command_line.option_names import check_option_names
 from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import format_table
@@ -46,6 +47,7 @@ def run(arguments: Sequence[str]) -> int:
         "--response-tokens", type=_positive, default=_RESPONSE_TOKENS, help="tokens of a clip's response (%(default)s)"
     )
     check_option_names(arguments, parser.names, command="summary")
+    check_named_files(["summary", *arguments])
     options, words = parser.parse_known_args(arguments)
     if not words:
         raise ConfigurationError(

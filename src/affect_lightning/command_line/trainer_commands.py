@@ -20,6 +20,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from affect_lightning.command_line.early_checks import mistaken_weights
 from affect_lightning.command_line.experiments_command import missing_base, with_experiment_files
 from affect_lightning.command_line.exported_options import check_exported_options, with_exported_options
 from affect_lightning.command_line.plugin_arguments import (
@@ -263,7 +264,7 @@ def run(words: Sequence[str]) -> int:
         AffectLightningError: A user's mistake, in one paragraph.
     """
     rest, overrides, _ = take_plugin_words(_with_short_out(words))  # `program.py` has answered questions for plugins
-    if mistake := _mistaken_weights(rest):
+    if mistake := mistaken_weights(rest):
         raise ConfigurationError(mistake)
     silence_expected_warnings()
     torch.set_float32_matmul_precision("high")
@@ -360,17 +361,3 @@ def _results_folder(trainer: Trainer, command: str) -> Path:
         if isinstance(callback, BenchmarkCallback) and command in ("test", "predict"):
             return callback.results_folder(trainer)
     return Path(trainer.log_dir or trainer.default_root_dir)
-
-
-def _mistaken_weights(words: Sequence[str]) -> str | None:
-    """What is wrong with the weights that the command line names, before the rest is looked at."""
-    for position, word in enumerate(words):
-        key, _, value = word.partition("=")
-        if key == "--init_from" and words[0] != "fit":
-            return f"Give the weights to `{words[0]}` as --ckpt_path: --init_from is where `fit` starts a new training."
-        if key in ("--ckpt_path", "--init_from"):
-            path = value or (words[position + 1] if position + 1 < len(words) else "")
-            named = ("best", "last", "hpc", "registry") if key == "--ckpt_path" else ()
-            if path not in ("", "null", *named) and not Path(path).exists():
-                return f"There is no checkpoint {path!r}. `fit` writes checkpoints to runs/<experiment>/<version>/checkpoints."
-    return None

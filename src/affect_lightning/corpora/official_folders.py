@@ -20,14 +20,13 @@ from affect_lightning.corpora.corpus_file import ExpectedCount, check_count, exp
 from affect_lightning.corpora.known_sets import canonical_key, find_benchmark_set, near_hint
 from affect_lightning.corpora.media_folders import MediaFolders
 from affect_lightning.corpora.own_clips import read_table_clips
-from affect_lightning.corpora.sets import TRAINING_SETS, BenchmarkSet, Split, TrainingSet, subtitle_columns
+from affect_lightning.corpora.sets import TRAINING_SETS, BenchmarkSet, Split, TrainingSet, made_by, subtitle_columns
 from affect_lightning.corpora.table_cells import words_of
 from affect_lightning.corpora.truths import SplitTruths, read_official_labels, read_truths
 from affect_lightning.errors import DataError
 
 MissingSubtitle = Literal["error", "empty"]
 
-_GENERATED = "sandbox-data"  # what the experiments and the README call the generated corpus
 _log = logging.getLogger(__name__)
 
 
@@ -105,19 +104,6 @@ def benchmark_names(root: Path | str, key: str, *, every_split: bool = False) ->
     item = find_benchmark_set(key, Path(root))
     labels = _read_labels(_benchmark_folder(Path(root), item), item, "test")
     return labels.other_names | labels.truths.keys() if every_split else frozenset(labels.truths)
-
-
-def made_by(root: Path) -> str:
-    """The command that makes the generated corpus, for a missing folder that is named like it; else nothing.
-
-    >>> made_by(Path("sandbox-data/test"))
-    ' `affect-lightning sandbox --out sandbox-data` makes it.'
-    """
-    parts = root.parts
-    if _GENERATED not in parts:
-        return ""
-    corpus = Path(*parts[: parts.index(_GENERATED) + 1])
-    return f" `affect-lightning sandbox --out {corpus}` makes it."
 
 
 def _benchmark_folder(root: Path, item: BenchmarkSet) -> Path:

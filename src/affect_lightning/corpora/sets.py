@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ METRIC_TITLES: dict[str, str] = {"hit_rate": "hit rate", "waf": "WAF", "f_s": "F
 _ONE_LANGUAGE = {"transcription_merge.csv": ("chinese", "chinese"), "subtitle_eng.csv": ("sentence", "sentence")}
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_GENERATED = "sandbox-data"  # what the experiments and the README call the generated corpus
 _VIDEO_FOLDERS = ("video", "subvideo", "subvideo-tgt")
 _AUDIO_FOLDERS = ("audio", "subaudio")
 
@@ -278,3 +280,16 @@ MER_UNIBENCH = Suite("MER-UniBench", MappingProxyType({item.key: item for item i
 _EVERY_SET: tuple[BenchmarkSet | TrainingSet, ...] = (*TRAINING_SETS.values(), *_NINE_SETS)
 OFFICIAL_VIDEO_FOLDERS = frozenset(name for item in _EVERY_SET for name in item.video_folders)
 """Names of folders that hold the videos of official sets."""
+
+
+def made_by(root: Path) -> str:
+    """The command that makes the generated corpus, for a missing folder that is named like it; else nothing.
+
+    >>> made_by(Path("sandbox-data/test"))
+    ' `affect-lightning sandbox --out sandbox-data` makes it.'
+    """
+    parts = root.parts
+    if _GENERATED not in parts:
+        return ""
+    corpus = Path(*parts[: parts.index(_GENERATED) + 1])
+    return f" `affect-lightning sandbox --out {corpus}` makes it."

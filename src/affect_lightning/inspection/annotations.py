@@ -24,13 +24,13 @@ from affect_lightning.corpora.corpus_file import (
 from affect_lightning.corpora.media_folders import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from affect_lightning.corpora.official_folders import (
     benchmark_names,
-    made_by,
     read_benchmark_set,
     read_subtitles,
     read_training_set,
     training_folder,
 )
 from affect_lightning.corpora.own_clips import is_own_table, read_own_table, table_path
+from affect_lightning.corpora.sets import made_by
 from affect_lightning.errors import DataError
 from affect_lightning.inspection.findings import Finding
 
