@@ -158,6 +158,35 @@ def test_words_become_sectors_or_classes_before_they_vote(tmp_path: Path, capsys
     assert closed["classes"] == {"joyful": 1}, "the second output names none of the two classes and abstains"
 
 
+def test_words_of_members_that_nobody_can_read_are_told_or_stop_the_vote(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    def member(name: str, labels: list[str]) -> list[Any]:
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text(
+            "".join(json.dumps({"name": f"x{n}", "labels": word}) + "\n" for n, word in enumerate(labels)),
+            encoding="utf-8",
+        )
+        return ["--member", path]
+
+    asked = ["crowd", "--dataset", "mine", "--over", "happy,sad", "--taxonomy", "builtin"]
+    whole = member("whole", ["happy", "sad", "happy", "sad"])
+    annotate_json(capsys, *asked, *whole, *member("some", ["happy", "zzz", "happy", "sad"]))
+    assert (
+        "the member some: 25.0% of the given labels (1 of 4) could not be read; the commonest: 'zzz' (1)" in caplog.text
+    )
+    assert "whole" not in caplog.text
+    caplog.clear()
+    annotate_json(capsys, *asked, *whole, *member("other", ["angry", "angry", "calm", "sad"]))
+    assert "The member other names no class for 3 of its 4 clips with words, such as 'angry'" in caplog.text
+    words = [*asked, *whole, *member("none", ["exc", "exc", "fru", "sad"])]
+    assert main(["annotate", *map(str, words)]) == 2
+    err = capsys.readouterr().err
+    assert "Check how the given labels of the member none are written: 75% of them (3 of 4) could not be read" in err
+    assert "leave this member out, or correct its file." in err
+    assert "--max-unread" not in err
+
+
 def test_a_table_of_votes_serves_as_well_and_small_shares_do_not_stay(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,6 +210,12 @@ def test_a_table_of_votes_serves_as_well_and_small_shares_do_not_stay(
         (["crowd", "votes.csv", "--figure", "x.svg"], "Add --labels DIR"),
         (["crowd", "votes.csv", "--over", "happy"], "two or more classes"),
         (["crowd", "votes.csv", "--over", "wheel9"], "There is no wheel 9"),
+        (["crowd", "votes.csv", "--over", "happy,zzzzz"], "Name classes that are emotion words: 'zzzzz' is none that"),
+        (["crowd", "votes.csv", "--over", "happy,angy"], "Did you mean 'angry'?"),
+        (
+            ["crowd", "--dataset", "mine", "--member", "one.csv", "--member", "one.csv"],
+            "Name each output once: --member names one.csv more than once",
+        ),
         (["crowd", "votes.csv", "--out", "x.csv"], "A table of clips is a Parquet file: name it x.parquet"),
         (["crowd", "votes.csv", "--out", "there.parquet"], "Choose another name"),
         (["crowd", "one.csv"], "two or more columns votes.NAME"),

@@ -248,6 +248,37 @@ def test_wrong_agreement_is_refused(
     assert message in capsys.readouterr().err
 
 
+def test_a_column_that_is_nowhere_is_named_with_its_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_text("name,description\nx,She is sad.\n", "utf-8")
+    Path("c.csv").write_text("name,mood\nx,sad\n", "utf-8")
+    cases = {
+        (
+            "length",
+            "t.csv",
+            "--column",
+            "nope",
+        ): "Name the column with --column: there is none called 'nope'. The table has name, description.",
+        (
+            "agree",
+            "t.csv",
+            "--column",
+            "nope",
+        ): "Name the column with --column: there is none called 'nope'. The table has",
+        ("agree", "t.csv", "--crowd", "c.csv", "--rule", "E"): "Name the column with --emotion: there is none called "
+        "'crowd_emotion'. The table has name, description; --crowd c.csv has name, mood. `annotate crowd --over sentiment` "
+        "makes crowd_sentiment, over wheels or classes it makes crowd_emotion",
+        ("agree", "t.csv", "--rule", "S"): "Name the column with --sentiment: there is none called 'crowd_sentiment'.",
+    }
+    for words, message in cases.items():
+        assert main(["annotate", *words]) == 2
+        assert message in capsys.readouterr().err, words
+    found = annotate_json(capsys, "agree", "t.csv", "--crowd", "c.csv", "--rule", "E", "--emotion", "mood")
+    assert found["kept"] == 1
+
+
 def test_a_crowd_of_numbers_is_refused() -> None:
     table = ClipTable.of_columns({"name": ["a"], "description": ["happy"], "crowd_emotion": [3]})
     with pytest.raises(DataError, match="must be a word or a list of words; the clip a has 3"):

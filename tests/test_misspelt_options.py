@@ -10,6 +10,7 @@ import pytest
 
 from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.option_names import check_option_names
+from affect_lightning.command_line.plugin_arguments import take_plugin_words
 from affect_lightning.command_line.program import COMMANDS, main
 from affect_lightning.errors import ConfigurationError
 
@@ -61,6 +62,38 @@ def test_every_command_names_the_nearest_option_and_loads_neither_torch_nor_ligh
 def test_options_before_a_subcommand_are_looked_at_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["experiments", "--jsn", "copy", "sandbox"]) == 2
     assert "There is no option --jsn. Did you mean `--json`?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["scor"], "invalid choice: 'scor'. Did you mean `score`? Choose from demo, fit,"),
+        (["annotate", "crwd"], "argument STEP: invalid choice: 'crwd'. Did you mean `crowd`?"),
+        (["taxonomy", "ftch"], "invalid choice: 'ftch'. Did you mean `fetch`? Choose from fetch, show, plot."),
+        (["experiments", "cpy"], "Did you mean `copy`?"),
+        (
+            ["export", "a", "b", "--format", "foldr"],
+            "argument --format: invalid choice: 'foldr'. Did you mean `folder`?",
+        ),
+        (["taxonomy", "zzzzzz"], "invalid choice: 'zzzzzz'. Choose from fetch, show, plot."),
+        (["answer", "--describer", "signal"], "arguments are required: --out. `affect-lightning answer --help` lists"),
+        (["annotate", "review", "x.csv"], "unrecognized arguments: x.csv. `affect-lightning annotate review --help`"),
+    ],
+)
+def test_a_wrong_choice_gets_the_nearest_one_and_no_page_of_usage(
+    capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert main(words) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert "usage:" not in err
+
+
+def test_the_beginning_of_an_option_that_chooses_a_plugin_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["answer", "--describ", "signal", "--out", "x", "--data", "nowhere"]) == 2
+    assert "There is no folder nowhere." in capsys.readouterr().err
+    rest, overrides, _ = take_plugin_words(["--extr", "rules", "--ex", "y"], {"extractor": "label_extractors"})
+    assert (rest, overrides["extractor"].name) == (["--ex", "y"], "rules")
 
 
 def test_no_option_of_the_real_parser_is_refused() -> None:

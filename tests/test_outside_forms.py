@@ -260,6 +260,31 @@ def test_labels_in_objects_behind_keys_and_in_odd_characters_are_read_on_both_si
     assert (code, result["score"], result["unread"]["true labels"]["unread"]) == (0, 100.0, 0), err
 
 
+def test_chinese_words_as_labels_get_a_remedy(capsys: pytest.CaptureFixture[str]) -> None:
+    chinese = ["开心的", "难过的", "愤怒的", "惊讶的", "害怕的", "厌恶的"]
+    predictions = write("p.jsonl", "labels", chinese)
+    code, _, err = score(capsys, "mine", "labels.csv", predictions)
+    assert code == 2
+    assert "name their column as responses, `--column response=NAME`. A score would mean nothing" in err
+    assert score(capsys, "mine", "labels.csv", predictions, "--column", "response=labels")[1]["score"] == 100.0
+    code, _, err = score(capsys, "mine", write("truths.csv", "openset", chinese), write("q.jsonl", "labels", WORDS))
+    assert (code, "Translate Chinese ones." in err) == (2, True)
+
+
+def test_a_missing_output_of_ones_own_set_gets_no_far_name(capsys: pytest.CaptureFixture[str]) -> None:
+    write("p.jsonl", "labels", WORDS)
+    code, _, err = score(capsys, "mine", "labels.csv", "p.jsonl", "--union", "gone.csv")
+    assert (code, "There is no file gone.csv with predictions. Give a file" in err, "Did you mean" in err) == (
+        2,
+        True,
+        False,
+    )
+    code, _, err = score(capsys, "mine", "labels.csv", "p.jsonl", "--union", "p.jsonl")
+    assert (code, "--predictions and --union name p.jsonl more than once" in err) == (2, True)
+    code, _, err = score(capsys, "mine", "labels.csv", "p.jsonl")
+    assert (code, "Did you mean" in err) == (0, False)
+
+
 def test_keys_before_words_go_and_other_colons_stay() -> None:
     assert parse_labels("emotions: happy, calm") == parse_labels("emotions: [happy, calm]") == ("happy", "calm")
     assert parse_labels("primary: happy; secondary: calm") == ("happy", "calm")

@@ -7,6 +7,7 @@ what is none of these is an abstention.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,17 @@ from affect_lightning.contracts import LabelExtractor
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.label_strings import label_key
 from affect_lightning.metrics import Taxonomy
+from affect_lightning.plugin_loading.listing import nearest_hint
 from affect_lightning.unibench.scoring.prediction_files import Answer, read_answers
 from affect_lightning.unibench.scoring.predictions import Prediction
 from affect_lightning.unibench.scoring.set_answers import answers_of
+from affect_lightning.unibench.scoring.unread_words import DEFAULT_LIMITS, WordReader, check_unread, unread_sentiments
 
 VOTES = "votes."  # begins the names of the columns with a voter's classes
 SENTIMENT = "sentiment"
 SENTIMENTS = ("positive", "negative", "neutral")  # `mixed` is no opinion on which of them it is
 _WHEEL = "wheel"
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Classes:
         """The classes that a text names.
 
         Raises:
-            ConfigurationError: It names no wheel that is there, or fewer than two classes.
+            ConfigurationError: It names no wheel that is there, fewer than two classes, or a class that nobody knows.
         """
         if over == SENTIMENT:
             return cls(over, SENTIMENTS)
@@ -58,6 +62,16 @@ class Classes:
             raise ConfigurationError(
                 f"A crowd votes over `sentiment`, a wheel such as `wheel1`, or two or more classes such as `happy,sad`; got "
                 f"{over!r}."
+            )
+        reader = WordReader(taxonomy)
+        unknown = next((name for name in names if not reader.knows(name)), None)
+        if unknown is not None:
+            near = nearest_hint(
+                unknown, [SENTIMENT, *(f"{_WHEEL}{n + 1}" for n in range(len(taxonomy.wheels))), *taxonomy.forms]
+            )
+            raise ConfigurationError(
+                f"Name classes that are emotion words: {unknown!r} is none that the taxonomy {taxonomy.name!r} or the built-in "
+                f"vocabulary has.{near}"
             )
         return cls(over, names)
 
@@ -103,15 +117,29 @@ def member_votes(
         )
     votes: dict[str, dict[str, list[str]]] = {}
     for voter, paths in outputs.items():
-        for clip, classes_of_clip in _of_output(key, read_answers(paths, key), classes, extractor, taxonomy).items():
+        for clip, classes_of_clip in _of_output(
+            voter, key, read_answers(paths, key), classes, extractor, taxonomy
+        ).items():
             votes.setdefault(clip, {})[voter] = classes_of_clip
     names = sorted(votes)
     columns = {f"{VOTES}{voter}": [votes[name].get(voter, []) for name in names] for voter in outputs}
     return ClipTable.of_columns({NAME: names, **columns})
 
 
+def _check_words(voter: str, clips: Sequence[Prediction], classes: Classes, taxonomy: Taxonomy) -> None:
+    """Tell of given words that nobody can read, and stop where most are such."""
+    if classes.is_sentiment:
+        moods = [clip.given_sentiment for clip in clips if clip.given_sentiment is not None]
+        labels = [clip.given_labels for clip in clips if clip.given_sentiment is None and clip.given_labels]
+    else:
+        moods, labels = [], [clip.given_labels for clip in clips if clip.given_labels]
+    sides = (unread_sentiments(moods), WordReader(taxonomy, classes.names).unread("given labels", labels))
+    remedy = "leave this member out, or correct its file."
+    check_unread(f"the member {voter}", [side for side in sides if side.words], DEFAULT_LIMITS, remedy)
+
+
 def _of_output(
-    key: str, answers: Mapping[str, Answer], classes: Classes, extractor: LabelExtractor, taxonomy: Taxonomy
+    voter: str, key: str, answers: Mapping[str, Answer], classes: Classes, extractor: LabelExtractor, taxonomy: Taxonomy
 ) -> dict[str, list[str]]:
     clips = [
         Prediction(
@@ -125,13 +153,22 @@ def _of_output(
         )
         for name, answer in sorted(answers.items())
     ]
+    _check_words(voter, clips, classes, taxonomy)
     read = answers_of(key, clips, extractor, by_sentiment=classes.is_sentiment)
     if classes.is_sentiment:
         return {
             clip.name: [mood] if mood in classes.names else []
             for clip, mood in zip(clips, read.sentiments, strict=True)
         }
-    return {clip.name: classes.of_words(words, taxonomy) for clip, words in zip(clips, read.labels, strict=True)}
+    votes = {clip.name: classes.of_words(words, taxonomy) for clip, words in zip(clips, read.labels, strict=True)}
+    told = [words for words in read.labels if words]
+    outside = sum(not classes.of_words(words, taxonomy) for words in told)
+    if 2 * outside > len(told):
+        _LOG.warning(
+            "The member %s names no class for %d of its %d clips with words, such as %r, and abstains there. Check --over.",
+            voter, outside, len(told), next(words[0] for words in told if not classes.of_words(words, taxonomy)),
+        )  # fmt: skip
+    return votes
 
 
 def voters_of(table: ClipTable) -> list[str]:

@@ -90,7 +90,7 @@ def _votes(options: argparse.Namespace, classes: Classes, extractor: LabelExtrac
     if options.table is not None:
         return read_clip_table(options.table)
     outputs: dict[str, tuple[Path, ...]] = {}
-    for label, path in zip(names_of_outputs(options.member), options.member, strict=True):
+    for label, path in zip(names_of_outputs(options.member, "--member names"), options.member, strict=True):
         found = find_checkpoints(path, key, sets)
         alone = len(found) == 1
         outputs.update({label if alone else name: paths for name, paths in found.items()})

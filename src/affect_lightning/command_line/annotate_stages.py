@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +16,7 @@ from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
 from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import format_table
+from affect_lightning.errors import DataError
 
 if TYPE_CHECKING:
     from affect_lightning.annotation.lengths import LengthFit
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 Group = TypeVar("Group")
 EXTRACTOR = {"extractor": "label_extractors"}
+_CROWDS_COLUMNS = (
+    " `annotate crowd --over sentiment` makes crowd_sentiment, over wheels or classes it makes crowd_emotion; give their table "
+    "with --crowd, or ask for less with --rule."
+)
 DEFAULT_EXTRACTOR = "rules"  # our choice, as in `score`: it needs no weights
 
 
@@ -95,6 +100,25 @@ def check_outputs(out: Path | None, figure: Path | None = None) -> None:
         check_figure(figure)
 
 
+def check_columns(tables: Mapping[str, ClipTable], wanted: Mapping[str, str], made_by: str = "") -> None:
+    """Refuse a column that none of the tables has.
+
+    Args:
+        tables: By the option or the place that names each.
+        wanted: Columns by the option that names them.
+        made_by: A sentence on how they are made, with a space before it.
+
+    Raises:
+        DataError: A column is nowhere; the message has the option and each table's columns.
+    """
+    for option, column in wanted.items():
+        if not any(column in table.columns for table in tables.values()):
+            held = "; ".join(f"{place} has {', '.join(table.columns)}" for place, table in tables.items())
+            raise DataError(
+                f"Name the column with {option}: there is none called {column!r}. {held[0].upper()}{held[1:]}.{made_by}"
+            )
+
+
 def run_length(arguments: Sequence[str]) -> int:
     """Measure descriptions and drop those in the tails of the distribution."""
     from affect_lightning.annotation.figures import draw_lengths
@@ -105,6 +129,7 @@ def run_length(arguments: Sequence[str]) -> int:
     stage = LengthStage(options_of(LengthOptions, options))
     check_outputs(options.out, options.figure)
     table = read_clip_table(options.table)
+    check_columns({"the table": table}, {"--column": options.column})
     done = stage.run(table)
     fit = stage.fit
     assert fit is not None
@@ -195,8 +220,16 @@ def run_agree(arguments: Sequence[str]) -> int:
     check_outputs(options.out)
     taxonomy = taxonomy_by_name(options.taxonomy)
     table = read_clip_table(options.table)
-    for crowd in options.crowd:
-        table = table.joined(read_clip_table(crowd))
+    crowds = {f"--crowd {crowd}": read_clip_table(crowd) for crowd in options.crowd}
+    check_columns({"the table": table}, {"--column": options.column})
+    asked = {"E": ("--emotion", options.emotion), "S": ("--sentiment", options.sentiment)}
+    check_columns(
+        {"the table": table, **crowds},
+        dict(pair for letter, pair in asked.items() if letter in options.rule),
+        _CROWDS_COLUMNS,
+    )
+    for crowd in crowds.values():
+        table = table.joined(crowd)
     done = AgreeStage(agreement, extractor, taxonomy).run(table)
     write_result(done, options.out)
     content: dict[str, Any] = {"clips": len(done), "rule": agreement.rule, "kept": sum(done.column("kept.agree"))}

@@ -28,7 +28,9 @@ from affect_lightning.errors import DataError
 from affect_lightning.plugin_loading.listing import PluginListing, list_entries, nearest_hint
 
 _SHORTEST = 3  # letters that a name must share with the beginning of another to be near it; our choice
-_ALIKE = 0.5  # similarity from which on a name is near; our choice, as for plugin names
+_ALIKE = (
+    0.6  # similarity from which on a name is near; our choice: 0.5 would take `mine`, a set of one's own, for `cmumosi`
+)
 
 Sets = Mapping[str, BenchmarkSet] | Mapping[str, BenchmarkSet | TrainingSet]
 

@@ -115,8 +115,19 @@ def told_of_union(score: SetScore, outputs: Sequence[UnitedOutput]) -> SetScore:
     )
 
 
-def names_of_outputs(paths: Sequence[Path]) -> list[str]:
+def _twice(paths: Sequence[Path]) -> Path:
+    return next(path for path in paths if list(paths).count(path) > 1)
+
+
+def names_of_outputs(paths: Sequence[Path], options: str = "--predictions and --union name") -> list[str]:
     """A name for each output: its file's, with its folder's before where that alone tells them apart.
+
+    Args:
+        paths: Of the outputs.
+        options: Which options name them, with the verb, for the message.
+
+    Raises:
+        ConfigurationError: Two are the same.
 
     >>> names_of_outputs([Path("a/x.csv"), Path("b/x.csv")]), names_of_outputs([Path("a/x.csv"), Path("b/y.csv")])
     (['a/x', 'b/x'], ['x', 'y'])
@@ -125,6 +136,4 @@ def names_of_outputs(paths: Sequence[Path]) -> list[str]:
         names = ["/".join(path.with_suffix("").parts[-parts:]) for path in paths]
         if len(set(names)) == len(names):
             return names
-    raise ConfigurationError(
-        f"Name each output once: --predictions and --union name {paths[0]} and others more than once, which adds nothing."
-    )
+    raise ConfigurationError(f"Name each output once: {options} {_twice(paths)} more than once, which adds nothing.")

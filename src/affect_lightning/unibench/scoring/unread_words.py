@@ -8,6 +8,7 @@ bad model. Above one share the score warns, above another it stops. `set_scoring
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from affect_lightning.metrics import Taxonomy
 from affect_lightning.metrics.builtin import builtin_valences
 from affect_lightning.sentiment_strings import SENTIMENT_WORDS
 
+_MOVES = "`--max-unread PERCENT` (in a test `benchmark.max_unread`) moves this bound."
+_CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _SHOWN = 5  # unread words that are named; our choice
 _LOG = logging.getLogger(__name__)
 
@@ -81,11 +84,16 @@ class UnreadWords:
 
 
 class WordReader:
-    """Whether a word can be read: a wheel of the taxonomy or the built-in vocabulary has it."""
+    """Whether a word can be read: a wheel of the taxonomy or the built-in vocabulary has it.
 
-    def __init__(self, taxonomy: Taxonomy) -> None:
+    Args:
+        taxonomy: Whose wheels.
+        others: Further words that count as known, in lower case.
+    """
+
+    def __init__(self, taxonomy: Taxonomy, others: Iterable[str] = ()) -> None:
         self._taxonomy = taxonomy
-        self._known: dict[str, bool] = {}
+        self._known: dict[str, bool] = dict.fromkeys(others, True)
 
     def knows(self, word: str) -> bool:
         """Whether a wheel or the vocabulary has the word, in any case."""
@@ -115,13 +123,14 @@ def _unread(kind: str, words: Counter[str], unread: set[str]) -> UnreadWords:
     return UnreadWords(kind, words.total(), missed.total(), tuple(commonest))
 
 
-def check_unread(title: str, found: Iterable[UnreadWords], limits: ReadingLimits) -> None:
+def check_unread(title: str, found: Iterable[UnreadWords], limits: ReadingLimits, remedy: str = _MOVES) -> None:
     """Warn of words that could not be read, or stop.
 
     Args:
         title: Of the set.
         found: Its sides.
         limits: The shares.
+        remedy: What else the user may do; by default, how `score` and `test` move the bound.
 
     Raises:
         DataError: The share of a side is above `limits.stop`.
@@ -130,15 +139,28 @@ def check_unread(title: str, found: Iterable[UnreadWords], limits: ReadingLimits
         if side.percent > limits.stop:
             raise DataError(
                 f"Check how the {side.kind} of {title} are written: {side.percent:.0f}% of them ({side.unread:,} of "
-                f"{side.words:,}) could not be read, such as {_examples(side)}. Expected {_expected(side)}. A score would "
-                f"mean nothing above {limits.stop:g}%; `--max-unread PERCENT` (in a test `benchmark.max_unread`) moves "
-                f"this bound."
+                f"{side.words:,}) could not be read, such as {_examples(side)}. Expected {_expected(side)}.{_chinese(side)} "
+                f"A score would "
+                f"mean nothing above {limits.stop:g}%; {remedy}"
             )
         if side.percent > limits.warning:
             _LOG.warning(
                 "%s: %.1f%% of the %s (%d of %d) could not be read; the commonest: %s. They count as no emotion.",
                 title, side.percent, side.kind, side.unread, side.words, _examples(side),
             )  # fmt: skip
+
+
+def _chinese(side: UnreadWords) -> str:
+    """What to do with Chinese words, which only the reader of responses knows."""
+    if not any(_CHINESE.search(word) for word, _ in side.commonest):
+        return ""
+    if side.kind == "given labels":
+        return " Let the label extractor read Chinese ones: name their column as responses, `--column response=NAME`."
+    return (
+        " Write positive or negative, or 积极 or 消极."
+        if side.kind == "given sentiments"
+        else " Translate Chinese ones."
+    )
 
 
 def _examples(side: UnreadWords) -> str:
