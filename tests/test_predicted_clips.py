@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.model import AffectGPT
 from clip_making import write_clip
 from run_cases import contents, words, write_tables
+from training_runs import Run, ranks
 
 HEARD = ("--model.inputs", "[audio, text]", "--data.frames", "1", "--data.predict_subtitle", "[one, two]")
 
@@ -109,6 +111,29 @@ def test_a_bad_clip_is_left_out_and_named(
     alone = ("--data.predict_video", str(place / "noaudio.mp4"), *HEARD[:-2], "--out", str(tmp_path / "none"))
     assert main(["predict", *words(root, None, *alone)]) == 2
     assert "none of them could, so nothing was answered" in capsys.readouterr().err
+
+
+@pytest.mark.timeout(900)
+def test_the_bad_clips_of_every_process_are_told(root: Path, tmp_path: Path, reference: Path) -> None:
+    place = reference / "outside_cases" / "F12"
+    files = {"good0": "s51", "good1": "s51", "bad0": "noaudio", "bad1": "noaudio"}  # two processes take every other one
+    for name, kind in files.items():
+        shutil.copy(place / f"{kind}.mp4", tmp_path / f"{name}.mp4")
+    clips = f"[{', '.join(str(tmp_path / f'{name}.mp4') for name in files)}]"
+    heard = (*HEARD[:-1], "[one, two, three, four]")
+    two = ("--trainer.devices", "2", "--trainer.strategy", "ddp", "--data.eval_batch_size", "1")
+    command = [
+        "predict",
+        *words(root, None, "--data.predict_video", clips, *heard, *two, "--out", str(tmp_path / "out")),
+    ]
+    runs = [Run([*command, "--json"], tmp_path / f"{rank}.log", name) for rank, name in enumerate(ranks(2))]
+    assert [run.end() for run in runs] == [0, 0], runs[0].text() + runs[1].text()
+    said = runs[0].text()
+    result = json.loads(said[said.index('{"command"') :].splitlines()[0])
+    assert sorted(row["name"] for row in result["responses"]) == ["good0", "good1"]
+    assert sorted(clip["name"] for clip in result["left_out"]) == ["bad0", "bad1"]
+    kept = (tmp_path / "out" / "quarantine.jsonl").read_text(encoding="utf-8").splitlines()
+    assert sorted(json.loads(line)["name"] for line in kept) == ["bad0", "bad1"]
 
 
 def test_two_clips_of_one_file_name_are_both_answered(root: Path, tmp_path: Path, reference: Path) -> None:

@@ -40,6 +40,7 @@ from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.reading_workers import lost_worker
 from affect_lightning.describing.subtitle_callback import SubtitleCallback
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.model.processes import gather_objects
 from affect_lightning.plugin_loading import resolve_choice
 from affect_lightning.training import AffectGPTModule, LossSpikeLog, ResumeCheckpoint, StoppedBySignal, TrainingMonitor
 from affect_lightning.training.device_execution import check_training_precision, fitting_precision
@@ -278,8 +279,9 @@ def run(words: Sequence[str]) -> int:
     folder = _results_folder(program.trainer, program.config.subcommand)  # asks all processes
     if program.config[program.config.subcommand].benchmark.part is not None:
         return 0  # `benchmark_command.py` says that a part is done
+    everywhere = gather_objects(program.datamodule.quarantined("predict"))  # asks all processes, too
     if program.trainer.is_global_zero:
-        left_out = program.datamodule.quarantined("predict")
+        left_out = list({(clip["corpus"], clip["name"]): clip for clips in everywhere for clip in clips}.values())
         print_results(program.config.subcommand, folder, as_json, left_out)
     return 0
 

@@ -249,9 +249,9 @@ class BenchmarkCallback(Callback):
         """Write the responses of all processes, with the labels and the sentiment that they name."""
         folder = self.results_folder(trainer)
         predictions = [row for rows in _gather(self._predictions) for row in rows]
+        if not predictions:
+            raise DataError(_nothing_answered(trainer))  # in all processes, so that none waits for another
         if trainer.is_global_zero:
-            if not predictions:
-                raise DataError(_nothing_answered(trainer))
             if self._extractor is None:
                 raise ContractError(_WITHOUT_SETUP)
             write_predictions(folder / FOLDER, predictions, answers=answers_by_question(predictions, self._extractor))
@@ -346,7 +346,8 @@ def _gather(part: Any) -> list[Any]:
 
 def _nothing_answered(trainer: Trainer) -> str:
     data = run_data_of(trainer)
-    clips = [] if data is None else data.quarantined("predict")
+    here = [] if data is None else data.quarantined("predict")
+    clips = [clip for clips in _gather(here) for clip in clips]
     named = "; ".join(f"{clip['path'] or clip['name']} ({clip['stage']}): {clip['reason']}" for clip in clips[:10])
     return f"Give clips that can be read: none of them could, so nothing was answered. {named}".rstrip()
 
