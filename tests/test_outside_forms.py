@@ -47,6 +47,14 @@ LABELS: dict[str, list[str]] = {
     "sad. Explanation: the calm tone...": ["sad"],
     "sad (because his happy days are over)": ["sad"],
     "情绪：悲伤（0.8），平静（0.2）": ["sad"],
+    "happy? no. sad? yes.": ["sad"],
+    "Happy: No. Sad: Yes. Angry: No.": ["sad"],
+    "happy ❌, sad ✅": ["sad"],
+    "sad, instead of angry": ["sad"],
+    "It's hard to say for sure, but likely sad.": ["sad"],
+    "I'm sad to say that I cannot see the video.": [],
+    "I regret that I can't analyze this.": [],
+    "我很难过，我无法看到视频。": [],
     # words that are set aside
     "The person is more sad than angry.": ["sad"],
     "rather sad than angry": ["sad"],
@@ -176,6 +184,12 @@ SENTIMENTS = {
     "Valence: -0.3, Arousal: 0.6": "negative",
     "－０．６": "negative",
     "nega\u200btive": "negative",
+    "+ve": "positive",
+    "👎": "negative",
+    "Negative: 80%, Positive: 20%": "negative",
+    "{'positive': 0.2, 'negative': 0.8}": "negative",
+    "positive: 0.5, negative: 0.5": None,
+    "positive or negative: 0.5": None,
     "2024/11": None,
     "4/6": None,
     "6/5": None,
@@ -289,6 +303,15 @@ def test_keys_before_words_go_and_other_colons_stay() -> None:
     assert parse_labels("emotions: happy, calm") == parse_labels("emotions: [happy, calm]") == ("happy", "calm")
     assert parse_labels("primary: happy; secondary: calm") == ("happy", "calm")
     assert given_words(["Emotion: happy", "label: calm"]) == ("happy", "calm")
+    for text in (
+        "('happy','calm')",
+        "{'happy', 'calm'}",
+        "1.happy\n2.calm",
+        "<happy>; #calm",
+        "happy 😊, calm:",
+        "labels=happy, calm",
+    ):
+        assert parse_labels(text) == ("happy", "calm"), text
     assert parse_labels("note: happy") == ("note: happy",), "an unknown key is told as a word that cannot be read"
     assert parse_labels('{"happy": 0.9, "happy": 0.1}') != ("happy",), "a key twice is told, too"
 

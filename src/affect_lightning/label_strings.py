@@ -22,8 +22,9 @@ LabelList = str | Iterable[object] | None
 _EXPLICIT = re.compile(r"""["',，、;；|｜「」『』“”【】\r\n\t]|）\s*（""")  # separate everywhere
 _LOOSE = re.compile(r"[/／+＋]|\s(?:and|&)\s|以及")  # separate only where no brackets say what a word is
 _BETWEEN = frozenset({"and", "&", "和", "以及"})  # what is left between two quoted words
-_LEADING = re.compile(r"^(?:(?:and|&)\s+|[-–•*]\s+)", re.IGNORECASE)
+_LEADING = re.compile(r"^(?:(?:and|&)\s+|[-–•*]\s+|\d{1,2}[.)]\s*(?=[^\W\d]))", re.IGNORECASE)
 _EDGES = " \t\r\n\f\v.!?。！？…*_`“”‘’「」『』【】\u00a0\ufeff"
+_PICTURES = re.compile("[\u2600-\u27bf\ufe0f\U0001f300-\U0001faff]")  # emoji and dingbats beside a word
 _NO_WORD = frozenset({"nan", "none", "null", "n/a", "#n/a", "<na>", "nil", "nat", "undefined"})
 _SCORED = re.compile(
     r"\s*(?:[-–•*]\s+|\d{1,2}[.)]\s*)?[「『“【\x22]?"
@@ -44,7 +45,7 @@ RANKED = re.compile(
     r"^(?:primary|secondary|tertiary|main|major|minor|dominant|first|second|third|主要|次要|其次)$", re.I
 )
 _LEAD = re.compile(
-    r"[\s*_\"'“‘「（(-]*(?P<key>[^\W\d_][^:：\n\[\]\"',，;；]{0,39}?)[*\"'”’」 ]*[:：](?P<rest>.*)", re.DOTALL
+    r"[\s*_\"'“‘「（(-]*(?P<key>[^\W\d_][^:：\n\[\]\"',，;；]{0,39}?)[*\"'”’」 ]*[:：=](?P<rest>.*)", re.DOTALL
 )
 _WORD_KEYS = frozenset({"name", "word", "value", "text"})  # of an object in a list of labels, beside NAMES_EMOTIONS
 _OBJECTS = re.compile(r"\s*(?:\{|\[\s*[{\[(])")
@@ -76,7 +77,9 @@ def label_key(word: str) -> str:
 
 def _bare(word: str) -> str:
     """Without what stands around a word; full-width brackets go unless they are a remark behind it, as in `高兴（强烈）`."""
-    bare = plain_characters(word).strip(_EDGES)
+    bare = _PICTURES.sub("", plain_characters(word)).strip(_EDGES).rstrip(":：").strip("{}<>#•·").strip(_EDGES)
+    if bare.startswith("(") != bare.endswith(")") and bare.count("(") != bare.count(")"):
+        bare = bare.strip("()")
     if "（" in bare or "）" in bare:
         if bare.startswith("（") and bare.find("）") in (-1, len(bare) - 1):
             bare = bare[1:]
@@ -254,7 +257,7 @@ def _without_lead(text: str) -> str:
     >>> _without_lead("Emotions: happy"), _without_lead("happy: 0.1")
     ('happy', 'happy: 0.1')
     """
-    lead = _LEAD.match(text) if ":" in text or "：" in text else None
+    lead = _LEAD.match(text) if any(map(text.__contains__, ":：=")) else None
     if lead is None or _MEASURES.match(lead["key"]):
         return text
     key = lead["key"].strip()

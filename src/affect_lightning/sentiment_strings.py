@@ -18,7 +18,19 @@ from affect_lightning.plain_characters import plain_characters
 SENTIMENT_WORDS = ("positive", "negative", "neutral", "mixed")
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d+)?|[.,]\d+)(?:e[+-]?\d+)?")
-_SIGNS = {"+": 1.0, "++": 1.0, "+++": 1.0, "-": -1.0, "--": -1.0, "---": -1.0}
+_NUMBER_BEHIND = re.compile(r"['\"*)]*\s*[:=(（]?\s*(\d{1,3}(?:[.,]\d+)?)\s*[%％]?")
+_SIGNS = {
+    "+": 1.0,
+    "++": 1.0,
+    "+++": 1.0,
+    "-": -1.0,
+    "--": -1.0,
+    "---": -1.0,
+    "+ve": 1.0,
+    "-ve": -1.0,
+    "👍": 1.0,
+    "👎": -1.0,
+}
 _NAMED_NUMBER = re.compile(
     r"(?:(?:\b|_)(?:sentiment|polarity|valence|score|value)s?\b|情感|情绪|极性|倾向|得分|分数|评分)[^\d+-]{0,20}"
     r"([+-]?\d+(?:[.,]\d+)?)\W*$"
@@ -67,6 +79,8 @@ def read_sentiment(text: str) -> str | None:
     found = {str(match.lastgroup) for match in _POLARITY.finditer(bare) if not _DENIED.search(bare[: match.start()])}
     if len(found) == 1:
         return found.pop()
+    if len(found) > 1:
+        return _highest(bare, len(found))
     named = _named_number(bare) if not found else None
     return _word(float(named[1].replace(",", "."))) if named else None
 
@@ -99,6 +113,18 @@ def told_number(text: str) -> float | None:
     bare = _bare(text)
     named = _named_number(bare)
     return float(named[1].replace(",", ".")) if named else _number(bare)
+
+
+def _highest(text: str, polarities: int) -> str | None:
+    """Of `positive: 0.9, negative: 0.1` the one with the highest number; None where not each has one."""
+    numbers: dict[str, float] = {}
+    for match in _POLARITY.finditer(text):
+        number = _NUMBER_BEHIND.match(text, match.end())
+        if number is None or str(match.lastgroup) in numbers:
+            return None
+        numbers[str(match.lastgroup)] = float(number[1].replace(",", "."))
+    best = max(numbers, key=lambda word: numbers[word])
+    return best if list(numbers.values()).count(numbers[best]) == 1 and len(numbers) == polarities else None
 
 
 def _named_number(text: str) -> re.Match[str] | None:

@@ -50,6 +50,7 @@ _LEADING = re.compile(
     r"mostly|mainly|generally|extremely|really|feeling|being|a bit|a little|a sense of|sense of|a feeling of|one of|"
     r"that of|emotion of|more|so|even|just|only|simply|but|instead)\s+)+"
 )
+_SET_ASIDE = re.compile(r"(?:but )?(?:instead of|rather than|as opposed to|and not)\b")
 _CLAUSE = re.compile(  # a short clause of prose is no label
     r"^(?:she|he|they|we|i|you|it|this|that|there|the \w+) (?:is|are|was|were|looks?|seems?|sounds?|feels?|appears?|shows?)\b"
     r"|\bthan\b"
@@ -78,6 +79,8 @@ def _items(text: str, strict: bool) -> list[str] | None:
     known = False
     items = (part.strip(" \t\"'`.。!“”‘’") for part in _parts(text.strip().lower()))
     for item in filter(None, items):
+        if _SET_ASIDE.match(item):
+            continue
         label = chinese_labels().get(simplified(item)) or _LEADING.sub("", item).strip()
         fits = bool(_WORDS.fullmatch(label)) and len(label.split()) <= MAX_ITEM_WORDS
         if strict and (not fits or _CLAUSE.search(label)):

@@ -72,7 +72,7 @@ _WORTH = {
 _WORTHS = tuple(_WORTH)
 _BOXES = ("[ ]", "[x]", "[X]", "☑", "✅", "☐", "❌", "[✓]", "[✔]", "✔", "✓", "✗", "✘")
 _ITEM = re.compile(
-    r"(?P<word>[^\W\d_][^:：=()（）\n]{0,39}?)\s*(?:[:：=]|\s[-–]\s|[(（])\s*(?P<value>[^:：=()（）\n]{1,14}?)\s*[)）]?\.?"
+    r"(?P<word>[^\W\d_][^:：=()（）\n]{0,39}?)\s*(?:[:：=?？]|\s[-–]\s|[(（]|(?=[✓✔✅✗✘❌]))\s*(?P<value>[^:：=()（）\n]{1,14}?)\s*[)）]?\.?"
 )
 _DEGREE_OF = re.compile(r"\s+(?:confidence|certainty|probability|intensity|likelihood)(?=[)）]?\.?$)", re.IGNORECASE)
 _BOX = re.compile(r"^[ \t]*(?:[-*][ \t]+)?(?:\[(?P<mark>[ xX✓✔]?)\]|(?P<sign>[☑✅✔✓☐❌✗✘]))[ \t]*(?P<word>\S.*)$")
@@ -154,7 +154,7 @@ def marked_words(text: str) -> list[str] | None:
     if boxes and all(boxes):
         return [box["word"].strip() for box in boxes if box and (box["mark"] or box["sign"] or " ") in "xX✓✔☑✅"]
     pairs: list[tuple[str, float]] = []
-    for item in re.split(r"[,;，；\n]", "\n".join(lines)):
+    for item in re.split(r"[,;，；\n]|\.\s+(?=\w)", "\n".join(lines)):
         found = _ITEM.fullmatch(_DEGREE_OF.sub("", _BULLET.sub("", item).strip(" *_`")))
         worth = worth_of(found["value"]) if found else None
         if found is None or worth is None or _is_key(found["word"].strip(" *_`")):

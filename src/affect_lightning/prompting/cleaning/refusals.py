@@ -39,6 +39,7 @@ _ENGLISH = _any(
     rf"(?:i['’]?a?m |i am )?(?:very |so |really )?(?:sorry|afraid)\b{_NO_MORE}{{0,40}}?\b(?:i|we|this|that)\b"
     rf"{_NO_MORE}{{0,20}}?{_CANNOT}",
     r"i apologi[sz]e\b",
+    rf"i(?:['’]?m| am)? ?(?:sad|afraid|sorry|regret)\b(?: to (?:say|tell|inform)\b)?{_NO_MORE}{{0,40}}?\b(?:i|we) {_CANNOT}",
     r"apologies\b",
     rf"(?:i['’]?a?m |i am )?(?:very |so |really )?sorry\b{_NO_MORE}{{0,60}}?{_CANNOT_BE}",
     rf"as an? (?:[\w-]+ ){{0,2}}(?:ai|artificial|large|language)\b{_NO_MORE}{{0,60}}?{_CANNOT}",
@@ -58,6 +59,7 @@ _NOBODY = _any(r"[^。！？\n他她人]{0,20}?", r"[^。！？\n]{0,16}(?:情�
 _CHINESE = _any(
     r"(?:非常|很|十分)?(?:抱歉|对不起|不好意思)[，,。 ]?[^。！？\n]{0,10}?(?:我|无法|不能|没有|这)",
     r"(?:很|非常)?(?:遗憾|可惜)[，,][^。！？\n]{0,30}?(?:无法|不能|难以)[^。！？\n]{0,20}?(?:判断|识别|确定|分析|辨别|回答)",
+    r"我(?:很|非常|十分)?(?:难过|遗憾|抱歉)[，,。 ]?我?(?:无法|不能|没有办法|没法)",
     r"作为(?:一个|一名|一款)?[^。！？\n]{0,6}(?:ai|人工智能|人工智慧|语言模型|語言模型)[^。！？\n]{0,40}?(?:不|没|無|无|难以|非)",
     rf"{_NOBODY}(?:无法|不能|难以|没法|没办法|不可能|很难|不足以)"
     r"(?:仅|准确|直接|清楚|确切|明确|地|(?:从|通过|根据|根據|仅凭|凭|憑)[^。！？，,\n]{0,12}?)*"
@@ -72,6 +74,8 @@ _SUSPECT = (  # what every refusal has near its beginning: a quick look spares m
         "sorry",
         "afraid",
         "apolog",
+        "regret",
+        "sad to",
         "as an ai",
         "as a large",
         "as an artificial",
@@ -117,7 +121,7 @@ _SUSPECT = (  # what every refusal has near its beginning: a quick look spares m
         "不可能",
         "不足以",
     ),
-    *("很难", "看不出", "说不清", "分不清", "不清楚", "不知道", "不确定", "判断不了", "不好说"),
+    *("很难", "难过", "遗憾", "看不出", "说不清", "分不清", "不清楚", "不知道", "不确定", "判断不了", "不好说"),
 )
 _TURN = re.compile(
     _any(
@@ -129,7 +133,7 @@ _TURN = re.compile(
 _ASSERTED = re.compile(
     _any(
         r"\b(?:feels?|felt|seems?|appears?|looks?|sounds?|is|are|was|were|may be|might be|could be|must be|guess|suggests?)\b",
-        r"\b(?:indicates?|shows?|express\w*|convey\w*)\b",
+        r"\b(?:indicates?|shows?|express\w*|convey\w*|likely|probably|possibly|perhaps|maybe)\b",
         "是|感到|显得|有些|有点|比较|很|情绪",
     ),
     re.IGNORECASE,
