@@ -179,7 +179,7 @@ def test_words_of_members_that_nobody_can_read_are_told_or_stop_the_vote(
     caplog.clear()
     annotate_json(capsys, *asked, *whole, *member("other", ["angry", "angry", "calm", "sad"]))
     assert "The member other names no class for 3 of its 4 clips with words, such as 'angry'" in caplog.text
-    words = [*asked, *whole, *member("none", ["exc", "exc", "fru", "sad"])]
+    words = [*asked, *whole, *member("none", ["zzz", "zzz", "yyy", "sad"])]
     assert main(["annotate", *map(str, words)]) == 2
     err = capsys.readouterr().err
     assert "Check how the given labels of the member none are written: 75% of them (3 of 4) could not be read" in err

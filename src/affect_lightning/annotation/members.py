@@ -18,7 +18,6 @@ from affect_lightning.contracts import LabelExtractor
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.label_strings import label_key
 from affect_lightning.metrics import Taxonomy
-from affect_lightning.plugin_loading.listing import nearest_hint
 from affect_lightning.unibench.scoring.prediction_files import Answer, read_answers
 from affect_lightning.unibench.scoring.predictions import Prediction
 from affect_lightning.unibench.scoring.set_answers import answers_of
@@ -66,12 +65,11 @@ class Classes:
         reader = WordReader(taxonomy)
         unknown = next((name for name in names if not reader.knows(name)), None)
         if unknown is not None:
-            near = nearest_hint(
-                unknown, [SENTIMENT, *(f"{_WHEEL}{n + 1}" for n in range(len(taxonomy.wheels))), *taxonomy.forms]
-            )
+            near = taxonomy.nearest_forms(unknown)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ConfigurationError(
                 f"Name classes that are emotion words: {unknown!r} is none that the taxonomy {taxonomy.name!r} or the built-in "
-                f"vocabulary has.{near}"
+                f"vocabulary has.{hint}"
             )
         return cls(over, names)
 

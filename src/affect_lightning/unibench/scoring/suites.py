@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from affect_lightning.corpora import BenchmarkSet, known_sets
-from affect_lightning.corpora.known_sets import canonical_key
+from affect_lightning.corpora.known_sets import canonical_key, near_hint, unknown_hint
 from affect_lightning.errors import DataError
 from affect_lightning.unibench.scoring.prediction_files import OUTPUT_SUFFIXES
 
@@ -122,7 +122,8 @@ def find_checkpoints(path: Path, dataset: str, sets: Mapping[str, BenchmarkSet])
                 return {dataset: tuple(named)}
         return _checkpoints(_files(path), path)
     if not path.is_file():
-        raise DataError(f"There is no file {path} with predictions. Give a file or a folder that is there.")
+        hint = unknown_hint(dataset, sets) if near_hint(dataset, sets) else ""
+        raise DataError(f"There is no file {path} with predictions. Give a file or a folder that is there.{hint}")
     return {path.stem: (path,)}
 
 
