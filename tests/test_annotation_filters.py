@@ -152,7 +152,7 @@ def test_tables_that_cannot_be_measured_are_refused(tmp_path: Path, capsys: pyte
     assert main(["annotate", "length", str(table)]) == 2
     assert "two descriptions or more" in capsys.readouterr().err
     assert main(["annotate", "length", str(table), "--column", "reason"]) == 2
-    assert "no column 'reason'; its columns are name, description" in capsys.readouterr().err
+    assert "with --column: there is none called 'reason'. The table has name, description." in capsys.readouterr().err
     (tmp_path / "broken.parquet").write_text("no table", encoding="utf-8")
     assert main(["annotate", "length", str(tmp_path / "broken.parquet")]) == 2
     assert "is not a valid parquet file" in capsys.readouterr().err
@@ -232,7 +232,7 @@ def test_the_command_joins_the_crowd_by_name(tmp_path: Path, capsys: pytest.Capt
         (["--needed", "0"], "Ask for agreement on 1 wheel or more"),
         (["--wheels", "1", "--needed", "2"], "got 2, and 1 wheels are asked"),
         (["--wheels", "9", "--rule", "E"], "got wheels 9, 1 of which must agree"),
-        (["--emotion", "votes"], "no column 'votes'"),
+        (["--emotion", "votes"], "there is none called 'votes'"),
         (["--crowd", "other.csv"], "no clip in common"),
     ],
 )
