@@ -60,6 +60,9 @@ COMMANDS: dict[str, Command] = {
     "score": Command("Score saved outputs of any model, or a folder of them.", "score_command"),
     "annotate": Command("Filter descriptions as MER-Caption does; compare them in a blind study.", "annotate_command"),
     "report": Command("Compare finished runs in one report.", "report_command"),
+    "table": Command(
+        "Make a table of the paper: train and test its rows, beside the published figures.", "table_command"
+    ),
 }
 
 
