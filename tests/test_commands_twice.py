@@ -48,6 +48,7 @@ OTHER_PAGES = {
     "docs/sandbox.md": 1,
     "docs/streaming.md": 2,
     "docs/systems.md": 2,
+    "docs/tables.md": 1,
     "docs/taxonomy.md": 2,
 }
 NOT_IN_A_CLONE = (
@@ -61,8 +62,9 @@ NOT_IN_A_CLONE = (
         "taxonomy fetch",
         "FOLDER_OF_TALKS",
         "PACKAGE",
+        "user/name",
     ),
-    *("Qwen/", "qwen3", "vllm", "--detector centerface", "ours_gated", "figure4", "lora_rank", "imagebind"),
+    *("Qwen/", "qwen3", "vllm", "--detector centerface", "ours_gated", "figure4", "lora_rank", "imagebind", "--seeds"),
 )
 
 

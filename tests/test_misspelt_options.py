@@ -35,6 +35,9 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "answer": (["--describer", "signal", "--querstion", "name"], "Did you mean `--question`?"),
     "annotate": (["length", "table.csv", "--colum", "x", "--colunm", "x"], "Did you mean `--column`?"),
     "report": (["--namse", "a"], "Did you mean `--names`?"),
+    "push": (["folder", "me/model", "--licens", "mit", "--dta", "x"], "Did you mean `--data`?"),
+    "pull": (["me/model", "out", "--revison", "x"], "Did you mean `--revision`?"),
+    "table": (["table5", "--sedes", "2"], "Did you mean `--seeds`?"),
 }
 _ALL = """
 import contextlib, io, json, sys

@@ -93,7 +93,7 @@ def _merge(words: Sequence[str], *, as_json: bool) -> int:
 def _write_report(callback: BenchmarkCallback, folder: Path, joined: JoinedParts, data: Any) -> None:
     callback.prepare()
     curves = callback.curves_of(joined.weights, folder)
-    run = FinishedTest(data.benchmark_root, joined.weights, joined.rule, curves, joined.quarantined)
+    run = FinishedTest(data.benchmark_root, joined.weights, joined.rule, curves, joined.quarantined, joined.made_on)
     if joined.quarantined:
         lines = [json.dumps(dict(clip), ensure_ascii=False) + "\n" for clip in joined.quarantined]
         write_files({folder / "quarantine.jsonl": "".join(lines)})

@@ -57,11 +57,16 @@ COMMANDS: dict[str, Command] = {
     "faces": Command("Draw a contact sheet of the faces in clips, and of the speaker's crops.", "faces_command"),
     "pack": Command("Write the training set as shards, to stream from a folder or from S3.", "pack_command"),
     "export": Command("Turn a checkpoint into a peft adapter and more, or into the authors' layout.", "export_command"),
+    "push": Command("Send an exported folder to a Hugging Face hub, with a model card.", "push_command"),
+    "pull": Command("Fetch an exported folder from a Hugging Face hub.", "pull_command"),
     "import": Command("Turn the authors' checkpoint, or a peft adapter, into a folder to test.", "import_command"),
     "taxonomy": Command("Fetch the official emotion wheels, look a word up, draw the wheels.", "taxonomy_command"),
     "score": Command("Score saved outputs of any model, or a folder of them.", "score_command"),
     "annotate": Command("Filter descriptions as MER-Caption does; compare them in a blind study.", "annotate_command"),
     "report": Command("Compare finished runs in one report.", "report_command"),
+    "table": Command(
+        "Make a table of the paper: train and test its rows, beside the published figures.", "table_command"
+    ),
 }
 
 

@@ -215,11 +215,13 @@ class BenchmarkCallback(Callback):
         here = [] if data is None else list(data.quarantined("test"))
         quarantined = [clip for clips in _gather(here) for clip in clips]
         if trainer.is_global_zero and self._share is not None:
-            self._share.finish(_weights_path(trainer), self.checkpoint_rule or _checkpoint_rule(trainer), quarantined)
+            rule = self.checkpoint_rule or _checkpoint_rule(trainer)
+            self._share.finish(_weights_path(trainer), rule, quarantined, _made_on(trainer))
         elif trainer.is_global_zero:
             rule = self.checkpoint_rule or _checkpoint_rule(trainer)
             curves = self._curves(trainer, folder)
-            run = FinishedTest(_benchmark_root(trainer), _weights_path(trainer), rule, curves, quarantined)
+            weights, made_on = _weights_path(trainer), _made_on(trainer)
+            run = FinishedTest(_benchmark_root(trainer), weights, rule, curves, quarantined, made_on)
             row = self.report(run, folder, predictions, shown)
             self.scores = row.scores
             _log_scores(pl_module, row)
@@ -312,6 +314,7 @@ class BenchmarkCallback(Callback):
             checkpoint_rule=run.rule,
             quarantined=run.quarantined,
             generated=sorted({row.corpus for row in predictions if row.generated}),
+            made_on=run.made_on,
         )
         return ReportRow(
             name=self.run_name or run_title(folder),
@@ -361,6 +364,13 @@ def _benchmark_root(trainer: Trainer) -> Path | None:
 def _weights_path(trainer: Trainer) -> str:
     """The checkpoint, or the exported folder that the module was filled from; empty if there was neither."""
     return str(trainer.ckpt_path or getattr(trainer.lightning_module, "filled_from", ""))
+
+
+def _made_on(trainer: Trainer) -> list[str]:
+    """Device and number type of this process; the others of a run have the same."""
+    device = trainer.strategy.root_device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return [f"{name}, {trainer.precision}"]
 
 
 def _checkpoint_rule(trainer: Trainer) -> str:

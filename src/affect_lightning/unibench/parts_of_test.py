@@ -41,6 +41,7 @@ class FinishedTest:
         rule: How they were chosen.
         curves: Losses of the run that made them.
         quarantined: Clips that could not be read.
+        made_on: Device and number type of the arithmetic, such as `NVIDIA H200, bf16-mixed`; of parts, each that occurs.
     """
 
     benchmark_root: Path | None
@@ -48,6 +49,7 @@ class FinishedTest:
     rule: str
     curves: Sequence[Curve] = ()
     quarantined: Sequence[Mapping[str, str]] = ()
+    made_on: Sequence[str] = ()
 
 
 def request_of_test(model: Mapping[str, Any], data: Mapping[str, Any], weights: str, precision: str) -> dict[str, Any]:
@@ -120,9 +122,10 @@ class PartOfTest:
         """Keep a clip that may become an example."""
         self._examples.add([*key, subtitle, list(pictures)])
 
-    def finish(self, weights: str, rule: str, quarantined: Sequence[Mapping[str, str]]) -> None:
-        """Note that every clip is answered or in quarantine."""
-        facts = {"weights": weights, "rule": rule, "quarantined": [dict(clip) for clip in quarantined]}
+    def finish(self, weights: str, rule: str, quarantined: Sequence[Mapping[str, str]], made_on: Sequence[str]) -> None:
+        """Note that every clip is answered or in quarantine; see `FinishedTest` for the arguments."""
+        facts: dict[str, Any] = {"weights": weights, "rule": rule, "made_on": [*made_on]}
+        facts["quarantined"] = [dict(clip) for clip in quarantined]
         self._work.finish(self.part, facts)
 
     def leave(self) -> None:
@@ -162,6 +165,7 @@ class JoinedParts:
         quarantined: Clips that could not be read.
         weights: Path of the weights, as the first part had it.
         rule: How they were chosen.
+        made_on: Devices and number types of the parts, each once.
 
     Raises:
         PartError: A clip has neither a response nor a reason why it has none.
@@ -178,6 +182,7 @@ class JoinedParts:
             self.quarantined += done.result["quarantined"]
         self.predictions = list(rows.values())
         self.weights, self.rule = str(parts[0].result["weights"]), str(parts[0].result["rule"])
+        self.made_on = list(dict.fromkeys(text for done in parts for text in done.result.get("made_on", ())))
         bad = {(clip["corpus"], clip["name"]) for clip in self.quarantined}
         lacking = [name for corpus, name in clips if (corpus, name) not in rows and (corpus, name) not in bad]
         if lacking:

@@ -61,6 +61,7 @@ def collect_provenance(
     quarantined: Sequence[Mapping[str, str]] = (),
     generated: Sequence[str] = (),
     seed: int | None = None,
+    made_on: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Provenance as plain values for report.json.
 
@@ -71,6 +72,7 @@ def collect_provenance(
             every form of the report.
         quarantined: Clips that could not be read, with at least `name` and `reason`.
         generated: Keys of the sets that a generated corpus declares.
+        made_on: Device and number type of the arithmetic; several if parts were done on several machines.
         seed: Of the run; by default the one that Lightning's `seed_everything` left in the environment, if any.
     """
     return {
@@ -85,6 +87,7 @@ def collect_provenance(
         "clips": {score.title: score.clips for score in scores.sets.values()},
         "quarantined": [dict(clip) for clip in quarantined],
         "generated": [*generated],
+        "made on": [*made_on],
     }
 
 
@@ -111,6 +114,7 @@ def provenance_lines(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("checkpoint", str(provenance.get("checkpoint", ""))),
         ("checkpoint rule", str(provenance.get("checkpoint_rule", ""))),
         ("seed", "not set" if seed is None else str(seed)),
+        ("device and number type", "; ".join(provenance.get("made on", ()))),
         ("intervals", _interval_text(provenance.get("intervals") or {})),
         ("clips", _pairs(provenance.get("clips", {}))),
         ("truths", _pairs(provenance.get("truths", {}))),

@@ -1,0 +1,220 @@
+"""Exported folders to a Hugging Face hub and back, with a model card (ours).
+
+Only the files of an export are sent: weights as safetensors, descriptions as JSON, the card. Anything else in the folder is
+refused by name, because clips and annotations of the corpora stand under agreements that forbid passing them on. What
+comes back is checked as every exported folder is, and no other file is fetched.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from affect_lightning.errors import CheckpointError, ConfigurationError
+from affect_lightning.hub.model_card import CardFacts, is_local, model_card
+from affect_lightning.model.exported_folder import exported_configuration, read_exported
+from affect_lightning.storage import whole_path
+from affect_lightning.unibench.report.content import Report
+
+CARD = "README.md"
+FILES = ("config.json", "projectors.safetensors", "adapter/adapter_config.json", "adapter/adapter_model.safetensors")
+_CARDS = (CARD, "adapter/README.md")  # peft writes the second one; it says nothing, so it is not sent
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What was sent.
+
+    Attributes:
+        address: Of the model on the hub.
+        commit: Of this state.
+        files: Names.
+    """
+
+    address: str
+    commit: str
+    files: tuple[str, ...]
+
+
+def files_to_push(folder: Path) -> list[str]:
+    """The files of an export that are sent.
+
+    Raises:
+        CheckpointError: It is no exported folder, or holds something else as well, or a path of this machine.
+    """
+    exported_configuration(folder)
+    there = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    others = [name for name in there if name not in FILES and name not in _CARDS]
+    if others:
+        shown = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
+        raise CheckpointError(
+            f"Move everything else out of {folder}: only an export is pushed, and this folder has {shown}. Clips, annotations "
+            f"and responses of the corpora stand under agreements that forbid passing them on."
+        )
+    for name in there:
+        if name.endswith(".json"):
+            _check_paths(folder / name)
+    return [name for name in there if name in FILES]
+
+
+def _check_paths(path: Path) -> None:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    found = [f"{key} ({value})" for key, value in _texts(content) if is_local(value)]
+    if found:
+        raise CheckpointError(
+            f"Export again with names of the hub in the place of paths, or edit {path}: others cannot use paths of this "
+            f"machine, and they would become public. Found: {'; '.join(found)}."
+        )
+
+
+def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from _texts(one, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one, name)
+
+
+def card_of(folder: Path, repository: str, facts: CardFacts, report: Report | None) -> str:
+    """The card of an exported folder; see `model_card` for the arguments and `files_to_push` for errors."""
+    configuration, options = exported_configuration(folder)
+    return model_card(repository, configuration, options, facts, report)
+
+
+def push_export(
+    folder: Path, repository: str, card: str, *, public: bool = False, revision: str | None = None
+) -> Pushed:
+    """Send an export with its card; the repository is made if it is missing.
+
+    Args:
+        folder: The exported folder.
+        repository: `user/name`.
+        card: From `card_of`.
+        public: Whether a new repository can be seen by everybody.
+        revision: Branch; the main one by default.
+
+    Raises:
+        CheckpointError: See `files_to_push`.
+        ConfigurationError: The hub refuses, or cannot be reached.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi
+
+    names = files_to_push(folder)
+    with _hub_errors(repository):
+        api = HfApi(library_name="affect-lightning")
+        api.create_repo(repository, private=not public, exist_ok=True)
+        operations = [CommitOperationAdd(name, str(folder / name)) for name in names]
+        operations.append(CommitOperationAdd(CARD, card.encode("utf-8")))
+        done = api.create_commit(
+            repository, operations, commit_message="Weights and card of affect-lightning", revision=revision
+        )
+    return Pushed(f"{api.endpoint}/{repository}", str(done.oid), (*names, CARD))
+
+
+def pull_export(repository: str, folder: Path, *, revision: str | None = None) -> str:
+    """Fetch an export into a new folder, which appears whole or not at all.
+
+    Args:
+        repository: `user/name`.
+        folder: Must not exist or be empty.
+        revision: Branch, tag or commit; the main branch by default.
+
+    Returns:
+        The commit.
+
+    Raises:
+        CheckpointError: The folder is taken, or the repository holds no export.
+        ConfigurationError: The hub refuses, or cannot be reached.
+    """
+    from huggingface_hub import HfApi, snapshot_download
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CheckpointError(f"Choose another folder: {folder} exists and is not empty.")
+    with TemporaryDirectory(prefix="affect-lightning-pull-") as temporary:
+        with _hub_errors(repository):
+            commit = str(HfApi(library_name="affect-lightning").model_info(repository, revision=revision).sha)
+            found = snapshot_download(
+                repository, revision=commit, allow_patterns=[*FILES, CARD], local_dir=str(Path(temporary) / "model")
+            )
+        try:
+            read_exported(found)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"Choose another model: {repository} holds no export of affect-lightning. {error}"
+            ) from error
+        try:
+            with whole_path(folder) as place:
+                place.mkdir()
+                for name in (*FILES, CARD):
+                    if (Path(found) / name).is_file():
+                        (place / name).parent.mkdir(exist_ok=True)
+                        (place / name).write_bytes((Path(found) / name).read_bytes())
+        except OSError as error:
+            raise CheckpointError(
+                f"Free space, or choose another folder: {folder} cannot be written ({error})."
+            ) from error
+    return commit
+
+
+@contextmanager
+def _hub_errors(repository: str) -> Iterator[None]:
+    """What the hub or the network says becomes one sentence with a remedy."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalTokenNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        yield
+    except HFValidationError as error:
+        raise ConfigurationError(f"Write the model's name as `user/name`; got {repository!r}.") from error
+    except GatedRepoError as error:
+        raise ConfigurationError(f"Ask for access to {repository} on the hub's page first: it is gated.") from error
+    except RevisionNotFoundError as error:
+        raise ConfigurationError(f"Give a branch, tag or commit that {repository} has as --revision.") from error
+    except RepositoryNotFoundError as error:
+        raise ConfigurationError(
+            f"Check the name, and log in with `hf auth login` if it is private: the hub knows no {repository}."
+        ) from error
+    except (LocalTokenNotFoundError, OfflineModeIsEnabled) as error:
+        raise ConfigurationError(
+            f"Log in with `hf auth login`, and unset HF_HUB_OFFLINE: {_first_line(error)}"
+        ) from error
+    except HfHubHTTPError as error:
+        code = getattr(error.response, "status_code", None)
+        remedy = (
+            "Log in with `hf auth login` as somebody who may write there" if code in (401, 403) else "Try again later"
+        )
+        raise ConfigurationError(
+            f"{remedy}: the hub answered {code} for {repository} ({_first_line(error)})."
+        ) from error
+    except _network_errors() as error:
+        raise ConfigurationError(
+            f"Check the network and HF_ENDPOINT: {repository} cannot be reached ({error})."
+        ) from error
+
+
+def _network_errors() -> tuple[type[Exception], ...]:
+    """Of the library below huggingface_hub: requests, whose errors are OSErrors, or since 1.0 httpx."""
+    try:
+        import httpx
+    except ImportError:
+        return (OSError,)
+    return httpx.HTTPError, OSError
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

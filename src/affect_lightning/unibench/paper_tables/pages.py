@@ -1,0 +1,165 @@
+"""A table as Markdown, LaTeX, HTML and CSV: our figures beside the published ones, and how ours came about.
+
+Paper: the layout of the table in question. `report/tables.py` has the cells, `report/renderers.py` the forms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from affect_lightning.storage import write_whole_files
+from affect_lightning.unibench.paper_tables.catalogue import PaperRow, PaperTable, figure_title
+from affect_lightning.unibench.paper_tables.runs import Run
+from affect_lightning.unibench.paper_tables.seed_means import SeedMean, seed_mean
+from affect_lightning.unibench.report.content import Report, ReportRow
+from affect_lightning.unibench.report.files import read_report
+from affect_lightning.unibench.report.provenance import banner_of
+from affect_lightning.unibench.report.renderers import (
+    markdown_text,
+    render_csv,
+    render_html,
+    render_latex,
+    render_markdown,
+    templates,
+)
+from affect_lightning.unibench.report.tables import COUNT, SCORE, TEXT, Column, Marks, Table, make_table
+
+_NOTE = (
+    "Percent. Ours: mean over the seeds, with a 95% interval over seeds and clips. Published: as printed in the paper, on its "
+    "own data and machines."
+)
+_FEW_SEEDS = 5  # below, a note says that the interval is rough; our choice
+
+
+@dataclass(frozen=True)
+class FinishedRow:
+    """A row with what its finished runs say.
+
+    Attributes:
+        row: Of the paper.
+        reports: One for each finished run.
+        figures: By name.
+        asked: Runs that the row should have.
+    """
+
+    row: PaperRow
+    reports: tuple[ReportRow, ...]
+    figures: Mapping[str, SeedMean]
+    asked: int
+
+    @property
+    def state(self) -> str:
+        """What a reader must know of the row's runs; empty if all are done."""
+        if self.row.words is None:
+            return f"not run: needs {self.row.needs}"
+        missing = self.asked - len(self.reports)
+        return f"{missing} of {self.asked} runs missing" if missing else ""
+
+
+def finished_rows(table: PaperTable, runs: Mapping[str, Sequence[Run]]) -> list[FinishedRow]:
+    """Read the reports of the runs that are done.
+
+    Raises:
+        DataError: A report cannot be read, or the seeds of a row were tested on different clips.
+    """
+    rows = []
+    for row in table.rows:
+        done = [run.result for run in runs[row.title]]
+        reports = [read_report(result, outcomes=True).rows[0] for result in done if result is not None]
+        scores = [report.scores for report in reports]
+        figures = {figure: seed_mean(scores, figure) for figure in table.figures}
+        rows.append(FinishedRow(row, tuple(reports), figures, len(runs[row.title])))
+    return rows
+
+
+def table_of(table: PaperTable, rows: Sequence[FinishedRow]) -> Table:
+    """The cells: labels, then for each figure ours and the published one, then the seeds and what is missing."""
+    labels = [Column(head, partial(_label, place)) for place, head in enumerate(table.heads)]
+    figures = [column for figure in table.figures for column in _columns(figure)]
+    seeds = Column("seeds", lambda item: len(item.reports), format=COUNT)
+    state = Column("state", lambda item: item.state, format=TEXT)
+    return make_table([*labels, *figures, seeds, state], rows, lambda _: Marks()).without_empty_columns()
+
+
+def _label(place: int, item: FinishedRow) -> str:
+    return item.row.labels[place]
+
+
+def _columns(figure: str) -> tuple[Column, Column]:
+    """Of a figure: ours, and the published one."""
+
+    def ours(item: FinishedRow) -> float | None:
+        return item.figures[figure].value
+
+    def interval(item: FinishedRow) -> tuple[float, float] | None:
+        return item.figures[figure].interval
+
+    def published(item: FinishedRow) -> float | None:
+        return item.row.published.get(figure)
+
+    title = figure_title(figure)
+    return (
+        Column(title, ours, interval, SCORE, subtitle="ours", name=f"{figure}.ours", is_ranked=True),
+        Column(title, published, format=SCORE, subtitle="published", name=f"{figure}.published"),
+    )
+
+
+def notes_of_table(table: PaperTable, rows: Sequence[FinishedRow], base: str) -> list[str]:
+    """What a reader must know: where our figures come from, and what they are not."""
+    reports = [report for item in rows for report in item.reports]
+    notes = [_NOTE]
+    banner = banner_of(Report(table.title, tuple(reports)))
+    if banner:
+        notes.insert(0, f"{banner}: the published figures are of other data.")
+    counts = {len(item.reports) for item in rows if item.reports}
+    if counts and min(counts) < _FEW_SEEDS:
+        notes.append(f"{min(counts)} seeds are few, so the spread between trainings is known roughly only.")
+    if reports:
+        notes.append(" ".join(_made_by(reports, base)))
+    return [*notes, table.note] if table.note else notes
+
+
+def _made_by(reports: Sequence[ReportRow], base: str) -> list[str]:
+    """Device, number type, seeds, taxonomy, extractor and versions, each with every value that occurs."""
+
+    def every(value: Callable[[Mapping[str, Any]], Any]) -> str:
+        found = dict.fromkeys(str(value(report.provenance)) for report in reports)
+        return ", ".join(text for text in found if text and text != "None")
+
+    versions = every(lambda made: ", ".join(f"{name} {number}" for name, number in made.get("versions", {}).items()))
+    parts = {
+        "Base": base,
+        "Device and number type": every(lambda made: "; ".join(made.get("made on", ()))),
+        "Seeds": every(lambda made: made.get("seed")),
+        "Taxonomy": every(lambda made: (made.get("taxonomy") or {}).get("name", "")),
+        "Label extractor": every(lambda made: made.get("extractor", "")),
+        "Versions": versions,
+    }
+    return [f"{name}: {text}." for name, text in parts.items() if text]
+
+
+def write_pages(table: PaperTable, rows: Sequence[FinishedRow], base: str, folder: Path) -> list[Path]:
+    """Write the table in every form into a folder.
+
+    Returns:
+        The files: .md, .tex, .html and .csv.
+
+    Raises:
+        OSError: The system refuses.
+    """
+    cells, notes = table_of(table, rows), notes_of_table(table, rows, base)
+    page = templates().get_template("paper_table.html").render(title=table.title, table=render_html(cells), notes=notes)
+    markdown = [f"# {markdown_text(table.title)}", "", render_markdown(cells), "", *map(markdown_text, notes)]
+    forms = {
+        "md": "\n".join(markdown) + "\n",
+        "tex": render_latex(cells, " ".join([f"{table.title}.", *notes])),
+        "html": page,
+        "csv": render_csv(cells),
+    }
+    files = {folder / f"{table.name}.{ending}": text.encode("utf-8") for ending, text in forms.items()}
+    write_whole_files(files, durable=False)
+    return list(files)
