@@ -35,6 +35,7 @@ NEEDED_WITHOUT_IMPORT = {
     "gguf": "transformers reads GGUF files with it",
     "s3fs": "fsspec reads and writes s3:// with it",
     "sentencepiece": "transformers reads Vicuna's tokenizer with it",
+    "datasets": "reads what tests/test_annotation_export.py exports",
     "build": "run by tests/test_packaging.py",
     "mypy": "run by `make lint`",
     "pytest-timeout": "plugin of pytest",
