@@ -26,6 +26,7 @@ DISTRIBUTIONS = {
 # Imported by our sources, and not for us to install.
 BROUGHT_BY_THE_CALLER = {
     "pytest": "affect_lightning.testing is called by tests, so pytest is there",
+    "ray": "the executor ray runs on the user's cluster, and needs that cluster's version",
 }
 # Declared, but imported by other packages or run as programs.
 NEEDED_WITHOUT_IMPORT = {
