@@ -65,7 +65,8 @@ LONG_FILES = (
     "test_readme_commands", "test_contract_suite", "test_docs_plugins", "test_training_failures",
     "test_plugins_new", "test_packaging", "test_training_parts", "test_experiments", "test_figure4",
     "test_resume_kills", "test_feature_cache_training", "test_doctor_processes", "test_streaming_memory",
-    "test_two_processes", "test_feature_cache_kills", "test_faces_speaker", "test_commands_twice", "test_many_machines", "test_executors",
+    "test_two_processes", "test_feature_cache_kills", "test_faces_speaker", "test_commands_twice", "test_many_machines",
+    "test_executors",
 )  # fmt: skip
 
 
