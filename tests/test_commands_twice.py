@@ -64,6 +64,7 @@ NOT_IN_A_CLONE = (
         "PACKAGE",
         "user/name",
     ),
+    "--executor slurm",
     *("Qwen/", "qwen3", "vllm", "--detector centerface", "ours_gated", "figure4", "lora_rank", "imagebind", "--seeds"),
 )
 
