@@ -13,6 +13,7 @@ width.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -112,7 +113,7 @@ class ProsodyAudioEncoder(AudioEncoder):
         window = torch.hann_window(MEL_FRAME, device=heard.device)
         spectrum = torch.view_as_real(torch.fft.rfft(middle * window))  # [B, F, bins, 2]
         power = spectrum.square().sum(dim=-1) / window.square().sum()
-        mel = power @ sent(mel_filters(self.bands, MEL_FRAME // 2 + 1, SAMPLE_RATE), power.device, power.dtype)
+        mel = power @ sent(_kept_filters(self.bands), power.device, power.dtype)
         energy = middle.square().mean(dim=-1)
         pitch, aperiodicity = self._pitch(frames, counts)
         decibels = 10.0 * energy.clamp(min=SMALLEST_POWER).log10()
@@ -143,6 +144,13 @@ class ProsodyAudioEncoder(AudioEncoder):
         neighbours = [pitch.gather(1, (here - 1).clamp(min=0)), pitch, pitch.gather(1, after)]
         median = torch.stack(neighbours).median(dim=0).values
         return median.repeat_interleave(2, 1)[:, :count], aperiodicity.repeat_interleave(2, 1)[:, :count]
+
+
+@cache
+def _kept_filters(bands: int) -> Tensor:
+    """The filters on the processor, made once; also for use outside the inference mode in which they were made."""
+    with torch.inference_mode(False):
+        return mel_filters(bands, MEL_FRAME // 2 + 1, SAMPLE_RATE)
 
 
 def mel_filters(bands: int, bins: int, sample_rate: int) -> Tensor:

@@ -123,10 +123,10 @@ def encode_frames(
         ContractError: `frames` or `mask` has another type or shape, or the network gave another width.
     """
     check_frames(frames, mask)
-    device, known = frames.device, mask.cpu()
-    places = sent(known.flatten().nonzero().squeeze(1), device)  # of the real frames [R]
-    real = frames.flatten(0, 1) if len(places) == known.numel() else frames.flatten(0, 1).index_select(0, places)
-    tokens = torch.zeros(known.numel(), tokens_per_frame * feature_width, dtype=dtype, device=device)
+    device, known = frames.device, mask.flatten().tolist()
+    places = sent(torch.tensor([place for place, is_real in enumerate(known) if is_real], dtype=torch.long), device)
+    real = frames.flatten(0, 1) if len(places) == len(known) else frames.flatten(0, 1).index_select(0, places)
+    tokens = torch.zeros(len(known), tokens_per_frame * feature_width, dtype=dtype, device=device)
     vectors = [network(prepare_pictures(part, picture, dtype)) for part in real.split(frames_at_once) if len(part)]
     if vectors:
         encoded = torch.cat(vectors).to(dtype)
