@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -68,6 +69,7 @@ class Machine:
     lengths: tuple[int, ...] = (1, 40, 40, 600)
     rows: list[dict[str, Any]] = field(default_factory=list)
     held: dict[str, AffectGPT] = field(default_factory=dict)
+    _name: str | None = None
 
     @classmethod
     def of(cls, *, tiny: bool) -> Machine:
@@ -75,6 +77,13 @@ class Machine:
         if tiny:
             return cls(CPU, True, TINY, epoch=3, lengths=(1, 8, 8, 60))
         return cls(torch.device("cuda", 0), False, PAPER)
+
+    @property
+    def name(self) -> str:
+        """Of the device, for the table; asked for once, since a GPU that failed does not answer."""
+        if self._name is None:
+            self._name = torch.cuda.get_device_name(self.device) if self.is_gpu else f"{platform.machine()} processor"
+        return self._name
 
     @property
     def compared(self) -> dict[str, Any]:
