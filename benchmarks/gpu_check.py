@@ -171,7 +171,9 @@ def main(words: Sequence[str] | None = None) -> int:
         (out / "gpu_check.md").write_text(table(done, machine), encoding="utf-8")
 
     signal.signal(signal.SIGTERM, lambda *others: sys.exit("stopped by SIGTERM; what was done is in the table"))
-    if machine.is_gpu:  # what hangs in a driver hears no signal: the end comes from another thread, and says where it hung
+    if (
+        machine.is_gpu
+    ):  # what hangs in a driver hears no signal: the end comes from another thread, and says where it hung
         faulthandler.dump_traceback_later(options.budget + GRACE - (time.perf_counter() - STARTED), exit=True)
     try:
         with (out / "gpu_check.jsonl").open("x", encoding="utf-8") as journal:

@@ -75,7 +75,7 @@ def prepare_pictures(frames: Tensor, picture: PictureFormat, dtype: torch.dtype)
         interpolation overshoots.
     """
     side = (picture.size, picture.size)
-    if picture.whole_levels:
+    if picture.whole_levels and frames.shape[-2:] != side:
         frames = _resized_levels(frames, side, picture.interpolation)
     pixels = frames.float() / 255.0
     if frames.shape[-2:] != side:
