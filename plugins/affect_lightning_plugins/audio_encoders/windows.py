@@ -85,7 +85,7 @@ def cut_pieces(
     cut = [place for found in places for place in found]  # clip and start of each piece
     samples = [min(lengths[clip] - start, width) for clip, start in cut]
     index, times = _pieces_of_windows([len(found) for found in places], count)
-    heard = [len(found) > 0 for found in places for _ in range(count)]
+    heard = [int(len(found) > 0) for found in places for _ in range(count)]
     real = [width] * len(cut) if padded else samples
     plan = [[clip for clip, _ in cut], [start for _, start in cut], samples, real, times, index, heard]
     clips, starts, inside, sent_lengths, sent_times, sent_index, sent_mask = sent_rows(plan, waveform.device)
