@@ -1,9 +1,10 @@
 """Steps of `gpu_check.py`: the GPU computes what the processor computes, and every way to the same number gives it.
 
-The networks are small, of the real classes, so all of it takes a minute. Tolerances: 1e-4 in 32 bits, 1e-2 in bf16, of a
-loss and, in 32 bits, of the length of the difference of all gradients, relative to theirs. bf16 has 8 bits, and the errors
-of gradients add up over the layers; they may be twice as far away as those of another way in bf16: the processor, or
-padded rows.
+The networks are small, of the real classes, so all of it takes a minute. Tolerances are relative. In 32 bits 1e-4, of a loss,
+of all gradients in one row, and of the median weight's gradient. In bf16 1e-2 of a loss. Gradients in bf16 cannot be held to
+1e-2 by anybody: the type has 8 bits, and errors add up over the layers. So they are judged beside an independent run in bf16,
+the library's own padded forward and loss on the same device: at most 1.5 times as far from 32 bits as that, or 1e-2 if
+that is more. The table tells both.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from gpu_steps import (
     distance,
     exact_products,
     gradients,
+    on_processor,
     one_clip,
 )
 from train_step import authors_loss, autocast
@@ -37,6 +39,10 @@ from affect_lightning.training import AffectGPTModule
 from affect_lightning.training.device_execution import shard_network, whole_tensor
 
 NEAR, NEAR_HALF = 1e-4, 1e-2
+# Times as far from 32 bits as the library's own run in bf16. On a processor ours was 0.99 to 1.02 times as far (28 November
+# 2026, 6 batches, 2 sizes); a GPU has another kernel for packed rows than for padded ones, so there is some room.
+WORSE = 1.5
+WORSE_SHARDED = 2.0  # FSDP keeps all weights in bf16, which autocast does not
 MOST_WAITS = 2
 _PACKED = "affect_lightning_plugins.language_models.packed_attention"
 
@@ -72,30 +78,42 @@ def initial_weights(machine: Machine) -> Outcome:
 
 
 def loss_and_gradients(machine: Machine) -> Outcome:
-    """Of a batch in 32 bits and in bf16, against the processor in 32 bits."""
+    """Of a batch in 32 bits and in bf16, against the library's padded forward and loss on the processor in 32 bits."""
     clips = compared_clips(machine.lengths)
     with exact_products():
         network = compared_network(machine, CPU)
-        wanted = gradients(network, network(clips))
-        usual = distance(_gradients(network, CPU, torch.bfloat16, lambda: network(clips)), wanted)
+        wanted = gradients(network, authors_loss(network, clips))
         there, moved = compared_network(machine), clips.to(machine.device)
+        half = torch.bfloat16
         found = {
             "32 bits": distance(_gradients(there, machine.device, torch.float32, lambda: there(moved)), wanted),
-            "bf16": distance(_gradients(there, machine.device, torch.bfloat16, lambda: there(moved)), wanted),
+            "bf16": distance(_gradients(there, machine.device, half, lambda: there(moved)), wanted),
+            "bf16 of the library": distance(
+                _gradients(there, machine.device, half, lambda: authors_loss(there, moved)), wanted
+            ),
         }
-    passed = _near(found["32 bits"], torch.float32, usual) and _near(found["bf16"], torch.bfloat16, usual)
+    usual = found["bf16 of the library"]
+    passed = _near(found["32 bits"], torch.float32, usual) and _near(found["bf16"], half, usual)
     told = "; ".join(
-        f"{name}: loss {far['loss']:.1e} away, gradients {far['gradients']:.1e}" for name, far in found.items()
+        f"{name}: loss {far['loss']:.1e} away, gradients {far['gradients']:.1e}, of the median weight {far['tensor']:.1e}"
+        for name, far in found.items()
     )
-    told += f" (bf16 on the processor: {usual['gradients']:.1e})"
-    return Outcome(told, {**found, "processor bf16": usual}, passed)
+    return Outcome(told, found, passed)
 
 
-def _near(found: dict[str, float], dtype: torch.dtype, usual: dict[str, float]) -> bool:
-    """Whether a loss and its gradients are as near to 32 bits as they must be; `usual` is how far bf16 leads elsewhere."""
+def _near(found: dict[str, float], dtype: torch.dtype, usual: dict[str, float], worse: float = WORSE) -> bool:
+    """Whether a loss and its gradients are as near to 32 bits as they must be.
+
+    Args:
+        found: From `distance`.
+        dtype: In which they were computed.
+        usual: How far another run in bf16 leads.
+        worse: Times as far as that they may be in bf16.
+    """
     if dtype == torch.float32:
         return max(found.values()) <= NEAR
-    return found["loss"] <= NEAR_HALF and found["gradients"] <= 2 * usual["gradients"]
+    kept = (found[name] <= max(NEAR_HALF, worse * usual[name]) for name in ("gradients", "tensor"))
+    return found["loss"] <= NEAR_HALF and all(kept)
 
 
 def packed_rows(machine: Machine) -> Outcome:
@@ -203,15 +221,16 @@ def sharded(machine: Machine) -> Outcome:
                 warnings.filterwarnings("ignore", "FSDP2-wrapped module")  # nothing is changed in place behind a part
                 loss = pieces(clips)
             loss.backward()
-            weights = [parameter for parameter in pieces.parameters() if parameter.requires_grad]
-            found = [
-                whole_tensor(weight.grad).double().cpu().flatten() for weight in weights if weight.grad is not None
-            ]
-            far = distance((float(loss.detach()), torch.cat(found)), whole)
+            found = {
+                name: on_processor(whole_tensor(weight.grad))
+                for name, weight in pieces.named_parameters()
+                if weight.grad is not None
+            }
+            far = distance((float(loss.detach()), found), whole)
         finally:
             dist.destroy_process_group()
     told = f"{backend}, {precision}: loss {far['loss']:.1e} from the plain network's in 32 bits, gradients {far['gradients']:.1e}"
-    return Outcome(told, {**far, "usual": usual}, _near(far, dtype, usual))
+    return Outcome(told, {**far, "usual": usual}, _near(far, dtype, usual, WORSE_SHARDED))
 
 
 def resumed(machine: Machine) -> Outcome:
@@ -238,7 +257,7 @@ def resumed(machine: Machine) -> Outcome:
 
 
 def synchronisations(machine: Machine) -> Outcome:
-    """Times that a training step waits for the device: at most 2 on a GPU with cached features; with encoders it is told."""
+    """Times that a training step waits for the device: at most 2 on a GPU, with cached features and with encoders."""
     from gpu_training import train
 
     precision = "bf16-mixed" if machine.is_gpu else "32-true"
@@ -251,11 +270,8 @@ def synchronisations(machine: Machine) -> Outcome:
         return Outcome(
             f"{told} (questions that a GPU would have to answer, counted on the processor, not required)", figures
         )
-    return Outcome(
-        f"{told}; at most {MOST_WAITS} are allowed with cached features",
-        figures,
-        figures["cached"]["most"] <= MOST_WAITS,
-    )
+    most = max(found["most"] for found in figures.values())
+    return Outcome(f"{told}; at most {MOST_WAITS} are allowed", figures, most <= MOST_WAITS)
 
 
 STEPS = [

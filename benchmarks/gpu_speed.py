@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import gc
 import inspect
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -130,6 +131,8 @@ def _checkpointing(machine: Machine, network: AffectGPT) -> Iterator[None]:
 
 @contextmanager
 def _compiled(machine: Machine, network: AffectGPT) -> Iterator[None]:
+    if machine.is_gpu and not any(map(shutil.which, ("gcc", "cc", "clang"))):
+        raise SkippedStepError("no C compiler is installed, which Triton's kernels need")
     blocks = network.language_model.shardable_blocks()
     compile_blocks(blocks, "eager" if machine.tiny else "inductor")
     try:

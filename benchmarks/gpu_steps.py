@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import Any
 
 import torch
@@ -68,6 +70,7 @@ class Machine:
     lengths: tuple[int, ...] = (1, 40, 40, 600)
     rows: list[dict[str, Any]] = field(default_factory=list)
     held: dict[str, AffectGPT] = field(default_factory=dict)
+    _name: str | None = None
 
     @classmethod
     def of(cls, *, tiny: bool) -> Machine:
@@ -75,6 +78,13 @@ class Machine:
         if tiny:
             return cls(CPU, True, TINY, epoch=3, lengths=(1, 8, 8, 60))
         return cls(torch.device("cuda", 0), False, PAPER)
+
+    @property
+    def name(self) -> str:
+        """Of the device, for the table; asked for once, since a GPU that failed does not answer."""
+        if self._name is None:
+            self._name = torch.cuda.get_device_name(self.device) if self.is_gpu else f"{platform.machine()} processor"
+        return self._name
 
     @property
     def compared(self) -> dict[str, Any]:
@@ -160,18 +170,30 @@ def one_clip(batch: ClipBatch, index: int) -> ClipBatch:
     )
 
 
-def gradients(network: AffectGPT, loss: Tensor) -> tuple[float, Tensor]:
-    """A loss as a number, and all gradients in one row, in 64 bits on the processor."""
-    weights = [weight for weight in network.parameters() if weight.requires_grad]
-    found = torch.autograd.grad(loss, weights)
-    return float(loss.detach()), torch.cat([gradient.detach().double().cpu().flatten() for gradient in found])
+def gradients(network: AffectGPT, loss: Tensor) -> tuple[float, dict[str, Tensor]]:
+    """A loss as a number, and the gradient of each weight, in 64 bits on the processor."""
+    weights = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
+    found = torch.autograd.grad(loss, list(weights.values()))
+    return float(loss.detach()), {name: on_processor(one) for name, one in zip(weights, found, strict=True)}
 
 
-def distance(one: tuple[float, Tensor], other: tuple[float, Tensor]) -> dict[str, float]:
-    """How far a loss and its gradients are from others, relative to these."""
+def on_processor(gradient: Tensor) -> Tensor:
+    """In 64 bits, in one row."""
+    return gradient.detach().double().cpu().flatten()
+
+
+def distance(one: tuple[float, dict[str, Tensor]], other: tuple[float, dict[str, Tensor]]) -> dict[str, float]:
+    """How far a loss and its gradients are from others, relative to these.
+
+    Returns:
+        `loss`; `gradients`, of all in one row; `tensor`, the median of the weights' own.
+    """
+    whole = [torch.cat([gradients[name] for name in other[1]]) for gradients in (one[1], other[1])]
+    own = [float((one[1][name] - wanted).norm() / wanted.norm()) for name, wanted in other[1].items()]
     return {
         "loss": abs(one[0] - other[0]) / abs(other[0]),
-        "gradients": float((one[1] - other[1]).norm() / other[1].norm()),
+        "gradients": float((whole[0] - whole[1]).norm() / whole[1].norm()),
+        "tensor": median(own),
     }
 
 

@@ -55,6 +55,8 @@ class DeviceWatch(TorchDispatchMode):
         by_mask = name in ("index", "index_put", "index_put_", "_unsafe_index") and any(
             isinstance(index, Tensor) and index.dtype in (torch.bool, torch.uint8) for index in tree_leaves(args[1])
         )
+        if by_mask and name.startswith("index_put") and args[2].numel() == 1:
+            by_mask = False  # torch fills with one value without looking where
         if asked and (name in ASKING or by_mask):
             self.note("a Boolean index" if by_mask else name)
         result = func(*args, **kwargs)
@@ -63,7 +65,8 @@ class DeviceWatch(TorchDispatchMode):
             mutated = [one for one, declared in zip(args, func._schema.arguments, strict=False) if declared.is_out]
             self.watch(one for one in mutated if isinstance(one, Tensor))
             if name.endswith("_") and not name.endswith("__") and isinstance(args[0], Tensor):
-                self.watch([args[0]])
+                whole = args[0]._base  # who writes into a part writes into the whole
+                self.watch([args[0]] if whole is None else [args[0], whole])
         return result
 
     def __enter__(self) -> Any:

@@ -69,7 +69,10 @@ def test_every_step_runs_at_tiny_size_without_media_libraries(script: ModuleType
     assert by_name["goals"]["rate"] > 0
     assert 0 < by_name["speed: live, batch 16"]["estimated_gb"] < 1
     waits = by_name["synchronisations"]
-    assert 1 <= waits["cached"]["most"] < waits["live"]["most"]  # a loss is read at least, and encoders ask for lengths
+    assert 1 <= waits["cached"]["most"] == waits["live"]["most"]  # a loss is read at least; encoders ask for nothing
+    near = by_name["loss and gradients"]
+    assert max(near["32 bits"].values()) < 1e-4
+    assert near["bf16"]["loss"] < 1e-2 < near["bf16 of the library"]["gradients"]  # why 1e-2 is not asked of gradients
     table = (out / "gpu_check.md").read_text(encoding="utf-8")
     assert all(f"| {row['step']} | {row['status']} |" in table for row in rows)
     assert "says anything about speed" in table
@@ -104,6 +107,49 @@ def test_a_failed_step_is_told_and_the_next_one_runs(
     assert written == [2]  # what came before is on the disk already
     assert [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] == rows
     assert "failed" in capsys.readouterr().out
+
+
+def test_the_table_is_there_after_each_step_and_whatever_ends_the_run(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gpu_steps import Machine, Outcome, Step
+
+    def stops(machine: Machine) -> Outcome:
+        raise KeyboardInterrupt
+
+    steps = [Step("first", 1, lambda machine: Outcome("fine")), Step("stops", 1, stops)]
+    monkeypatch.setattr(script, "all_steps", lambda: steps)
+    monkeypatch.setattr(script.signal, "signal", lambda *others: None)
+    with pytest.raises(KeyboardInterrupt):
+        script.main(["--tiny", "--out", str(tmp_path / "out")])
+    table = (tmp_path / "out" / "gpu_check.md").read_text(encoding="utf-8")
+    assert "| first | passed |" in table
+    assert "| stops |" not in table
+
+
+def test_a_gpu_that_answers_no_more_is_told_and_ends_nothing(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an illegal access every call fails, also that which frees memory between two steps."""
+    from gpu_steps import Machine, Outcome, Step
+    from random_networks import TINY
+
+    def refuse(*others: Any) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    for name in ("synchronize", "empty_cache", "set_sync_debug_mode", "get_device_name"):
+        monkeypatch.setattr(script.torch.cuda, name, refuse)
+    machine = Machine(script.torch.device("cuda", 0), False, TINY)
+    steps = [Step(name, 0, lambda machine: Outcome("ran")) for name in ("one", "two")]
+    with (tmp_path / "journal.jsonl").open("w", encoding="utf-8") as journal:
+        rows = script.check(steps, machine, journal, 1e9)
+    assert [row["status"] for row in rows] == ["failed", "failed"]
+    assert rows[0]["told"] == "ran; the GPU answers no more (CUDA error: an illegal memory access was encountered)"
+
+
+def test_what_may_hang_comes_last(script: ModuleType) -> None:
+    names = [step.name for step in script.all_steps()]
+    assert tuple(names[-len(script.MAY_HANG) :]) == script.MAY_HANG
 
 
 def test_what_does_not_fit_into_the_budget_is_skipped_and_told(script: ModuleType, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from source_imports import (
 FORBIDDEN_FOLDERS = {"utils", "common", "helpers", "misc"}
 _BESIDE = (
     *("errors", "file_kinds", "label_strings", "pickle_bounds", "plain_characters", "processors"),
-    *("safe_npz", "sentiment_strings", "spreadsheet", "weights"),
+    *("safe_npz", "sending", "sentiment_strings", "spreadsheet", "weights"),
 )
 FOR_EVERYBODY = tuple(f"{CORE}.{name}" for name in _BESIDE)
 
@@ -100,6 +100,7 @@ RULES = {
     f"{CORE}.pickle_bounds": Rule(libraries=frozenset()),
     f"{CORE}.safe_npz": Rule(libraries=frozenset({"numpy"})),
     f"{CORE}.spreadsheet": Rule(libraries=frozenset({"openpyxl"})),
+    f"{CORE}.sending": Rule(libraries=TORCH),
     f"{CORE}.weights": Rule(libraries=TORCH),
     f"{CORE}.__main__": Rule(core("command_line")),
     f"{PLUGINS}.asked_models": Rule(

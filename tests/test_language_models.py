@@ -125,6 +125,22 @@ def test_another_attention_keeps_its_mask():
     assert not use_clipwise_attention(part.causal_model)
 
 
+def test_eager_attention_of_a_packed_row_is_that_of_padded_rows(monkeypatch):
+    part = build_part("language_models", {"name": "tiny-lm"}).eval()
+    perturb(part)
+    part.causal_model.set_attn_implementation("eager")
+    part.attends_clipwise = False
+    ids, mask, labels = answered(part)
+    embeddings = part.embed(ids).detach().requires_grad_(True)
+    packed = part.loss(embeddings, mask, labels)
+    assert part._packs(mask.sum(dim=1).tolist(), mask.shape[1])
+    monkeypatch.setattr(transformers_model, "_LONGEST_MASKED_ROW", 0)
+    padded = part.loss(embeddings, mask, labels)
+    torch.testing.assert_close(packed, padded, rtol=1e-6, atol=1e-6)
+    found, wanted = (torch.autograd.grad(loss, embeddings)[0] for loss in (packed, padded))
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
+
+
 def test_only_supervised_positions_pass_the_head(model):
     ids, mask, labels = answered(model)
     seen = []

@@ -251,3 +251,44 @@ def test_a_layout_says_where_everything_is():
     assert layout.predicting.tolist() == [1, 4, 5, 6, 8]
     assert labels.flatten()[layout.predicting + 1].tolist() == [5, 6, 7, 8, 9]
     assert layout.real[layout.predicting_packed].tolist() == layout.predicting.tolist()
+
+
+@pytest.mark.parametrize("tokens", [1, 3])
+def test_a_layout_behind_other_tokens_is_that_of_the_longer_rows(tokens: int) -> None:
+    mask = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1], [1, 1, 0, 0]])
+    labels = torch.tensor([[-100, -100, 5, -100], [-100, 6, 7, 8], [-100, 9, -100, -100]])
+    found = RowLayout.of(mask, labels).behind(tokens, width=4)
+    longer = RowLayout.of(
+        torch.cat([torch.ones(3, tokens, dtype=torch.long), mask], dim=1),
+        torch.cat([torch.full((3, tokens), -100), labels], dim=1),
+    )
+    assert found.lengths == longer.lengths
+    for name in ("real", "positions", "cumulative", "predicting", "predicting_packed"):
+        assert torch.equal(getattr(found, name), getattr(longer, name)), name
+        assert getattr(found, name).dtype == getattr(longer, name).dtype
+
+
+def test_a_row_mask_lets_a_token_see_itself_and_its_clip_so_far() -> None:
+    mask = packed_attention.row_mask(torch.tensor([0, 1, 2, 0, 1]), torch.float32)[0, 0]
+    assert set(mask.flatten().tolist()) == {0.0, torch.finfo(torch.float32).min}
+    seen = [[place for place in range(5) if row[place] == 0] for row in mask]
+    assert seen == [[0], [0, 1], [0, 1, 2], [3], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("options", "longest", "takes"),
+    [
+        ({}, 40, True),
+        ({"_attn_implementation": "flex_attention"}, 40, False),
+        ({"sliding_window": 32}, 40, False),
+        ({"sliding_window": 32}, 32, True),
+        ({"sliding_window": 32, "use_sliding_window": False}, 40, True),
+        ({"sliding_window": 32, "layer_types": ["full_attention", "sliding_attention"]}, 40, False),
+        ({"layer_types": ["full_attention", "linear_attention"]}, 10, False),
+    ],
+)
+def test_a_row_mask_is_for_eager_attention_that_sees_whole_clips(
+    options: dict[str, Any], longest: int, takes: bool
+) -> None:
+    config = SimpleNamespace(**{"_attn_implementation": "eager", **options})
+    assert packed_attention.takes_row_mask(config, longest) is takes

@@ -16,7 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from affect_lightning.contracts import ClipBatch, FeatureSequence
+from affect_lightning.contracts import ClipBatch, FeatureSequence, StreamInput
 from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.training import AffectGPTModule, LossSpikeLog, TrainingMonitor, late_reading
 from affect_lightning.training.loss_anomalies import NonFiniteError
@@ -62,20 +62,31 @@ def tensors_of(batch: ClipBatch) -> list[Tensor]:
     return found
 
 
-def module_with(**options: Any) -> AffectGPTModule:
+def live_batches(number: int) -> list[ClipBatch]:
+    """Clips of different length with pictures and sound; one is silent, one shorter than a window, one without a face."""
+    made = []
+    for seed in range(number):
+        clips = random_batch(seed=seed)
+        sound, face = clips.streams["audio"], clips.streams["face"]
+        lengths = torch.tensor([12_000, 2_345, 0, 7_500])
+        mask = face.mask.clone()
+        mask[0] = False
+        streams = {"audio": StreamInput.of_sound(sound.values, lengths, 16_000), "face": StreamInput(face.values, mask)}
+        made.append(replace(clips, streams=streams))
+    return made
+
+
+def module_with(widths: dict[str, int] | None = WIDTHS, **options: Any) -> AffectGPTModule:
     language_model = {"name": "tiny-lm", "lora_dropout": 0.1}
-    options = {"learning_rate": 1e-2, "total_steps": 10, "warmup_steps": 0, **options}
-    module = AffectGPTModule(**{**TINY_PARTS, "language_model": language_model, **options})
+    options = {"language_model": language_model, "learning_rate": 1e-2, "total_steps": 10, "warmup_steps": 0, **options}
+    module = AffectGPTModule(**{**TINY_PARTS, **options})
     torch.manual_seed(0)
-    module.network = AffectGPT.from_configuration(module.configuration, WIDTHS)
+    module.network = AffectGPT.from_configuration(module.configuration, widths)
     return module
 
 
-def trained(module: AffectGPTModule, data: list[ClipBatch], folder: Path, *callbacks: Callback) -> Trainer:
-    maker = module.prompt_maker()
-    assert maker is not None
-    loader = DataLoader([replace(batch, prompts=maker(batch)) for batch in data], batch_size=None)
-    trainer = Trainer(
+def trainer_with(folder: Path, *callbacks: Callback) -> Trainer:
+    return Trainer(
         accelerator="cpu",
         max_epochs=1,
         logger=False,
@@ -85,8 +96,26 @@ def trained(module: AffectGPTModule, data: list[ClipBatch], folder: Path, *callb
         default_root_dir=folder,
         callbacks=list(callbacks),
     )
-    trainer.fit(module, loader)
+
+
+def loader_of(module: AffectGPTModule, data: list[ClipBatch]) -> Any:
+    maker = module.prompt_maker()
+    assert maker is not None
+    return DataLoader([replace(batch, prompts=maker(batch)) for batch in data], batch_size=None)  # type: ignore[arg-type]
+
+
+def trained(module: AffectGPTModule, data: list[ClipBatch], folder: Path, *callbacks: Callback) -> Trainer:
+    trainer = trainer_with(folder, *callbacks)
+    trainer.fit(module, loader_of(module, data))
     return trainer
+
+
+def arrive(batch: ClipBatch) -> None:
+    """Put the streams on the "device": other tensors than those that the processor keeps."""
+    for name, stream in batch.streams.items():
+        there = StreamInput(stream.values.clone(), stream.mask.clone(), stream.sample_rate)
+        there._know(stream.known_mask)
+        batch.streams[name] = there
 
 
 class Watching(Callback):
@@ -100,17 +129,58 @@ class Watching(Callback):
         if batch_idx == self.last:
             self.watch.__exit__(None, None, None)
         if self.first <= batch_idx < self.last:
+            arrive(batch)
             self.watch.watch([*tensors_of(batch), *pl_module.parameters(), *pl_module.buffers()])
         if batch_idx == self.first:
             self.watch.__enter__()
 
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self.on_train_batch_start(trainer, pl_module, batch, batch_idx)
 
-def test_a_step_asks_nothing_of_its_device_but_what_is_read_late(tmp_path: Path) -> None:
-    module = module_with(feature_norm="standard", stream_dropout=0.2)
+
+PROMPT_TUNING = {"name": "tiny-lm", "adapter": {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 3}}
+WAYS: dict[str, dict[str, Any]] = {
+    "cached": {"feature_norm": "standard", "stream_dropout": 0.2},
+    "live": {"widths": None, "feature_norm": "standard", "stream_dropout": 0.2},
+    "prompt tuning": {"language_model": PROMPT_TUNING},
+    "eager": {},
+}
+
+
+def module_of(way: str) -> AffectGPTModule:
+    module = module_with(**WAYS[way])
+    if way == "eager":
+        language_model: Any = module.built_network.language_model
+        language_model.causal_model.set_attn_implementation("eager")
+        language_model.attends_clipwise = False
+    return module
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_step_asks_nothing_of_its_device_but_what_is_read_late(way: str, tmp_path: Path) -> None:
     watching = Watching(2, 5)
-    trained(module, batches(6), tmp_path, watching, TrainingMonitor(), LossSpikeLog(warmup=1))
+    data = live_batches(6) if way == "live" else batches(6)
+    trained(module_of(way), data, tmp_path, watching, TrainingMonitor(), LossSpikeLog(warmup=1))
     assert set(watching.watch.found) == {READ_LATE}
     assert len(watching.watch.found) == 2 * 2  # two a step; what the first step reads was sent before anyone watched
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_validation_step_asks_nothing(way: str, tmp_path: Path) -> None:
+    """Lightning adds the losses up on the device; they are read when the set ends."""
+    module, watching = module_of(way), Watching(2, 5)
+    data = live_batches(6) if way == "live" else batches(6)
+    trainer = trainer_with(tmp_path, watching)
+    found = trainer.validate(module, loader_of(module, data), verbose=False)
+    assert watching.watch.found == []
+    with torch.no_grad():
+        network = module.built_network.eval()
+        terms = [network.terms(module.objective, batch)["response"] for batch in loader_of(module, data)]
+    items = [float(term.items) for term in terms]
+    mean = sum(float(term.mean) * count for term, count in zip(terms, items, strict=True)) / sum(items)
+    assert found[0]["val/loss"] == pytest.approx(mean, rel=1e-5)
 
 
 class Asking(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import traceback
 from pathlib import Path
@@ -22,7 +23,7 @@ from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.training.device_execution import shard_network, whole_tensor
 from affect_lightning.training.weight_sharing import read_in_one_process
 from language_model_folders import save_tiny
-from model_cases import TINY_PARTS
+from model_cases import TINY_PARTS, random_batch
 from patience import LONGEST
 
 _context = multiprocessing.get_context("forkserver")
@@ -44,20 +45,24 @@ def refuse_weights(*arguments: Any, **options: Any) -> Any:
 
 
 def in_two_processes(work: Any, folder: Path, *arguments: Any) -> None:
-    """Run `work(rank, *arguments)` in two processes of one group."""
-    processes = [_context.Process(target=_run, args=(work, rank, folder, arguments)) for rank in range(2)]
+    in_processes(2, work, folder, *arguments)
+
+
+def in_processes(count: int, work: Any, folder: Path, *arguments: Any) -> None:
+    """Run `work(rank, *arguments)` in so many processes of one group."""
+    processes = [_context.Process(target=_run, args=(work, rank, count, folder, arguments)) for rank in range(count)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(LONGEST)
         process.kill()
     told = "".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("failed-*")))
-    assert [process.exitcode for process in processes] == [0, 0], told
+    assert [process.exitcode for process in processes] == [0] * count, told
 
 
-def _run(work: Any, rank: int, folder: Path, arguments: tuple[Any, ...]) -> None:
+def _run(work: Any, rank: int, count: int, folder: Path, arguments: tuple[Any, ...]) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=count)
     try:
         work(rank, *arguments)
     except BaseException:
@@ -104,10 +109,40 @@ def check_same(network: nn.Module, wanted: nn.Module) -> None:
         assert torch.equal(whole_tensor(value.detach()), expected[name]), name
 
 
-@pytest.mark.parametrize("shape", [(2,), (2, 1)], ids=["pieces in two processes", "whole on two machines"])
+SHAPES = {"pieces in two processes": (2,), "whole on two machines": (2, 1), "pieces on two machines": (2, 2)}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_the_others_receive_what_one_process_reads(shape: tuple[int, ...], tmp_path: Path) -> None:
     folder = save_tiny("smollm2", tmp_path / "model")  # its head is tied to its embeddings
-    in_two_processes(receive, tmp_path, {"name": "causal-lm", "model": str(folder)}, shape)
+    in_processes(math.prod(shape), receive, tmp_path, {"name": "causal-lm", "model": str(folder)}, shape)
+
+
+def average(rank: int, shape: tuple[int, ...]) -> None:
+    """Every process has clips of its own; the gradient is the mean over all of them, on this machine and the other."""
+    choice = {"name": "tiny-lm", "lora_dropout": 0.0}
+    plain, network = built(choice).eval(), built(choice).eval()
+    batches = [random_batch(seed=number) for number in range(math.prod(shape))]
+    torch.stack([plain(batch) for batch in batches]).mean().backward()
+    alone = built(choice).eval()
+    alone(batches[rank]).backward()
+    shard_network(network, init_device_mesh("cpu", shape, mesh_dim_names=("machines", "processes")), "32-true")
+    network(batches[rank]).backward()
+    wanted = {name: weight.grad for name, weight in plain.named_parameters() if weight.grad is not None}
+    own = {name: weight.grad for name, weight in alone.named_parameters()}
+    found = {name: whole_tensor(weight.grad) for name, weight in network.named_parameters() if weight.grad is not None}
+    assert found.keys() == wanted.keys()
+    different = 0
+    for name, gradient in wanted.items():
+        torch.testing.assert_close(
+            found[name], gradient, rtol=1e-4, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}"
+        )
+        different += not torch.allclose(own[name], gradient, rtol=1e-2, atol=1e-6)
+    assert different > len(wanted) / 4  # else the mean would prove nothing
+
+
+def test_two_machines_of_two_processes_make_one_gradient(tmp_path: Path) -> None:
+    in_processes(4, average, tmp_path, (2, 2))
 
 
 def test_a_random_language_model_is_drawn_once(tmp_path: Path) -> None:

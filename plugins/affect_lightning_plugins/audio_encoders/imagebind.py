@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from affect_lightning.contracts import AudioEncoder, FeatureSequence
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.sending import sent
 from affect_lightning.weights import builds_without_weights, compare_weights
 from affect_lightning_plugins.audio_encoders.imagebind_network import (
     BANDS,
@@ -33,7 +34,7 @@ from affect_lightning_plugins.audio_encoders.imagebind_network import (
     sizes_of,
 )
 from affect_lightning_plugins.audio_encoders.pretrained_speech import ShortClips, gather_tokens
-from affect_lightning_plugins.audio_encoders.windows import check_waveform, cut_pieces
+from affect_lightning_plugins.audio_encoders.windows import checked_lengths, cut_pieces
 from affect_lightning_plugins.pretrained_models import Weights
 
 SAMPLE_RATE = 16_000  # Hz
@@ -83,7 +84,7 @@ def log_filter_banks(sound: Tensor, filters: Tensor) -> Tensor:
         window = torch.hann_window(FRAME, periodic=False, device=sound.device)
         spectrum = torch.fft.rfft((frames - _PRE_EMPHASIS * before) * window, n=_FFT)
         power = spectrum.abs().square()  # [R, F, 257]
-        return (power @ filters.to(sound.device)).clamp(min=_SMALLEST).log()
+        return (power @ sent(filters, sound.device)).clamp(min=_SMALLEST).log()
 
 
 def _mel(hertz: Tensor) -> Tensor:
@@ -101,6 +102,8 @@ class ImageBindAudioEncoder(AudioEncoder):
     Attributes:
         source: What was loaded, in words.
     """
+
+    plans_on_processor = True
 
     def __init__(
         self,
@@ -165,8 +168,8 @@ class ImageBindAudioEncoder(AudioEncoder):
         Returns:
             Tokens [B, N, D], one a window. A clip of length 0 has no real token.
         """
-        check_waveform(waveform, lengths)
-        pieces = cut_pieces(waveform, lengths, self.windows, _WINDOW, padded=self.pads_short_clips)
+        known = checked_lengths(waveform, lengths)
+        pieces = cut_pieces(waveform, known, self.windows, _WINDOW, padded=self.pads_short_clips)
         dtype = self.network.projection.weight.dtype
         vectors = torch.zeros(max(len(pieces.sound), 1), 1, self.feature_width, dtype=dtype, device=waveform.device)
         if len(pieces.sound):

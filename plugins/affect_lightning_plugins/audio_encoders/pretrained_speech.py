@@ -34,6 +34,7 @@ class PretrainedSpeechEncoder(AudioEncoder):
         source: What was loaded, in words.
     """
 
+    plans_on_processor = True
     #: What the plugin's default model is; None where the user must name one.
     release: Release | None = None
 

@@ -13,6 +13,7 @@ width.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -20,8 +21,9 @@ from torch.nn import functional
 
 from affect_lightning.contracts import AudioEncoder, FeatureSequence
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.sending import sent
 from affect_lightning_plugins.audio_encoders.window_statistics import FrameMeasures, statistics_width, window_statistics
-from affect_lightning_plugins.audio_encoders.windows import check_waveform, window_positions
+from affect_lightning_plugins.audio_encoders.windows import checked_lengths, window_positions
 
 SAMPLE_RATE = 16_000  # paper, Appendix B
 HOP = 160  # 10 ms, the usual step of speech recognisers
@@ -45,6 +47,8 @@ class ProsodyAudioEncoder(AudioEncoder):
     Raises:
         ConfigurationError: An option is out of range.
     """
+
+    plans_on_processor = True
 
     def __init__(
         self,
@@ -79,25 +83,27 @@ class ProsodyAudioEncoder(AudioEncoder):
         Returns:
             Tokens [B, windows, D], float32 whatever the waveform's type; all real, or none for a clip of length 0.
         """
-        check_waveform(waveform, lengths)
+        known = checked_lengths(waveform, lengths)
+        lengths = sent(torch.tensor(known, dtype=torch.long), waveform.device)
         with torch.autocast(waveform.device.type, enabled=False):
-            measures, counts = self.measure(waveform.float(), lengths)
+            measures, counts = self.measure(waveform.float(), lengths, max([*known, 0]))
             positions, inside = window_positions(counts, self.windows, self.window_frames)
             tokens = window_statistics(measures, positions, inside, HOP / SAMPLE_RATE)
         mask = (lengths > 0)[:, None].expand(-1, self.windows)
         return FeatureSequence(tokens.masked_fill(~mask.unsqueeze(-1), 0.0), mask.clone())
 
-    def measure(self, waveform: Tensor, lengths: Tensor) -> tuple[FrameMeasures, Tensor]:
+    def measure(self, waveform: Tensor, lengths: Tensor, longest: int) -> tuple[FrameMeasures, Tensor]:
         """Measure every 10 ms of sound.
 
         Args:
             waveform: float32 [B, S] at 16 kHz; samples beyond a clip's length are not heard.
             lengths: Real samples a clip [B], int64.
+            longest: The largest of them, or 0.
 
         Returns:
             The measures of all F frames, and the real frames a clip [B]: those that lie inside the clip, at least 1.
         """
-        longest = max(int(lengths.max()) if lengths.numel() else 0, PITCH_FRAME)
+        longest = max(longest, PITCH_FRAME)
         heard = functional.pad(waveform, (0, max(longest - waveform.shape[1], 0)))[:, :longest]
         heard = heard.masked_fill(torch.arange(longest, device=heard.device) >= lengths[:, None], 0.0)
         counts = (lengths - PITCH_FRAME).clamp(min=0) // HOP + 1
@@ -107,7 +113,7 @@ class ProsodyAudioEncoder(AudioEncoder):
         window = torch.hann_window(MEL_FRAME, device=heard.device)
         spectrum = torch.view_as_real(torch.fft.rfft(middle * window))  # [B, F, bins, 2]
         power = spectrum.square().sum(dim=-1) / window.square().sum()
-        mel = power @ mel_filters(self.bands, MEL_FRAME // 2 + 1, SAMPLE_RATE).to(power)
+        mel = power @ sent(_kept_filters(self.bands), power.device, power.dtype)
         energy = middle.square().mean(dim=-1)
         pitch, aperiodicity = self._pitch(frames, counts)
         decibels = 10.0 * energy.clamp(min=SMALLEST_POWER).log10()
@@ -138,6 +144,13 @@ class ProsodyAudioEncoder(AudioEncoder):
         neighbours = [pitch.gather(1, (here - 1).clamp(min=0)), pitch, pitch.gather(1, after)]
         median = torch.stack(neighbours).median(dim=0).values
         return median.repeat_interleave(2, 1)[:, :count], aperiodicity.repeat_interleave(2, 1)[:, :count]
+
+
+@cache
+def _kept_filters(bands: int) -> Tensor:
+    """The filters on the processor, made once; also for use outside the inference mode in which they were made."""
+    with torch.inference_mode(False):
+        return mel_filters(bands, MEL_FRAME // 2 + 1, SAMPLE_RATE)
 
 
 def mel_filters(bands: int, bins: int, sample_rate: int) -> Tensor:

@@ -21,6 +21,7 @@ piece, D feature width.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import groupby, pairwise
 from typing import Any
 
 import torch
@@ -29,13 +30,15 @@ from torch.nn import functional
 
 from affect_lightning.contracts import FeatureSequence
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.sending import sent_rows
+from affect_lightning_plugins.audio_encoders.masked_attention import use_masks_as_given
 from affect_lightning_plugins.audio_encoders.pretrained_speech import (
     SAMPLE_RATE,
     PretrainedSpeechEncoder,
     gather_tokens,
     mean_of_last_layers,
 )
-from affect_lightning_plugins.audio_encoders.windows import Pieces, check_waveform, cut_pieces
+from affect_lightning_plugins.audio_encoders.windows import Pieces, checked_lengths, cut_pieces
 from affect_lightning_plugins.pretrained_models import ModelSource, Release
 
 # Their convolutions normalise each frame by itself and one convolution gives positions, with zeros for masked frames:
@@ -79,6 +82,8 @@ class RawSoundEncoder(PretrainedSpeechEncoder):
             )
         layerwise = getattr(configuration, "feat_extract_norm", "group") == "layer"
         self.masks = configuration.model_type in _MASKING_TYPES and layerwise
+        if self.masks:
+            use_masks_as_given(self.network)
 
     def forward(self, waveform: Tensor, lengths: Tensor) -> FeatureSequence:
         """Encode every window or clip; see `AudioEncoder.forward`.
@@ -87,52 +92,73 @@ class RawSoundEncoder(PretrainedSpeechEncoder):
             Tokens [B, N, D]: one a window; or [B, N * F, D] for frames, with those behind a sound's end masked. A
             clip of length 0 has no real token.
         """
-        check_waveform(waveform, lengths)
-        pieces = cut_pieces(waveform, lengths, self.windows, self.window_samples, padded=self.pads_short_clips)
+        known = checked_lengths(waveform, lengths)
+        pieces = cut_pieces(waveform, known, self.windows, self.window_samples, padded=self.pads_short_clips)
         dtype = next(self.network.parameters()).dtype
         if len(pieces.sound):
             hidden, counts = self._encode(pieces, dtype)
         else:
-            frames = self._frame_counts(torch.tensor([self.window_samples or self.shortest]))
-            hidden = torch.zeros(1, int(frames[0]), self.feature_width, dtype=dtype, device=waveform.device)
+            frames = self._frames(self.window_samples or self.shortest)
+            hidden = torch.zeros(1, frames, self.feature_width, dtype=dtype, device=waveform.device)
             counts = torch.zeros(1, dtype=torch.long, device=waveform.device)
         return gather_tokens(hidden, counts, pieces.index, pieces.mask, pools=self.pools)
 
     def _encode(self, pieces: Pieces, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Mean of the last layers [R, F, D], zero behind a piece's end, and real frames a piece [R]."""
-        sound, lengths = pieces.sound, pieces.lengths
+        sound = pieces.sound
         if self.normalises and self.normalise == "batch":
-            sound = standardised_together(sound, lengths, pieces.windows)
+            sound = standardised_together(sound, pieces.lengths, pieces.times)
         elif self.normalises:
-            sound = standardised(sound, lengths)
-        lengths = lengths.clamp(min=self.shortest)  # less sound than one frame needs is filled up with silence
+            sound = standardised(sound, pieces.lengths)
+        # Less sound than one frame needs is filled up with silence.
+        known = [max(length, self.shortest) for length in pieces.known_lengths]
         sound = functional.pad(sound, (0, max(self.shortest - sound.shape[1], 0))).to(dtype)
-        counts = self._frame_counts(lengths)
-        width = max(sound.shape[1], self.window_samples or 0)
-        total = int(self._frame_counts(torch.tensor([width]))[0])
+        total = self._frames(max(sound.shape[1], self.window_samples or 0))
+        order, groups = self._groups(known)
+        places = sorted(range(len(order)), key=order.__getitem__)  # where each piece went
+        plan = [order, places, [known[piece] for piece in order], [self._frames(length) for length in known]]
+        sent_order, sent_places, lengths, counts = sent_rows(plan, sound.device)
+        moved = order != sorted(order)
+        sound = sound.index_select(0, sent_order) if moved else sound
         hidden = torch.zeros(len(sound), total, self.feature_width, dtype=dtype, device=sound.device)
-        for chosen in self._groups(lengths):
-            longest = int(lengths[chosen].max())
-            found = self._run(sound[chosen, :longest], lengths[chosen])
-            hidden[chosen, : found.shape[1]] = found.to(dtype)
+        for first, last in groups:
+            own = [known[piece] for piece in order[first:last]]
+            mask_lengths = lengths[first:last] if min(own) < max(own) else None
+            found = self._run(sound[first:last, : max(own)], mask_lengths)
+            hidden[first:last, : found.shape[1]] = found.to(dtype)
+        hidden = hidden.index_select(0, sent_places) if moved else hidden
         real = torch.arange(total, device=hidden.device) < counts[:, None]
         return hidden.masked_fill(~real.unsqueeze(-1), 0.0), counts
 
-    def _groups(self, lengths: Tensor) -> Sequence[Tensor]:
-        """Indices of the pieces of every call: all together with masks, or those of one length."""
-        if self.masks or bool((lengths == lengths[0]).all()):
-            return torch.arange(len(lengths), device=lengths.device).split(self.pieces_at_once)
-        same = [(lengths == length).nonzero().squeeze(1) for length in lengths.unique()]
-        return [part for group in same for part in group.split(self.pieces_at_once)]
+    def _groups(self, lengths: Sequence[int]) -> tuple[list[int], list[tuple[int, int]]]:
+        """An order of the pieces, and the first and last place in it of every call: with masks any, else of one length."""
+        together = self.masks or min(lengths) == max(lengths)
+        order = list(range(len(lengths)))
+        runs = [order]
+        if not together:
+            order.sort(key=lengths.__getitem__)
+            runs = [list(run) for _, run in groupby(order, key=lengths.__getitem__)]
+        groups, first = [], 0
+        for run in runs:
+            cuts = [*range(first, first + len(run), self.pieces_at_once), first + len(run)]
+            groups += list(pairwise(cuts))
+            first += len(run)
+        return order, groups
 
-    def _run(self, sound: Tensor, lengths: Tensor) -> Tensor:
-        inside = torch.arange(sound.shape[1], device=sound.device) < lengths[:, None]
-        mask = None if bool(inside.all()) else inside.long()
+    def _run(self, sound: Tensor, lengths: Tensor | None) -> Tensor:
+        """Mean of the last layers of sounds [R, L]; their lengths [R] where they differ."""
+        mask = None
+        if lengths is not None:
+            mask = (torch.arange(sound.shape[1], device=sound.device) < lengths[:, None]).long()
         found = self.network(sound, attention_mask=mask, output_hidden_states=True)
         return mean_of_last_layers(found, self.last_layers)
 
-    def _frame_counts(self, samples: Tensor) -> Tensor:
-        return self.network._get_feat_extract_output_lengths(samples).long()
+    def _frames(self, samples: int) -> int:
+        """Frames that the convolutions make of so many samples."""
+        configuration = self.network.config
+        for kernel, stride in zip(configuration.conv_kernel, configuration.conv_stride, strict=True):
+            samples = (samples - kernel) // stride + 1
+        return samples
 
 
 def standardised(sound: Tensor, lengths: Tensor) -> Tensor:
@@ -145,16 +171,15 @@ def standardised(sound: Tensor, lengths: Tensor) -> Tensor:
     return centred / (variance + 1e-7).sqrt()
 
 
-def standardised_together(sound: Tensor, lengths: Tensor, windows: Tensor) -> Tensor:
+def standardised_together(sound: Tensor, lengths: Tensor, times: Tensor) -> Tensor:
     """Sounds [R, L] brought to mean 0 and variance 1 over the real samples of all windows, as the released code does it.
 
     Args:
         sound: [R, L].
         lengths: Real samples a sound [R].
-        windows: Windows that each sound stands for [R]; it counts so many times.
+        times: Windows that each sound stands for [R]; it counts so many times.
     """
     inside = torch.arange(sound.shape[1], device=sound.device) < lengths[:, None]
-    times = windows.to(sound.device)
     count = (lengths * times).sum().clamp(min=1)
     sound = sound.float().masked_fill(~inside, 0.0)
     centred = (sound - (sound.sum(dim=1) * times).sum() / count).masked_fill(~inside, 0.0)

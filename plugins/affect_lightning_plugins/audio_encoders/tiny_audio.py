@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from affect_lightning.contracts import AudioEncoder, FeatureSequence
+from affect_lightning.sending import sent_rows
 from affect_lightning_plugins.audio_encoders.pretrained_speech import mean_of_last_layers
-from affect_lightning_plugins.audio_encoders.windows import check_waveform, window_positions
+from affect_lightning_plugins.audio_encoders.windows import checked_lengths, window_positions
 
 
 class TinyAudioEncoder(AudioEncoder):
@@ -27,6 +28,8 @@ class TinyAudioEncoder(AudioEncoder):
         window_seconds: Length of a window; 0.25 keeps tests fast, the paper has 2.
         seed: Seed of the weights.
     """
+
+    plans_on_processor = True
 
     def __init__(self, width: int = 16, windows: int = 8, window_seconds: float = 0.25, seed: int = 0) -> None:
         super().__init__()
@@ -61,16 +64,19 @@ class TinyAudioEncoder(AudioEncoder):
             Tokens [B, windows, D]; all real, or none for a clip of length 0. A clip shorter than a window is filled
             up with silence, whatever the batch holds.
         """
-        check_waveform(waveform, lengths)
-        mask = (lengths > 0)[:, None].expand(-1, self.windows).clone()
+        known = checked_lengths(waveform, lengths)
+        heard = [clip for clip, length in enumerate(known) if length]
+        sent_lengths, clips = sent_rows([known, heard], waveform.device)
+        mask = (sent_lengths > 0)[:, None].expand(-1, self.windows).clone()
         tokens = torch.zeros(*mask.shape, self.feature_width, dtype=self._dtype, device=waveform.device)
-        if not mask.any():
+        if not heard:
             return FeatureSequence(tokens, mask)
-        positions, inside = window_positions(lengths, self.windows, self.window_samples)
+        positions, inside = window_positions(sent_lengths, self.windows, self.window_samples)
         cut = waveform.gather(1, positions.flatten(1)).view_as(positions).masked_fill(~inside, 0.0)
-        found = self.network(cut[mask].to(self._dtype), output_hidden_states=True)
+        cut = cut.index_select(0, clips).flatten(0, 1)  # [real windows, L]
+        found = self.network(cut.to(self._dtype), output_hidden_states=True)
         vectors = mean_of_last_layers(found, 4).mean(dim=1).to(tokens.dtype)  # [real windows, D]
-        return FeatureSequence(tokens.masked_scatter(mask.unsqueeze(-1), vectors), mask)
+        return FeatureSequence(tokens.index_copy(0, clips, vectors.view(len(heard), self.windows, -1)), mask)
 
     @property
     def _dtype(self) -> torch.dtype:

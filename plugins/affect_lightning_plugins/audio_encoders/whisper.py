@@ -18,13 +18,14 @@ from torch.nn import functional
 
 from affect_lightning.contracts import FeatureSequence
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.sending import sent, sent_rows
 from affect_lightning_plugins.audio_encoders.pretrained_speech import (
     Normalise,
     PretrainedSpeechEncoder,
     gather_tokens,
     mean_of_last_layers,
 )
-from affect_lightning_plugins.audio_encoders.windows import check_waveform, window_positions
+from affect_lightning_plugins.audio_encoders.windows import checked_lengths, window_positions
 from affect_lightning_plugins.pretrained_models import ModelSource, Release
 
 _MODEL = "openai/whisper-large-v3"
@@ -89,38 +90,46 @@ class WhisperAudioEncoder(PretrainedSpeechEncoder):
             Tokens [B, N, D]: one a window; or [B, N * F, D] for frames, with those behind a sound's end masked. A
             clip of length 0 has no real token.
         """
-        check_waveform(waveform, lengths)
-        frames = self._encode(waveform, lengths)  # [B, C * frames_a_piece, D]
-        counts = (lengths + _FRAME - 1) // _FRAME
-        size = round(self.window_seconds * self.sample_rate / _FRAME) if self.window_seconds else None
-        longest = max(int(counts.max()), 1) if counts.numel() else 1
-        positions, inside = window_positions(counts, self.windows, longest if size is None else size)
+        known = checked_lengths(waveform, lengths)
+        size = self.frames_a_piece * _FRAME
+        pieces = [-(-length // size) for length in known]  # of 30 s, with sound in them
+        most = max([*pieces, 1])
+        places = [most * clip + piece for clip, own in enumerate(pieces) for piece in range(own)]
+        counts, lengths, places_sent = sent_rows([[-(-n // _FRAME) for n in known], known, places], waveform.device)
+        frames = self._encode(waveform, lengths, most, places_sent)  # [B, C * frames_a_piece, D]
+        longest = max(-(-max([*known, 0]) // _FRAME), 1)
+        span = round(self.window_seconds * self.sample_rate / _FRAME) if self.window_seconds else longest
+        positions, inside = window_positions(counts, self.windows, span)
         if self.pads_short_clips:  # the frames of the silence that Whisper always hears count too
             positions = positions[..., :1] + torch.arange(positions.shape[2], device=positions.device)
             inside = (counts > 0)[:, None, None] & (positions < frames.shape[1])
             positions = positions.clamp(max=frames.shape[1] - 1)
         clips = torch.arange(len(frames), device=frames.device)[:, None, None]
         hidden = frames[clips, positions].masked_fill(~inside.unsqueeze(-1), 0.0).flatten(0, 1)  # [B * N, F, D]
-        index = torch.arange(len(hidden), device=frames.device).view(len(lengths), self.windows)
+        index = torch.arange(len(hidden), device=frames.device).view(len(known), self.windows)
         mask = (lengths > 0)[:, None].expand(-1, self.windows)
         return gather_tokens(hidden, inside.sum(dim=-1).flatten(), index, mask, pools=self.pools)
 
-    def _encode(self, waveform: Tensor, lengths: Tensor) -> Tensor:
+    def _encode(self, waveform: Tensor, lengths: Tensor, pieces: int, places: Tensor) -> Tensor:
+        """Encoded frames of every clip [B, C * frames_a_piece, D], zero where a piece has no sound.
+
+        Args:
+            waveform: [B, S].
+            lengths: Real samples a clip [B].
+            pieces: C.
+            places: Of the pieces with sound, among all B * C [R].
+        """
         dtype = self.network.conv1.weight.dtype
         size = self.frames_a_piece * _FRAME
-        longest = int(lengths.max()) if lengths.numel() else 0
-        pieces = max(-(-longest // size), 1)
         heard = functional.pad(waveform.float(), (0, max(pieces * size - waveform.shape[1], 0)))[:, : pieces * size]
         heard = heard.masked_fill(torch.arange(pieces * size, device=heard.device) >= lengths[:, None], 0.0)
-        real = torch.arange(pieces, device=heard.device) * size < lengths[:, None]  # [B, C]
-        sound = heard.view(len(heard), pieces, size)[real]  # [R, size]
-        frames = torch.zeros(
-            len(heard), pieces, self.frames_a_piece, self.feature_width, dtype=dtype, device=heard.device
-        )
+        sound = heard.reshape(-1, size).index_select(0, places)  # [R, size]
+        every = (len(heard) * pieces, self.frames_a_piece, self.feature_width)
+        frames = torch.zeros(every, dtype=dtype, device=heard.device)
         if len(sound):
             found = [self._run(part, dtype) for part in sound.split(self.pieces_at_once)]
-            frames[real] = torch.cat(found).to(dtype)
-        return frames.flatten(1, 2)
+            frames = frames.index_copy(0, places, torch.cat(found).to(dtype))
+        return frames.view(len(heard), -1, self.feature_width)
 
     def _run(self, sound: Tensor, dtype: torch.dtype) -> Tensor:
         found = self.network(log_mel(sound, self._filters).to(dtype), output_hidden_states=True)
@@ -138,7 +147,7 @@ def log_mel(sound: Tensor, filters: Tensor) -> Tensor:
         window = torch.hann_window(_FFT, device=sound.device)
         spectrum = torch.stft(sound, _FFT, _HOP, window=window, return_complex=True)[..., :-1]
         power = spectrum.abs().square().transpose(1, 2)  # [R, frames, bins]
-        decades = (power @ filters.to(sound.device)).clamp(min=1e-10).log10()
+        decades = (power @ sent(filters, sound.device)).clamp(min=1e-10).log10()
         decades = torch.maximum(decades, decades.amax(dim=(1, 2), keepdim=True) - 8.0)
         return ((decades + 4.0) / 4.0).transpose(1, 2)
 

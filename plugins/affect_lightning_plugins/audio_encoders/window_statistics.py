@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from affect_lightning.sending import sent
+
 PITCH_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 LOUDNESS_QUANTILES = (0.1, 0.5, 0.9)
 
@@ -101,10 +103,10 @@ def window_statistics(measures: FrameMeasures, positions: Tensor, inside: Tensor
         masked_moments(_gather(change, positions)[..., 1:], heard)[0],
         _tilt(mel_mean),
     ]
-    typical = torch.tensor([row[1:] for row in STATISTICS], device=mel_mean.device)
+    typical = sent([row[1:] for row in STATISTICS], mel_mean.device)
     vector = (torch.stack(values, dim=-1) - typical[:, 0]) / typical[:, 1]
     unvoiced = ~voiced.any(dim=-1)
-    pitched = torch.tensor([row[0].startswith("pitch") for row in STATISTICS], device=mel_mean.device)
+    pitched = sent([row[0].startswith("pitch") for row in STATISTICS], mel_mean.device)
     vector = vector.masked_fill(unvoiced[..., None] & pitched, 0.0)
     falling = torch.linspace(*MEL_MEANS, mel_mean.shape[-1], device=mel_mean.device)
     bands = ((mel_mean - falling) / MEL_MEAN_SCALE, (mel_deviation - MEL_DEVIATION) / MEL_DEVIATION_SCALE)
@@ -171,7 +173,7 @@ def masked_quantiles(values: Tensor, mask: Tensor, quantiles: tuple[float, ...])
     """
     ordered = values.masked_fill(~mask, torch.inf).sort(dim=-1).values
     last = (mask.sum(dim=-1, keepdim=True) - 1).clamp(min=0)
-    place = last * torch.tensor(quantiles, device=values.device)  # [..., quantiles]
+    place = last * sent(quantiles, values.device)  # [..., quantiles]
     below = place.floor().long()
     low, high = ordered.gather(-1, below), ordered.gather(-1, torch.minimum(below + 1, last))
     found = torch.lerp(low, high, place - below).masked_fill(~mask.any(dim=-1, keepdim=True), 0.0)

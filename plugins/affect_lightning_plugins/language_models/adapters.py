@@ -232,7 +232,14 @@ def learned_prompt(network: Any, clips: int) -> Tensor | None:
         [B, P, E], or None where the adapter is of another kind.
     """
     config = getattr(network, "active_peft_config", None)
-    return network.get_prompt(batch_size=clips) if config is not None and config.is_prompt_learning else None
+    if config is None or not config.is_prompt_learning:
+        return None
+    # peft keeps the ids of the learned tokens on the processor and sends them at every call, which waits. Once is enough.
+    name = network.active_adapter
+    device = network.prompt_encoder[name].embedding.weight.device
+    if device.type != "meta":
+        network.prompt_tokens[name] = network.prompt_tokens[name].to(device)
+    return network.get_prompt(batch_size=clips)
 
 
 def save_adapter(model: Any, folder: str) -> None:

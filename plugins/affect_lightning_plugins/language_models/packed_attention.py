@@ -93,6 +93,39 @@ def packed_arguments(bounds: ClipBounds) -> dict[str, Any]:
     return {"clip_bounds": bounds, "attention_mask": bounds.cumulative.new_empty((1, 1, 0, 0))}
 
 
+def takes_row_mask(config: Any, longest: int) -> bool:
+    """Whether a model with another attention takes what `row_mask` gives.
+
+    transformers finds the clips of a row in its positions, and asks the device whether there are several. `eager` takes a
+    mask of ours instead, if every layer sees the whole clip.
+
+    Args:
+        config: Of the model.
+        longest: Tokens of the longest clip.
+    """
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    window = getattr(config, "sliding_window", None)
+    windowed = "sliding_attention" in kinds or (window is not None and getattr(config, "use_sliding_window", True))
+    known = kinds <= {"full_attention", "sliding_attention"}
+    return config._attn_implementation == "eager" and known and not (windowed and window and window < longest)
+
+
+def row_mask(positions: Tensor, dtype: torch.dtype) -> Tensor:
+    """What is added to a packed row's products [1, 1, L, L]: the least number where a token must not look.
+
+    It looks at itself and at those before it in its clip.
+
+    Args:
+        positions: Of each token in its clip [L].
+        dtype: Of the row.
+    """
+    place = torch.arange(len(positions), device=positions.device)
+    first = place - positions  # of each token's clip
+    seen = (place[None, :] <= place[:, None]) & (place[None, :] >= first[:, None])
+    mask = torch.zeros(seen.shape, dtype=dtype, device=positions.device)
+    return mask.masked_fill(~seen, torch.finfo(dtype).min)[None, None]
+
+
 def _attend(
     module: Any,
     query: Tensor,

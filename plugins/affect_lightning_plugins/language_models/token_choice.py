@@ -15,6 +15,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from affect_lightning.sending import sent
+
 _NUMBERS_AT_ONCE = 64  # drawn for each row; our choice: most responses need one block
 # Likely tokens of a row that the CPU sorts before it sorts all: a nucleus of 0.9 is seldom larger (our choice; of 49,152
 # tokens the first take 0.08 ms a row, the others 0.4, all 3).
@@ -96,7 +98,7 @@ class _RowNumbers:
         """The next number [B, 1] of every row."""
         if self._used == self._block.shape[1]:
             drawn = {seed: torch.rand(_NUMBERS_AT_ONCE, generator=self._generators[seed]) for seed in set(self._seeds)}
-            self._block, self._used = torch.stack([drawn[seed] for seed in self._seeds]).to(device), 0
+            self._block, self._used = sent(torch.stack([drawn[seed] for seed in self._seeds]), device), 0
         self._used += 1
         return self._block[:, self._used - 1 : self._used]
 

@@ -29,6 +29,8 @@ from affect_lightning_plugins.language_models.merged_adapter import MergedAdapte
 from affect_lightning_plugins.language_models.packed_attention import (
     ClipBounds,
     packed_arguments,
+    row_mask,
+    takes_row_mask,
     use_clipwise_attention,
 )
 from affect_lightning_plugins.language_models.response_decoding import DecodingOptions, decode_responses, read_prefix
@@ -168,8 +170,8 @@ class AdaptedCausalLM(LanguageModel):
         """
         inputs_embeds, attention_mask, before = self._with_learned_prompt(inputs_embeds, attention_mask)
         if before:
+            layout = layout.behind(before, labels.shape[1])
             labels = torch.cat([labels.new_full((len(labels), before), IGNORED_LABEL), labels], dim=1)
-            layout = RowLayout.of(attention_mask, labels).with_each(lambda places: places.to(labels.device))
         if not len(layout.predicting):
             raise ContractError("The batch has no response to learn: every label is -100.")
         hidden = self._predicting_states(inputs_embeds, attention_mask.long(), layout)  # [R, E]
@@ -201,6 +203,8 @@ class AdaptedCausalLM(LanguageModel):
         how: dict[str, Any] = {"attention_mask": None}
         if self.attends_clipwise:
             how = self.row_arguments(layout.cumulative, layout.lengths)
+        elif takes_row_mask(self.causal_model.config, max(layout.lengths)):
+            how = {"attention_mask": row_mask(layout.positions, packed.dtype)}
         states = self._states(packed, position_ids=layout.positions.unsqueeze(0), **how)
         return states[0].index_select(0, layout.predicting_packed)
 

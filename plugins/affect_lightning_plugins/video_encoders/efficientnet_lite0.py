@@ -44,6 +44,8 @@ class EfficientNetLite0VideoEncoder(VideoEncoder):
         ConfigurationError: The package is not installed, a weight is missing, or the options exclude each other.
     """
 
+    plans_on_processor = True
+
     def __init__(
         self,
         image_size: int = 224,

@@ -167,7 +167,7 @@ def _siglip_network(source: ModelSource, features: Features) -> tuple[FrameNetwo
     size = round(configuration.num_patches**0.5) * patch if flexible else square_side(configuration.image_size)
 
     def read(model: Any, pictures: Tensor, interpolates: bool) -> Tensor:
-        inputs = _rows_of_patches(pictures, patch) if flexible else {"pixel_values": pictures}
+        inputs: dict[str, Any] = _rows_of_patches(pictures, patch) if flexible else {"pixel_values": pictures}
         sized = {} if flexible else {"interpolate_pos_encoding": interpolates}
         found = model(**inputs, **sized)
         return found.pooler_output if features == "pooled" else found.last_hidden_state
@@ -183,16 +183,15 @@ def _interpolation(flexible: bool) -> str:
     return "bilinear" if flexible else "bicubic"
 
 
-def _rows_of_patches(pictures: Tensor, patch: int) -> dict[str, Tensor]:
+def _rows_of_patches(pictures: Tensor, patch: int) -> dict[str, Tensor | None]:
     """Pictures [R, 3, size, size] as NaFlex needs them: patches [R, P, patch * patch * 3], all of them real."""
     side = pictures.shape[-1] // patch
     columns = functional.unfold(
         pictures[..., : side * patch, : side * patch], patch, stride=patch
     )  # [R, 3 * patch^2, P]
     by_pixel = columns.view(len(pictures), 3, patch * patch, -1).permute(0, 3, 2, 1).flatten(2)
-    shapes = torch.tensor([[side, side]], device=pictures.device).expand(len(pictures), 2)
-    mask = torch.ones(by_pixel.shape[:2], dtype=torch.long, device=pictures.device)
-    return {"pixel_values": by_pixel, "spatial_shapes": shapes, "pixel_attention_mask": mask}
+    shapes = torch.full((len(pictures), 2), side, device=pictures.device)
+    return {"pixel_values": by_pixel, "spatial_shapes": shapes, "pixel_attention_mask": None}
 
 
 class Dinov2VideoEncoder(PretrainedVideoEncoder):

@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from affect_lightning.contracts import FeatureSequence, VideoEncoder
 from affect_lightning.errors import ConfigurationError, ContractError
+from affect_lightning.sending import sent
 from affect_lightning_plugins.pretrained_models import ModelSource, Release, Weights
 
 
@@ -74,13 +75,12 @@ def prepare_pictures(frames: Tensor, picture: PictureFormat, dtype: torch.dtype)
         interpolation overshoots.
     """
     side = (picture.size, picture.size)
-    if picture.whole_levels:
+    if picture.whole_levels and frames.shape[-2:] != side:
         frames = _resized_levels(frames, side, picture.interpolation)
     pixels = frames.float() / 255.0
     if frames.shape[-2:] != side:
         pixels = functional.interpolate(pixels, size=side, mode=picture.interpolation, antialias=True).clamp_(0.0, 1.0)
-    mean = torch.tensor(picture.mean, device=pixels.device).view(3, 1, 1)
-    std = torch.tensor(picture.std, device=pixels.device).view(3, 1, 1)
+    mean, std = sent([tuple(picture.mean), tuple(picture.std)], pixels.device).view(2, 3, 1, 1)
     return ((pixels - mean) / std).to(dtype)
 
 
@@ -107,7 +107,8 @@ def encode_frames(
 
     Args:
         frames: uint8 [B, T, 3, H, W], RGB.
-        mask: True where a frame is real [B, T], bool. Other frames are never looked at.
+        mask: True where a frame is real [B, T], bool, best on the processor: elsewhere it is waited for. Other frames are
+            never looked at.
         network: Pictures [R, 3, size, size] to vectors [R, D] or [R, P, D].
         picture: What the network needs.
         feature_width: D.
@@ -122,8 +123,10 @@ def encode_frames(
         ContractError: `frames` or `mask` has another type or shape, or the network gave another width.
     """
     check_frames(frames, mask)
-    real = frames[mask]  # [R, 3, H, W]
-    tokens = torch.zeros(*mask.shape, tokens_per_frame * feature_width, dtype=dtype, device=frames.device)
+    device, known = frames.device, mask.flatten().tolist()
+    places = sent(torch.tensor([place for place, is_real in enumerate(known) if is_real], dtype=torch.long), device)
+    real = frames.flatten(0, 1) if len(places) == len(known) else frames.flatten(0, 1).index_select(0, places)
+    tokens = torch.zeros(len(known), tokens_per_frame * feature_width, dtype=dtype, device=device)
     vectors = [network(prepare_pictures(part, picture, dtype)) for part in real.split(frames_at_once) if len(part)]
     if vectors:
         encoded = torch.cat(vectors).to(dtype)
@@ -132,9 +135,9 @@ def encode_frames(
                 f"The image network gave {list(encoded.shape)} for {len(real)} frames; expected width {feature_width} "
                 f"and {tokens_per_frame} tokens a frame."
             )
-        tokens = tokens.masked_scatter(mask.unsqueeze(-1), encoded.flatten(1))
+        tokens = tokens.index_copy(0, places, encoded.flatten(1))
     tokens = tokens.view(len(frames), -1, feature_width)
-    return FeatureSequence(tokens, mask.repeat_interleave(tokens_per_frame, dim=1))
+    return FeatureSequence(tokens, sent(mask, device).repeat_interleave(tokens_per_frame, dim=1))
 
 
 Features = Literal["pooled", "projected", "patches"]
@@ -171,6 +174,7 @@ class PretrainedVideoEncoder(VideoEncoder):
         source: What was loaded, in words.
     """
 
+    plans_on_processor = True
     #: What the plugin's default model is; None where the user must name one.
     release: Release | None = None
 

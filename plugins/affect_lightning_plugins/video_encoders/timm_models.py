@@ -145,6 +145,8 @@ class TimmVideoEncoder(VideoEncoder):
         ConfigurationError: Unknown model, not exactly one source of weights, or weights that do not fit.
     """
 
+    plans_on_processor = True
+
     def __init__(
         self,
         model: str,

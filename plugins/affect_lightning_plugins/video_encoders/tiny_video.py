@@ -25,6 +25,8 @@ class TinyVideoEncoder(VideoEncoder):
         seed: Seed of the weights.
     """
 
+    plans_on_processor = True
+
     def __init__(self, width: int = 24, image_size: int = 32, seed: int = 0) -> None:
         super().__init__()
         from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection

@@ -115,7 +115,7 @@ class ClipBatch:
     def to(self, device: torch.device | str, **options: Any) -> ClipBatch:
         """Move every tensor to `device`; Lightning calls this. On the way to a GPU nobody waits, unless the options say so."""
         options.setdefault("non_blocking", torch.device(device).type == "cuda")
-        return self.with_each(lambda value: value.to(device, **options))
+        return self._changed(lambda value: value.to(device, **options), lambda stream: stream.to(device, **options))
 
     def pin_memory(self) -> ClipBatch:
         """Pin every tensor; torch's loader calls this."""
@@ -123,9 +123,14 @@ class ClipBatch:
 
     def with_each(self, change: Callable[[Tensor], Tensor]) -> ClipBatch:
         """The batch with every tensor changed: those of streams, features and prompts too."""
+        return self._changed(change, lambda stream: stream.with_each(change))
+
+    def _changed(
+        self, change: Callable[[Tensor], Tensor], change_stream: Callable[[StreamInput], StreamInput]
+    ) -> ClipBatch:
         teaches = self.teaches
         features = self.features and {name: stream.with_each(change) for name, stream in self.features.items()}
-        streams = {name: stream.with_each(change) for name, stream in self.streams.items()}
+        streams = {name: change_stream(stream) for name, stream in self.streams.items()}
         prompts = self.prompts and self.prompts.with_each(change)
         changed = replace(self, valid=change(self.valid), streams=streams, features=features, prompts=prompts)
         changed._teaches = teaches

@@ -24,12 +24,17 @@ class VideoEncoder(nn.Module, ABC):
     """Turns frames into feature tokens. Frozen by the model: it never trains and is never in a checkpoint.
 
     Attributes:
+        plans_on_processor: Whether `mask` (`lengths` of sound) may be on the processor while the values are on another
+            device. The network then hands over the copy that the loader made, so an encoder that needs numbers from it
+            does not wait for a GPU. The encoder sends what its device needs (`affect_lightning.sending.sent`); the mask
+            of its tokens is on the device of the values. False means that both are on one device.
         feature_width: D of the tokens it returns.
         image_size: Side in pixels to which it resizes frames by itself.
 
     A constructor that cannot load its weights raises `affect_lightning.errors.ConfigurationError` with the remedy.
     """
 
+    plans_on_processor: ClassVar[bool] = False
     feature_width: int
     image_size: int
 
@@ -53,10 +58,12 @@ class AudioEncoder(nn.Module, ABC):
     """Turns sound into feature tokens. Frozen by the model, as the video encoder is.
 
     Attributes:
+        plans_on_processor: See `VideoEncoder`.
         feature_width: D of the tokens it returns.
         sample_rate: In Hz; the data side resamples to it.
     """
 
+    plans_on_processor: ClassVar[bool] = False
     feature_width: int
     sample_rate: int
 
@@ -80,10 +87,12 @@ class SeriesEncoder(nn.Module, ABC):
     """Turns a series, such as body pose or heart rate, into feature tokens. Frozen by the model, as the others are.
 
     Attributes:
+        plans_on_processor: See `VideoEncoder`.
         feature_width: D of the tokens it returns.
         input_width: C of the series that it takes.
     """
 
+    plans_on_processor: ClassVar[bool] = False
     feature_width: int
     input_width: int
 

@@ -3,7 +3,8 @@
 All of it is known from texts alone, so it is made on the processor, where clips are read, and sent along with a batch:
 the device never has to be asked how long a clip is. `model/prompt_tokens.py` makes it, `model/prompt_assembly.py` and the
 language models use it.
-Legend: B clips, L tokens of the longest, T real tokens of all clips, R learnt positions, K feature tokens of a stream.
+Legend: B clips, L tokens of the longest, T real tokens of all clips, R learnt positions, K feature tokens of a stream, P tokens
+put before a row.
 """
 
 from __future__ import annotations
@@ -58,6 +59,32 @@ class RowLayout:
             cumulative=torch.from_numpy(np.concatenate([[0], lengths.cumsum()]).astype(np.int32)),
             predicting=torch.from_numpy(predicting),
             predicting_packed=torch.from_numpy((mask.cumsum(dtype=np.int64) - 1)[predicting]),
+        )
+
+    def behind(self, tokens: int, width: int) -> RowLayout:
+        """The layout of the same rows with so many real tokens before each, of which none is learnt; nobody is asked.
+
+        Args:
+            tokens: P, put before each of the B rows.
+            width: L, places of a row before.
+        """
+        clips, device = len(self.lengths), self.real.device
+        before = torch.arange(tokens, device=device)
+        rows = self.real.div(width, rounding_mode="floor")  # of each real token
+        places = torch.arange(len(self.real), device=device) + (rows + 1) * tokens
+        starts = self.cumulative[:-1].long() + torch.arange(clips, device=device) * tokens
+        order = torch.cat([(starts[:, None] + before).flatten(), places])  # where each token comes to stand
+        firsts = (torch.arange(clips, device=device) * (width + tokens))[:, None] + before
+        real = torch.cat([firsts.flatten(), self.real + (rows + 1) * tokens])
+        positions = torch.cat([before.repeat(clips), self.positions + tokens])
+        learning = self.predicting.div(width, rounding_mode="floor") + 1
+        return RowLayout(
+            lengths=tuple(length + tokens for length in self.lengths),
+            real=torch.empty_like(real).index_copy(0, order, real),
+            positions=torch.empty_like(positions).index_copy(0, order, positions),
+            cumulative=self.cumulative + (torch.arange(clips + 1, device=device) * tokens).int(),
+            predicting=self.predicting + learning * tokens,
+            predicting_packed=self.predicting_packed + learning * tokens,
         )
 
     def with_each(self, change: Callable[[Tensor], Tensor]) -> RowLayout:

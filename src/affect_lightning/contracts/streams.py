@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -89,6 +89,7 @@ class StreamInput:
     sample_rate: int | None = None
 
     def __post_init__(self) -> None:
+        self._know(self.mask if self.mask.device.type == "cpu" else None)
         kind_of_values(self.values)
         if self.mask.dtype != torch.bool or self.mask.shape != self.values.shape[:2]:
             raise ContractError(
@@ -107,9 +108,25 @@ class StreamInput:
         """Real steps of each clip [B], int64."""
         return self.mask.sum(dim=1)
 
+    @property
+    def known_mask(self) -> Tensor:
+        """The mask on the processor; nobody waits for it if the stream came to its device by `to`."""
+        known: Tensor | None = self._known  # type: ignore[attr-defined]
+        return self.mask.cpu() if known is None else known
+
+    def to(self, device: torch.device | str, **options: Any) -> StreamInput:
+        """The same on a device; the mask on the processor stays known."""
+        moved = self.with_each(lambda value: value.to(device, **options))
+        moved._know(self._known)  # type: ignore[attr-defined]
+        return moved
+
     def with_each(self, change: Callable[[Tensor], Tensor]) -> StreamInput:
-        """The same with both tensors changed, such as moved to a device."""
+        """The same with both tensors changed, such as pinned."""
         return StreamInput(change(self.values), change(self.mask), self.sample_rate)
+
+    def _know(self, mask: Tensor | None) -> None:
+        # No field: who makes a stream with another mask must not keep this one.
+        object.__setattr__(self, "_known", mask)
 
 
 def kind_of_values(values: Tensor) -> str:

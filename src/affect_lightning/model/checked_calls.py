@@ -53,9 +53,9 @@ def call_encoder(encoder: Encoder, name: str, stream: StreamInput) -> FeatureSeq
     Raises:
         ContractError: The stream is not what the encoder takes, or the encoder breaks its contract.
     """
-    second = stream.mask
+    second = stream.known_mask if encoder.plans_on_processor else stream.mask
     if isinstance(encoder, AudioEncoder):
-        second = stream.lengths
+        second = second.sum(dim=1)
         if encoder.sample_rate != stream.sample_rate:
             raise ContractError(
                 f"{type(encoder).__name__} hears {encoder.sample_rate} Hz; the stream {name!r} has {stream.sample_rate} "

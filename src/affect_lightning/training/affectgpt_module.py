@@ -268,10 +268,13 @@ class AffectGPTModule(LightningModule):
         `val/loss` is the term of an objective that has one; of several it is their sum, weighted by the first's items.
         """
         terms = self.built_network.terms(self.objective, batch)
-        items = int(next(iter(terms.values())).items)
-        self.log("val/loss", weighted_sum(terms), prog_bar=True, batch_size=items, sync_dist=True)
-        for name, term in terms.items() if len(terms) > 1 else ():
-            self.log(f"val/{name}", term.mean, batch_size=int(term.items), sync_dist=True)
+        logged = {"val/loss": (weighted_sum(terms), next(iter(terms.values())).items)}
+        if len(terms) > 1:
+            logged |= {f"val/{name}": (term.mean, term.items) for name, term in terms.items()}
+        for name, (mean, items) in logged.items():
+            # Lightning only multiplies and adds the number, so it may stay on the device: nobody waits for it.
+            weight: Any = items.detach()
+            self.log(name, mean, prog_bar=name == "val/loss", batch_size=weight, sync_dist=True)
 
     def test_step(  # type: ignore[override]  # Lightning passes any output on to callbacks
         self, batch: ClipBatch, batch_index: int, dataloader_idx: int = 0
