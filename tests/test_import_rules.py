@@ -88,6 +88,9 @@ RULES = {
     f"{CORE}.describing": Rule(
         core("contracts", "corpora", "data", "model", "plugin_loading", "prompting", "storage", "unibench")
     ),
+    f"{CORE}.clip_answers": Rule(
+        core("contracts", "corpora", "data", "model", "plugin_loading", "training", "unibench")
+    ),
     f"{CORE}.command_line": Rule((CORE,)),
     f"{CORE}.errors": Rule(libraries=frozenset()),
     f"{CORE}.label_strings": Rule(libraries=frozenset()),

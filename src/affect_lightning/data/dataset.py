@@ -23,6 +23,7 @@ from affect_lightning.contracts.conformance import check_stream
 from affect_lightning.data.decoding import DecodedClip, decode_clip
 from affect_lightning.data.faces import CROP_SIZE, FaceCropper, FaceCrops, FacePolicy, read_face_file, resize, squashed
 from affect_lightning.data.frame_choice import FRAME_COUNT, FrameChoice
+from affect_lightning.data.held_media import decode_held
 from affect_lightning.data.media_files import CachedClip, MediaFiles
 from affect_lightning.data.ordering import SampleKey
 from affect_lightning.data.quarantine import BadClip, UnreadableClipError
@@ -335,13 +336,13 @@ class ClipDataset:
         options = self.options
         released = files.face if "face" in options.streams else None
         needs_pictures = "frame" in options.streams or ("face" in options.streams and released is None)
-        decoded = decode_clip(
-            files.video,
-            files.audio,
-            frame_count=options.frame_count if needs_pictures else None,
-            frame_choice=options.frame_choice,
-            sample_rate=options.sample_rate if "audio" in options.streams else None,
-        )
+        wanted: dict[str, Any] = {
+            "frame_count": options.frame_count if needs_pictures else None,
+            "frame_choice": options.frame_choice,
+            "sample_rate": options.sample_rate if "audio" in options.streams else None,
+        }
+        held = files.held
+        decoded = decode_clip(files.video, files.audio, **wanted) if held is None else decode_held(held, **wanted)
         if decoded.waveform is not None:
             sample.streams["audio"] = ReadStream.whole(decoded.waveform)
         if "face" in options.streams:
@@ -376,7 +377,7 @@ class ClipDataset:
         if files.face is not None:
             options = self.options
             return read_face_file(files.face, options.frame_count, options.crop_size, options.frame_choice)
-        if self.cropper is None or decoded.frames is None or decoded.frame_mask is None or files.video is None:
+        if self.cropper is None or decoded.frames is None or decoded.frame_mask is None:
             raise ConfigurationError(
                 f"The clip {record.name} needs a face detector, because it has no released face crops. Set "
                 f"face_detector, or remove face from inputs."
