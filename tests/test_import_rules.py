@@ -26,7 +26,7 @@ from source_imports import (
 
 FORBIDDEN_FOLDERS = {"utils", "common", "helpers", "misc"}
 _BESIDE = (
-    *("errors", "file_kinds", "label_strings", "pickle_bounds", "processors"),
+    *("errors", "figure_files", "file_kinds", "label_strings", "pickle_bounds", "processors"),
     *("safe_npz", "sentiment_strings", "spreadsheet", "weights"),
 )
 FOR_EVERYBODY = tuple(f"{CORE}.{name}" for name in _BESIDE)
@@ -97,6 +97,7 @@ RULES = {
     f"{CORE}.sentiment_strings": Rule(libraries=frozenset()),
     f"{CORE}.processors": Rule(libraries=frozenset()),
     f"{CORE}.file_kinds": Rule(libraries=frozenset()),
+    f"{CORE}.figure_files": Rule(core("storage"), frozenset({"matplotlib"})),
     f"{CORE}.pickle_bounds": Rule(libraries=frozenset()),
     f"{CORE}.safe_npz": Rule(libraries=frozenset({"numpy"})),
     f"{CORE}.spreadsheet": Rule(libraries=frozenset({"openpyxl"})),

@@ -7,29 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from affect_lightning.annotation.lengths import LengthFit, gaussian_share
-from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.storage import write_whole
+from affect_lightning.figure_files import check_figure, new_axes, save_figure
 
-FORMATS = (".svg", ".png", ".pdf")
 _COLOURS = ("#2f6db5", "#d9503f", "#6d9a4a", "#8e63b8", "#ee8a3c")
 _GREY = "#8a8f98"
 _BINS = 40  # of a histogram; our choice
-_SIZE = (6.4, 4.0)  # inches
-
-
-def check_figure(path: Path) -> None:
-    """Refuse a figure of an unknown kind, before anything is computed.
-
-    Raises:
-        ConfigurationError: It has another ending.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise ConfigurationError(f"The figure {str(path)!r} must end in {', '.join(FORMATS)}.")
 
 
 def draw_lengths(path: Path, lengths: Sequence[int], fit: LengthFit, unit: str) -> None:
@@ -40,7 +26,7 @@ def draw_lengths(path: Path, lengths: Sequence[int], fit: LengthFit, unit: str) 
         DataError: The file cannot be written.
     """
     check_figure(path)
-    figure, axes = _axes(f"length of the descriptions ({unit})", "descriptions")
+    figure, axes = new_axes(f"length of the descriptions ({unit})", "descriptions")
     edges = np.histogram_bin_edges(lengths, bins=min(_BINS, max(1, max(lengths) - min(lengths) + 1)))
     axes.hist(lengths, bins=edges, color=_COLOURS[0], alpha=0.75, label=f"{len(lengths):,} descriptions")
     if fit.deviation:
@@ -51,7 +37,7 @@ def draw_lengths(path: Path, lengths: Sequence[int], fit: LengthFit, unit: str) 
         label = f"cuts at {fit.shortest:.1f} and {fit.longest:.1f}" if number == 0 else None
         axes.axvline(cut, color=_GREY, linestyle="--", label=label)
     axes.legend(loc="upper right", fontsize=8, framealpha=1, edgecolor="none")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_shares(path: Path, curves: Mapping[str, Sequence[tuple[float, float | None, int]]]) -> None:
@@ -66,7 +52,7 @@ def draw_shares(path: Path, curves: Mapping[str, Sequence[tuple[float, float | N
         DataError: The file cannot be written.
     """
     check_figure(path)
-    figure, axes = _axes("least share of the votes", "accuracy (%)")
+    figure, axes = new_axes("least share of the votes", "accuracy (%)")
     for number, (name, points) in enumerate(curves.items()):
         drawn = [(share, accuracy, clips) for share, accuracy, clips in points if accuracy is not None]
         shares, accuracies, clips = zip(*drawn, strict=True) if drawn else ((), (), ())
@@ -80,26 +66,4 @@ def draw_shares(path: Path, curves: Mapping[str, Sequence[tuple[float, float | N
             )  # fmt: skip
     title = "clips with that share beside each point"
     axes.legend(loc="lower right", fontsize=8, framealpha=1, edgecolor="none", title=title, title_fontsize=7)
-    _save(figure, path)
-
-
-def _axes(horizontal: str, vertical: str) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=_SIZE, layout="constrained", facecolor="white")
-    axes = figure.subplots()
-    axes.set(xlabel=horizontal, ylabel=vertical)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _save(figure: Any, path: Path) -> None:
-    from matplotlib import rc_context
-
-    kind = path.suffix[1:].lower()
-    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
-    try:
-        with rc_context({"svg.hashsalt": "affect-lightning", "svg.fonttype": "none"}):
-            write_whole(path, lambda file: figure.savefig(file, format=kind, dpi=150, metadata=metadata))
-    except OSError as error:
-        raise DataError(f"The figure {path} could not be written: {error.strerror or error}.") from error
+    save_figure(figure, path)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from affect_lightning.command_line.command_parser import option_hint
+from affect_lightning.command_line.predict_options import NAMES as PREDICT_NAMES
 from affect_lightning.errors import ConfigurationError
 
 _OURS = Path(__file__).resolve().parents[1]
@@ -62,7 +63,7 @@ def check_option_names(words: Sequence[str], own: Sequence[str] = (), *, command
         if not word.startswith("--") or word == "--":
             continue
         given = word[2:].partition("=")[0]
-        hint = _mistake(given, (*_ALONE, *own))
+        hint = _mistake(given, (*_ALONE, *own, *(PREDICT_NAMES if command == "predict" else ())))
         if hint is not None:
             raise ConfigurationError(
                 f"There is no option --{given}.{hint} `affect-lightning {command} --help` lists the options"

@@ -84,8 +84,9 @@ def _trainer_words(words: Sequence[str]) -> tuple[list[str], str]:
     The help is answered before Lightning is imported; it is empty where none is asked for.
     """
     from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words, with_long_options
+    from affect_lightning.command_line.predict_options import with_predict_options
 
-    long = with_long_options(words)
+    long = with_predict_options(with_long_options(words))
     asked = take_plugin_words(long)[2]
     return long, plugin_help(asked) if asked is not None else ""
 

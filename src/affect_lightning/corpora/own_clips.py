@@ -29,7 +29,7 @@ from affect_lightning.label_strings import is_no_word
 
 OWN_CORPUS = "own"  # `ClipRecord.corpus` of clips that options name
 OWN_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".xlsx")
-TRUTH_COLUMNS = ("labels", "sentiment", "description")
+TRUTH_COLUMNS = ("labels", "class", "sentiment", "description")
 MEDIA_COLUMNS = ("video", "audio", "face")
 COLUMNS = ("name", "text", *TRUTH_COLUMNS, *MEDIA_COLUMNS)
 _SHOWN_FAULTS = 5  # rows that one message names; our choice
@@ -59,9 +59,9 @@ def read_own_table(
 
     Args:
         path: A table with a header (.csv, .tsv, .xlsx), or a `.jsonl` file with one object a line, or a `.json` file with
-            a list of them. `name` and `text` are needed, and at least one of `labels`, `sentiment` and `description`;
-            `video`, `audio` and `face` are paths, relative to the table's folder. Other columns are left alone. The
-            tables of `trade_tables.py` need no change.
+            a list of them. `name` and `text` are needed, and at least one of `labels`, `class` (one of a closed set),
+            `sentiment` and `description`; `video`, `audio` and `face` are paths, relative to the table's folder. Other
+            columns are left alone. The tables of `trade_tables.py` need no change.
         columns: The table's own name of any of these columns, by ours.
         split: Which rows of a table with a column `mode` are meant; None takes all.
 
@@ -156,6 +156,8 @@ def _name(row: TableRow) -> str:
 
 def _record(row: TableRow, corpus: str, needs_truth: bool) -> ClipRecord:
     labels = () if row.get("labels") is None else words_of(row, "labels")
+    if not labels and (chosen := _text(row, "class")):
+        labels = (chosen,)  # one of a closed set, whole: it may have several words
     sentiment = None if row.get("sentiment") in (None, "") else number_of(row, "sentiment")
     description = _text(row, "description")
     if description and is_no_word(description):

@@ -103,7 +103,7 @@ class ClipDataModule(LightningDataModule):
         describe_share: Share of training samples that ask for the description, the others for the names (0.5: released code).
         no_words: What a clip without words learns: to `describe` (our choice), or `neutral` as its name (released code).
         test_question: What test and predict ask: describe, name, sentiment, or task, which asks for the sentiment
-            if a clip's only truth is a sentiment value (name, our choice: the benchmarks score words).
+            if a clip's only truth is a sentiment value (name, our choice: the benchmarks score words); or a text of your own.
         batch_size: Training clips a step and process (3; PAPER facts, Section "Model": batch 3).
         eval_batch_size: The same for validation, test and predict (32, our choice; docs/language_models.md).
         longest_first: Test and predict sort all sets' clips, the longest subtitle first (True, our choice: little padding).
@@ -127,7 +127,7 @@ class ClipDataModule(LightningDataModule):
         quarantine_file: JSONL file that names the bad clips; None means quarantine.jsonl in the run's folder.
         limit_train_clips: Most clips of the training set, validation included, chosen by a stable hash.
         limit_test_clips: Most clips of each test set, chosen by a stable hash.
-        predict_video: What predict answers: a video, a folder, a pattern such as `clips/*.mp4`, or several of these.
+        predict_video: What predict answers: a video, a folder, a pattern, or several of these; --clips for short.
         predict_audio: Their sound files; None means the videos' own tracks.
         predict_subtitle: What the people in them say; None means nothing.
         predict_table: Instead of these three, a table with the columns name, video, audio and text (docs/data.md).

@@ -30,7 +30,14 @@ from affect_lightning.data.quarantine import BadClip, UnreadableClipError
 from affect_lightning.errors import AffectLightningError, ConfigurationError
 from affect_lightning.plugin_loading import build_part, encoded_streams, held_to_contract
 from affect_lightning.plugin_loading.known_streams import STREAM_GROUP
-from affect_lightning.prompting import QUESTION_KINDS, question_text, response_text, sentiment_word
+from affect_lightning.prompting import (
+    QUESTION_KINDS,
+    asked_text,
+    is_own_question,
+    question_text,
+    response_text,
+    sentiment_word,
+)
 
 TEST_QUESTIONS = (*QUESTION_KINDS, "task")
 SubtitleLanguage = Literal["english", "chinese"]
@@ -102,19 +109,20 @@ class OneQuestion:
 
     Attributes:
         kind: `describe`, `name` (our default: the labels that MER-UniBench scores are words), `sentiment`, or `task`:
-            `sentiment` for a clip whose only truth is a sentiment value, `name` for the others.
+            `sentiment` for a clip whose only truth is a sentiment value, `name` for the others. Or a text of one's own.
     """
 
     kind: str = "name"
 
     def __post_init__(self) -> None:
-        if self.kind not in TEST_QUESTIONS:
-            raise ConfigurationError(f"test_question must be one of {', '.join(TEST_QUESTIONS)}; got {self.kind!r}.")
+        if self.kind not in TEST_QUESTIONS and not is_own_question(self.kind):
+            kinds = ", ".join(TEST_QUESTIONS)
+            raise ConfigurationError(f"test_question must be one of {kinds}, or your own question; got {self.kind!r}.")
 
     def ask(self, record: ClipRecord, epoch: int, index: int) -> tuple[str, str]:
         """The question, and an empty response."""
         if self.kind != "task":
-            return question_text(self.kind), ""
+            return asked_text(self.kind), ""
         by_sentiment = record.sentiment is not None and not record.labels
         return question_text("sentiment" if by_sentiment else "name"), ""
 
