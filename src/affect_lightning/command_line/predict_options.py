@@ -4,6 +4,7 @@
     --question "Does she hesitate?"     what is asked; repeatable
     --classes hesitant,certain          what the responses may mean (label extractor `choices`)
     --out FILE.jsonl                    the responses in one file; `prediction_results.py` writes it
+    --segments 5s                       the clips are long and are cut; `timeline_results.py` does it
 
 docs/data.md, "Clips to answer", tells the user of them. `trainer_commands.py` runs the command.
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from affect_lightning.errors import ConfigurationError
 
-NAMES = ("clips", "question", "classes")
+NAMES = ("clips", "question", "classes", "segments")
 _EXTRACTOR = "benchmark.label_extractor"
 _FILE = ".jsonl"
 
@@ -58,6 +59,7 @@ def with_predict_options(words: Sequence[str]) -> list[str]:
 
 def _example(name: str) -> str:
     examples = {"--clips": "a folder", "--question": '"Does the person hesitate?"', "--classes": "hesitant,certain"}
+    examples["--segments"] = "5s"
     return f"{name} {examples[name]}"
 
 
@@ -70,6 +72,8 @@ def _long_options(given: dict[str, list[str]], kept: Sequence[str]) -> list[str]
         if clashing is not None:
             raise ConfigurationError(f"Give --clips or {clashing.partition('=')[0]}, not both.")
         long.append(f"--data.{_media_option(given['clips'])}={_as_json(given['clips'])}")
+    if "segments" in given:
+        long.append(f"--segments={given['segments'][-1]}")
     if "question" in given:
         long.append(f"--model.predict_questions={_as_json(given['question'])}")
     if "classes" in given:

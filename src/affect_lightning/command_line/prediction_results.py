@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from affect_lightning.command_line.timeline_results import write_timeline
+from affect_lightning.contracts import ClipRecord
 from affect_lightning.corpora.own_clips import OWN_CORPUS
 from affect_lightning.errors import DataError
 from affect_lightning.model.configuration import ModelConfiguration
@@ -28,7 +30,11 @@ _TITLES = dict(zip(FIGURES, ("accuracy", "macro F1", "weighted F1"), strict=True
 
 
 def finish_prediction(
-    folder: Path, configuration: ModelConfiguration, extractor: Mapping[str, Any], file: Path | None
+    folder: Path,
+    configuration: ModelConfiguration,
+    extractor: Mapping[str, Any],
+    file: Path | None,
+    clips: Sequence[ClipRecord] = (),
 ) -> list[ClassScores]:
     """Write what belongs to the responses.
 
@@ -37,6 +43,7 @@ def finish_prediction(
         configuration: Of the network, for the prompt.
         extractor: The label extractor's choice; `choices` has the classes.
         file: Gets the responses too; None for no such file.
+        clips: That were asked about; those that are parts of a file make a timeline.
 
     Returns:
         Scores of each question, where there is something to score by.
@@ -53,6 +60,7 @@ def finish_prediction(
     if file is not None:
         contents[file] = _responses(folder).read_text(encoding="utf-8")
     write_files(contents)
+    write_timeline(folder, rows, clips)
     for number, score in enumerate(scores, start=1):
         draw_confusion(folder / f"confusion{'' if number == 1 else f'-{number}'}.svg", score)
     return scores
@@ -77,6 +85,9 @@ def prediction_lines(
         lines += ["", score.question, *_score_lines(score)]
     if scores:
         lines.append(f"Scores: {folder / CLASSES_FILE}")
+    if (timeline := folder / "timeline.png").exists():
+        lines.append(f"Timeline: {timeline}")
+        result["timeline"] = str(timeline)
     return result, [*lines, f"Responses: {path}"]
 
 

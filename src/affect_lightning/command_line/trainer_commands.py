@@ -35,6 +35,7 @@ from affect_lightning.command_line.refusals import is_refusal, quiet_writers, re
 from affect_lightning.command_line.resuming import choose_strategy, find_last_checkpoint, take_starting_weights
 from affect_lightning.command_line.run_folders import RunFolder, check_continuation, check_trained, is_given
 from affect_lightning.command_line.terminal import silence_expected_warnings
+from affect_lightning.command_line.timeline_results import with_segments
 from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.reading_workers import lost_worker
 from affect_lightning.describing.subtitle_callback import SubtitleCallback
@@ -261,7 +262,7 @@ def run(words: Sequence[str]) -> int:
     Raises:
         AffectLightningError: A user's mistake, in one paragraph.
     """
-    words, file = take_file_of_responses(words)
+    words, file = take_file_of_responses(with_segments(words))
     rest, overrides, _ = take_plugin_words(_with_short_out(words))  # `program.py` has answered questions for plugins
     if mistake := _mistaken_weights(rest):
         raise ConfigurationError(mistake)
@@ -279,8 +280,8 @@ def run(words: Sequence[str]) -> int:
         return 0  # `benchmark_command.py` says that a part is done
     if program.trainer.is_global_zero and program.config.subcommand == "predict":
         extractor = program.config["predict"].benchmark.label_extractor
-        scores = finish_prediction(folder, program.model.configuration, extractor, file)
-        left_out = program.datamodule.quarantined("predict")
+        clips, left_out = program.datamodule.predict_clips, program.datamodule.quarantined("predict")
+        scores = finish_prediction(folder, program.model.configuration, extractor, file, clips)
         result, lines = prediction_lines(folder, left_out, scores, file)
         result = {"command": "predict", "folder": str(folder), **result}
         print_json(result) if as_json else print("\n".join(lines), flush=True)

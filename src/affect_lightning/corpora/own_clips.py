@@ -179,7 +179,18 @@ def _record(row: TableRow, corpus: str, needs_truth: bool) -> ClipRecord:
         labels=labels,
         description=description,
         sentiment=sentiment,
+        span=None if needs_truth else _span(row),
     )
+
+
+def _span(row: TableRow) -> tuple[float, float] | None:
+    """The part of its file that a clip is, for `predict` alone; features of files are kept by whole files."""
+    if row.get("segment_start") in (None, "") and row.get("segment_end") in (None, ""):
+        return None
+    start, end = number_of(row, "segment_start"), number_of(row, "segment_end")
+    if not 0 <= start < end:
+        refuse(row, "segment_end", f"expected an end behind the start, both in seconds, found {start:g} and {end:g}.")
+    return start, end
 
 
 def _check_columns(row: TableRow, needs_truth: bool) -> None:

@@ -20,13 +20,13 @@ from torch import Tensor
 
 from affect_lightning.contracts import STREAMS, ClipRecord, StreamReader
 from affect_lightning.contracts.conformance import check_stream
-from affect_lightning.data.decoding import DecodedClip, decode_clip
+from affect_lightning.data.decoding import DecodedClip
 from affect_lightning.data.faces import CROP_SIZE, FaceCropper, FaceCrops, FacePolicy, read_face_file, resize, squashed
 from affect_lightning.data.frame_choice import FRAME_COUNT, FrameChoice
-from affect_lightning.data.held_media import decode_held
 from affect_lightning.data.media_files import CachedClip, MediaFiles
 from affect_lightning.data.ordering import SampleKey
 from affect_lightning.data.quarantine import BadClip, UnreadableClipError
+from affect_lightning.data.span_decoding import decode_files
 from affect_lightning.errors import AffectLightningError, ConfigurationError
 from affect_lightning.plugin_loading import build_part, encoded_streams, held_to_contract
 from affect_lightning.plugin_loading.known_streams import STREAM_GROUP
@@ -344,13 +344,12 @@ class ClipDataset:
         options = self.options
         released = files.face if "face" in options.streams else None
         needs_pictures = "frame" in options.streams or ("face" in options.streams and released is None)
-        wanted: dict[str, Any] = {
-            "frame_count": options.frame_count if needs_pictures else None,
-            "frame_choice": options.frame_choice,
-            "sample_rate": options.sample_rate if "audio" in options.streams else None,
-        }
-        held = files.held
-        decoded = decode_clip(files.video, files.audio, **wanted) if held is None else decode_held(held, **wanted)
+        decoded = decode_files(
+            files,
+            frame_count=options.frame_count if needs_pictures else None,
+            frame_choice=options.frame_choice,
+            sample_rate=options.sample_rate if "audio" in options.streams else None,
+        )
         if decoded.waveform is not None:
             sample.streams["audio"] = ReadStream.whole(decoded.waveform)
         if "face" in options.streams:
@@ -390,7 +389,8 @@ class ClipDataset:
                 f"The clip {record.name} needs a face detector, because it has no released face crops. Set "
                 f"face_detector, or remove face from inputs."
             )
-        crops = self.cropper.crop(decoded.frames, decoded.frame_mask, files.video)
+        source = files.video if files.span is None else None  # kept boxes belong to the frames of a whole file
+        crops = self.cropper.crop(decoded.frames, decoded.frame_mask, source)
         return (
             crops if self.options.face_channels == "rgb" else replace(crops, pictures=crops.pictures[..., ::-1].copy())
         )

@@ -113,6 +113,7 @@ class MediaFiles:
         face: Released face crops.
         encoded: What the encoders gave for the clip, of a set that was packed with that instead of files.
         held: Pictures and sound instead of files.
+        span: The part of the files that is read, in seconds; None for the whole.
     """
 
     video: MediaFile | None = None
@@ -120,8 +121,9 @@ class MediaFiles:
     face: MediaFile | None = None
     encoded: EncodedClip | None = None
     held: HeldMedia | None = None
+    span: tuple[float, float] | None = None
 
     @classmethod
     def on_disk(cls, record: ClipRecord) -> MediaFiles:
         """The files that a record names."""
-        return cls(record.video, record.audio, record.face)
+        return cls(record.video, record.audio, record.face, span=record.span)
