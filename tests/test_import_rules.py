@@ -64,7 +64,7 @@ RULES = {
     f"{CORE}.data": Rule(
         core("contracts", "corpora", "plugin_loading", "prompting", "storage"), never=frozenset({"transformers"})
     ),
-    f"{CORE}.data.clip_data_module": Rule(
+    f"{CORE}.data.clip_splits": Rule(
         core("contracts", "corpora", "data", "feature_cache", "packed_sets", "plugin_loading", "storage")
     ),
     f"{CORE}.feature_cache": Rule(

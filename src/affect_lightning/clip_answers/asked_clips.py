@@ -14,7 +14,7 @@ import numpy as np
 
 from affect_lightning.contracts import ClipBatch, ClipRecord
 from affect_lightning.corpora.own_clips import OWN_CORPUS
-from affect_lightning.data.clip_data_module import ClipDataModule
+from affect_lightning.data.clip_splits import ClipSplits
 from affect_lightning.data.dataset import ClipDataset
 from affect_lightning.data.loading import ClipCollator
 from affect_lightning.data.media_files import HeldMedia, MediaFiles
@@ -63,7 +63,7 @@ class AskedClips:
         self.problems: dict[str, str] = {}
         self._held = _held_media(given) if given.clips is None else None
         files = {} if given.clips is None else _file_options(given)
-        self._data = ClipDataModule(**{**options, **files})
+        self._data = ClipSplits(**{**options, **files})
         if self._held is None:
             self._data.setup("predict")
             self.names = [clip.name for clip in self._data.predict_clips]

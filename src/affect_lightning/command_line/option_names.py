@@ -19,7 +19,7 @@ from affect_lightning.errors import ConfigurationError
 _OURS = Path(__file__).resolve().parents[1]
 # Section of the options to the files and classes whose constructors, or fields, are its options.
 _CLASSES: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "data": (("data/clip_data_module.py", "ClipDataModule"),),
+    "data": (("data/clip_splits.py", "ClipSplits"),),
     "model": (("model/options.py", "*"), ("training/affectgpt_module.py", "AffectGPTModule")),
     "benchmark": (("unibench/callback.py", "BenchmarkCallback"),),
     "resume": (("training/resume_checkpoint.py", "ResumeCheckpoint"),),
