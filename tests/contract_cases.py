@@ -247,6 +247,7 @@ CASES: dict[str, dict[str, Options | Callable[[TinyFiles], Options]]] = {
             "sentiment_prompt": "Sentiment of: {labels}",
             "cache_dir": str(files.folder / "answers"),
         },
+        "choices": {"classes": ["happy", "angry"], "words": {"angry": ["frustration"]}},
         "openai": lambda files: files.chat_server(),
         "qwen2.5-released": lambda files: {
             "model": files.language_model(),

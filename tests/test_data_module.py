@@ -242,7 +242,11 @@ def test_bad_clips_are_named(corpus: Path, tmp_path: Path) -> None:
         ("fit", {"inputs": ["sound"]}, "inputs"),
         ("fit", {"validation_share": 1.0}, "validation_share must be at least 0 and below 1"),
         ("fit", {"on_bad_clip": "skip"}, "quarantine, error; got 'skip'"),
-        ("fit", {"test_question": "why"}, "test_question must be one of describe, name, sentiment, task; got 'why'"),
+        (
+            "fit",
+            {"test_question": "why"},
+            "test_question must be one of describe, name, sentiment, task, or your own question; got 'why'",
+        ),
         ("fit", {"frames": 0}, "frame_count must be at least 1"),
         ("fit", {"missing_subtitle": "no"}, "error or empty"),
     ],

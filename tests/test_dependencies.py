@@ -20,6 +20,7 @@ DISTRIBUTIONS = {
     "crowdkit": "crowd-kit",
     "cv2": "opencv-python-headless",
     "google": "protobuf",
+    "scenedetect": "scenedetect-headless",
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
 }

@@ -41,7 +41,7 @@ def make(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def build(boxes: list[list[FaceBox]], **options: Any) -> tuple[ClipDataModule, ScriptedDetector]:
         detector = ScriptedDetector(boxes)
-        monkeypatch.setattr("affect_lightning.data.clip_data_module.build_part", lambda group, choice: detector)
+        monkeypatch.setattr("affect_lightning.data.clip_splits.build_part", lambda group, choice: detector)
         plain = {"train_root": corpus, "frames": 3, "crop_size": 16, "batch_size": 2, "validation_share": 0.0}
         module = ClipDataModule(**{**plain, "cache_folder": tmp_path / "boxes", "inputs": ["face", "text"], **options})
         module.setup("fit")

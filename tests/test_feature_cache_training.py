@@ -68,7 +68,7 @@ def no_encoders(monkeypatch: pytest.MonkeyPatch) -> None:
         "build_part",
         lambda group, *rest, **more: refuse() if "encoder" in group else build(group, *rest, **more),
     )
-    monkeypatch.setattr("affect_lightning.data.dataset.decode_clip", refuse)
+    monkeypatch.setattr("affect_lightning.data.dataset.decode_files", refuse)
     monkeypatch.setattr("affect_lightning.data.dataset.read_face_file", refuse)
 
 

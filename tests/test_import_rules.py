@@ -26,7 +26,7 @@ from source_imports import (
 
 FORBIDDEN_FOLDERS = {"utils", "common", "helpers", "misc"}
 _BESIDE = (
-    *("errors", "file_kinds", "label_strings", "pickle_bounds", "plain_characters", "processors"),
+    *("errors", "figure_files", "file_kinds", "label_strings", "pickle_bounds", "plain_characters", "processors"),
     *("safe_npz", "sending", "sentiment_strings", "spreadsheet", "weights"),
 )
 FOR_EVERYBODY = tuple(f"{CORE}.{name}" for name in _BESIDE)
@@ -64,7 +64,7 @@ RULES = {
     f"{CORE}.data": Rule(
         core("contracts", "corpora", "plugin_loading", "prompting", "storage"), never=frozenset({"transformers"})
     ),
-    f"{CORE}.data.clip_data_module": Rule(
+    f"{CORE}.data.clip_splits": Rule(
         core("contracts", "corpora", "data", "feature_cache", "packed_sets", "plugin_loading", "storage")
     ),
     f"{CORE}.feature_cache": Rule(
@@ -89,7 +89,10 @@ RULES = {
     f"{CORE}.describing": Rule(
         core("contracts", "corpora", "data", "model", "plugin_loading", "prompting", "storage", "unibench")
     ),
-    f"{CORE}.hub": Rule(core("model", "storage", "unibench"), frozenset({"huggingface_hub", "httpx", "yaml"})),
+    f"{CORE}.hub": Rule(core("model", "storage", "unibench"), frozenset({"huggingface_hub", "yaml"})),
+    f"{CORE}.clip_answers": Rule(
+        core("contracts", "corpora", "data", "model", "plugin_loading", "training", "unibench")
+    ),
     f"{CORE}.command_line": Rule((CORE,)),
     f"{CORE}.errors": Rule(libraries=frozenset()),
     f"{CORE}.label_strings": Rule(libraries=frozenset()),
@@ -97,6 +100,7 @@ RULES = {
     f"{CORE}.sentiment_strings": Rule(libraries=frozenset()),
     f"{CORE}.processors": Rule(libraries=frozenset()),
     f"{CORE}.file_kinds": Rule(libraries=frozenset()),
+    f"{CORE}.figure_files": Rule(core("storage"), frozenset({"matplotlib"})),
     f"{CORE}.pickle_bounds": Rule(libraries=frozenset()),
     f"{CORE}.safe_npz": Rule(libraries=frozenset({"numpy"})),
     f"{CORE}.spreadsheet": Rule(libraries=frozenset({"openpyxl"})),

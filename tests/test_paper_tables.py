@@ -10,7 +10,6 @@ from statistics import fmean
 import numpy as np
 import pytest
 import yaml
-from tests.report_cases import generated_suite
 
 from affect_lightning.command_line.experiments_command import shipped_files
 from affect_lightning.command_line.program import main
@@ -20,13 +19,14 @@ from affect_lightning.unibench.paper_tables.pages import finished_rows, write_pa
 from affect_lightning.unibench.paper_tables.runs import LOG, Run, do_runs, runs_of, unique_runs
 from affect_lightning.unibench.paper_tables.seed_means import seed_mean
 from affect_lightning.unibench.report.published import published_rows
+from report_cases import generated_suite
 
 # Stands for affect-lightning: `fit` leaves a checkpoint, `test` a report with scores that depend on the seed. It notes each
 # call, and a file FAIL beside the runs makes it fail.
 PROGRAM = """
 import json, sys
 from pathlib import Path
-from tests.report_cases import generated_suite
+from report_cases import generated_suite
 from affect_lightning.unibench.report.content import Report, ReportRow
 from affect_lightning.unibench.report.files import write_report
 from affect_lightning.unibench.report.provenance import collect_provenance
@@ -57,7 +57,7 @@ else:
 def program(tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
     path = tmp_path / "program.py"
     path.write_text(PROGRAM, encoding="utf-8")
-    monkeypatch.setenv("PYTHONPATH", str(repository))
+    monkeypatch.setenv("PYTHONPATH", str(repository / "tests"))
     return sys.executable, str(path)
 
 

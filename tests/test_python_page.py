@@ -45,7 +45,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("block", "printed"),
     [
         ("load.py", r"\('multi', 'audio', 'face', 'text'\)\n3\n"),
-        ("describe.py", r".*\n"),
+        ("describe.py", r".* \(.*\) \w*\n\(3, 32, 32, 3\) \(32000,\) 16000\n"),
+        ("many.py", r"broken .*FFmpeg decodes\.\none .*\ntwo .*\n"),
+        ("arrays.py", r".*\n"),
         ("batch.py", r"(one|two) \[.*\]\n(one|two) \[.*\]\n\[\{'name': 'broken'.*\}\]\n"),
         ("score.py", r"\d+\.\d+ \(.*\)\n"),
     ],
@@ -59,7 +61,7 @@ def test_a_block_runs_as_it_stands(
 
 
 def test_every_block_of_the_page_is_run() -> None:
-    assert set(BLOCKS) == {"load.py", "describe.py", "batch.py", "score.py"}
+    assert set(BLOCKS) == {"load.py", "describe.py", "many.py", "arrays.py", "batch.py", "score.py"}
 
 
 def test_public_names_are_listed_and_load_nothing_heavy() -> None:

@@ -58,7 +58,7 @@ def test_a_sentiment_is_enough(tmp_path: Path) -> None:
         (
             "mine.csv",
             "name,text,label\na,b,c\n",
-            r"mine.csv, line 2: one of the columns labels, sentiment, description is ",
+            r"mine.csv, line 2: one of the columns labels, class, sentiment, description is ",
         ),
         (
             "mine.csv",
@@ -87,7 +87,7 @@ def test_a_sentiment_is_enough(tmp_path: Path) -> None:
         (
             "mine.csv",
             "name,text,labels,sentiment\na,b,,\n",
-            r"line 2, columns labels, sentiment, description: all are em",
+            r"line 2, columns labels, class, sentiment, description: all are em",
         ),
         (
             "mine.csv",

@@ -39,7 +39,7 @@ def coloured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every clip that a data set reads shows coloured noise."""
     frames = np.random.default_rng(0).integers(0, 255, (4, 48, 64, 3), np.uint8)
     clip = DecodedClip(frames, np.ones(4, bool), np.arange(4.0))
-    monkeypatch.setattr("affect_lightning.data.dataset.decode_clip", lambda *_, **__: clip)
+    monkeypatch.setattr("affect_lightning.data.dataset.decode_files", lambda *_, **__: clip)
 
 
 def read(**options: Any) -> Any:

@@ -71,8 +71,8 @@ def no_media(monkeypatch: pytest.MonkeyPatch) -> None:
         return build_part(group, *arguments, **options)
 
     monkeypatch.setattr(decoding, "open_container", refuse)
-    monkeypatch.setattr("affect_lightning.data.dataset.decode_clip", refuse)
-    monkeypatch.setattr("affect_lightning.data.clip_data_module.build_part", build)
+    monkeypatch.setattr("affect_lightning.data.dataset.decode_files", refuse)
+    monkeypatch.setattr("affect_lightning.data.clip_splits.build_part", build)
     monkeypatch.setattr("affect_lightning.model.part_building.build_part", build)
 
 

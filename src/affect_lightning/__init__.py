@@ -15,7 +15,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 __version__ = "0.1.0"
 # Public names by the package that has them.
 _HOMES = {
-    "AffectGPT": "model",
+    "AffectGPT": "clip_answers.describing_network",
     "AffectGPTModule": "training",
     "ClipDataModule": "data",
     "MERCaptionPlusDataModule": "data",

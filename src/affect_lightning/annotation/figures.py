@@ -7,29 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from affect_lightning.annotation.lengths import LengthFit, gaussian_share
-from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.storage import write_whole
+from affect_lightning.figure_files import check_figure, new_axes, save_figure
 
-FORMATS = (".svg", ".png", ".pdf")
 _COLOURS = ("#2f6db5", "#d9503f", "#6d9a4a", "#8e63b8", "#ee8a3c")
 _GREY = "#8a8f98"
 _BINS = 40  # of a histogram; our choice
-_SIZE = (6.4, 4.0)  # inches
-
-
-def check_figure(path: Path) -> None:
-    """Refuse a figure of an unknown kind, before anything is computed.
-
-    Raises:
-        ConfigurationError: It has another ending.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise ConfigurationError(f"The figure {str(path)!r} must end in {', '.join(FORMATS)}.")
 
 
 def draw_lengths(path: Path, lengths: Sequence[int], fit: LengthFit, unit: str) -> None:
@@ -81,31 +67,3 @@ def draw_shares(path: Path, curves: Mapping[str, Sequence[tuple[float, float | N
     title = "clips with that share beside each point"
     axes.legend(loc="lower right", fontsize=8, framealpha=1, edgecolor="none", title=title, title_fontsize=7)
     save_figure(figure, path)
-
-
-def new_axes(horizontal: str, vertical: str) -> tuple[Any, Any]:
-    """An empty figure of the house style and its axes with these titles."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=_SIZE, layout="constrained", facecolor="white")
-    axes = figure.subplots()
-    axes.set(xlabel=horizontal, ylabel=vertical)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def save_figure(figure: Any, path: Path) -> None:
-    """Write a figure; its kind follows from the ending.
-
-    Raises:
-        DataError: The file cannot be written.
-    """
-    from matplotlib import rc_context
-
-    kind = path.suffix[1:].lower()
-    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
-    try:
-        with rc_context({"svg.hashsalt": "affect-lightning", "svg.fonttype": "none"}):
-            write_whole(path, lambda file: figure.savefig(file, format=kind, dpi=150, metadata=metadata))
-    except OSError as error:
-        raise DataError(f"The figure {path} could not be written: {error.strerror or error}.") from error

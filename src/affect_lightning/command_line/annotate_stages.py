@@ -91,8 +91,8 @@ def write_result(table: ClipTable, out: Path | None) -> None:
 
 def check_outputs(out: Path | None, figure: Path | None = None) -> None:
     """Refuse names of files before anything is computed."""
-    from affect_lightning.annotation.figures import check_figure
     from affect_lightning.annotation.tables import check_new_table
+    from affect_lightning.figure_files import check_figure
 
     if out is not None:
         check_new_table(out)

@@ -21,7 +21,7 @@ from affect_lightning.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
     from affect_lightning.contracts import ClipRecord
-    from affect_lightning.data.clip_data_module import ClipDataModule
+    from affect_lightning.data.clip_splits import ClipSplits
     from affect_lightning.describing.answering import AnswerFolder, AskedParts, SetAnswers
 
 _PARTS = {"describer": "cue_describers", "merger": "clue_mergers", "transcriber": "transcribers"}
@@ -128,9 +128,9 @@ def _built(choices: Mapping[str, Mapping[str, Any]], *, shows_subtitle: bool) ->
     )
 
 
-def _data(options: argparse.Namespace, parts: AskedParts) -> ClipDataModule:
+def _data(options: argparse.Namespace, parts: AskedParts) -> ClipSplits:
     """Reads the sets as the describer wants its clips."""
-    from affect_lightning.data.clip_data_module import ClipDataModule
+    from affect_lightning.data.clip_splits import ClipSplits
 
     fixed: dict[str, Any] = {
         "inputs": [*parts.streams, "text"],
@@ -149,7 +149,7 @@ def _data(options: argparse.Namespace, parts: AskedParts) -> ClipDataModule:
         raise ConfigurationError(
             f"The describer wants {', '.join(both)}, which `answer` sets itself. Choose another describer."
         )
-    return ClipDataModule(**fixed, **wanted)
+    return ClipSplits(**fixed, **wanted)
 
 
 def _settings(options: argparse.Namespace, parts: AskedParts) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def _make(folder: Path) -> None:
         raise refused_writing(error, folder) from error
 
 
-def _ask(data: ClipDataModule, records: Sequence[ClipRecord], parts: AskedParts, folder: AnswerFolder) -> None:
+def _ask(data: ClipSplits, records: Sequence[ClipRecord], parts: AskedParts, folder: AnswerFolder) -> None:
     """Ask about the clips that have no answer yet, with a bar."""
     from tqdm import tqdm
 

@@ -30,7 +30,7 @@ from affect_lightning.storage import user_cache_folder
 
 if TYPE_CHECKING:
     from affect_lightning.contracts import ClipRecord
-    from affect_lightning.data.clip_data_module import ClipDataModule
+    from affect_lightning.data.clip_splits import ClipSplits
     from affect_lightning.inspection.annotations import FoundSet
     from affect_lightning.inspection.clip_checks import Checking, ClipCheck
     from affect_lightning.storage import Part, WorkInParts
@@ -216,16 +216,16 @@ def _configuration(path: Path | None) -> dict[str, Any]:
 
 def _sets_and_module(
     options: argparse.Namespace, data: dict[str, Any], configured: dict[str, Any]
-) -> tuple[list[FoundSet], ClipDataModule]:
+) -> tuple[list[FoundSet], ClipSplits]:
     """The sets to check, and the data module that reads their clips."""
     from affect_lightning.corpora.own_clips import is_own_table
-    from affect_lightning.data.clip_data_module import ClipDataModule
+    from affect_lightning.data.clip_splits import ClipSplits
     from affect_lightning.inspection.annotations import find_sets, named_sets
 
     model = configured.get("model") or {}
     inputs = {key: model[key] for key in ("inputs", "fused_streams") if model.get(key) is not None}
     try:
-        module = ClipDataModule(**{**data, **inputs})
+        module = ClipSplits(**{**data, **inputs})
     except TypeError as error:
         raise ConfigurationError(f"The data section of {options.config} is not valid: {error}.") from error
     if options.data is not None:
@@ -258,7 +258,7 @@ def _journal_path(options: argparse.Namespace, sets: Sequence[FoundSet]) -> Path
 
 def _check_media(
     options: argparse.Namespace,
-    module: ClipDataModule,
+    module: ClipSplits,
     settings: str,
     clips: dict[str, tuple[FoundSet, list[ClipRecord]]],
     summaries: dict[str, SetSummary],

@@ -60,7 +60,7 @@ def response_options(section: Namespace) -> dict[str, dict[str, Any]]:
     Args:
         section: The command's configuration.
     """
-    from affect_lightning.data.clip_data_module import RESPONSE_OPTIONS as READING
+    from affect_lightning.data.clip_splits import RESPONSE_OPTIONS as READING
     from affect_lightning.model.options import GenerationOptions
     from affect_lightning.unibench.callback import RESPONSE_OPTIONS as LABELS
 

@@ -13,12 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from affect_lightning.command_line.command_parser import option_hint
+from affect_lightning.command_line.predict_options import NAMES as PREDICT_NAMES
 from affect_lightning.errors import ConfigurationError
 
 _OURS = Path(__file__).resolve().parents[1]
 # Section of the options to the files and classes whose constructors, or fields, are its options.
 _CLASSES: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "data": (("data/clip_data_module.py", "ClipDataModule"),),
+    "data": (("data/clip_splits.py", "ClipSplits"),),
     "model": (("model/options.py", "*"), ("training/affectgpt_module.py", "AffectGPTModule")),
     "benchmark": (("unibench/callback.py", "BenchmarkCallback"),),
     "resume": (("training/resume_checkpoint.py", "ResumeCheckpoint"),),
@@ -62,7 +63,7 @@ def check_option_names(words: Sequence[str], own: Sequence[str] = (), *, command
         if not word.startswith("--") or word == "--":
             continue
         given = word[2:].partition("=")[0]
-        hint = _mistake(given, (*_ALONE, *own))
+        hint = _mistake(given, (*_ALONE, *own, *(PREDICT_NAMES if command == "predict" else ())))
         if hint is not None:
             raise ConfigurationError(
                 f"There is no option --{given}.{hint} `affect-lightning {command} --help` lists the options"

@@ -8,15 +8,19 @@ stand in modules of their own. Every command is imported only when it is asked f
 from __future__ import annotations
 
 import argparse
+import atexit
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from affect_lightning import __version__
 from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.early_checks import check_named_files
 from affect_lightning.command_line.executors import asks_for_executor, run_in_parts
+from affect_lightning.command_line.kept_help import asks_for_help_alone, print_kept_help
 from affect_lightning.command_line.option_names import check_option_names
 from affect_lightning.command_line.printing import give_up_output, only_the_object, print_any_text
 from affect_lightning.errors import AffectLightningError, visible
@@ -24,6 +28,7 @@ from affect_lightning.storage import keep_libraries_out_of_a_home_that_cannot_be
 
 USER_MISTAKE = 2
 INTERRUPTED = 130
+_LOOKING = ("doctor", "plugins", "report", "score", "summary")  # they start no process that outlives them
 READER_LEFT = 141  # as a shell says of a program that SIGPIPE ended
 
 
@@ -92,8 +97,9 @@ def _trainer_words(words: Sequence[str]) -> tuple[list[str], str]:
     The help is answered before Lightning is imported; it is empty where none is asked for.
     """
     from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words, with_long_options
+    from affect_lightning.command_line.predict_options import with_predict_options
 
-    long = with_long_options(words)
+    long = with_predict_options(with_long_options(words))
     asked = take_plugin_words(long)[2]
     return long, plugin_help(asked) if asked is not None else ""
 
@@ -135,8 +141,9 @@ def _run(words: list[str]) -> int:
                 return 0
             check_option_names(words, command=chosen)
             check_named_files(words)
-        module = importlib.import_module(f"affect_lightning.command_line.{command.module}")
-        return int(module.run(words if command.trains else words[1:]) or 0)
+        if command.trains and asks_for_help_alone(words):
+            return print_kept_help(words, lambda: _carried_out(command, words))
+        return _carried_out(command, words)
     except AffectLightningError as error:
         print(f"affect-lightning: error: {visible(str(error))}", file=sys.stderr)
         return USER_MISTAKE
@@ -148,5 +155,27 @@ def _run(words: list[str]) -> int:
         return INTERRUPTED
 
 
+def _carried_out(command: Command, words: list[str]) -> int:
+    module = importlib.import_module(f"affect_lightning.command_line.{command.module}")
+    return int(module.run(words if command.trains else words[1:]) or 0)
+
+
+def enter() -> None:
+    """The `affect-lightning` program: run one command and leave the process.
+
+    Taking torch and its thousands of modules apart takes a fifth of the time of its import. So a command that only looks
+    (`_LOOKING`, or any help) leaves without that, after everything that was to be done at the exit.
+    """
+    code = main()
+    words = sys.argv[1:]
+    if "torch" in sys.modules and ((words[:1] and words[0] in _LOOKING) or "--help" in words):
+        with suppress(OSError, ValueError):  # a reader that left
+            atexit._run_exitfuncs()
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    raise SystemExit(code)
+
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    enter()

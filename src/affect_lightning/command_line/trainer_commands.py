@@ -6,10 +6,9 @@ suits the device (`precision: null`), and results that land next to the checkpoi
 
 from __future__ import annotations
 
-import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +29,14 @@ from affect_lightning.command_line.plugin_arguments import (
     override_words,
     take_plugin_words,
 )
+from affect_lightning.command_line.predict_options import take_file_of_responses
+from affect_lightning.command_line.prediction_results import finish_prediction, prediction_lines
 from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.refusals import is_refusal, quiet_writers, refused, trainer_mistake
 from affect_lightning.command_line.resuming import choose_strategy, find_last_checkpoint, take_starting_weights
 from affect_lightning.command_line.run_folders import RunFolder, check_continuation, check_trained, is_given
 from affect_lightning.command_line.terminal import silence_expected_warnings
-from affect_lightning.corpora.own_clips import OWN_CORPUS
+from affect_lightning.command_line.timeline_results import with_segments
 from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.reading_workers import lost_worker
 from affect_lightning.describing.subtitle_callback import SubtitleCallback
@@ -49,7 +50,6 @@ from affect_lightning.training.signals import StoppedAtOnce, signals_end_the_com
 from affect_lightning.unibench.callback import BenchmarkCallback
 from affect_lightning.unibench.report.files import read_report
 from affect_lightning.unibench.report.provenance import banner_of
-from affect_lightning.unibench.scoring.predictions import FOLDER as PREDICTIONS
 from affect_lightning.unibench.scoring.predictions import WritingError, write_files
 
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
@@ -264,6 +264,7 @@ def run(words: Sequence[str]) -> int:
     Raises:
         AffectLightningError: A user's mistake, in one paragraph.
     """
+    words, file = take_file_of_responses(with_segments(words))
     rest, overrides, _ = take_plugin_words(_with_short_out(words))  # `program.py` has answered questions for plugins
     if mistake := mistaken_weights(rest):
         raise ConfigurationError(mistake)
@@ -280,9 +281,17 @@ def run(words: Sequence[str]) -> int:
     if program.config[program.config.subcommand].benchmark.part is not None:
         return 0  # `benchmark_command.py` says that a part is done
     everywhere = gather_objects(program.datamodule.quarantined("predict"))  # asks all processes, too
-    if program.trainer.is_global_zero:
-        left_out = list({(clip["corpus"], clip["name"]): clip for clips in everywhere for clip in clips}.values())
-        print_results(program.config.subcommand, folder, as_json, left_out)
+    left_out = list({(clip["corpus"], clip["name"]): clip for clips in everywhere for clip in clips}.values())
+    if program.trainer.is_global_zero and program.config.subcommand == "predict":
+        extractor = program.config["predict"].benchmark.label_extractor
+        scores = finish_prediction(
+            folder, program.model.configuration, extractor, file, program.datamodule.predict_clips
+        )
+        result, lines = prediction_lines(folder, left_out, scores, file)
+        result = {"command": "predict", "folder": str(folder), **result}
+        print_json(result) if as_json else print("\n".join(lines), flush=True)
+    elif program.trainer.is_global_zero:
+        print_results(program.config.subcommand, folder, as_json)
     return 0
 
 
@@ -335,18 +344,10 @@ def _run_to_its_end(words: Sequence[str], overrides: dict[str, ChoiceOverride]) 
     return program
 
 
-def print_results(command: str, folder: Path, as_json: bool, left_out: Sequence[Mapping[str, str]] = ()) -> None:
-    """Say what came out: the folder of a training, the scores' report, or the responses; the last line says where."""
+def print_results(command: str, folder: Path, as_json: bool) -> None:
+    """Say what came out: the folder of a training, or the scores' report; the last line says where."""
     result: dict[str, Any] = {"command": command, "folder": str(folder)}
-    if command == "predict":
-        path = folder / PREDICTIONS / f"{OWN_CORPUS}.jsonl"
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        result["responses"] = [{key: row[key] for key in ("name", "response", "labels", "sentiment")} for row in rows]
-        result["left_out"], result["file"] = list(left_out), str(path)
-        lines = [f"{row['name']}: {row['response']}" for row in rows]
-        lines += [f"{clip['name']}: left out ({clip['stage']}: {clip['reason']})" for clip in left_out]
-        lines.append(f"Responses: {path}")
-    elif command == "test":
+    if command == "test":
         report = read_report(folder)
         result["mean"] = report.rows[0].scores.mean
         result["sets"] = {key: score.score for key, score in report.rows[0].scores.sets.items()}

@@ -38,6 +38,7 @@ class ClipRecord:
         labels: Open-vocabulary emotion words, or the one basic emotion of a categorical set.
         description: The reasoned description (target of the first question); empty if there is none.
         sentiment: Sentiment value in the unit of its corpus ([-3, 3] or [-1, 1]); None if there is none.
+        span: Where a clip that is a part of its files starts and ends, in seconds; None for the whole.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ClipRecord:
     labels: tuple[str, ...] = ()
     description: str = ""
     sentiment: float | None = None
+    span: tuple[float, float] | None = None
 
 
 @dataclass

@@ -17,7 +17,11 @@ from affect_lightning.corpora.clip_names import plain_name
 from affect_lightning.corpora.sets import BenchmarkSet, TrainingSet
 from affect_lightning.errors import DataError
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".flv", ".webm", ".m4v", ".mpg", ".wmv")
+# Containers that FFmpeg reads and `data/decoding.py` allows; where a clip has several files, an earlier one wins.
+VIDEO_SUFFIXES = (
+    *(".mp4", ".avi", ".mkv", ".mov", ".flv", ".webm", ".m4v", ".mpg", ".wmv"),
+    *(".mpeg", ".3gp", ".ogv", ".asf", ".ts", ".mts", ".m2ts"),
+)
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".m4a", ".ogg", ".aac")
 _DEPTH = 3  # folders below a table in which media are looked for; our choice: Raw/video_0001/0001.mp4 is two deep
 FACE_FOLDER = "openface_face"

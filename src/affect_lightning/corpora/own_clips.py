@@ -30,7 +30,7 @@ from affect_lightning.plain_characters import plain_characters
 
 OWN_CORPUS = "own"  # `ClipRecord.corpus` of clips that options name
 OWN_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".xlsx")
-TRUTH_COLUMNS = ("labels", "sentiment", "description")
+TRUTH_COLUMNS = ("labels", "class", "sentiment", "description")
 MEDIA_COLUMNS = ("video", "audio", "face")
 COLUMNS = ("name", "text", *TRUTH_COLUMNS, *MEDIA_COLUMNS)
 _SHOWN_FAULTS = 5  # rows that one message names; our choice
@@ -60,9 +60,9 @@ def read_own_table(
 
     Args:
         path: A table with a header (.csv, .tsv, .xlsx), or a `.jsonl` file with one object a line, or a `.json` file with
-            a list of them. `name` and `text` are needed, and at least one of `labels`, `sentiment` and `description`;
-            `video`, `audio` and `face` are paths, relative to the table's folder. Other columns are left alone. The
-            tables of `trade_tables.py` need no change.
+            a list of them. `name` and `text` are needed, and at least one of `labels`, `class` (one of a closed set),
+            `sentiment` and `description`; `video`, `audio` and `face` are paths, relative to the table's folder. Other
+            columns are left alone. The tables of `trade_tables.py` need no change.
         columns: The table's own name of any of these columns, by ours.
         split: Which rows of a table with a column `mode` are meant; None takes all.
 
@@ -158,6 +158,8 @@ def _name(row: TableRow) -> str:
 
 def _record(row: TableRow, corpus: str, needs_truth: bool) -> ClipRecord:
     labels = () if row.get("labels") is None else words_of(row, "labels")
+    if not labels and (chosen := _text(row, "class")):
+        labels = (chosen,)  # one of a closed set, whole: it may have several words
     sentiment = None if row.get("sentiment") in (None, "") else number_of(row, "sentiment")
     description = _text(row, "description")
     if description and is_no_word(description):
@@ -179,7 +181,18 @@ def _record(row: TableRow, corpus: str, needs_truth: bool) -> ClipRecord:
         labels=labels,
         description=description,
         sentiment=sentiment,
+        span=None if needs_truth else _span(row),
     )
+
+
+def _span(row: TableRow) -> tuple[float, float] | None:
+    """The part of its file that a clip is, for `predict` alone; features of files are kept by whole files."""
+    if row.get("segment_start") in (None, "") and row.get("segment_end") in (None, ""):
+        return None
+    start, end = number_of(row, "segment_start"), number_of(row, "segment_end")
+    if not 0 <= start < end:
+        refuse(row, "segment_end", f"expected an end behind the start, both in seconds, found {start:g} and {end:g}.")
+    return start, end
 
 
 def _check_columns(row: TableRow, needs_truth: bool) -> None:

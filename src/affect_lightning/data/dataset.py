@@ -20,16 +20,24 @@ from torch import Tensor
 
 from affect_lightning.contracts import STREAMS, ClipRecord, StreamReader
 from affect_lightning.contracts.conformance import check_stream
-from affect_lightning.data.decoding import DecodedClip, decode_clip
+from affect_lightning.data.decoding import DecodedClip
 from affect_lightning.data.faces import CROP_SIZE, FaceCropper, FaceCrops, FacePolicy, read_face_file, resize, squashed
 from affect_lightning.data.frame_choice import FRAME_COUNT, FrameChoice
 from affect_lightning.data.media_files import CachedClip, MediaFiles
 from affect_lightning.data.ordering import SampleKey
 from affect_lightning.data.quarantine import BadClip, UnreadableClipError
+from affect_lightning.data.span_decoding import decode_files
 from affect_lightning.errors import AffectLightningError, ConfigurationError
 from affect_lightning.plugin_loading import build_part, encoded_streams, held_to_contract
 from affect_lightning.plugin_loading.known_streams import STREAM_GROUP
-from affect_lightning.prompting import QUESTION_KINDS, question_text, response_text, sentiment_word
+from affect_lightning.prompting import (
+    QUESTION_KINDS,
+    asked_text,
+    is_own_question,
+    question_text,
+    response_text,
+    sentiment_word,
+)
 
 TEST_QUESTIONS = (*QUESTION_KINDS, "task")
 SubtitleLanguage = Literal["english", "chinese"]
@@ -101,19 +109,20 @@ class OneQuestion:
 
     Attributes:
         kind: `describe`, `name` (our default: the labels that MER-UniBench scores are words), `sentiment`, or `task`:
-            `sentiment` for a clip whose only truth is a sentiment value, `name` for the others.
+            `sentiment` for a clip whose only truth is a sentiment value, `name` for the others. Or a text of one's own.
     """
 
     kind: str = "name"
 
     def __post_init__(self) -> None:
-        if self.kind not in TEST_QUESTIONS:
-            raise ConfigurationError(f"test_question must be one of {', '.join(TEST_QUESTIONS)}; got {self.kind!r}.")
+        if self.kind not in TEST_QUESTIONS and not is_own_question(self.kind):
+            kinds = ", ".join(TEST_QUESTIONS)
+            raise ConfigurationError(f"test_question must be one of {kinds}, or your own question; got {self.kind!r}.")
 
     def ask(self, record: ClipRecord, epoch: int, index: int) -> tuple[str, str]:
         """The question, and an empty response."""
         if self.kind != "task":
-            return question_text(self.kind), ""
+            return asked_text(self.kind), ""
         by_sentiment = record.sentiment is not None and not record.labels
         return question_text("sentiment" if by_sentiment else "name"), ""
 
@@ -335,9 +344,8 @@ class ClipDataset:
         options = self.options
         released = files.face if "face" in options.streams else None
         needs_pictures = "frame" in options.streams or ("face" in options.streams and released is None)
-        decoded = decode_clip(
-            files.video,
-            files.audio,
+        decoded = decode_files(
+            files,
             frame_count=options.frame_count if needs_pictures else None,
             frame_choice=options.frame_choice,
             sample_rate=options.sample_rate if "audio" in options.streams else None,
@@ -376,12 +384,13 @@ class ClipDataset:
         if files.face is not None:
             options = self.options
             return read_face_file(files.face, options.frame_count, options.crop_size, options.frame_choice)
-        if self.cropper is None or decoded.frames is None or decoded.frame_mask is None or files.video is None:
+        if self.cropper is None or decoded.frames is None or decoded.frame_mask is None:
             raise ConfigurationError(
                 f"The clip {record.name} needs a face detector, because it has no released face crops. Set "
                 f"face_detector, or remove face from inputs."
             )
-        crops = self.cropper.crop(decoded.frames, decoded.frame_mask, files.video)
+        source = files.video if files.span is None else None  # kept boxes belong to the frames of a whole file
+        crops = self.cropper.crop(decoded.frames, decoded.frame_mask, source)
         return (
             crops if self.options.face_channels == "rgb" else replace(crops, pictures=crops.pictures[..., ::-1].copy())
         )

@@ -182,13 +182,13 @@ class FaceCropper:
             f"frame_without_face={self.policy.frame} clip_without_face={self.policy.clip}"
         )
 
-    def crop(self, frames: np.ndarray, mask: np.ndarray, source: MediaFile) -> FaceCrops:
+    def crop(self, frames: np.ndarray, mask: np.ndarray, source: MediaFile | None) -> FaceCrops:
         """Crop the speaker's face out of every real frame; `policy` says what a frame without it gives.
 
         Args:
             frames: RGB, uint8 [T, H, W, 3].
             mask: True where a frame is real [T].
-            source: The video file, for the cache.
+            source: The video file, for the cache; None for frames that no file has.
 
         Raises:
             UnreadableClipError: No face was found in the clip and the policy is to drop it.
@@ -200,7 +200,7 @@ class FaceCropper:
             return FaceCrops(pictures, mask)
         return self.cut(frames, mask, self.find(real, len(frames), source), source)
 
-    def find(self, real: np.ndarray, frame_count: int, source: MediaFile) -> FoundFaces:
+    def find(self, real: np.ndarray, frame_count: int, source: MediaFile | None) -> FoundFaces:
         """The faces of everybody and the speaker among them.
 
         Args:
@@ -214,7 +214,7 @@ class FaceCropper:
         boxes = self._boxes(real, frame_count, source)
         return FoundFaces(boxes, choose_speaker(boxes, real))
 
-    def cut(self, frames: np.ndarray, mask: np.ndarray, found: FoundFaces, source: MediaFile) -> FaceCrops:
+    def cut(self, frames: np.ndarray, mask: np.ndarray, found: FoundFaces, source: MediaFile | None) -> FaceCrops:
         """The crops of found faces; arguments and errors as in `crop`."""
         real, speaker = _real(frames, mask), found.speaker
         seen = np.array([box is not None for box in speaker])
@@ -243,9 +243,9 @@ class FaceCropper:
         with held_to_contract(self.detector):
             return check_boxes(self.detector.detect(real), frames=len(real))
 
-    def _boxes(self, real: np.ndarray, frame_count: int, source: MediaFile) -> list[list[FaceBox]]:
+    def _boxes(self, real: np.ndarray, frame_count: int, source: MediaFile | None) -> list[list[FaceBox]]:
         """From the cache or the detector, rounded alike."""
-        if self.cache is None:
+        if self.cache is None or source is None:
             return rounded(self._detected(real))
         try:
             chosen = "" if self.frame_choice == "middle" else f"; frame_choice={self.frame_choice}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+import numpy as np
 from torch import Tensor
 
 from affect_lightning.contracts import ClipRecord
@@ -80,6 +81,21 @@ class CachedClip:
     frames_without_face: int
 
 
+@dataclass(frozen=True)
+class HeldMedia:
+    """Pictures and sound of one clip that are in memory already; `held_media.py` takes what is wanted of them.
+
+    Attributes:
+        frames: RGB pictures, uint8 [N, H, W, 3], spread evenly over the clip; None for a clip without pictures.
+        waveform: Mono sound in [-1, 1], float32 [S]; None for a clip without sound.
+        sample_rate: Of the sound, in Hz.
+    """
+
+    frames: np.ndarray | None = None
+    waveform: np.ndarray | None = None
+    sample_rate: int = 16_000
+
+
 class EncodedClip(Protocol):
     """What `packed_sets` takes out of a shard instead of files."""
 
@@ -96,14 +112,18 @@ class MediaFiles:
         audio: Sound.
         face: Released face crops.
         encoded: What the encoders gave for the clip, of a set that was packed with that instead of files.
+        held: Pictures and sound instead of files.
+        span: The part of the files that is read, in seconds; None for the whole.
     """
 
     video: MediaFile | None = None
     audio: MediaFile | None = None
     face: MediaFile | None = None
     encoded: EncodedClip | None = None
+    held: HeldMedia | None = None
+    span: tuple[float, float] | None = None
 
     @classmethod
     def on_disk(cls, record: ClipRecord) -> MediaFiles:
         """The files that a record names."""
-        return cls(record.video, record.audio, record.face)
+        return cls(record.video, record.audio, record.face, span=record.span)

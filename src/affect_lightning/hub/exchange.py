@@ -207,13 +207,11 @@ def _hub_errors(repository: str) -> Iterator[None]:
         ) from error
 
 
-def _network_errors() -> tuple[type[Exception], ...]:
-    """Of the library below huggingface_hub: requests, whose errors are OSErrors, or since 1.0 httpx."""
-    try:
-        import httpx
-    except ImportError:
-        return (OSError,)
-    return httpx.HTTPError, OSError
+def _network_errors() -> tuple[type[BaseException], ...]:
+    """Of the library below huggingface_hub: requests, whose errors are OSErrors, or since 1.0 httpx with a base of its own."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return (OSError, *(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError"))
 
 
 def _first_line(error: Exception) -> str:

@@ -118,8 +118,8 @@ class GenerationOptions:
         max_new_tokens: Longest response in test and predict, in tokens (our choice: a sentence).
         temperature: 0 is greedy decoding (our choice; the authors sample at 1).
         top_p: Nucleus share when sampling (1: ours; the authors use 0.9).
-        predict_questions: Questions that predict asks of every clip, out of describe, name and sentiment; the clip
-            is read once for all of them. None asks the data module's one.
+        predict_questions: Questions that predict asks of every clip, out of describe, name and sentiment, or texts of your
+            own; the clip is read once for all of them. None asks the data module's one. --question for short.
     """
 
     max_new_tokens: int = 48

@@ -44,6 +44,37 @@ def question_text(kind: str) -> str:
     return _QUESTIONS[kind]
 
 
+def is_own_question(text: str) -> bool:
+    """Whether a text is a question of the user's own: two words or more, so that a misspelt kind is none.
+
+    >>> is_own_question("Does the person hesitate?"), is_own_question("nmae")
+    (True, False)
+    """
+    return len(text.split()) > 1
+
+
+def asked_text(question: str) -> str:
+    """The question that is asked for a kind, or for a text of the user's own.
+
+    Args:
+        question: `describe`, `name`, `sentiment`, or any text of two words or more.
+
+    Raises:
+        ConfigurationError: It is a single word and no kind, or has a character that stands for a stream.
+
+    >>> asked_text("Does the person hesitate?"), asked_text("name")
+    ('Does the person hesitate?', 'Which emotions does the person feel?')
+    """
+    if question not in QUESTION_KINDS and not is_own_question(question):
+        raise ConfigurationError(
+            f"There is no question kind {question!r}; expected one of {', '.join(QUESTION_KINDS)}, or a question of your own "
+            f"of two words or more."
+        )
+    if any(FIRST_PLACEHOLDER <= ord(sign) < FIRST_PLACEHOLDER + MAX_PLACEHOLDERS for sign in question):
+        raise ConfigurationError(f"Remove the private-use character from the question {question!r}: it means a stream.")
+    return question_text(question) if question in QUESTION_KINDS else " ".join(question.split())
+
+
 def response_text(kind: str, *, labels: Sequence[str], description: str) -> str:
     """The response that a question of that kind needs.
 

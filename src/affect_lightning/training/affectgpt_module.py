@@ -26,7 +26,7 @@ from affect_lightning.model.options import ModuleOptions
 from affect_lightning.model.processes import mean_over_processes, shares_of_means
 from affect_lightning.model.prompt_tokens import PromptMaker
 from affect_lightning.plugin_loading import build_part, resolve_choice
-from affect_lightning.prompting import question_text
+from affect_lightning.prompting import asked_text
 from affect_lightning.training.device_execution import (
     check_training_precision,
     compile_blocks,
@@ -61,8 +61,8 @@ class AffectGPTModule(LightningModule):
         """
         given = ModuleOptions(**options)
         super().__init__()
-        for kind in given.predict_questions or ():
-            question_text(kind)  # refuses an unknown kind before anything is built
+        for question in given.predict_questions or ():
+            asked_text(question)  # refuses an unknown kind before anything is built
         self.configuration = ModelConfiguration.of(given)
         objective = resolve_choice("objectives", given.objective)
         self.objective: Objective = build_part("objectives", objective)
@@ -288,7 +288,7 @@ class AffectGPTModule(LightningModule):
         kinds = self.hparams["predict_questions"]
         if not kinds:
             return self.test_step(batch, batch_index, dataloader_idx)
-        questions = [question_text(kind) for kind in kinds]
+        questions = [asked_text(kind) for kind in kinds]
         answers = self.built_network.answer(batch, questions, **self._decoding)
         return [
             row
