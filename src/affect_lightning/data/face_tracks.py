@@ -205,4 +205,6 @@ def cut_crop(picture: np.ndarray, box: FaceBox) -> np.ndarray:
     # A pixel's middle is half a pixel from its edge.
     matrix = np.array([[scale, 0.0, middle - scale * (x - 0.5)], [0.0, scale, middle - scale * (y - 0.5)]])
     grey = (BEYOND, BEYOND, BEYOND)
-    return np.asarray(cv2.warpAffine(picture, matrix, (CROP_SIDE, CROP_SIDE), borderMode=cv2.BORDER_CONSTANT, borderValue=grey))
+    return np.asarray(
+        cv2.warpAffine(picture, matrix, (CROP_SIDE, CROP_SIDE), borderMode=cv2.BORDER_CONSTANT, borderValue=grey)
+    )
