@@ -34,7 +34,7 @@ _PARTS = {
     "merger": "clue_mergers",
     "transcriber": "transcribers",
 }
-_PIPELINE_EPILOG = """A configuration:
+PIPELINE_HELP = """A configuration:
   clips: raw/clips.csv          # a table with name and media, or a folder of clips
   out: runs/annotated
   stages:
@@ -229,7 +229,7 @@ def _config_parser() -> argparse.ArgumentParser:
         prog="affect-lightning annotate",
         usage="affect-lightning annotate --config FILE [--part I/N | --merge] [--dry-run]",
         description=run_config.__doc__,
-        epilog=_PIPELINE_EPILOG,
+        epilog=PIPELINE_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", "-c", metavar="FILE", help="YAML file, or the name of an experiment")
