@@ -257,6 +257,26 @@ def test_in_python_without_a_folder(tmp_path: Path) -> None:
     assert clips.is_file()
 
 
+@pytest.mark.slow
+def test_the_shipped_pipeline_describes_the_sandbox(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some = tmp_path / "clips"
+    some.mkdir()
+    for path in sorted((corpus / "mer-caption-plus" / "video").glob("*.mp4"))[:2]:
+        (some / path.name).write_bytes(path.read_bytes())
+    places = ("--clips", str(some), "--out", str(tmp_path / "out"))
+    assert main(["annotate", "--config", "annotate_sandbox", *places, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["stages"]
+    assert [one["stage"] for one in told] == ["clips", "describe", "length"]
+    table = read_clip_table(tmp_path / "out" / "02_length.parquet")
+    assert table.column("kept.describe") == [True, True]
+    for heard, seen, text in zip(*map(table.column, ("audio_cues", "visual_cues", "description")), strict=True):
+        assert heard.startswith("The voice is ")
+        assert seen.startswith("The mouth moves ") or seen.startswith("The mouth hardly moves")
+        assert text == f"{heard} {seen}"
+
+
 # --- figures of quality ---
 
 
