@@ -2,8 +2,9 @@
 
 For the filter of paper, Section 2. The loudness of speech follows the opening of the mouth (Chandrasekaran et al., 2009, "The
 natural statistics of audiovisual speech"). So loudness is predicted from what the mouth does, each eighth of the clip from
-the others, and the score is how well that works. A prediction of a part that was not learnt from cannot profit from chance, as a plain correlation with the best of many signals would. `mouth_motion.py` looks at the mouth,
-`speech_probability.py` listens. Legend: T pictures, K components, L lags.
+the others, and the score is how well that works. What is predicted was not learnt from, so it cannot profit from chance, as
+a plain correlation with the best of many signals would. `mouth_motion.py` looks at the mouth, `speech_probability.py`
+listens. Legend: T pictures, K components, L lags.
 """
 
 from __future__ import annotations

@@ -40,6 +40,8 @@ BEYOND = 110  # grey beyond the edge of the picture, as in the demonstration pro
 NO_PICTURE, NO_SOUND, NO_FACE = "no picture track", "no sound track", "no face"
 SMALL_FACE, SOME_FACES = "face too small", "face in few pictures"
 SEEN_SHARE = 0.5  # of the pictures that were searched; our choice: a face seen less often is not the clip's person
+NOBODY = frozenset({NO_PICTURE, NO_FACE, SMALL_FACE, SOME_FACES})
+"""Reasons that say that no person can be seen well enough."""
 
 
 @dataclass(frozen=True)
