@@ -213,7 +213,19 @@ def test_a_moving_head_is_held_still() -> None:
 
 def test_one_flat_grey_is_no_error() -> None:
     flat = np.full((30, 224, 224, 3), 110, np.uint8)
-    assert np.array_equal(mouth_motion.mouth_components(flat, 4, 25.0), np.zeros((30, 4)))
+    found = mouth_motion.measure_mouth(flat, 4, 25.0)
+    assert np.array_equal(found.components, np.zeros((30, 4)))
+    assert found.liveliness == 0.0
+
+
+def test_a_still_mouth_is_less_lively_than_a_talking_one_in_any_light() -> None:
+    clip = talking_face(2.0)
+    dark = replace(clip, crops=(clip.crops * 0.5).astype(np.uint8))
+    talking, darker, still = (
+        mouth_motion.measure_mouth(one.crops, 4, 25.0).liveliness for one in (clip, dark, still_face(clip))
+    )
+    assert darker == pytest.approx(talking, rel=0.1)
+    assert talking > sync.LIVELY > still
 
 
 def test_options_out_of_range_are_refused() -> None:

@@ -8,27 +8,44 @@ sound. Legend: T pictures, K components.
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import dataclass
+
 import numpy as np
 
 SIDE = 112  # pixels to which crops are scaled; ECC takes half a millisecond then
 # Upper and lower edge, left and right edge, as shares of a crop; a crop has the form of `contracts.speakers`. Our choice.
 EYES_AND_NOSE = (0.22, 0.60, 0.22, 0.78)
 MOUTH = (0.56, 0.88, 0.28, 0.72)
+FACE = (0.22, 0.85, 0.22, 0.76)
 MOUTH_SIZE = (20, 14)  # pixels to which the mouth's region is scaled, our choice: lips stay visible, noise does not
+STEP_SECONDS = 0.08  # our choice: films of 12 pictures a second have a new one by then
 _STEPS, _PRECISION = 20, 1e-3  # of ECC: most iterations, least gain
 _MOST_SHIFT = 0.22 * SIDE  # our choice: what would move the face further is a wrong answer
 
 
-def mouth_components(crops: np.ndarray, count: int, rate: float) -> np.ndarray:
-    """The strongest components of the mouth's changes.
+@dataclass(frozen=True)
+class MouthMotion:
+    """What the mouth does.
+
+    Attributes:
+        components: The strongest components of its changes in grey levels, float64 [T, K], without what changes more slowly
+            than in a second.
+        liveliness: How much it changes within `STEP_SECONDS`, as a share of the face's contrast; the median, so that
+            a single smile or blink does not count.
+    """
+
+    components: np.ndarray
+    liveliness: float
+
+
+def measure_mouth(crops: np.ndarray, count: int, rate: float) -> MouthMotion:
+    """Measure the mouth.
 
     Args:
-        crops: Of one face, RGB, uint8 [T, side, side, 3].
+        crops: Of one face, RGB, uint8 [T, side, side, 3], T at least 3.
         count: K.
         rate: Crops a second.
-
-    Returns:
-        float64 [T, K], in grey levels, without what changes more slowly than in a second.
     """
     import cv2
 
@@ -42,7 +59,11 @@ def mouth_components(crops: np.ndarray, count: int, rate: float) -> np.ndarray:
     found = np.zeros((len(still), count))
     kept = min(count, len(sizes))
     found[:, :kept] = left_vectors[:, :kept] * sizes[:kept]
-    return found
+    apart = max(1, round(STEP_SECONDS * rate))
+    steps = np.sqrt(((pixels[apart:] - pixels[:-apart]) ** 2).mean(axis=1))
+    top, bottom, left, right = (round(share * SIDE) for share in FACE)
+    contrast = float(still[:, top:bottom, left:right].std())
+    return MouthMotion(found, float(np.median(steps)) / max(contrast, 1.0))
 
 
 def held_still(crops: np.ndarray) -> np.ndarray:
@@ -64,12 +85,11 @@ def held_still(crops: np.ndarray) -> np.ndarray:
     turn = np.eye(2, 3, dtype=np.float32)
     held = np.empty_like(grey)
     for index, picture in enumerate(grey):
-        try:
+        found: np.ndarray = turn
+        with contextlib.suppress(cv2.error):  # nothing to hold on to, such as one flat grey
             _, found = cv2.findTransformECC(reference, picture, turn.copy(), cv2.MOTION_EUCLIDEAN, criteria, mask, 5)
-        except cv2.error:  # nothing to hold on to, such as one flat grey
-            found = turn
         if np.isfinite(found).all() and np.abs(found[:, 2]).max() <= _MOST_SHIFT:
-            turn = found  # the next search begins here
+            turn = np.asarray(found, np.float32)  # the next search begins here
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         held[index] = cv2.warpAffine(picture, turn, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return held

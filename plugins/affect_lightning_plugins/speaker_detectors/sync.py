@@ -3,8 +3,8 @@
 For the filter of paper, Section 2. The loudness of speech follows the opening of the mouth (Chandrasekaran et al., 2009, "The
 natural statistics of audiovisual speech"). So loudness is predicted from what the mouth does, each eighth of the clip from
 the others, and the score is how well that works. What is predicted was not learnt from, so it cannot profit from chance, as
-a plain correlation with the best of many signals would. `mouth_motion.py` looks at the mouth, `speech_probability.py`
-listens. Legend: T pictures, K components, L lags.
+a plain correlation with the best of many signals would. A mouth that hardly moves may fit by chance, so its score is
+lowered. `mouth_motion.py` looks at the mouth, `speech_probability.py` listens. Legend: T pictures, K components, L lags.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from affect_lightning.contracts import FaceWithSound, SpeakerDetector, SpeakerScore
 from affect_lightning.errors import ConfigurationError
-from affect_lightning_plugins.speaker_detectors.mouth_motion import mouth_components, quick_changes
+from affect_lightning_plugins.speaker_detectors.mouth_motion import measure_mouth, quick_changes
 from affect_lightning_plugins.speaker_detectors.speech_probability import CARRIER, FRAME, RATE, SpeechProbability
 
 _VERSION = 1  # of the measurement
@@ -22,13 +22,18 @@ FOLDS = 8  # our choice
 MARGIN = 3  # steps on either side of a part that are not learnt from, our choice: neighbours are nearly the same
 RIDGE = 0.05  # of the components' mean energy, our choice
 LEAST_SECONDS = 1.0  # of picture and sound together, our choice: three or four syllables
-LEAST_SPEECH = 0.3  # seconds of speech, our choice
+LEAST_SPEECH = 0.5  # seconds of speech, our choice: one syllable fits anything
+LIVELY = 0.065  # share of the contrast by which a talking mouth changes in 0.08 s; our choice, see docs/annotation.md
+SPEECH = 0.5  # seconds of speech, our choice: one syllable fits anything
+LIVELY = (
+    0.035  # share of the contrast by which a talking mouth changes in 1/25 s at least; our choice (docs/annotation.md)
+)
 SPEECH = 0.5  # probability from which on a moment is speech, the usual one of Silero VAD
 TOO_SHORT, NO_SPEECH = "shorter than a second", "no speech"
 
 
 class SyncDetector(SpeakerDetector):
-    """Mouth motion against speech loudness: the correlation of loudness with what the mouth predicts, -1 to 1."""
+    """Mouth motion against speech loudness: the correlation of loudness with what the mouth predicts, up to 1."""
 
     carrier = CARRIER
 
@@ -51,7 +56,7 @@ class SyncDetector(SpeakerDetector):
         self._speech = SpeechProbability()
 
     def score(self, clip: FaceWithSound) -> SpeakerScore:
-        """The best correlation over the lags; see the contract."""
+        """The best correlation over the lags, less for a still mouth; see the contract."""
         lags = round(self._most_lag * clip.frame_rate)
         heard_pictures = int((len(clip.waveform) / clip.sample_rate - clip.start) * clip.frame_rate)
         pictures = min(len(clip.crops), heard_pictures)
@@ -61,8 +66,9 @@ class SyncDetector(SpeakerDetector):
         if (probability >= SPEECH).sum() * FRAME / RATE < LEAST_SPEECH:
             return SpeakerScore(None, NO_SPEECH)
         loudness = speech_loudness(clip, probability, pictures)
-        mouth = mouth_components(clip.crops[:pictures], COMPONENTS, clip.frame_rate)
-        return SpeakerScore(float(np.max(lagged_fit(mouth, quick_changes(loudness, clip.frame_rate), lags))))
+        mouth = measure_mouth(clip.crops[:pictures], COMPONENTS, clip.frame_rate)
+        fit = float(np.max(lagged_fit(mouth.components, quick_changes(loudness, clip.frame_rate), lags)))
+        return SpeakerScore(fit * min(1.0, mouth.liveliness / LIVELY))
 
     def identity(self) -> str:
         """`sync` with its version, options and the speech detector's weights."""

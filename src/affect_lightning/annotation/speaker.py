@@ -165,9 +165,14 @@ class SpeakerStage(Stage[SpeakerOptions]):
 
         if record.video is None:
             return SpeakerVerdict(None, NO_PICTURE, shows_nobody=True)
-        rates = {"frame_rate": self._detector.frame_rate, "sample_rate": self._detector.sample_rate}
         try:
-            clip = read_face_with_sound(record.video, self._faces, audio=record.audio, **rates)
+            clip = read_face_with_sound(
+                record.video,
+                self._faces,
+                frame_rate=self._detector.frame_rate,
+                sample_rate=self._detector.sample_rate,
+                audio=record.audio,
+            )
         except UnreadableClipError as error:
             return SpeakerVerdict(None, f"{UNREADABLE} ({error.stage}): {error.reason}")
         if isinstance(clip, MissingPart):

@@ -185,7 +185,7 @@ def follow_face(frames: SteadyFrames, detector: FaceDetector, rate: float) -> li
     everywhere = np.arange(len(frames.shown))
     x, y, side = (np.interp(everywhere, steps[known], column) for column in smooth.T)
     edges = zip(x - side / 2, y - side / 2, x + side / 2, y + side / 2, strict=True)
-    return [FaceBox(*map(float, corners), score=1.0) for corners in edges]
+    return [FaceBox(float(x0), float(y0), float(x1), float(y1), score=1.0) for x0, y0, x1, y1 in edges]
 
 
 def cut_crop(picture: np.ndarray, box: FaceBox) -> np.ndarray:
