@@ -1,6 +1,6 @@
 """What a speaker detector must provide: does the person who is seen in a clip say what is heard?
 
-Paper: Section 2, clips whose speaker is not in the picture are dropped (the authors use TalkNet). Detectors are plugins
+Paper: Section 2, clips whose visible person is not the speaker are dropped. Detectors are plugins
 of the group `speaker_detectors`. `affect_lightning.data.face_tracks` makes what they get, the stage
 `affect_lightning.annotation.speaker` asks them. Legend: T pictures, S audio samples.
 """
