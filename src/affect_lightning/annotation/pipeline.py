@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -266,7 +267,7 @@ class Pipeline:
                 columns = stage.columns_of(chunk)
                 data = chunk.with_values(columns).data
                 _write(work / _COLUMNS, json.dumps(list(columns)))
-                _write(piece, lambda file, data=data: parquet.write_table(data, file))
+                _write(piece, partial(parquet.write_table, data))
                 times.add({"stage": stage.name, "clips": len(chunk), "seconds": round(time.monotonic() - begun, 3)})
                 self._tell(stage.name, len(chunk), total)
             yield piece
