@@ -126,6 +126,30 @@ def test_parts_merge_to_the_bytes_of_one(tmp_path: Path, capsys: pytest.CaptureF
     assert tables(tmp_path / "several") == tables(tmp_path / "one")
 
 
+def test_descriptions_in_three_parts_side_by_side_are_those_of_one_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips, cues = described(tmp_path / "d.csv"), tmp_path / "cues.csv"
+    texts = [f"c{number:02},The voice number {number} trembles." for number in range(11)]
+    texts[6] = 'c06,"I\'m sorry, but I cannot determine the emotions of a person."'
+    cues.write_text("\n".join(["name,response", *texts]) + "\n", encoding="utf-8")
+    imported = ("--audio", "import", "--audio.file", str(cues), "--visual", "none", "--max-bad-share", "0.5")
+
+    def command(out: str, *more: str) -> list[str]:
+        return ["annotate", "describe", "--clips", str(clips), "--out", str(tmp_path / out), *imported, *more]
+
+    assert main(command("one.parquet")) == 0
+    for part in ("2/3", "3/3", "1/3"):
+        assert main(command("three.parquet", "--part", part)) == 0
+        assert not (tmp_path / "three.parquet").exists()
+    assert main(command("three.parquet", "--merge")) == 0
+    assert (tmp_path / "three.parquet").read_bytes() == (tmp_path / "one.parquet").read_bytes()
+    table = read_clip_table(tmp_path / "one.parquet")
+    assert table.column("kept.describe") == [number != 6 for number in range(11)]
+    assert table.column("problem.describe")[6].startswith("audio cues: refused 2 times")
+    assert [record.clips for record in table.records] == [11, 11]
+
+
 def test_what_cannot_be_divided(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clips = described(tmp_path / "d.csv", 2)
     config = written_config(tmp_path / "c.yaml", clips, tmp_path / "out", ["length"])

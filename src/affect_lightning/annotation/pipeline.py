@@ -206,9 +206,10 @@ class Pipeline:
 
     def _stage(self, number: int, folder: Path) -> StageOutcome:
         stage, path, begun = self.stages[number - 1], folder / self._names[number], time.monotonic()
-        if self.is_there(folder, number):
-            return self._told(stage.name, path, 0.0, was_there=True)
         source, work = folder / self._names[number - 1], self.work_folder(folder, number)
+        if self.is_there(folder, number):
+            shutil.rmtree(work, ignore_errors=True)  # of a run that was killed behind its last step
+            return self._told(stage.name, path, 0.0, was_there=True)
         self._begin_work(work, number)
         pieces = list(self._pieces(stage, source, work, LineLog(folder / TIMES)))
         before = records_of_file(source)
