@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from affect_lightning.annotation.exporting.datasheet import StageCount, stage_counts
 from affect_lightning.annotation.exporting.datasheet_figures import labels_by_sector
 from affect_lightning.annotation.exporting.preference_pairs import pairs_of_verdicts
+from affect_lightning.annotation.exporting.writing import FORMATS
 from affect_lightning.annotation.preferences import Judgement, Pair, write_judgements
 from affect_lightning.annotation.review_store import ReviewStore
 from affect_lightning.annotation.tables import ClipTable, StageRecord, write_clip_table
@@ -376,3 +378,27 @@ def test_the_datasheet_in_a_browser_with_hostile_texts(
         assert page.value("document.querySelectorAll('script').length") == 0
         assert page.value("document.documentElement.scrollWidth <= document.documentElement.clientWidth") is True
         assert all(request.startswith(("file:", "data:")) for request in page.requests)
+
+
+# --- the page ---
+
+
+def test_the_commands_of_the_page_run(
+    tmp_path: Path, media: Path, repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("CLIPS").symlink_to(media)
+    labels = [["happy"], ["sad"], ["angry", "worried"], ["sad"], ["happy"], ["calm"]]
+    better, worse = ([f"{word} {name}" for name in NAMES] for word in ("better", "worse"))
+    table_of(Path("clips.parquet"), labels=labels, better=better, worse=worse)
+    write_judgements(Path("verdicts.csv"), VERDICTS)
+    store = ReviewStore.create(Path("study.sqlite"), [VERDICTS[0].pair], repeats=0)
+    store.enter("ann")
+    store.judge("ann", 0, "left")
+    page = (repository / "docs" / "annotation_export.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^    affect-lightning (.+)$", page, re.MULTILINE)
+    assert len(commands) == 5
+    for command in commands:
+        assert main(shlex.split(command)) == 0, f"{command}: {capsys.readouterr().err}"
+    assert set(re.findall(r"^\| `(\w+)` \| ", page, re.MULTILINE)) == set(FORMATS)
+    assert [len(lines_of(Path(folder, "preferences.jsonl"))) for folder in ("pairs", "pairs-of-study")] == [2, 1]

@@ -13,8 +13,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from datatrove.executor import RayPipelineExecutor
 
 from affect_lightning.command_line.executors import CommandStep, ExecutorOptions, PartFailedError
 from affect_lightning.command_line.program import main
@@ -165,6 +167,25 @@ def test_what_slurm_refuses_is_told(
     monkeypatch.setenv("PATH", "/nowhere")
     assert main(words) == 2
     assert "there is no `sbatch` here" in capsys.readouterr().err
+
+
+def test_ray_gets_the_parts_and_what_each_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """datatrove's own class takes the options; the cluster is left out."""
+    words = ["pack", "--no-such-option", "--executor", "ray", "--executor.parts", "3", "--executor.gpus", "1"]
+    words += ["--executor.memory", "16", "--executor.logs", str(tmp_path)]
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main(words) == 2
+    assert "Run `pip install ray`" in capsys.readouterr().err
+    started: list[RayPipelineExecutor] = []
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: True))
+    monkeypatch.setattr(RayPipelineExecutor, "run", started.append)
+    assert main(words) == 2, "the merge runs here, and knows no such option"
+    (one,) = started
+    assert (one.world_size, one.cpus_per_task, one.mem_per_cpu_gb, one.gpus_per_task) == (3, 1, 16, 1)
+    assert one.pipeline == [CommandStep(("pack", "--no-such-option"), os.getcwd())]
+    assert one.skip_completed is False
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class ExecutorOptions:
     Attributes:
         parts: How many there are.
         workers: How many run at once; 0 for all.
-        logs: Folder of the logs, on a disk that all machines see.
+        logs: Folder of the logs, on a disk that all machines see; empty for a new one in `executor-logs`.
         partition: Of SLURM.
         time: Limit of each part, as SLURM writes it; a day.
         cpus: Processors of each part.
@@ -48,7 +49,7 @@ class ExecutorOptions:
 
     parts: int
     workers: int = 0
-    logs: str = "executor-logs"
+    logs: str = ""
     partition: str = ""
     time: str = "24:00:00"
     cpus: int = 1
@@ -64,6 +65,11 @@ class ExecutorOptions:
         wrong = [pair for pair in self.sbatch.split(",") if self.sbatch and "=" not in pair.strip("=")]
         if wrong:
             raise ConfigurationError(f"{OPTION}.sbatch takes KEY=VALUE, parted by commas; got {wrong[0]!r}.")
+
+    def logs_of(self, command: str) -> Path:
+        """The folder of the logs of a command."""
+        new = Path("executor-logs", f"{command}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
+        return Path(self.logs or new).absolute()
 
     @property
     def sbatch_arguments(self) -> dict[str, str]:
@@ -180,7 +186,7 @@ def _shared(step: CommandStep, options: ExecutorOptions) -> dict[str, Any]:
         "pipeline": [step],
         "tasks": options.parts,
         "workers": options.workers or -1,
-        "logging_dir": str(Path(options.logs).absolute()),
+        "logging_dir": str(options.logs_of(step.words[0])),
         "skip_completed": False,
     }
 
@@ -218,7 +224,8 @@ def _send_to_slurm(words: Sequence[str], options: ExecutorOptions) -> int:
     }
     executor = _library().SlurmPipelineExecutor
     title = f"affect-lightning-{words[0]}"
-    step, folder = CommandStep(tuple(words), os.getcwd()), Path(options.logs).absolute()
+    folder = options.logs_of(words[0])
+    step, options = CommandStep(tuple(words), os.getcwd()), replace(options, logs=str(folder))
     parts = executor(**_shared(step, options), **shared, job_name=title, gpus_per_task=options.gpus)
     merge = executor(
         pipeline=[CommandStep(tuple(words), os.getcwd(), merges=True)],

@@ -23,7 +23,7 @@ from affect_lightning.annotation.exporting.layouts import (
     write_json,
     write_lines,
 )
-from affect_lightning.annotation.preferences import Judgement
+from affect_lightning.annotation.preferences import Judgement, Pair
 from affect_lightning.annotation.tables import ClipTable
 from affect_lightning.corpora.annotation_tables import shown
 from affect_lightning.errors import DataError
@@ -76,7 +76,7 @@ def pairs_of_verdicts(judgements: Sequence[Judgement], names: Sequence[str]) -> 
         DataError: No pair is left.
     """
     votes: dict[Any, Counter[str | None]] = {}
-    pairs = {}
+    pairs: dict[Any, Pair] = {}
     for one in judgements:
         if not one.is_repeat:
             pairs.setdefault(one.pair.key, one.pair)
