@@ -93,7 +93,8 @@ class Pipeline:
         self.source, self.stages, self.endings, self.out = source, list(stages), list(endings), out
         self._tell, self._finished = tell or StageWork().tell, finished or _nobody
         self._requests = [_digest([CLIPS, source.digest])]
-        for stage in (*self.stages, *self.endings):
+        self._items: list[Stage[Any] | Ending[Any]] = [*self.stages, *self.endings]
+        for stage in self._items:
             asked = [self._requests[-1], stage.name, stage.recorded_options(), dict(stage.parts())]
             self._requests.append(_digest(asked))
 
@@ -253,7 +254,7 @@ class Pipeline:
         _write(request, self._requests[number])
 
     def _name_of(self, number: int) -> str:
-        return [CLIPS, *(item.name for item in (*self.stages, *self.endings))][number]
+        return CLIPS if not number else self._items[number - 1].name
 
     def is_there(self, folder: Path, number: int) -> bool:
         """Whether a table is there that follows from these clips and options.
