@@ -126,6 +126,30 @@ def test_parts_merge_to_the_bytes_of_one(tmp_path: Path, capsys: pytest.CaptureF
     assert tables(tmp_path / "several") == tables(tmp_path / "one")
 
 
+def test_descriptions_in_three_parts_side_by_side_are_those_of_one_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips, cues = described(tmp_path / "d.csv"), tmp_path / "cues.csv"
+    texts = [f"c{number:02},The voice number {number} trembles." for number in range(11)]
+    texts[6] = 'c06,"I\'m sorry, but I cannot determine the emotions of a person."'
+    cues.write_text("\n".join(["name,response", *texts]) + "\n", encoding="utf-8")
+    imported = ("--audio", "import", "--audio.file", str(cues), "--visual", "none", "--max-bad-share", "0.5")
+
+    def command(out: str, *more: str) -> list[str]:
+        return ["annotate", "describe", "--clips", str(clips), "--out", str(tmp_path / out), *imported, *more]
+
+    assert main(command("one.parquet")) == 0
+    for part in ("2/3", "3/3", "1/3"):
+        assert main(command("three.parquet", "--part", part)) == 0
+        assert not (tmp_path / "three.parquet").exists()
+    assert main(command("three.parquet", "--merge")) == 0
+    assert (tmp_path / "three.parquet").read_bytes() == (tmp_path / "one.parquet").read_bytes()
+    table = read_clip_table(tmp_path / "one.parquet")
+    assert table.column("kept.describe") == [number != 6 for number in range(11)]
+    assert table.column("problem.describe")[6].startswith("audio cues: refused 2 times")
+    assert [record.clips for record in table.records] == [11, 11]
+
+
 def test_what_cannot_be_divided(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clips = described(tmp_path / "d.csv", 2)
     config = written_config(tmp_path / "c.yaml", clips, tmp_path / "out", ["length"])
@@ -134,6 +158,34 @@ def test_what_cannot_be_divided(tmp_path: Path, capsys: pytest.CaptureFixture[st
     config = written_config(tmp_path / "c.yaml", clips, tmp_path / "out", [FILTERS[1]])
     assert main(annotating(config, "--part", "1/3")) == 2
     assert "Use 2 parts or fewer: there are 2 clips, and this is 1/3." in capsys.readouterr().err
+
+
+def test_an_export_stands_last_and_is_written_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clips, out = described(tmp_path / "d.csv"), tmp_path / "out"
+    export = {"export": {"format": "jsonl", "title": "Mine", "taxonomy": "builtin"}}
+    config = written_config(tmp_path / "c.yaml", clips, out, [*FILTERS, export])
+    assert main(annotating(config, "--json")) == 0
+    told = json.loads(capsys.readouterr().out)["stages"][-1]
+    assert (told["stage"], told["was_there"]) == ("export", False)
+    folder = out / "04_export"
+    written = json.loads((folder / "export.json").read_text(encoding="utf-8"))
+    assert (written["table"], written["clips"], written["statements"]["title"]) == (11, told["kept"], "Mine")
+    assert (folder / "datasheet.md").is_file()
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert main(annotating(config, "--json")) == 0
+    assert json.loads(capsys.readouterr().out)["stages"][-1]["was_there"]
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    export["export"]["title"] = "Another"
+    assert main(annotating(written_config(config, clips, out, [*FILTERS, export]))) == 2
+    assert "a stage export of other clips, stages or options was begun" in capsys.readouterr().err
+    assert main(annotating(written_config(config, clips, out, [export, *FILTERS]))) == 2
+    assert "Put export last: the stage length stands behind it." in capsys.readouterr().err
+    assert main(annotating(written_config(config, clips, tmp_path / "o", ["length", {"export": {"format": "x"}}]))) == 2
+    assert "Choose the format of the export from" in capsys.readouterr().err
+    (tmp_path / "p" / "02_export").mkdir(parents=True)
+    config = written_config(tmp_path / "c.yaml", clips, tmp_path / "p", ["length", "export"])
+    assert main(annotating(config)) == 2
+    assert "it is there, and no pipeline has written it" in capsys.readouterr().err
 
 
 class _Stumbling(Stage[LengthOptions]):
@@ -171,7 +223,7 @@ def test_a_stage_goes_on_after_the_last_whole_piece(tmp_path: Path) -> None:
     with pytest.raises(DataError):
         other.run()
     (tmp_path / "other" / ".01.work" / "request").write_text("another", encoding="utf-8")
-    with pytest.raises(ConfigurationError, match="it holds a begun stage stumbling of other clips"):
+    with pytest.raises(ConfigurationError, match="a stage stumbling of other clips, stages or options was begun"):
         other.run()
 
 

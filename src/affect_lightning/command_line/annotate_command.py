@@ -37,6 +37,7 @@ STEPS = {
     "length": Step("Drop descriptions in the tails of the lengths; draw the lengths.", "annotate_stages", "run_length"),
     "crowd": Step("Let saved outputs vote on emotion or sentiment.", "annotate_crowd", "run_crowd"),
     "agree": Step("Drop descriptions that disagree with the crowd.", "annotate_stages", "run_agree"),
+    "export": Step("Write the clips that stay as a data set with a datasheet.", "annotate_export", "run"),
     "review": Step(
         "Compare descriptions blindly in the browser, or read verdicts from a file.", "annotate_review", "run"
     ),
