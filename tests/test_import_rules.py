@@ -54,6 +54,9 @@ def core(*folders: str) -> tuple[str, ...]:
 TORCH = frozenset({"torch", "numpy"})
 _SHARED = ("asked_models", "language_models", "pretrained_models", "transformers_versions")
 ASKING = tuple(f"{PLUGINS}.{name}" for name in _SHARED)
+FILES_AND_LIBRARIES = tuple(
+    f"{PLUGINS}.{name}" for name in ("onnx_sessions", "pretrained_models", "transformers_versions", "weights_files")
+)
 RULES = {
     f"{CORE}.contracts": Rule(libraries=TORCH),
     f"{CORE}.storage": Rule(libraries=frozenset({"filelock", "fsspec"})),
@@ -78,7 +81,17 @@ RULES = {
     f"{CORE}.metrics": Rule(core("storage"), libraries=TORCH | {"torchmetrics"}),
     f"{CORE}.unibench": Rule(core("contracts", "corpora", "plugin_loading", "metrics", "prompting", "storage")),
     f"{CORE}.annotation": Rule(
-        core("contracts", "corpora", "metrics", "prompting", "storage", "unibench"),
+        core(
+            "contracts",
+            "corpora",
+            "data",
+            "describing",
+            "metrics",
+            "plugin_loading",
+            "prompting",
+            "storage",
+            "unibench",
+        ),
         never=frozenset({"torch", "transformers"}),
     ),
     f"{CORE}.sandbox": Rule(core("corpora", "metrics", "storage"), never=frozenset({"transformers", "lightning"})),
@@ -127,7 +140,7 @@ RULES = {
         )
     ),
     f"{PLUGINS}.branch_compressions": Rule((*core("contracts"), f"{PLUGINS}.pre_fusions")),  # one Q-Former for both
-    PLUGINS: Rule((*core("contracts", "storage"), f"{PLUGINS}.pretrained_models", f"{PLUGINS}.transformers_versions")),
+    PLUGINS: Rule((*core("contracts", "storage"), *FILES_AND_LIBRARIES)),
     CORE: Rule(libraries=frozenset()),
 }
 

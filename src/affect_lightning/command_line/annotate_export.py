@@ -32,7 +32,7 @@ def run(arguments: Sequence[str]) -> int:
     """Write the clips that stay as a data set."""
     from affect_lightning.annotation.exporting.clips import ExportColumns
     from affect_lightning.annotation.exporting.datasheet import Statements
-    from affect_lightning.annotation.exporting.media import MediaOptions
+    from affect_lightning.annotation.exporting.media import MediaOptions, announced_length
     from affect_lightning.annotation.exporting.writing import Export, check_new_folder, export_clips
     from affect_lightning.annotation.tables import read_clip_table
     from affect_lightning.metrics import taxonomy_by_name
@@ -65,19 +65,6 @@ def run(arguments: Sequence[str]) -> int:
     print(format_table((result["format"], ""), [(name, f"{count:,}") for name, count in rows]))
     print(f"\nRead {options.out / 'datasheet.html'} before you pass it on.")
     return 0
-
-
-def announced_length(path: Path) -> float | None:
-    """Seconds of a clip's pictures, or of its sound if it has none; None if the file does not say or cannot be read."""
-    from affect_lightning.data.header_checks import announced_seconds
-    from affect_lightning.data.quarantine import UnreadableClipError
-
-    for track in ("video", "audio"):
-        try:
-            return announced_seconds(path, track)
-        except UnreadableClipError:
-            continue
-    return None
 
 
 def _check_pairs(options: argparse.Namespace) -> None:

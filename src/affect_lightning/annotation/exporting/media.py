@@ -162,3 +162,16 @@ def seconds_of(clips: Sequence[ExportedClip], length_of: Callable[[Path], float 
     step = max(1, -(-len(files) // MEASURED))
     lengths = [length_of(path) for path in files[::step]]
     return [length for length in lengths if length is not None]
+
+
+def announced_length(path: Path) -> float | None:
+    """Seconds of a clip's pictures, or of its sound if it has none; None if the file does not say or cannot be read."""
+    from affect_lightning.data.header_checks import announced_seconds
+    from affect_lightning.data.quarantine import UnreadableClipError
+
+    for track in ("video", "audio"):
+        try:
+            return announced_seconds(path, track)
+        except UnreadableClipError:
+            continue
+    return None
