@@ -49,6 +49,7 @@ class StageEntry:
         options: The same for the group of its options.
         plugins: Its parts, by the name of the argument.
         settings: Texts that become arguments: `taxonomy`.
+        services: Arguments that the caller of `build_stage` may give, because this folder must not know how they work.
         needs_files: Whether it looks at the clips' files.
     """
 
@@ -57,6 +58,7 @@ class StageEntry:
     options: str
     plugins: Mapping[str, PluginSlot] = field(default_factory=dict)
     settings: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
     needs_files: bool = False
 
 
@@ -79,10 +81,11 @@ STAGES: dict[str, StageEntry] = {
         "Drop descriptions in the tails of the lengths.", "lengths:LengthStage", "lengths:LengthOptions"
     ),
     "crowd": StageEntry(
-        "Let the votes of a table decide on emotion or sentiment.",
-        "crowd:CrowdStage",
-        "crowd:CrowdOptions",
+        "Let members trained on human labels, or the votes of a table, decide on emotion and sentiment.",
+        "trained_crowd.stage:TrainedCrowdStage",
+        "trained_crowd.stage:TrainedCrowdOptions",
         settings=("taxonomy",),
+        services=("encode",),
     ),
     "agree": StageEntry(
         "Drop descriptions that disagree with the crowd.",
@@ -108,13 +111,14 @@ def stage_entry(name: str) -> StageEntry:
     return STAGES[name]
 
 
-def build_stage(name: str, values: Mapping[str, Any]) -> Stage[Any]:
+def build_stage(name: str, values: Mapping[str, Any], services: Mapping[str, Any] | None = None) -> Stage[Any]:
     """A stage with its options, plugins and settings.
 
     Args:
         name: Of the stage.
         values: As a configuration has them: fields of the options, and a choice for each plugin (a name, a mapping with the
             name and options, or `none`).
+        services: What the caller offers, by name; a stage gets those that it asks for.
 
     Raises:
         ConfigurationError: An option is unknown, or its value is wrong.
@@ -131,7 +135,8 @@ def build_stage(name: str, values: Mapping[str, Any]) -> Stage[Any]:
     plain = {key: value for key, value in values.items() if key not in (*entry.plugins, *entry.settings)}
     options = _checked_options(name, group, plain)
     settings = {key: _SETTINGS[key](values.get(key)) for key in entry.settings}
-    stage: Stage[Any] = _loaded(entry.stage).of(options, **_built_parts(entry, values), **settings)
+    offered = {key: value for key, value in (services or {}).items() if key in entry.services}
+    stage: Stage[Any] = _loaded(entry.stage).of(options, **_built_parts(entry, values), **settings, **offered)
     return stage
 
 

@@ -47,12 +47,19 @@ def add_trained_options(parser: argparse.ArgumentParser) -> None:
         help="feature caches, or folders of them (affect-lightning/features in the user's cache folder)")  # fmt: skip
     add("encode", nargs="+", metavar="EXPERIMENT",
         help="encode what the first of --features lacks, with the encoders of an experiment such as sandbox")  # fmt: skip
-    add("media", metavar="FOLDER", help="for --encode: NAME.mp4 or NAME.wav; or what the column `media` begins at")
+    add(
+        "media",
+        metavar="FOLDER",
+        help="for --encode: folder that paths of the table begin at, or of NAME.mp4 (the table's)",
+    )
     add("corpus", metavar="SET", help="set of the table's clips in the caches, where several have their names")
     add("subsets", nargs="+", metavar="A+B", help="modalities of members, such as audio+face (all, and all but one)")
     add("seeds", nargs="+", type=int, metavar="N", help="seeds of the trainings (0 1 2)")
-    add("text", choices=("none", "hashed"), help="hashed: the words of the subtitle are a modality (%(default)s)")
-    add("subtitle", metavar="COLUMN", help="of the table's subtitles (%(default)s)")
+    add(
+        "text",
+        choices=("none", "hashed"),
+        help="hashed: the words of the column `subtitle` are a modality (%(default)s)",
+    )
     add("language", choices=("english", "chinese"), help="of the subtitles of the sets (%(default)s)")
     for name, kind in (("folds", int), ("epochs", int), ("patience", int), ("batch_size", int), ("hidden", int),
                        ("dropout", float), ("learning_rate", float), ("weight_decay", float)):  # fmt: skip
@@ -82,10 +89,9 @@ def run_trained(options: argparse.Namespace) -> int:
     if options.media is None and options.encode:
         options.media = str(options.table.parent)
     own = options_of(TrainedCrowdOptions, options)
-    own.check()
+    stage = TrainedCrowdStage(own, taxonomy_by_name(options.taxonomy), encode_clips, _tell_member)
     check_outputs(options.out, options.figure)
     table = read_clip_table(options.table)
-    stage = TrainedCrowdStage(own, taxonomy_by_name(options.taxonomy), encode_clips, _tell_member)
     done = stage.run(table)
     write_result(done, options.out)
     crowd = stage.trained
@@ -146,7 +152,7 @@ def _content(
         "training_sets": list(crowd.sets),
         "verdicts": verdicts,
         "without_features": len(stage.absent),
-        "unreadable": stage.quarantined,
+        "unreadable": stage.unreadable,
         "members": told_scores(crowd),
         "cross_validated": {
             task: {

@@ -42,7 +42,8 @@ class AttentionFusion(nn.Module):
         self.attention = nn.Sequential(
             nn.Linear(hidden * len(widths), hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, len(widths))
         )
-        self.emotion = nn.Linear(hidden, classes)
+        self.hidden = hidden
+        self.emotion = nn.Linear(hidden, classes) if classes else None
         self.sentiment = nn.Linear(hidden, 1)
 
     @torch.no_grad()
@@ -67,4 +68,5 @@ class AttentionFusion(nn.Module):
         ]
         weights = self.attention(torch.cat(hidden, 1))  # [B, M]
         fused = (torch.stack(hidden, 2) * weights[:, None, :]).sum(2)  # [B, E]
-        return self.emotion(fused), self.sentiment(fused)[:, 0]
+        scores = self.emotion(fused) if self.emotion is not None else fused[:, :0]
+        return scores, self.sentiment(fused)[:, 0]

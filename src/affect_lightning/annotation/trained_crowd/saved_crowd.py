@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ class TrainedCrowd:
                 {
                     **asdict(member.plan),
                     "clips": member.clips,
-                    "hidden": member.network.emotion.in_features,
+                    "hidden": member.network.hidden,
                     "scores": {task: asdict(score) for task, score in member.scores.items()},
                 }
                 for member in self.members
@@ -106,18 +106,6 @@ def _identity(weights: bytes, description: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode() + weights).hexdigest()[:16]
 
 
-def check_new_folder(folder: Path) -> None:
-    """Refuse a folder that is there.
-
-    Raises:
-        ConfigurationError: It is.
-    """
-    if folder.exists():
-        raise ConfigurationError(
-            f"Choose another folder after --save, or read this one with --crowd: {folder} is there, and no crowd is overwritten."
-        )
-
-
 def write_crowd(folder: Path, crowd: TrainedCrowd) -> None:
     """Write a crowd, whole or not at all, and never over another.
 
@@ -125,7 +113,10 @@ def write_crowd(folder: Path, crowd: TrainedCrowd) -> None:
         ConfigurationError: The folder is there.
         DataError: The system refuses.
     """
-    check_new_folder(folder)
+    if folder.exists():
+        raise ConfigurationError(
+            f"Choose another folder after --save, or read this one with --crowd: {folder} is there, and no crowd is overwritten."
+        )
     weights = crowd.weights()
     content = {**crowd.description(), "identity": crowd.identity()}
     try:
@@ -137,6 +128,34 @@ def write_crowd(folder: Path, crowd: TrainedCrowd) -> None:
         raise DataError(
             f"The crowd cannot be written to {folder}: {error.strerror or error}. Free space or name another folder."
         ) from error
+
+
+def taken_or_written(
+    folder: Path, wanted: TrainedCrowd, plans: Sequence[MemberPlan], train: Callable[[], TrainedCrowd]
+) -> TrainedCrowd:
+    """A crowd that was trained and saved in exactly this way, else a new one, which is saved.
+
+    Args:
+        folder: Of the crowd.
+        wanted: What it is made from, without members and scores.
+        plans: Of the members.
+        train: Trains them.
+
+    Raises:
+        ConfigurationError: Another crowd is there.
+        DataError: The folder cannot be read or written.
+    """
+    if (folder / DESCRIPTION).is_file():
+        found = read_crowd(folder)
+        if replace(found, members=(), scores={}) == wanted and [member.plan for member in found.members] == list(plans):
+            return found
+        raise ConfigurationError(
+            f"Choose another folder after --save, or vote with the crowd of {folder} with --crowd: it was trained on other sets "
+            f"or features, or with other options, and no crowd is overwritten."
+        )
+    crowd = train()
+    write_crowd(folder, crowd)
+    return crowd
 
 
 def read_crowd(folder: Path) -> TrainedCrowd:
@@ -228,9 +247,3 @@ def told_scores(crowd: TrainedCrowd) -> list[dict[str, Any]]:
         }
         for member in crowd.members
     ]
-
-
-def mean_score(members: Sequence[Member], task: str) -> float:
-    """Mean cross-validated WAF of the members that have learnt a task."""
-    found = [member.scores[task].waf for member in members if task in member.scores]
-    return sum(found) / len(found)
