@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from affect_lightning.annotation.stages import Stage
+from affect_lightning.annotation.stages import Ending, Stage
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.metrics import taxonomy_by_name
 from affect_lightning.plugin_loading import build_part, plugin_options, resolve_choice, split_choice
@@ -95,6 +95,15 @@ STAGES: dict[str, StageEntry] = {
         settings=("taxonomy",),
     ),
 }
+ENDINGS: dict[str, StageEntry] = {
+    "export": StageEntry(
+        "Write the clips that stay as a data set with a datasheet.",
+        "exporting.ending:ExportEnding",
+        "exporting.ending:ExportOptions",
+        settings=("taxonomy",),
+    ),
+}
+"""What may stand last: it writes a folder, and no table."""
 _SETTINGS = {"taxonomy": taxonomy_by_name}
 
 
@@ -104,15 +113,42 @@ def stage_entry(name: str) -> StageEntry:
     Raises:
         ConfigurationError: There is no such stage.
     """
-    if name not in STAGES:
-        raise ConfigurationError(
-            f"There is no stage {name!r}.{nearest_hint(name, STAGES)} Stages: {', '.join(STAGES)}."
-        )
-    return STAGES[name]
+    known = {**STAGES, **ENDINGS}
+    if name not in known:
+        raise ConfigurationError(f"There is no stage {name!r}.{nearest_hint(name, known)} Stages: {', '.join(known)}.")
+    return known[name]
 
 
 def build_stage(name: str, values: Mapping[str, Any], services: Mapping[str, Any] | None = None) -> Stage[Any]:
-    """A stage with its options, plugins and settings.
+    """A stage with its options, plugins and settings; see `build_listed`."""
+    stage = _built(name, values, services)
+    assert isinstance(stage, Stage), f"{name} is an ending"
+    return stage
+
+
+def build_listed(
+    listed: Sequence[tuple[str, Mapping[str, Any]]], services: Mapping[str, Any] | None = None
+) -> tuple[list[Stage[Any]], list[Ending[Any]]]:
+    """The stages of a configuration, and the endings behind them.
+
+    Raises:
+        ConfigurationError: A stage stands behind an ending.
+    """
+    built = [_built(name, values, services) for name, values in listed]
+    stages: list[Stage[Any]] = []
+    endings: list[Ending[Any]] = []
+    for item in built:
+        if isinstance(item, Ending):
+            endings.append(item)
+        elif endings:
+            raise ConfigurationError(f"Put {endings[-1].name} last: the stage {item.name} stands behind it.")
+        else:
+            stages.append(item)
+    return stages, endings
+
+
+def _built(name: str, values: Mapping[str, Any], services: Mapping[str, Any] | None) -> Stage[Any] | Ending[Any]:
+    """A stage or an ending with its options, plugins and settings.
 
     Args:
         name: Of the stage.
@@ -136,8 +172,9 @@ def build_stage(name: str, values: Mapping[str, Any], services: Mapping[str, Any
     options = _checked_options(name, group, plain)
     settings = {key: _SETTINGS[key](values.get(key)) for key in entry.settings}
     offered = {key: value for key, value in (services or {}).items() if key in entry.services}
-    stage: Stage[Any] = _loaded(entry.stage).of(options, **_built_parts(entry, values), **settings, **offered)
-    return stage
+    parts = _built_parts(entry, values)
+    built: Stage[Any] | Ending[Any] = _loaded(entry.stage).of(options, **parts, **settings, **offered)
+    return built
 
 
 def _built_parts(entry: StageEntry, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -259,7 +260,9 @@ class ClipSource:
         arrow = arrow_for("A table of clips")
         from pyarrow import parquet
 
-        pieces, names, start = [], [], 0
+        pieces: list[Path] = []
+        names: list[Any] = []
+        start = 0
         for chunk in self.chunks():
             names.append(chunk.data.column(NAME))
             low, high = max(first - start, 0), len(chunk) if end is None else min(end - start, len(chunk))
@@ -267,7 +270,7 @@ class ClipSource:
             if high > low:
                 piece = folder / f"{len(pieces):06}.parquet"
                 data = chunk.data.slice(low, high - low)
-                write_whole(piece, lambda file, data=data: parquet.write_table(data, file), durable=False)
+                write_whole(piece, partial(parquet.write_table, data), durable=False)
                 pieces.append(piece)
         check_names(arrow.chunked_array([part for column in names for part in column.chunks], arrow.string()))
         return pieces

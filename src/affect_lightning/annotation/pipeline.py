@@ -2,6 +2,7 @@
 
     OUT/00_clips.parquet            the clips as they were given
     OUT/01_describe.parquet         after the first stage: all columns so far, with the record of each stage
+    OUT/03_export/                  what an ending has written
     OUT/.02.work/                   a stage at work: a piece for each ten thousand clips, and what it keeps of the open ones
     OUT/parts/2-of-3/...            the same for a part (docs/many_machines.md)
 
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +32,14 @@ from affect_lightning.annotation.chunked_tables import (
     records_of_file,
     write_pieces,
 )
-from affect_lightning.annotation.stages import Stage, StageCost, StageWork
+from affect_lightning.annotation.stages import Ending, Stage, StageWork
 from affect_lightning.annotation.tables import ClipTable, StageRecord, arrow_for, now
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.storage import FinishedPart, LineLog, Part, WorkInParts, file_lock, write_whole
 from affect_lightning.unibench.report.provenance import package_versions
 
 CLIPS = "clips"
-_LOCK, _PARTS, _TIMES, _REQUEST, _COLUMNS = "writing.lock", "parts", "times.jsonl", "request", "columns.json"
+_LOCK, _PARTS, TIMES, _REQUEST, _COLUMNS = "writing.lock", "parts", "times.jsonl", "request", "columns.json"
 
 
 @dataclass(frozen=True)
@@ -61,23 +63,6 @@ class StageOutcome:
     was_there: bool = False
 
 
-@dataclass(frozen=True)
-class StageForecast:
-    """What a stage would still do.
-
-    Attributes:
-        stage: Its name.
-        clips: Still to be worked on.
-        cost: Questions to models.
-        seconds: How long it will take at the pace of what is done; None if nothing is.
-    """
-
-    stage: str
-    clips: int
-    cost: StageCost
-    seconds: float | None
-
-
 class Pipeline:
     """Stages in their order, in a folder of their own."""
 
@@ -86,6 +71,7 @@ class Pipeline:
         source: ClipSource,
         stages: Sequence[Stage[Any]],
         out: Path,
+        endings: Sequence[Ending[Any]] = (),
         tell: Callable[[str, int, int], None] | None = None,
         finished: Callable[[StageOutcome], None] | None = None,
     ) -> None:
@@ -95,6 +81,7 @@ class Pipeline:
             source: The clips.
             stages: In their order.
             out: Folder of this pipeline alone.
+            endings: What follows the last stage.
             tell: Told of progress; see `StageWork`.
             finished: Told of each stage at its end.
 
@@ -103,10 +90,11 @@ class Pipeline:
         """
         if not stages:
             raise ConfigurationError("Name at least one stage.")
-        self.source, self.stages, self.out = source, list(stages), out
+        self.source, self.stages, self.endings, self.out = source, list(stages), list(endings), out
         self._tell, self._finished = tell or StageWork().tell, finished or _nobody
         self._requests = [_digest([CLIPS, source.digest])]
-        for stage in self.stages:
+        self._items: list[Stage[Any] | Ending[Any]] = [*self.stages, *self.endings]
+        for stage in self._items:
             asked = [self._requests[-1], stage.name, stage.recorded_options(), dict(stage.parts())]
             self._requests.append(_digest(asked))
 
@@ -115,7 +103,7 @@ class Pipeline:
         return [f"{number:02}_{name}.parquet" for number, name in enumerate([CLIPS, *(s.name for s in self.stages)])]
 
     @property
-    def _divisible(self) -> int:
+    def divisible(self) -> int:
         """How many stages, from the first one on, work on each clip by itself."""
         scopes = [stage.scope == "clip" for stage in self.stages]
         return scopes.index(False) if False in scopes else len(scopes)
@@ -123,7 +111,7 @@ class Pipeline:
     @property
     def _work(self) -> WorkInParts:
         asked: dict[str, Any] = {CLIPS: self.source.digest}
-        for number, stage in enumerate(self.stages[: self._divisible], start=1):
+        for number, stage in enumerate(self.stages[: self.divisible], start=1):
             asked[f"{number:02} {stage.name}"] = {"options": stage.recorded_options(), **stage.parts()}
         return WorkInParts(self.out / _PARTS, asked)
 
@@ -146,7 +134,7 @@ class Pipeline:
             ConfigurationError: The first stage needs all clips at once, or there are fewer clips than parts.
             PartError: The part is at work elsewhere, or was begun with other options.
         """
-        if not self._divisible:
+        if not self.divisible:
             raise ConfigurationError(
                 f"Leave --part out: the stage {self.stages[0].name} looks at all clips at once, so it cannot be divided."
             )
@@ -156,7 +144,7 @@ class Pipeline:
             if first == end:
                 raise ConfigurationError(f"Use {total} parts or fewer: there are {total} clips, and this is {part}.")
             done = [self._clips(folder, first, end)]
-            done += [self._stage(number, folder) for number in range(1, self._divisible + 1)]
+            done += [self._stage(number, folder) for number in range(1, self.divisible + 1)]
             self._work.finish(part, {"clips": end - first})
         return done
 
@@ -167,56 +155,39 @@ class Pipeline:
             PartError: A part is missing, unfinished, or of other options.
         """
         with self._alone():
-            if self._work.known or not self._is_there(self.out, self._divisible):
+            if self._work.known or not self.is_there(self.out, self.divisible):
                 parts = self._work.finished()
-                for number in range(self._divisible + 1):
+                for number in range(self.divisible + 1):
                     self._join(number, parts)
                 self._work.remove()
             return self._run_all()
 
-    def forecast(self, folder: Path | None = None) -> list[StageForecast]:
-        """What is still to be done, without doing it; no model is asked."""
-        place = self.out if folder is None else folder
-        total = self.source.count()
-        paces = _paces(place / _TIMES)
-        told = []
-        for number, stage in enumerate(self.stages, start=1):
-            if self._is_there(place, number):
-                told.append(StageForecast(stage.name, 0, StageCost({}, {}), 0.0))
-                continue
-            cost, clips = self._open_cost(stage, self._work_folder(place, number), total)
-            pace = paces.get(stage.name)
-            seconds = cost.seconds() if cost.requests else None if pace is None else pace * clips
-            told.append(StageForecast(stage.name, clips, cost, seconds))
-        return told
-
-    def _open_cost(self, stage: Stage[Any], work: Path, total: int) -> tuple[StageCost, int]:
-        requests: dict[str, int] = {}
-        measured: dict[str, tuple[int, int, float]] = {}
-        clips = total
-        for number, chunk in enumerate(self.source.chunks()):
-            folder = _chunk_folder(work, number)
-            stage.work = StageWork(folder if folder.is_dir() else None)
-            cost = stage.cost(chunk)
-            is_done = _piece(work, number).is_file()
-            clips -= len(chunk) if is_done else 0
-            for what, count in cost.requests.items():
-                requests[what] = requests.get(what, 0) + (0 if is_done else count)
-            for what, found in cost.measured.items():
-                before = measured.get(what, (0, 0, 0.0))
-                measured[what] = before[0] + found[0], before[1] + found[1], before[2] + found[2]
-        return StageCost(requests, measured), clips
-
     def _run_all(self) -> list[StageOutcome]:
-        return [self._clips(self.out), *(self._stage(number, self.out) for number in range(1, len(self.stages) + 1))]
+        done = [self._clips(self.out), *(self._stage(number, self.out) for number in range(1, len(self.stages) + 1))]
+        return [*done, *(self._ending(number, done[-1]) for number in range(len(self.endings)))]
+
+    def _ending(self, place: int, last: StageOutcome) -> StageOutcome:
+        """The folder of an ending."""
+        ending, number, begun = self.endings[place], len(self.stages) + 1 + place, time.monotonic()
+        folder = self.out / f"{number:02}_{ending.name}"
+        was_there, work = folder.exists(), self.work_folder(self.out, number)
+        if was_there and not (work / _REQUEST).is_file():
+            raise ConfigurationError(f"Move {folder} away: it is there, and no pipeline has written it.")
+        self._begin_work(work, number)
+        if not was_there:
+            ending.write(table_in_memory(last.path), self.out, folder)
+        seconds = 0.0 if was_there else time.monotonic() - begun
+        outcome = StageOutcome(ending.name, folder, last.clips, last.kept, seconds, was_there)
+        self._finished(outcome)
+        return outcome
 
     def _clips(self, folder: Path, first: int = 0, end: int | None = None) -> StageOutcome:
         """The table of the clips, or of some of them."""
         begun = time.monotonic()
         path = folder / self._names[0]
-        if self._is_there(folder, 0):
+        if self.is_there(folder, 0):
             return self._told(CLIPS, path, 0.0, was_there=True)
-        work = self._work_folder(folder, 0)
+        work = self.work_folder(folder, 0)
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True, exist_ok=True)
         pieces = self.source.write(work, first, end)
@@ -236,11 +207,12 @@ class Pipeline:
 
     def _stage(self, number: int, folder: Path) -> StageOutcome:
         stage, path, begun = self.stages[number - 1], folder / self._names[number], time.monotonic()
-        if self._is_there(folder, number):
+        source, work = folder / self._names[number - 1], self.work_folder(folder, number)
+        if self.is_there(folder, number):
+            shutil.rmtree(work, ignore_errors=True)  # of a run that was killed behind its last step
             return self._told(stage.name, path, 0.0, was_there=True)
-        source, work = folder / self._names[number - 1], self._work_folder(folder, number)
         self._begin_work(work, number)
-        pieces = list(self._pieces(stage, source, work, LineLog(folder / _TIMES)))
+        pieces = list(self._pieces(stage, source, work, LineLog(folder / TIMES)))
         before = records_of_file(source)
         made = json.loads((work / _COLUMNS).read_text(encoding="utf-8"))
         record = stage.record(made, count_rows(source), self._requests[number])
@@ -255,18 +227,18 @@ class Pipeline:
         rows = None if stage.scope == "table" else ROWS
         total = count_rows(source)
         count = 1 if rows is None else -(-total // rows)
-        if stage.scope == "distribution" and not all(_piece(work, number).is_file() for number in range(count)):
+        if stage.scope == "distribution" and not all(piece_of(work, number).is_file() for number in range(count)):
             stage.prepare(lambda: chunks_of_file(source))
         for number, chunk in enumerate(chunks_of_file(source, rows)):
-            piece, begun = _piece(work, number), time.monotonic()
+            piece, begun = piece_of(work, number), time.monotonic()
             if not piece.is_file():
-                folder = _chunk_folder(work, number)
+                folder = chunk_folder(work, number)
                 folder.mkdir(parents=True, exist_ok=True)
                 stage.work = StageWork(folder, self._tell)
                 columns = stage.columns_of(chunk)
                 data = chunk.with_values(columns).data
                 _write(work / _COLUMNS, json.dumps(list(columns)))
-                _write(piece, lambda file, data=data: parquet.write_table(data, file))
+                _write(piece, partial(parquet.write_table, data))
                 times.add({"stage": stage.name, "clips": len(chunk), "seconds": round(time.monotonic() - begun, 3)})
                 self._tell(stage.name, len(chunk), total)
             yield piece
@@ -276,12 +248,15 @@ class Pipeline:
         request = work / _REQUEST
         if request.is_file() and request.read_text(encoding="utf-8") != self._requests[number]:
             raise ConfigurationError(
-                f"Choose another folder as `out`, or delete {work}: it holds a begun stage {self.stages[number - 1].name} of "
-                f"other clips, stages or options."
+                f"Choose another folder as `out`, or delete {work} and what was made there: a stage {self._name_of(number)} of "
+                f"other clips, stages or options was begun."
             )
         _write(request, self._requests[number])
 
-    def _is_there(self, folder: Path, number: int) -> bool:
+    def _name_of(self, number: int) -> str:
+        return CLIPS if not number else self._items[number - 1].name
+
+    def is_there(self, folder: Path, number: int) -> bool:
         """Whether a table is there that follows from these clips and options.
 
         Raises:
@@ -293,7 +268,7 @@ class Pipeline:
         records = records_of_file(path)
         if records and records[-1].request == self._requests[number]:
             return True
-        name = CLIPS if not number else self.stages[number - 1].name
+        name = self._name_of(number)
         raise ConfigurationError(
             f"Choose another folder as `out`, or move {path} away: the table is there, but of other clips or options "
             f"({self._difference(records, number)}). No table is overwritten. The stage is {name}."
@@ -316,7 +291,7 @@ class Pipeline:
 
     def _join(self, number: int, parts: Sequence[FinishedPart]) -> None:
         """The table of a stage out of those of the parts, which are in the order of the clips."""
-        if self._is_there(self.out, number):
+        if self.is_there(self.out, number):
             return
         tables = [part.folder / self._names[number] for part in parts]
         of_parts = [records_of_file(table) for table in tables]
@@ -335,7 +310,8 @@ class Pipeline:
         return outcome
 
     @staticmethod
-    def _work_folder(folder: Path, number: int) -> Path:
+    def work_folder(folder: Path, number: int) -> Path:
+        """Where a stage keeps what is half done."""
         return folder / f".{number:02}.work"
 
     @contextmanager
@@ -362,11 +338,13 @@ def _digest(values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def _piece(work: Path, number: int) -> Path:
+def piece_of(work: Path, number: int) -> Path:
+    """The table of some thousand clips of a stage at work."""
     return work / f"{number:06}.parquet"
 
 
-def _chunk_folder(work: Path, number: int) -> Path:
+def chunk_folder(work: Path, number: int) -> Path:
+    """Where a stage keeps what it has of clips whose piece is not finished."""
     return work / f"{number:06}"
 
 
@@ -378,15 +356,6 @@ def _write(path: Path, content: Any) -> None:
             f"{path} could not be written: {error.strerror or error}. Free space, then run the command again: what is done "
             f"is kept."
         ) from error
-
-
-def _paces(path: Path) -> dict[str, float]:
-    """Seconds a clip of each stage, as far as it has worked."""
-    found: dict[str, tuple[int, float]] = {}
-    for row in LineLog(path).new_records():
-        clips, seconds = found.get(row["stage"], (0, 0.0))
-        found[row["stage"]] = clips + row["clips"], seconds + row["seconds"]
-    return {name: seconds / clips for name, (clips, seconds) in found.items() if clips}
 
 
 def table_in_memory(path: Path) -> ClipTable:

@@ -143,5 +143,44 @@ class Stage(ABC, Generic[Options]):
         return table.with_columns(columns, self.record(list(columns), len(table)))
 
 
+class Ending(ABC, Generic[Options]):
+    """What follows the last stage: it writes a folder out of the table and changes no column.
+
+    Attributes:
+        name: As in a configuration.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    @classmethod
+    def of(cls, options: Options, **parts: Any) -> Ending[Any]:
+        """See `Stage.of`."""
+        return cls(options, **parts)
+
+    @abstractmethod
+    def write(self, table: ClipTable, beside: Path, folder: Path) -> None:
+        """Write a new folder, whole or not at all.
+
+        Args:
+            table: After the last stage.
+            beside: Folder to which paths in the table are relative.
+            folder: Is not there yet.
+
+        Raises:
+            DataError: The table lacks something, or the system refuses.
+        """
+
+    def parts(self) -> Mapping[str, str]:
+        """Identity of each part that it asks."""
+        return {}
+
+    def recorded_options(self) -> dict[str, Any]:
+        """The options as plain values."""
+        return _plain(asdict(self.options))  # type: ignore[call-overload]
+
+
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}

@@ -36,6 +36,7 @@ STEPS = {
     "length": Step("Drop descriptions in the tails of the lengths; draw the lengths.", "annotate_stages", "run_length"),
     "crowd": Step("Let saved outputs vote on emotion or sentiment.", "annotate_crowd", "run_crowd"),
     "agree": Step("Drop descriptions that disagree with the crowd.", "annotate_stages", "run_agree"),
+    "export": Step("Write the clips that stay as a data set with a datasheet.", "annotate_export", "run"),
     "review": Step(
         "Compare descriptions blindly in the browser, or read verdicts from a file.", "annotate_review", "run"
     ),
@@ -44,19 +45,20 @@ STEPS = {
 
 def run(arguments: Sequence[str]) -> int:
     """Describe clips and filter the descriptions as MER-Caption does, and compare descriptions as people prefer them."""
-    if any(word.startswith("-") for word in arguments[:1]) and arguments[0] not in ("-h", "--help"):
-        from affect_lightning.command_line.annotate_pipeline import run_config
+    from affect_lightning.command_line.annotate_pipeline import PIPELINE_HELP, run_config
 
+    if arguments and arguments[0].startswith("-") and arguments[0] not in ("-h", "--help"):
         return run_config(arguments)
     width = max(map(len, STEPS))
     parser = CommandParser(
         prog="affect-lightning annotate",
-        usage="affect-lightning annotate --config FILE ...\n       affect-lightning annotate STEP ...",
+        usage="affect-lightning annotate STEP ...\n       affect-lightning annotate --config FILE ...",
         description=run.__doc__,
         epilog="steps:\n"
         + "\n".join(f"  {name:<{width}}  {step.summary}" for name, step in STEPS.items())
-        + "\n\n`affect-lightning annotate STEP --help` explains a step, `affect-lightning annotate --config --help` the "
-        "configuration that runs several, one after the other, from raw clips to the last filter.",
+        + "\n\n`affect-lightning annotate STEP --help` explains a step.\n\nseveral steps, one after the other:\n"
+        "  --config FILE runs those that the file lists; `affect-lightning annotate --config FILE --help` has more options.\n\n"
+        + PIPELINE_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("step", metavar="STEP", choices=list(STEPS), help="see below")

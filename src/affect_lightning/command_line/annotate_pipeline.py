@@ -25,8 +25,9 @@ from affect_lightning.command_line.terminal import format_table
 from affect_lightning.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from affect_lightning.annotation.pipeline import Pipeline, StageForecast, StageOutcome
-    from affect_lightning.annotation.stages import Stage
+    from affect_lightning.annotation.forecast import StageForecast
+    from affect_lightning.annotation.pipeline import Pipeline, StageOutcome
+    from affect_lightning.annotation.stages import Ending, Stage
 
 _KEYS = ("clips", "out", "stages")
 _PARTS = {
@@ -35,13 +36,14 @@ _PARTS = {
     "merger": "clue_mergers",
     "transcriber": "transcribers",
 }
-_PIPELINE_EPILOG = """A configuration:
+PIPELINE_HELP = """A configuration:
   clips: raw/clips.csv          # a table with name and media, or a folder of clips
   out: runs/annotated
   stages:
     - describe: {audio: signal, visual: signal, merger: template}
     - length
     - agree: {rule: E}
+    - export: {format: mercaptionplus}
 
 Each stage writes OUT/NN_STAGE.parquet. The same command goes on after a kill, and asks no model twice.
 A stage that needs all clips at once (length, a crowd that learns) is done by --merge, and so are those after it."""
@@ -56,12 +58,12 @@ def run_config(arguments: Sequence[str]) -> int:
     """Run the stages of a configuration, from raw clips to the last filter."""
     options = _config_parser().parse_args(arguments)
     content = _read(options)
-    from affect_lightning.annotation.catalogue import STAGES, build_stage, stages_of
+    from affect_lightning.annotation.catalogue import build_listed, stage_entry, stages_of
 
     listed = stages_of(content.get("stages"))
-    stages = [build_stage(name, values, {"encode": encode_clips}) for name, values in listed]
-    looks = any(STAGES[name].needs_files for name, _ in listed)
-    pipeline = _pipeline(Path(content["clips"]), stages, Path(content["out"]), looks_beside=looks)
+    stages, endings = build_listed(listed, {"encode": encode_clips})
+    looks = any(stage_entry(name).needs_files for name, _ in listed)
+    pipeline = _pipeline(Path(content["clips"]), stages, Path(content["out"]), endings, looks_beside=looks)
     if options.dry_run:
         return _print_forecast(pipeline, options.json)
     done = _run(pipeline, options)
@@ -109,12 +111,15 @@ def _taken_out(pipeline: Pipeline, outcome: StageOutcome, out: Path) -> StageOut
     return replace(outcome, path=out)
 
 
-def _pipeline(clips: Path, stages: Sequence[Stage[Any]], out: Path, *, looks_beside: bool) -> Pipeline:
+def _pipeline(
+    clips: Path, stages: Sequence[Stage[Any]], out: Path, endings: Sequence[Ending[Any]] = (), *, looks_beside: bool
+) -> Pipeline:
     from affect_lightning.annotation.chunked_tables import ClipSource
     from affect_lightning.annotation.pipeline import Pipeline
 
     bar = _Bar()
-    return Pipeline(ClipSource(clips, looks_beside=looks_beside), stages, out, bar.tell, bar.finished)
+    source = ClipSource(clips, looks_beside=looks_beside)
+    return Pipeline(source, stages, out, endings, bar.tell, bar.finished)
 
 
 def _run(pipeline: Pipeline, options: argparse.Namespace) -> list[StageOutcome]:
@@ -179,7 +184,9 @@ def _read(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _print_forecast(pipeline: Pipeline, as_json: bool) -> int:
-    told = pipeline.forecast()
+    from affect_lightning.annotation.forecast import forecast
+
+    told = forecast(pipeline)
     if as_json:
         print_json({"stages": [_plain_forecast(one) for one in told]})
         return 0
@@ -230,7 +237,7 @@ def _config_parser() -> argparse.ArgumentParser:
         prog="affect-lightning annotate",
         usage="affect-lightning annotate --config FILE [--part I/N | --merge] [--dry-run]",
         description=run_config.__doc__,
-        epilog=_PIPELINE_EPILOG,
+        epilog=PIPELINE_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", "-c", metavar="FILE", help="YAML file, or the name of an experiment")

@@ -261,9 +261,9 @@ class _CueRun:
         if not clips:
             return
         merger, names = self.parts.merger, [record.name for record in clips]
-        clues = [[self._answer(what, name) for name in names] for what in (AUDIO, VISUAL)]
+        audio, visual = ([self._answer(what, name) for name in names] for what in (AUDIO, VISUAL))
         subtitles = [self._subtitle(record) for record in clips]
-        for found, seconds in _timed(_merged(merger, *clues, subtitles)):
+        for found, seconds in _timed(_merged(merger, audio, visual, subtitles)):
             rows = [
                 self._row(names[index], MERGED, text, attempt, seconds / len(found), False)
                 for index, text in found.items()
