@@ -13,9 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score
-from sklearn.model_selection import StratifiedKFold
 
 from affect_lightning.annotation.catalogue import build_stage
 from affect_lightning.annotation.tables import ClipTable, read_clip_table, write_clip_table
@@ -30,6 +27,11 @@ from affect_lightning.command_line.program import main
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.errors import AffectLightningError, ConfigurationError
 from trained_crowd_cases import EMOTIONS, made_features, write_cache, write_labels
+
+pytest.importorskip("sklearn", reason="scikit-learn comes with crowd-kit")
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+from sklearn.model_selection import StratifiedKFold
 
 QUICK = FittingOptions(hidden=16, epochs=12, patience=4, folds=3, learning_rate=0.01)
 FEW = (

@@ -37,6 +37,7 @@ NEEDED_WITHOUT_IMPORT = {
     "gguf": "transformers reads GGUF files with it",
     "s3fs": "fsspec reads and writes s3:// with it",
     "sentencepiece": "transformers reads Vicuna's tokenizer with it",
+    **dict.fromkeys(("furo", "myst-nb", "sphinx"), "run by `make docs`"),
     "datasets": "reads what tests/test_annotation_export.py exports",
     "build": "run by tests/test_packaging.py",
     "mypy": "run by `make lint`",
@@ -46,7 +47,7 @@ NEEDED_WITHOUT_IMPORT = {
     "setuptools": "builds the wheel in tests/test_packaging.py",
     "types-pyyaml": "read by mypy",
 }
-TEST_ONLY = {"test"}  # extras that users do not install
+TEST_ONLY = {"test", "docs"}  # extras that users do not install
 
 
 @dataclass(frozen=True)
