@@ -22,7 +22,7 @@ from training_runs import Run
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 # Not run here: several processes (`test_two_processes.py`), other packages (`test_reports_columns.py`), a dialogue of the page.
-SKIPPED = ("torchrun", "--trainer.devices", "longest-list", "test ...", *ELSEWHERE)
+SKIPPED = ("torchrun", "--trainer.devices", "longest-list", "test ...", "user/name", *ELSEWHERE)
 # Kept between runs on purpose, and only added to.
 CACHES = ("face_boxes", "user-cache")
 EXPERIMENTS = ("sandbox", "affectgpt")

@@ -31,6 +31,7 @@ PLUGIN_OPTIONS: dict[str, str] = {
     "subtitles.transcriber": "transcribers",
 }
 
+_WHOLE = {"--merge"}  # options of their own, which begin as another does: --merger
 _SHORTEST = 6  # characters of such a beginning, dashes included; a shorter one may mean another option. Our choice
 _SHORT = {"--transcriber": "--subtitles.transcriber"}
 
@@ -133,7 +134,7 @@ def _match(words: Sequence[str], position: int, options: Mapping[str, str]) -> t
 
 def _abbreviates(word: str, option: str) -> bool:
     """Whether a word is the beginning of an option without a section, as argparse takes it."""
-    return "." not in option and len(word) >= _SHORTEST and f"--{option}".startswith(word)
+    return "." not in option and len(word) >= _SHORTEST and word not in _WHOLE and f"--{option}".startswith(word)
 
 
 def _record(override: ChoiceOverride, key: str, value: str) -> None:
