@@ -114,7 +114,9 @@ def write_raw_tables(root: Path, clips: Sequence[AuthoredClip]) -> None:
     write_csv(places.labels, ("name", "media", "subtitle"), zip(names, media, subtitles, strict=True))
     descriptions = ((clip.script.name, clip.description) for clip in clips)
     write_csv(places.folder / DESCRIPTIONS_FILE, ("name", "description"), descriptions)
-    truth = ((clip.script.name, clip.script.fault or "", _lips(clip), clip.emotion, str(list(clip.labels))) for clip in clips)
+    truth = (
+        (clip.script.name, clip.script.fault or "", _lips(clip), clip.emotion, str(list(clip.labels))) for clip in clips
+    )
     write_csv(root / TRUTH_TABLE, ("name", "fault", "lips", "emotion", "labels"), truth)
 
 
