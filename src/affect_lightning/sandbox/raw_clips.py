@@ -15,8 +15,8 @@ from random import Random
 
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.sandbox.authoring import AuthoredClip, author_clips
-from affect_lightning.sandbox.clip_texts import describe, draw_sentence
-from affect_lightning.sandbox.emotions import EmotionName, Fault, LengthFault
+from affect_lightning.sandbox.clip_texts import Sentence, describe, draw_sentence
+from affect_lightning.sandbox.emotions import ClipScript, EmotionName, Fault, LengthFault, VoiceCode
 from affect_lightning.sandbox.layouts import places_of, write_csv
 from affect_lightning.sandbox.priors import RAW_CLIPS, TRAINING_PRIOR
 
@@ -33,6 +33,9 @@ DESCRIPTIONS_FILE = "descriptions.csv"
 TRUTH_TABLE = "raw_faults.csv"
 _SHORT_WORDS = (2, 5)  # a whole description has 25 to 45
 _LONG_REPEATS = (4, 7)  # descriptions of one clip, one after the other
+# Words that fit into a clip in each manner of speaking, so that nobody has to hurry. Most clips have room for two sentences.
+_WORDS: dict[VoiceCode, int] = {"plain": 15, "energetic": 18, "thin": 17, "low": 11}
+_TRIES = 200  # second sentences that are drawn until one fits
 # Two emotions of which people say the same: their words share a sector of one of the wheels.
 _ALIKE: frozenset[EmotionName] = frozenset(("surprise", "fear"))
 
@@ -54,7 +57,8 @@ def author_raw_clips(clips: int, *, seed: int, identities: Sequence[int], faults
     """
     if not 0.0 <= faults <= 1.0:
         raise ConfigurationError(f"The share of faults must be from 0 (none) to 1 (every clip); got {faults}.")
-    sound = author_clips(RAW_CLIPS, TRAINING_PRIOR, "training", clips=clips, seed=seed, identities=identities)
+    short = author_clips(RAW_CLIPS, TRAINING_PRIOR, "training", clips=clips, seed=seed, identities=identities)
+    sound = [_with_more_words(clip, Random(f"{seed}/raw words/{number}")) for number, clip in enumerate(short)]
     random = Random(f"{seed}/raw faults")
     order = random.sample(range(clips), clips)
     planted, start, end = list(sound), 0, 0.0
@@ -66,14 +70,38 @@ def author_raw_clips(clips: int, *, seed: int, identities: Sequence[int], faults
     return planted
 
 
+def _with_more_words(clip: AuthoredClip, random: Random) -> AuthoredClip:
+    """The clip with a second sentence if one fits: like real ones, it then takes 3 to 5 seconds instead of 2 to 4."""
+    script = clip.script
+    second = _fitting(script, _WORDS[script.voice] - len(script.sentence_english.split()), random)
+    if second is None:
+        return clip
+    return replace(
+        clip,
+        script=replace(
+            script,
+            sentence_english=f"{script.sentence_english} {second.english}",
+            sentence_chinese=f"{script.sentence_chinese}{second.chinese}",
+        ),
+    )
+
+
+def _fitting(script: ClipScript, words: int, random: Random) -> Sentence | None:
+    """A sentence of the clip's topic with at most so many words; None if none was drawn."""
+    for _ in range(_TRIES):
+        sentence = draw_sentence(script.topic, "training", random)
+        if len(sentence.english.split()) <= words and sentence.english not in script.sentence_english:
+            return sentence
+    return None
+
+
 def _with_fault(
     sound: Sequence[AuthoredClip], number: int, kind: Fault | LengthFault, turn: int, random: Random
 ) -> AuthoredClip:
     clip = sound[number]
     script, description = replace(clip.script, fault=kind), clip.description
     if kind == "unseen_voice":
-        other = draw_sentence(clip.script.topic, "training", random).english
-        script = replace(script, lips=other if turn % 2 else None)
+        script = replace(script, lips=_other_words(script, random) if turn % 2 else None)
     elif kind == "wrong_description":
         contradicting = [item.description for item in sound if _contradict(item.emotion, clip.emotion)]
         if not contradicting:
@@ -86,6 +114,13 @@ def _with_fault(
     else:
         description = " ".join(_described(clip, random) for _ in range(random.randint(*_LONG_REPEATS)))
     return replace(clip, script=script, description=description)
+
+
+def _other_words(script: ClipScript, random: Random) -> str:
+    """What the lips speak instead: as many words as fit."""
+    first = draw_sentence(script.topic, "training", random).english
+    second = _fitting(script, _WORDS[script.voice] - len(first.split()), random)
+    return first if second is None else f"{first} {second.english}"
 
 
 def _contradict(one: EmotionName, other: EmotionName) -> bool:
