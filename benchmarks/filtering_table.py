@@ -182,9 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tested-on", type=Path, required=True, help="sandbox corpus of another seed, for the tests")
     parser.add_argument("--out", type=Path, required=True, help="folder for training sets, features and runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the trainings (default: 0 1 2)")
-    parser.add_argument(
-        "--steps", type=int, default=120, help="of each training (default: 120, our choice)"
-    )
+    parser.add_argument("--steps", type=int, default=120, help="of each training (default: 120, our choice)")
     parser.add_argument("--json", action="store_true", help="print one JSON object to standard output")
     options = parser.parse_args(arguments)
     plan = Plan(options.corpus, options.tested_on, options.out, options.steps)
