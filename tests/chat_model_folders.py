@@ -275,12 +275,55 @@ def _qwen25_omni() -> tuple[Any, Any]:
     return Qwen2_5OmniForConditionalGeneration(config), processor
 
 
+def _qwen3_omni() -> tuple[Any, Any]:
+    from transformers import Qwen3OmniMoeConfig, Qwen3OmniMoeForConditionalGeneration, Qwen3OmniMoeProcessor
+
+    named = {
+        "image_token": "<|image_pad|>",
+        "audio_token": "<|audio_pad|>",
+        "video_token": "<|video_pad|>",
+        "vision_bos_token": "<|vision_start|>",
+        "vision_eos_token": "<|vision_end|>",
+        "audio_bos_token": "<|audio_start|>",
+        "audio_eos_token": "<|audio_end|>",
+    }
+    tokenizer = _tokenizer(**named)
+    pictures, videos = _qwen_pictures()
+    template = _template("<|vision_start|><|video_pad|><|vision_end|>", "<|audio_start|><|audio_pad|><|audio_end|>")
+    processor = Qwen3OmniMoeProcessor(pictures, videos, _hearing(), tokenizer, chat_template=template)
+    index = {name: tokenizer.convert_tokens_to_ids(mark) for name, mark in named.items()}
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "decoder_sparse_step": 1}
+    vision = {
+        name: value for name, value in _qwen_vision().items() if name not in ("window_size", "fullatt_block_indexes")
+    }
+    thinker = {
+        "text_config": _text(tokenizer, "qwen3_omni_moe_text", rope_parameters=_ROPE, **experts),
+        "vision_config": {
+            **vision, "model_type": "qwen3_omni_moe_vision_encoder", "num_position_embeddings": 16,
+            "deepstack_visual_indexes": [0],
+        },
+        "audio_config": {
+            **_audio_tower("qwen3_omni_moe_audio_encoder"), "output_dim": 32, "n_window": 50, "n_window_infer": 100,
+            "downsample_hidden_size": 16,
+        },
+        "audio_token_id": index["audio_token"],
+        "image_token_id": index["image_token"],
+        "video_token_id": index["video_token"],
+        "vision_start_token_id": index["vision_bos_token"],
+        "audio_start_token_id": index["audio_bos_token"],
+        "user_token_id": tokenizer.bos_token_id,
+    }  # fmt: skip
+    config = Qwen3OmniMoeConfig(thinker_config=thinker, enable_audio_output=False)
+    return Qwen3OmniMoeForConditionalGeneration(config), processor
+
+
 CHAT_MODELS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "video-llava": _video_llava,
     "llava-next-video": _llava_next_video,
     "qwen2-audio": _qwen2_audio,
     "qwen2.5-vl": _qwen25_vl,
     "qwen2.5-omni": _qwen25_omni,
+    **({} if _IS_OLD else {"qwen3-omni": _qwen3_omni}),
 }
 """Model and processor by a short name."""
 

@@ -197,7 +197,9 @@ def test_what_the_command_refuses(corpus: Path, tmp_path: Path, capsys: pytest.C
 # --- predict ---
 
 
-def test_predict_hears_what_is_missing(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_hears_what_is_missing(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     clips = sorted((corpus / "meld-process").rglob("*.mp4"))[:2]
     table = tmp_path / "clips.csv"
     table.write_text(f"name,video,text\nsays,{clips[0]},I know.\nsilent,{clips[1]},\n", encoding="utf-8")
@@ -206,6 +208,7 @@ def test_predict_hears_what_is_missing(corpus: Path, tmp_path: Path, capsys: pyt
     ears = ["--transcriber", "import", "--transcriber.file", str(heard)]
     given = words(corpus, tmp_path, *HEARD, "--data.predict_table", str(table), "--out", str(tmp_path / "o"))
     assert main(["predict", *given, *ears]) == 0
+    assert "the prompt shows text" not in caplog.text, "what is missing is heard"
     lines = (tmp_path / "o" / "subtitles.jsonl").read_text(encoding="utf-8").splitlines()
     (row,) = map(json.loads, lines)
     assert (row["name"], row["subtitle"], row["subtitle_language"]) == ("silent", "What a day", "en")
@@ -213,6 +216,7 @@ def test_predict_hears_what_is_missing(corpus: Path, tmp_path: Path, capsys: pyt
     with_words = {row.name: row.response for row in read_predictions(tmp_path / "o")}
     plain = words(corpus, tmp_path, *HEARD, "--data.predict_table", str(table), "--out", str(tmp_path / "p"))
     assert main(["predict", *plain]) == 0
+    assert "the prompt shows text, and 1 of 2 clips have none" in caplog.text
     assert not (tmp_path / "p" / "subtitles.jsonl").exists()
     without = {row.name: row.response for row in read_predictions(tmp_path / "p")}
     assert with_words["says"] == without["says"]

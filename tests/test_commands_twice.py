@@ -62,6 +62,7 @@ NOT_IN_A_CLONE = (
         "FOLDER_OF_TALKS",
         "PACKAGE",
     ),
+    "--executor slurm",
     *("Qwen/", "qwen3", "vllm", "--detector centerface", "ours_gated", "figure4", "lora_rank", "imagebind"),
 )
 

@@ -26,6 +26,7 @@ DISTRIBUTIONS = {
 # Imported by our sources, and not for us to install.
 BROUGHT_BY_THE_CALLER = {
     "pytest": "affect_lightning.testing is called by tests, so pytest is there",
+    "ray": "the executor ray runs on the user's cluster, and needs that cluster's version",
 }
 # Declared, but imported by other packages or run as programs.
 NEEDED_WITHOUT_IMPORT = {
@@ -35,6 +36,7 @@ NEEDED_WITHOUT_IMPORT = {
     "gguf": "transformers reads GGUF files with it",
     "s3fs": "fsspec reads and writes s3:// with it",
     "sentencepiece": "transformers reads Vicuna's tokenizer with it",
+    "datasets": "reads what tests/test_annotation_export.py exports",
     "build": "run by tests/test_packaging.py",
     "mypy": "run by `make lint`",
     "pytest-timeout": "plugin of pytest",

@@ -30,6 +30,7 @@ MODALITIES = {
     "qwen2-audio": "audio",
     "qwen2.5-vl": "video",
     "qwen2.5-omni": "both",
+    "qwen3-omni": "both",
 }
 
 

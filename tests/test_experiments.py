@@ -20,7 +20,7 @@ EXPERIMENTS = sorted((Path(__file__).resolve().parents[1] / "experiments").glob(
 PAPER = next(path for path in EXPERIMENTS if path.stem == "affectgpt")
 LAPTOP = [path for path in EXPERIMENTS if path.stem in {"sandbox", "text_only"}]
 # A row of a table or a point of a figure, which changes the paper's experiment.
-ROWS = [path for path in EXPERIMENTS if path not in {*LAPTOP, PAPER}]
+ROWS = [path for path in EXPERIMENTS if path not in {*LAPTOP, PAPER} and not path.stem.startswith("annotate_")]
 
 
 @pytest.mark.slow

@@ -78,7 +78,18 @@ RULES = {
     f"{CORE}.metrics": Rule(core("storage"), libraries=TORCH | {"torchmetrics"}),
     f"{CORE}.unibench": Rule(core("contracts", "corpora", "plugin_loading", "metrics", "prompting", "storage")),
     f"{CORE}.annotation": Rule(
-        core("contracts", "corpora", "metrics", "storage", "unibench"), never=frozenset({"torch", "transformers"})
+        core(
+            "contracts",
+            "corpora",
+            "data",
+            "describing",
+            "metrics",
+            "plugin_loading",
+            "prompting",
+            "storage",
+            "unibench",
+        ),
+        never=frozenset({"torch", "transformers"}),
     ),
     f"{CORE}.sandbox": Rule(core("corpora", "metrics", "storage"), never=frozenset({"transformers", "lightning"})),
     f"{CORE}.objectives": Rule(core("contracts"), TORCH),

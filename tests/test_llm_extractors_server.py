@@ -20,7 +20,7 @@ import pytest
 from affect_lightning.command_line.program import main
 from affect_lightning.errors import AffectLightningError, ConfigurationError, DataError
 from affect_lightning.plugin_loading import build_part
-from affect_lightning_plugins.asked_models.chat_server import LONGEST_PAUSE, ServerError, _pause
+from affect_lightning_plugins.asked_models.chat_server import LONGEST_PAUSE, ChatServer, ServerError, _pause
 from affect_lightning_plugins.label_extractors.openai_server import OpenAILabelExtractor
 from language_model_server import Behaviour, ChatTestServer, hang_up, refuse, serving, silent_until
 from patience import LONGEST
@@ -114,6 +114,23 @@ def test_questions_are_in_flight_together_but_not_more_than_allowed(tmp_path: Pa
     with serving(together) as server:
         extractor(server, tmp_path, concurrency=4, timeout=2 * LONGEST).extract([f"text {i}" for i in range(24)])
         assert server.most_at_once == 4
+
+
+def test_a_question_is_sent_when_an_earlier_answer_was_taken() -> None:
+    """So a killed run repeats no more questions than are in flight, however slowly answers are kept."""
+    with serving(always("[]")) as server:
+        asked = ChatServer.of_model(
+            "m", base_url=server.base_url, api_key_variable="NO_KEY", max_new_tokens=8, extra_body=None, concurrency=3,
+            timeout=LONGEST, attempts=1, pause=0.0,
+        )  # fmt: skip
+        answers = asked.ask_all([f"text {number}" for number in range(12)])
+        found = {}
+        for taken in range(1, 13):
+            found.update(next(answers))
+            time.sleep(0.02)  # in which all of them could be sent
+            assert len(server.prompts) <= 3 + taken - 1
+        assert next(answers, None) is None
+    assert found == dict.fromkeys(range(12), "[]")
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,16 @@ def test_a_server_merges_and_thoughts_are_taken_off() -> None:
     assert found == [first, f"About {nothing}/The head is low./{nothing}.", "", first]
 
 
+def test_merged_texts_come_one_by_one_and_equal_clues_together() -> None:
+    with serving(lambda prompt, earlier: f"About {prompt}.") as server:
+        options = {"model": "m", "base_url": server.base_url, "prompt": "{audio}/{visual}/{subtitle}", "concurrency": 1}
+        merger = part("clue_mergers", "openai", **options)
+        found = [dict(one) for one in merger.merges(["a", "b", "a", ""], [""] * 4, [""] * 4)]
+    said = "/nothing is known/nothing is known."
+    assert found == [{3: ""}, {0: f"About a{said}", 2: f"About a{said}"}, {1: f"About b{said}"}]
+    assert list(part("clue_mergers", "template").merges(["a"], ["b"], [""])) == [{0: "a b"}], "at once by default"
+
+
 def test_a_model_in_this_process_merges(tmp_path: Path) -> None:
     model = tiny_language_model(tmp_path / "lm", hidden_width=16, num_layers=1)
     options = {"model": model, "device": "cpu", "max_new_tokens": 4, "prompt": "{audio} {visual} {subtitle}"}

@@ -16,9 +16,10 @@ import os
 import random
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -128,18 +129,27 @@ class ChatServer:
     def ask_all(self, prompts: Sequence[Content]) -> Iterator[Mapping[int, str]]:
         """Answers by position, each as soon as it is there.
 
+        A question is sent when an earlier answer was taken and dealt with. So at most `concurrency` questions are sent
+        whose answers the caller has not kept, and a killed run repeats no more.
+
         Raises:
             ConfigurationError: The server refuses the key, or does not know the model or address.
             ServerError: One question stayed without an answer; the answers before it have been given out.
         """
         run = _Run(self._client)
         pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="ask")
-        positions = {pool.submit(self._ask, prompt, run): index for index, prompt in enumerate(prompts)}
+        waiting = iter(enumerate(prompts))
+        asked: dict[Future[str | None], int] = {}
         try:
-            for future in as_completed([*positions]):
-                position, answer = positions.pop(future), future.result()
+            for index, prompt in islice(waiting, self.concurrency):
+                asked[pool.submit(self._ask, prompt, run)] = index
+            while asked:
+                future = next(iter(wait(asked, return_when=FIRST_COMPLETED).done))
+                position, answer = asked.pop(future), future.result()
                 if answer is not None:
                     yield {position: answer}
+                for index, prompt in islice(waiting, 0 if run.stop.is_set() else 1):
+                    asked[pool.submit(self._ask, prompt, run)] = index
         finally:
             run.stop.set()
             pool.shutdown(wait=False, cancel_futures=True)

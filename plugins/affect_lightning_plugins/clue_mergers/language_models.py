@@ -31,12 +31,23 @@ class _PromptedMerger(ClueMerger):
 
     def merge(self, audio: Sequence[str], visual: Sequence[str], subtitles: Sequence[str]) -> list[str]:
         """One text a clip; a clip of which nothing is known is not asked about."""
-        clues = list(zip(audio, visual, subtitles, strict=True))
-        asked = list(dict.fromkeys(one for one in clues if any(text.strip() for text in one)))
-        texts: dict[tuple[str, str, str], str] = {}
-        for found in self._ask([self._prompt.about(*one) for one in asked]) if asked else ():
-            texts.update((asked[position], clean_response(answer).text.strip()) for position, answer in found.items())
-        return [texts.get(one, "") for one in clues]
+        texts = {index: text for found in self.merges(audio, visual, subtitles) for index, text in found.items()}
+        return [texts[index] for index in range(len(audio))]
+
+    def merges(
+        self, audio: Sequence[str], visual: Sequence[str], subtitles: Sequence[str]
+    ) -> Iterator[Mapping[int, str]]:
+        """Texts by position, each as soon as the model gives it."""
+        places: dict[tuple[str, str, str], list[int]] = {}
+        for index, clues in enumerate(zip(audio, visual, subtitles, strict=True)):
+            places.setdefault(clues, []).append(index)
+        asked = [clues for clues in places if any(text.strip() for text in clues)]
+        unknown = [index for clues, found in places.items() if not any(map(str.strip, clues)) for index in found]
+        if unknown:
+            yield dict.fromkeys(unknown, "")
+        for found in self._ask([self._prompt.about(*clues) for clues in asked]) if asked else ():
+            for position, answer in found.items():
+                yield dict.fromkeys(places[asked[position]], clean_response(answer).text.strip())
 
 
 class OpenAIMerger(_PromptedMerger):

@@ -1,8 +1,8 @@
 """Plugin `hf-chat`: any multimodal chat model that transformers has a class for (paper, Table 9 and Section 2.1).
 
-Video-LLaVA, LLaVA-NeXT-Video, Qwen2-Audio, Qwen2.5-VL, Qwen2.5-Omni and their like: a folder with model and processor, or
-a hub name at a pinned commit. The processor says what the model takes, and its chat template puts clip and question into
-words. Code from either is never run. `hf_chat_classes.py` finds the class and the prompt's parts.
+Video-LLaVA, LLaVA-NeXT-Video, Qwen2-Audio, Qwen2.5-VL, Qwen2.5-Omni, Qwen3-Omni and their like: a folder with model and
+processor, or a hub name at a pinned commit. The processor says what the model takes, and its chat template puts clip and
+question into words. Code from either is never run. `hf_chat_classes.py` finds the class and the prompt's parts.
 Legend: B clips, T frames, L text tokens.
 """
 

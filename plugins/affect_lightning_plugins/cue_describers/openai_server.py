@@ -103,6 +103,19 @@ class OpenAIDescriber(CueDescriber):
         texts = {index: text for found in self.answers(batch) for index, text in found.items()}
         return [texts[index] for index in range(len(batch))]
 
+    def check(self) -> None:
+        """Whether clips may be sent to the server.
+
+        Raises:
+            ConfigurationError: They would leave this machine, and nobody said that they may.
+        """
+        if not self._may_leave and leaves_this_machine(self._server.base_url):
+            raise ConfigurationError(
+                f"Set clips_may_leave: true if you may send these clips to {self._server.base_url}. Pictures and voices of "
+                f"people would leave this machine: check the licence of the set and the consent of the people first. A "
+                f"server on this machine (127.0.0.1) needs no such word."
+            )
+
     def answers(self, batch: ClipBatch) -> Iterator[Mapping[int, str]]:
         """See the contract; each answer as soon as the server gives it.
 
@@ -111,12 +124,7 @@ class OpenAIDescriber(CueDescriber):
                 model or address.
             ServerError: The server gives no answer; ask again to continue.
         """
-        if not self._may_leave and leaves_this_machine(self._server.base_url):
-            raise ConfigurationError(
-                f"Set clips_may_leave: true if you may send these clips to {self._server.base_url}. Pictures and voices of "
-                f"people would leave this machine: check the licence of the set and the consent of the people first. A "
-                f"server on this machine (127.0.0.1) needs no such word."
-            )
+        self.check()
         clips = parts_of(batch, self.modality)
         shown = [index for index, clip in enumerate(clips) if clip.frames is not None or clip.sound is not None]
         if len(shown) < len(clips):

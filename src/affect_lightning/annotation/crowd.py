@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from affect_lightning.annotation.members import VOTES, Classes, ballots_of, voters_of
-from affect_lightning.annotation.stages import Stage
+from affect_lightning.annotation.stages import Scope, Stage
 from affect_lightning.annotation.tables import ClipTable
 from affect_lightning.annotation.votes import Method, decide
 from affect_lightning.corpora.truths import Truth
@@ -52,6 +52,17 @@ class CrowdStage(Stage[CrowdOptions]):
         super().__init__(options)
         self.classes = classes
         self._taxonomy = taxonomy
+
+    @classmethod
+    def of(cls, options: CrowdOptions, **parts: Any) -> CrowdStage:
+        """See the contract; the classes are those that `over` names."""
+        taxonomy: Taxonomy = parts["taxonomy"]
+        return cls(options, Classes.named(options.over, taxonomy), taxonomy)
+
+    @property
+    def scope(self) -> Scope:
+        """A majority is of each clip alone; the other methods learn from all clips."""
+        return "clip" if self.options.method == "majority" else "table"
 
     def parts(self) -> Mapping[str, str]:
         """The taxonomy, where the classes are sectors of its wheels."""

@@ -40,7 +40,7 @@ def draw_lengths(path: Path, lengths: Sequence[int], fit: LengthFit, unit: str) 
         DataError: The file cannot be written.
     """
     check_figure(path)
-    figure, axes = _axes(f"length of the descriptions ({unit})", "descriptions")
+    figure, axes = new_axes(f"length of the descriptions ({unit})", "descriptions")
     edges = np.histogram_bin_edges(lengths, bins=min(_BINS, max(1, max(lengths) - min(lengths) + 1)))
     axes.hist(lengths, bins=edges, color=_COLOURS[0], alpha=0.75, label=f"{len(lengths):,} descriptions")
     if fit.deviation:
@@ -51,7 +51,7 @@ def draw_lengths(path: Path, lengths: Sequence[int], fit: LengthFit, unit: str) 
         label = f"cuts at {fit.shortest:.1f} and {fit.longest:.1f}" if number == 0 else None
         axes.axvline(cut, color=_GREY, linestyle="--", label=label)
     axes.legend(loc="upper right", fontsize=8, framealpha=1, edgecolor="none")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_shares(path: Path, curves: Mapping[str, Sequence[tuple[float, float | None, int]]]) -> None:
@@ -66,7 +66,7 @@ def draw_shares(path: Path, curves: Mapping[str, Sequence[tuple[float, float | N
         DataError: The file cannot be written.
     """
     check_figure(path)
-    figure, axes = _axes("least share of the votes", "accuracy (%)")
+    figure, axes = new_axes("least share of the votes", "accuracy (%)")
     for number, (name, points) in enumerate(curves.items()):
         drawn = [(share, accuracy, clips) for share, accuracy, clips in points if accuracy is not None]
         shares, accuracies, clips = zip(*drawn, strict=True) if drawn else ((), (), ())
@@ -80,10 +80,11 @@ def draw_shares(path: Path, curves: Mapping[str, Sequence[tuple[float, float | N
             )  # fmt: skip
     title = "clips with that share beside each point"
     axes.legend(loc="lower right", fontsize=8, framealpha=1, edgecolor="none", title=title, title_fontsize=7)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _axes(horizontal: str, vertical: str) -> tuple[Any, Any]:
+def new_axes(horizontal: str, vertical: str) -> tuple[Any, Any]:
+    """An empty figure of the house style and its axes with these titles."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=_SIZE, layout="constrained", facecolor="white")
@@ -93,7 +94,12 @@ def _axes(horizontal: str, vertical: str) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _save(figure: Any, path: Path) -> None:
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure; its kind follows from the ending.
+
+    Raises:
+        DataError: The file cannot be written.
+    """
     from matplotlib import rc_context
 
     kind = path.suffix[1:].lower()

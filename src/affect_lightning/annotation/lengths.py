@@ -8,13 +8,14 @@ quality of the Gaussian is told.
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from affect_lightning.annotation.stages import Stage
+from affect_lightning.annotation.stages import Chunks, Scope, Stage
 from affect_lightning.annotation.tables import ClipTable
 from affect_lightning.errors import ConfigurationError, DataError
 
@@ -78,6 +79,15 @@ def length_of(text: str, unit: Unit = "words", language: Language = "auto") -> i
     if unit == "characters" or language == "unspaced":
         return len(_VISIBLE.findall(text))
     return len((_SPACED_WORD if language == "spaced" else _AUTO_WORD).findall(text))
+
+
+def words_in(text: str) -> list[str]:
+    """The words that `length_of` counts by default: each Chinese or Japanese character is one.
+
+    >>> words_in("She isn't 她.")
+    ['She', "isn't", '她']
+    """
+    return _AUTO_WORD.findall(text)
 
 
 @dataclass(frozen=True)
@@ -162,10 +172,28 @@ class LengthStage(Stage[LengthOptions]):
     name = "length"
     fit: LengthFit | None = None
 
+    @property
+    def scope(self) -> Scope:
+        """The cuts follow from the lengths of all clips."""
+        return "distribution"
+
+    def prepare(self, chunks: Chunks) -> None:
+        """Measure the clips that stayed so far; `fit` has the distribution afterwards."""
+        measured = array("i")  # 4 bytes a clip: a million fit into any memory
+        for table in chunks():
+            kept = zip(self._lengths(table), table.kept(), strict=True)
+            measured.extend(length for length, stays in kept if stays)
+        self.fit = fit_lengths(measured, self.options)
+
     def columns_of(self, table: ClipTable) -> dict[str, Sequence[Any]]:
-        """See the contract; `fit` has the distribution afterwards."""
-        options = self.options
-        lengths = [length_of(text, options.unit, options.language) for text in table.texts(options.column)]
-        fit = fit_lengths([length for length, kept in zip(lengths, table.kept(), strict=True) if kept], options)
-        self.fit = fit
+        """See the contract; `prepare` comes first."""
+        if self.fit is None:
+            self.prepare(lambda: iter([table]))
+        fit = self.fit
+        assert fit is not None
+        lengths = self._lengths(table)
         return {"length": lengths, "kept.length": [fit.shortest <= length <= fit.longest for length in lengths]}
+
+    def _lengths(self, table: ClipTable) -> list[int]:
+        options = self.options
+        return [length_of(text, options.unit, options.language) for text in table.texts(options.column)]

@@ -8,8 +8,8 @@ xlsx) are read too. pyarrow is imported when a table is made, not before: it com
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -41,6 +41,8 @@ class StageRecord:
         clips: Rows of the table.
         time: When, in UTC.
         version: Of affect-lightning.
+        request: Digest of everything that the columns follow from, in a pipeline: the clips, and the options and parts of this
+            stage and of those before it.
     """
 
     stage: str
@@ -50,11 +52,13 @@ class StageRecord:
     clips: int = 0
     time: str = ""
     version: str = ""
+    request: str = ""
 
 
 def now() -> str:
-    """The time for a record, in UTC."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    """The time for a record, in UTC; that of SOURCE_DATE_EPOCH where it is set, so that tables come out the same again."""
+    fixed = os.environ.get("SOURCE_DATE_EPOCH", "")
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(fixed) if fixed.isdecimal() else None))
 
 
 @dataclass(frozen=True)
@@ -81,14 +85,14 @@ class ClipTable:
             DataError: A name is missing, empty or there twice; or a column has values of several kinds.
             ConfigurationError: pyarrow is not installed.
         """
-        arrow = _arrow("A table of clips")
+        arrow = arrow_for("A table of clips")
         try:
             table = cls(arrow.table({name: list(values) for name, values in columns.items()}), tuple(records))
         except (arrow.ArrowInvalid, arrow.ArrowTypeError) as error:
             raise DataError(
                 f"A column of a table of clips must have values of one kind and one for each clip: {error}"
             ) from error
-        _check_names(table)
+        check_names(table.data.column(NAME))
         return table
 
     def __len__(self) -> int:
@@ -153,18 +157,22 @@ class ClipTable:
         data = self.data
         for name in other.columns:
             if name not in data.column_names:
-                data = data.append_column(name, other.data.column(name).take(_arrow("Joining tables").array(found)))
+                data = data.append_column(name, other.data.column(name).take(arrow_for("Joining tables").array(found)))
         return ClipTable(data, (*self.records, *other.records))
 
     def with_columns(self, columns: Mapping[str, Sequence[Any]], record: StageRecord) -> ClipTable:
         """The table with more columns, or others of the same name, and the record of how they came about."""
+        return ClipTable(self.with_values(columns).data, (*self.records, record))
+
+    def with_values(self, columns: Mapping[str, Sequence[Any]]) -> ClipTable:
+        """The table with more columns, or others of the same name; the records stay."""
         data = self.data
-        arrow = _arrow("A table of clips")
+        arrow = arrow_for("A table of clips")
         for name, values in columns.items():
             array = arrow.array(list(values))
             place = data.column_names.index(name) if name in data.column_names else -1
             data = data.append_column(name, array) if place < 0 else data.set_column(place, name, array)
-        return ClipTable(data, (*self.records, record))
+        return ClipTable(data, self.records)
 
 
 def read_clip_table(path: Path) -> ClipTable:
@@ -182,7 +190,7 @@ def read_clip_table(path: Path) -> ClipTable:
                 f"{path} needs a column `name` with the clips' names; its columns are {', '.join(columns)}."
             )
         return ClipTable.of_columns({column: [row.get(column) for row in rows] for column in columns})
-    arrow = _arrow(f"Reading {path}")
+    arrow = arrow_for(f"Reading {path}")
     if not path.is_file():
         raise DataError(f"There is no file {path}. Give the path of a table of clips.")
     from pyarrow import parquet
@@ -195,8 +203,8 @@ def read_clip_table(path: Path) -> ClipTable:
         raise DataError(f"{path} is not a valid parquet file: {reason}") from error
     if NAME not in data.column_names:
         raise DataError(f"{path} needs a column `name` with the clips' names; it has {', '.join(data.column_names)}.")
-    table = ClipTable(data.replace_schema_metadata(), _records(path, (data.schema.metadata or {}).get(_RECORDS)))
-    _check_names(table)
+    table = ClipTable(data.replace_schema_metadata(), records_in(path, data.schema))
+    check_names(table.data.column(NAME))
     return table
 
 
@@ -210,8 +218,7 @@ def write_clip_table(path: Path, table: ClipTable) -> None:
     check_new_table(path)
     from pyarrow import parquet
 
-    content = json.dumps([asdict(record) for record in table.records], ensure_ascii=False).encode()
-    data = table.data.replace_schema_metadata({_RECORDS: content})
+    data = table.data.replace_schema_metadata(with_records(table.data.schema, table.records).metadata)
     try:
         write_whole(path, lambda file: parquet.write_table(data, file))
     except OSError as error:
@@ -234,7 +241,19 @@ def check_new_table(path: Path) -> None:
         )
 
 
-def _records(path: Path, content: bytes | None) -> tuple[StageRecord, ...]:
+def with_records(schema: pyarrow.Schema, records: Sequence[StageRecord]) -> pyarrow.Schema:
+    """A schema with the records in its metadata, and nothing else there."""
+    content = json.dumps([asdict(record) for record in records], ensure_ascii=False).encode()
+    return schema.with_metadata({_RECORDS: content})
+
+
+def records_in(path: Path, schema: pyarrow.Schema) -> tuple[StageRecord, ...]:
+    """The records in a schema's metadata.
+
+    Raises:
+        DataError: They are damaged; the message names the path.
+    """
+    content = (schema.metadata or {}).get(_RECORDS)
     try:
         return tuple(
             StageRecord(**{**record, "columns": tuple(record["columns"])}) for record in json.loads(content or b"[]")
@@ -245,17 +264,29 @@ def _records(path: Path, content: bytes | None) -> tuple[StageRecord, ...]:
         ) from error
 
 
-def _check_names(table: ClipTable) -> None:
-    names = table.column(NAME)
-    empty = [number for number, name in enumerate(names, start=1) if name is None or not str(name).strip()]
-    if empty:
-        raise DataError(f"Row {empty[0]} of the table has no name. Give it the name of its clip, or remove it.")
-    twice = [str(name) for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise DataError(f"{len(twice)} clips stand in more than one row: {shown(twice)}. Keep one row for each.")
+def check_names(names: pyarrow.ChunkedArray) -> None:
+    """Refuse names that are missing, empty or there twice; a million need little memory.
+
+    Raises:
+        DataError: The message names the row, or the clips.
+    """
+    from pyarrow import compute
+
+    arrow = arrow_for("A table of clips")
+    texts = names.cast(arrow.string())
+    empty = compute.equal(compute.utf8_length(compute.utf8_trim_whitespace(compute.fill_null(texts, ""))), 0)
+    first = compute.index(empty, True).as_py()
+    if first >= 0:
+        raise DataError(f"Row {first + 1} of the table has no name. Give it the name of its clip, or remove it.")
+    if compute.count_distinct(texts).as_py() == len(texts):
+        return
+    counts = compute.value_counts(texts)
+    twice = counts.filter(compute.greater(counts.field("counts"), 1)).field("values").to_pylist()
+    raise DataError(f"{len(twice)} clips stand in more than one row: {shown(twice)}. Keep one row for each.")
 
 
-def _arrow(what: str) -> Any:
+def arrow_for(what: str) -> Any:
+    """pyarrow, or what to install for `what`."""
     try:
         import pyarrow
     except ImportError as error:

@@ -1,7 +1,7 @@
-"""`affect-lightning annotate`: the stages that filter descriptions, one by one, and the study that compares them.
+"""`affect-lightning annotate`: the stages that describe and filter, one by one or by a configuration, and the study.
 
-Paper: Section 2 and Appendices E to G. Each stage has its options in `affect_lightning.annotation`; `annotate_stages.py` and
-`annotate_review.py` take them from the command line.
+Paper: Section 2 and Appendices E to G. Each stage has its options in `affect_lightning.annotation`; `annotate_stages.py`,
+`annotate_pipeline.py` and `annotate_review.py` take them from the command line.
 """
 
 from __future__ import annotations
@@ -30,9 +30,13 @@ class Step:
 
 
 STEPS = {
+    "describe": Step(
+        "Describe what is heard and seen in clips, and merge it with what is said.", "annotate_pipeline", "run_describe"
+    ),
     "length": Step("Drop descriptions in the tails of the lengths; draw the lengths.", "annotate_stages", "run_length"),
     "crowd": Step("Let saved outputs vote on emotion or sentiment.", "annotate_crowd", "run_crowd"),
     "agree": Step("Drop descriptions that disagree with the crowd.", "annotate_stages", "run_agree"),
+    "export": Step("Write the clips that stay as a data set with a datasheet.", "annotate_export", "run"),
     "review": Step(
         "Compare descriptions blindly in the browser, or read verdicts from a file.", "annotate_review", "run"
     ),
@@ -40,15 +44,21 @@ STEPS = {
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Filter descriptions of clips as MER-Caption does, and compare descriptions as people prefer them."""
+    """Describe clips and filter the descriptions as MER-Caption does, and compare descriptions as people prefer them."""
+    from affect_lightning.command_line.annotate_pipeline import PIPELINE_HELP, run_config
+
+    if arguments and arguments[0].startswith("-") and arguments[0] not in ("-h", "--help"):
+        return run_config(arguments)
     width = max(map(len, STEPS))
     parser = CommandParser(
         prog="affect-lightning annotate",
-        usage="affect-lightning annotate STEP ...",
+        usage="affect-lightning annotate STEP ...\n       affect-lightning annotate --config FILE ...",
         description=run.__doc__,
         epilog="steps:\n"
         + "\n".join(f"  {name:<{width}}  {step.summary}" for name, step in STEPS.items())
-        + "\n\n`affect-lightning annotate STEP --help` explains a step.",
+        + "\n\n`affect-lightning annotate STEP --help` explains a step.\n\nseveral steps, one after the other:\n"
+        "  --config FILE runs those that the file lists; `affect-lightning annotate --config FILE --help` has more options.\n\n"
+        + PIPELINE_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("step", metavar="STEP", choices=list(STEPS), help="see below")

@@ -11,7 +11,7 @@ from affect_lightning.storage import Part
 
 
 def add_part_options(parser: argparse.ArgumentParser) -> None:
-    """Add the two options, `part` (a `Part` or None) and `merge`; only one of them can be given."""
+    """Add the options, `part` (a `Part` or None) and `merge`; only one of them can be given."""
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
         "--part",
@@ -20,3 +20,9 @@ def add_part_options(parser: argparse.ArgumentParser) -> None:
         help="do the I-th of N parts, as on one of N machines, such as 2/8 (docs/many_machines.md)",
     )
     group.add_argument("--merge", action="store_true", help="join the N finished parts into one result")
+    # Taken out of the words before a command sees them (`executors.py`); here for the help.
+    group.add_argument(
+        "--executor",
+        metavar="NAME",
+        help="do all parts and the merge: local, slurm or ray, with --executor.parts N (docs/many_machines.md)",
+    )

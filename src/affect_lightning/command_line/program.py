@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from affect_lightning import __version__
+from affect_lightning.command_line.executors import asks_for_executor, run_in_parts
 from affect_lightning.command_line.option_names import check_option_names
 from affect_lightning.command_line.printing import give_up_output, only_the_object, print_any_text
 from affect_lightning.errors import AffectLightningError, visible
@@ -117,6 +118,8 @@ def _run(words: list[str]) -> int:
         keep_libraries_out_of_a_home_that_cannot_be_written()
         # Only the first word is ours: the rest belongs to the command, `--help` included.
         chosen = parser.parse_args(words[:1]).command
+        if asks_for_executor(words):
+            return run_in_parts(words, _run)
         command = COMMANDS[chosen]
         if command.trains:
             words, explained = _trainer_words(words)

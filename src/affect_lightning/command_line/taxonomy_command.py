@@ -29,27 +29,6 @@ _RADII = (0.10, 0.41, 0.705, 1.0)  # edges of the three rings, as shares of a wh
 _RADIUS_POINTS = 310  # of a wheel on the page, for the size of texts
 _CHARACTER_WIDTH = 0.62  # of the font, on average, as a share of its size
 _DOTS_PER_INCH = 120  # of a .png
-# One colour for one feeling on all wheels, so that they can be compared.
-_COLOURS = {
-    "happy": "#f2b632",
-    "joyful": "#f2b632",
-    "joy": "#f2b632",
-    "sad": "#4f83cc",
-    "mad": "#d9503f",
-    "angry": "#d9503f",
-    "anger": "#d9503f",
-    "fearful": "#8e63b8",
-    "scared": "#8e63b8",
-    "fear": "#8e63b8",
-    "disgusted": "#6d9a4a",
-    "disgust": "#6d9a4a",
-    "surprised": "#ee8a3c",
-    "powerful": "#c65b93",
-    "genius": "#c65b93",
-    "peaceful": "#3fa79b",
-    "bad": "#8a8f98",
-}
-_OTHER_COLOURS = ("#b08968", "#5f9ea0", "#a2a83a", "#c08497")
 _INK = "#26262b"
 
 
@@ -211,10 +190,12 @@ def rings(wheel: Wheel) -> dict[str, dict[str, list[str]]]:
 
 
 def _draw_wheel(axes: Any, wheel: Wheel, title: str) -> None:
+    from affect_lightning.metrics.wheels import sector_colours
+
     tree = rings(wheel)
     slots = sum(max(1, len(outer)) for middles in tree.values() for outer in middles.values())
     step = 360 / slots
-    colours = _sector_colours(list(tree))
+    colours = sector_colours(list(tree))
     size = 10.5 if slots <= 60 else 9.5
     angle = 90.0  # the first sector begins at the top; the wheel is drawn clockwise
     for inner, middles in tree.items():
@@ -229,11 +210,6 @@ def _draw_wheel(axes: Any, wheel: Wheel, title: str) -> None:
     axes.set_title(title, fontsize=19, color=_INK, pad=6, fontweight="bold")
     axes.set(xlim=(-1.03, 1.03), ylim=(-1.03, 1.03), aspect="equal")
     axes.set_axis_off()
-
-
-def _sector_colours(names: list[str]) -> dict[str, str]:
-    unnamed = iter(_OTHER_COLOURS * len(names))
-    return {name: _COLOURS.get(name) or next(unnamed) for name in names}
 
 
 def _draw_sector(

@@ -60,6 +60,13 @@ class CueDescriber(ABC):
         """
         yield dict(enumerate(self.describe(batch)))
 
+    def check(self) -> None:  # noqa: B027 - most have nothing to check
+        """Called before the first clip is read; by default all is well.
+
+        Raises:
+            AffectLightningError: It will not answer, such as a server to which clips may not be sent.
+        """
+
     @abstractmethod
     def identity(self) -> str:
         """Name, model revision and prompt hash; written beside every answer and into the made data set."""
@@ -80,6 +87,12 @@ class ClueMerger(ABC):
         Returns:
             B texts; an empty one for a clip of which all three are empty.
         """
+
+    def merges(
+        self, audio: Sequence[str], visual: Sequence[str], subtitles: Sequence[str]
+    ) -> Iterator[Mapping[int, str]]:
+        """Texts by position, each as soon as it is there, so that a killed run keeps it; all at once from `merge` by default."""
+        yield dict(enumerate(self.merge(audio, visual, subtitles)))
 
     @abstractmethod
     def identity(self) -> str:

@@ -75,7 +75,7 @@ def check_predicted(clips: Sequence[ClipRecord], *, shows_text: bool) -> None:
 
     Args:
         clips: To be answered.
-        shows_text: Whether the prompt shows text.
+        shows_text: Whether the prompt shows text that nobody hears first.
 
     Raises:
         ConfigurationError: There are no clips.

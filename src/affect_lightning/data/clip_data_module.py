@@ -20,7 +20,7 @@ from affect_lightning.contracts import ClipRecord, prompt_maker_of
 from affect_lightning.corpora.official_folders import MissingSubtitle
 from affect_lightning.corpora.predicted_clips import check_predicted, predicted_clips
 from affect_lightning.data.box_cache import BoxCache
-from affect_lightning.data.clip_sources import ClipSources, TestOverlap
+from affect_lightning.data.clip_sources import ClipSources, TestOverlap, hears_subtitles
 from affect_lightning.data.dataset import (
     ClipDataset,
     FaceChannels,
@@ -264,7 +264,7 @@ class ClipDataModule(LightningDataModule):
         elif stage == "test" and "test" not in self.records:
             self.records["test"] = self.sources.test_clips()
         elif stage == "predict" and "predict" not in self.records:
-            check_predicted(self.predict_clips, shows_text=self._shows_text)
+            check_predicted(self.predict_clips, shows_text=self._shows_text and not hears_subtitles(self.trainer))
             known = self.quarantines[stage] = Quarantine(self.bad_clips.policy, 1.0, self._quarantine_path())
             admits = self.trainer is None or self.trainer.is_global_zero
             self.records[stage] = readable_clips(self.predict_clips, self.options, known, admits=admits)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.corpora import TRAINING_SETS, TrainingSet, find_benchmark_set, known_sets
@@ -366,3 +366,8 @@ class ClipSources:
 
 def _folders(root: Path) -> list[str]:
     return [path.name for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
+
+
+def hears_subtitles(trainer: Any) -> bool:
+    """Whether a callback of a Trainer hears the subtitles that are missing, as that of `predict --transcriber` does."""
+    return any(getattr(callback, "hears_subtitles", False) for callback in getattr(trainer, "callbacks", ()))

@@ -22,14 +22,18 @@ MOST_OPENED = (
 _log = logging.getLogger(__name__)
 
 
-def announced_seconds(video: MediaFile) -> float | None:
-    """Length of the pictures as the file's header says; None if it does not say.
+def announced_seconds(file: MediaFile, track: str = "video") -> float | None:
+    """Length of the pictures, or of the sound, as the file's header says; None if it does not say.
+
+    Args:
+        file: With the clip.
+        track: `video` or `audio`.
 
     Raises:
-        UnreadableClipError: The file is missing, broken, or has no pictures.
+        UnreadableClipError: The file is missing, broken, or lacks the track.
     """
-    with open_container(video, "video") as container:
-        stream = track_of(container, "video", video)
+    with open_container(file, track) as container:
+        stream = track_of(container, track, file)
         if stream.duration is not None and stream.time_base is not None:
             return float(stream.duration * stream.time_base)
         return None if container.duration is None else float(container.duration / 1e6)

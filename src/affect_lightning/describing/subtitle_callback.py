@@ -36,6 +36,11 @@ class SubtitleCallback(Callback):
         self._part: Transcriber | None = None
         self._log: LineLog | None = None
 
+    @property
+    def hears_subtitles(self) -> bool:
+        """Whether missing subtitles are heard; the data module then does not warn of them."""
+        return self.transcriber is not None
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Build the transcriber, so that a wrong choice fails before the first clip."""
         if stage == "predict" and self.transcriber is not None:

@@ -6,12 +6,43 @@ ring's names as sectors, level 2 the middle ring's. `taxonomy.py` combines the w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from affect_lightning.errors import DataError
 
 LEVELS = (1, 2)
+# One colour for one feeling on all wheels, so that they can be compared.
+_COLOURS = {
+    "happy": "#f2b632",
+    "joyful": "#f2b632",
+    "joy": "#f2b632",
+    "sad": "#4f83cc",
+    "mad": "#d9503f",
+    "angry": "#d9503f",
+    "anger": "#d9503f",
+    "fearful": "#8e63b8",
+    "scared": "#8e63b8",
+    "fear": "#8e63b8",
+    "disgusted": "#6d9a4a",
+    "disgust": "#6d9a4a",
+    "surprised": "#ee8a3c",
+    "powerful": "#c65b93",
+    "genius": "#c65b93",
+    "peaceful": "#3fa79b",
+    "bad": "#8a8f98",
+}
+_OTHER_COLOURS = ("#b08968", "#5f9ea0", "#a2a83a", "#c08497")
+
+
+def sector_colours(sectors: Sequence[str]) -> dict[str, str]:
+    """A colour for each inner sector of a wheel, to draw it: a feeling has the same one on every wheel.
+
+    >>> sector_colours(["mad", "curious"])
+    {'mad': '#d9503f', 'curious': '#b08968'}
+    """
+    unnamed = iter(_OTHER_COLOURS * len(sectors))
+    return {name: _COLOURS.get(name) or next(unnamed) for name in sectors}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,85 @@
+"""Memory and time of `affect-lightning annotate` on many clips: `length` and `agree`, on rows that are made here.
+
+    python benchmarks/annotate_memory.py --clips 1000000 --folder FOLDER
+
+Prints one JSON object: the peak of the resident memory of this process, and seconds of each stage. The texts are drawn from a
+small list of sentences, so the stages have labels to read and lengths to measure; nothing is said about their quality.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import resource
+import sys
+import time
+from pathlib import Path
+
+SENTENCES = (
+    "The voice trembles and is soft.", "She speaks quickly and the pitch rises.", "His brows are drawn together.",
+    "The corners of the mouth turn up.", "She looks down and avoids the eyes of the other person.",
+)  # fmt: skip
+FEELINGS = ("happy", "sad", "angry", "afraid", "surprised", "calm", "disappointed", "proud")
+
+
+def write_clips(path: Path, count: int) -> None:
+    """A table with descriptions and what a crowd says of each clip; a part at a time."""
+    import pyarrow
+    from pyarrow import parquet
+
+    draw = random.Random(0)
+    schema = pyarrow.schema([("name", "string"), ("description", "string"), ("crowd_emotion", "string")])
+    with parquet.ParquetWriter(path, schema) as writer:
+        for start in range(0, count, 10_000):
+            rows = [_row(number, draw) for number in range(start, min(start + 10_000, count))]
+            writer.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
+
+
+def _row(number: int, draw: random.Random) -> dict[str, str]:
+    feeling = draw.choice(FEELINGS)
+    said = draw.choices(SENTENCES, k=draw.randint(2, 9))
+    crowd = feeling if draw.random() < 0.9 else draw.choice(FEELINGS)
+    text = f"{' '.join(said)} The person number {number} feels {feeling}."
+    return {"name": f"clip{number:07}", "description": text, "crowd_emotion": crowd}
+
+
+def main() -> None:
+    """Make the clips, run the stages, print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=int, default=1_000_000)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--stages", nargs="+", default=["length", "agree"])
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    table = options.folder / "made.parquet"
+    if not table.is_file():
+        write_clips(table, options.clips)
+
+    from affect_lightning.annotation.catalogue import build_stage
+    from affect_lightning.annotation.chunked_tables import ClipSource
+    from affect_lightning.annotation.pipeline import Pipeline
+
+    given = {"agree": {"rule": "E", "taxonomy": "builtin"}}
+    stages = [build_stage(name, given.get(name, {})) for name in options.stages]
+    before, begun = _peak(), time.process_time()
+    done = Pipeline(ClipSource(table), stages, options.folder / "out").run()
+    told = {
+        "clips": done[-1].clips,
+        "mb_before": before,
+        "mb_peak": _peak(),
+        "processor_seconds": round(time.process_time() - begun, 1),
+        "kept": done[-1].kept,
+        "seconds": {one.stage: round(one.seconds, 1) for one in done},
+    }
+    print(json.dumps(told))
+
+
+def _peak() -> int:
+    """Peak of the resident memory so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))
+
+
+if __name__ == "__main__":
+    main()

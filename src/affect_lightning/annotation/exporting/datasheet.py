@@ -1,0 +1,410 @@
+"""The datasheet of a data set: what is in it, how it came about, what it may be used for, and its limits.
+
+Paper: Section 2, Figures 2, 7 and 8 describe MER-Caption+ in this way; the questions are those of "Datasheets for Datasets"
+(Gebru et al., 2021). It is written as Markdown, and as one HTML page in the style of the reports. Every text of a table or a
+user is escaped. Neighbours: `datasheet_figures.py`, `writing.py`.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from affect_lightning.annotation.exporting import datasheet_figures as figures
+from affect_lightning.annotation.exporting.clips import ExportedClip
+from affect_lightning.annotation.exporting.layouts import Written
+from affect_lightning.annotation.lengths import length_of
+from affect_lightning.annotation.tables import KEPT, ClipTable, StageRecord
+from affect_lightning.metrics import Taxonomy
+from affect_lightning.storage import write_whole
+from affect_lightning.unibench.report.renderers import markdown_text, templates
+
+FIGURES = "figures"  # folder, beside the datasheet
+TOP_LABELS = 20  # in the table of labels; our choice
+UNSTATED = "Not stated. Export again with {option} to state it."
+
+
+@dataclass(frozen=True)
+class Statements:
+    """What only the people who publish a data set can say of it; an empty text is shown as not stated.
+
+    Attributes:
+        title: Of the data set.
+        source: Where the clips come from.
+        license: Under which others may use it.
+        use: What it is meant for.
+        contact: Whom to ask.
+    """
+
+    title: str = "clips"
+    source: str = ""
+    license: str = ""
+    use: str = ""
+    contact: str = ""
+
+
+@dataclass(frozen=True)
+class StageCount:
+    """Clips at a filter.
+
+    Attributes:
+        stage: Whose verdicts.
+        dropped: Clips that it drops, whatever the filters before it say.
+        undecided: Clips of which it cannot tell; they stay.
+        left: Clips that it and all filters before it keep.
+    """
+
+    stage: str
+    dropped: int
+    undecided: int
+    left: int
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the datasheet tells of.
+
+    Attributes:
+        table: From which the clips come.
+        clips: Of the data set.
+        written: What the format made of them.
+        layout: Name of the format.
+        every_clip: Whether clips that a filter dropped are in it.
+        left_out: Clips that stayed and are not in it, by the reason.
+        seconds: Durations that were measured.
+        taxonomy: On whose wheel the labels are drawn.
+        wheel: Number of that wheel.
+        column: Of the descriptions.
+        time: Of the export, in UTC.
+        version: Of affect-lightning.
+    """
+
+    table: ClipTable
+    clips: Sequence[ExportedClip]
+    written: Written
+    layout: str
+    every_clip: bool
+    left_out: Mapping[str, int]
+    seconds: Sequence[float]
+    taxonomy: Taxonomy
+    wheel: int
+    column: str
+    time: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of the datasheet.
+
+    Attributes:
+        name: Of its file, without the ending.
+        caption: Below it.
+        draw: Draws it into a file.
+    """
+
+    name: str
+    caption: str
+    draw: Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the datasheet; each of its parts may be empty.
+
+    Attributes:
+        title: Its heading.
+        paragraphs: Sentences.
+        terms: Terms with their texts, in groups with a heading.
+        header: Of its table.
+        rows: Of its table.
+        points: Of a list.
+        drawings: Figures.
+    """
+
+    title: str
+    paragraphs: Sequence[str] = ()
+    terms: Sequence[tuple[str, Sequence[tuple[str, str]]]] = ()
+    header: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    points: Sequence[str] = ()
+    drawings: Sequence[Drawing] = field(default=())
+
+
+def stage_counts(table: ClipTable) -> list[StageCount]:
+    """The clips at each filter, in the order in which the filters ran."""
+    made = [column for record in table.records for column in record.columns if column.startswith(KEPT)]
+    present = [column for column in table.columns if column.startswith(KEPT)]
+    order = dict.fromkeys([*(column for column in made if column in present), *present])
+    left, counts = [True] * len(table), []
+    for column in order:
+        verdicts = table.column(column)
+        left = [stays and verdict is not False for stays, verdict in zip(left, verdicts, strict=True)]
+        counts.append(StageCount(column.removeprefix(KEPT), verdicts.count(False), verdicts.count(None), sum(left)))
+    return counts
+
+
+def sections_of(contents: Contents, statements: Statements) -> list[Section]:
+    """The datasheet in parts."""
+    return [
+        _summary(contents, statements),
+        _stages(contents),
+        _distributions(contents),
+        _labels(contents),
+        _provenance(contents),
+        Section("Known limits", points=known_limits(contents)),
+    ]
+
+
+def _summary(contents: Contents, statements: Statements) -> Section:
+    clips = contents.clips
+    lengths = [length_of(clip.description) for clip in clips if clip.description]
+    rows = [("clips in the table", len(contents.table)), ("clips in the data set", len(clips))]
+    rows += [(f"left out: {reason}", count) for reason, count in contents.left_out.items() if count]
+    rows += [(name, count) for name, count in contents.written.counts.items()]
+    files = (
+        ("video", "with a video file"),
+        ("audio", "with a sound file of their own"),
+        ("subtitle", "with a subtitle"),
+    )
+    rows += [(f"clips {title}", sum(bool(getattr(clip, name)) for clip in clips)) for name, title in files]
+    table = [(name, f"{count:,}") for name, count in rows]
+    if lengths:
+        table.append(("words of a description", f"{np.mean(lengths):.1f} +- {np.std(lengths):.1f}"))
+    if contents.seconds:
+        table.append(("seconds of a clip", f"{np.mean(contents.seconds):.1f} +- {np.std(contents.seconds):.1f}"))
+    given = (("Source of the clips", "source"), ("License", "license"), ("Intended use", "use"), ("Contact", "contact"))
+    terms = [(title, getattr(statements, name) or UNSTATED.format(option=f"--{name}")) for title, name in given]
+    terms += [("Format", contents.layout), ("Exported", f"{contents.time}, affect-lightning {contents.version}")]
+    return Section(
+        "What is in it", terms=[("", terms)], header=("", "number"), rows=table, points=contents.written.notes
+    )
+
+
+def _stages(contents: Contents) -> Section:
+    counts = stage_counts(contents.table)
+    if not counts:
+        return Section("Counts at each stage", ["No filter has run: every clip of the table stays."])
+    rows = [(one.stage, f"{one.dropped:,}", f"{one.undecided:,}", f"{one.left:,}") for one in counts]
+    bars = [("table", len(contents.table)), *((one.stage, one.left) for one in counts)]
+    bars.append(("data set", len(contents.clips)))
+    drawing = Drawing(
+        "stages", "Clips that are left after each filter (as in Figure 2 of the paper).",
+        lambda path: figures.draw_stages(path, bars),
+    )  # fmt: skip
+    return Section(
+        "Counts at each stage",
+        header=("filter", "drops", "cannot tell", "left after it"),
+        rows=[("table", "", "", f"{len(contents.table):,}"), *rows],
+        drawings=[drawing],
+    )
+
+
+def _distributions(contents: Contents) -> Section:
+    clips, drawings = contents.clips, []
+    lengths = [length_of(clip.description) for clip in clips if clip.description]
+    if lengths:
+        texts = contents.table.texts(contents.column)
+        before = [length_of(text) for text in texts if text.strip()]
+        drawings.append(
+            Drawing(
+                "lengths", "Length of the descriptions in words (as in Figure 7 of the paper, first row).",
+                lambda path: figures.draw_description_lengths(path, before, lengths),
+            )
+        )  # fmt: skip
+    counts = [len(clip.labels) for clip in clips]
+    if any(counts):
+        drawings.append(
+            Drawing(
+                "labels", "Labels of a clip (as in Figure 7 of the paper, second row).",
+                lambda path: figures.draw_label_counts(path, counts),
+            )
+        )  # fmt: skip
+    seconds = contents.seconds
+    if seconds:
+        measured = "" if len(seconds) == len(clips) else f" Measured on {len(seconds):,} of the {len(clips):,} clips."
+        drawings.append(
+            Drawing(
+                "durations", f"Duration of the clips (as in Figure 8 of the paper).{measured}",
+                lambda path: figures.draw_durations(path, seconds),
+            )
+        )  # fmt: skip
+    return Section("Distributions", [] if drawings else ["There is nothing to draw."], drawings=drawings)
+
+
+def label_counts(clips: Sequence[ExportedClip]) -> Counter[str]:
+    """The clips of each label; a label counts once a clip."""
+    return Counter(label for clip in clips for label in {word.strip().lower() for word in clip.labels})
+
+
+def _labels(contents: Contents) -> Section:
+    counts = label_counts(contents.clips)
+    if not counts:
+        return Section("Labels", ["The clips have no labels."])
+    labelled = sum(bool(clip.labels) for clip in contents.clips)
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:TOP_LABELS]
+    taxonomy, wheel = contents.taxonomy, contents.wheel
+    rows = [
+        (label, f"{count:,}", f"{count / labelled:.1%}", taxonomy.sector(label, wheel) or "on no sector")
+        for label, count in ordered
+    ]
+    sectors = figures.labels_by_sector(counts, taxonomy, wheel)
+    drawings = []
+    if sectors:
+        caption = (
+            f"The labels on wheel {wheel} of the taxonomy {taxonomy.name}. Inner ring: sectors, as wide as their share of all "
+            f"labels on the wheel. Outer ring: their most frequent labels."
+        )
+        drawings.append(Drawing("wheel", caption, lambda path: figures.draw_label_wheel(path, sectors)))
+    sentence = f"{len(counts):,} different labels on {labelled:,} clips. The {len(rows)} most frequent ones:"
+    header = ("label", "clips", "share of the labelled clips", f"sector of wheel {wheel}")
+    return Section("Labels", [sentence], header=header, rows=rows, drawings=drawings)
+
+
+def _provenance(contents: Contents) -> Section:
+    records = contents.table.records
+    if not records:
+        return Section(
+            "How it came about", ["The table has no records of stages, so it is not known how its columns came about."]
+        )
+    terms = [(f"{number}. {record.stage}", _terms(record)) for number, record in enumerate(records, start=1)]
+    return Section("How it came about", terms=terms)
+
+
+def _terms(record: StageRecord) -> list[tuple[str, str]]:
+    options = ", ".join(f"{name}={value}" for name, value in record.options.items())
+    columns = ", ".join(record.columns)
+    terms = [("time", record.time), ("affect-lightning", record.version), ("clips", f"{record.clips:,}")]
+    terms += [("columns", columns), ("options", options), *record.parts.items()]
+    return [(name, str(text)) for name, text in terms if text]
+
+
+_FILTERS = {
+    "speaker": "The visible person may not be the speaker: the filter speaker has not run.",
+    "length": "Very short and very long descriptions are in it: the filter length has not run.",
+    "agree": "No votes check the emotion of the descriptions: the filter agree has not run.",
+}
+
+
+def known_limits(contents: Contents) -> list[str]:
+    """What a user of the data set should know, as far as the table tells."""
+    table, clips = contents.table, contents.clips
+    stages = [record.stage for record in table.records]
+    counts = stage_counts(table)
+    limits = []
+    if contents.every_clip:
+        dropped = len(table) - sum(table.kept())
+        limits.append(
+            f"Clips that a filter dropped are in it, too: {dropped:,} of the {len(table):,} clips of the table."
+        )
+    limits += [sentence for name, sentence in _FILTERS.items() if name not in {one.stage for one in counts}]
+    limits += [
+        f"The filter {one.stage} cannot tell of {one.undecided:,} clips; they stay." for one in counts if one.undecided
+    ]
+    limits.append(
+        "Models wrote the descriptions. Nobody has checked each of them."
+        if "describe" in stages
+        else "The table does not say who wrote the descriptions."
+    )
+    extractors = {record.parts["label extractor"] for record in table.records if "label extractor" in record.parts}
+    labels = label_counts(clips)
+    if labels and extractors:
+        limits.append(f"A label extractor read the labels from the descriptions: {', '.join(sorted(extractors))}.")
+    elif labels:
+        limits.append("The table does not say where the labels come from.")
+    limits += _label_limits(labels, contents)
+    silent = sum(not clip.subtitle for clip in clips)
+    if silent:
+        limits.append(f"{silent:,} of the {len(clips):,} clips have no subtitle.")
+    limits.append("Faces and voices are personal data. The export checks neither consent nor rights to the clips.")
+    return limits
+
+
+def _label_limits(labels: Counter[str], contents: Contents) -> list[str]:
+    if not labels:
+        return []
+    labelled = sum(bool(clip.labels) for clip in contents.clips)
+    label, count = min(labels.items(), key=lambda item: (-item[1], item[0]))
+    found = [f"The labels are not balanced: {label!r} is on {count / labelled:.0%} of the labelled clips."]
+    wheels = range(1, len(contents.taxonomy.wheels) + 1)
+    lost = sum(n for word, n in labels.items() if all(contents.taxonomy.sector(word, k) is None for k in wheels))
+    if lost:
+        share = lost / labels.total()
+        found.append(
+            f"{share:.1%} of the labels are on no wheel of the taxonomy {contents.taxonomy.name}. MER-UniBench drops such labels."
+        )
+    return found
+
+
+def write_datasheet(folder: Path, contents: Contents, statements: Statements) -> None:
+    """Write the figures, `datasheet.md` and `datasheet.html` into a folder."""
+    sections = sections_of(contents, statements)
+    (folder / FIGURES).mkdir()
+    pictures = {}
+    for drawing in (drawing for section in sections for drawing in section.drawings):
+        path = folder / FIGURES / f"{drawing.name}.svg"
+        drawing.draw(path)
+        pictures[drawing.name] = base64.b64encode(path.read_bytes()).decode("ascii")
+    title = f"Datasheet: {statements.title}"
+    write_whole(folder / "datasheet.md", markdown_of(title, sections), durable=False)
+    write_whole(folder / "datasheet.html", html_of(title, sections, pictures), durable=False)
+
+
+def markdown_of(title: str, sections: Sequence[Section]) -> str:
+    """The datasheet as GitHub-flavoured Markdown."""
+    lines = [f"# {plain_markdown(title)}", ""]
+    for section in sections:
+        lines += [f"## {section.title}", ""]
+        for paragraph in section.paragraphs:
+            lines += [plain_markdown(paragraph), ""]
+        for heading, terms in section.terms:
+            lines += [f"### {plain_markdown(heading)}", ""] if heading else []
+            lines += [f"- **{plain_markdown(term)}:** {plain_markdown(text)}" for term, text in terms] + [""]
+        if section.rows:
+            lines += [_markdown_row(section.header), "|" + "---|" * len(section.header)]
+            lines += [_markdown_row(row) for row in section.rows] + [""]
+        lines += [f"- {plain_markdown(point)}" for point in section.points] + [""] * bool(section.points)
+        for drawing in section.drawings:
+            lines += [f"![{drawing.name}]({FIGURES}/{drawing.name}.svg)", ""]
+            lines += [plain_markdown(drawing.caption), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(map(plain_markdown, cells))} |"
+
+
+def plain_markdown(text: str) -> str:
+    r"""Text in one line that is shown as it is, whatever mark-up is in it.
+
+    >>> print(plain_markdown("[a](b) *c* `d` & e"))
+    \[a\](b) \*c\* \`d\` &amp; e
+    """
+    return re.sub(r"([\[\]*_#~`])", r"\\\1", markdown_text(text.replace("&", "&amp;")))
+
+
+def html_of(title: str, sections: Sequence[Section], pictures: Mapping[str, str]) -> str:
+    """The datasheet as one page without external resources.
+
+    Args:
+        title: Of the page.
+        sections: Its parts.
+        pictures: The figures as base64 of their SVG, by name.
+    """
+    from jinja2 import ChoiceLoader, PackageLoader
+
+    report = templates()
+    own = PackageLoader(__name__.rpartition(".")[0], ".")
+    assert report.loader is not None
+    environment = report.overlay(loader=ChoiceLoader([own, report.loader]))
+    return str(
+        environment.get_template("datasheet.html").render(
+            title=title, parts=[(re.sub(r"\W+", "-", part.title.lower()), part) for part in sections], pictures=pictures
+        )
+    )
