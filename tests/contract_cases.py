@@ -128,6 +128,18 @@ class TinyFiles:
         network.save_pretrained(self.folder / "exported")
         return str(self.folder / "exported")
 
+    def light_asd(self) -> Options:
+        """Light-ASD with random weights under the published names."""
+        import torch
+
+        from affect_lightning_plugins.speaker_detectors.light_asd_network import LightASD
+
+        path = self.folder / "light_asd.model"
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            torch.save(LightASD().state_dict(), path)
+        return {"weights": str(path)}
+
     def heard(self) -> Options:
         """The tiny English Whisper of the carrier; where it or faster-whisper is not installed, the test is skipped."""
         pytest.importorskip("faster_whisper")
@@ -276,5 +288,9 @@ CASES: dict[str, dict[str, Options | Callable[[TinyFiles], Options]]] = {
         "hf-asr": lambda files: {**files.recogniser(), "device": "cpu", "max_new_tokens": 4},
         "import": lambda files: {"file": files.texts()},
         "whisper": lambda files: files.heard(),
+    },
+    "speaker_detectors": {
+        "light-asd": lambda files: files.light_asd(),
+        "sync": {},
     },
 }

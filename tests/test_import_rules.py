@@ -54,6 +54,9 @@ def core(*folders: str) -> tuple[str, ...]:
 TORCH = frozenset({"torch", "numpy"})
 _SHARED = ("asked_models", "language_models", "pretrained_models", "transformers_versions")
 ASKING = tuple(f"{PLUGINS}.{name}" for name in _SHARED)
+FILES_AND_LIBRARIES = tuple(
+    f"{PLUGINS}.{name}" for name in ("onnx_sessions", "pretrained_models", "transformers_versions", "weights_files")
+)
 RULES = {
     f"{CORE}.contracts": Rule(libraries=TORCH),
     f"{CORE}.storage": Rule(libraries=frozenset({"filelock", "fsspec"})),
@@ -130,7 +133,7 @@ RULES = {
         )
     ),
     f"{PLUGINS}.branch_compressions": Rule((*core("contracts"), f"{PLUGINS}.pre_fusions")),  # one Q-Former for both
-    PLUGINS: Rule((*core("contracts", "storage"), f"{PLUGINS}.pretrained_models", f"{PLUGINS}.transformers_versions")),
+    PLUGINS: Rule((*core("contracts", "storage"), *FILES_AND_LIBRARIES)),
     CORE: Rule(libraries=frozenset()),
 }
 

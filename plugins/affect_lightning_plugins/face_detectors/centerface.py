@@ -21,6 +21,7 @@ import numpy as np
 
 from affect_lightning.contracts import FaceBox, FaceDetector
 from affect_lightning.errors import ConfigurationError
+from affect_lightning_plugins.onnx_sessions import one_thread, silent_onnxruntime
 
 STRIDE = 4  # input pixels a cell of the output, fixed by the network
 BLOCK = 32  # sides must be multiples of this, fixed by the network
@@ -264,7 +265,7 @@ def _providers(device: str) -> list[tuple[str, dict[str, Any]]]:
         raise ConfigurationError(f"centerface: device must be auto, cpu, cuda or cuda:NUMBER; got {device!r}.")
     if device == "cpu":
         return cpu
-    offered = _silent_onnxruntime().get_available_providers()
+    offered = silent_onnxruntime().get_available_providers()
     if _CUDA not in offered and device == "auto":
         return cpu
     if _CUDA not in offered:
@@ -276,19 +277,6 @@ def _providers(device: str) -> list[tuple[str, dict[str, Any]]]:
     return [(_CUDA, {"device_id": int(match[1] or 0), "use_tf32": 0}), *cpu]
 
 
-def _silent_onnxruntime() -> Any:
-    """The package onnxruntime without its telemetry.
-
-    Some versions start it when they are imported: `affect_lightning/__init__.py` has told them not to. Others take only
-    this call, before a session is made.
-    """
-    import onnxruntime
-
-    if hasattr(onnxruntime, "disable_telemetry_events"):
-        onnxruntime.disable_telemetry_events()
-    return onnxruntime
-
-
 def _open_session(weights: Path, providers: list[tuple[str, dict[str, Any]]]) -> Any:
     """An inference session in one thread, for any number of frames and pixels.
 
@@ -297,7 +285,7 @@ def _open_session(weights: Path, providers: list[tuple[str, dict[str, Any]]]) ->
     """
     import onnx
 
-    onnxruntime = _silent_onnxruntime()
+    onnxruntime = silent_onnxruntime()
     wants_cuda = providers[0][0] == _CUDA
     if wants_cuda and hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()  # those that came with torch
@@ -310,10 +298,7 @@ def _open_session(weights: Path, providers: list[tuple[str, dict[str, Any]]]) ->
         dimensions = value.type.tensor_type.shape.dim
         for position in (0, 2, 3):
             dimensions[position].dim_param = f"{value.name}_{position}"
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1  # the loader's workers are the parallelism
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=providers)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), one_thread(), providers=providers)
     if wants_cuda and session.get_providers()[0] != _CUDA:  # it falls back to the CPU without an error
         raise ConfigurationError(
             "centerface: onnxruntime cannot use the GPU. Set device to cpu, or install the CUDA and cuDNN versions that "

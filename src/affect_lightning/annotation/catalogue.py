@@ -75,6 +75,16 @@ STAGES: dict[str, StageEntry] = {
         },
         needs_files=True,
     ),
+    "speaker": StageEntry(
+        "Drop clips that do not show the person who is heard.",
+        "speaker:SpeakerStage",
+        "speaker:SpeakerOptions",
+        {
+            "detector": PluginSlot("speaker_detectors", "sync"),
+            "faces": PluginSlot("face_detectors", "centerface"),
+        },
+        needs_files=True,
+    ),
     "length": StageEntry(
         "Drop descriptions in the tails of the lengths.", "lengths:LengthStage", "lengths:LengthOptions"
     ),

@@ -33,6 +33,7 @@ STEPS = {
     "describe": Step(
         "Describe what is heard and seen in clips, and merge it with what is said.", "annotate_pipeline", "run_describe"
     ),
+    "speaker": Step("Drop clips that do not show the person who is heard.", "annotate_speaker", "run_speaker"),
     "length": Step("Drop descriptions in the tails of the lengths; draw the lengths.", "annotate_stages", "run_length"),
     "crowd": Step("Let saved outputs vote on emotion or sentiment.", "annotate_crowd", "run_crowd"),
     "agree": Step("Drop descriptions that disagree with the crowd.", "annotate_stages", "run_agree"),

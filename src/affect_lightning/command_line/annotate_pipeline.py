@@ -18,7 +18,7 @@ from affect_lightning.command_line.annotate_stages import default_of
 from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.experiments_command import find_experiment
 from affect_lightning.command_line.part_options import add_part_options
-from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
+from affect_lightning.command_line.plugin_arguments import ChoiceOverride, plugin_help, take_plugin_words
 from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import format_table
 from affect_lightning.errors import ConfigurationError
@@ -77,15 +77,29 @@ def run_describe(arguments: Sequence[str]) -> int:
         print(plugin_help(asked, _PARTS))
         return 0
     options = _describe_parser().parse_args(rest)
+    given = ("audio_question", "visual_question", "both_question", "batch_size", "workers", "max_bad_share")
+    return run_alone("describe", {name: getattr(options, name) for name in given}, overrides, options)
+
+
+def run_alone(
+    name: str, values: Mapping[str, Any], overrides: Mapping[str, ChoiceOverride], options: argparse.Namespace
+) -> int:
+    """Run one stage that looks at the clips' files, from a table or a folder of clips to a table.
+
+    Args:
+        name: Of the stage.
+        values: Its options.
+        overrides: What the command line says of its plugins, by their names in the catalogue.
+        options: With `clips`, `out` and those of `add_running`.
+    """
     from affect_lightning.annotation.catalogue import STAGES, build_stage
     from affect_lightning.annotation.tables import check_new_table
 
     check_new_table(options.out)
-    slots = STAGES["describe"].plugins
-    choices = {name: override.over(slots[name].default) for name, override in overrides.items()}
-    values = {name: "none" if choice["name"] == "none" else choice for name, choice in choices.items()}
-    given = ("audio_question", "visual_question", "both_question", "batch_size", "workers", "max_bad_share")
-    stage = build_stage("describe", {**{name: getattr(options, name) for name in given}, **values})
+    slots = STAGES[name].plugins
+    choices = {part: override.over(slots[part].default) for part, override in overrides.items()}
+    parts = {part: "none" if choice["name"] == "none" else choice for part, choice in choices.items()}
+    stage = build_stage(name, {**values, **parts})
     place = options.out.with_name(f".{options.out.stem}.work")
     pipeline = _pipeline(options.clips, [stage], place, looks_beside=True)
     if options.dry_run:
@@ -242,11 +256,12 @@ def _config_parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", "-c", metavar="FILE", help="YAML file, or the name of an experiment")
     parser.add_argument("--clips", type=Path, metavar="PATH", help="instead of the configuration's")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="instead of the configuration's")
-    _add_running(parser)
+    add_running(parser)
     return parser
 
 
-def _add_running(parser: argparse.ArgumentParser) -> None:
+def add_running(parser: argparse.ArgumentParser) -> None:
+    """Add `--dry-run`, `--part`, `--merge` and `--json`."""
     parser.add_argument(
         "--dry-run", action="store_true", help="tell clips, requests, tokens and seconds of each stage; ask nothing"
     )
@@ -294,5 +309,5 @@ def _describe_parser() -> argparse.ArgumentParser:
         "--max-bad-share", type=float, default=default("max_bad_share"), metavar="SHARE",
         help="share of the clips that may stay without a description before the run stops (%(default)s)",
     )  # fmt: skip
-    _add_running(parser)
+    add_running(parser)
     return parser

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         run_data_of,
     )
     from affect_lightning.contracts.prompt_tokens import IGNORED_LABEL, PromptTokens, RowLayout
+    from affect_lightning.contracts.speakers import FaceWithSound, SpeakerDetector, SpeakerScore
     from affect_lightning.contracts.streams import STREAMS, FeatureSequence, Stream, StreamInput
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Encoder",
     "FaceBox",
     "FaceDetector",
+    "FaceWithSound",
     "FeatureSequence",
     "LabelExtractor",
     "LanguageModel",
@@ -61,6 +63,8 @@ __all__ = [
     "RunData",
     "Sentiment",
     "SeriesEncoder",
+    "SpeakerDetector",
+    "SpeakerScore",
     "Stream",
     "StreamInput",
     "StreamReader",
@@ -80,6 +84,7 @@ _MODULES = {
     "objectives": "LossTerm NetworkOutputs Objective TrainedNetwork",
     "pipeline_parts": "FaceBox FaceDetector LabelExtractor ResponseRow RunData Sentiment prompt_maker_of run_data_of",
     "prompt_tokens": "IGNORED_LABEL PromptTokens RowLayout",
+    "speakers": "FaceWithSound SpeakerDetector SpeakerScore",
     "streams": "STREAMS FeatureSequence Stream StreamInput",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}

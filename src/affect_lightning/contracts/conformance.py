@@ -7,6 +7,7 @@ Legend: B clips, T frames, N feature tokens, D feature width, L text tokens, E e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from affect_lightning.contracts.describers import Transcript
 from affect_lightning.contracts.label_checks import ConformanceError, described
 from affect_lightning.contracts.objectives import LossTerm
 from affect_lightning.contracts.pipeline_parts import FaceBox
+from affect_lightning.contracts.speakers import SpeakerScore
 from affect_lightning.contracts.streams import FeatureSequence
 
 
@@ -159,6 +161,23 @@ def check_transcripts(found: Any, *, count: int) -> list[Transcript]:
     for one in found:
         if not isinstance(one, Transcript) or not isinstance(one.text, str) or not isinstance(one.language, str):
             raise ConformanceError(expected, f"a list with {one!r:.80}")
+    return found
+
+
+def check_speaker_score(found: Any) -> SpeakerScore:
+    """Hold what `SpeakerDetector.score` returned against its contract.
+
+    Raises:
+        ConformanceError: It is no SpeakerScore with either a finite number or the reason why there is none.
+    """
+    if not isinstance(found, SpeakerScore):
+        raise ConformanceError("a SpeakerScore", described(found))
+    has_value = isinstance(found.value, float | int) and math.isfinite(found.value)
+    has_reason = isinstance(found.reason, str) and bool(found.reason.strip()) and "\n" not in found.reason
+    if not (has_value and found.reason == "") and not (found.value is None and has_reason):
+        raise ConformanceError(
+            "a SpeakerScore with a finite value, or without one and with a reason in one line", str(found)
+        )
     return found
 
 

@@ -83,7 +83,7 @@ def decode_clip(
         with open_container(video, "video") as container:
             picture_stream = track_of(container, "video", video) if frame_count is not None else None
             sound_stream = track_of(container, "audio", video) if own_track else None
-            packets = _read_packets(container, [item for item in (picture_stream, sound_stream) if item], video)
+            packets = read_packets(container, [item for item in (picture_stream, sound_stream) if item], video)
             origin = _start_seconds(container)
             if picture_stream is not None and frame_count is not None:
                 shown = packets[picture_stream.index]
@@ -101,7 +101,7 @@ def _decode_sound_file(audio: MediaFile, sample_rate: int) -> np.ndarray:
     """The waveform [S] of a sound file, by FFmpeg."""
     with open_container(audio, "audio") as container:
         stream = track_of(container, "audio", audio)
-        packets = _read_packets(container, [stream], audio)
+        packets = read_packets(container, [stream], audio)
         return _decode_sound(stream, packets[stream.index], sample_rate, _start_seconds(container), audio)
 
 
@@ -169,7 +169,7 @@ def _start_seconds(container: Any) -> float:
     return (container.start_time or 0) / 1e6  # FFmpeg's container times are microseconds
 
 
-def _read_packets(container: Any, streams: Sequence[Any], path: MediaFile | None) -> dict[int, list[Any]]:
+def read_packets(container: Any, streams: Sequence[Any], path: MediaFile | None) -> dict[int, list[Any]]:
     """All packets of the streams, undecoded, in the file's order, by stream index."""
     packets: dict[int, list[Any]] = {stream.index: [] for stream in streams}
     is_endless = path is not None and says_no_length(path)  # FFmpeg then takes the end for a tear
@@ -211,9 +211,9 @@ def _sample_frames(
             f"that a clip may have; cut it into clips.",
         )
     if any(packet.pts is None for packet in packets):
-        pictures, times = _decode_by_order(stream, packets, count, choice)
+        pictures, times = decode_by_order(stream, packets, count, choice)
     else:
-        _check_span(stream, packets, path)
+        check_span(stream, packets, path)
         pictures, times = _decode_by_time(stream, packets, count, choice)
     if not pictures:
         raise UnreadableClipError(path, "video", "no frame could be decoded.")
@@ -227,7 +227,7 @@ def _sample_frames(
     return frames, mask, padded_times
 
 
-def _check_span(stream: Any, packets: list[Any], path: MediaFile | None) -> None:
+def check_span(stream: Any, packets: list[Any], path: MediaFile | None) -> None:
     """Refuse a clip whose times are spread over hours, by a broken header or one far-off frame."""
     shown = [(packet.pts, packet.duration or 0) for packet in packets]
     units = max(start + duration for start, duration in shown) - min(start for start, _ in shown)
@@ -254,19 +254,30 @@ def _decode_by_time(
         last = max(shown, key=lambda packet: packet.pts)
         end = starts[-1] + (last.duration or (int(np.median(np.diff(starts))) if len(starts) > 1 else 1))
         wanted = starts[np.searchsorted(starts, uniform_times(starts[0], end, count), side="right") - 1]
-    pictures = _decode_wanted(stream, packets, set(wanted.tolist()))
+    pictures = decode_wanted(stream, packets, set(wanted.tolist()))
     if not all(pts in pictures for pts in wanted.tolist()):  # a codec that re-stamps its frames
-        return _decode_by_order(stream, packets, count, choice)
+        return decode_by_order(stream, packets, count, choice)
     times = (wanted - starts[0]) * float(stream.time_base)
     return [pictures[pts] for pts in wanted.tolist()], times
 
 
-def _decode_wanted(stream: Any, packets: list[Any], wanted: set[int]) -> dict[int, np.ndarray]:
+def decode_wanted(
+    stream: Any, packets: list[Any], wanted: set[int], longest_side: int | None = None
+) -> dict[int, np.ndarray]:
     """Decode runs of packets from a key frame to a wanted frame; others are never decoded.
 
     Inside a run, frames that no other frame refers to are skipped by the codec unless they are wanted.
+
+    Args:
+        stream: The video track.
+        packets: All of it, undecoded.
+        wanted: Presentation times in the track's unit.
+        longest_side: See `UprightPictures`.
+
+    Returns:
+        Pictures, uint8 [H, W, 3], by presentation time; a codec that re-stamps its frames leaves some out.
     """
-    context, convert = stream.codec_context, UprightPictures(stream.sample_aspect_ratio)
+    context, convert = stream.codec_context, UprightPictures(stream.sample_aspect_ratio, longest_side)
     pictures: dict[int, np.ndarray] = {}
     context.open(strict=False)  # dav1d (AV1) keeps to what it is opened with: no frame is skipped
     for first, stop in decoding_runs(packets, wanted):
@@ -282,11 +293,11 @@ def _decode_wanted(stream: Any, packets: list[Any], wanted: set[int]) -> dict[in
     return pictures
 
 
-def _decode_by_order(
-    stream: Any, packets: list[Any], count: int, choice: FrameChoice
+def decode_by_order(
+    stream: Any, packets: list[Any], count: int, choice: FrameChoice, longest_side: int | None = None
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """For containers without presentation times: count the frames, then pick by index."""
-    context, convert = stream.codec_context, UprightPictures(stream.sample_aspect_ratio)
+    """For containers without presentation times: count the frames, then pick by index; pictures and seconds."""
+    context, convert = stream.codec_context, UprightPictures(stream.sample_aspect_ratio, longest_side)
     available = sum(len(context.decode(packet)) for packet in [*packets, None])
     context.flush_buffers()
     wanted = uniform_indices(available, count, choice).tolist() if available else []

@@ -22,23 +22,25 @@ def is_cover(stream: Any) -> bool:
 class UprightPictures:
     """Decoded frame to RGB, upright, with square pixels; keeps one colour converter for the clip."""
 
-    def __init__(self, aspect: Any) -> None:
+    def __init__(self, aspect: Any, longest_side: int | None = None) -> None:
         """Make the converter.
 
         Args:
             aspect: Width of a sample by its height, as the track says it; None or 0 if it does not.
+            longest_side: Larger pictures are made smaller until their longer side has so many pixels; None for never.
         """
         from av.video.reformatter import VideoReformatter
 
         self._reformatter = VideoReformatter()
         # Width of a sample by its height; what passes a factor of four is no picture's.
         self._aspect = float(aspect) if aspect and 0.25 <= float(aspect) <= 4.0 else 1.0
+        self._longest_side = longest_side
 
     def _shown(self, frame: Any) -> tuple[int, int]:
         """Width and height with square pixels: the shorter side is stretched, nothing is thrown away."""
-        if self._aspect >= 1.0:
-            return round(frame.width * self._aspect), frame.height
-        return frame.width, round(frame.height / self._aspect)
+        width, height = frame.width * max(self._aspect, 1.0), frame.height / min(self._aspect, 1.0)
+        scale = 1.0 if self._longest_side is None else min(1.0, self._longest_side / max(width, height))
+        return max(1, round(width * scale)), max(1, round(height * scale))
 
     def __call__(self, frame: Any) -> np.ndarray:
         """The picture, uint8 [H, W, 3]."""

@@ -73,6 +73,7 @@ GROUPS: dict[str, PluginGroup] = {
         PluginGroup("cue_describers", "cue describer", "CueDescriber"),
         PluginGroup("clue_mergers", "clue merger", "ClueMerger"),
         PluginGroup("transcribers", "transcriber", "Transcriber"),
+        PluginGroup("speaker_detectors", "speaker detector", "SpeakerDetector"),
     )
 }
 

@@ -90,6 +90,11 @@ KINDS: dict[str, TemplateKind] = {
         TemplateKind("cue-describer", "cue_describers", f"{_ANSWER}describer $name"),
         TemplateKind("clue-merger", "clue_mergers", f"{_ANSWER}describer signal --merger $name"),
         TemplateKind("transcriber", "transcribers", f"{_ANSWER}describer signal --merger template --transcriber $name"),
+        TemplateKind(
+            "speaker-detector",
+            "speaker_detectors",
+            "affect-lightning annotate speaker --clips CLIPS --out speaker.parquet --detector $name",
+        ),
     )
 }
 

@@ -19,6 +19,7 @@ from affect_lightning.testing import (
     network_part_checks,
     pipeline_part_checks,
     shared_checks,
+    speaker_checks,
     training_checks,
 )
 from affect_lightning.testing.subject import COMPILE_BACKEND, Check, CheckNotPossibleError, CheckResult, Subject
@@ -137,6 +138,13 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         _check("shapes", describer_checks.transcript_shapes),
         _check("mask-invariance", describer_checks.transcript_padding),
         _check("batch-invariance", describer_checks.transcript_batches),
+        _IDENTITY,
+        *_OPTIONS,
+    ),
+    "speaker_detectors": (
+        *_FORM,
+        _check("shapes", speaker_checks.speaker_shapes),
+        _check("batch-invariance", speaker_checks.speaker_batches),
         _IDENTITY,
         *_OPTIONS,
     ),
