@@ -180,7 +180,11 @@ def test_ray_gets_the_parts_and_what_each_needs(
     assert "Run `pip install ray`" in capsys.readouterr().err
     started: list[RayPipelineExecutor] = []
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: True))
-    monkeypatch.setattr(RayPipelineExecutor, "run", started.append)
+
+    def keep(self: RayPipelineExecutor) -> None:
+        started.append(self)
+
+    monkeypatch.setattr(RayPipelineExecutor, "run", keep)
     assert main(words) == 2, "the merge runs here, and knows no such option"
     (one,) = started
     assert (one.world_size, one.cpus_per_task, one.mem_per_cpu_gb, one.gpus_per_task) == (3, 1, 16, 1)
@@ -205,7 +209,9 @@ def test_mistakes_are_told(words: Sequence[str], said: str, capsys: pytest.Captu
     assert said in capsys.readouterr().err
 
 
-def test_the_options_of_sbatch() -> None:
+def test_the_options_of_sbatch_and_the_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert ExecutorOptions(2).logs_of("cache").relative_to(tmp_path).parts[0] == "executor-logs"
     options = ExecutorOptions(2, sbatch="account=mine, --mem=8G,comment=a=b")
     assert options.sbatch_arguments == {"account": "mine", "mem": "8G", "comment": "a=b"}
     with pytest.raises(ConfigurationError, match="takes KEY=VALUE, parted by commas; got 'exclusive'"):
