@@ -11,7 +11,9 @@ import pytest
 from affect_lightning.annotation.review_server import ReviewServer
 from affect_lightning.annotation.review_store import ReviewStore
 from affect_lightning.annotation.tables import ClipTable, read_clip_table, write_clip_table
+from affect_lightning.command_line import annotate_trained_crowd
 from affect_lightning.command_line.program import main
+from trained_crowd_cases import EMOTIONS, made_features, write_cache, write_labels
 
 DESCRIPTIONS = """name,description
 a,She smiles and is very happy about the news.
@@ -40,6 +42,15 @@ def prepared(reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     emotions = {"name": ["a", "b", "c"], "crowd_emotion": ["joyful", "happy", "sad"]}
     write_clip_table(Path("emotions.parquet"), ClipTable.of_columns(emotions))
     Path("pairs.csv").write_text(PAIRS, encoding="utf-8")
+    Path("clips.csv").write_text("name,media\na,a.mp4\nb,b.mp4\n", encoding="utf-8")
+    write_labels(Path("SETS"), EMOTIONS * 10, [1.0, -1.0] * 10)
+    labelled = {("meld", f"meld_{n:03}"): made_features(f"m{n}", n % 3) for n in range(30)}
+    labelled |= {("cmumosi", f"mosi_{n:03}"): made_features(f"s{n}", n % 2) for n in range(20)}
+    cache = write_cache(
+        Path("cached"), {**labelled, ("own", "a"): made_features("a", 0), ("own", "b"): made_features("b", 1)}
+    )
+    # What the encoders of the sandbox would give; that an experiment's encoders run, another test shows.
+    monkeypatch.setattr(annotate_trained_crowd, "encode_clips", lambda *arguments: cache)
     Path("CLIPS").mkdir()
     Path("CLIPS", "a.mp4").write_bytes(b"")
     return tmp_path
@@ -56,12 +67,13 @@ def test_the_commands_of_the_page_run(
     monkeypatch.setattr(ReviewServer, "serve_forever", leave)
     page = (repository / "docs" / "annotation.md").read_text(encoding="utf-8")
     commands = re.findall(r"^    affect-lightning (.+)$", page, re.MULTILINE)
-    assert len(commands) == 7
+    assert len(commands) == 8
     for command in commands:
         assert main(shlex.split(command)) == 0, f"{command}: {capsys.readouterr().err}"
     for file in ("crowd.parquet", "shares.svg", "length.parquet", "lengths.svg", "agree.parquet", "verdicts.csv"):
         assert Path(file).stat().st_size > 0
     assert read_clip_table(Path("agree.parquet")).column("kept.agree") == [True, False, True]
+    assert read_clip_table(Path("trained.parquet")).column("crowd_emotion") == ["happy", "sad"]
     assert len(ReviewStore(Path("study.sqlite")).judgements()) == 1
 
 

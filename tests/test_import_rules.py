@@ -94,6 +94,10 @@ RULES = {
         ),
         never=frozenset({"torch", "transformers"}),
     ),
+    f"{CORE}.annotation.trained_crowd": Rule(
+        core("annotation", "contracts", "corpora", "feature_cache", "metrics", "storage"),
+        never=frozenset({"transformers", "lightning"}),
+    ),
     f"{CORE}.sandbox": Rule(core("corpora", "metrics", "storage"), never=frozenset({"transformers", "lightning"})),
     f"{CORE}.objectives": Rule(core("contracts"), TORCH),
     f"{CORE}.checkpoints": Rule(core("contracts", "model", "storage"), TORCH | {"safetensors"}),

@@ -49,6 +49,7 @@ class StageEntry:
         options: The same for the group of its options.
         plugins: Its parts, by the name of the argument.
         settings: Texts that become arguments: `taxonomy`.
+        services: Arguments that the caller of `build_stage` may give, because this folder must not know how they work.
         needs_files: Whether it looks at the clips' files.
     """
 
@@ -57,6 +58,7 @@ class StageEntry:
     options: str
     plugins: Mapping[str, PluginSlot] = field(default_factory=dict)
     settings: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
     needs_files: bool = False
 
 
@@ -89,10 +91,11 @@ STAGES: dict[str, StageEntry] = {
         "Drop descriptions in the tails of the lengths.", "lengths:LengthStage", "lengths:LengthOptions"
     ),
     "crowd": StageEntry(
-        "Let the votes of a table decide on emotion or sentiment.",
-        "crowd:CrowdStage",
-        "crowd:CrowdOptions",
+        "Let members trained on human labels, or the votes of a table, decide on emotion and sentiment.",
+        "trained_crowd.stage:TrainedCrowdStage",
+        "trained_crowd.stage:TrainedCrowdOptions",
         settings=("taxonomy",),
+        services=("encode",),
     ),
     "agree": StageEntry(
         "Drop descriptions that disagree with the crowd.",
@@ -126,20 +129,22 @@ def stage_entry(name: str) -> StageEntry:
     return known[name]
 
 
-def build_stage(name: str, values: Mapping[str, Any]) -> Stage[Any]:
+def build_stage(name: str, values: Mapping[str, Any], services: Mapping[str, Any] | None = None) -> Stage[Any]:
     """A stage with its options, plugins and settings; see `build_listed`."""
-    stage = _built(name, values)
+    stage = _built(name, values, services)
     assert isinstance(stage, Stage), f"{name} is an ending"
     return stage
 
 
-def build_listed(listed: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[list[Stage[Any]], list[Ending[Any]]]:
+def build_listed(
+    listed: Sequence[tuple[str, Mapping[str, Any]]], services: Mapping[str, Any] | None = None
+) -> tuple[list[Stage[Any]], list[Ending[Any]]]:
     """The stages of a configuration, and the endings behind them.
 
     Raises:
         ConfigurationError: A stage stands behind an ending.
     """
-    built = [_built(name, values) for name, values in listed]
+    built = [_built(name, values, services) for name, values in listed]
     stages: list[Stage[Any]] = []
     endings: list[Ending[Any]] = []
     for item in built:
@@ -152,13 +157,14 @@ def build_listed(listed: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[list[
     return stages, endings
 
 
-def _built(name: str, values: Mapping[str, Any]) -> Stage[Any] | Ending[Any]:
+def _built(name: str, values: Mapping[str, Any], services: Mapping[str, Any] | None) -> Stage[Any] | Ending[Any]:
     """A stage or an ending with its options, plugins and settings.
 
     Args:
         name: Of the stage.
         values: As a configuration has them: fields of the options, and a choice for each plugin (a name, a mapping with the
             name and options, or `none`).
+        services: What the caller offers, by name; a stage gets those that it asks for.
 
     Raises:
         ConfigurationError: An option is unknown, or its value is wrong.
@@ -175,7 +181,9 @@ def _built(name: str, values: Mapping[str, Any]) -> Stage[Any] | Ending[Any]:
     plain = {key: value for key, value in values.items() if key not in (*entry.plugins, *entry.settings)}
     options = _checked_options(name, group, plain)
     settings = {key: _SETTINGS[key](values.get(key)) for key in entry.settings}
-    built: Stage[Any] | Ending[Any] = _loaded(entry.stage).of(options, **_built_parts(entry, values), **settings)
+    offered = {key: value for key, value in (services or {}).items() if key in entry.services}
+    parts = _built_parts(entry, values)
+    built: Stage[Any] | Ending[Any] = _loaded(entry.stage).of(options, **parts, **settings, **offered)
     return built
 
 

@@ -1,6 +1,7 @@
 """`affect-lightning annotate crowd`: saved outputs, or a table of votes, as a crowd (`affect_lightning.annotation.crowd`).
 
 Paper: Section 2, "model-based crowd-sourcing". With labels, each voter and the crowd are scored as the metric scores them.
+`annotate_trained_crowd.py` has members that are trained on human labels.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from affect_lightning.command_line.annotate_stages import (
     take_extractor,
     write_result,
 )
+from affect_lightning.command_line.annotate_trained_crowd import add_trained_options, run_trained
 from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import format_table
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def run_crowd(arguments: Sequence[str]) -> int:
-    """Let saved outputs, or the columns of a table, vote on the emotion or sentiment of each clip."""
+    """Let saved outputs, the columns of a table, or members trained on human labels vote on each clip."""
     from affect_lightning.annotation.crowd import CrowdOptions, CrowdStage
     from affect_lightning.annotation.members import Classes, voters_of
     from affect_lightning.metrics import taxonomy_by_name
@@ -43,6 +45,9 @@ def run_crowd(arguments: Sequence[str]) -> int:
     if extractor is None:
         return 0
     options = _parser().parse_args(rest)
+    if options.train or options.crowd is not None:
+        return run_trained(options)
+    options.over = options.over or default_of(CrowdOptions, "over")
     _check(options)
     check_outputs(options.out, options.figure)
     taxonomy = taxonomy_by_name(options.taxonomy)
@@ -158,13 +163,21 @@ def _figure(value: float | None) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     from affect_lightning.annotation.crowd import CrowdOptions
+    from affect_lightning.annotation.trained_crowd.stage import TrainedCrowdOptions
     from affect_lightning.annotation.votes import METHODS
+
+    trained_over = default_of(TrainedCrowdOptions, "over")
 
     def default(name: str) -> Any:
         return default_of(CrowdOptions, name)
 
     parser = CommandParser(prog="affect-lightning annotate crowd", description=run_crowd.__doc__)
-    parser.add_argument("table", type=Path, nargs="?", help="table of clips with a column votes.NAME for each voter")
+    parser.add_argument(
+        "table",
+        type=Path,
+        nargs="?",
+        help="table of clips, with a column votes.NAME for each voter unless members are trained",
+    )
     parser.add_argument("--dataset", metavar="SET", help="set of the members' files, and of --labels")
     parser.add_argument(
         "--member", type=Path, action="append", default=[], metavar="FILE",
@@ -172,14 +185,15 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--over",
-        default=default("over"),
-        help="sentiment, wheel1 to wheel5, or classes such as happy,sad (%(default)s)",
+        help=f"sentiment, wheel1 to wheel5, or classes such as happy,sad ({default('over')}; {trained_over} with --train)",
     )
     parser.add_argument("--method", choices=METHODS, default=default("method"), help="(%(default)s)")
     parser.add_argument(
         "--iterations", type=int, default=default("iterations"), help="of dawid-skene and mace (%(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=default("seed"), help="of mace (%(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=default("seed"), help="of mace, and of the folds of --train (%(default)s)"
+    )
     parser.add_argument(
         "--min-share",
         type=float,
@@ -188,6 +202,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--labels", type=Path, metavar="DIR", help="truths: score each voter and the crowd")
     parser.add_argument("--figure", type=Path, help="accuracy by share of the votes: .svg, .png or .pdf")
+    add_trained_options(parser)
     add_taxonomy(parser)
     add_extractor(parser)
     add_outputs(parser)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from affect_lightning.command_line.annotate_stages import default_of
+from affect_lightning.command_line.annotate_trained_crowd import encode_clips
 from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.experiments_command import find_experiment
 from affect_lightning.command_line.part_options import add_part_options
@@ -60,7 +61,7 @@ def run_config(arguments: Sequence[str]) -> int:
     from affect_lightning.annotation.catalogue import build_listed, stage_entry, stages_of
 
     listed = stages_of(content.get("stages"))
-    stages, endings = build_listed(listed)
+    stages, endings = build_listed(listed, {"encode": encode_clips})
     looks = any(stage_entry(name).needs_files for name, _ in listed)
     pipeline = _pipeline(Path(content["clips"]), stages, Path(content["out"]), endings, looks_beside=looks)
     if options.dry_run:

@@ -91,6 +91,7 @@ def fill_cache(
     batch_size: int,
     part: Part | None = None,
     joins: bool = False,
+    records: Sequence[ClipRecord] | None = None,
 ) -> dict[str, Any]:
     """Encode what is not in the cache yet.
 
@@ -102,6 +103,7 @@ def fill_cache(
         batch_size: Clips in one call of the encoders.
         part: Which share of the clips; None for all.
         joins: Whether to join finished parts instead of encoding.
+        records: Clips instead of those of the splits.
 
     Returns:
         What `--json` prints.
@@ -114,7 +116,8 @@ def fill_cache(
     program = ConfigurationReader(["fit", *words], overrides)
     trainer = program.config["fit"].trainer
     chosen = choose_devices(str(trainer.accelerator), devices)
-    plan = _plan(program.model, program.datamodule, str(trainer.precision), splits)
+    clips = _clips(program.datamodule, splits) if records is None else iter(records)
+    plan = _plan(program.model, program.datamodule, str(trainer.precision), clips)
     started = time.monotonic()
     with _in_storage(plan, part, joins=joins):
         if part is not None:
@@ -177,7 +180,7 @@ def _encode_part(plan: CachePlan, part: Part, devices: Sequence[str], size: int)
     return found, added, 0
 
 
-def _plan(module: AffectGPTModule, data: ClipDataModule, precision: str, splits: Sequence[str]) -> CachePlan:
+def _plan(module: AffectGPTModule, data: ClipDataModule, precision: str, clips: Iterator[ClipRecord]) -> CachePlan:
     """Build the encoders and find the folder that belongs to them."""
     identities = wanted_identities(data.feature_options, data.options, data.face_detector)
     if not identities:
@@ -185,7 +188,7 @@ def _plan(module: AffectGPTModule, data: ClipDataModule, precision: str, splits:
             f"Add a stream to model.inputs: there is nothing to cache, because {list(module.configuration.inputs)} "
             "need no encoder."
         )
-    records = _listed_once(_clips(data, splits))
+    records = _listed_once(clips)
     encoders = encoders_for(module.configuration, list(identities), module.hparams["seed"])
     streams = {}
     for name, identity in identities.items():
