@@ -59,8 +59,8 @@ demo-long: install  ## Do the same with more clips and steps (meant for 25 minut
 
 annotate-demo: install-test  ## Make raw clips with planted faults, filter and export them, and tell which faults were found
 	$(BIN)/affect-lightning sandbox --out sandbox-raw --clips 1 --test-clips 60 --raw-clips 300
-	$(BIN)/affect-lightning annotate --config annotate_sandbox
-	$(BIN)/python benchmarks/annotate_faults.py runs/annotate_sandbox --truth sandbox-raw/raw_faults.csv
+	$(BIN)/affect-lightning annotate --config annotate_planted
+	$(BIN)/python benchmarks/annotate_faults.py runs/annotate_planted --truth sandbox-raw/raw_faults.csv
 
 # Four processes keep two cores busy, because many tests wait for processes that they started. Each takes up to 2 GB.
 # Compiled modules are kept even if the environment forbids it. Otherwise every process would compile them again.
@@ -102,4 +102,4 @@ format: install-test  ## Format the code in the house style
 	$(BIN)/ruff format .
 
 clean:  ## Remove everything that the targets made, also the environments
-	rm -rf $(VENV) $(VENV_LOWEST) $(VENV_NEWEST) $(VENV_LOCK) $(DEMO) $(DEMO)-long sandbox-raw runs/annotate_sandbox* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_LOWEST) $(VENV_NEWEST) $(VENV_LOCK) $(DEMO) $(DEMO)-long sandbox-raw runs/annotate_planted* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,9 +1,9 @@
 """The shape of Table 4 on the sandbox: does a model gain from the filters, and from more than from fewer clips?
 
-    affect-lightning sandbox --out sandbox-data --raw-clips 300
-    affect-lightning annotate --config annotate_sandbox
+    affect-lightning sandbox --out sandbox-raw --clips 1 --test-clips 60 --raw-clips 300
+    affect-lightning annotate --config annotate_planted
     affect-lightning sandbox --out sandbox-tests --clips 1 --seed 1
-    python benchmarks/filtering_table.py annotated --corpus sandbox-data --tested-on sandbox-tests --out filtering
+    python benchmarks/filtering_table.py runs/annotate_planted --corpus sandbox-raw --tested-on sandbox-tests --out filtering
 
 TABLE is the last table of the pipeline (or the folder of its tables), with columns `labels` and `kept.STAGE`. Three training
 sets are made of it: `unfiltered` has every clip, `filtered` those that all filters keep, and `random` as many clips as
@@ -182,9 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tested-on", type=Path, required=True, help="sandbox corpus of another seed, for the tests")
     parser.add_argument("--out", type=Path, required=True, help="folder for training sets, features and runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the trainings (default: 0 1 2)")
-    parser.add_argument(
-        "--steps", type=int, default=120, help="of each training (default: 120, our choice)"
-    )
+    parser.add_argument("--steps", type=int, default=120, help="of each training (default: 120, our choice)")
     parser.add_argument("--json", action="store_true", help="print one JSON object to standard output")
     options = parser.parse_args(arguments)
     plan = Plan(options.corpus, options.tested_on, options.out, options.steps)
