@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +26,7 @@ from clip_making import tone, write_clip, write_wav
 from face_cases import box, needs_centerface
 
 WIDE = (160, 120)
+needs_silero = pytest.mark.skipif(importlib.util.find_spec("silero_vad") is None, reason="silero-vad is not installed")
 
 
 class MiddleFaces(FaceDetector):
@@ -310,6 +312,7 @@ def test_options_are_checked() -> None:
         SpeakerStage(SpeakerOptions(), detector=None, faces=MiddleFaces())
 
 
+@needs_silero
 @needs_centerface
 def test_faces_of_none_are_refused() -> None:
     for choice in ("none", {"name": "none"}):
@@ -320,12 +323,12 @@ def test_faces_of_none_are_refused() -> None:
 # --- the command ---
 
 
+@needs_silero
 @needs_centerface
 def test_the_command_writes_a_table_and_says_how_many_stay(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], clips: dict[str, Path]
 ) -> None:
     """With the real parts on clips without a face."""
-    pytest.importorskip("silero_vad")
     (tmp_path / "in").mkdir()
     for name in ("loud", "film"):
         (tmp_path / "in" / f"{name}.mp4").write_bytes(clips[name].read_bytes())

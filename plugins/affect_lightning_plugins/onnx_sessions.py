@@ -18,9 +18,9 @@ def silent_onnxruntime() -> Any:
     return onnxruntime
 
 
-def one_thread() -> Any:
-    """Options of a session that leaves the other processors to other workers and prints nothing."""
-    options = silent_onnxruntime().SessionOptions()
+def one_thread(onnxruntime: Any) -> Any:
+    """Options of a session of the package that leaves the other processors to other workers and prints nothing."""
+    options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # the loader's workers are the parallelism
     options.log_severity_level = 3
     return options

@@ -298,7 +298,7 @@ def _open_session(weights: Path, providers: list[tuple[str, dict[str, Any]]]) ->
         dimensions = value.type.tensor_type.shape.dim
         for position in (0, 2, 3):
             dimensions[position].dim_param = f"{value.name}_{position}"
-    session = onnxruntime.InferenceSession(model.SerializeToString(), one_thread(), providers=providers)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), one_thread(onnxruntime), providers=providers)
     if wants_cuda and session.get_providers()[0] != _CUDA:  # it falls back to the CPU without an error
         raise ConfigurationError(
             "centerface: onnxruntime cannot use the GPU. Set device to cpu, or install the CUDA and cuDNN versions that "

@@ -42,7 +42,9 @@ class SpeechProbability:
     @cached_property
     def _session(self) -> Any:
         onnxruntime = silent_onnxruntime()
-        return onnxruntime.InferenceSession(str(self._file), one_thread(), providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            str(self._file), one_thread(onnxruntime), providers=["CPUExecutionProvider"]
+        )
 
     def __call__(self, waveform: np.ndarray) -> np.ndarray:
         """Probability of speech in each frame, float32 [F], of sound [S] at `RATE`; F = S / FRAME, rounded up."""
