@@ -66,6 +66,7 @@ LONG_FILES = (
     "test_plugins_new", "test_packaging", "test_training_parts", "test_experiments", "test_figure4",
     "test_resume_kills", "test_feature_cache_training", "test_doctor_processes", "test_streaming_memory",
     "test_two_processes", "test_feature_cache_kills", "test_faces_speaker", "test_commands_twice", "test_many_machines",
+    "test_executors",
 )  # fmt: skip
 
 

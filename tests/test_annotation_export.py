@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from affect_lightning.annotation.exporting.datasheet import StageCount, stage_counts
+from affect_lightning.annotation.exporting.contents import StageCount, stage_counts
 from affect_lightning.annotation.exporting.datasheet_figures import labels_by_sector
 from affect_lightning.annotation.exporting.preference_pairs import pairs_of_verdicts
 from affect_lightning.annotation.exporting.writing import FORMATS

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from affect_lightning.annotation.exporting import datasheet_figures as figures
-from affect_lightning.annotation.exporting.clips import ExportedClip
-from affect_lightning.annotation.exporting.layouts import Written
+from affect_lightning.annotation.exporting.contents import Contents, known_limits, label_counts, stage_counts
 from affect_lightning.annotation.lengths import length_of
-from affect_lightning.annotation.tables import KEPT, ClipTable, StageRecord
-from affect_lightning.metrics import Taxonomy
+from affect_lightning.annotation.tables import StageRecord
 from affect_lightning.storage import write_whole
 from affect_lightning.unibench.report.renderers import markdown_text, templates
 
@@ -47,56 +44,6 @@ class Statements:
     license: str = ""
     use: str = ""
     contact: str = ""
-
-
-@dataclass(frozen=True)
-class StageCount:
-    """Clips at a filter.
-
-    Attributes:
-        stage: Whose verdicts.
-        dropped: Clips that it drops, whatever the filters before it say.
-        undecided: Clips of which it cannot tell; they stay.
-        left: Clips that it and all filters before it keep.
-    """
-
-    stage: str
-    dropped: int
-    undecided: int
-    left: int
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What the datasheet tells of.
-
-    Attributes:
-        table: From which the clips come.
-        clips: Of the data set.
-        written: What the format made of them.
-        layout: Name of the format.
-        every_clip: Whether clips that a filter dropped are in it.
-        left_out: Clips that stayed and are not in it, by the reason.
-        seconds: Durations that were measured.
-        taxonomy: On whose wheel the labels are drawn.
-        wheel: Number of that wheel.
-        column: Of the descriptions.
-        time: Of the export, in UTC.
-        version: Of affect-lightning.
-    """
-
-    table: ClipTable
-    clips: Sequence[ExportedClip]
-    written: Written
-    layout: str
-    every_clip: bool
-    left_out: Mapping[str, int]
-    seconds: Sequence[float]
-    taxonomy: Taxonomy
-    wheel: int
-    column: str
-    time: str
-    version: str
 
 
 @dataclass(frozen=True)
@@ -135,19 +82,6 @@ class Section:
     rows: Sequence[Sequence[str]] = ()
     points: Sequence[str] = ()
     drawings: Sequence[Drawing] = field(default=())
-
-
-def stage_counts(table: ClipTable) -> list[StageCount]:
-    """The clips at each filter, in the order in which the filters ran."""
-    made = [column for record in table.records for column in record.columns if column.startswith(KEPT)]
-    present = [column for column in table.columns if column.startswith(KEPT)]
-    order = dict.fromkeys([*(column for column in made if column in present), *present])
-    left, counts = [True] * len(table), []
-    for column in order:
-        verdicts = table.column(column)
-        left = [stays and verdict is not False for stays, verdict in zip(left, verdicts, strict=True)]
-        counts.append(StageCount(column.removeprefix(KEPT), verdicts.count(False), verdicts.count(None), sum(left)))
-    return counts
 
 
 def sections_of(contents: Contents, statements: Statements) -> list[Section]:
@@ -238,11 +172,6 @@ def _distributions(contents: Contents) -> Section:
     return Section("Distributions", [] if drawings else ["There is nothing to draw."], drawings=drawings)
 
 
-def label_counts(clips: Sequence[ExportedClip]) -> Counter[str]:
-    """The clips of each label; a label counts once a clip."""
-    return Counter(label for clip in clips for label in {word.strip().lower() for word in clip.labels})
-
-
 def _labels(contents: Contents) -> Section:
     counts = label_counts(contents.clips)
     if not counts:
@@ -283,63 +212,6 @@ def _terms(record: StageRecord) -> list[tuple[str, str]]:
     terms = [("time", record.time), ("affect-lightning", record.version), ("clips", f"{record.clips:,}")]
     terms += [("columns", columns), ("options", options), *record.parts.items()]
     return [(name, str(text)) for name, text in terms if text]
-
-
-_FILTERS = {
-    "speaker": "The visible person may not be the speaker: the filter speaker has not run.",
-    "length": "Very short and very long descriptions are in it: the filter length has not run.",
-    "agree": "No votes check the emotion of the descriptions: the filter agree has not run.",
-}
-
-
-def known_limits(contents: Contents) -> list[str]:
-    """What a user of the data set should know, as far as the table tells."""
-    table, clips = contents.table, contents.clips
-    stages = [record.stage for record in table.records]
-    counts = stage_counts(table)
-    limits = []
-    if contents.every_clip:
-        dropped = len(table) - sum(table.kept())
-        limits.append(
-            f"Clips that a filter dropped are in it, too: {dropped:,} of the {len(table):,} clips of the table."
-        )
-    limits += [sentence for name, sentence in _FILTERS.items() if name not in {one.stage for one in counts}]
-    limits += [
-        f"The filter {one.stage} cannot tell of {one.undecided:,} clips; they stay." for one in counts if one.undecided
-    ]
-    limits.append(
-        "Models wrote the descriptions. Nobody has checked each of them."
-        if "describe" in stages
-        else "The table does not say who wrote the descriptions."
-    )
-    extractors = {record.parts["label extractor"] for record in table.records if "label extractor" in record.parts}
-    labels = label_counts(clips)
-    if labels and extractors:
-        limits.append(f"A label extractor read the labels from the descriptions: {', '.join(sorted(extractors))}.")
-    elif labels:
-        limits.append("The table does not say where the labels come from.")
-    limits += _label_limits(labels, contents)
-    silent = sum(not clip.subtitle for clip in clips)
-    if silent:
-        limits.append(f"{silent:,} of the {len(clips):,} clips have no subtitle.")
-    limits.append("Faces and voices are personal data. The export checks neither consent nor rights to the clips.")
-    return limits
-
-
-def _label_limits(labels: Counter[str], contents: Contents) -> list[str]:
-    if not labels:
-        return []
-    labelled = sum(bool(clip.labels) for clip in contents.clips)
-    label, count = min(labels.items(), key=lambda item: (-item[1], item[0]))
-    found = [f"The labels are not balanced: {label!r} is on {count / labelled:.0%} of the labelled clips."]
-    wheels = range(1, len(contents.taxonomy.wheels) + 1)
-    lost = sum(n for word, n in labels.items() if all(contents.taxonomy.sector(word, k) is None for k in wheels))
-    if lost:
-        share = lost / labels.total()
-        found.append(
-            f"{share:.1%} of the labels are on no wheel of the taxonomy {contents.taxonomy.name}. MER-UniBench drops such labels."
-        )
-    return found
 
 
 def write_datasheet(folder: Path, contents: Contents, statements: Statements) -> None:

@@ -156,7 +156,7 @@ def _draw_part(
     rotation = (middle - 90 if across else middle) % 360
     if 90 < rotation < 270:
         rotation -= 180  # upside down
-    room = (math.radians(width) * radius if across else high - low) * 250  # points on the figure
+    room = (0.85 * math.radians(width) * radius if across else high - low) * 250  # points on the figure
     tall = (high - low if across else math.radians(width) * radius) * 250
     axes.text(
         radius * math.cos(math.radians(middle)), radius * math.sin(math.radians(middle)), _plain(text),

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from affect_lightning.annotation.exporting.clips import ExportedClip
 from affect_lightning.corpora import TRAINING_SETS
@@ -80,8 +80,7 @@ def write_mer_caption(folder: Path, clips: Sequence[ExportedClip], title: str) -
 
 def write_json_lines(folder: Path, clips: Sequence[ExportedClip], title: str) -> Written:
     """One object a line, as `data.train_sets` reads a table of one's own."""
-    write_lines(folder / "clips.jsonl", (_own_row(clip) for clip in clips))
-    return Written({"lines": len(clips)})
+    return Written({"lines": write_lines(folder / "clips.jsonl", (_own_row(clip) for clip in clips))})
 
 
 def _own_row(clip: ExportedClip) -> dict[str, Any]:
@@ -123,15 +122,14 @@ def write_datasets(folder: Path, clips: Sequence[ExportedClip], title: str) -> W
 
 def write_share_gpt(folder: Path, clips: Sequence[ExportedClip], title: str) -> Written:
     """Conversations of two turns, and the entry of `dataset_info.json` that LLaMA-Factory asks for."""
-    rows = [row for clip in clips for row in _conversations(clip)]
-    write_lines(folder / "conversations.jsonl", rows)
+    count = write_lines(folder / "conversations.jsonl", (row for clip in clips for row in _conversations(clip)))
     entry = {
         "file_name": "conversations.jsonl",
         "formatting": "sharegpt",
         "columns": {"messages": "conversations", "videos": "videos", "audios": "audios"},
     }
     write_json(folder / "dataset_info.json", {title: entry})
-    return Written({"conversations": len(rows)}, SHARE_GPT_NOTES)
+    return Written({"conversations": count}, SHARE_GPT_NOTES)
 
 
 SHARE_GPT_NOTES = (
@@ -237,11 +235,16 @@ def _posix(path: Path | None) -> str:
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_whole(path, text.getvalue(), durable=False)
+    """Write a table row by row, so that a large one needs no room."""
+
+    def fill(file: BinaryIO) -> None:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+        text.detach()
+
+    write_whole(path, fill, durable=False)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -249,6 +252,15 @@ def write_json(path: Path, content: Any) -> None:
     write_whole(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n", durable=False)
 
 
-def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write one JSON object a line."""
-    write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), durable=False)
+def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write one JSON object a line, line by line, and give their number."""
+    count = 0
+
+    def fill(file: BinaryIO) -> None:
+        nonlocal count
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False).encode("utf-8") + b"\n")
+            count += 1
+
+    write_whole(path, fill, durable=False)
+    return count

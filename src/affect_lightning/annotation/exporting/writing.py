@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 
 from affect_lightning.annotation.exporting.clips import ExportColumns, ExportedClip, clips_of, with_content
-from affect_lightning.annotation.exporting.datasheet import Contents, Statements, stage_counts, write_datasheet
+from affect_lightning.annotation.exporting.contents import Contents, stage_counts
+from affect_lightning.annotation.exporting.datasheet import Statements, write_datasheet
 from affect_lightning.annotation.exporting.layouts import LAYOUTS, Written, write_json
 from affect_lightning.annotation.exporting.media import MediaOptions, place_media, seconds_of, with_media
 from affect_lightning.annotation.exporting.preference_pairs import PairSelection, write_preferences
