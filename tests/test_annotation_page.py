@@ -67,7 +67,8 @@ def test_the_commands_of_the_page_run(
     monkeypatch.setattr(ReviewServer, "serve_forever", leave)
     page = (repository / "docs" / "annotation.md").read_text(encoding="utf-8")
     commands = re.findall(r"^    affect-lightning (.+)$", page, re.MULTILINE)
-    assert len(commands) == 8
+    commands = [command for command in commands if not command.startswith(("annotate --config", "annotate describe"))]
+    assert len(commands) == 8, "without those of the pipeline"
     for command in commands:
         assert main(shlex.split(command)) == 0, f"{command}: {capsys.readouterr().err}"
     for file in ("crowd.parquet", "shares.svg", "length.parquet", "lengths.svg", "agree.parquet", "verdicts.csv"):

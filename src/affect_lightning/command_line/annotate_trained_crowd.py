@@ -167,7 +167,7 @@ def _content(
 
 
 def _text(content: dict[str, Any]) -> str:
-    rows = [("clips", f"{content['clips']:,}"), ("learnt from", "; ".join(content["training_sets"]))]
+    rows = [("clips", f"{content['clips']:,}"), *(("learnt from", text) for text in content["training_sets"])]
     for task, found in content["verdicts"].items():
         rows.append((task, ", ".join(f"{name} {count:,}" for name, count in found["classes"].items())))
         rows.append((f"{task}: without a vote", str(found["without_a_vote"])))

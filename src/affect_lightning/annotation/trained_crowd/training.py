@@ -105,7 +105,7 @@ def train_members(
         known = _known(features, plan.inputs).tolist()
         _check_enough(plan, known, clips, classes, options.folds)
         mine = _by_stream(features, plan.inputs, known)
-        some, layers = targets.of(known), [strata[place] for place in known]
+        some, layers = targets.of(torch.tensor(known)), [strata[place] for place in known]
         folds = [fold_of[place] for place in known]
         chosen, sentiments = cross_validate(mine, some, layers, folds, options, plan.seed)
         scores = _scores(chosen, sentiments, known, clips, classes)
@@ -163,11 +163,11 @@ def _scores(
     if pairs:
         found[EMOTION] = emotion_score([said for said, _ in pairs], [true for _, true in pairs])
     values = [
-        (mood_of(value), truth)
+        (mood_of(value), sentiment)
         for value, place in zip(sentiments.tolist(), known, strict=True)
-        if (truth := clips.sentiments[place]) is not None
+        if (sentiment := clips.sentiments[place]) is not None
     ]
-    if any(truth for _, truth in values):
+    if any(true for _, true in values):
         found[SENTIMENT] = sentiment_score([said for said, _ in values], [true for _, true in values])
     return found
 
@@ -180,7 +180,7 @@ def _as_votes(
     classes: Sequence[str],
     tasks: Mapping[str, TaskScore],
 ) -> dict[str, list[str | None]]:
-    said = {
+    said: dict[str, list[str | None]] = {
         EMOTION: [classes[number] if number >= 0 else None for number in chosen.tolist()],
         SENTIMENT: [mood_of(value) for value in sentiments.tolist()],
     }
