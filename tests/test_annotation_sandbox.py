@@ -82,7 +82,7 @@ def test_raw_clips_to_export_by_one_command(
     imported = {"name": "import", "file": str(raw / "descriptions.csv"), "column": "description"}
     stages: list[Any] = [
         {"describe": {"audio": "none", "visual": imported}},
-        {"speaker": {"threshold": 0.55, "faces": {"name": "centerface", "longest_side": 128}}},
+        "speaker",
         {"length": {"low": 0.04, "high": 0.04}},
         {"crowd": {"over": ",".join(EMOTIONS), "min_share": 0.6}},
         {"agree": {"rule": "E", "taxonomy": "builtin"}},
