@@ -1,8 +1,8 @@
 """How well the filters of `affect-lightning annotate` find the faults that the sandbox plants: docs/annotation.md.
 
-    affect-lightning sandbox --out sandbox-data --raw-clips 300
-    affect-lightning annotate --config annotate_sandbox
-    python benchmarks/annotate_faults.py annotated --truth sandbox-data/raw_faults.csv [--json]
+    affect-lightning sandbox --out sandbox-raw --clips 1 --test-clips 60 --raw-clips 300
+    affect-lightning annotate --config annotate_planted
+    python benchmarks/annotate_faults.py runs/annotate_planted --truth sandbox-raw/raw_faults.csv [--json]
 
 TABLE is a table of clips, or a folder of which the last table counts. Each filter is measured on the clips that reach it:
 precision is the share of its dropped clips that have the fault it looks for, recall the share of these faults that it drops.

@@ -1,9 +1,9 @@
 """The shape of Table 4 on the sandbox: does a model gain from the filters, and from more than from fewer clips?
 
-    affect-lightning sandbox --out sandbox-data --raw-clips 300
-    affect-lightning annotate --config annotate_sandbox
+    affect-lightning sandbox --out sandbox-raw --clips 1 --test-clips 60 --raw-clips 300
+    affect-lightning annotate --config annotate_planted
     affect-lightning sandbox --out sandbox-tests --clips 1 --seed 1
-    python benchmarks/filtering_table.py annotated --corpus sandbox-data --tested-on sandbox-tests --out filtering
+    python benchmarks/filtering_table.py runs/annotate_planted --corpus sandbox-raw --tested-on sandbox-tests --out filtering
 
 TABLE is the last table of the pipeline (or the folder of its tables), with columns `labels` and `kept.STAGE`. Three training
 sets are made of it: `unfiltered` has every clip, `filtered` those that all filters keep, and `random` as many clips as
