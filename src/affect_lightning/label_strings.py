@@ -37,7 +37,9 @@ _HEAD_OF_SCORES = re.compile(
     r"\s*\n",
     re.IGNORECASE,
 )
-_ROW_OF_SCORES = re.compile(r"^[ \t]*([^\W\d_][^,，\t;|\n]*?)[ \t]*[,，\t;|][ \t]*([\d.]+[ \t]*[%％]?)[ \t]*$", re.MULTILINE)
+_ROW_OF_SCORES = re.compile(
+    r"^[ \t]*([^\W\d_][^,，\t;|\n]*?)[ \t]*[,，\t;|][ \t]*([\d.]+[ \t]*[%％]?)[ \t]*$", re.MULTILINE
+)
 _NUMBER_FIRST = re.compile(  # "80% sad"
     r"\s*(?:and\s+)?(?P<number>\d{1,3}(?:[.,]\d+)?)\s*[%％]\s*(?:of\s+)?(?P<word>[^\W\d_][^\d%％,;，；、|\n]*?)\s*"
     r"(?:[,;，；、|\n]+|(?=\s+and\s+\d)|[.。]?\s*$)"

@@ -39,7 +39,8 @@ _LEADING_NUMBER = re.compile(
     r"^\W*(?:overall )?(?:sentiment|polarity|valence)(?:[ _](?:score|value))?\s*[:=]\s*([+-]?\d+(?:[.,]\d+)?)(?=\s*[,;\n])"
 )
 _ANSWER_NUMBER = re.compile(
-    r"^\W*(?:the |my |final )?(?:ratings?|answer|label|class|output|prediction|result|打分|答案|标签)\s*(?:is\b|为|是)?\s*[:=]?\s*"
+    r"^\W*(?:the |my |final )?(?:ratings?|answer|label|class|output|prediction|result|打分|答案|标签)"
+    r"\s*(?:is\b|为|是)?\s*[:=]?\s*"
     r"([+-]?\d+(?:[.,]\d+)?)\W*$"
 )
 # The middles of the usual scales: 1 to 5, 7 and 9, where a word stands in the middle; 0 to 10 and 100
@@ -158,12 +159,19 @@ def main_sentiment(text: str) -> str | None:
     return (_highest(bare, len(found)) or _main(bare)) if {"positive", "negative"} <= found else None
 
 
+def names_polarity(word: str) -> bool:
+    """Whether a label names a sentiment, and so no emotion beside it.
+
+    >>> names_polarity("positive ending"), names_polarity("happy")
+    (True, False)
+    """
+    return bool(_POLARITY.search(word.lower()))
+
+
 def _undenied(text: str) -> list[tuple[str, re.Match[str]]]:
     """The sentiments that a text names and does not deny."""
     return [
-        (str(match.lastgroup), match)
-        for match in _POLARITY.finditer(text)
-        if not _DENIED.search(text[: match.start()])
+        (str(match.lastgroup), match) for match in _POLARITY.finditer(text) if not _DENIED.search(text[: match.start()])
     ]
 
 
@@ -172,9 +180,13 @@ def _main(text: str) -> str | None:
     if len(text) > _MAIN_LENGTH:
         return None
     named = _undenied(text)
+    if not {"positive", "negative"} <= {word for word, _ in named}:
+        return None
     shares = [_NUMBER_BEFORE.search(text[: match.start()]) for _, match in named]
-    if named and all(shares):
-        numbers = {word: float(share[1].replace(",", ".")) for (word, _), share in zip(named, shares, strict=True) if share}
+    if all(shares):
+        numbers = {
+            word: float(share[1].replace(",", ".")) for (word, _), share in zip(named, shares, strict=True) if share
+        }
         best = max(numbers, key=lambda word: numbers[word])
         return best if len(numbers) == len(named) and list(numbers.values()).count(numbers[best]) == 1 else None
     overall = {
@@ -185,7 +197,7 @@ def _main(text: str) -> str | None:
     if len(overall) == 1:
         return overall.pop()
     left = {word for word, _ in _undenied(_MINOR.sub(" ", text))}
-    return left.pop() if len(left) == 1 and len({word for word, _ in named}) > 1 else None
+    return left.pop() if len(left) == 1 else None
 
 
 def _named_number(text: str) -> re.Match[str] | None:

@@ -35,7 +35,8 @@ _NEGATING = (
 _OPPOSED = re.compile(r"\bas opposed to\s+(?:(?:being|feeling|looking|just)\s+)?(?:\w+\s+)?$")
 # "Calm can be ruled out", "happy (unlikely)", "it is unlikely that she is calm"
 _RULED_OUT = re.compile(
-    r"^\s*(?:[(（]\s*|\b(?:can(?: also)? be|is|are|was|were|seems?|has been|have been)\s+)(?:(?:very|highly|quite|most|also|clearly)\s+)*"
+    r"^\s*(?:[(（]\s*|\b(?:can(?: also)? be|is|are|was|were|seems?|has been|have been)\s+)"
+    r"(?:(?:very|highly|quite|most|also|clearly)\s+)*"
     r"(?:ruled out|excluded|unlikely|improbable|absent|(?:not|less) (?:likely|present|evident|detected|observed|visible))\b"
 )
 _UNLIKELY_THAT = re.compile(r"\b(?:unlikely|improbable) (?:that|to)\b[^.,;!?]{0,40}$")
@@ -253,7 +254,7 @@ def _is_only_expected(plain: str, mention: Mention) -> bool:
 def _is_opposed(plain: str, mention: Mention) -> bool:
     """Whether the word is set against another one: "sad as opposed to calm"."""
     before = _before(plain, mention)
-    return mention.word == "opposed" and before.endswith("as ") or bool(_OPPOSED.search(before))
+    return (mention.word == "opposed" and before.endswith("as ")) or bool(_OPPOSED.search(before))
 
 
 def _is_ruled_out(plain: str, mention: Mention) -> bool:
@@ -285,8 +286,19 @@ _DOUBTS: tuple[tuple[frozenset[str], Callable[[str, Mention], bool]], ...] = (
     (frozenset({"opposed"}), _is_opposed),
     (
         frozenset(
-            {"ruled", "excluded", "unlikely", "improbable", "absent", "likely", "present", "evident", "detected", "observed",
-             "visible"}
+            {
+                "ruled",
+                "excluded",
+                "unlikely",
+                "improbable",
+                "absent",
+                "likely",
+                "present",
+                "evident",
+                "detected",
+                "observed",
+                "visible",
+            }
         ),
         _is_ruled_out,
     ),

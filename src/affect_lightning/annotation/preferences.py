@@ -137,7 +137,9 @@ def _pair(row: TableRow) -> Pair:
 
 def _winner(row: TableRow) -> str | None:
     said = str(row.get(VERDICT) if row.get(VERDICT) is not None else "").strip()
-    said = said.removesuffix(".0") if said in {"0.0", "1.0", "2.0"} else said  # as pandas writes whole numbers with a gap
+    said = (
+        said.removesuffix(".0") if said in {"0.0", "1.0", "2.0"} else said
+    )  # as pandas writes whole numbers with a gap
     pair = _pair(row)
     if said in (pair.first, pair.second):
         return said
@@ -146,7 +148,11 @@ def _winner(row: TableRow) -> str | None:
     if said.lower() in _SECOND:
         return pair.second
     if said.lower() not in _TIE:
-        refuse(row, VERDICT, f"expected a1 (or 1), a2 (or 2), same (or 0), {pair.first} or {pair.second}; found {said!r:.60}. Fix the cell.")
+        refuse(
+            row,
+            VERDICT,
+            f"expected a1 (or 1), a2 (or 2), same (or 0), {pair.first} or {pair.second}; found {said!r:.60}. Fix the cell.",
+        )
     return None
 
 

@@ -20,7 +20,8 @@ DEGREE = re.compile(  # of sentiment, as a number
     re.IGNORECASE,
 )
 PLAIN_DEGREE = re.compile(  # beside nothing but a number: where a sentiment is asked for, it is one
-    r"^(?:the |my |final )?(?:scores?|ratings?|answer|label|class|output|prediction|result|得分|评分|打分|分数|答案|标签)$", re.IGNORECASE
+    r"^(?:the |my |final )?(?:scores?|ratings?|answer|label|class|output|prediction|result|得分|评分|打分|分数|答案|标签)$",
+    re.IGNORECASE,
 )
 MEASURE = re.compile(
     r"(?:confidence|score|prob|valence|arousal|dominance|intensity|\bid\b|index|rank|time|start|end|frame|level|certainty"
@@ -52,7 +53,8 @@ _MEASURES_IN_BRACKETS = re.compile(
     r"\s*[(\[][^()\[\]\n]*(?:\b(?:valence|arousal|dominance)\b\s*(?:is|of|[:=：])?\s*[+-]?[\d.]"
     r"|\b[a-z_]+\s*=\s*(?:true|false|[\d.]+))[^()\[\]\n]*[)\]]"
     r"|[,;]?\s*\b(?:confident|is_confident)\s*[=:]\s*(?:true|false)\b"
-    r"|[,;]?\s*\b(?:valence|arousal|dominance)\s*[:=]\s*(?:[+-]?[\d.]*\d|(?:very )?(?:high|medium|moderate|low|positive|negative|neutral))\b",
+    r"|[,;]?\s*\b(?:valence|arousal|dominance)\s*[:=]\s*"
+    r"(?:[+-]?[\d.]*\d|(?:very )?(?:high|medium|moderate|low|positive|negative|neutral))\b",
     re.IGNORECASE,
 )
 _IS_BESIDE = re.compile(rf"^(?:{_BESIDE})$", re.IGNORECASE)
@@ -72,11 +74,15 @@ _BULLET = re.compile(r"^[ \t]*(?:[-*•]|\d{1,2}[.)])[ \t]*")
 _CHOICE = re.compile(r"^\(?[A-H][).:]\s+")  # the letter of a choice
 
 _WORTH = {
-    **dict.fromkeys(("yes", "y", "true", "present", "detected", "✓", "✔", "✅", "√", "high", "very high", "strong"), 1.0),
+    **dict.fromkeys(
+        ("yes", "y", "true", "present", "detected", "✓", "✔", "✅", "√", "high", "very high", "strong"), 1.0
+    ),
     **dict.fromkeys(("是", "有", "高", "强"), 1.0),
     **dict.fromkeys(("medium", "moderate", "mid", "中", "中等"), 0.6),
     **dict.fromkeys(("low", "very low", "weak", "slight", "低", "弱"), 0.2),
-    **dict.fromkeys(("no", "n", "false", "absent", "not present", "not detected", "none", "✗", "✘", "❌", "×", "✖"), 0.0),
+    **dict.fromkeys(
+        ("no", "n", "false", "absent", "not present", "not detected", "none", "✗", "✘", "❌", "×", "✖"), 0.0
+    ),
     **dict.fromkeys(("否", "无", "没有"), 0.0),
 }
 _WORTHS = tuple(_WORTH)

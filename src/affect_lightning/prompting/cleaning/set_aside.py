@@ -15,17 +15,17 @@ _STRUCK = re.compile(r"~~[^~\n]*~~|<(del|strike)>.*?</\1>", re.IGNORECASE | re.D
 _CORRECTION = re.compile(
     r"(?:(?<=[.!?…,;—])|(?<=--)|(?<=\n))\s*(?:(?:oh|hmm|um|ah|sorry)[,.…]*\s*)?(?:"
     r"wait\b(?:[\s,.!…—-]+(?:no|actually|sorry|hold on)\b)+|wait[,.!…—-]+|no[,.]\s*(?:wait|actually)\b"
-    r"|(?:a |my )?correction\s*[:：,]|scratch that\b|on second thoughts?\b|let me correct (?:that|myself|this)\b"
+    r"|(?:a |my )?correction\s*[:：]|scratch that\b|on second thoughts?\b|let me correct (?:that|myself|this)\b"
     r"|(?:that['’]s|that is|i was) (?:wrong|not right|incorrect)\b|i (?:take|took) (?:that|it) back\b|my mistake\b)"
     r"[\s,.:;!…—-]*",
     re.IGNORECASE,
 )
 _CHINESE_CORRECTION = re.compile(
-    r"(?<=[，,。！!？?；;…\n])\s*(?:哦|啊|噢|等等|等一下)?[，,。…]*(?:不对|不，不|更正|纠正|修正|说错了|我错了|等等|等一下)"
+    r"(?<=[，,。！!？?；;…\n])\s*(?:哦|啊|噢|等等|等一下)?[，,。…]*(?:不对|不，不|更正|纠正|修正|说错了|我错了)"
     r"(?:一下)?[，,。：:！!…]+\s*(?:应该)?(?:是|为)?"
 )
 _CORRECTS = ("wait", "correct", "scratch that", "second thought", "mistake", "back", "wrong", "not right", "no,", "no.")
-_CORRECTS_IN_CHINESE = ("不对", "不，不", "更正", "纠正", "修正", "错了", "等等", "等一下")
+_CORRECTS_IN_CHINESE = ("不对", "不，不", "更正", "纠正", "修正", "错了")
 
 _ABSENT_KEY = (
     r"(?:absent|not[ _-](?:present|detected|observed|shown|found)|ruled[ _-]out|excluded|rejected|unlikely|no signs? of"
@@ -37,7 +37,8 @@ _ABSENT = re.compile(
     re.IGNORECASE,
 )
 _PRESENT = re.compile(
-    r"^[ \t]*(?:present|detected|observed|存在|出现)(?: (?:emotions?|labels?|ones))?的?(?:情绪|情感)?[ \t]*[:：][ \t]*", re.I | re.M
+    r"^[ \t]*(?:present|detected|observed|存在|出现)(?: (?:emotions?|labels?|ones))?的?(?:情绪|情感)?[ \t]*[:：][ \t]*",
+    re.I | re.M,
 )
 ABSENT_NAME = re.compile(rf"^{_ABSENT_KEY}(?:[ _-](?:emotions?|labels?))?$", re.IGNORECASE)
 PRESENT_NAME = re.compile(r"^(?:present|detected|observed|存在|出现)(?:[ _-](?:emotions?|labels?))?$", re.IGNORECASE)
@@ -48,8 +49,11 @@ _ECHO_KEYS = (
     "candidates", "选项", "候选", "候选项",
 )  # fmt: skip
 _ECHO = re.compile(rf"^\W*(?:{'|'.join(_ECHO_KEYS)})\s*[:：]", re.IGNORECASE)
+_THOUGHT = re.compile(r"^\W*(?:thoughts?|thinking|思考|思路|推理)\s*[:：]", re.IGNORECASE)
+_LONGEST_INPUT = 400  # characters of an input that is repeated; a longer text is a description. Our choice
 _ANSWER_KEY = re.compile(
-    r"(?:^|(?<=[.!?;,。！？；，\n\"”’)]))[ \t]*(?P<key>(?:final |predicted |overall )?(?:emotions?|emotional states?|answer|label|output"
+    r"(?:^|(?<=[.!?;,。！？；，\n\"”’)]))[ \t]*"
+    r"(?P<key>(?:final |predicted |overall )?(?:emotions?|emotional states?|answer|label|output"
     r"|response|prediction)|情绪|情感|回答|答案|输出|结论|标签)[ \t]*[:：][ \t]*(?=\S)",
     re.IGNORECASE,
 )
@@ -60,12 +64,14 @@ _OPTION = re.compile(
 )
 _LETTER = re.compile(r"[(（]?(?P<letter>[A-H])[)）]?[.。]?\s*$")
 _CHOOSE_FROM = re.compile(
-    r"\s*[(（\[](?:please )?(?:choose|chosen|select|selected|pick|picked|one of|out of|options?\b|请?从|选自|可选|候选)[^()（）\[\]]*[)）\]]",
+    r"\s*[(（\[](?:please )?(?:choose|chosen|select|selected|pick|picked|one of|out of|options?\b"
+    r"|请?从|选自|可选|候选)[^()（）\[\]]*[)）\]]",
     re.IGNORECASE,
 )
 _CHOOSES_FROM = ("choose", "chosen", "select", "pick", "one of", "out of", "option", "从", "选")
 _SUBJECT = (
-    r"(?=(?:i|we|the|my|he|she|they|it|this|his|her|their|only|what)\b|我|他|她|其|该|说话|选择|最|答案|情绪|情感|因此|所以|只)"
+    r"(?=(?:i|we|the|my|he|she|they|it|this|his|her|their|only|what)\b"
+    r"|我|他|她|其|该|说话|选择|最|答案|情绪|情感|因此|所以|只)"
 )
 _LEADING_CHOICE = re.compile(
     r"^\W*(?:(?:after |by |having |when )?(?:ruling out|ruled out|excluding|eliminating|leaving aside|setting aside|discarding)"
@@ -73,7 +79,18 @@ _LEADING_CHOICE = re.compile(
     rf"[^.!?\n]{{1,200}}?,\s*(?:{_SUBJECT}|(?=[\w-]+\W*$))|^\W*(?:首先)?排除(?:了|掉)?[^。！？\n]{{1,80}}?[，,]\s*{_SUBJECT}(?:我?选择)?",
     re.IGNORECASE,
 )
-_LEADING_WORDS = ("rul", "exclud", "eliminat", "setting aside", "leaving aside", "discard", "among", "from", "out of", "排除")
+_LEADING_WORDS = (
+    "rul",
+    "exclud",
+    "eliminat",
+    "setting aside",
+    "leaving aside",
+    "discard",
+    "among",
+    "from",
+    "out of",
+    "排除",
+)
 _LISTED_OPTIONS = re.compile(
     r"^\W*(?:the )?(?:given |available |candidate |possible |provided )*(?:options|choices|candidates|labels) "
     r"(?:are|include)\b[^.\n]*\.\s*(?=\S)",
@@ -82,13 +99,13 @@ _LISTED_OPTIONS = re.compile(
 
 
 def without_set_aside(text: str) -> str:
-    """The text without what it strikes out, takes back, rules out, or repeats of its input.
+    r"""The text without what it strikes out, takes back, rules out, or repeats of its input.
 
     >>> without_set_aside("The person is calm. Wait, no, actually sad."), without_set_aside("~~calm~~ sad")
     ('sad.', ' sad')
-    >>> without_set_aside("Present: sad. Absent: calm, bored."), without_set_aside("Input: a calm clip\\nOutput: sad")
+    >>> without_set_aside("Present: sad. Absent: calm, bored."), without_set_aside("Input: a calm clip\nOutput: sad")
     ('sad.', 'sad')
-    >>> without_set_aside("Options: (A) sad (B) calm\\nAnswer: A"), without_set_aside("Emotion (choose from calm, sad): sad")
+    >>> without_set_aside("Options: (A) sad (B) calm\nAnswer: A"), without_set_aside("Emotion (choose from calm, sad): sad")
     ('sad', 'Emotion: sad')
     """
     struck = _STRUCK.sub("", text) if "~~" in text or "<" in text else text
@@ -115,14 +132,14 @@ def _corrected(text: str) -> str:
 
 
 def _without_input(text: str) -> str:
-    """The answer alone, where the text begins with what the model was given, or with its thoughts; a letter becomes its option."""
+    """The answer alone, where the text begins with the model's input or its thoughts; a letter becomes its option."""
     options = _OPTION.findall(text) if ")" in text or "." in text or "、" in text else []
     letters = [letter for letter, _ in options]
     listed = len(letters) > 1 and letters == sorted(set(letters)) and letters[0] == "A"
     if not listed and not _ECHO.match(text):
         return text
     keys = [key for key in _ANSWER_KEY.finditer(text) if key.start() > 0]
-    if not keys:
+    if not keys or (keys[-1].start() > _LONGEST_INPUT and not _THOUGHT.match(text)):
         return text
     answer = text[keys[-1].end() :]
     chosen = _LETTER.match(answer)

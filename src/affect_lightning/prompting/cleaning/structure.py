@@ -177,7 +177,9 @@ def _of_mapping(value: Mapping[Any, Any], depth: int) -> Iterator[str]:
             yield from _values(value[key], depth + 1)
         return
     degrees = degrees or plain
-    words = _best([(key, number) for key in keys if key not in (*degrees, *plain) and (number := _number(value[key])) is not None])
+    words = _best(
+        [(key, number) for key in keys if key not in (*degrees, *plain) and (number := _number(value[key])) is not None]
+    )
     if words is not None:
         yield from words
         return
@@ -191,7 +193,9 @@ def _of_mapping(value: Mapping[Any, Any], depth: int) -> Iterator[str]:
 
 def _plain_number(value: Any) -> float | None:
     """A number, also as a text, which yes and no are not."""
-    return None if isinstance(value, bool) or (isinstance(value, str) and worth_of(value) is not None) else _number(value)
+    return (
+        None if isinstance(value, bool) or (isinstance(value, str) and worth_of(value) is not None) else _number(value)
+    )
 
 
 def _is_absent(key: str, value: Any) -> bool:

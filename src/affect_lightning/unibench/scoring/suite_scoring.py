@@ -21,7 +21,7 @@ from affect_lightning.corpora.annotation_tables import shown
 from affect_lightning.corpora.clip_names import same_clips
 from affect_lightning.corpora.corpus_file import is_generated
 from affect_lightning.corpora.known_sets import unknown_hint
-from affect_lightning.corpora.truths import Truth, find_label_file, read_truths
+from affect_lightning.corpora.truths import Truth, class_codes, codes_text, find_label_file, read_truths
 from affect_lightning.errors import DataError
 from affect_lightning.metrics import Taxonomy
 from affect_lightning.unibench.report.content import ReportRow
@@ -235,7 +235,9 @@ class SavedOutputScorer:
             provenance=provenance,
             examples=tuple(_examples(predictions, scores)),
         )
-        return ScoredModel(row, chosen, rule, missing, surplus, union, {key: read for key, read in codes.items() if read})
+        return ScoredModel(
+            row, chosen, rule, missing, surplus, union, {key: read for key, read in codes.items() if read}
+        )
 
     def _chosen(self, model: SavedModel) -> dict[str, str]:
         """The checkpoint of each set."""
