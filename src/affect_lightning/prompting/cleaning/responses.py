@@ -32,7 +32,7 @@ _COURTESY = re.compile(
     re.IGNORECASE,
 )
 _SORRY_BUT = re.compile(
-    r"^\W*(?:i['’]?m |i am )?(?:so |very |really )?sorry\b[,.]?\s*but,?\s+(?=(?:the|he|she|they|it|this|i (?:think|believe))\b)",
+    r"^\W*(?:i['’]?m |i am )?(?:so |very |really )?sorry\b[,.]?\s*but,?\s+(?=(?:the|he|she|they|this|i (?:think|believe))\b)",
     re.IGNORECASE,
 )
 _OFFERED = 300  # characters at the end in which an offer begins; our choice
