@@ -32,6 +32,21 @@ _SCORED = re.compile(
     r"\s*(?:[:=：(（|]|\s[-–]\s|(?P<bare>\s(?=[01]?[.]\d))|\s(?=\d{1,3}(?:[.,]\d+)?\s*[%％]))\s*\**"
     r"(?P<number>\d{1,3}(?:[.,]\d+)?|[.]\d+)(?:\s*[-–~]\s*\d{1,3}(?:[.,]\d+)?)?\s*(?P<percent>[%％])?\s*(?:/\s*10+)?\s*[)）]?\s*"
 )
+_HEAD_OF_SCORES = re.compile(
+    r"^\s*(?:emotions?|labels?|class|情绪|情感|标签)\s*[,，\t;|]\s*(?:scores?|prob(?:ability)?|confidence|weight|intensity|分数|概率|得分)"
+    r"\s*\n",
+    re.IGNORECASE,
+)
+_ROW_OF_SCORES = re.compile(
+    r"^[ \t]*([^\W\d_][^,，\t;|\n]*?)[ \t]*[,，\t;|][ \t]*([\d.]+[ \t]*[%％]?)[ \t]*$", re.MULTILINE
+)
+_NUMBER_FIRST = re.compile(  # "80% sad"
+    r"\s*(?:and\s+)?(?P<number>\d{1,3}(?:[.,]\d+)?)\s*[%％]\s*(?:of\s+)?(?P<word>[^\W\d_][^\d%％,;，；、|\n]*?)\s*"
+    r"(?:[,;，；、|\n]+|(?=\s+and\s+\d)|[.。]?\s*$)"
+)
+_GLUED = re.compile(r"(?<=[\u4e00-\u9fff])[ \t]*(?=\d{1,3}(?:[.,]\d+)?\s*(?:[%％]|分(?!钟)))")  # 悲伤80%
+_POINTS = re.compile(r"(?<=\d)[ \t]*分(?=[,，;；、。\s]|$)")
+_OUT_OF_TEN = re.compile(r"(?<=[A-Za-z])[ \t]+(?=\d{1,2}(?:\.\d)?[ \t]*/[ \t]*10+\b)")
 _BETWEEN_SCORES = ",;，；、|/\n\r"
 _BLANK_AND_BETWEEN = _BETWEEN_SCORES + "".join(filter(str.isspace, map(chr, range(0x3001))))
 _SHARE_OF_BEST = 0.5  # of the highest score, from which a scored word counts; our choice
@@ -51,7 +66,7 @@ _WORD_KEYS = frozenset({"name", "word", "value", "text"})  # of an object in a l
 _OBJECTS = re.compile(r"\s*(?:\{|\[\s*[{\[(])")
 _BARE_WORDS = 2  # of a label with nothing but a blank before its number; our choice
 _MEASURES = re.compile(
-    r"(?i)^(?:confidence|scores?|prob(?:ability)?|valence|polarity|sentiments?|arousal|dominance|intensity|id|index|rank|level"
+    r"(?i)^(?:confidence|scores?|ratings?|output|answer|label|class|result|prob(?:ability)?|valence|polarity|sentiments?|arousal|dominance|intensity|id|index|rank|level"
     r"|age|time|start|end|frames?|second|duration|置信度|概率|分数|强度|強度)\b"
 )
 
@@ -277,6 +292,7 @@ def scored_words(text: str) -> tuple[str, ...] | None:
     >>> scored_words("Happy (0.1); Sad (0.8)"), scored_words("sad, happy")
     (('Sad',), None)
     """
+    text = _numbers_last(text)
     if not ends_with_number(text):
         return None
     pairs: list[tuple[str, float]] = []
@@ -294,14 +310,42 @@ def scored_words(text: str) -> tuple[str, ...] | None:
     return tuple(best_words((word, number) for word, number in pairs if not _MEASURES.match(word)))
 
 
-def ends_with_number(text: str) -> bool:
-    """Whether a text may be a list of scored words, which ends with a number: a quick look that spares most prose the rest.
+def _numbers_last(text: str) -> str:
+    """`sad: 80` for `80% sad`, `悲伤80%`, `悲伤：8分`, `Sadness 8/10` and rows below `emotion,score`.
 
-    >>> ends_with_number("sad: 80%, "), ends_with_number("sad, 3 of them")
-    (True, False)
+    >>> _numbers_last("80% sad, 20% calm"), _numbers_last("悲伤：9分，平静：1分")
+    ('sad: 80, calm: 20', '悲伤：9，平静：1')
+    """
+    if _HEAD_OF_SCORES.match(text):
+        return ", ".join(f"{word}: {number}" for word, number in _ROW_OF_SCORES.findall(text.partition("\n")[2]))
+    if "/" in text:
+        text = _OUT_OF_TEN.sub(": ", text)
+    if not text.isascii():
+        text = _POINTS.sub("", _GLUED.sub("：", text))
+    pairs, position = [], 0
+    while _begins_with_percent(text) and position < len(text):
+        found = _NUMBER_FIRST.match(text, position)
+        if found is None:
+            return text
+        pairs.append(f"{found['word'].strip()}: {found['number']}")
+        position = found.end()
+    return ", ".join(pairs) or text
+
+
+def _begins_with_percent(text: str) -> bool:
+    return text.lstrip()[:1].isdecimal() and any(mark in text[:12] for mark in "%％")
+
+
+def ends_with_number(text: str) -> bool:
+    """Whether a text may be a list of scored words, which ends with a number or begins with a percentage.
+
+    A quick look that spares most prose the rest.
+
+    >>> ends_with_number("sad: 80%, "), ends_with_number("sad, 3 of them"), ends_with_number("80% sad")
+    (True, False, True)
     """
     rest = text.rstrip(_BLANK_AND_BETWEEN)
-    return bool(rest) and (rest[-1].isdecimal() or rest[-1] in "%％)）")
+    return bool(rest) and (rest[-1].isdecimal() or rest[-1] in "%％)）分" or _begins_with_percent(rest))
 
 
 def _words(parts: Iterable[str]) -> tuple[str, ...]:

@@ -38,6 +38,11 @@ _NAMED_NUMBER = re.compile(
 _LEADING_NUMBER = re.compile(
     r"^\W*(?:overall )?(?:sentiment|polarity|valence)(?:[ _](?:score|value))?\s*[:=]\s*([+-]?\d+(?:[.,]\d+)?)(?=\s*[,;\n])"
 )
+_ANSWER_NUMBER = re.compile(
+    r"^\W*(?:the |my |final )?(?:ratings?|answer|label|class|output|prediction|result|打分|答案|标签)"
+    r"\s*(?:is\b|为|是)?\s*[:=]?\s*"
+    r"([+-]?\d+(?:[.,]\d+)?)\W*$"
+)
 # The middles of the usual scales: 1 to 5, 7 and 9, where a word stands in the middle; 0 to 10 and 100
 _MIDDLES = {5: 3.0, 7: 4.0, 9: 5.0, 10: 5.0, 100: 50.0}
 _FILLED, _HOLLOW = "★⭐🌟", "☆✩✰"
@@ -52,6 +57,18 @@ _POLARITY = re.compile(
     r"|(?P<negative>\bneg(?:atives?|atively|ativity)?\b|消极|消極|负面|負面|负向|負向|贬义)"
     r"|(?P<neutral>\bneu(?:t|tral|trally|trality)?\b|中性|中立)"
     r"|(?P<mixed>\bmixed\b|混合)"
+)
+_MAIN_LENGTH = 200  # characters of an answer that weighs two sentiments; a longer text is a description. Our choice
+_NUMBER_BEFORE = re.compile(r"(\d{1,3}(?:[.,]\d+)?)\s*[%％]\s*(?:of\s+)?$")
+_OVERALL_BEFORE = re.compile(
+    r"(?:\b(?:overall|in general|in total|in sum|mainly|mostly|predominantly|primarily|largely|chiefly)\b|总体|整体|总的来说|综合"
+    r"|主要|大体)[^,.;!?，。；！？]{0,40}$"
+)
+_OVERALL_BEHIND = re.compile(r"^\s*(?:\w+\s+)?(?:overall|in general|on the whole)\b|^(?:为主|居多)")
+_MINOR = re.compile(  # clauses of what is granted or small beside the main thing
+    r"\b(?:despite|in spite of|although|though|even though|even if|apart from|except for|with)\b[^,.;!?]*"
+    r"|\b(?:slightly|a (?:bit|hint|touch|little)(?: of)?|some|a few|partly|partially)\s+(?:\w+\s+)?(?:pos|neg)\w*"
+    r"|(?:虽然|尽管|虽)[^，。；]*|(?:略带|略有|略微|稍微|有些|有点|带有|带着|夹杂)[^，。；]*"
 )
 _DENIED = re.compile(r"(?:\b(?:not|non|neither|nor|never|no|n't|isn't|without)\b[\s-]*(?:\w+\s+){0,2}|[不非没沒]是?)$")
 _VALUES = {"positive": 1.0, "negative": -1.0, "neutral": 0.0}
@@ -76,11 +93,11 @@ def read_sentiment(text: str) -> str | None:
     rated = _rating(bare)
     if rated is not None:
         return _word(rated)
-    found = {str(match.lastgroup) for match in _POLARITY.finditer(bare) if not _DENIED.search(bare[: match.start()])}
+    found = {word for word, _ in _undenied(bare)}
     if len(found) == 1:
         return found.pop()
     if len(found) > 1:
-        return _highest(bare, len(found))
+        return _highest(bare, len(found)) or _main(bare)
     named = _named_number(bare) if not found else None
     return _word(float(named[1].replace(",", "."))) if named else None
 
@@ -127,8 +144,64 @@ def _highest(text: str, polarities: int) -> str | None:
     return best if list(numbers.values()).count(numbers[best]) == 1 and len(numbers) == polarities else None
 
 
+def main_sentiment(text: str) -> str | None:
+    """The one that a short text weighs above the other, where it names both positive and negative; None for other texts.
+
+    >>> main_sentiment("Positive overall, though some negative remarks."), main_sentiment("80% negative, 20% positive")
+    ('positive', 'negative')
+    >>> main_sentiment("虽然有负面词，整体是正面的"), main_sentiment("positive or negative"), main_sentiment("positive")
+    ('positive', None, None)
+    """
+    if len(text) > _MAIN_LENGTH:
+        return None
+    bare = _bare(text)
+    found = {word for word, _ in _undenied(bare)}
+    return (_highest(bare, len(found)) or _main(bare)) if {"positive", "negative"} <= found else None
+
+
+def names_polarity(word: str) -> bool:
+    """Whether a label names a sentiment, and so no emotion beside it.
+
+    >>> names_polarity("positive ending"), names_polarity("happy")
+    (True, False)
+    """
+    return bool(_POLARITY.search(word.lower()))
+
+
+def _undenied(text: str) -> list[tuple[str, re.Match[str]]]:
+    """The sentiments that a text names and does not deny."""
+    return [
+        (str(match.lastgroup), match) for match in _POLARITY.finditer(text) if not _DENIED.search(text[: match.start()])
+    ]
+
+
+def _main(text: str) -> str | None:
+    """What stands with `overall` or has the higher percentage, else what is left without concessions."""
+    if len(text) > _MAIN_LENGTH:
+        return None
+    named = _undenied(text)
+    if not {"positive", "negative"} <= {word for word, _ in named}:
+        return None
+    shares = [_NUMBER_BEFORE.search(text[: match.start()]) for _, match in named]
+    if all(shares):
+        numbers = {
+            word: float(share[1].replace(",", ".")) for (word, _), share in zip(named, shares, strict=True) if share
+        }
+        best = max(numbers, key=lambda word: numbers[word])
+        return best if len(numbers) == len(named) and list(numbers.values()).count(numbers[best]) == 1 else None
+    overall = {
+        word
+        for word, match in named
+        if _OVERALL_BEFORE.search(text[: match.start()]) or _OVERALL_BEHIND.match(text[match.end() :])
+    }
+    if len(overall) == 1:
+        return overall.pop()
+    left = {word for word, _ in _undenied(_MINOR.sub(" ", text))}
+    return left.pop() if len(left) == 1 else None
+
+
 def _named_number(text: str) -> re.Match[str] | None:
-    return _NAMED_NUMBER.search(text) or _LEADING_NUMBER.match(text)
+    return _NAMED_NUMBER.search(text) or _LEADING_NUMBER.match(text) or _ANSWER_NUMBER.match(text)
 
 
 def _rating(text: str) -> float | None:

@@ -52,9 +52,12 @@ _LEADING = re.compile(
 )
 _SET_ASIDE = re.compile(r"(?:but )?(?:instead of|rather than|as opposed to|and not)\b")
 _CLAUSE = re.compile(  # a short clause of prose is no label
-    r"^(?:she|he|they|we|i|you|it|this|that|there|the \w+) (?:is|are|was|were|looks?|seems?|sounds?|feels?|appears?|shows?)\b"
-    r"|\bthan\b"
+    r"^(?:she|he|they|we|i|you|it|this|that|there|(?:the )?\w+) "
+    r"(?:is|are|was|were|looks?|seems?|sounds?|feels?|appears?|shows?)\b"
+    r"|^(?:i|we) (?:\w+ )?(?:choose|pick|select|think|believe|guess)\b"
+    r"|^(?:among|ruling out|excluding)\b|\bthan\b|\bas opposed to\b"
 )
+_NAMES_OF_ANSWERS = frozenset({"answer", "rating", "label", "class", "output", "score", "arousal", "valence"})
 _WORDS = re.compile(r"[a-z]+(?:['’ -][a-z]+)*")
 
 
@@ -90,7 +93,7 @@ def _items(text: str, strict: bool) -> list[str] | None:
             labels.append(label)
     if strict and not known:
         return None
-    left_out = word_group("nothing") | word_group("speech_act")
+    left_out = word_group("nothing") | word_group("speech_act") | _NAMES_OF_ANSWERS
     return [label for label in labels if label not in left_out]
 
 

@@ -30,8 +30,16 @@ _NEGATING = (
     "not", "no", "without", "never", "neither", "nor", "hardly", "barely", "rather than", "instead of", "devoid of",
     "free (?:of|from)", *(f"{word}(?: of| any)?" for word in ("lack", "lacks", "lacking", "absence", "inability")),
     "fail to", "fails to", "cannot", "can't", "isn't", "aren't", "wasn't", "don't", "doesn't", "didn't", "won't",
-    "unable to", "whether", "if",
+    "unable to", "whether", "if", "isnt", "arent", "wasnt", "dont", "doesnt", "didnt",
 )  # fmt: skip
+_OPPOSED = re.compile(r"\bas opposed to\s+(?:(?:being|feeling|looking|just)\s+)?(?:\w+\s+)?$")
+# "Calm can be ruled out", "happy (unlikely)", "it is unlikely that she is calm"
+_RULED_OUT = re.compile(
+    r"^\s*(?:[(（]\s*|\b(?:can(?: also)? be|is|are|was|were|seems?|has been|have been)\s+)"
+    r"(?:(?:very|highly|quite|most|also|clearly)\s+)*"
+    r"(?:ruled out|excluded|unlikely|improbable|absent|(?:not|less) (?:likely|present|evident|detected|observed|visible))\b"
+)
+_UNLIKELY_THAT = re.compile(r"\b(?:unlikely|improbable) (?:that|to)\b[^.,;!?]{0,40}$")
 _NEGATION = re.compile(rf"\b(?:{'|'.join(_NEGATING)})\b")
 _DIRECT_NEGATION = re.compile(r"\b(?:anything but|far from)(?: (?:being|feeling|looking))?(?: \w+)?\s*$")
 _NOT_NEGATING = re.compile(
@@ -243,6 +251,19 @@ def _is_only_expected(plain: str, mention: Mention) -> bool:
     return bool(_SEEMING.search(before)) and bool(_BUT_REALLY.match(after))
 
 
+def _is_opposed(plain: str, mention: Mention) -> bool:
+    """Whether the word is set against another one: "sad as opposed to calm"."""
+    before = _before(plain, mention)
+    return (mention.word == "opposed" and before.endswith("as ")) or bool(_OPPOSED.search(before))
+
+
+def _is_ruled_out(plain: str, mention: Mention) -> bool:
+    """Whether the sentence calls the word unlikely, absent or excluded."""
+    return bool(_RULED_OUT.match(plain[mention.end : mention.end + REACH])) or bool(
+        _UNLIKELY_THAT.search(_before(plain, mention))
+    )
+
+
 def _is_of_a_thing(plain: str, mention: Mention) -> bool:
     return bool(_OF_A_THING.match(plain[mention.end : mention.end + REACH]))
 
@@ -262,12 +283,31 @@ _DOUBTS: tuple[tuple[frozenset[str], Callable[[str, Mention], bool]], ...] = (
     ),
     (frozenset(_THINGS), _is_of_a_thing),
     (frozenset({"than"}), _is_compared_away),
+    (frozenset({"opposed"}), _is_opposed),
+    (
+        frozenset(
+            {
+                "ruled",
+                "excluded",
+                "unlikely",
+                "improbable",
+                "absent",
+                "likely",
+                "present",
+                "evident",
+                "detected",
+                "observed",
+                "visible",
+            }
+        ),
+        _is_ruled_out,
+    ),
     (frozenset({"but", "yet", "however", "while", "whereas", "though"}), _is_only_expected),
 )
 _MARKS = frozenset().union(*(marks for marks, _ in _DOUBTS))
 _DIRECT_CHINESE_NEGATION = re.compile(r"(?:不|没|无|非|未|别)(?:太|很|怎么|那么|够|会|要|必|用)?$")
 _CHINESE_NEGATION = re.compile(
-    r"(?:没有|毫无|无法|并非|并不|不是|不再|不觉得|不感到|是否|缺乏|而非|而不是|无明显)[^，。；！？但却]{0,14}$"
+    r"(?:没有|毫无|无法|并非|并不|不是|不再|不觉得|不感到|是否|缺乏|而非|而不是|无明显|未(?:表现|显示|流露|出现|体现|见)|没表现|看不出|听不出|排除)[^，。；！？但却]{0,14}$"
 )
 _CHINESE_PEOPLE = (
     "对方|别人|他人|其他人|另一[^，。；]{1,6}|旁人|听众|观众|朋友|同事|老板|同学|母亲|父亲|妈妈|爸爸|丈夫|妻子|"

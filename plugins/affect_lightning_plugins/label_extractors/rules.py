@@ -21,7 +21,7 @@ _SOURCES = ("rules.py", "labels_in_text.py", "mentions.py", "english_words.tsv",
 
 _CLEANING = (
     *("responses.py", "thoughts.py", "structure.py", "keyed_lines.py", "refusals.py", "traditional_chinese.py"),
-    *("chat_objects.py", "error_messages.py"),
+    *("chat_objects.py", "error_messages.py", "set_aside.py"),
 )
 _STRINGS = ("label_strings.py", "plain_characters.py")
 

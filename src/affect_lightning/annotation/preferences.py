@@ -86,6 +86,7 @@ def read_judgements(path: Path) -> list[Judgement]:
     """
     found = []
     first_lines: dict[Any, int] = {}
+    codes: dict[str, TableRow] = {}
     for row in _rows(path, (*PAIR_COLUMNS, VERDICT)):
         is_repeat = str(row.get("repeat") or "").strip().lower() in {"1", "true", "yes"}
         one = Judgement(_pair(row), str(row.get("rater") or "").strip(), _winner(row), is_repeat)
@@ -99,6 +100,14 @@ def read_judgements(path: Path) -> list[Judgement]:
             )
         first_lines[key] = row.line
         found.append(one)
+        codes.setdefault(str(row.get(VERDICT)).strip().removesuffix(".0"), row)
+    if {"0", "1"} <= codes.keys() <= {"0", "1"}:
+        refuse(
+            codes["0"],
+            VERDICT,
+            "write a1 or a2 instead: all verdicts are 0 or 1, which may count the two texts from 0. As codes, 1 means a1, 2 "
+            "means a2 and 0 means same.",
+        )
     return found
 
 
@@ -128,6 +137,9 @@ def _pair(row: TableRow) -> Pair:
 
 def _winner(row: TableRow) -> str | None:
     said = str(row.get(VERDICT) if row.get(VERDICT) is not None else "").strip()
+    said = (
+        said.removesuffix(".0") if said in {"0.0", "1.0", "2.0"} else said
+    )  # as pandas writes whole numbers with a gap
     pair = _pair(row)
     if said in (pair.first, pair.second):
         return said
@@ -136,7 +148,11 @@ def _winner(row: TableRow) -> str | None:
     if said.lower() in _SECOND:
         return pair.second
     if said.lower() not in _TIE:
-        refuse(row, VERDICT, f"expected a1, a2, same, {pair.first} or {pair.second}; found {said!r:.60}. Fix the cell.")
+        refuse(
+            row,
+            VERDICT,
+            f"expected a1 (or 1), a2 (or 2), same (or 0), {pair.first} or {pair.second}; found {said!r:.60}. Fix the cell.",
+        )
     return None
 
 

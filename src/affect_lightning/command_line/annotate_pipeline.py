@@ -248,6 +248,7 @@ def _print_outcomes(place: Path, done: Sequence[StageOutcome], as_json: bool) ->
 
 def _config_parser() -> argparse.ArgumentParser:
     parser = CommandParser(
+        elsewhere="An option of one step stands behind the step's name: `affect-lightning annotate STEP --help`.",
         prog="affect-lightning annotate",
         usage="affect-lightning annotate --config FILE [--part I/N | --merge] [--dry-run]",
         description=run_config.__doc__,

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from affect_lightning.errors import ConfigurationError
 
 _CHOICES = re.compile(r"invalid choice: '(?P<given>[^']*)' \(choose from (?P<choices>.*)\)$", re.DOTALL)
+_NEAR = 0.5  # from this similarity on, a name is taken for a slip; our choice
 _CHOICE = re.compile(r"[^\s,']+")
 
 
@@ -24,18 +25,21 @@ class CommandParser(argparse.ArgumentParser):
 
     Attributes:
         leaves_others: Whether unknown words are left to the caller, as the commands do that take the options of `fit`.
+        elsewhere: A sentence for an unknown option: where others stand.
     """
 
-    def __init__(self, *args: Any, leaves_others: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, leaves_others: bool = False, elsewhere: str = "", **kwargs: Any) -> None:
         """Take what argparse takes.
 
         Args:
             args: Of argparse.
             leaves_others: See the class.
+            elsewhere: See the class.
             kwargs: Of argparse.
         """
         super().__init__(*args, **kwargs)
         self.leaves_others = leaves_others
+        self.elsewhere = f" {elsewhere}" if elsewhere else ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -60,7 +64,7 @@ class CommandParser(argparse.ArgumentParser):
             end = "" if message.endswith((".", "?", "!")) else "."
             raise ConfigurationError(f"{message}{end} `{self.prog} --help` lists the options.")
         choices = _CHOICE.findall(found["choices"])
-        near = difflib.get_close_matches(found["given"], choices, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(found["given"], choices, n=1, cutoff=_NEAR)
         hint = f" Did you mean `{near[0]}`?" if near else ""
         raise ConfigurationError(f"{message[: found.end('given') + 1]}.{hint} Choose from {', '.join(choices)}.")
 
@@ -71,9 +75,25 @@ class CommandParser(argparse.ArgumentParser):
             name = word[2:].partition("=")[0]
             if not word.startswith("--") or " " in name or any(known.startswith(name) for known in self.names):
                 continue  # argparse takes the beginning of a name, and says which ones it may be
+            hint = self._behind_a_word(name) or option_hint(name, self.names) or self._without_dashes(name)
             raise ConfigurationError(
-                f"There is no option --{name}.{option_hint(name, self.names)} `{self.prog} --help` lists the options."
+                f"There is no option --{name}.{hint}{self.elsewhere} `{self.prog} --help` lists the options."
             )
+
+    def _behind_a_word(self, name: str) -> str:
+        """A hint at the option of a word such as `fetch`, which stands behind that word."""
+        words = {} if self._subparsers is None else self._subparsers._group_actions[0].choices
+        for word, parser in dict(words or {}).items():
+            near = difflib.get_close_matches(name, parser.names, n=1, cutoff=_NEAR) if name not in self.names else []
+            if near and near[0] != "help":
+                return f" Did you mean `{self.prog} {word} --{near[0]}`?"
+        return ""
+
+    def _without_dashes(self, name: str) -> str:
+        """A hint at a word that has no dashes, such as the `out` of `export CHECKPOINT OUT`."""
+        places = [str(action.metavar or action.dest) for action in self._get_positional_actions()]
+        near = difflib.get_close_matches(name.lower(), [place.lower() for place in places], n=1, cutoff=_NEAR)
+        return f" Did you mean `{near[0]}`? It has no dashes: `{self.prog} {' '.join(places)}`." if near else ""
 
 
 def option_hint(name: str, known: Iterable[str], whole: str = "%s") -> str:
@@ -87,5 +107,5 @@ def option_hint(name: str, known: Iterable[str], whole: str = "%s") -> str:
     >>> option_hint("framse", ["frames"], "data.%s"), option_hint("zzz", ["frames"])
     (' Did you mean `--data.frames`?', '')
     """
-    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=_NEAR)
     return f" Did you mean `--{whole.replace('%s', near[0])}`?" if near else ""

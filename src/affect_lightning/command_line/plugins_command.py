@@ -7,6 +7,7 @@ Listing and explaining import neither a plugin nor torch, but for one whose sour
 from __future__ import annotations
 
 import argparse
+import difflib
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -34,6 +35,7 @@ from affect_lightning.plugin_templates import KINDS, find_kind, write_plugin_pac
 if TYPE_CHECKING:
     from affect_lightning.testing import CheckResult, Subject
 
+_NEAR_WORD = 0.7  # from this similarity on, a name is taken for a slip of `new` or `check`; our choice
 _CELL = 48  # characters; two such cells of a check and the others fit a terminal of 132
 
 
@@ -105,6 +107,9 @@ def describe_plugin(listing: PluginListing) -> str:
 
 def _unknown(name: str, listings: Sequence[PluginListing]) -> str:
     names = sorted({listing.name for listing in listings})
+    word = difflib.get_close_matches(name, ("new", "check"), n=1, cutoff=_NEAR_WORD)
+    if word:
+        return f"There is no plugin {name!r}. Did you mean `affect-lightning plugins {word[0]}`?"
     return f"There is no plugin {name!r}.{nearest_hint(name, names)} Installed: {', '.join(names)}."
 
 

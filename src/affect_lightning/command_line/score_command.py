@@ -316,6 +316,8 @@ def _set_json(key: str, model: ScoredModel) -> dict[str, Any]:
         content.update(checkpoint_rule=model.rule, checkpoint=model.checkpoints[key])
     if key in model.union:
         content["union"] = [output.to_json() for output in model.union[key]]
+    if key in model.class_codes:
+        content["class_codes"] = {str(code): word for code, word in model.class_codes[key].items()}
     for term, clips in (("missing", model.missing), ("surplus", model.surplus)):
         if key in clips:
             content[term] = list(clips[key])

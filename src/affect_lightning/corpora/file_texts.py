@@ -32,6 +32,7 @@ _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 # Alone between ASCII: quotes, dashes, dots and western letters. Not the letters that torn UTF-8 leaves behind.
 _WINDOWS_LETTER = re.compile(rb"[\x80\x82-\x8c\x8e\x91-\x9c\x9e-\xbf\xc0\xc1\xc4-\xfe]")
 _WINDOWS_SIGNS = re.compile(rb"[\x85\x91-\x97\xa0]+")
+_HALF_EMPTY = re.compile(rb"(?:[^\0]\0){6}|(?:\0[^\0]){6}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -94,6 +95,8 @@ def _encoding(path: Path, size: int, changed: int) -> str:
         return codec
     content = path.read_bytes()
     if codec != "utf-16" and b"\0" in content:
+        if _HALF_EMPTY.match(head):
+            raise DataError(f"Save {path} as UTF-8: it looks like UTF-16 without a byte order mark, which is not read.")
         line = content[: content.index(b"\0")].count(b"\n") + 1
         raise DataError(
             f"{path}, line {line} holds a NUL byte: the file is damaged, or it is not UTF-8 text. Restore the file."

@@ -8,7 +8,8 @@ has its labels in such a table, too. docs/data.md has the columns with examples.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from affect_lightning.contracts import ClipRecord
@@ -33,6 +34,8 @@ OWN_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".xlsx")
 TRUTH_COLUMNS = ("labels", "class", "sentiment", "description")
 MEDIA_COLUMNS = ("video", "audio", "face")
 COLUMNS = ("name", "text", *TRUTH_COLUMNS, *MEDIA_COLUMNS)
+_LIKE_LABELS = ("label", "emotion", "emotions", "openset", "emo")
+_log = logging.getLogger(__name__)
 _SHOWN_FAULTS = 5  # rows that one message names; our choice
 _ALIKE = 0.8  # from this similarity on, a column that is not known is taken for a slip; our choice
 
@@ -106,7 +109,9 @@ def read_table_clips(
         raise DataError(
             f"The table {path} is missing. Give the path of a .csv or .jsonl file with one row for each clip."
         )
-    rows = list(OurRows(_renamed(path, read_row_file(path), columns or {}), split))
+    rows = list(OurRows(_in_our_case(_renamed(path, read_row_file(path), columns or {})), split))
+    if "labels" not in (columns or {}):
+        _say_which_labels(path, columns_of(rows))
     for row in rows:
         _check_columns(row, needs_truth)
         row["name"] = _name(row)
@@ -129,6 +134,28 @@ def _records(path: Path, indexed: Mapping[str, TableRow], corpus: str, needs_tru
     if faults:
         raise faults[0]
     return records
+
+
+def _in_our_case(rows: list[TableRow]) -> list[TableRow]:
+    """The rows with our column names where only their capitals differ, as in `Name,Text,Labels`."""
+    present = columns_of(rows)
+    names = {name: name.strip().lower() for name in present if name.strip().lower() in COLUMNS}
+    names = {theirs: ours for theirs, ours in names.items() if theirs != ours and ours not in present}
+    if not names or len(set(names.values())) < len(names):
+        return rows
+    return [
+        type(row)({names.get(name, name): value for name, value in row.items()}, row.path, row.line) for row in rows
+    ]
+
+
+def _say_which_labels(path: Path, present: Sequence[str]) -> None:
+    """Name the column of emotion words that is read, where another one may be meant."""
+    others = [name for name in present if name.strip().lower() in _LIKE_LABELS]
+    if "labels" in present and others:
+        _log.warning(
+            "%s: the emotion words are read from the column labels; %s is left alone. Use `--data.columns` to choose another.",
+            path, ", ".join(others),
+        )  # fmt: skip
 
 
 def _renamed(path: Path, rows: list[TableRow], columns: Mapping[str, str]) -> list[TableRow]:

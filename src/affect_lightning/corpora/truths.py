@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,14 +38,43 @@ LABEL_COLUMNS = (
 SENTIMENT_COLUMNS = ("val", "valence", "sentiment")
 # Label files of sets outside MER-UniBench, such as OV-MERD's 332 clips: tried in order inside the set's folder.
 _log = logging.getLogger(__name__)
+_CODES_READ = (
+    "%s: the class codes in the column %s are read in the order of the classes of %s: %s. If your codes have another order, "
+    "write the words instead."
+)
 _OWN_STEMS = ("label", "labels", "openset", "check-openset")
 
 
 class Truth(NamedTuple):
-    """What a label file says of a clip: words, or a sentiment value."""
+    """What a label file says of a clip: words, or a sentiment value.
+
+    Attributes:
+        labels: Emotion words.
+        sentiment: Positive above 0.
+        code: The class's index, where a table of your own has it instead of the word.
+    """
 
     labels: tuple[str, ...]
     sentiment: float | None = None
+    code: int | None = None
+
+
+def class_codes(truths: Iterable[Truth]) -> dict[int, str]:
+    """Which word each class code of a table was read as, in the order of the codes.
+
+    >>> class_codes([Truth(("happy",), code=1), Truth(("sad",))])
+    {1: 'happy'}
+    """
+    return dict(sorted({truth.code: truth.labels[0] for truth in truths if truth.code is not None}.items()))
+
+
+def codes_text(codes: Mapping[int, str]) -> str:
+    """The mapping as a message shows it.
+
+    >>> codes_text({0: "worried", 1: "happy"})
+    '0=worried, 1=happy'
+    """
+    return ", ".join(f"{code}={word}" for code, word in codes.items())
 
 
 @dataclass(frozen=True)
@@ -171,12 +200,16 @@ def read_truths(
     values = [truth.sentiment for truth in kept.values() if truth.sentiment is not None]
     if never_below_zero(values):
         _log.warning(NEVER_BELOW_ZERO, path, sentiment or labels, min(values), max(values))
+    codes = class_codes(kept.values())
+    if codes:
+        _log.warning(_CODES_READ, path, labels, dataset, codes_text(codes))
     return truths
 
 
 def _own_truth(row: TableRow, labels: str | None, sentiment: str | None, item: BenchmarkSet | None) -> Truth:
     if item is not None:
-        return _truth_in(row, labels or sentiment or "", item)
+        truth = _truth_in(row, labels or sentiment or "", item)
+        return truth._replace(code=_code(row.get(labels), item)) if labels and item.metric == "hit_rate" else truth
     return Truth(
         words_of(row, labels) if labels is not None else (),
         number_of(row, sentiment) if sentiment is not None else None,
@@ -213,6 +246,14 @@ def _truth_in(row: TableRow, column: str, item: BenchmarkSet) -> Truth:
     if item.metric == "f_s":
         return Truth(words_of(row, column))
     return _truth_of(row.get(column), item, row.where(column))
+
+
+def _code(value: Any, item: BenchmarkSet) -> int | None:
+    """The index that a label of a hit-rate set is; None for a word."""
+    given = parse_labels(str(value))
+    text = label_key(given[0] if len(given) == 1 else str(value)).removesuffix(".0")  # as pandas writes an index
+    is_code = text.isdecimal() and len(text) < 4 and int(text) < len(item.labels)
+    return int(text) if is_code and text not in map(str.lower, item.labels) else None
 
 
 def read_official_labels(path: Path, item: BenchmarkSet, split: Split = "test") -> SplitTruths:
@@ -314,12 +355,13 @@ def _truth_of(value: Any, item: BenchmarkSet, where: str) -> Truth:
 def _emotion(value: Any, item: BenchmarkSet, where: str) -> str:
     """The class that a label means: a word, or an index into the classes."""
     given = parse_labels(str(value))
-    text = label_key(given[0] if len(given) == 1 else str(value)).removesuffix(".0")  # as pandas writes an index
+    text = label_key(given[0] if len(given) == 1 else str(value))
     words = {word.lower(): word for word in item.labels}
     if text in words:
         return words[text]
-    if text.isdecimal() and len(text) < 4 and int(text) < len(item.labels):
-        return item.labels[int(text)]
+    code = _code(value, item)
+    if code is not None:
+        return item.labels[code]
     candidates = ", ".join(f"{index} {word}" for index, word in enumerate(item.labels))
     raise DataError(f"{where}: the label {value!r} is not one of the emotions of {item.title} ({candidates}).")
 

@@ -30,6 +30,7 @@ from affect_lightning.corpora.official_folders import (
 from affect_lightning.corpora.own_clips import is_own_table, read_own_table, table_path
 from affect_lightning.corpora.sets import MER_UNIBENCH
 from affect_lightning.data.ordering import checked_weights
+from affect_lightning.data.own_descriptions import without_faults
 from affect_lightning.errors import ConfigurationError, DataError
 
 LIST_SUFFIX = ".txt"  # an entry of include or exclude that ends so is a file with a name a line
@@ -284,7 +285,8 @@ class ClipSources:
 
     def _read_training_set(self, key: str) -> list[ClipRecord]:
         if is_own_table(key):
-            return read_own_table(table_path(key, self.train_root), self.columns, "train")
+            path = table_path(key, self.train_root)
+            return without_faults(path, read_own_table(path, self.columns, "train"))
         if self.train_root is None:
             raise ConfigurationError(
                 f"data.train_root is not set. Give the folder that contains the training sets ({key}); "

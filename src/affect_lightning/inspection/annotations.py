@@ -31,6 +31,7 @@ from affect_lightning.corpora.official_folders import (
 )
 from affect_lightning.corpora.own_clips import is_own_table, read_own_table, table_path
 from affect_lightning.corpora.sets import made_by
+from affect_lightning.data.own_descriptions import faults_of_descriptions
 from affect_lightning.errors import DataError
 from affect_lightning.inspection.findings import Finding
 
@@ -152,7 +153,7 @@ def check_annotations(
     except DataError as error:
         return CheckedAnnotations([], [Finding(_corpus(found), "annotation-file", "problem", text=str(error))])
     findings = [*_count(found, clips, expected_count)]
-    findings += [*_subtitles(found, clips), *_targets(found, clips)]
+    findings += [*_subtitles(found, clips), *_targets(found, clips), *_descriptions(found, clips)]
     if needs_media:
         findings += _missing_files(found, clips)
     return CheckedAnnotations(clips, findings)
@@ -228,6 +229,17 @@ def _targets(found: FoundSet, clips: Sequence[ClipRecord]) -> list[Finding]:
         text = f"no description in {item.description_file}; these clips are asked for words only"
         findings.append(Finding(found.key, "missing-description", "problem", without, text))
     return findings
+
+
+def _descriptions(found: FoundSet, clips: Sequence[ClipRecord]) -> list[Finding]:
+    """Descriptions of a table of your own that a model wrote, and that are none."""
+    if found.item is not None:
+        return []
+    faults = faults_of_descriptions(clips)
+    return [
+        Finding(_corpus(found), "bad-description", "note" if names is faults.thoughts else "problem", names, text)
+        for names, text in faults.texts
+    ]
 
 
 def _missing_files(found: FoundSet, clips: Sequence[ClipRecord]) -> list[Finding]:

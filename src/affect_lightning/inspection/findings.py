@@ -17,6 +17,7 @@ CHECKS: dict[str, str] = {
     "missing-face": "a clip has no released face crops, in a set where others have them",
     "missing-words": "a clip has no emotion words, in a set that has them",
     "missing-description": "a clip has no description, in a set that has them",
+    "bad-description": "a description of your own table is an error message, a refusal or holds thoughts",
     "unknown-word": "the taxonomy does not know an emotion word, so the metric drops it",
     "unreadable": "training or testing would quarantine a clip",
     "worker-died": "the process that read a clip crashed, ran out of memory or took too long",

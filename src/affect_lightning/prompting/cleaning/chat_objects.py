@@ -65,6 +65,20 @@ def text_of_chat(value: Any, depth: int = 0) -> str | None:
     return None
 
 
+def answers_of_server(value: Any, depth: int = 0) -> int:
+    """How many answers (`choices`, `candidates`, `n` above 1) a server sent; 0 where the value is no object of one.
+
+    >>> answers_of_server({"choices": [{"text": "sad"}, {"text": "calm"}]}), answers_of_server({"emotion": "sad"})
+    (2, 0)
+    """
+    if not isinstance(value, Mapping) or depth > _DEEPEST:
+        return 0
+    for key in ("choices", "candidates"):
+        if isinstance(value.get(key), list) and all(isinstance(item, Mapping) for item in value[key]):
+            return len(value[key])
+    return max((answers_of_server(value[key], depth + 1) for key in _LAYERS if key in value), default=0)
+
+
 def without_chat_object(text: str) -> str:
     """The answer in a text that is nothing but the JSON of a chat server; any other text as it is.
 

@@ -19,6 +19,10 @@ DEGREE = re.compile(  # of sentiment, as a number
     r"|^情感(?:得分|分数|值|强度|极性)$",
     re.IGNORECASE,
 )
+PLAIN_DEGREE = re.compile(  # beside nothing but a number: where a sentiment is asked for, it is one
+    r"^(?:the |my |final )?(?:scores?|ratings?|answer|label|class|output|prediction|result|得分|评分|打分|分数|答案|标签)$",
+    re.IGNORECASE,
+)
 MEASURE = re.compile(
     r"(?:confidence|score|prob|valence|arousal|dominance|intensity|\bid\b|index|rank|time|start|end|frame|level|certainty"
     r"|置信|概率|强度|強度)",
@@ -45,6 +49,14 @@ _MEASURED = re.compile(
     r"(?:(?:of|is|[:=：])?\s*\d+(?:[.,]\d+)?\s*(?:%|/\s*10+)?|[:=：]\s*(?:very )?(?:high|medium|moderate|low)\b)[)\]]?",
     re.IGNORECASE,
 )
+_MEASURES_IN_BRACKETS = re.compile(
+    r"\s*[(\[][^()\[\]\n]*(?:\b(?:valence|arousal|dominance)\b\s*(?:is|of|[:=：])?\s*[+-]?[\d.]"
+    r"|\b[a-z_]+\s*=\s*(?:true|false|[\d.]+))[^()\[\]\n]*[)\]]"
+    r"|[,;]?\s*\b(?:confident|is_confident)\s*[=:]\s*(?:true|false)\b"
+    r"|[,;]?\s*\b(?:valence|arousal|dominance)\s*[:=]\s*"
+    r"(?:[+-]?[\d.]*\d|(?:very )?(?:high|medium|moderate|low|positive|negative|neutral))\b",
+    re.IGNORECASE,
+)
 _IS_BESIDE = re.compile(rf"^(?:{_BESIDE})$", re.IGNORECASE)
 _EXPLAINS = re.compile(  # of these keys, those that follow an answer
     r"^(?:reasons?|reasoning|rationale|explanations?|justification|evidence|confidence(?: score| level)?|certainty|intensity"
@@ -62,17 +74,21 @@ _BULLET = re.compile(r"^[ \t]*(?:[-*•]|\d{1,2}[.)])[ \t]*")
 _CHOICE = re.compile(r"^\(?[A-H][).:]\s+")  # the letter of a choice
 
 _WORTH = {
-    **dict.fromkeys(("yes", "y", "true", "present", "detected", "✓", "✔", "✅", "high", "very high", "strong"), 1.0),
+    **dict.fromkeys(
+        ("yes", "y", "true", "present", "detected", "✓", "✔", "✅", "√", "high", "very high", "strong"), 1.0
+    ),
     **dict.fromkeys(("是", "有", "高", "强"), 1.0),
     **dict.fromkeys(("medium", "moderate", "mid", "中", "中等"), 0.6),
     **dict.fromkeys(("low", "very low", "weak", "slight", "低", "弱"), 0.2),
-    **dict.fromkeys(("no", "n", "false", "absent", "not present", "not detected", "none", "✗", "✘", "❌"), 0.0),
+    **dict.fromkeys(
+        ("no", "n", "false", "absent", "not present", "not detected", "none", "✗", "✘", "❌", "×", "✖"), 0.0
+    ),
     **dict.fromkeys(("否", "无", "没有"), 0.0),
 }
 _WORTHS = tuple(_WORTH)
 _BOXES = ("[ ]", "[x]", "[X]", "☑", "✅", "☐", "❌", "[✓]", "[✔]", "✔", "✓", "✗", "✘")
 _ITEM = re.compile(
-    r"(?P<word>[^\W\d_][^:：=()（）\n]{0,39}?)\s*(?:[:：=?？]|\s[-–]\s|[(（]|(?=[✓✔✅✗✘❌]))\s*(?P<value>[^:：=()（）\n]{1,14}?)\s*[)）]?\.?"
+    r"(?P<word>[^\W\d_][^:：=()（）\n]{0,39}?)\s*(?:[:：=?？]|\s[-–]\s|[(（]|(?=[✓✔✅√✗✘❌×✖]))\s*(?P<value>[^:：=()（）\n]{1,14}?)\s*[)）]?\.?"
 )
 _DEGREE_OF = re.compile(r"\s+(?:confidence|certainty|probability|intensity|likelihood)(?=[)）]?\.?$)", re.IGNORECASE)
 _BOX = re.compile(r"^[ \t]*(?:[-*][ \t]+)?(?:\[(?P<mark>[ xX✓✔]?)\]|(?P<sign>[☑✅✔✓☐❌✗✘]))[ \t]*(?P<word>\S.*)$")
@@ -129,7 +145,10 @@ def without_measures(text: str) -> str:
     >>> without_measures("happy (confidence: 0.9)"), without_measures("She speaks with confidence.")
     ('happy', 'She speaks with confidence.')
     """
-    return _MEASURED.sub("", text) if any(map(text.lower().__contains__, _MEASURES)) else text
+    lowered = text.lower()
+    if "=" in lowered or "arousal" in lowered or "valence" in lowered:
+        text = _MEASURES_IN_BRACKETS.sub("", text)
+    return _MEASURED.sub("", text) if any(map(lowered.__contains__, _MEASURES)) else text
 
 
 def worth_of(value: str) -> float | None:

@@ -15,12 +15,13 @@ from affect_lightning.prompting.cleaning.chat_objects import without_chat_object
 from affect_lightning.prompting.cleaning.error_messages import is_error_message, without_trace
 from affect_lightning.prompting.cleaning.keyed_lines import without_measures
 from affect_lightning.prompting.cleaning.refusals import is_refusal, without_refusal
+from affect_lightning.prompting.cleaning.set_aside import without_set_aside
 from affect_lightning.prompting.cleaning.structure import told_by_structure, without_markdown
 from affect_lightning.prompting.cleaning.thoughts import without_chat_marks, without_thoughts
 
 REFUSAL = "refusal"
 ERROR = "error message"
-KINDS = ("thoughts", "chat marks", "courtesy", "echoed question", "structure", ERROR, REFUSAL)
+KINDS = ("thoughts", "chat marks", "courtesy", "echoed question", "set aside", "structure", ERROR, REFUSAL)
 
 _COURTEOUS = 80  # characters in which "I'd be happy to help" comes; our choice
 _COURTESY = re.compile(
@@ -28,6 +29,10 @@ _COURTESY = re.compile(
     r"(?:(?:i|we)(?:['’]m| am|['’]d| would| will|['’]ll)?\s)?"
     r"(?:be\s)?(?:very |more than |always )?(?:happy|glad|pleased|delighted|love|excited) to "
     r"(?:help|assist|analy[sz]e|answer|describe|provide|do|take|identify)\b[^.!?\n]*[.!?\n]+\s*",
+    re.IGNORECASE,
+)
+_SORRY_BUT = re.compile(
+    r"^\W*(?:i['’]?m |i am )?(?:so |very |really )?sorry\b[,.]?\s*but,?\s+(?=(?:the|he|she|they|this|i (?:think|believe))\b)",
     re.IGNORECASE,
 )
 _OFFERED = 300  # characters at the end in which an offer begins; our choice
@@ -142,6 +147,7 @@ def clean_response(response: str, question: str = "") -> CleanResponse:
         ("chat marks", without_chat_marks),
         ("courtesy", _without_courtesy),
         ("echoed question", lambda words: _without_question(words, question)),
+        ("set aside", without_set_aside),
         ("structure", _without_structure),
     ):
         shorter = step(text)
@@ -159,6 +165,9 @@ def _without_error(text: str) -> str:
 
 
 def _without_courtesy(text: str) -> str:
+    sorry = _SORRY_BUT.match(text) if "orry" in text[:_COURTEOUS] else None
+    if sorry and not is_refusal(text):
+        text = text[sorry.end() :]
     courteous = _COURTESY.match(text) if "to " in text[:_COURTEOUS] else None
     text = text[courteous.end() :] if courteous else text
     near_end = max(0, len(text) - _OFFERED)

@@ -16,12 +16,14 @@ from affect_lightning.label_strings import RANKED, best_words, ends_with_number,
 from affect_lightning.prompting.cleaning.keyed_lines import (
     DEGREE,
     MEASURE,
+    PLAIN_DEGREE,
     SENTIMENT,
     TOLD,
     marked_words,
     told_by_keys,
     worth_of,
 )
+from affect_lightning.prompting.cleaning.set_aside import ABSENT_NAME, PRESENT_NAME
 
 _LONGEST = 100_000  # characters that are tried as JSON; a longer text is prose. Our choice
 _DEEPEST = 8  # levels of objects that are followed; our choice
@@ -39,10 +41,10 @@ _STARS = re.compile("([★⭐]*)[☆✩]*(?<=[★⭐☆✩])\ufe0f?")  # 4 for �
 _BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\w*\s*\{)?([^{}]*)\}?")
 _LONGEST_DEGREE = 200  # characters of an answer that is nothing but measures; our choice
 _MEASURE_AND_NUMBER = re.compile(
-    r"[\W_]*(?P<key>[^\W\d_][\w ]{0,40}?)[*\s]*[:：=][*\s]*(?P<number>[+-]?\d*[.,]?\d+)\s*[%.。]?\s*"
+    r"[\W_]*(?P<key>[^\W\d_][\w ]{0,40}?)[*\s]*(?:[:：=]|\bis\b)[*\s]*(?P<number>[+-]?\d*[.,]?\d+)\s*[%.。分]?\s*"
 )
 _SEPARATOR_ROW = re.compile(r"^[\s|:+=-]*-[\s|:+=-]*$")
-_NUMBERED = re.compile(r"[:=：(（|\s-]\**[\d.]")
+_NUMBERED = re.compile(r"[:=：(（|\s,\u4e00-\u9fff-]\**[\d.]|^\d+(?:\.\d+)?\s*[%％]")
 _EMPHASIS = re.compile(r"\*{1,3}(?=\S)(.+?)(?<=\S)\*{1,3}|(?<!\w)__(?=\S)(.+?)(?<=\S)__(?!\w)|`+([^`]*)`+")
 _SENTENCE = re.compile(
     r"\b(?:is|are|was|looks?|seems?|feels|appears?|sounds?|shows?|she|he|they|the person|not|but)\b|[。，]",
@@ -162,17 +164,22 @@ def _values(value: Any, depth: int) -> Iterator[str]:
 
 
 def _of_mapping(value: Mapping[Any, Any], depth: int) -> Iterator[str]:
-    keys = [key for key in value if isinstance(key, str)]
-    told = [key for key in keys if TOLD.match(key.strip()) and not MEASURE.search(key)]
+    keys = [key for key in value if isinstance(key, str) and not _is_absent(key, value[key])]
+    plain = [key for key in keys if PLAIN_DEGREE.match(key.strip()) and _plain_number(value[key]) is not None]
+    told = [key for key in keys if TOLD.match(key.strip()) and not MEASURE.search(key) and key not in plain]
     degrees = [key for key in keys if DEGREE.match(key.strip()) and _number(value[key]) is not None]
     told = told or [key for key in keys if SENTIMENT.match(key.strip()) and key not in degrees]
     told = told or [key for key in keys if RANKED.match(key.strip()) and _number(value[key]) is None]
+    told = told or [key for key in keys if PRESENT_NAME.match(key.strip()) and isinstance(value[key], list)]
     told = told or [key for key in keys if _WRAPPED.match(key.strip())]
     if told:
         for key in told:
             yield from _values(value[key], depth + 1)
         return
-    words = _best([(key, number) for key in keys if key not in degrees and (number := _number(value[key])) is not None])
+    degrees = degrees or plain
+    words = _best(
+        [(key, number) for key in keys if key not in (*degrees, *plain) and (number := _number(value[key])) is not None]
+    )
     if words is not None:
         yield from words
         return
@@ -182,6 +189,17 @@ def _of_mapping(value: Mapping[Any, Any], depth: int) -> Iterator[str]:
     for key in keys:
         if isinstance(value[key], Mapping | list) or len(str(value[key]).split()) >= _PROSE_WORDS:
             yield from _values(value[key], depth + 1)
+
+
+def _plain_number(value: Any) -> float | None:
+    """A number, also as a text, which yes and no are not."""
+    return (
+        None if isinstance(value, bool) or (isinstance(value, str) and worth_of(value) is not None) else _number(value)
+    )
+
+
+def _is_absent(key: str, value: Any) -> bool:
+    return isinstance(value, list | str) and bool(ABSENT_NAME.match(key.strip()))
 
 
 def _number(value: Any) -> float | None:
@@ -257,6 +275,9 @@ def _of_table(text: str) -> str | None:
     if len(rows) > 1 and all(len(row) == 2 and (MEASURE.search(row[0]) or TOLD.match(row[0])) for row in rows):
         return _written([value for key, value in rows if TOLD.match(key) and not MEASURE.search(key)])
     head, body = rows[0], rows[1:]
+    across = _scores_across(head, body)
+    if across is not None:
+        return _written(across)
     worths = [worth_of(row[1]) if len(row) == 2 else None for row in body]
     if body and None not in worths:
         return _written(best_words((row[0], worth or 0.0) for row, worth in zip(body, worths, strict=True)))
@@ -272,6 +293,21 @@ def _of_table(text: str) -> str | None:
         )
         cells = list(scored) if scored is not None else cells
     return _written(cells)
+
+
+def _scores_across(head: list[str], body: list[list[str]]) -> list[str] | None:
+    """The best heads of a table of one row of numbers, an emotion a column; None for any other table."""
+    if len(body) != 1 or len(body[0]) != len(head):
+        return None
+    pairs = [(word, _number(cell)) for word, cell in zip(head, body[0], strict=True)]
+    if pairs[0][1] is None and (MEASURE.search(body[0][0]) or TOLD.match(head[0]) or not head[0]):
+        pairs = pairs[1:]
+    scored = [(word, number) for word, number in pairs if number is not None and not _names_no_emotion(word)]
+    return best_words(scored) if len(scored) == len(pairs) > 1 else None
+
+
+def _names_no_emotion(word: str) -> bool:
+    return bool(not word or MEASURE.search(word) or TOLD.match(word))
 
 
 def _of_scores(text: str) -> str | None:
@@ -293,6 +329,8 @@ def _of_degree(text: str) -> str | None:
     pairs = [_MEASURE_AND_NUMBER.fullmatch(part) for part in re.split(r"[,;，；|\n]+(?=\s*[^\W\d])", text)]
     known = [pair for pair in pairs if pair and (DEGREE.match(pair["key"]) or MEASURE.search(pair["key"]))]
     degrees = [pair for pair in known if DEGREE.match(pair["key"])]
+    if len(pairs) == 1 and pairs[0] and PLAIN_DEGREE.match(pairs[0]["key"].strip()):
+        return f"[{pairs[0]['key'].strip()}: {pairs[0]['number']}]"
     return f"[{degrees[0]['key']}: {degrees[0]['number']}]" if degrees and len(known) == len(pairs) else None
 
 

@@ -8,6 +8,7 @@ a truth is never scored as a prediction in silence. `prediction_files.py` reads 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -39,6 +40,11 @@ _TOOL_MARKS = {
     "query",
     "solution",
 }  # of files that repeat their input
+_SENTIMENT_LIKE = re.compile(r"sentiment|polarity|valence|^m$", re.IGNORECASE)
+_LABELS_LIKE = re.compile(r"emotion|label|^emo$|class|mood|feeling", re.IGNORECASE)
+_HEADING = re.compile(
+    r"name|file|clip|video|id$|emotion|label|pred|text|score|sentiment|class|truth|prompt|question|index|^m$"
+)
 _LOG = logging.getLogger(__name__)
 
 
@@ -77,9 +83,33 @@ def used_columns(
             known = ", ".join(column for kind in wanted for column in COLUMNS[kind])
             raise DataError(
                 f"{path} has no column for the {' or '.join(wanted)}; its columns are {', '.join(present)}. Expected one "
-                f"of {known}, or name yours with `--column {wanted[0]}=NAME`."
+                f"of {known}, or name yours with `--column {wanted[0]}=NAME`.{_hint(present, wanted)}"
             )
     return _without_truths(path, present, columns, used)
+
+
+def _hint(present: Sequence[str], wanted: Sequence[str]) -> str:
+    """What the columns of a file without a needed one look like, and what to do then."""
+    lowered = {column.strip().lower() for column in present}
+    if not lowered & {name for names in COLUMNS.values() for name in names} and not any(map(_is_plain, lowered)):
+        return " If the first line is no header, add one, such as name,labels."
+    if wanted == ("name",):
+        if {"prompt", "predict", "label"} <= lowered:
+            return (
+                " LLaMA-Factory writes its predictions in the order of its data set and without names: add the names of the "
+                "clips in that order."
+            )
+        return ""
+    sentiments = [column for column in present if _SENTIMENT_LIKE.search(column)]
+    words = [column for column in present if _LABELS_LIKE.search(column) and column not in sentiments]
+    options = [f"`--column labels={column}`" for column in words[:2]]
+    options += [f"`--column sentiment={column}`" for column in sentiments[:2]]
+    return f" If these are the model's words: {' or '.join(options)}." if options else ""
+
+
+def _is_plain(column: str) -> bool:
+    """Whether a cell of the first line looks like the name of a column, which the cells of a clip do not."""
+    return bool(_HEADING.search(column))
 
 
 def _found(present: Sequence[str], kind: str) -> list[str]:

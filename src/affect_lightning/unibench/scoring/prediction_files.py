@@ -30,7 +30,7 @@ from affect_lightning.corpora.trade_tables import OurRows
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.label_strings import given_words, words_of_object
 from affect_lightning.prompting.cleaning import clean_response
-from affect_lightning.prompting.cleaning.chat_objects import text_of_chat
+from affect_lightning.prompting.cleaning.chat_objects import answers_of_server, text_of_chat
 from affect_lightning.safe_npz import read_npz
 from affect_lightning.sentiment_strings import (
     NEVER_BELOW_ZERO,
@@ -44,6 +44,7 @@ from affect_lightning.unibench.scoring.prediction_columns import COLUMNS, KINDS,
 OUTPUT_SUFFIXES = (".npz", *ROW_FILE_SUFFIXES)
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_SERVERS_KEYS = re.compile(r'"(?:choices|candidates)"\s*:\s*\[\s*\{')
 _REMEMBERED = 100_000  # label lists read once for all rows that write them alike; our choice
 _LOG = logging.getLogger(__name__)
 _SENTIMENT_SHARE = 0.9  # of an npz member's words; our choice: the authors' files have 99.9% and more, label files 0
@@ -198,6 +199,9 @@ def _is_told(row: TableRow, column: str) -> bool:
 
 def _response(row: TableRow, column: str) -> str:
     value = _of_lists_of_one(row.get(column))
+    number = answers_of_server(_object_of(value))
+    if number > 1:
+        refuse(row, column, f"expected one answer, found {number} choices of a server. Keep one, or ask with n=1.")
     text = value if isinstance(value, str) else _text_of_object(value)
     if text is None:
         refuse(
@@ -206,6 +210,16 @@ def _response(row: TableRow, column: str) -> str:
             f"expected a text, found {value!r:.100}. Write one text, and an empty one if the model said nothing.",
         )
     return text
+
+
+def _object_of(value: Any) -> Any:
+    """The object of a text of JSON that may be a server's; any other value as it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith("{") or not _SERVERS_KEYS.search(value):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
 
 
 def _of_lists_of_one(value: Any) -> Any:

@@ -21,7 +21,14 @@ from affect_lightning.contracts.label_checks import check_labels, check_sentimen
 from affect_lightning.errors import DataError
 from affect_lightning.plugin_loading import held_to_contract
 from affect_lightning.prompting.cleaning import KINDS, clean_response
-from affect_lightning.sentiment_strings import SENTIMENT_WORDS, never_below_zero, read_sentiment, told_number
+from affect_lightning.sentiment_strings import (
+    SENTIMENT_WORDS,
+    main_sentiment,
+    names_polarity,
+    never_below_zero,
+    read_sentiment,
+    told_number,
+)
 from affect_lightning.unibench.scoring.predictions import Prediction
 
 GIVEN_LABELS = "given labels"
@@ -214,7 +221,9 @@ def _extract(
         with held_to_contract(_itself(extractor)):
             found = check_labels(extractor.extract([response.text for response in clean]), count=len(batch))
         for number, (response, listed) in enumerate(zip(clean, found, strict=True), start=start):
-            words = listed or (told.of(response.text) if by_sentiment else ())
+            weighed = by_sentiment and all(map(names_polarity, listed))  # an emotion beside it says more
+            main = main_sentiment(response.text) if weighed else None
+            words = (main,) if main else listed or (told.of(response.text) if by_sentiment else ())
             failed = failed or (distinct[number][0] if response.failed else "")
             labels.append(lists.setdefault(tuple(words), tuple(words)))
             removed.update(dict.fromkeys(response.removed, counts[number]))

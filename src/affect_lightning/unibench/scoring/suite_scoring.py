@@ -21,7 +21,7 @@ from affect_lightning.corpora.annotation_tables import shown
 from affect_lightning.corpora.clip_names import same_clips
 from affect_lightning.corpora.corpus_file import is_generated
 from affect_lightning.corpora.known_sets import unknown_hint
-from affect_lightning.corpora.truths import Truth, find_label_file, read_truths
+from affect_lightning.corpora.truths import Truth, class_codes, codes_text, find_label_file, read_truths
 from affect_lightning.errors import DataError
 from affect_lightning.metrics import Taxonomy
 from affect_lightning.unibench.report.content import ReportRow
@@ -163,6 +163,7 @@ class ScoredModel:
         missing: Clips without a prediction by set.
         surplus: Predicted clips without a truth by set.
         union: What each output brought, by set; empty where one output was scored.
+        class_codes: The word that each class code of the truths was read as, by set; empty where they are words.
     """
 
     row: ReportRow
@@ -171,6 +172,7 @@ class ScoredModel:
     missing: Mapping[str, Sequence[str]]
     surplus: Mapping[str, Sequence[str]]
     union: Mapping[str, Sequence[UnitedOutput]] = field(default_factory=dict)
+    class_codes: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
 
 
 class SavedOutputScorer:
@@ -223,6 +225,8 @@ class SavedOutputScorer:
         provenance["truths"] = {titles[key]: str(self._label_files.get(key, "in the predictions")) for key in titles}
         provenance["missing predictions"] = {titles[key]: list(names) for key, names in missing.items()}
         provenance["surplus predictions"] = {titles[key]: list(names) for key, names in surplus.items()}
+        codes = {key: class_codes(self._truths.get(key, {}).values()) for key in titles}
+        provenance["class codes"] = {titles[key]: codes_text(read) for key, read in codes.items() if read}
         if union:
             provenance["union"] = {titles[key]: [one.to_json() for one in outputs] for key, outputs in union.items()}
         row = ReportRow(
@@ -231,7 +235,9 @@ class SavedOutputScorer:
             provenance=provenance,
             examples=tuple(_examples(predictions, scores)),
         )
-        return ScoredModel(row, chosen, rule, missing, surplus, union)
+        return ScoredModel(
+            row, chosen, rule, missing, surplus, union, {key: read for key, read in codes.items() if read}
+        )
 
     def _chosen(self, model: SavedModel) -> dict[str, str]:
         """The checkpoint of each set."""

@@ -22,6 +22,8 @@ from affect_lightning.sentiment_strings import SENTIMENT_WORDS
 
 _MOVES = "`--max-unread PERCENT` (in a test `benchmark.max_unread`) moves this bound."
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
+_MARKS = re.compile(r"</?\w+>?|\bthink>|^[\[\]{}]$|```|^json$")
+_SENTENCE_WORDS = 4  # from which a word is a sentence; our choice
 _SHOWN = 5  # unread words that are named; our choice
 _LOG = logging.getLogger(__name__)
 
@@ -151,7 +153,9 @@ def check_unread(title: str, found: Iterable[UnreadWords], limits: ReadingLimits
 
 
 def _chinese(side: UnreadWords) -> str:
-    """What to do with Chinese words, which only the reader of responses knows."""
+    """What to do with sentences, thoughts and Chinese words, which only the reader of responses knows."""
+    if side.kind == "given labels" and any(_is_response(word) for word, _ in side.commonest):
+        return " Let the label extractor read responses: name their column as one, `--column response=labels`."
     if not any(_CHINESE.search(word) for word, _ in side.commonest):
         return ""
     if side.kind == "given labels":
@@ -161,6 +165,11 @@ def _chinese(side: UnreadWords) -> str:
         if side.kind == "given sentiments"
         else " Translate Chinese ones."
     )
+
+
+def _is_response(word: str) -> bool:
+    """Whether what should be a word is a sentence, a thought's mark or a piece of JSON."""
+    return len(word.split()) >= _SENTENCE_WORDS or bool(_MARKS.search(word))
 
 
 def _examples(side: UnreadWords) -> str:
