@@ -325,7 +325,7 @@ def _numbers_last(text: str) -> str:
     pairs, position = [], 0
     while _begins_with_percent(text) and position < len(text):
         found = _NUMBER_FIRST.match(text, position)
-        if found is None:
+        if found is None or len(found["word"].split()) > _BARE_WORDS:
             return text
         pairs.append(f"{found['word'].strip()}: {found['number']}")
         position = found.end()

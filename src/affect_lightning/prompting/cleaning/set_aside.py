@@ -14,7 +14,8 @@ _LEFT_MOST = 300  # characters of what a correction leaves; a longer text is no 
 _STRUCK = re.compile(r"~~[^~\n]*~~|<(del|strike)>.*?</\1>", re.IGNORECASE | re.DOTALL)
 _CORRECTION = re.compile(
     r"(?:(?<=[.!?…,;—])|(?<=--)|(?<=\n))\s*(?:(?:oh|hmm|um|ah|sorry)[,.…]*\s*)?(?:"
-    r"wait\b(?:[\s,.!…—-]+(?:no|actually|sorry|hold on)\b)+|wait[,.!…—-]+|no[,.]\s*(?:wait|actually)\b"
+    r"wait\b(?:[\s,.!…—-]+(?:no(?! (?:one|longer|doubt|more|sign|way)\b)|actually|sorry|hold on)\b)+"
+    r"|wait[,.!…—-]+(?!\s*no\b)|no[,.]\s*(?:wait|actually)\b"
     r"|(?:a |my )?correction\s*[:：]|scratch that\b|on second thoughts?\b|let me correct (?:that|myself|this)\b"
     r"|(?:that['’]s|that is|i was) (?:wrong|not right|incorrect)\b|i (?:take|took) (?:that|it) back\b|my mistake\b)"
     r"[\s,.:;!…—-]*",
