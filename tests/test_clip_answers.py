@@ -157,7 +157,7 @@ def fetched(address: str, cache: Path, revision: str | None) -> subprocess.Compl
     )
     environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(cache), "HF_HUB_OFFLINE": "0"}
     command = [sys.executable, "-c", program, repr(revision)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)
 
 
 def test_a_model_of_a_hub_is_fetched_at_its_revision_and_only_what_is_harmless(place: Path, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def started(script: Path, task: int) -> subprocess.CompletedProcess[str]:
     """A task of a job, as SLURM starts it."""
     environment = {**os.environ, "SLURM_ARRAY_TASK_ID": str(task), "RUN_OFFSET": "0", "SLURM_NODELIST": "localhost"}
-    return subprocess.run(["bash", str(script)], env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(["bash", str(script)], env=environment, capture_output=True, encoding="utf-8", check=False)
 
 
 def directives(script: str) -> dict[str, str]:

@@ -244,15 +244,19 @@ def mouth_darkness(pictures: list[np.ndarray], boxes: np.ndarray) -> np.ndarray:
 
 def test_mouth_follows_the_speech_unless_the_voice_is_unseen(tmp_path):
     script = replace(SCRIPT, face="rest", identity=0)
-    correlations = []
-    for fault in (None, "unseen_voice"):
-        measure, video, audio = perform_in(tmp_path, replace(script, fault=fault, name=str(fault)))
+    correlations, movements = [], []
+    for number, (fault, lips) in enumerate(((None, None), ("unseen_voice", None), ("unseen_voice", SENTENCES[2]))):
+        measure, video, audio = perform_in(tmp_path, replace(script, fault=fault, lips=lips, name=str(number)))
         pictures, _, _ = read_pictures(video)
         loudness = mouth_opening(read_wav(audio).astype(np.float32), measure.frames)
         darkness = mouth_darkness(pictures, measure.face_boxes)
         correlations.append(np.corrcoef(loudness, darkness)[0, 1] if darkness.std() > 1e-3 else 0.0)
+        movements.append(darkness.std())
     assert correlations[0] > 0.7
     assert abs(correlations[1]) < 0.3
+    assert abs(correlations[2]) < 0.5
+    assert movements[2] > 0.5 * movements[0] > movements[1]
+    assert np.array_equal(read_wav(tmp_path / "1.wav"), read_wav(tmp_path / "2.wav"))
 
 
 def test_unseen_voice_is_somebody_elses(plain_clip, tmp_path):

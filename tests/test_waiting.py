@@ -89,7 +89,7 @@ def test_help_is_given_though_nothing_can_be_kept(
 
 def test_the_program_leaves_with_its_code_and_all_that_it_printed() -> None:
     command = [sys.executable, "-m", "affect_lightning"]
-    done = subprocess.run([*command, "plugins", "qformer"], capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, "plugins", "qformer"], capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0
     assert done.stdout.startswith("qformer")
     assert subprocess.run([*command, "plugins", "nothing"], capture_output=True, check=False).returncode == 2
@@ -100,6 +100,6 @@ def test_the_program_leaves_with_its_code_and_all_that_it_printed() -> None:
         "from affect_lightning.command_line.program import enter\n"
         "enter()\n"
     )
-    left = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    left = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
     assert (left.returncode, left.stdout) == (2, "at the exit\n")
     assert "Give --dataset SET and --predictions FILE" in left.stderr

@@ -22,6 +22,16 @@ def run(arguments: Sequence[str]) -> int:
         "--faults", type=float, default=0.0, help="share of training clips with a planted fault (default: 0)"
     )
     parser.add_argument(
+        "--raw-clips", type=int, default=0, help="number of raw clips for `affect-lightning annotate` (default: 0)"
+    )
+    parser.add_argument(
+        "--raw-faults",
+        type=float,
+        default=0.3,
+        help="share of raw clips with a planted fault: half of these have the voice of an unseen person, a third a wrong "
+        "description, a sixth one that is too short or too long (default: 0.3)",
+    )
+    parser.add_argument(
         "--layout",
         choices=["plain", "released"],
         default="plain",
@@ -39,5 +49,7 @@ def run(arguments: Sequence[str]) -> int:
         workers=options.workers,
         faults=options.faults,
         layout=options.layout,
+        raw_clips=options.raw_clips,
+        raw_faults=options.raw_faults,
     )
     return 0

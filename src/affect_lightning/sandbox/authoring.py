@@ -78,7 +78,7 @@ def author_training(
     Raises:
         ConfigurationError: A number or a fault kind is out of range.
     """
-    authored = _author(TRAINING_SET.key, TRAINING_PRIOR, "training", clips=clips, seed=seed, identities=identities)
+    authored = author_clips(TRAINING_SET.key, TRAINING_PRIOR, "training", clips=clips, seed=seed, identities=identities)
     return _plant_faults(authored, share=faults, kinds=checked_fault_kinds(faults, fault_kinds), seed=seed)
 
 
@@ -96,10 +96,10 @@ def author_test_set(key: str, clips: int, *, seed: int, identities: Sequence[int
     """
     if key not in TEST_CORPORA:
         raise ConfigurationError(f"There is no sandbox test set {key!r}. The sets are {', '.join(TEST_CORPORA)}.")
-    return _author(key, TEST_CORPORA[key].prior, "test", clips=clips, seed=seed, identities=identities)
+    return author_clips(key, TEST_CORPORA[key].prior, "test", clips=clips, seed=seed, identities=identities)
 
 
-def _author(
+def author_clips(
     corpus: str,
     prior: Mapping[EmotionName, float],
     split: Split,
@@ -108,6 +108,19 @@ def _author(
     seed: int,
     identities: Sequence[int],
 ) -> list[AuthoredClip]:
+    """Write clips of a corpus, without faults.
+
+    Args:
+        corpus: Key of the corpus.
+        prior: Share of each emotion.
+        split: Whose sentences are spoken.
+        clips: How many.
+        seed: Of everything drawn.
+        identities: Indices of the people who appear.
+
+    Raises:
+        ConfigurationError: A number is out of range.
+    """
     if clips < 0 or not identities:
         raise ConfigurationError(
             f"Corpus {corpus!r} was asked for {clips} clips of {len(identities)} people; give at least 1 of each."

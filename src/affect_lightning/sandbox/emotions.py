@@ -30,6 +30,8 @@ Fault = Literal[
     "wrong_description",
     "empty_description",
 ]
+LengthFault = Literal["short_description", "long_description"]
+"""Planted in raw clips only (`raw_clips.py`)."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class ClipScript:
         sentence_english: What is spoken and subtitled.
         sentence_chinese: The same in Chinese, for the subtitle.
         fault: A planted fault, or None.
+        lips: With the fault `unseen_voice`: a sentence that the visible lips speak meanwhile; None, and they rest.
     """
 
     name: str
@@ -58,7 +61,8 @@ class ClipScript:
     intensity: float
     sentence_english: str
     sentence_chinese: str
-    fault: Fault | None = None
+    fault: Fault | LengthFault | None = None
+    lips: str | None = None
 
 
 EmotionName = Literal["joy", "sadness", "anger", "disgust", "surprise", "fear", "neutral"]

@@ -41,7 +41,8 @@ from affect_lightning.sandbox.layouts import (
     write_test_annotations,
     write_training_annotations,
 )
-from affect_lightning.sandbox.priors import TEST_CORPORA, TRAINING_PRIOR, TRAINING_SET, bounds_report
+from affect_lightning.sandbox.priors import RAW_CLIPS, TEST_CORPORA, TRAINING_PRIOR, TRAINING_SET, bounds_report
+from affect_lightning.sandbox.raw_clips import DEFAULT_SHARE, author_raw_clips, write_raw_tables
 
 Performer = Callable[[ClipScript, Path, Path], Any]
 
@@ -61,6 +62,7 @@ class GeneratedCorpus:
         training_clips: Clips in its MER-Caption+ folder.
         test_clips: Clips in each of its nine test sets.
         faults: Planted faults, name and kind.
+        raw_clips: Clips without annotations, in a folder of their own.
         already_there: True when the folder held the same finished corpus before, and nothing was done.
     """
 
@@ -68,6 +70,7 @@ class GeneratedCorpus:
     training_clips: int
     test_clips: int
     faults: tuple[dict[str, str], ...]
+    raw_clips: int
     already_there: bool
 
 
@@ -92,6 +95,8 @@ def generate_sandbox(
     faults: float = 0.0,
     fault_kinds: Sequence[str] | None = None,
     layout: Layout = "plain",
+    raw_clips: int = 0,
+    raw_faults: float = DEFAULT_SHARE,
     performer: Performer | None = None,
 ) -> GeneratedCorpus:
     """Make the sandbox corpus, or continue with one that was interrupted.
@@ -107,6 +112,8 @@ def generate_sandbox(
         faults: Share of training clips with a planted fault, 0 to 1. Test sets have none.
         fault_kinds: Kinds planted in turn; None means all of `script.Fault`.
         layout: `released` writes the tree of the authors' code with its face crops; see `layouts.py`.
+        raw_clips: Clips for `affect-lightning annotate` besides; see `raw_clips.py`.
+        raw_faults: Share of these with a planted fault, 0 to 1.
         performer: Performs a script into an MP4 and a WAV and returns a measure with `seconds`, `frames` and
             `face_boxes`; None means the sandbox's own. It must be importable by other processes.
 
@@ -121,20 +128,24 @@ def generate_sandbox(
     """
     root = Path(out)
     parameters = _checked_parameters(clips, test_clips, seed, faults, fault_kinds, layout)
+    if raw_clips:  # a corpus from before the raw clips has none
+        parameters |= {"raw_clips": raw_clips, "raw_faults": float(raw_faults)}
     workers = _checked_workers(workers)
     finished = _finished_corpus(root, parameters)
     if finished is not None:
         print(f"{root} already has this corpus. There is nothing to do.", file=sys.stderr)
         return _summary(root, finished, already_there=True)
-    training, tests = _author_everything(parameters)
+    training, tests, raw = _author_everything(parameters)
     with _disk_errors(root):
         _open_workshop(root, parameters)
-        everybody = [*training, *(clip for key in tests for clip in tests[key])]
+        everybody = [*training, *(clip for key in tests for clip in tests[key]), *raw]
         tasks = [_task(root, clip, layout) for clip in everybody]
         _perform_all(tasks, performer or _own_performer(), workers)
         write_training_annotations(root, training, layout)
         for key, authored in tests.items():
             write_test_annotations(root, key, authored, layout)
+        if raw:
+            write_raw_tables(root, raw)
         write_json_lines(root / TRUTH_FILE, _truth_rows(everybody, tasks))
         content = _corpus_content(parameters, training)
         write_json(root / CORPUS_FILE, content)
@@ -212,7 +223,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _author_everything(parameters: dict[str, Any]) -> tuple[list[AuthoredClip], dict[str, list[AuthoredClip]]]:
+def _author_everything(
+    parameters: dict[str, Any],
+) -> tuple[list[AuthoredClip], dict[str, list[AuthoredClip]], list[AuthoredClip]]:
+    """The training set, the test sets and the raw clips."""
     from affect_lightning.sandbox.identities import TEST_IDENTITIES, TRAINING_IDENTITIES
 
     training = author_training(
@@ -226,7 +240,13 @@ def _author_everything(parameters: dict[str, Any]) -> tuple[list[AuthoredClip], 
         key: author_test_set(key, parameters["test_clips"], seed=parameters["seed"], identities=list(TEST_IDENTITIES))
         for key in TEST_CORPORA
     }
-    return training, tests
+    raw = author_raw_clips(
+        parameters.get("raw_clips", 0),
+        seed=parameters["seed"],
+        identities=list(TRAINING_IDENTITIES),
+        faults=parameters.get("raw_faults", 0.0),
+    )
+    return training, tests, raw
 
 
 def _own_performer() -> Performer:
@@ -238,7 +258,7 @@ def _own_performer() -> Performer:
 def _open_workshop(root: Path, parameters: dict[str, Any]) -> None:
     """Make the folders and note the parameters, so that an interrupted run can be told from a foreign folder."""
     write_json(root / _WORKSHOP / _PARAMETERS_FILE, {"version": FORMAT_VERSION, **parameters})
-    for corpus in (TRAINING_SET.key, *TEST_CORPORA):
+    for corpus in (TRAINING_SET.key, *TEST_CORPORA, *([RAW_CLIPS] if parameters.get("raw_clips") else [])):
         for path in places_of(root, corpus, parameters.get("layout", "plain")).media_of("any"):
             path.parent.mkdir(parents=True, exist_ok=True)
         (root / _WORKSHOP / corpus).mkdir(exist_ok=True)
@@ -353,6 +373,7 @@ def _summary(root: Path, content: dict[str, Any], *, already_there: bool) -> Gen
         training_clips=content["parameters"]["clips"],
         test_clips=content["parameters"]["test_clips"],
         faults=tuple(content["faults"]),
+        raw_clips=content["parameters"].get("raw_clips", 0),
         already_there=already_there,
     )
 

@@ -25,7 +25,7 @@ from affect_lightning.corpora.media_folders import FACE_FOLDER
 from affect_lightning.corpora.sets import subtitle_columns
 from affect_lightning.sandbox.authoring import AuthoredClip
 from affect_lightning.sandbox.emotions import EmotionName
-from affect_lightning.sandbox.priors import TEST_CORPORA, TRAINING_SET, GeneratedSet, iemocap_name
+from affect_lightning.sandbox.priors import RAW_CLIPS, TEST_CORPORA, TRAINING_SET, GeneratedSet, iemocap_name
 from affect_lightning.storage import write_whole
 
 Layout = Literal["plain", "released"]
@@ -75,7 +75,11 @@ class Places:
 
 
 def places_of(root: Path, corpus: str, layout: Layout = "plain") -> Places:
-    """The places of a set below the root of the sandbox."""
+    """The places of a set, or of the raw clips, below the root of the sandbox."""
+    if corpus == RAW_CLIPS:
+        folder = root / "raw-clips"
+        table = folder / "clips.csv"
+        return Places(folder, table, table, folder / "video", folder / "audio", faces=None, crops_by_folder=False)
     released = layout == "released"
     official = TEST_CORPORA[corpus].official if corpus in TEST_CORPORA else TRAINING_SET
     training = isinstance(official, TrainingSet)
@@ -102,10 +106,10 @@ def write_training_annotations(root: Path, clips: Sequence[AuthoredClip], layout
     places = places_of(root, TRAINING_SET.key, layout)
     words = ((clip.script.name, str(list(clip.labels))) for clip in clips)
     _write_subtitles(places.subtitles, _subtitles(clips))
-    _write_csv(places.labels, ("name", "openset"), words)
+    write_csv(places.labels, ("name", "openset"), words)
     if TRAINING_SET.description_file is not None:
         reasons = ((clip.script.name, clip.description) for clip in clips)
-        _write_csv(places.folder / TRAINING_SET.description_file, ("name", "reason"), reasons)
+        write_csv(places.folder / TRAINING_SET.description_file, ("name", "reason"), reasons)
 
 
 def write_test_annotations(root: Path, key: str, clips: Sequence[AuthoredClip], layout: Layout = "plain") -> None:
@@ -119,7 +123,7 @@ def write_test_annotations(root: Path, key: str, clips: Sequence[AuthoredClip], 
             clip.script.name: str(specification.label(clip.emotion) if official.labels else list(clip.labels))
             for clip in clips
         }
-        _write_csv(places.labels, ("name", official.label_columns[0]), told.items())
+        write_csv(places.labels, ("name", official.label_columns[0]), told.items())
     else:
         labels = {clip.script.name: _label_entry(specification, clip) for clip in clips}
         if official.name_prefix:
@@ -185,10 +189,11 @@ def _write_subtitles(path: Path, subtitles: Iterable[tuple[str, str, str]]) -> N
     rows = []
     for name, in_chinese, in_english in subtitles:
         rows.append([name, *(in_chinese if column == "chinese" else in_english for column in columns)])
-    _write_csv(path, ["name", *columns], rows)
+    write_csv(path, ["name", *columns], rows)
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a csv file."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)

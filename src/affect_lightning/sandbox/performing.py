@@ -24,7 +24,7 @@ import numpy as np
 
 from affect_lightning.errors import DataError
 from affect_lightning.sandbox.action_units import FRAMES_PER_SECOND, ActionUnits, perform_face_code
-from affect_lightning.sandbox.emotions import ClipScript, Fault
+from affect_lightning.sandbox.emotions import ClipScript, Fault, LengthFault
 from affect_lightning.sandbox.face_features import FaceArtist, jaw_drop
 from affect_lightning.sandbox.identities import IDENTITIES, Identity
 from affect_lightning.sandbox.scenery import (
@@ -157,8 +157,8 @@ def perform(script: ClipScript, video_path: Path, audio_path: Path) -> ClipMeasu
       phones do; PyAV gives the stored pictures and tells the angle as `VideoFrame.rotation`.
     - `variable_frame_rate`: about 30% of the pictures are left out and the others come up to 19 ms late.
     - `silent`: audio track and WAV hold digital silence; the lips move.
-    - `unseen_voice`: somebody else's voice; the visible person's lips do not move with it.
-    - `wrong_description`, `empty_description`: faults of the annotation; performed like any other clip.
+    - `unseen_voice`: somebody else's voice; the visible person's lips rest, or speak the sentence `lips` meanwhile.
+    - `wrong_description` and the others of a description: faults of the annotation; performed like any other clip.
 
     Args:
         script: What to perform.
@@ -178,7 +178,8 @@ def perform(script: ClipScript, video_path: Path, audio_path: Path) -> ClipMeasu
     speech, waveform = _perform_sound(script, sound_random)
     frames = len(waveform) // _SAMPLES_PER_FRAME
     times = _frame_times(script.fault, frames, np.random.default_rng([script.seed, 3]))
-    opening = np.zeros(frames) if script.fault == "unseen_voice" else mouth_opening(speech, frames)
+    lips = _foreign_speech(script, len(waveform)) if script.fault == "unseen_voice" else speech
+    opening = mouth_opening(lips, frames)
     actors = _cast(script, identity, opening, picture_random)
     background, light = draw_background(picture_random), draw_light(picture_random)
     shown = [time // _FRAME_MILLISECONDS for time in times]
@@ -222,7 +223,20 @@ def _perform_sound(script: ClipScript, generator: np.random.Generator) -> tuple[
     return speech, sound
 
 
-def _frame_times(fault: Fault | None, frames: int, generator: np.random.Generator) -> list[int]:
+def _foreign_speech(script: ClipScript, samples: int) -> np.ndarray:
+    """What the visible person says while an unseen one is heard: [S], silence where the lips rest."""
+    speech = np.zeros(samples, np.float32)
+    if script.lips is None:
+        return speech
+    generator = np.random.default_rng([script.seed, 4])
+    spoken = speak(script.lips, _identity(script.identity).voice, script.voice, script.intensity, generator)
+    start = round(SAMPLE_RATE * generator.uniform(0.15, 0.27))
+    spoken = spoken[: samples - start]
+    speech[start : start + len(spoken)] = spoken
+    return speech
+
+
+def _frame_times(fault: Fault | LengthFault | None, frames: int, generator: np.random.Generator) -> list[int]:
     """When each picture is shown, in milliseconds: evenly, once, or irregularly."""
     times = np.arange(frames) * _FRAME_MILLISECONDS
     if fault == "one_frame":

@@ -23,6 +23,8 @@ from affect_lightning.errors import ConfigurationError
 from affect_lightning.sandbox.emotions import EMOTIONS, EmotionName, Showing, joint_table
 
 TRAINING_SET = TRAINING_SETS["mer-caption-plus"]
+RAW_CLIPS = "raw"
+"""Key of the raw clips (`raw_clips.py`)."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ def clip_name(corpus: str, number: int) -> str:
         "sims": f"video_{group + 1:04d}_{place + 1:04d}",
         "simsv2": f"sandbox_{group + 1:04d}_{place + 1:05d}",
         "ovmerdplus": f"sampleov_{number:08d}",
+        RAW_CLIPS: f"raw_{number:08d}",
     }
     return names[corpus]
 

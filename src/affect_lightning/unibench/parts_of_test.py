@@ -122,7 +122,9 @@ class PartOfTest:
         """Keep a clip that may become an example."""
         self._examples.add([*key, subtitle, list(pictures)])
 
-    def finish(self, weights: str, rule: str, quarantined: Sequence[Mapping[str, str]], made_on: Sequence[str]) -> None:
+    def finish(
+        self, weights: str, rule: str, quarantined: Sequence[Mapping[str, str]], made_on: Sequence[str] = ()
+    ) -> None:
         """Note that every clip is answered or in quarantine; see `FinishedTest` for the arguments."""
         facts: dict[str, Any] = {"weights": weights, "rule": rule, "made_on": [*made_on]}
         facts["quarantined"] = [dict(clip) for clip in quarantined]
