@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from affect_lightning.label_strings import NAMES_EMOTIONS
+
 _QUOTES = re.compile('["“”「」]')
 _LEFT_MOST = 300  # characters of what a correction leaves; a longer text is no correction. Our choice
 _STRUCK = re.compile(r"~~[^~\n]*~~|<(del|strike)>.*?</\1>", re.IGNORECASE | re.DOTALL)
@@ -142,6 +144,8 @@ def _without_input(text: str) -> str:
     keys = [key for key in _ANSWER_KEY.finditer(text) if key.start() > 0]
     if not keys or (keys[-1].start() > _LONGEST_INPUT and not _THOUGHT.match(text)):
         return text
+    if _THOUGHT.match(text) and NAMES_EMOTIONS.match(keys[-1]["key"]):
+        return text  # `keyed_lines.py` reads it
     answer = text[keys[-1].end() :]
     chosen = _LETTER.match(answer)
     if chosen and chosen["letter"] in letters:
