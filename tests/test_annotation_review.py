@@ -114,7 +114,7 @@ def test_verdicts_are_read_however_they_are_written_and_come_back(tmp_path: Path
     [
         (
             [row(preference="left or right")],
-            "line 2, column preference.*expected a1, a2, same, ours or theirs; found 'left or right'",
+            r"line 2, column preference.*expected a1 \(or 1\), a2 \(or 2\), same \(or 0\), ours or theirs; found 'left or right'",
         ),
         ([row(model2="ours")], "both texts are of 'ours'"),
         ([row(a2="")], "column a2.*the cell is empty"),

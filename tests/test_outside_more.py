@@ -158,7 +158,7 @@ SPEECH = {
     "Happy, sad and angry.": ["happy", "sad", "angry"],
     "The text is present: sad and tired.": ["sad", "tired"],
     "I'm sorry, but I cannot tell.": [],
-    "She is sad, wait and see.": ["sad"],
+    "He looks calm. Wait, no one is happy.": ["calm"],
 }
 
 

@@ -66,9 +66,14 @@ _WORD_KEYS = frozenset({"name", "word", "value", "text"})  # of an object in a l
 _OBJECTS = re.compile(r"\s*(?:\{|\[\s*[{\[(])")
 _BARE_WORDS = 2  # of a label with nothing but a blank before its number; our choice
 _MEASURES = re.compile(
-    r"(?i)^(?:confidence|scores?|ratings?|output|answer|label|class|result|prob(?:ability)?|valence|polarity|sentiments?|arousal|dominance|intensity|id|index|rank|level"
+    r"(?i)^(?:confidence|scores?|prob(?:ability)?|valence|polarity|sentiments?|arousal|dominance|intensity|id|index|rank|level"
     r"|age|time|start|end|frames?|second|duration|置信度|概率|分数|强度|強度)\b"
 )
+
+
+_NAMES_OF_ANSWERS = re.compile(
+    r"(?:ratings?|output|answer|label|class|result)", re.IGNORECASE
+)  # with a number, no word
 
 
 def is_no_word(text: str) -> bool:
@@ -307,7 +312,11 @@ def scored_words(text: str) -> tuple[str, ...] | None:
             return None
         while position < len(text) and (text[position] in _BETWEEN_SCORES or text[position] in " \t"):
             position += 1
-    return tuple(best_words((word, number) for word, number in pairs if not _MEASURES.match(word)))
+    return tuple(best_words((word, number) for word, number in pairs if not _names_a_number(word)))
+
+
+def _names_a_number(word: str) -> bool:
+    return bool(_MEASURES.match(word) or _NAMES_OF_ANSWERS.fullmatch(word))
 
 
 def _numbers_last(text: str) -> str:
@@ -325,7 +334,7 @@ def _numbers_last(text: str) -> str:
     pairs, position = [], 0
     while _begins_with_percent(text) and position < len(text):
         found = _NUMBER_FIRST.match(text, position)
-        if found is None:
+        if found is None or len(found["word"].split()) > _BARE_WORDS:
             return text
         pairs.append(f"{found['word'].strip()}: {found['number']}")
         position = found.end()

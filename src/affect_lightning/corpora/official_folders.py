@@ -86,8 +86,8 @@ def read_benchmark_set(
 
 
 def _with_truth(clip: ClipRecord, labels: SplitTruths) -> ClipRecord:
-    words, sentiment = labels.truths[clip.name]
-    return replace(clip, labels=words, sentiment=sentiment)
+    truth = labels.truths[clip.name]
+    return replace(clip, labels=truth.labels, sentiment=truth.sentiment)
 
 
 def benchmark_names(root: Path | str, key: str, *, every_split: bool = False) -> frozenset[str]:

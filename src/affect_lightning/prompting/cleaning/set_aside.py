@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import re
 
+from affect_lightning.label_strings import NAMES_EMOTIONS
+
 _QUOTES = re.compile('["“”「」]')
 _LEFT_MOST = 300  # characters of what a correction leaves; a longer text is no correction. Our choice
 _STRUCK = re.compile(r"~~[^~\n]*~~|<(del|strike)>.*?</\1>", re.IGNORECASE | re.DOTALL)
 _CORRECTION = re.compile(
     r"(?:(?<=[.!?…,;—])|(?<=--)|(?<=\n))\s*(?:(?:oh|hmm|um|ah|sorry)[,.…]*\s*)?(?:"
-    r"wait\b(?:[\s,.!…—-]+(?:no|actually|sorry|hold on)\b)+|wait[,.!…—-]+|no[,.]\s*(?:wait|actually)\b"
+    r"wait\b(?:[\s,.!…—-]+(?:no(?! (?:one|longer|doubt|more|sign|way)\b)|actually|sorry|hold on)\b)+"
+    r"|wait[,.!…—-]+(?!\s*no\b)|no[,.]\s*(?:wait|actually)\b"
     r"|(?:a |my )?correction\s*[:：]|scratch that\b|on second thoughts?\b|let me correct (?:that|myself|this)\b"
     r"|(?:that['’]s|that is|i was) (?:wrong|not right|incorrect)\b|i (?:take|took) (?:that|it) back\b|my mistake\b)"
     r"[\s,.:;!…—-]*",
@@ -141,6 +144,8 @@ def _without_input(text: str) -> str:
     keys = [key for key in _ANSWER_KEY.finditer(text) if key.start() > 0]
     if not keys or (keys[-1].start() > _LONGEST_INPUT and not _THOUGHT.match(text)):
         return text
+    if _THOUGHT.match(text) and NAMES_EMOTIONS.match(keys[-1]["key"]):
+        return text  # `keyed_lines.py` reads it
     answer = text[keys[-1].end() :]
     chosen = _LETTER.match(answer)
     if chosen and chosen["letter"] in letters:

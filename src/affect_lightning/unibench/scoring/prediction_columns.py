@@ -42,6 +42,7 @@ _TOOL_MARKS = {
 }  # of files that repeat their input
 _SENTIMENT_LIKE = re.compile(r"sentiment|polarity|valence|^m$", re.IGNORECASE)
 _LABELS_LIKE = re.compile(r"emotion|label|^emo$|class|mood|feeling", re.IGNORECASE)
+_TRUTH_LIKE = re.compile(r"true|truth|gold|target|^gt", re.IGNORECASE)
 _HEADING = re.compile(
     r"name|file|clip|video|id$|emotion|label|pred|text|score|sentiment|class|truth|prompt|question|index|^m$"
 )
@@ -101,7 +102,8 @@ def _hint(present: Sequence[str], wanted: Sequence[str]) -> str:
             )
         return ""
     sentiments = [column for column in present if _SENTIMENT_LIKE.search(column)]
-    words = [column for column in present if _LABELS_LIKE.search(column) and column not in sentiments]
+    words = [column for column in present if _LABELS_LIKE.search(column) and not _TRUTH_LIKE.search(column)]
+    words = [column for column in words if column not in sentiments]
     options = [f"`--column labels={column}`" for column in words[:2]]
     options += [f"`--column sentiment={column}`" for column in sentiments[:2]]
     return f" If these are the model's words: {' or '.join(options)}." if options else ""
