@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, get_type_hints
 
 from affect_lightning.annotation.stages import Ending, Stage
 from affect_lightning.errors import ConfigurationError
@@ -211,7 +211,12 @@ def _checked_options(name: str, group: type, values: Mapping[str, Any]) -> Any:
     from jsonargparse import ArgumentError, ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(group)
+    types = get_type_hints(group)
+    # Field by field: add_class_arguments of jsonargparse 4.43 does not see the fields that a group inherits from two others.
+    for item in fields(group):
+        default = item.default_factory() if item.default_factory is not MISSING else item.default
+        required = {"required": True} if default is MISSING else {"default": default}
+        parser.add_argument(f"--{item.name}", type=types[item.name], **required)
     try:
         parsed = parser.parse_object(dict(values)).as_dict()
     except ArgumentError as error:
