@@ -11,5 +11,5 @@ from lightning.pytorch import LightningDataModule
 from affect_lightning.data.clip_splits import ClipSplits
 
 
-class ClipDataModule(ClipSplits, LightningDataModule):
-    """Clips from the official folders, decoded and cropped on the fly; see ClipSplits for the options."""
+class ClipDataModule(ClipSplits, LightningDataModule):  # noqa: D101 (below)
+    __doc__ = ClipSplits.__doc__  # with the options: older jsonargparse reads them here alone
