@@ -1,7 +1,7 @@
 """Is this version slower than another on the same processor? Both work in turns, so what else the machine does hits both.
 
-    git worktree add /tmp/before COMMIT
-    python benchmarks/versions.py /tmp/before [--rounds N] [--json FILE]
+    git worktree add ../before COMMIT
+    python benchmarks/versions.py ../before [--rounds N] [--json FILE]
 
 Each version has a process of its own with the same random weights and clips, and does one piece of work at a time:
 
