@@ -8,6 +8,7 @@ comes back is checked as every exported folder is, and no other file is fetched.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -156,7 +157,7 @@ def pull_export(repository: str, folder: Path, *, revision: str | None = None) -
                 for name in (*FILES, CARD):
                     if (Path(found) / name).is_file():
                         (place / name).parent.mkdir(exist_ok=True)
-                        (place / name).write_bytes((Path(found) / name).read_bytes())
+                        shutil.copyfile(Path(found) / name, place / name)
         except OSError as error:
             raise CheckpointError(
                 f"Free space, or choose another folder: {folder} cannot be written ({error})."
