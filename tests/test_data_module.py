@@ -61,7 +61,7 @@ GROUPS: dict[type, dict[str, str | None]] = {
     FacePolicy: {"frame": "frame_without_face", "clip": "clip_without_face"},
     FeatureOptions: {"mode": "features", "precision": "feature_precision", "folder": None, "encoders": None}
     | {"address": None},
-    QuestionDraw: {},
+    QuestionDraw: {"seed": None},  # that of the run, unless it is given
     OneQuestion: {"kind": "test_question"},
     ReadingWorkers: {},
     BadClipOptions: {"policy": "on_bad_clip"},

@@ -13,6 +13,7 @@ from jsonargparse import ArgumentParser
 from affect_lightning.command_line import trainer_commands
 from affect_lightning.command_line.program import main
 from affect_lightning.command_line.terminal import EXPECTED_LINES, silence_expected_warnings
+from affect_lightning.command_line.trainer_commands import read_configuration
 from affect_lightning.model.options import ModuleOptions
 from affect_lightning.prompting import question_text
 from affect_lightning.training import AffectGPTModule
@@ -83,6 +84,18 @@ def test_checkpoint_holds_plain_values_and_trainable_weights_only(fitted: Path) 
     assert checkpoint["hyper_parameters"]["pre_fusion"]["name"] == "attention"
     assert checkpoint["state_dict"]
     assert not [key for key in checkpoint["state_dict"] if "encoder" in key]
+
+
+def test_one_seed_of_a_run_is_the_seed_of_all_that_is_drawn(fitted: Path, corpus: Path, tmp_path: Path) -> None:
+    assert main(["fit", *words(corpus, tmp_path, "--seed_everything", "1")]) == 0
+    first, second = (folder / "checkpoints" / "last.ckpt" for folder in (fitted, tmp_path / "tiny" / "v0"))
+    zero, one = (torch.load(path, weights_only=True) for path in (first, second))
+    assert [checkpoint["hyper_parameters"]["seed"] for checkpoint in (zero, one)] == [0, 1]
+    assert any(not value.equal(one["state_dict"][name]) for name, value in zero["state_dict"].items())
+    section = read_configuration(words(corpus, tmp_path, "--seed_everything", "5", "--model.seed", "7"))
+    assert (section.seed_everything, section.model.seed, section.data.seed) == (5, 7, 5)
+    section = read_configuration(words(corpus, tmp_path, "--seed_everything", "false"))
+    assert (section.model.seed, section.data.seed) == (0, 0)
 
 
 def test_tensorboard_has_the_curves(fitted: Path) -> None:

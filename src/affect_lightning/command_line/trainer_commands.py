@@ -175,6 +175,9 @@ class AffectCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Settle what depends on the device and on the checkpoint."""
         section = self.config[self.config.subcommand]
+        for part in (section.model, section.data):
+            if part.seed is None:  # one seed for all that is drawn, unless a part has its own
+                part.seed = int(section.seed_everything or 0)
         section.checkpoint.save_last = False  # last.ckpt is the business of `resume`
         choose_strategy(section)
         self._continues = find_last_checkpoint(section, self.config.subcommand)

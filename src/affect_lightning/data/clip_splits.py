@@ -119,7 +119,8 @@ class ClipSplits:
         video_encoder: The model's; linked to it. Only needed to check cached features.
         audio_encoder: The same.
         stream_encoders: The same.
-        seed: Seed of the order of the training clips and of the questions.
+        seed: Seed of the order of the training clips and of the questions. By default that of `seed_everything`, and 0
+            in Python.
         on_bad_clip: What to do with a clip that cannot be read: `quarantine` (continue without it, and count it) or `error`.
         max_bad_share: Share of a split's clips that may be bad before the run stops (0.01, our choice).
         quarantine_file: JSONL file that names the bad clips; None means quarantine.jsonl in the run's folder.
@@ -189,7 +190,7 @@ class ClipSplits:
         video_encoder: PluginChoice | None = None,
         audio_encoder: PluginChoice | None = None,
         stream_encoders: dict[str, Any] | None = None,
-        seed: int = QuestionDraw.seed,
+        seed: int | None = None,
         on_bad_clip: BadClipPolicy = BadClipOptions.policy,
         max_bad_share: float = BadClipOptions.max_bad_share,
         quarantine_file: Path | str | None = None,
@@ -200,6 +201,7 @@ class ClipSplits:
         predict_subtitle: str | list[str] | None = None,
         predict_table: Path | str | None = None,
     ):
+        seed = QuestionDraw.seed if seed is None else seed
         given = dict(locals())
         super().__init__()
         self._response_options = {name: given[name] for name in RESPONSE_OPTIONS}

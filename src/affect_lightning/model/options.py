@@ -137,7 +137,8 @@ class ExecutionOptions:
             backward pass: less memory for a third more arithmetic (off, our choice).
         compile_backend: torch.compile backend for these blocks, such as inductor (None, our choice: compiling
             takes minutes).
-        seed: Of the sampling, of the initial weights of what trains, and of what is drawn in a step (dropout).
+        seed: Of the sampling, of the initial weights of what trains, and of what is drawn in a step (dropout). By
+            default that of `seed_everything`, and 0 in Python.
         on_nonfinite: What a loss or gradient that is NaN or infinite does: `stop` the run, or `skip` the step.
         max_skipped_steps: Steps that `skip` may leave out before it stops the run too (10, our choice: one broken clip
             met in each of ten epochs, not a run that diverges).
@@ -145,7 +146,7 @@ class ExecutionOptions:
 
     activation_checkpointing: bool = False
     compile_backend: str | None = None
-    seed: int = 0
+    seed: int | None = None
     on_nonfinite: OnNonFinite = "stop"
     max_skipped_steps: int = 10
 

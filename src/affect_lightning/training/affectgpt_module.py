@@ -7,6 +7,7 @@ All network mathematics is in `affect_lightning.model`, the learning rate in `op
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -60,6 +61,8 @@ class AffectGPTModule(LightningModule):
             PluginError: A plugin or one of its options is wrong.
         """
         given = ModuleOptions(**options)
+        if given.seed is None:
+            given = replace(given, seed=0)
         super().__init__()
         for question in given.predict_questions or ():
             asked_text(question)  # refuses an unknown kind before anything is built
