@@ -99,6 +99,7 @@ RULES = {
         never=frozenset({"transformers", "lightning"}),
     ),
     f"{CORE}.sandbox": Rule(core("corpora", "metrics", "storage"), never=frozenset({"transformers", "lightning"})),
+    f"{CORE}.sandbox.seen_frames": Rule(core("data", "sandbox"), never=frozenset({"torch", "lightning"})),
     f"{CORE}.objectives": Rule(core("contracts"), TORCH),
     f"{CORE}.checkpoints": Rule(core("contracts", "model", "storage"), TORCH | {"safetensors"}),
     f"{CORE}.training": Rule(core("checkpoints", "contracts", "plugin_loading", "model", "prompting", "storage")),

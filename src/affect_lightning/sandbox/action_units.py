@@ -14,6 +14,18 @@ import numpy as np
 from affect_lightning.sandbox.emotions import FaceCode
 
 FRAMES_PER_SECOND = 25
+SHORTEST_FRAMES, LONGEST_FRAMES = 2 * FRAMES_PER_SECOND, 5 * FRAMES_PER_SECOND
+"""Of a clip (our choice)."""
+FRAMES_PER_POSE = 2
+"""Heads are drawn again for every second picture, as animators do, and moved in every one; this saves a third of the time."""
+LEAST_STRENGTH = 0.25
+"""Of an expression at the ends of a clip, as a share of its apex (our choice)."""
+ONSET_STARTS = (-0.15, 0.0)
+"""Seconds from the clip's start, drawn evenly (our choice)."""
+OFFSET_DELAYS = (0.0, 0.15)
+"""Seconds from the clip's end, drawn evenly (our choice)."""
+RAMP_SECONDS = (0.2, 0.4)
+"""Length of onset and offset, drawn evenly (our choice)."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +72,31 @@ FACE_CODES: dict[FaceCode, dict[str, float]] = {
 }
 
 
+def expression_strength(
+    times: np.ndarray, end: float, onset: tuple[float, float], offset: tuple[float, float]
+) -> np.ndarray:
+    """Strength of an expression at some moments of a clip, as a share of its apex.
+
+    Args:
+        times: [T] in seconds from the clip's start.
+        end: Of the clip, in seconds.
+        onset: When the rise starts, and how long it lasts, in seconds.
+        offset: How long after the clip's end the fall ends, and how long it lasts, in seconds.
+
+    Returns:
+        [T] in `LEAST_STRENGTH` to 1.
+    """
+    rise = np.clip((times - onset[0]) / onset[1], 0.0, 1.0)
+    fall = np.clip((end + offset[0] - times) / offset[1], 0.0, 1.0)
+    ramp = np.minimum(rise, fall)
+    return LEAST_STRENGTH + (1.0 - LEAST_STRENGTH) * 0.5 * (1.0 - np.cos(np.pi * ramp))
+
+
 def apex_envelope(frames: int, generator: np.random.Generator) -> np.ndarray:
     """Strength of an expression over a clip: a quick onset, a long apex, a partial offset at the end.
 
-    The ramps (0.2 to 0.4 s) and the strength left at the ends (a quarter) are our choice: most of the clip, and
-    so nearly all of the eight frames that the model sees (section 3.3 of the paper), lies in the apex.
+    The ramps and the strength left at the ends are our choice: most of the clip, and so nearly all of the eight frames
+    that the model sees (section 3.3 of the paper), lies in the apex. `seen_frames.py` says what follows for other numbers.
 
     Args:
         frames: T, the clip's frames.
@@ -74,13 +106,14 @@ def apex_envelope(frames: int, generator: np.random.Generator) -> np.ndarray:
         [T] in 0.25 to 1.
     """
     times = np.arange(frames) / FRAMES_PER_SECOND
-    end = frames / FRAMES_PER_SECOND
-    onset_start, onset_length = generator.uniform(-0.15, 0.0), generator.uniform(0.2, 0.4)
-    offset_end, offset_length = end + generator.uniform(0.0, 0.15), generator.uniform(0.2, 0.4)
-    rise = np.clip((times - onset_start) / onset_length, 0.0, 1.0)
-    fall = np.clip((offset_end - times) / offset_length, 0.0, 1.0)
-    ramp = np.minimum(rise, fall)
-    return 0.25 + 0.75 * 0.5 * (1.0 - np.cos(np.pi * ramp))
+    onset = generator.uniform(*ONSET_STARTS), generator.uniform(*RAMP_SECONDS)
+    offset = generator.uniform(*OFFSET_DELAYS), generator.uniform(*RAMP_SECONDS)
+    return expression_strength(times, frames / FRAMES_PER_SECOND, onset, offset)
+
+
+def pose_of(frame: int) -> int:
+    """The frame whose face is seen in this frame."""
+    return frame - frame % FRAMES_PER_POSE
 
 
 def blink_track(frames: int, generator: np.random.Generator) -> np.ndarray:

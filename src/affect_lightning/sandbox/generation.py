@@ -43,6 +43,7 @@ from affect_lightning.sandbox.layouts import (
 )
 from affect_lightning.sandbox.priors import RAW_CLIPS, TEST_CORPORA, TRAINING_PRIOR, TRAINING_SET, bounds_report
 from affect_lightning.sandbox.raw_clips import DEFAULT_SHARE, author_raw_clips, write_raw_tables
+from affect_lightning.sandbox.seen_frames import frames_report
 
 Performer = Callable[[ClipScript, Path, Path], Any]
 
@@ -364,6 +365,7 @@ def _corpus_content(parameters: dict[str, Any], training: Sequence[AuthoredClip]
         "label_words": list(label_words()),
         "faults": planted_faults(training),
         "bounds": bounds_report(),
+        "frames": frames_report(),
     }
 
 

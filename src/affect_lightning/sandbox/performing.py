@@ -23,7 +23,14 @@ import cv2
 import numpy as np
 
 from affect_lightning.errors import DataError
-from affect_lightning.sandbox.action_units import FRAMES_PER_SECOND, ActionUnits, perform_face_code
+from affect_lightning.sandbox.action_units import (
+    FRAMES_PER_SECOND,
+    LONGEST_FRAMES,
+    SHORTEST_FRAMES,
+    ActionUnits,
+    perform_face_code,
+    pose_of,
+)
 from affect_lightning.sandbox.emotions import ClipScript, Fault, LengthFault
 from affect_lightning.sandbox.face_features import FaceArtist, jaw_drop
 from affect_lightning.sandbox.identities import IDENTITIES, Identity
@@ -44,10 +51,7 @@ from affect_lightning.storage import write_whole
 _MILLISECOND = Fraction(1, 1000)
 _AUDIO_FRAME = 1024  # samples in one AAC frame
 _SAMPLES_PER_FRAME = SAMPLE_RATE // FRAMES_PER_SECOND
-_SHORTEST_FRAMES, _LONGEST_FRAMES = 2 * FRAMES_PER_SECOND, 5 * FRAMES_PER_SECOND
 _FRAME_MILLISECONDS = 1000 // FRAMES_PER_SECOND
-#: Heads are drawn again for every second picture, as animators do, and moved in every one; this saves a third of the time.
-_FRAMES_PER_POSE = 2
 #: A truncated file keeps this share of its bytes; the index at the end is lost.
 _TRUNCATED_SHARE = 0.6
 #: A rotated clip is stored as a phone's sensor sees it, turned clockwise; players turn it back counter-clockwise.
@@ -215,7 +219,7 @@ def _perform_sound(script: ClipScript, generator: np.random.Generator) -> tuple[
     spoken = speak(script.sentence_english, IDENTITIES[speaker].voice, script.voice, script.intensity, generator)
     lead_in, lead_out = (round(SAMPLE_RATE * generator.uniform(0.15, 0.27)) for _ in range(2))
     frames = -(-(lead_in + len(spoken) + lead_out) // _SAMPLES_PER_FRAME)
-    frames = min(max(frames, _SHORTEST_FRAMES), _LONGEST_FRAMES)
+    frames = min(max(frames, SHORTEST_FRAMES), LONGEST_FRAMES)
     speech = np.zeros(frames * _SAMPLES_PER_FRAME, np.float32)
     start = lead_in + max(0, len(speech) - lead_in - len(spoken) - lead_out) // 2
     speech[start : start + len(spoken)] = spoken
@@ -281,18 +285,13 @@ def _draw_pictures(
         draw_body(still, actor.artist.identity, actor.placement)
     posed, heads = -1, []
     for frame in shown:
-        if _pose(frame) != posed:
-            posed = _pose(frame)
+        if pose_of(frame) != posed:
+            posed = pose_of(frame)
             heads = [actor.artist.draw(actor.units[posed]) for actor in actors]
         picture = still.copy()
         for actor, head in zip(actors, heads, strict=True):
             paste_head(picture, head, actor.placement.transforms[frame], actor.artist.extent)
         yield cv2.multiply(picture, light, scale=1 / 128)
-
-
-def _pose(frame: int) -> int:
-    """The frame whose face is seen in this frame."""
-    return frame - frame % _FRAMES_PER_POSE
 
 
 def _true_boxes(identity: Identity, actors: list[_Actor], shown: list[int]) -> np.ndarray | None:
@@ -301,7 +300,7 @@ def _true_boxes(identity: Identity, actors: list[_Actor], shown: list[int]) -> n
         return None
     speaker = actors[-1]
     boxes = [
-        face_box(identity, speaker.placement.transforms[frame], jaw_drop(speaker.units[_pose(frame)]))
+        face_box(identity, speaker.placement.transforms[frame], jaw_drop(speaker.units[pose_of(frame)]))
         for frame in shown
     ]
     return np.stack(boxes).astype(np.float32)
