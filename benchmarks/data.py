@@ -31,12 +31,13 @@ import torch
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.box_cache import BoxCache
-from affect_lightning.data.dataset import ClipDataset, OneQuestion, ReadingOptions
+from affect_lightning.data.dataset import ClipDataset, ReadingOptions
 from affect_lightning.data.decoding import decode_clip, uniform_times
 from affect_lightning.data.faces import FaceCropper, crop_square, fill_gaps
 from affect_lightning.data.loading import ClipLoader
 from affect_lightning.data.ordering import BatchPlan
 from affect_lightning.data.quarantine import Quarantine
+from affect_lightning.data.questions import OneQuestion
 from affect_lightning.data.speaker import choose_speaker
 from affect_lightning.feature_cache.cached_features import open_cached_features
 from affect_lightning.feature_cache.identity import CacheManifest, StreamIdentity

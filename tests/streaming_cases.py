@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from affect_lightning.contracts import ClipBatch, ClipRecord
-from affect_lightning.data.dataset import ClipDataset, QuestionDraw, ReadingOptions
+from affect_lightning.data.dataset import ClipDataset, ReadingOptions
 from affect_lightning.data.faces import FaceCropper
 from affect_lightning.data.loading import ClipLoader
 from affect_lightning.data.ordering import BatchPlan
 from affect_lightning.data.quarantine import Quarantine
+from affect_lightning.data.questions import QuestionDraw
 from affect_lightning.data.reading_workers import ReadingWorkers, WorkerStart
 from affect_lightning.packed_sets.packed_clips import PackedClips, open_packed_set
 from affect_lightning.packed_sets.packed_source import PackedSource

@@ -11,8 +11,8 @@ import pytest
 from affect_lightning.data import MERCaptionPlusDataModule
 from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.clip_sources import limited_clips, stable_share
-from affect_lightning.data.dataset import QuestionDraw
 from affect_lightning.data.ordering import clips_per_set, drawn_order
+from affect_lightning.data.questions import QuestionDraw
 from affect_lightning.errors import AffectLightningError, ConfigurationError
 from affect_lightning.prompting import question_text
 

@@ -17,9 +17,10 @@ import pytest
 from affect_lightning.command_line import faces_command
 from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.clip_sources import ClipSources
-from affect_lightning.data.dataset import OneQuestion, QuestionDraw, ReadingOptions
+from affect_lightning.data.dataset import ReadingOptions
 from affect_lightning.data.faces import FacePolicy
 from affect_lightning.data.quarantine import BadClipOptions
+from affect_lightning.data.questions import OneQuestion, QuestionDraw
 from affect_lightning.data.reading_workers import ReadingWorkers
 from affect_lightning.errors import AffectLightningError, DataError, PluginError
 from affect_lightning.feature_cache.source import FeatureOptions

@@ -15,11 +15,12 @@ import pytest
 from lightning.pytorch import Trainer
 
 from affect_lightning.contracts import ClipBatch, ClipRecord, FaceBox, FaceDetector
-from affect_lightning.data.dataset import ClipDataset, QuestionDraw, ReadingOptions
+from affect_lightning.data.dataset import ClipDataset, ReadingOptions
 from affect_lightning.data.faces import FaceCropper
 from affect_lightning.data.loading import ClipLoader
 from affect_lightning.data.ordering import BatchPlan
 from affect_lightning.data.quarantine import Quarantine
+from affect_lightning.data.questions import QuestionDraw
 from affect_lightning.data.reading_workers import ReadingWorkers
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.plugin_loading import build_part

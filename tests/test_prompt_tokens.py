@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from affect_lightning.contracts import ClipBatch, ClipRecord, PromptTokens, prompt_maker_of
-from affect_lightning.data.dataset import ClipDataset, QuestionDraw, ReadingOptions
+from affect_lightning.data.dataset import ClipDataset, ReadingOptions
 from affect_lightning.data.loading import ClipLoader
 from affect_lightning.data.ordering import BatchPlan
 from affect_lightning.data.quarantine import Quarantine
+from affect_lightning.data.questions import QuestionDraw
 from affect_lightning.data.reading_workers import ReadingWorkers
 from affect_lightning.errors import DataError
 from affect_lightning.model import AffectGPT, ModelConfiguration

@@ -16,10 +16,11 @@ import yaml
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data import ClipDataModule
 from affect_lightning.data.box_cache import BoxCache
-from affect_lightning.data.dataset import ClipDataset, QuestionDraw, ReadingOptions
+from affect_lightning.data.dataset import ClipDataset, ReadingOptions
 from affect_lightning.data.decoding import DecodedClip, decode_clip
 from affect_lightning.data.faces import FaceCropper, read_face_file, resize, squashed
 from affect_lightning.data.ordering import SampleKey
+from affect_lightning.data.questions import QuestionDraw
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.model import AffectGPT, ModelConfiguration
 from affect_lightning.model.prompt_tokens import prompt_ids

@@ -14,10 +14,11 @@ from lightning.pytorch import Trainer
 from affect_lightning.contracts import ClipRecord, FaceBox, FaceDetector
 from affect_lightning.data.box_cache import BoxCache
 from affect_lightning.data.clip_data_module import ClipDataModule
-from affect_lightning.data.dataset import ClipDataset, ClipSample, FailedSample, QuestionDraw, ReadingOptions
+from affect_lightning.data.dataset import ClipDataset, ClipSample, FailedSample, ReadingOptions
 from affect_lightning.data.faces import FaceCropper
 from affect_lightning.data.ordering import SampleKey
 from affect_lightning.data.quarantine import BadClip, Quarantine
+from affect_lightning.data.questions import QuestionDraw
 from affect_lightning.errors import DataError
 from affect_lightning.packed_sets.layout import MANIFEST
 from affect_lightning.packed_sets.packed_clips import PackedClips, open_packed_set

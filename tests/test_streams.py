@@ -13,9 +13,10 @@ import torch
 
 from affect_lightning.contracts import STREAMS, ClipRecord, StreamInput
 from affect_lightning.data.clip_data_module import ClipDataModule
-from affect_lightning.data.dataset import ClipDataset, OneQuestion, ReadingOptions, built_readers
+from affect_lightning.data.dataset import ClipDataset, ReadingOptions, built_readers
 from affect_lightning.data.ordering import SampleKey
 from affect_lightning.data.quarantine import BadClip
+from affect_lightning.data.questions import OneQuestion
 from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.feature_cache.identity import used_files
 from affect_lightning.model import AffectGPT, ModelConfiguration

@@ -39,6 +39,7 @@ class ClipRecord:
         description: The reasoned description (target of the first question); empty if there is none.
         sentiment: Sentiment value in the unit of its corpus ([-3, 3] or [-1, 1]); None if there is none.
         span: Where a clip that is a part of its files starts and ends, in seconds; None for the whole.
+        question: What the description answers, where a training set brings questions of its own; empty for ours.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ClipRecord:
     description: str = ""
     sentiment: float | None = None
     span: tuple[float, float] | None = None
+    question: str = ""
 
 
 @dataclass

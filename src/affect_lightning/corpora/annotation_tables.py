@@ -158,9 +158,11 @@ def _json_line_rows(path: Path) -> Iterator[TableRow]:
 
 
 def _json_rows(path: Path) -> Iterator[TableRow]:
-    """A list of objects, or an object with one such list, as lmms-eval writes it under `logs`."""
+    """A list of objects, an object with one such list, as lmms-eval writes it under `logs`, or an object by clip name."""
     text = read_text(path)
     content = parse_json(text, str(path)) if text.strip() else []
+    if isinstance(content, dict) and _is_by_name(content):
+        content = [{"name": name, **item} for name, item in content.items()]
     lists = [content] if isinstance(content, list) else []
     if isinstance(content, dict):
         lists = [item for item in content.values() if isinstance(item, list) and item and isinstance(item[0], dict)]
@@ -171,6 +173,12 @@ def _json_rows(path: Path) -> Iterator[TableRow]:
         )
     for number, row in enumerate(lists[0], start=1):
         yield ItemRow(_plain_columns(row, f"{path}, row {number}"), path, number)
+
+
+def _is_by_name(content: Mapping[str, Any]) -> bool:
+    """Whether an object has an object with the same keys for each clip, as MERR has it."""
+    items = list(content.values())
+    return bool(items) and all(isinstance(item, dict) for item in items) and bool(set(items[0]).intersection(*items))
 
 
 def _sheet_rows(path: Path) -> Iterator[TableRow]:

@@ -23,6 +23,7 @@ VIDEO_SUFFIXES = (
     *(".mpeg", ".3gp", ".ogv", ".asf", ".ts", ".mts", ".m2ts"),
 )
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".m4a", ".ogg", ".aac")
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")  # a picture is a clip of one frame
 _DEPTH = 3  # folders below a table in which media are looked for; our choice: Raw/video_0001/0001.mp4 is two deep
 FACE_FOLDER = "openface_face"
 _FACE_SUFFIX = ".npy"
@@ -98,15 +99,17 @@ class MediaBeside:
     A file means a clip by its own name, or by its folder's and its own as MMSA keeps them (`video_0001/0002.mp4`).
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, pictures: bool = False) -> None:
         """List the folder and those below it.
 
         Args:
             folder: That of the table.
+            pictures: Whether a picture counts as a video. Beside videos, pictures are thumbnails.
         """
+        self._videos = (*VIDEO_SUFFIXES, *(PICTURE_SUFFIXES if pictures else ()))
         self._files: dict[tuple[str, str], list[Path]] = {}
-        for path in _files_below(folder, _DEPTH):
-            kind = "video" if path.suffix.lower() in VIDEO_SUFFIXES else "audio"
+        for path in _files_below(folder, _DEPTH, (*self._videos, *AUDIO_SUFFIXES)):
+            kind = "video" if path.suffix.lower() in self._videos else "audio"
             for name in dict.fromkeys((plain_name(path.stem), plain_name(f"{path.parent.name}$_${path.stem}"))):
                 self._files.setdefault((kind, name), []).append(path)
 
@@ -118,6 +121,17 @@ class MediaBeside:
         """
         return replace(clip, video=self._find(clip.name, "video"), audio=self._find(clip.name, "audio"))
 
+    def located(self, clip: ClipRecord) -> ClipRecord:
+        """The clip with files in the place of those that it names and that are not there: of the same name, below.
+
+        Raises:
+            DataError: Several files could be meant.
+        """
+        return replace(clip, **{kind: self._located(getattr(clip, kind), kind) for kind in ("video", "audio")})
+
+    def _located(self, path: Path | None, kind: str) -> Path | None:
+        return path if path is None or path.is_file() else self._find(path.stem, kind) or path
+
     def _find(self, name: str, kind: str) -> Path | None:
         found = self._files.get((kind, plain_name(name)), [])
         exact = [path for path in found if name in (path.stem, path.name)]
@@ -127,18 +141,18 @@ class MediaBeside:
         if len({(path.parent, path.stem) for path in nearest}) > 1:
             places = " and ".join(str(path) for path in nearest[:2])
             raise DataError(f"The clip {name!r} can mean {places}. Name its file in a column `{kind}` of the table.")
-        order = VIDEO_SUFFIXES if kind == "video" else AUDIO_SUFFIXES
+        order = self._videos if kind == "video" else AUDIO_SUFFIXES
         return min(nearest, key=lambda path: order.index(path.suffix.lower()), default=None)
 
 
-def _files_below(folder: Path, depth: int) -> list[Path]:
+def _files_below(folder: Path, depth: int, suffixes: Sequence[str]) -> list[Path]:
     """Media files of a folder and of those below it, in a fixed order; folders that begin with a dot are left out."""
     found: list[Path] = []
     for entry in sorted(folder.iterdir()):
-        if entry.suffix.lower() in (*VIDEO_SUFFIXES, *AUDIO_SUFFIXES) and entry.is_file():
+        if entry.suffix.lower() in suffixes and entry.is_file():
             found.append(entry)
         elif depth and entry.is_dir() and not entry.name.startswith(".") and not entry.is_symlink():
-            found += _files_below(entry, depth - 1)
+            found += _files_below(entry, depth - 1, suffixes)
     return found
 
 

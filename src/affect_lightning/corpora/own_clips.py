@@ -22,6 +22,7 @@ from affect_lightning.corpora.annotation_tables import (
 )
 from affect_lightning.corpora.known_sets import keys_of, known_sets
 from affect_lightning.corpora.media_folders import MediaBeside
+from affect_lightning.corpora.response_tables import rows_of_responses
 from affect_lightning.corpora.sets import TRAINING_SETS, Split
 from affect_lightning.corpora.table_cells import number_of, words_of
 from affect_lightning.corpora.trade_tables import OurRows
@@ -33,7 +34,7 @@ OWN_CORPUS = "own"  # `ClipRecord.corpus` of clips that options name
 OWN_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".xlsx")
 TRUTH_COLUMNS = ("labels", "class", "sentiment", "description")
 MEDIA_COLUMNS = ("video", "audio", "face")
-COLUMNS = ("name", "text", *TRUTH_COLUMNS, *MEDIA_COLUMNS)
+COLUMNS = ("name", "text", *TRUTH_COLUMNS, *MEDIA_COLUMNS, "question")
 _LIKE_LABELS = ("label", "emotion", "emotions", "openset", "emo")
 _log = logging.getLogger(__name__)
 _SHOWN_FAULTS = 5  # rows that one message names; our choice
@@ -66,12 +67,13 @@ def read_own_table(
             a list of them. `name` and `text` are needed, and at least one of `labels`, `class` (one of a closed set),
             `sentiment` and `description`; `video`, `audio` and `face` are paths, relative to the table's folder. Other
             columns are left alone. The tables of `trade_tables.py` need no change.
-        columns: The table's own name of any of these columns, by ours.
+        columns: The table's own name of any of these columns, by ours; an empty one for `text` says that there is none.
         split: Which rows of a table with a column `mode` are meant; None takes all.
 
     Returns:
-        One record a row; `corpus` is the file's name without its ending. `text` serves as the subtitle in either
-        language. Where no column names media, those next to the table serve, by name.
+        One record a row, or one for each answer of a conversation (`response_tables.py`); `corpus` is the file's name
+        without its ending. `text` serves as the subtitle in either language. Where no column names media, those next to
+        the table serve, by name.
 
     Raises:
         DataError: The file is missing, broken or empty, is named like a known set, lacks a column, or has a row
@@ -109,7 +111,9 @@ def read_table_clips(
         raise DataError(
             f"The table {path} is missing. Give the path of a .csv or .jsonl file with one row for each clip."
         )
-    rows = list(OurRows(_in_our_case(_renamed(path, read_row_file(path), columns or {})), split))
+    given = read_row_file(path)
+    responses = None if columns else rows_of_responses(given)
+    rows = list(OurRows(_in_our_case(_renamed(path, given if responses is None else responses, columns or {})), split))
     if "labels" not in (columns or {}):
         _say_which_labels(path, columns_of(rows))
     for row in rows:
@@ -118,6 +122,9 @@ def read_table_clips(
     indexed = index_rows(path, rows)
     beside = None if {*columns_of(rows)} & {*MEDIA_COLUMNS} else MediaBeside(path.parent)
     clips = _records(path, indexed, corpus, needs_truth)
+    if responses is not None:
+        places = MediaBeside(path.parent, pictures=True)
+        return [places.located(clip) for clip in clips]
     return clips if beside is None else [beside.completed(clip) for clip in clips]
 
 
@@ -161,7 +168,8 @@ def _say_which_labels(path: Path, present: Sequence[str]) -> None:
 def _renamed(path: Path, rows: list[TableRow], columns: Mapping[str, str]) -> list[TableRow]:
     """The rows with our names for the columns that the user has named."""
     present = columns_of(rows)
-    columns = {ours: plain_characters(theirs) for ours, theirs in columns.items()}
+    without_text = columns.get("text") == ""
+    columns = {ours: plain_characters(theirs) for ours, theirs in columns.items() if ours != "text" or theirs}
     for ours, theirs in columns.items():
         if ours not in COLUMNS:
             raise ConfigurationError(f"There is no kind of column {ours!r}. Use one of {', '.join(COLUMNS)}.")
@@ -170,7 +178,10 @@ def _renamed(path: Path, rows: list[TableRow], columns: Mapping[str, str]) -> li
     names = {theirs: ours for ours, theirs in columns.items()}
     return [
         type(row)(
-            {names.get(name, name): value for name, value in row.items() if name in names or name not in columns},
+            {
+                **{names.get(name, name): value for name, value in row.items() if name in names or name not in columns},
+                **({"text": ""} if without_text else {}),
+            },
             row.path,
             row.line,
         )
@@ -209,6 +220,7 @@ def _record(row: TableRow, corpus: str, needs_truth: bool) -> ClipRecord:
         description=description,
         sentiment=sentiment,
         span=None if needs_truth else _span(row),
+        question=_text(row, "question") if description else "",
     )
 
 

@@ -30,8 +30,9 @@ from affect_lightning.corpora.official_folders import (
 from affect_lightning.corpora.own_clips import is_own_table, read_own_table, table_path
 from affect_lightning.corpora.sets import MER_UNIBENCH
 from affect_lightning.data.ordering import checked_weights
-from affect_lightning.data.own_descriptions import without_faults
+from affect_lightning.data.own_descriptions import with_emotion_words, without_faults
 from affect_lightning.errors import ConfigurationError, DataError
+from affect_lightning.plugin_loading import PluginChoice
 
 LIST_SUFFIX = ".txt"  # an entry of include or exclude that ends so is a file with a name a line
 TestOverlap = Literal["error", "drop"]
@@ -173,6 +174,7 @@ class ClipSources:
     test_overlap: TestOverlap = "error"
     missing_subtitle: MissingSubtitle = "error"
     neutral_share: float = 1.0
+    emotion_filter: PluginChoice | None = None
     ratio: float = 1.0
     include: Sequence[str] | str | None = None
     exclude: Sequence[str] | str | None = None
@@ -255,6 +257,8 @@ class ClipSources:
         if len(selected) < len(everything):
             _log.info("%d of %d training clips are used (ratio, include, exclude).", len(selected), len(everything))
         clips = self._without_test_clips(selected)
+        if self.emotion_filter is not None:
+            clips = with_emotion_words(clips, self.emotion_filter)
         kept = [clip for clip in clips if not is_neutral(clip) or stable_share(clip.name) < self.neutral_share]
         if len(kept) < len(clips):
             _log.info(

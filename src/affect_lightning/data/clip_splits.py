@@ -23,10 +23,6 @@ from affect_lightning.data.dataset import (
     ClipDataset,
     FaceChannels,
     FrameScaling,
-    NoWords,
-    OneQuestion,
-    QuestionDraw,
-    Questioner,
     ReadingOptions,
     SubtitleLanguage,
     built_readers,
@@ -35,8 +31,10 @@ from affect_lightning.data.faces import MARGIN, ClipWithoutFace, FaceCropper, Fa
 from affect_lightning.data.frame_choice import FrameChoice
 from affect_lightning.data.header_checks import readable_clips
 from affect_lightning.data.loading import ClipLoader
+from affect_lightning.data.missing_streams import MissingStreams
 from affect_lightning.data.ordering import BatchPlan, SetBalance, check_order_options
 from affect_lightning.data.quarantine import BadClipOptions, BadClipPolicy, Quarantine
+from affect_lightning.data.questions import NoWords, OneQuestion, QuestionDraw, Questioner
 from affect_lightning.data.reading_workers import ReadingWorkers, WorkerStart
 from affect_lightning.data.shares_of_test import BatchChoice, ChosenBatches, ClipKeys, ShareOfTest, facts_of_test
 from affect_lightning.feature_cache.identity import FeaturePrecision
@@ -82,6 +80,7 @@ class ClipSplits:
         set_balance: How often the sets of `train_sets` come up: by size (natural, our choice), its square root, or equally.
         set_weights: Weights of the sets on top of that, such as {mer-caption-plus: 1, ovmerd: 3}; 1 for the others.
         ratio: Share of the training clips to use, chosen by a stable hash (1, as in the paper).
+        emotion_filter: Label extractor, such as rules: leave out training clips without any emotion word (Table 3); None for all.
         include: Training clips to use: names, or text files (.txt) with a name a line; None takes all.
         exclude: Training clips to leave out, in the same way.
         columns: Column names of your own tables by ours, such as {name: clip_id, labels: emotion}.
@@ -94,6 +93,7 @@ class ClipSplits:
         frame_choice: Of T equal parts the `middle` frame (our choice), or the `first` (released code); released crops alike.
         frame_scaling: What scales whole frames: `area` is OpenCV's (our choice), `decoder` FFmpeg's (released code).
         face_channels: Of crops made here: `rgb` (our choice) or `bgr`, as the authors' released crops are.
+        missing_streams: A clip without sound or without pictures: `quarantine`, or `mask` the stream (our choice: quarantine).
         crop_size: Side of face crops and whole frames in pixels (paper, Appendix B: 224).
         sample_rate: Sample rate of the sound, in Hz (paper, Appendix B: 16 kHz).
         subtitle_language: english or chinese (english, our choice: the questions are in English).
@@ -155,6 +155,7 @@ class ClipSplits:
         set_balance: SetBalance = BatchPlan.balance,
         set_weights: dict[str, float] | None = None,
         ratio: float = ClipSources.ratio,
+        emotion_filter: PluginChoice | None = None,
         include: str | list[str] | None = None,
         exclude: str | list[str] | None = None,
         columns: dict[str, str] | None = None,
@@ -167,6 +168,7 @@ class ClipSplits:
         frame_choice: FrameChoice = ReadingOptions.frame_choice,
         frame_scaling: FrameScaling = ReadingOptions.frame_scaling,
         face_channels: FaceChannels = ReadingOptions.face_channels,
+        missing_streams: MissingStreams = ReadingOptions.missing_streams,
         crop_size: int = ReadingOptions.crop_size,
         sample_rate: int = ReadingOptions.sample_rate,
         subtitle_language: SubtitleLanguage = ReadingOptions.subtitle_language,

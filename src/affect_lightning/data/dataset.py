@@ -2,15 +2,12 @@
 
 A sample is a function of the clip, the seed, the epoch and the clip's position, so the number of workers changes
 nothing. A clip that cannot be read comes back as a value, not as an exception: the main process decides
-(`quarantine.py`). The question is drawn from two (paper, Section 3.1), with texts of `affect_lightning.prompting`. A
-clip whose only truth is a sentiment value is asked for its sign, a question of ours. `decoding.py` and `faces.py` do
-the parts, `loading.py` makes batches.
+(`quarantine.py`). `questions.py` asks, `decoding.py` and `faces.py` do the parts, `loading.py` makes batches.
 Legend: T steps of a stream (frames, samples, rows), H height and W width in pixels, C values a step.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, get_args
@@ -24,114 +21,18 @@ from affect_lightning.data.decoding import DecodedClip
 from affect_lightning.data.faces import CROP_SIZE, FaceCropper, FaceCrops, FacePolicy, read_face_file, resize, squashed
 from affect_lightning.data.frame_choice import FRAME_COUNT, FrameChoice
 from affect_lightning.data.media_files import CachedClip, MediaFiles
+from affect_lightning.data.missing_streams import MissingStreams, absent_streams
 from affect_lightning.data.ordering import SampleKey
 from affect_lightning.data.quarantine import BadClip, UnreadableClipError
+from affect_lightning.data.questions import Questioner
 from affect_lightning.data.span_decoding import decode_files
 from affect_lightning.errors import AffectLightningError, ConfigurationError
 from affect_lightning.plugin_loading import build_part, encoded_streams, held_to_contract
 from affect_lightning.plugin_loading.known_streams import STREAM_GROUP
-from affect_lightning.prompting import (
-    QUESTION_KINDS,
-    asked_text,
-    is_own_question,
-    question_text,
-    response_text,
-    sentiment_word,
-)
 
-TEST_QUESTIONS = (*QUESTION_KINDS, "task")
 SubtitleLanguage = Literal["english", "chinese"]
 FrameScaling = Literal["area", "decoder"]
 FaceChannels = Literal["rgb", "bgr"]
-NoWords = Literal["describe", "neutral"]
-
-
-@dataclass(frozen=True)
-class QuestionDraw:
-    """Draws between `describe` and `name`; the same clip in the same epoch is always asked the same.
-
-    Attributes:
-        describe_share: Share of samples that are asked for the description (default 0.5: the "hybrid" of the paper's
-            training draws one of the two at random each time, and the authors' released code draws evenly).
-        seed: Of the draw.
-        no_words: A clip with a description and no words is always asked to `describe` (our choice), or is asked for the
-            names as often as others and wants the word `neutral` (the authors' released code).
-    """
-
-    describe_share: float = 0.5
-    seed: int = 0
-    no_words: NoWords = "describe"
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.describe_share <= 1.0:
-            raise ConfigurationError(f"describe_share must be between 0 and 1; got {self.describe_share}.")
-        if self.no_words not in get_args(NoWords):
-            raise ConfigurationError(f"no_words must be describe or neutral; got {self.no_words!r}.")
-
-    def ask(self, record: ClipRecord, epoch: int, index: int) -> tuple[str, str]:
-        """Question and wanted response.
-
-        A clip without a description is asked for the names, one without labels for the description, one that has
-        neither but a sentiment value for the sentiment.
-
-        Args:
-            record: The clip.
-            epoch: Counted from 0.
-            index: The clip's position in its set.
-
-        Raises:
-            UnreadableClipError: The clip has no labels, description or sentiment, so there is nothing to learn.
-        """
-        drawn = random.Random(f"{self.seed}-{epoch}-{index}").random() < self.describe_share
-        first, second = ("describe", "name") if drawn else ("name", "describe")
-        unnamed = self.no_words == "neutral" and record.description and not record.labels
-        labels = ("neutral",) if unnamed else record.labels
-        for kind in (first, second):
-            annotated = record.description if kind == "describe" else labels
-            if annotated:
-                wanted = response_text(kind, labels=labels, description=record.description)
-                return question_text(kind), wanted
-        if record.sentiment is not None:
-            word = sentiment_word(record.sentiment)
-            return question_text("sentiment"), response_text("sentiment", labels=[word], description="")
-        raise UnreadableClipError(
-            record.video or record.audio,
-            "annotation",
-            "it has no emotion words, no description and no sentiment to learn from.",
-        )
-
-
-@dataclass(frozen=True)
-class OneQuestion:
-    """Asks every clip the same question, or the one that its truth answers, and needs no particular response.
-
-    For test and predict.
-
-    Attributes:
-        kind: `describe`, `name` (our default: the labels that MER-UniBench scores are words), `sentiment`, or `task`:
-            `sentiment` for a clip whose only truth is a sentiment value, `name` for the others. Or a text of one's own.
-    """
-
-    kind: str = "name"
-
-    def __post_init__(self) -> None:
-        if self.kind not in TEST_QUESTIONS and not is_own_question(self.kind):
-            kinds = ", ".join(TEST_QUESTIONS)
-            raise ConfigurationError(f"test_question must be one of {kinds}, or your own question; got {self.kind!r}.")
-
-    def ask(self, record: ClipRecord, epoch: int, index: int) -> tuple[str, str]:
-        """The question, and an empty response."""
-        if self.kind != "task":
-            return asked_text(self.kind), ""
-        by_sentiment = record.sentiment is not None and not record.labels
-        return question_text("sentiment" if by_sentiment else "name"), ""
-
-
-class Questioner(Protocol):
-    """What asks: `QuestionDraw` or `OneQuestion`."""
-
-    def ask(self, record: ClipRecord, epoch: int, index: int) -> tuple[str, str]:
-        """Question and wanted response for a clip."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +50,7 @@ class ReadingOptions:
         frame_choice: Which picture of each of T equal parts; see `FrameChoice`.
         frame_scaling: What scales whole frames: `area` is OpenCV's (ours), `decoder` FFmpeg's, as in the released code.
         face_channels: Of crops made here: `rgb` (ours), or `bgr`, the order of the authors' released crops.
+        missing_streams: A clip that has no sound, or no pictures: `quarantine`, or `mask` that stream (Table 3).
     """
 
     streams: frozenset[str] = frozenset({"audio", "face"})
@@ -161,6 +63,7 @@ class ReadingOptions:
     frame_choice: FrameChoice = "middle"
     frame_scaling: FrameScaling = "area"
     face_channels: FaceChannels = "rgb"
+    missing_streams: MissingStreams = "quarantine"
 
     def __post_init__(self) -> None:
         for name in ("frame_count", "crop_size", "sample_rate"):
@@ -171,6 +74,7 @@ class ReadingOptions:
             ("frame_choice", get_args(FrameChoice)),
             ("frame_scaling", get_args(FrameScaling)),
             ("face_channels", get_args(FaceChannels)),
+            ("missing_streams", get_args(MissingStreams)),
         ):
             if getattr(self, name) not in known:
                 raise ConfigurationError(f"{name} must be {' or '.join(known)}; got {getattr(self, name)!r}.")
@@ -344,22 +248,27 @@ class ClipDataset:
         options = self.options
         released = files.face if "face" in options.streams else None
         needs_pictures = "frame" in options.streams or ("face" in options.streams and released is None)
+        if options.missing_streams == "mask":
+            wants = options.streams, needs_pictures, options.frame_count, options.crop_size, options.sample_rate
+            absent = absent_streams(files, *wants)
+            sample.streams.update({name: ReadStream(*stream) for name, stream in absent.items()})
+        wanted = options.streams - sample.streams.keys()
         decoded = decode_files(
             files,
-            frame_count=options.frame_count if needs_pictures else None,
+            frame_count=options.frame_count if needs_pictures and wanted & {"face", "frame"} else None,
             frame_choice=options.frame_choice,
-            sample_rate=options.sample_rate if "audio" in options.streams else None,
+            sample_rate=options.sample_rate if "audio" in wanted else None,
         )
         if decoded.waveform is not None:
             sample.streams["audio"] = ReadStream.whole(decoded.waveform)
-        if "face" in options.streams:
+        if "face" in wanted:
             crops = self._crops(record, files, decoded)
             sample.streams["face"] = ReadStream(crops.pictures, crops.mask)
             sample.frames = int(crops.mask.sum())
             sample.frames_without_face, sample.clips_without_face = crops.frames_without_face, crops.clips_without_face
         if decoded.frame_mask is not None and decoded.frames is not None:
             sample.frames = int(decoded.frame_mask.sum())
-            if "frame" in options.streams:
+            if "frame" in wanted:
                 scale = squashed if options.frame_scaling == "decoder" else resize
                 pictures = np.stack([scale(frame, options.crop_size) for frame in decoded.frames])
                 sample.streams["frame"] = ReadStream(pictures, decoded.frame_mask)

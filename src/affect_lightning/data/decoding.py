@@ -19,6 +19,7 @@ import numpy as np
 from affect_lightning.data.frame_choice import FrameChoice, decoding_runs, uniform_indices, uniform_times
 from affect_lightning.data.media_files import MediaFile, NamedBytes, PackedFile
 from affect_lightning.data.picture_conversion import UprightPictures, is_cover
+from affect_lightning.data.picture_files import picture_format
 from affect_lightning.data.plain_wav import read_plain_wav, says_no_length
 from affect_lightning.data.quarantine import UnreadableClipError
 from affect_lightning.file_kinds import pointer_kind
@@ -33,7 +34,7 @@ MAX_PACKETS = 2**19  # 30 minutes of 60 frames a second and of 10 ms pieces of s
 SAMPLE_RATES = (1_000, 768_000)  # Hz
 COMPLETE_SHARE = 0.9  # our choice: a file with a smaller share of the frames or sound that it declares is truncated
 MIN_SOUND_SECONDS = 0.025  # our choice: 25 ms is one window of the speech encoders; they fail on less
-# A playlist in disguise must not reach the network, and a single picture is no clip.
+# A playlist in disguise must not reach the network, and a single picture under a video's name is no clip.
 _FORMATS = "mov,matroska,avi,flv,asf,mpeg,mpegts,ogg,wav,w64,aiff,flac,mp3,aac"
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 # FFmpeg otherwise looks through a WAV for hidden surround sound, and reads it in crumbs: ten times slower to open.
@@ -115,9 +116,11 @@ def open_container(path: MediaFile | None, stage: str) -> Iterator[Any]:
     try:
         source = _source(path, stage)
         options = _WAV_OPTIONS if path.suffix.lower() == ".wav" else _OPTIONS
+        form = picture_format(path, source)
+        options = options if form is None else {**_OPTIONS, "format_whitelist": form}
         # A title in another encoding must not fail the clip: av 19 sees to that by itself, and has no such option.
         lenient: Any = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
-        with av.open(source, options=options, **lenient) as container:
+        with av.open(source, format=form, options=options, **lenient) as container:
             yield container
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         kind = None if isinstance(path, PackedFile) else pointer_kind(path)

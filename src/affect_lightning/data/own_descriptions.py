@@ -1,8 +1,8 @@
-"""Descriptions of tables of your own that a model wrote: thoughts are taken out, refusals and error messages are counted.
+"""Descriptions of tables of your own that a model wrote: faults are counted, and those without an emotion word left out.
 
 Paper: Section 2 (descriptions are the answers that training learns). Who lets a model describe clips saves what it thinks,
 "I'm sorry, I cannot help" and "Error: CUDA out of memory" too, and a training would learn to say so. `clip_sources.py` asks
-when it reads a training table, `inspection` when `doctor` does.
+when it reads a training table, `inspection` when `doctor` does. Table 3 filters general training sets by emotion words.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.corpora.annotation_tables import shown
+from affect_lightning.plugin_loading import PluginChoice, build_part, held_to_contract
 from affect_lightning.prompting.cleaning import clean_response
 from affect_lightning.prompting.cleaning.thoughts import without_thoughts
 
@@ -67,3 +68,28 @@ def without_faults(path: Path, clips: Sequence[ClipRecord]) -> list[ClipRecord]:
     for names, text in faults_of_descriptions(clips).texts:
         _log.warning("%s: %d of %d clips (%s): %s.", path, len(names), len(clips), shown(names), text)
     return [replace(clip, description=without_thoughts(clip.description).strip() or clip.description) for clip in clips]
+
+
+def with_emotion_words(clips: Sequence[ClipRecord], extractor: PluginChoice) -> list[ClipRecord]:
+    """The clips that say something about emotion: with labels or a sentiment, or a word in question or description.
+
+    Paper, Section 5: the extractor of Appendix E reads each pair of instruction and answer, and pairs that give no label are
+    removed. A log line counts what is left out.
+
+    Args:
+        clips: To train on.
+        extractor: Plugin of the group label_extractors.
+
+    Raises:
+        PluginError: The extractor is unknown, cannot be built or breaks its contract.
+    """
+    told = [not clip.labels and clip.sentiment is None for clip in clips]
+    texts = [f"{clip.question}\n{clip.description}".strip() for clip, asked in zip(clips, told, strict=True) if asked]
+    part = build_part("label_extractors", extractor)
+    with held_to_contract(part):
+        found = iter(part.extract(texts))
+    kept = [clip for clip, asked in zip(clips, told, strict=True) if not asked or next(found)]
+    _log.info(
+        "%d of %d training clips are left out, because they have no emotion word.", len(clips) - len(kept), len(clips)
+    )
+    return kept

@@ -18,11 +18,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from affect_lightning.contracts import ClipBatch, ClipRecord, FeatureSequence
-from affect_lightning.data.dataset import ClipDataset, ClipSample, FailedSample, OneQuestion, ReadingOptions
+from affect_lightning.data.dataset import ClipDataset, ClipSample, FailedSample, ReadingOptions
 from affect_lightning.data.faces import FaceCropper
 from affect_lightning.data.loading import collate
 from affect_lightning.data.ordering import SampleKey
 from affect_lightning.data.quarantine import BadClip
+from affect_lightning.data.questions import OneQuestion
 from affect_lightning.data.reading_workers import ReadingWorkers, telling_of_lost_workers
 from affect_lightning.errors import AffectLightningError
 from affect_lightning.feature_cache.identity import STORED_TYPES, CacheManifest, FileState, file_state, used_files

@@ -75,6 +75,16 @@ def asked_text(question: str) -> str:
     return question_text(question) if question in QUESTION_KINDS else " ".join(question.split())
 
 
+def given_question(text: str) -> str:
+    """A question that a training set brings, in one line and without characters that stand for a stream.
+
+    >>> given_question("What is  shown? ")
+    'What is shown?'
+    """
+    streams = {FIRST_PLACEHOLDER + position: None for position in range(MAX_PLACEHOLDERS)}
+    return " ".join(text.translate(streams).split())
+
+
 def response_text(kind: str, *, labels: Sequence[str], description: str) -> str:
     """The response that a question of that kind needs.
 
