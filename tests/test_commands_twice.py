@@ -61,6 +61,7 @@ NOT_IN_A_CLONE = (
         "s3://",
         "taxonomy fetch",
         "FOLDER_OF_TALKS",
+        " SETS",
         "PACKAGE",
         "user/name",
     ),
