@@ -24,6 +24,7 @@ from affect_lightning.data.quarantine import BadClip, UnreadableClipError
 from affect_lightning.data.questions import QuestionDraw
 from affect_lightning.errors import DataError
 from affect_lightning.plugin_loading import build_part
+from affect_lightning.prompting import FIRST_PLACEHOLDER
 from clip_making import write_clip, write_wav
 
 TINY = Path(__file__).parent / "tiny.yaml"
@@ -147,7 +148,7 @@ def test_a_conversation_of_another_form_is_named(tmp_path: Path, turns: Any) -> 
 
 
 def test_a_clip_that_brings_its_question_is_asked_it() -> None:
-    clip = ClipRecord("a", "mine", description="A bus.", question="What is\n shown?\ue000")
+    clip = ClipRecord("a", "mine", description="A bus.", question=f"What is\n shown?{chr(FIRST_PLACEHOLDER)}")
     for describe_share in (0.0, 1.0):
         draw = QuestionDraw(describe_share, no_words="neutral")
         assert draw.ask(clip, 0, 0) == ("What is shown?", "A bus.")

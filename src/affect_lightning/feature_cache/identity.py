@@ -50,7 +50,8 @@ _COUNTS_FOR: dict[str, tuple[str, ...]] = {
     "frame_choice": ("face", "frame"),
     "frame_scaling": ("frame",),
     "face_channels": ("face",),
-    **dict.fromkeys(("streams", "subtitle_language", "readers"), ()),
+    # A masked stream changes no other clip's features.
+    **dict.fromkeys(("streams", "subtitle_language", "readers", "missing_streams"), ()),
 }
 
 FileFacts = dict[str, Any]  # size, mtime_ns, digest
