@@ -135,6 +135,10 @@ def test_a_table_of_ours_stays_ours(tmp_path: Path) -> None:
     ]
     asked = saved(tmp_path / "asked.csv", "name,text,description,question\na,Well.,He waits.,What does he do?\n")
     assert told(read_own_table(asked)) == [("a", "What does he do?", "He waits.")]
+    counted = saved(tmp_path / "counted.csv", "name,text,description,question\na,Well.,None,How many smile?\n")
+    assert told(read_own_table(counted)) == [("a", "How many smile?", "None")]
+    with pytest.raises(DataError, match="expected a sentence, found 'None'"):
+        read_own_table(saved(tmp_path / "lost.csv", "name,text,description\na,Well.,None\n"))
 
 
 @pytest.mark.parametrize("turns", ["What?", [{"from": "human"}], [3]])

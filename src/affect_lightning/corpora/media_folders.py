@@ -127,7 +127,7 @@ class MediaBeside:
         Raises:
             DataError: Several files could be meant.
         """
-        return replace(clip, **{kind: self._located(getattr(clip, kind), kind) for kind in ("video", "audio")})
+        return replace(clip, video=self._located(clip.video, "video"), audio=self._located(clip.audio, "audio"))
 
     def _located(self, path: Path | None, kind: str) -> Path | None:
         return path if path is None or path.is_file() else self._find(path.stem, kind) or path

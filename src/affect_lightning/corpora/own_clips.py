@@ -200,7 +200,7 @@ def _record(row: TableRow, corpus: str, needs_truth: bool) -> ClipRecord:
         labels = (chosen,)  # one of a closed set, whole: it may have several words
     sentiment = None if row.get("sentiment") in (None, "") else number_of(row, "sentiment")
     description = _text(row, "description")
-    if description and is_no_word(description):
+    if description and is_no_word(description) and not row.get("question"):  # "None" answers a question
         refuse(row, "description", f"expected a sentence, found {description!r}. Leave the cell empty.")
     if needs_truth and not labels and sentiment is None and not description:
         raise DataError(

@@ -112,7 +112,11 @@ def _turns(row: TableRow, column: str, keys: tuple[str, str]) -> list[tuple[str,
             column,
             f"expected a list of turns with {keys[0]!r} and {keys[1]!r}, found {turns!r:.80}. Fix or remove it.",
         )
-    return [tuple(_MEDIUM_MARK.sub("", str(turn[key])).strip() for key in keys) for turn in turns]  # type: ignore[misc]
+    return [(_without_marks(turn[keys[0]]), _without_marks(turn[keys[1]])) for turn in turns]
+
+
+def _without_marks(text: Any) -> str:
+    return _MEDIUM_MARK.sub("", str(text)).strip()
 
 
 def _medium_of(row: TableRow) -> Cells:
