@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,16 @@ def test_what_a_clip_was_fused_with_is_told(network: Any, clip: Path) -> None:
     assert all(weights.dtype == np.float32 and weights.ndim == 1 for weights in found.fusion_weights.values())
     assert network_with("qformer").describe(clip).fusion_weights == {}
     assert network_with("none").describe(clip).fusion_weights == {}
+
+
+def test_the_fusion_of_the_page_shows_its_weights(network: Any, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "fusions.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python weights_of_streams.py\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    namespace: dict[str, Any] = {}
+    exec(block, namespace)
+    monkeypatch.setattr(type(network.pre_fusion), "stream_weights", namespace["stream_weights"])
+    weights = network.describe(clip).fusion_weights
+    assert {name: round(float(values.sum()), 5) for name, values in weights.items()} == {"audio": 1.0, "face": 1.0}
 
 
 def test_weights_of_a_wrong_shape_are_refused(network: Any, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:

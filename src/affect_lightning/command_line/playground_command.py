@@ -1,4 +1,4 @@
-"""`affect-lightning playground`: ask a trained network about clips of one's own in the browser (`affect_lightning.playground`)."""
+"""`affect-lightning playground`: a trained network answers clips of one's own in the browser (`affect_lightning.playground`)."""
 
 from __future__ import annotations
 
