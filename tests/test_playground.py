@@ -55,6 +55,8 @@ def test_a_clip_is_read_deleted_and_answered_as_describe_answers_its_file(
     kept = write_clip(tmp_path / "kept.mp4", PICTURES, waveform=SOUND)
     arrived = uploads / "a1" / "one.mp4"
     arrived.write_bytes(kept.read_bytes())
+    (uploads / "a2").mkdir()
+    (uploads / "a2" / "one.mp4").write_bytes(kept.read_bytes())  # Gradio may copy an upload
     given, shown = playground.take(str(arrived), False, Given())
     assert list(uploads.iterdir()) == []
     assert "1.2 s" in shown
@@ -137,6 +139,13 @@ def test_what_is_no_clip_is_refused_in_a_sentence_and_deleted(
     assert "<b>" not in shown
     assert str(uploads) not in shown
     assert list(uploads.iterdir()) == []
+
+
+def test_an_upload_that_is_gone_is_asked_for_again(playground: Playground, uploads: Path) -> None:
+    assert (
+        "Upload gone.mp4 again: it cannot be opened"
+        in playground.take(str(uploads / "a1" / "gone.mp4"), False, Given())[1]
+    )
 
 
 def test_ten_minutes_are_too_long(asked: AskedNetwork, tmp_path: Path) -> None:
@@ -248,6 +257,28 @@ def test_only_who_has_the_key_comes_in() -> None:
     assert answered(guard, cookie=f"{COOKIE}=secret", **here)[0] == 200
     assert answered(guard, cookie=f"{COOKIE}=secret", host="evil.example:8")[0] == 401
     assert answered(PageGuard(page, key="secret", hosts=None), cookie=f"{COOKIE}=secret", host="other:8")[0] == 200
+
+
+def test_a_page_loads_nothing_of_another_host() -> None:
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"Content-Type", b"text/html"), (b"Content-Length", b"999")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send(
+            {"type": "http.response.body", "body": b'<link rel="preconnect" href="https://fo', "more_body": True}
+        )
+        scripts = b'<script src="https://cdn.example/a.js"\n></script><script>let a = "https://b";</script>'
+        await send({"type": "http.response.body", "body": b'nts.example" /><link href="own.css">' + scripts})
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "path": "/", "query_string": b"key=secret", "headers": []}
+    asyncio.run(PageGuard(page, key="secret", hosts=None)(scope, None, send))  # type: ignore[arg-type]
+    start, body = sent
+    assert body["body"] == b'<link href="own.css"><script>let a = "https://b";</script>'
+    assert dict(start["headers"])[b"content-length"] == str(len(body["body"])).encode()
 
 
 def test_networks_come_from_folders_and_are_missed(tmp_path: Path) -> None:

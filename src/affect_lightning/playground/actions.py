@@ -92,6 +92,7 @@ class Playground:
             What is given now, and what to show.
         """
         place = Path(path)
+        copies = self._copies(place)
         try:
             found = read_upload(place, [network.reading for network in self.networks], self.limits)
             now = replace(given, sound=found) if is_sound else Given(found)
@@ -99,9 +100,17 @@ class Playground:
         except AffectLightningError as error:
             return given, problem_part(str(error))
         finally:
-            if self._folder is not None and place.parent != self._folder:
+            for copy in copies:
+                copy.unlink(missing_ok=True)
                 with suppress(OSError):
-                    place.parent.rmdir()
+                    copy.parent.rmdir()
+
+    def _copies(self, place: Path) -> list[Path]:
+        """The upload itself and what Gradio copied of it: files of its name and size in the folder of uploads."""
+        if self._folder is None or not place.is_file():
+            return []
+        size = place.stat().st_size
+        return [path for path in self._folder.glob("*/*") if path.name == place.name and path.stat().st_size == size]
 
     def hear(self, given: Given) -> tuple[str, str]:
         """The words that are heard in the clip, and a problem to show, empty if there is none."""

@@ -7,6 +7,7 @@ requests under another host's name are refused, too. The page may load nothing f
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
@@ -25,6 +26,8 @@ _POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' data: blob:; object-src 'none'; "
     "base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
+# Links and scripts of other hosts: the browser is forbidden to load them, but would still ask for the hosts' addresses.
+_FROM_OUTSIDE = re.compile(rb"<(?:link|script)\b[^>]*https://[^>]*>(?:\s*</script>)?")
 _HEADERS = [
     (b"content-security-policy", _POLICY.encode()),
     (b"referrer-policy", b"no-referrer"),
@@ -58,22 +61,45 @@ class PageGuard:
             await _refuse(scope, send)
             return
 
-        async def guarded(message: MutableMapping[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                named = {name for name, _ in _HEADERS}
-                kept = [pair for pair in message.get("headers", []) if pair[0].lower() not in named]
-                cookie = f"{COOKIE}={self._key}; HttpOnly; SameSite=Strict; Path=/"
-                added = [(b"set-cookie", cookie.encode())] if is_first else []
-                message = {**message, "headers": [*kept, *_HEADERS, *added]}
-            await send(message)
-
-        await self._app(scope, receive, guarded)
+        cookie = f"{COOKIE}={self._key}; HttpOnly; SameSite=Strict; Path=/"
+        added = [*_HEADERS, *([(b"set-cookie", cookie.encode())] if is_first else [])]
+        await self._app(scope, receive, _Response(send, added))
 
     def _is_here(self, headers: MutableMapping[str, str]) -> bool:
         return self._hosts is None or headers.get("host") in self._hosts
 
     def _opens(self, key: str) -> bool:
         return secrets.compare_digest(key.encode(), self._key.encode())
+
+
+class _Response:
+    """Sends a response with more headers; out of a page, what would be loaded from another host is taken."""
+
+    def __init__(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
+        self._send, self._headers = send, headers
+        self._start: MutableMapping[str, Any] | None = None  # of a page, held back until its body is known
+        self._body = b""
+
+    async def __call__(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": self._more(message.get("headers", []))}
+            if any(name.lower() == b"content-type" and b"text/html" in value for name, value in message["headers"]):
+                self._start = message
+                return
+        elif message["type"] == "http.response.body" and self._start is not None:
+            self._body += message.get("body", b"")
+            if message.get("more_body"):
+                return
+            body = _FROM_OUTSIDE.sub(b"", self._body)
+            kept = [pair for pair in self._start["headers"] if pair[0].lower() != b"content-length"]
+            length = (b"content-length", str(len(body)).encode())
+            await self._send({**self._start, "headers": [*kept, length]})
+            message = {"type": "http.response.body", "body": body}
+        await self._send(message)
+
+    def _more(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        named = {name for name, _ in _HEADERS}
+        return [*(pair for pair in headers if pair[0].lower() not in named), *self._headers]
 
 
 def _cookie(headers: MutableMapping[str, str]) -> str:

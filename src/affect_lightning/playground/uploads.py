@@ -88,6 +88,8 @@ def read_upload(path: Path, readings: Iterable[Reading], limits: Limits | None =
         return _read(path, list(readings), limits)
     except UnreadableClipError as error:
         raise DataError(f"Choose another file: {path.name} cannot be read. {error.reason}") from error
+    except OSError as error:
+        raise DataError(f"Upload {path.name} again: it cannot be opened ({error.strerror or error}).") from error
     finally:
         path.unlink(missing_ok=True)
 
