@@ -6,13 +6,13 @@ no response. `clip_answers` shows what is seen here. Legend: B clips, N feature 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 
-from affect_lightning.contracts import FeatureSequence, PreFusion, TextListener
+from affect_lightning.contracts import PreFusion, TextListener
 from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.checked_calls import call_stream_weights
 
@@ -42,7 +42,7 @@ def seen_fusion(network: AffectGPT) -> Iterator[dict[str, Tensor]]:
     """
     seen: dict[str, Tensor] = {}
 
-    def look(fusion: nn.Module, arguments: tuple[Mapping[str, FeatureSequence]], _: Any) -> None:
+    def look(fusion: nn.Module, arguments: tuple[Any, ...], _: Any) -> None:
         assert isinstance(fusion, PreFusion)
         seen.clear()
         seen.update(call_stream_weights(fusion, arguments[0]) or {})

@@ -21,7 +21,6 @@ from affect_lightning.errors import DataError
 from affect_lightning.file_kinds import foreign_kind
 
 _MICROSECONDS = 1_000_000  # FFmpeg's unit for the length of a container
-_PICTURES = ("image2", "gif", "apng", "webp")  # FFmpeg's readers of pictures, beside those that end in `_pipe`
 _SILENCE = 1.0  # seconds of silence in the place of sound that is not there; no network hears it
 _GREY = np.full((1, 64, 64, 3), 128, np.uint8)  # in the place of pictures that are not there; no network sees it
 
@@ -113,6 +112,10 @@ def _check_file(path: Path, limits: Limits) -> None:
         )
     if (kind := foreign_kind(path)) is not None:
         raise DataError(f"Choose another file: {path.name} is {kind.rstrip('.')}.")
+    import cv2
+
+    if cv2.haveImageReader(str(path)):  # by its first bytes, whatever its name
+        raise DataError(f"Choose a video or a sound file: {path.name} is a picture.")
 
 
 def _read(path: Path, readings: list[Reading], limits: Limits) -> HeldClip:
@@ -142,9 +145,6 @@ def _check_length(seconds: float, limits: Limits) -> None:
 def _contents(path: Path) -> tuple[bool, bool, float]:
     """Whether a file has pictures, whether it has sound, and how long it lasts in seconds: 0 if it does not say."""
     with open_container(path, "video") as container:
-        kinds = str(container.format.name).split(",")
-        if any(kind.endswith("_pipe") or kind in _PICTURES for kind in kinds):
-            raise DataError(f"Choose a video or a sound file: {path.name} is a picture.")
         moving = [stream for stream in container.streams.video if not is_cover(stream)]
         return bool(moving), bool(container.streams.audio), float(container.duration or 0) / _MICROSECONDS
 
