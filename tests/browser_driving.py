@@ -65,6 +65,17 @@ class Page:
         self.value(f"document.querySelector({json.dumps(selector)}).click()")
         self.wait_for("window.isOld !== true && document.readyState === 'complete'")
 
+    def upload(self, selector: str, file: Path) -> None:
+        """Choose a file in the input that a selector finds."""
+        document = self._ask("DOM.getDocument")["root"]["nodeId"]
+        node = self._ask("DOM.querySelector", nodeId=document, selector=selector)["nodeId"]
+        self._ask("DOM.setFileInputFiles", nodeId=node, files=[str(file)])
+
+    def write(self, selector: str, text: str) -> None:
+        """Write into the field that a selector finds, as a person does."""
+        self.value(f"document.querySelector({json.dumps(selector)}).focus()")
+        self._ask("Input.insertText", text=text)
+
     def text(self, selector: str) -> str | None:
         """The text that a selector finds; None where there is nothing."""
         found = self.value(f"(document.querySelector({json.dumps(selector)}) || {{}}).textContent ?? null")

@@ -111,6 +111,21 @@ RULES = {
     f"{CORE}.clip_answers": Rule(
         core("contracts", "corpora", "data", "model", "plugin_loading", "training", "unibench")
     ),
+    f"{CORE}.playground": Rule(
+        core(
+            "checkpoints",
+            "clip_answers",
+            "contracts",
+            "corpora",
+            "data",
+            "describing",
+            "metrics",
+            "plugin_loading",
+            "prompting",
+            "unibench",
+        ),
+        never=frozenset({"lightning", "transformers"}),
+    ),
     f"{CORE}.command_line": Rule((CORE,)),
     f"{CORE}.errors": Rule(libraries=frozenset()),
     f"{CORE}.label_strings": Rule(libraries=frozenset()),

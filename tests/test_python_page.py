@@ -47,6 +47,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("load.py", r"\('multi', 'audio', 'face', 'text'\)\n3\n"),
         ("describe.py", r".* \(.*\) \w*\n\(3, 32, 32, 3\) \(32000,\) 16000\n"),
         ("many.py", r"broken .*FFmpeg decodes\.\none .*\ntwo .*\n"),
+        ("without.py", r".*\n.* None dict_keys\(\['audio', 'face'\]\)\n"),
         ("arrays.py", r".*\n"),
         ("batch.py", r"(one|two) \[.*\]\n(one|two) \[.*\]\n\[\{'name': 'broken'.*\}\]\n"),
         ("score.py", r"\d+\.\d+ \(.*\)\n"),

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from affect_lightning.command_line.program import main
-from affect_lightning.command_line.taxonomy_command import rings
 from affect_lightning.metrics import Taxonomy, Wheel
 from affect_lightning.metrics.taxonomy_choice import _loaded
+from affect_lightning.unibench.report.wheel_figure import rings
 
 
 @pytest.fixture(autouse=True)

@@ -263,7 +263,11 @@ class AdaptedCausalLM(LanguageModel):
         self, inputs_embeds: Tensor, mask: Tensor, options: DecodingOptions, cache: Any = None
     ) -> list[list[int]]:
         rooms = self._fixed_rooms() if inputs_embeds.device.type == _FIXED_ROOMS_ON else None
-        return decode_responses(self.causal_model, inputs_embeds, mask, self.end_ids, options, cache, fixed_room=rooms)
+        heard = self.text_listener
+        told = None if heard is None else (lambda responses: heard(self._texts(responses)))
+        return decode_responses(
+            self.causal_model, inputs_embeds, mask, self.end_ids, options, cache, fixed_room=rooms, listener=told
+        )
 
     def _fixed_rooms(self) -> FixedRoom:
         if self.rooms is None:

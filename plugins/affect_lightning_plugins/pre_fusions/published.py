@@ -19,7 +19,7 @@ Legend: B clips, N tokens of a stream or of all together, M streams, K queries, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -66,10 +66,18 @@ class AttentionPreFusion(PreFusion):
         Returns:
             One token a clip [B, 1, D].
         """
-        pooled = torch.stack([stream.masked_mean() for stream in self.alignment(streams)], dim=1)  # [B, M, D]
-        weights = self.weighing(pooled.flatten(start_dim=1))  # [B, M]
+        pooled, weights = self._weighed(streams)
         fused = torch.einsum("bmd,bm->bd", pooled, weights.to(pooled.dtype)).unsqueeze(1)
         return FeatureSequence(fused, torch.ones(fused.shape[:2], dtype=torch.bool, device=fused.device))
+
+    def stream_weights(self, streams: Mapping[str, FeatureSequence]) -> dict[str, Tensor]:
+        """See `PreFusion.stream_weights`: w of Eq. 7. Every real token of a stream has the same part of it."""
+        return shares_of_tokens(streams, self.alignment.stream_widths, self._weighed(streams)[1])
+
+    def _weighed(self, streams: Mapping[str, FeatureSequence]) -> tuple[Tensor, Tensor]:
+        """Averages of the streams [B, M, D], and the weight of each [B, M]."""
+        pooled = torch.stack([stream.masked_mean() for stream in self.alignment(streams)], dim=1)
+        return pooled, self.weighing(pooled.flatten(start_dim=1))
 
 
 class QFormerPreFusion(PreFusion):
@@ -195,12 +203,39 @@ class ReleasedAttentionPreFusion(PreFusion):
         Returns:
             One token a clip [B, 1, D]. A stream without any real token counts by the bias of its projection.
         """
-        cleared = cleared_streams(self.stream_widths, streams)
-        pooled = torch.stack([self.projections[name](cleared[name].masked_mean()) for name in cleared], dim=1)
-        dtype = next(iter(cleared.values())).tokens.dtype
+        pooled = self._pooled(streams)
+        dtype = next(iter(streams.values())).tokens.dtype
         fused = torch.einsum("bmd,bm->bd", pooled, self.weights(pooled).to(pooled.dtype)).unsqueeze(1).to(dtype)
         return FeatureSequence(fused, torch.ones(fused.shape[:2], dtype=torch.bool, device=fused.device))
+
+    def stream_weights(self, streams: Mapping[str, FeatureSequence]) -> dict[str, Tensor]:
+        """See `PreFusion.stream_weights`. Every real token of a stream has the same part of its weight."""
+        return shares_of_tokens(streams, self.stream_widths, self.weights(self._pooled(streams)))
 
     def weights(self, pooled: Tensor) -> Tensor:
         """The weight of every stream [B, M] from their projected averages [B, M, D]."""
         return self.weighing(self.mixing(pooled.flatten(start_dim=1)))
+
+    def _pooled(self, streams: Mapping[str, FeatureSequence]) -> Tensor:
+        cleared = cleared_streams(self.stream_widths, streams)
+        return torch.stack([self.projections[name](cleared[name].masked_mean()) for name in cleared], dim=1)
+
+
+def shares_of_tokens(
+    streams: Mapping[str, FeatureSequence], order: Iterable[str], weights: Tensor
+) -> dict[str, Tensor]:
+    """Weights of whole streams, divided among their real tokens.
+
+    Args:
+        streams: [B, N, D] each.
+        order: Their names in the order of the weights.
+        weights: [B, M].
+
+    Returns:
+        float [B, N] for each stream. A stream without a real token has zeros.
+    """
+    shares = {}
+    for position, name in enumerate(order):
+        mask = streams[name].mask
+        shares[name] = weights[:, position, None].float() * mask / mask.sum(dim=1, keepdim=True).clamp(min=1)
+    return shares

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +29,8 @@ class DescribedClip:
         crops: Face crops that it saw, in the same form.
         waveform: Sound that it heard, float32 [S]; None if it hears none.
         sample_rate: Of the sound, in Hz.
+        fusion_weights: How much each token of each fused stream counts, float32 [N] by stream; their sum is the weight of the
+            stream. Empty where the pre-fusion shows none (`PreFusion.stream_weights`).
         problem: Why the clip could not be read; None if it could. The other attributes are empty then.
     """
 
@@ -41,6 +44,7 @@ class DescribedClip:
     crops: np.ndarray | None = field(default=None, repr=False)
     waveform: np.ndarray | None = field(default=None, repr=False)
     sample_rate: int | None = None
+    fusion_weights: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     problem: str | None = None
 
     def __str__(self) -> str:
@@ -59,8 +63,11 @@ def seen_of(batch: ClipBatch, index: int) -> dict[str, Any]:
 
 
 def _pictures(stream: StreamInput | None, index: int) -> np.ndarray | None:
-    return None if stream is None else np.ascontiguousarray(_real_steps(stream, index).transpose(0, 2, 3, 1))
+    pictures = None if stream is None else _real_steps(stream, index)
+    return None if pictures is None else np.ascontiguousarray(pictures.transpose(0, 2, 3, 1))
 
 
-def _real_steps(stream: StreamInput, index: int) -> np.ndarray:
-    return stream.values[index][stream.mask[index]].cpu().numpy()
+def _real_steps(stream: StreamInput, index: int) -> np.ndarray | None:
+    """None for a stream without a real step, such as one that is switched off."""
+    mask = stream.mask[index]
+    return stream.values[index][mask].cpu().numpy() if bool(mask.any()) else None

@@ -9,7 +9,7 @@ Legend: N pictures, S samples, H height and W width in pixels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -19,9 +19,11 @@ import torch
 
 from affect_lightning.clip_answers.described_clip import DescribedClip, seen_of
 from affect_lightning.clip_answers.hub_folders import exported_place
-from affect_lightning.contracts import ClipBatch, LabelExtractor, ResponseRow
+from affect_lightning.clip_answers.streams_off import check_streams_off, with_streams_off
+from affect_lightning.contracts import ClipBatch, LabelExtractor, ResponseRow, TextListener
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.model import AffectGPT as Network
+from affect_lightning.model.watched_answers import heard_text, seen_fusion
 from affect_lightning.plugin_loading import build_part
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ class AffectGPT(Network):
         frames: np.ndarray | None = None,
         sample_rate: int | None = None,
         question: str | None = None,
+        without: Collection[str] = (),
+        listener: TextListener | None = None,
         reading: Mapping[str, Any] | None = None,
         **decoding: Any,
     ) -> DescribedClip | list[DescribedClip]:
@@ -68,7 +72,9 @@ class AffectGPT(Network):
                 in [-1, 1].
             frames: Of a clip in memory: RGB, uint8 [N, H, W, 3], spread evenly over the clip.
             sample_rate: Of `sound` in memory, in Hz.
-            question: `describe`, `name`, `sentiment` or `task`; None means as the folder says.
+            question: `describe`, `name`, `sentiment`, `task`, or a question of your own; None means as the folder says.
+            without: Streams to switch off, such as `audio` or `text`: the network answers as if it had none of them.
+            listener: Is called with the answers so far, one text for each clip of a batch, while they are written.
             reading: Options of `ClipDataModule`, over those of the folder. A folder of `import` needs them.
             **decoding: Of `generate` (max_new_tokens, temperature, top_p, seed), over those of the folder.
 
@@ -84,10 +90,12 @@ class AffectGPT(Network):
 
         given = GivenClips(clips, subtitle, sound, frames, sample_rate)
         options = self._decoding(decoding)
+        check_streams_off(self.configuration, without)
         asked = AskedClips(given, self._reading(reading, question))
         described: dict[str, DescribedClip] = {}
-        for batch in asked.batches():
-            described |= self._described(batch, options)
+        with heard_text(self, listener):
+            for batch in asked.batches():
+                described |= self._described(with_streams_off(batch, without), options)
         if not described:
             raise DataError("Give a clip that can be read: " + " ".join(asked.problems.values()))
         if given.are_one:
@@ -123,7 +131,7 @@ class AffectGPT(Network):
         from affect_lightning.unibench.scoring.set_answers import answers_by_question
 
         device = next(self.parameters()).device
-        with _arithmetic(device):
+        with _arithmetic(device), seen_fusion(self) as weights:
             responses = self.generate(batch.to(device), **decoding)
         rows = [Prediction.of_response(row) for row in ResponseRow.of_batch(batch, batch.questions, responses)]
         answers = answers_by_question(rows, self._label_extractor())
@@ -135,6 +143,7 @@ class AffectGPT(Network):
                 answers[row.corpus, row.name, row.question]["sentiment"],
                 row.question,
                 batch.subtitles[index],
+                fusion_weights={name: weight[index].cpu().numpy() for name, weight in weights.items()},
                 **seen_of(batch, index),
             )
             for index, row in enumerate(rows)

@@ -53,6 +53,7 @@ COMMANDS: dict[str, Command] = {
     "validate": Command("Compute the validation loss of a checkpoint.", "trainer_commands", True),
     "test": Command("Answer MER-UniBench sets; write responses, scores and a report.", "benchmark_command", True),
     "predict": Command("Answer clips of your own.", "trainer_commands", True),
+    "playground": Command("Ask a trained model about clips of your own, in the browser.", "playground_command"),
     "answer": Command("Let a model of others answer the sets, for `score` and `report`.", "answer_command"),
     "cache": Command("Run the frozen encoders once over the clips, for `data.features: cached`.", "cache_command"),
     "doctor": Command("Check a set of clips before training: files, tables, media, faces.", "doctor_command"),

@@ -21,15 +21,11 @@ from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.storage import write_whole
 
 if TYPE_CHECKING:
-    from affect_lightning.metrics import Taxonomy, Wheel
+    from affect_lightning.metrics import Taxonomy
 
 _NAMES = "official-2025, official-2026, builtin, or a folder (default: official-2025 if it was fetched, else builtin)"
 FORMATS = (".png", ".svg", ".pdf")
-_RADII = (0.10, 0.41, 0.705, 1.0)  # edges of the three rings, as shares of a wheel's radius
-_RADIUS_POINTS = 310  # of a wheel on the page, for the size of texts
-_CHARACTER_WIDTH = 0.62  # of the font, on average, as a share of its size
 _DOTS_PER_INCH = 120  # of a .png
-_INK = "#26262b"
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -160,12 +156,14 @@ def draw_wheels(taxonomy: Taxonomy, path: Path) -> None:
         raise ConfigurationError(f"The picture {str(path)!r} must end in {', '.join(FORMATS)}.")
     from matplotlib.figure import Figure
 
+    from affect_lightning.unibench.report.wheel_figure import draw_wheel
+
     columns = min(3, len(taxonomy.wheels))
     rows = math.ceil((len(taxonomy.wheels) + 1) / columns)
     figure = Figure(figsize=(9.2 * columns, 9.6 * rows), facecolor="white")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for number, (axes, wheel) in enumerate(zip(grid, taxonomy.wheels, strict=False), start=1):
-        _draw_wheel(axes, wheel, f"Wheel {number}")
+        draw_wheel(axes, wheel, f"Wheel {number}")
     for axes in grid[len(taxonomy.wheels) :]:
         axes.set_axis_off()
     _write_legend(grid[-1], taxonomy)
@@ -173,81 +171,9 @@ def draw_wheels(taxonomy: Taxonomy, path: Path) -> None:
     _save(figure, path)
 
 
-def rings(wheel: Wheel) -> dict[str, dict[str, list[str]]]:
-    """A wheel as inner name to middle names to outer words.
-
-    A word that is published in several places is drawn where scoring puts it; the name of a middle sector may appear
-    again as an outer word of another sector (`disappointed` on wheel 2).
-    """
-    tree: dict[str, dict[str, list[str]]] = {}
-    for word, inner in wheel.inner.items():
-        middle = wheel.middle[word]
-        if word not in wheel.inner.values():
-            outer = tree.setdefault(inner, {}).setdefault(middle, [])
-            if word != middle:
-                outer.append(word)
-    return tree
-
-
-def _draw_wheel(axes: Any, wheel: Wheel, title: str) -> None:
-    from affect_lightning.metrics.wheels import sector_colours
-
-    tree = rings(wheel)
-    slots = sum(max(1, len(outer)) for middles in tree.values() for outer in middles.values())
-    step = 360 / slots
-    colours = sector_colours(list(tree))
-    size = 10.5 if slots <= 60 else 9.5
-    angle = 90.0  # the first sector begins at the top; the wheel is drawn clockwise
-    for inner, middles in tree.items():
-        begin, colour = angle, colours[inner]
-        for middle, outer in middles.items():
-            middle_begin = angle
-            for word in outer or [""]:
-                _draw_sector(axes, 2, (angle - step, angle), _tint(colour, 0.30), word, size)
-                angle -= step
-            _draw_sector(axes, 1, (angle, middle_begin), _tint(colour, 0.58), middle, size + 0.5)
-        _draw_sector(axes, 0, (angle, begin), colour, inner, 13.5, bold=True)
-    axes.set_title(title, fontsize=19, color=_INK, pad=6, fontweight="bold")
-    axes.set(xlim=(-1.03, 1.03), ylim=(-1.03, 1.03), aspect="equal")
-    axes.set_axis_off()
-
-
-def _draw_sector(
-    axes: Any, ring: int, angles: tuple[float, float], colour: Any, text: str, size: float, bold: bool = False
-) -> None:
-    """One sector between two angles in degrees, with its name along the radius (inner ring: along the arc)."""
-    from matplotlib.patches import Wedge
-
-    low, high = _RADII[ring], _RADII[ring + 1]
-    axes.add_patch(Wedge((0, 0), high, *angles, width=high - low, facecolor=colour, edgecolor="white", linewidth=1.4))
-    middle, radius = sum(angles) / 2, (low + high) / 2
-    across = ring == 0 and angles[1] - angles[0] > 48
-    rotation = (middle - 90 if across else middle) % 360
-    if 90 < rotation < 270:
-        rotation -= 180  # upside down
-    room = (math.radians(angles[1] - angles[0]) * radius if across else high - low) * _RADIUS_POINTS - 8
-    axes.text(
-        radius * math.cos(math.radians(middle)),
-        radius * math.sin(math.radians(middle)),
-        text,
-        rotation=rotation,
-        rotation_mode="anchor",
-        ha="center",
-        va="center",
-        fontsize=min(size, room / (_CHARACTER_WIDTH * max(1, len(text)))),
-        color=_INK,
-        fontweight="bold" if bold else "normal",
-    )
-
-
-def _tint(colour: str, share: float) -> tuple[float, ...]:
-    """A colour mixed with white."""
-    from matplotlib.colors import to_rgb
-
-    return tuple(1 - share * (1 - part) for part in to_rgb(colour))
-
-
 def _write_legend(axes: Any, taxonomy: Taxonomy) -> None:
+    from affect_lightning.unibench.report.wheel_figure import INK
+
     words = {word for wheel in taxonomy.wheels for word in wheel.inner}
     lines = [
         (0.74, f"{len(taxonomy.wheels)} emotion wheels", 32, "bold"),
@@ -259,7 +185,7 @@ def _write_legend(axes: Any, taxonomy: Taxonomy) -> None:
         (0.32, f"SHA-256 {taxonomy.sha256[:32]}", 12, "normal"),
     ]
     for height, text, size, weight in lines:
-        axes.text(0.08, height, text, transform=axes.transAxes, fontsize=size, fontweight=weight, color=_INK)
+        axes.text(0.08, height, text, transform=axes.transAxes, fontsize=size, fontweight=weight, color=INK)
 
 
 def _save(figure: Any, path: Path) -> None:

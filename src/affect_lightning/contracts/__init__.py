@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         PreFusion,
         PromptText,
         SeriesEncoder,
+        TextListener,
         VideoEncoder,
     )
     from affect_lightning.contracts.objectives import LossTerm, NetworkOutputs, Objective, TrainedNetwork
@@ -68,6 +69,7 @@ __all__ = [
     "Stream",
     "StreamInput",
     "StreamReader",
+    "TextListener",
     "TrainedNetwork",
     "Transcriber",
     "Transcript",
@@ -80,7 +82,8 @@ _MODULES = {
     "clips": "ClipBatch ClipRecord StreamReader",
     "describers": "ClueMerger CueDescriber Transcriber Transcript",
     "label_checks": "ConformanceError",
-    "network_parts": "AudioEncoder BranchCompression Encoder LanguageModel PreFusion PromptText SeriesEncoder VideoEncoder",
+    "network_parts": "AudioEncoder BranchCompression Encoder LanguageModel PreFusion PromptText SeriesEncoder "
+    "TextListener VideoEncoder",
     "objectives": "LossTerm NetworkOutputs Objective TrainedNetwork",
     "pipeline_parts": "FaceBox FaceDetector LabelExtractor ResponseRow RunData Sentiment prompt_maker_of run_data_of",
     "prompt_tokens": "IGNORED_LABEL PromptTokens RowLayout",

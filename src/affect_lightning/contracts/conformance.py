@@ -43,6 +43,26 @@ def check_features(found: Any, *, clips: int, width: int, tokens: int | None = N
     raise ConformanceError(expected, described(found))
 
 
+def check_stream_weights(found: Any, streams: Mapping[str, FeatureSequence]) -> dict[str, Tensor] | None:
+    """Hold what `PreFusion.stream_weights` returned against its contract.
+
+    Args:
+        found: What came.
+        streams: That went in, [B, N, D] each.
+
+    Raises:
+        ConformanceError: It is neither None nor floating point weights [B, N] of every stream.
+    """
+    if found is None:
+        return None
+    wanted = {name: list(stream.mask.shape) for name, stream in streams.items()}
+    if isinstance(found, Mapping) and all(isinstance(value, Tensor) for value in found.values()):
+        shapes = {name: list(value.shape) for name, value in found.items()}
+        if shapes == wanted and all(value.is_floating_point() for value in found.values()):
+            return dict(found)
+    raise ConformanceError(f"floating point weights by stream, {wanted}, or None", described(found))
+
+
 def check_branch_tokens(found: Any, *, clips: int, tokens: int, width: int) -> Tensor:
     """Hold what a branch compression returned against its contract.
 

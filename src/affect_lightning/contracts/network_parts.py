@@ -10,7 +10,7 @@ tokens, Q questions a clip, P tokens of a shared beginning, L text tokens, E emb
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 import torch
@@ -113,6 +113,7 @@ class SeriesEncoder(nn.Module, ABC):
 
 
 Encoder: TypeAlias = VideoEncoder | AudioEncoder | SeriesEncoder
+TextListener: TypeAlias = Callable[[Sequence[str]], None]
 
 
 class PreFusion(nn.Module, ABC):
@@ -142,6 +143,18 @@ class PreFusion(nn.Module, ABC):
         Raises:
             ContractError: A stream is missing, unknown or has another width than announced.
         """
+
+    def stream_weights(self, streams: Mapping[str, FeatureSequence]) -> dict[str, Tensor] | None:
+        """How much each token of each stream counts in the fused tokens, for people to look at (optional).
+
+        Args:
+            streams: What `forward` takes.
+
+        Returns:
+            float [B, N] for every stream, 0 where a token is masked; their sum over N is the weight of the stream. A weight
+            may be negative. None (this one) for a fusion that has no such numbers: nothing is shown then.
+        """
+        return None
 
 
 class BranchCompression(nn.Module, ABC):
@@ -201,8 +214,12 @@ class LanguageModel(nn.Module, ABC):
             sends them; without it every process reads them.
         tokenizer: A Hugging Face tokenizer with padding and end tokens.
         embedding_width: E.
+        text_listener: Hears responses while `generate` writes them: called with the B texts so far, in the same form as the
+            final ones, as often as the model likes. It changes no response. A model that cannot tell calls it never. None
+            means that nobody listens.
     """
 
+    text_listener: TextListener | None = None
     receives_weights: ClassVar[bool] = False
     tokenizer: Any
     embedding_width: int

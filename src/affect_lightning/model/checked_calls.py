@@ -23,6 +23,7 @@ from affect_lightning.contracts import (
     LanguageModel,
     LossTerm,
     Objective,
+    PreFusion,
     RowLayout,
     SeriesEncoder,
     StreamInput,
@@ -34,6 +35,7 @@ from affect_lightning.contracts.conformance import (
     check_features,
     check_finite,
     check_loss,
+    check_stream_weights,
     check_terms,
     check_texts,
 )
@@ -89,6 +91,16 @@ def call_pre_fusion(fusion: nn.Module, streams: Mapping[str, FeatureSequence]) -
         if all(origin.seen_finite or _finite(stream) for stream in streams.values()):
             _check_first(origin, found, "fused tokens")
     return found
+
+
+def call_stream_weights(fusion: PreFusion, streams: Mapping[str, FeatureSequence]) -> dict[str, Tensor] | None:
+    """The weights [B, N] that a pre-fusion shows, by stream; see `PreFusion.stream_weights`.
+
+    Raises:
+        ContractError: The pre-fusion breaks its contract.
+    """
+    with held_to_contract(fusion):
+        return check_stream_weights(fusion.stream_weights(streams), streams)
 
 
 def call_branch(branch: nn.Module, stream: FeatureSequence) -> Tensor:
