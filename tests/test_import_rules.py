@@ -110,6 +110,10 @@ RULES = {
     f"{CORE}.clip_answers": Rule(
         core("contracts", "corpora", "data", "model", "plugin_loading", "training", "unibench")
     ),
+    f"{CORE}.serving": Rule(
+        core("clip_answers", "contracts", "data", "plugin_loading", "prompting"), frozenset({"numpy", "cv2"})
+    ),
+    f"{CORE}.serving.web_app": Rule(core("serving"), frozenset({"fastapi"})),
     f"{CORE}.command_line": Rule((CORE,)),
     f"{CORE}.errors": Rule(libraries=frozenset()),
     f"{CORE}.label_strings": Rule(libraries=frozenset()),

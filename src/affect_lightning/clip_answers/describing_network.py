@@ -83,8 +83,8 @@ class AffectGPT(Network):
         from affect_lightning.clip_answers.asked_clips import AskedClips, GivenClips
 
         given = GivenClips(clips, subtitle, sound, frames, sample_rate)
-        options = self._decoding(decoding)
-        asked = AskedClips(given, self._reading(reading, question))
+        options = self.decoding_options(decoding)
+        asked = AskedClips(given, self.reading_options(reading, question))
         described: dict[str, DescribedClip] = {}
         for batch in asked.batches():
             described |= self._described(batch, options)
@@ -97,8 +97,16 @@ class AffectGPT(Network):
             for name in asked.names
         ]
 
-    def _reading(self, given: Mapping[str, Any] | None, question: str | None) -> dict[str, Any]:
-        """The options of `ClipDataModule`: those of the folder, and what the caller lays over them."""
+    def reading_options(self, given: Mapping[str, Any] | None, question: str | None) -> dict[str, Any]:
+        """The options of `ClipDataModule`: those of the folder, and what the caller lays over them.
+
+        Args:
+            given: By name; see `describe`.
+            question: See `describe`.
+
+        Raises:
+            ConfigurationError: The folder says nothing of reading, and neither does the caller.
+        """
         stored = self.response_options.get("data")
         if stored is None and given is None:
             raise ConfigurationError(
@@ -110,21 +118,30 @@ class AffectGPT(Network):
         streams = {"inputs": configuration.inputs, "fused_streams": configuration.fused_streams}
         return {**(stored or {}), **streams, **(given or {}), **asked}
 
-    def _decoding(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def decoding_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of `generate`: those of the folder, and what the caller lays over them.
+
+        Raises:
+            ConfigurationError: There is no such option.
+        """
         unknown = sorted(given.keys() - set(_DECODING))
         if unknown:
             raise ConfigurationError(f"`describe` has no option {', '.join(unknown)}; it takes {', '.join(_DECODING)}.")
         stored = self.response_options.get("model", {})
         return {**{name: stored[name] for name in _DECODING if name in stored}, **given}
 
+    def responses(self, batch: ClipBatch, decoding: Mapping[str, Any]) -> list[str]:
+        """What `generate` says of a batch, on the device of the network and in the arithmetic of `predict`."""
+        device = next(self.parameters()).device
+        with _arithmetic(device):
+            return self.generate(batch.to(device), **decoding)
+
     def _described(self, batch: ClipBatch, decoding: Mapping[str, Any]) -> dict[str, DescribedClip]:
         """What is said about the clips of a batch, by their names."""
         from affect_lightning.unibench.scoring.predictions import Prediction
         from affect_lightning.unibench.scoring.set_answers import answers_by_question
 
-        device = next(self.parameters()).device
-        with _arithmetic(device):
-            responses = self.generate(batch.to(device), **decoding)
+        responses = self.responses(batch, decoding)
         rows = [Prediction.of_response(row) for row in ResponseRow.of_batch(batch, batch.questions, responses)]
         answers = answers_by_question(rows, self._label_extractor())
         return {

@@ -25,6 +25,7 @@ from affect_lightning.prompting.user_turn import (
     question_text,
     response_text,
     sentiment_word,
+    taken_apart,
 )
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "read_extraction_prompts",
     "response_text",
     "sentiment_word",
+    "taken_apart",
 ]
 
 
