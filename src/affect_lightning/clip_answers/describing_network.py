@@ -3,7 +3,7 @@
 The way is that of `affect-lightning predict`: the data module reads the clips as the exported folder says, the network
 answers in the same arithmetic, the folder's label extractor reads the answer. So the answers are equal to those of the
 command. `model` may not import `data`, so the network there has no such method. `asked_clips.py` has the clips; it is
-imported when the first clip is asked about, because it loads Lightning.
+imported when the first clip is asked about, because it loads what decodes them. Lightning is never loaded.
 Legend: N pictures, S samples, H height and W width in pixels.
 """
 
@@ -20,6 +20,7 @@ import torch
 from affect_lightning.clip_answers.described_clip import DescribedClip, seen_of
 from affect_lightning.clip_answers.hub_folders import exported_place
 from affect_lightning.contracts import ClipBatch, LabelExtractor, ResponseRow
+from affect_lightning.device_arithmetic import fitting_precision
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.model import AffectGPT as Network
 from affect_lightning.plugin_loading import build_part
@@ -167,7 +168,5 @@ class AffectGPT(Network):
 
 def _arithmetic(device: torch.device) -> AbstractContextManager[Any]:
     """The arithmetic in which `predict` computes on the device."""
-    from affect_lightning.training.device_execution import fitting_precision
-
     dtype = _DTYPES.get(fitting_precision(device.type))
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
