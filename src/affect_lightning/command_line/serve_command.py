@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import ipaddress
 import logging
 import os
 import signal
@@ -18,6 +17,7 @@ from typing import Any
 
 from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.serving.addresses import is_loopback
 
 KEY_VARIABLE = "AFFECT_SERVE_KEY"
 _EXTRA = ("fastapi", "uvicorn")
@@ -75,18 +75,6 @@ def _parser() -> CommandParser:
         help="fetch http(s): URLs of this host, or HOST:PORT; repeatable",
     )  # fmt: skip
     return parser
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0"), is_loopback("box")
-    (True, True, False, False)
-    """
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _checked_key(options: argparse.Namespace) -> str:

@@ -89,7 +89,7 @@ class AnswerWatch(GenerationWatch):
         """See the contract."""
         self.check()
         self.answer_tokens, self.is_full = tokens[0], are_full[0]
-        text = self.read(texts[0])
+        text = self.read(texts[0]).rstrip("\ufffd")  # of a character that lacks bytes
         cut = cut_at(text, self.stops)
         if cut is not None:
             self.stopped = cut

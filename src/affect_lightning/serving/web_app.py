@@ -24,6 +24,7 @@ from fastapi.exceptions import HTTPException
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from affect_lightning.errors import AffectLightningError, ConfigurationError, DataError
+from affect_lightning.serving.addresses import is_loopback
 from affect_lightning.serving.chat_replies import STREAM_END, Reply, error_body, event, model_entry
 from affect_lightning.serving.chat_requests import ChatRequest, RequestError, read_request
 from affect_lightning.serving.clip_model import Answer, ClipModel
@@ -32,7 +33,6 @@ LONGEST_RETRY = 60  # seconds that a busy server asks to wait at most; our choic
 _DRAINED = (
     2  # times the most bytes of a body: so much of one that is refused is read away, so that its sender hears why
 )
-_HERE = {"localhost", "127.0.0.1", "[::1]"}  # names of this machine
 _GONE = 499  # nobody reads this status; nginx writes it into its log for a client that left
 _NOT_KEPT = {"cache-control": "no-store"}
 _log = logging.getLogger(__name__)
@@ -176,7 +176,7 @@ class Endpoint:
             return
         host = request.headers.get("host", "")
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        if name.lower() not in _HERE:
+        if not is_loopback(name.lower().strip("[]")):
             raise RequestError(f"Ask by the name localhost or 127.0.0.1; got the host {host!r:.100}.", status=403)
 
     # --- the three paths ---
@@ -240,14 +240,16 @@ class Endpoint:
         """The body, unless it is too long or too slow."""
         most = self._options.most_bytes
         declared = request.headers.get("content-length", "")
+        is_over = False
         if not declared.isdigit() or int(declared) <= most:
             try:
-                body, is_whole = await asyncio.wait_for(_received(request, most), _seconds_until(deadline))
+                body, is_over = await asyncio.wait_for(_received(request, most), _seconds_until(deadline))
             except asyncio.TimeoutError as error:
                 raise too_late() from error
-            if is_whole:
+            if len(body) <= most:
                 return body
-        await self._drain(request, deadline)
+        if not is_over:
+            await self._drain(request, deadline)
         raise RequestError(
             f"Send a smaller request: it has more than {most} bytes.", status=413, code="request_too_large"
         )
@@ -340,7 +342,7 @@ def _seconds_until(deadline: float) -> float:
 
 
 async def _received(request: Request, most: int) -> tuple[bytearray, bool]:
-    """The body, and whether that is all of it: reading ends behind so many bytes."""
+    """The body, and whether it is over: reading ends behind so many bytes."""
     body = bytearray()
     while len(body) <= most:
         message = await request.receive()
@@ -348,7 +350,7 @@ async def _received(request: Request, most: int) -> tuple[bytearray, bool]:
             raise RequestError("The client left.", status=_GONE)
         body += message.get("body", b"")
         if not message.get("more_body"):
-            return body, len(body) <= most
+            return body, True
     return body, False
 
 
