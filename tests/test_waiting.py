@@ -109,7 +109,7 @@ def test_describing_and_serving_load_no_lightning() -> None:
     program = (
         "import json, sys\n"
         "import affect_lightning.clip_answers.describing_network, affect_lightning.clip_answers.asked_clips\n"
-        "import affect_lightning.serving.clip_model, affect_lightning.serving.web_app\n"
+        "import affect_lightning.serving.clip_model, affect_lightning.serving.web_app, fastapi\n"
         "print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, encoding="utf-8")

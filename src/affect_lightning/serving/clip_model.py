@@ -183,7 +183,7 @@ class ClipModel:
         asked = {} if request.question is None else {"test_question": request.question}
         batches = list(AskedClips(given, {**self._reading, **asked}).batches())
         if not batches:
-            raise DataError("The clip is longer than what is read at once.")
+            raise DataError("The clip cannot be read.")
         options = self.network.decoding_options(request.decoding)
         choices = [
             self._choice(

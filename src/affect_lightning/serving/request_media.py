@@ -190,7 +190,7 @@ def _allowed_file(part: MediaPart, rules: MediaRules) -> Path:
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     """An allowed host must not send the server to another one."""
 
-    def redirect_request(self, *_: Any) -> None:
+    def redirect_request(self, *_: Any, **__: Any) -> None:
         """None: the redirect becomes an error."""
 
 

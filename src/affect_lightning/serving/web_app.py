@@ -10,32 +10,34 @@ import asyncio
 import functools
 import hmac
 import json
-import logging
-import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import HTTPException
-from fastapi.responses import JSONResponse, Response, StreamingResponse
-
-from affect_lightning.errors import AffectLightningError, ConfigurationError, DataError
 from affect_lightning.serving.addresses import is_loopback
 from affect_lightning.serving.chat_replies import STREAM_END, Reply, error_body, event, model_entry
 from affect_lightning.serving.chat_requests import ChatRequest, RequestError, read_request
 from affect_lightning.serving.clip_model import Answer, ClipModel
-
-LONGEST_RETRY = 60  # seconds that a busy server asks to wait at most; our choice
-_DRAINED = (
-    2  # times the most bytes of a body: so much of one that is refused is read away, so that its sender hears why
+from affect_lightning.serving.requests_under_way import (
+    GONE,
+    Job,
+    Places,
+    as_request_error,
+    next_event,
+    seconds_until,
+    too_late,
 )
-_GONE = 499  # nobody reads this status; nginx writes it into its log for a client that left
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI, Request
+    from fastapi.responses import Response
+
+# Times the most bytes of a body: so much of one that is refused is read away, so that its sender hears why. Our choice.
+_DRAINED = 2
 _NOT_KEPT = {"cache-control": "no-store"}
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,98 +57,6 @@ class ServingOptions:
     most_bytes: int = 64 * 2**20
     timeout: float = 300.0
     waiting: int = 16
-
-
-class Places:
-    """The requests that are under way, at most a few; and how long one takes."""
-
-    def __init__(self, most: int) -> None:
-        self._most, self._lock = most, threading.Lock()
-        self.taken, self._seconds = 0, 1.0
-
-    def take(self) -> None:
-        """Take a place.
-
-        Raises:
-            RequestError: There is none.
-        """
-        with self._lock:
-            if self.taken >= self._most:
-                pause = min(LONGEST_RETRY, max(1, round(self._seconds * self.taken)))
-                raise RequestError(
-                    f"Try again in {pause} s: {self.taken} requests are under way, as many as this server takes.",
-                    status=429,
-                    kind="rate_limit_error",
-                    code="server_busy",
-                    retry_after=pause,
-                )
-            self.taken += 1
-
-    def free(self, seconds: float | None = None) -> None:
-        """Give a place back.
-
-        Args:
-            seconds: That the network took; None if it was not asked.
-        """
-        with self._lock:
-            self.taken -= 1
-            if seconds is not None:
-                self._seconds = 0.7 * self._seconds + 0.3 * seconds
-
-
-class Job:
-    """A request on its way through the network's thread; its events come out in the event loop.
-
-    An event is the number of a choice with new text of it, an `Answer` at the end, or an error.
-    """
-
-    def __init__(self, deadline: float) -> None:
-        self._loop, self._over = asyncio.get_running_loop(), threading.Event()
-        self.deadline = deadline
-        self.events: asyncio.Queue[tuple[int, str] | Answer | Exception] = asyncio.Queue()
-
-    def put(self, happened: tuple[int, str] | Answer | Exception) -> None:
-        """From the network's thread."""
-        with suppress(RuntimeError):  # the loop has ended, and with it whoever listened
-            self._loop.call_soon_threadsafe(self.events.put_nowait, happened)
-
-    def give_up(self) -> None:
-        """Nobody waits any more: the network stops at its next token."""
-        self._over.set()
-
-    def check(self) -> None:
-        """In the network's thread, at each token.
-
-        Raises:
-            RequestError: Nobody waits, or the time is over.
-        """
-        if self._over.is_set():
-            raise RequestError("The client left.", status=_GONE)
-        if time.monotonic() > self.deadline:
-            raise too_late()
-
-
-def too_late() -> RequestError:
-    """The error of a request that took too long."""
-    return RequestError(
-        "The answer took longer than `--timeout` allows. Send a shorter clip, a smaller `max_tokens`, or fewer requests.",
-        status=504,
-        kind="server_error",
-        code="timeout",
-    )
-
-
-def as_request_error(error: Exception) -> RequestError:
-    """What the client is told of an error; what is no fault of the request's is logged, without its content."""
-    if isinstance(error, RequestError):
-        return error
-    if isinstance(error, (ConfigurationError, DataError)):
-        return RequestError(str(error), code="unreadable_clip" if isinstance(error, DataError) else None)
-    if isinstance(error, AffectLightningError):
-        _log.error("%s", error)
-    else:
-        _log.error("A request failed.", exc_info=error)
-    return RequestError("The server failed; its log says why.", status=500, kind="server_error")
 
 
 class Endpoint:
@@ -183,7 +93,7 @@ class Endpoint:
 
     async def health(self, _: Request) -> Response:
         """Whether the server is there."""
-        return JSONResponse({"status": "ok"})
+        return _json({"status": "ok"})
 
     async def models(self, request: Request) -> Response:
         """The one model."""
@@ -191,12 +101,12 @@ class Endpoint:
         entry = model_entry(self._options.name, self._started)
         wanted = request.path_params.get("name")
         if wanted is None:
-            return JSONResponse({"object": "list", "data": [entry]})
+            return _json({"object": "list", "data": [entry]})
         if wanted != self._options.name:
             raise RequestError(
                 f"There is no model {wanted!r:.100}, only {self._options.name!r}.", status=404, code="model_not_found"
             )
-        return JSONResponse(entry)
+        return _json(entry)
 
     async def complete(self, request: Request) -> Response:
         """A chat completion."""
@@ -219,12 +129,12 @@ class Endpoint:
         if asked.is_streamed:
             return await self._streamed(job, leaving, asked)
         try:
-            happened = await _next_event(job, leaving)
+            happened = await next_event(job, leaving)
             while not isinstance(happened, Answer):
-                happened = await _next_event(job, leaving)
+                happened = await next_event(job, leaving)
         finally:
             leaving.cancel()
-        return JSONResponse(Reply(self._options.name).whole(happened), headers=_NOT_KEPT)
+        return _json(Reply(self._options.name).whole(happened), headers=_NOT_KEPT)
 
     # --- the request ---
 
@@ -243,7 +153,7 @@ class Endpoint:
         is_over = False
         if not declared.isdigit() or int(declared) <= most:
             try:
-                body, is_over = await asyncio.wait_for(_received(request, most), _seconds_until(deadline))
+                body, is_over = await asyncio.wait_for(_received(request, most), seconds_until(deadline))
             except asyncio.TimeoutError as error:
                 raise too_late() from error
             if len(body) <= most:
@@ -257,7 +167,7 @@ class Endpoint:
     async def _drain(self, request: Request, deadline: float) -> None:
         """Read the rest of a body away, up to a bound, so that its sender comes to read the answer."""
         with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(_read_away(request, _DRAINED * self._options.most_bytes), _seconds_until(deadline))
+            await asyncio.wait_for(_read_away(request, _DRAINED * self._options.most_bytes), seconds_until(deadline))
 
     # --- the answer ---
 
@@ -275,8 +185,10 @@ class Endpoint:
 
     async def _streamed(self, job: Job, leaving: asyncio.Task[None], asked: ChatRequest) -> Response:
         """An answer while it is written; what is wrong before its first word still has a status of its own."""
+        from fastapi.responses import StreamingResponse
+
         try:
-            first = await _next_event(job, leaving)
+            first = await next_event(job, leaving)
         except BaseException:
             leaving.cancel()
             raise
@@ -293,7 +205,7 @@ class Endpoint:
             while not isinstance(happened, Answer):
                 number, text = happened
                 yield event(reply.chunk(number, {"content": text}))
-                happened = await _next_event(job, leaving)
+                happened = await next_event(job, leaving)
             for number, choice in enumerate(happened.choices):
                 yield event(reply.chunk(number, {}, choice.finish_reason))
             if asked.tells_usage:
@@ -316,38 +228,13 @@ async def _left(request: Request) -> None:
         pass
 
 
-async def _next_event(job: Job, leaving: asyncio.Task[None]) -> tuple[int, str] | Answer:
-    """What happens next.
-
-    Raises:
-        RequestError: It is an error, the time is over, or the client left.
-    """
-    coming = asyncio.ensure_future(job.events.get())
-    try:
-        await asyncio.wait({coming, leaving}, timeout=_seconds_until(job.deadline), return_when=asyncio.FIRST_COMPLETED)
-        if not coming.done():
-            raise too_late() if not leaving.done() else RequestError("The client left.", status=_GONE)
-        happened = coming.result()
-    except BaseException:
-        job.give_up()
-        coming.cancel()
-        raise
-    if isinstance(happened, Exception):
-        raise happened
-    return happened
-
-
-def _seconds_until(deadline: float) -> float:
-    return max(0.0, deadline - time.monotonic())
-
-
 async def _received(request: Request, most: int) -> tuple[bytearray, bool]:
     """The body, and whether it is over: reading ends behind so many bytes."""
     body = bytearray()
     while len(body) <= most:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise RequestError("The client left.", status=_GONE)
+            raise RequestError("The client left.", status=GONE)
         body += message.get("body", b"")
         if not message.get("more_body"):
             return body, True
@@ -374,11 +261,17 @@ def _refuse_constant(word: str) -> None:
     raise ValueError(f"{word} is no JSON")
 
 
+def _json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    from fastapi.responses import JSONResponse
+
+    return JSONResponse(content, status, dict(headers or {}))
+
+
 def _answered(error: RequestError) -> Response:
     headers = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
-    return JSONResponse(error_body(error), status_code=error.status, headers=headers)
+    return _json(error_body(error), error.status, headers)
 
 
 def _told(handle: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
@@ -401,6 +294,8 @@ def build_app(model: ClipModel, options: ServingOptions) -> FastAPI:
         model: Answers.
         options: Of the server.
     """
+    from fastapi import FastAPI
+
     endpoint = Endpoint(model, options)
     app = FastAPI(title="affect-lightning", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.endpoint = endpoint
@@ -410,7 +305,7 @@ def build_app(model: ClipModel, options: ServingOptions) -> FastAPI:
     app.add_route("/v1/chat/completions", _told(endpoint.complete), methods=["POST"])
 
     async def refused(_: Request, error: Any) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else getattr(error, "status_code", 500)
+        status = int(getattr(error, "status_code", 500))
         text = "This server has GET /health, GET /v1/models and POST /v1/chat/completions."
         return _answered(RequestError(text, status=status, code="not_found" if status == 404 else None))
 
