@@ -10,8 +10,8 @@ import yaml
 
 from affect_lightning.command_line.program import main
 from affect_lightning.command_line.trainer_commands import read_configuration
+from affect_lightning.device_arithmetic import fitting_precision
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.training.device_execution import fitting_precision
 from step_recorder import recorded
 from training_runs import words, write_corpus
 

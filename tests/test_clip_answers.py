@@ -14,43 +14,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from affect_lightning import AffectGPT, ClipDataModule
+from affect_lightning import AffectGPT
 from affect_lightning.clip_answers.hub_folders import exported_place
 from affect_lightning.command_line.program import main
 from affect_lightning.data.decoding import decode_clip
 from affect_lightning.errors import CheckpointError, ConfigurationError, DataError
 from affect_lightning.model import ModelConfiguration
-from clip_making import tone, write_clip, write_wav
+from answer_cases import PARTS, write_answer_case
 from hub_endpoint import COMMIT, HubServer
-
-PARTS: dict[str, Any] = {
-    "video_encoder": "tiny-video",
-    "audio_encoder": "tiny-audio",
-    "language_model": "tiny-lm",
-    "pre_fusion": "attention",
-    "projector_init_scale": 3.0,  # so that an answer depends on what is seen
-    "inputs": ["multi", "audio", "face", "frame", "text"],
-}
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An exported network that sees and hears, and clips."""
-    folder = tmp_path_factory.mktemp("answers")
-    torch.manual_seed(1)
-    reading = ClipDataModule(frames=3, crop_size=32, face_detector="none", inputs=PARTS["inputs"]).response_options()
-    options = {"model": {"max_new_tokens": 12}, "data": reading}
-    AffectGPT.from_configuration(ModelConfiguration.resolve(**PARTS)).save_pretrained(folder / "exported", options)
-    (folder / "clips").mkdir()
-    for number, name in enumerate(("one.mp4", "two.mkv")):
-        write_clip(
-            folder / "clips" / name, range(0, 1200 + 400 * number, 40), waveform=tone(1.0 + number, 300 + 90 * number)
-        )
-    (folder / "clips" / "broken.mp4").write_bytes(b"nothing that plays")
-    write_wav(folder / "sound.wav", tone(1.2, rate=44_100), rate=44_100)
-    return folder
+    return write_answer_case(tmp_path_factory.mktemp("answers"))
 
 
 @pytest.fixture(scope="module")

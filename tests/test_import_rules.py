@@ -26,8 +26,8 @@ from source_imports import (
 
 FORBIDDEN_FOLDERS = {"utils", "common", "helpers", "misc"}
 _BESIDE = (
-    *("errors", "figure_files", "file_kinds", "label_strings", "pickle_bounds", "plain_characters", "processors"),
-    *("safe_npz", "sending", "sentiment_strings", "spreadsheet", "weights"),
+    *("device_arithmetic", "errors", "figure_files", "file_kinds", "label_strings", "pickle_bounds"),
+    *("plain_characters", "processors", "safe_npz", "sending", "sentiment_strings", "spreadsheet", "weights"),
 )
 FOR_EVERYBODY = tuple(f"{CORE}.{name}" for name in _BESIDE)
 
@@ -109,7 +109,7 @@ RULES = {
     ),
     f"{CORE}.hub": Rule(core("model", "storage", "unibench"), frozenset({"huggingface_hub", "yaml"})),
     f"{CORE}.clip_answers": Rule(
-        core("contracts", "corpora", "data", "model", "plugin_loading", "training", "unibench")
+        core("contracts", "corpora", "data", "model", "plugin_loading", "unibench"), never=frozenset({"lightning"})
     ),
     f"{CORE}.playground": Rule(
         core(
@@ -126,7 +126,12 @@ RULES = {
         ),
         never=frozenset({"lightning", "transformers"}),
     ),
+    f"{CORE}.serving": Rule(
+        core("clip_answers", "contracts", "data", "plugin_loading", "prompting"), frozenset({"numpy", "cv2"})
+    ),
+    f"{CORE}.serving.web_app": Rule(core("serving"), frozenset({"fastapi"})),
     f"{CORE}.command_line": Rule((CORE,)),
+    f"{CORE}.device_arithmetic": Rule(libraries=TORCH),
     f"{CORE}.errors": Rule(libraries=frozenset()),
     f"{CORE}.label_strings": Rule(libraries=frozenset()),
     f"{CORE}.plain_characters": Rule(libraries=frozenset()),

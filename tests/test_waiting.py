@@ -103,3 +103,35 @@ def test_the_program_leaves_with_its_code_and_all_that_it_printed() -> None:
     left = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
     assert (left.returncode, left.stdout) == (2, "at the exit\n")
     assert "Give --dataset SET and --predictions FILE" in left.stderr
+
+
+def test_describing_and_serving_load_no_lightning() -> None:
+    program = (
+        "import json, sys\n"
+        "import affect_lightning.clip_answers.describing_network, affect_lightning.clip_answers.asked_clips\n"
+        "import affect_lightning.serving.clip_model, affect_lightning.serving.web_app, fastapi\n"
+        "print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, encoding="utf-8")
+    assert not set(json.loads(done.stdout)) & {"lightning", "torchmetrics", "tensorboard"}
+
+
+@pytest.mark.parametrize("words", [["serve", "--help"], ["serve", "folder", "--host", "0.0.0.0"]])
+def test_what_serve_refuses_is_told_before_torch_is_loaded(words: list[str]) -> None:
+    program = (
+        "import sys\n"
+        "from affect_lightning.command_line.program import main\n"
+        "main(sys.argv[1:])\n"
+        "assert not {'torch', 'fastapi', 'numpy'} & set(sys.modules)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "AFFECT_SERVE_KEY"}
+    subprocess.run([sys.executable, "-c", program, *words], check=True, capture_output=True, env=environment)
+
+
+def test_scoring_a_file_loads_no_torch(tmp_path: Path) -> None:
+    for name, column in (("labels.csv", "labels"), ("responses.csv", "response")):
+        (tmp_path / name).write_text(f"name,{column}\none,happy\ntwo,sad\n", encoding="utf-8")
+    files = ["--labels", str(tmp_path / "labels.csv"), "--predictions", str(tmp_path / "responses.csv")]
+    printed, loaded = run(["score", "--dataset", "mine", *files, "--taxonomy", "builtin"], tmp_path / "cache")
+    assert "100.00" in printed
+    assert not loaded & {*TRAINING, "torch", "jsonargparse"}

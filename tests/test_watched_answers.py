@@ -12,6 +12,7 @@ import torch
 
 from affect_lightning import AffectGPT, ClipDataModule
 from affect_lightning.contracts import FeatureSequence
+from affect_lightning.contracts.generation_watch import current_watch
 from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.model import ModelConfiguration
 from affect_lightning.model.watched_answers import seen_fusion
@@ -48,7 +49,7 @@ def test_the_text_grows_to_the_answer_and_listening_changes_nothing(network: Any
     assert heard[-1] == listened.text
     assert len(heard) > 3, "the tiny model writes several tokens"
     assert [len(text) for text in heard] == sorted(len(text) for text in heard)
-    assert network.language_model.text_listener is None
+    assert current_watch() is None
 
 
 def test_a_listener_that_fails_is_forgotten(network: Any, clip: Path) -> None:
@@ -57,7 +58,7 @@ def test_a_listener_that_fails_is_forgotten(network: Any, clip: Path) -> None:
 
     with pytest.raises(RuntimeError, match="the reader has left"):
         network.describe(clip, listener=fails)
-    assert network.language_model.text_listener is None
+    assert current_watch() is None
     assert not network.pre_fusion._forward_hooks
 
 

@@ -67,7 +67,7 @@ def decode_responses(
     cache: Any = None,
     prompt_ids: Sequence[Sequence[int]] | None = None,
     fixed_room: FixedRoom | None = None,
-    listener: Callable[[list[list[int]]], None] | None = None,
+    tell: Callable[[Sequence[Sequence[int]], Sequence[int]], None] | None = None,
 ) -> list[list[int]]:
     """Decode a batch.
 
@@ -81,7 +81,7 @@ def decode_responses(
         prompt_ids: Token ids of the B prompts, which the repetition penalty counts with those of the response; None counts
             the response alone.
         fixed_room: Where keys and values are put if the model's layers allow it; None lets them grow.
-        listener: Gets the token ids of each response so far, whenever the loop looks at them anyway.
+        tell: Is given the B responses so far, and the tokens that each may have, whenever they are looked at.
 
     Returns:
         Token ids of each response, without the end token.
@@ -118,8 +118,8 @@ def decode_responses(
         rows.write(chosen)
         if left == 0 or rows.full:
             kept = rows.still_open(steps.row_counts)
-            if listener is not None:
-                listener(rows.responses)
+            if tell is not None:
+                tell(rows.responses, rooms)
             if not kept:
                 break
             if len(kept) < len(chosen):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from affect_lightning.contracts import IGNORED_LABEL, LanguageModel, RowLayout
+from affect_lightning.contracts.generation_watch import current_watch
 from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.weights import in_eval_mode
 from affect_lightning_plugins.language_models.adapters import (
@@ -263,11 +264,24 @@ class AdaptedCausalLM(LanguageModel):
         self, inputs_embeds: Tensor, mask: Tensor, options: DecodingOptions, cache: Any = None
     ) -> list[list[int]]:
         rooms = self._fixed_rooms() if inputs_embeds.device.type == _FIXED_ROOMS_ON else None
-        heard = self.text_listener
-        told = None if heard is None else (lambda responses: heard(self._texts(responses)))
+        ends, tell = self.end_ids, self._teller(mask)
         return decode_responses(
-            self.causal_model, inputs_embeds, mask, self.end_ids, options, cache, fixed_room=rooms, listener=told
+            self.causal_model, inputs_embeds, mask, ends, options, cache, fixed_room=rooms, tell=tell
         )
+
+    def _teller(self, mask: Tensor) -> Callable[[Sequence[Sequence[int]], Sequence[int]], None] | None:
+        """What tells the watch, if there is one, of the responses so far."""
+        watch = current_watch()
+        if watch is None:
+            return None
+        watch.reads(mask.sum(dim=1).tolist())
+
+        def tell(responses: Sequence[Sequence[int]], rooms: Sequence[int]) -> None:
+            counts = [len(ids) for ids in responses]
+            are_full = [count == room for count, room in zip(counts, rooms, strict=True)]
+            watch.writes(self._texts(responses), counts, are_full)
+
+        return tell
 
     def _fixed_rooms(self) -> FixedRoom:
         if self.rooms is None:
@@ -296,7 +310,7 @@ class AdaptedCausalLM(LanguageModel):
             responses = self._decode(inputs_embeds, mask, decoding, cache)
         return self._texts(responses)
 
-    def _texts(self, responses: list[list[int]]) -> list[str]:
+    def _texts(self, responses: Sequence[Sequence[int]]) -> list[str]:
         return [self.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in responses]
 
     def shardable_blocks(self) -> Sequence[nn.Module]:

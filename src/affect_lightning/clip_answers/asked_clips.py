@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -27,13 +27,18 @@ ClipPlaces: TypeAlias = str | Path | Sequence[str | Path]
 
 @dataclass(frozen=True)
 class GivenClips:
-    """What the caller gave; see `AffectGPT.describe` for the attributes."""
+    """What the caller gave; see `AffectGPT.describe` for the other attributes.
+
+    Attributes:
+        media: The files of one clip, on disk or in memory, instead of `clips`, `sound` and `frames`; nothing of them is kept.
+    """
 
     clips: ClipPlaces | None = None
     subtitle: str | Sequence[str] | None = None
     sound: ClipPlaces | np.ndarray | None = None
     frames: np.ndarray | None = None
     sample_rate: int | None = None
+    media: MediaFiles | None = None
 
     @property
     def are_one(self) -> bool:
@@ -77,16 +82,18 @@ class AskedClips:
         yield from self._data.predict_dataloader() if self._held is None else self._held_batch(self._held)
         self.problems |= {clip["name"]: clip["reason"] for clip in self._data.quarantined("predict")}
 
-    def _held_batch(self, held: HeldMedia) -> Iterable[ClipBatch]:
+    def _held_batch(self, held: MediaFiles) -> Iterable[ClipBatch]:
         data = self._data
         reader = ClipDataset([self._record], data.options, data.test_questions, data.cropper_for([self._record]))
-        sample = reader.read(SampleKey(0), self._record, MediaFiles(held=held))
+        sample = reader.read(SampleKey(0), self._record, held)
         batch = ClipCollator(data.options.sample_rate)([sample]).batch
         return [] if batch is None else [batch]
 
 
-def _held_media(given: GivenClips) -> HeldMedia:
+def _held_media(given: GivenClips) -> MediaFiles:
     """The clip in memory, as far as it can be judged without knowing what is wanted of it."""
+    if given.media is not None:
+        return replace(given.media, is_passing=True)
     if isinstance(given.sound, (str, Path)) or not (given.sound is None or isinstance(given.sound, np.ndarray)):
         raise ConfigurationError("Give `sound` as an array: there is no clip that the sound file belongs to.")
     if given.subtitle is not None and not isinstance(given.subtitle, str):
@@ -95,7 +102,7 @@ def _held_media(given: GivenClips) -> HeldMedia:
         raise ConfigurationError("Give a clip: a path, a list of paths, or `frames` and `sound` as arrays.")
     if (given.sound is None) != (given.sample_rate is None):
         raise ConfigurationError("Give `sound` together with its `sample_rate` in Hz, such as sample_rate=44100.")
-    return HeldMedia(given.frames, given.sound, given.sample_rate or HeldMedia.sample_rate)
+    return MediaFiles(held=HeldMedia(given.frames, given.sound, given.sample_rate or HeldMedia.sample_rate))
 
 
 def _file_options(given: GivenClips) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 The way is that of `affect-lightning predict`: the data module reads the clips as the exported folder says, the network
 answers in the same arithmetic, the folder's label extractor reads the answer. So the answers are equal to those of the
 command. `model` may not import `data`, so the network there has no such method. `asked_clips.py` has the clips; it is
-imported when the first clip is asked about, because it loads Lightning.
+imported when the first clip is asked about, because it loads what decodes them. Lightning is never loaded.
 Legend: N pictures, S samples, H height and W width in pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,7 +20,8 @@ import torch
 from affect_lightning.clip_answers.described_clip import DescribedClip, seen_of
 from affect_lightning.clip_answers.hub_folders import exported_place
 from affect_lightning.clip_answers.streams_off import check_streams_off, with_streams_off
-from affect_lightning.contracts import ClipBatch, LabelExtractor, ResponseRow, TextListener
+from affect_lightning.contracts import ClipBatch, LabelExtractor, ResponseRow
+from affect_lightning.device_arithmetic import fitting_precision
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.model import AffectGPT as Network
 from affect_lightning.model.watched_answers import heard_text, seen_fusion
@@ -59,7 +60,7 @@ class AffectGPT(Network):
         sample_rate: int | None = None,
         question: str | None = None,
         without: Collection[str] = (),
-        listener: TextListener | None = None,
+        listener: Callable[[Sequence[str]], None] | None = None,
         reading: Mapping[str, Any] | None = None,
         **decoding: Any,
     ) -> DescribedClip | list[DescribedClip]:
@@ -89,9 +90,9 @@ class AffectGPT(Network):
         from affect_lightning.clip_answers.asked_clips import AskedClips, GivenClips
 
         given = GivenClips(clips, subtitle, sound, frames, sample_rate)
-        options = self._decoding(decoding)
+        options = self.decoding_options(decoding)
         check_streams_off(self.configuration, without)
-        asked = AskedClips(given, self._reading(reading, question))
+        asked = AskedClips(given, self.reading_options(reading, question))
         described: dict[str, DescribedClip] = {}
         with heard_text(self, listener):
             for batch in asked.batches():
@@ -105,8 +106,16 @@ class AffectGPT(Network):
             for name in asked.names
         ]
 
-    def _reading(self, given: Mapping[str, Any] | None, question: str | None) -> dict[str, Any]:
-        """The options of `ClipDataModule`: those of the folder, and what the caller lays over them."""
+    def reading_options(self, given: Mapping[str, Any] | None, question: str | None) -> dict[str, Any]:
+        """The options of `ClipDataModule`: those of the folder, and what the caller lays over them.
+
+        Args:
+            given: By name; see `describe`.
+            question: See `describe`.
+
+        Raises:
+            ConfigurationError: The folder says nothing of reading, and neither does the caller.
+        """
         stored = self.response_options.get("data")
         if stored is None and given is None:
             raise ConfigurationError(
@@ -118,21 +127,31 @@ class AffectGPT(Network):
         streams = {"inputs": configuration.inputs, "fused_streams": configuration.fused_streams}
         return {**(stored or {}), **streams, **(given or {}), **asked}
 
-    def _decoding(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def decoding_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of `generate`: those of the folder, and what the caller lays over them.
+
+        Raises:
+            ConfigurationError: There is no such option.
+        """
         unknown = sorted(given.keys() - set(_DECODING))
         if unknown:
             raise ConfigurationError(f"`describe` has no option {', '.join(unknown)}; it takes {', '.join(_DECODING)}.")
         stored = self.response_options.get("model", {})
         return {**{name: stored[name] for name in _DECODING if name in stored}, **given}
 
+    def responses(self, batch: ClipBatch, decoding: Mapping[str, Any]) -> list[str]:
+        """What `generate` says of a batch, on the device of the network and in the arithmetic of `predict`."""
+        device = next(self.parameters()).device
+        with _arithmetic(device):
+            return self.generate(batch.to(device), **decoding)
+
     def _described(self, batch: ClipBatch, decoding: Mapping[str, Any]) -> dict[str, DescribedClip]:
         """What is said about the clips of a batch, by their names."""
         from affect_lightning.unibench.scoring.predictions import Prediction
         from affect_lightning.unibench.scoring.set_answers import answers_by_question
 
-        device = next(self.parameters()).device
-        with _arithmetic(device), seen_fusion(self) as weights:
-            responses = self.generate(batch.to(device), **decoding)
+        with seen_fusion(self) as weights:
+            responses = self.responses(batch, decoding)
         rows = [Prediction.of_response(row) for row in ResponseRow.of_batch(batch, batch.questions, responses)]
         answers = answers_by_question(rows, self._label_extractor())
         return {
@@ -159,7 +178,5 @@ class AffectGPT(Network):
 
 def _arithmetic(device: torch.device) -> AbstractContextManager[Any]:
     """The arithmetic in which `predict` computes on the device."""
-    from affect_lightning.training.device_execution import fitting_precision
-
     dtype = _DTYPES.get(fitting_precision(device.type))
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype)

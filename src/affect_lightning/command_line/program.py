@@ -70,6 +70,7 @@ COMMANDS: dict[str, Command] = {
     "taxonomy": Command("Fetch the official emotion wheels, look a word up, draw the wheels.", "taxonomy_command"),
     "score": Command("Score saved outputs of any model, or a folder of them.", "score_command"),
     "annotate": Command("Filter descriptions as MER-Caption does; compare them in a blind study.", "annotate_command"),
+    "serve": Command("Answer OpenAI's chat completions about clips with an exported network.", "serve_command"),
     "report": Command("Compare finished runs in one report.", "report_command"),
     "table": Command(
         "Make a table of the paper: train and test its rows, beside the published figures.", "table_command"

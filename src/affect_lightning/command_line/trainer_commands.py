@@ -40,11 +40,12 @@ from affect_lightning.command_line.timeline_results import with_segments
 from affect_lightning.data.clip_data_module import ClipDataModule
 from affect_lightning.data.reading_workers import lost_worker
 from affect_lightning.describing.subtitle_callback import SubtitleCallback
+from affect_lightning.device_arithmetic import fitting_precision
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.model.processes import gather_objects
 from affect_lightning.plugin_loading import resolve_choice
 from affect_lightning.training import AffectGPTModule, LossSpikeLog, ResumeCheckpoint, StoppedBySignal, TrainingMonitor
-from affect_lightning.training.device_execution import check_training_precision, fitting_precision
+from affect_lightning.training.device_execution import check_training_precision
 from affect_lightning.training.resume_checkpoint import keep_earlier
 from affect_lightning.training.signals import StoppedAtOnce, signals_end_the_command
 from affect_lightning.unibench.callback import BenchmarkCallback

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
         PreFusion,
         PromptText,
         SeriesEncoder,
-        TextListener,
         VideoEncoder,
     )
     from affect_lightning.contracts.objectives import LossTerm, NetworkOutputs, Objective, TrainedNetwork
@@ -69,7 +68,6 @@ __all__ = [
     "Stream",
     "StreamInput",
     "StreamReader",
-    "TextListener",
     "TrainedNetwork",
     "Transcriber",
     "Transcript",
@@ -83,7 +81,7 @@ _MODULES = {
     "describers": "ClueMerger CueDescriber Transcriber Transcript",
     "label_checks": "ConformanceError",
     "network_parts": "AudioEncoder BranchCompression Encoder LanguageModel PreFusion PromptText SeriesEncoder "
-    "TextListener VideoEncoder",
+    "VideoEncoder",
     "objectives": "LossTerm NetworkOutputs Objective TrainedNetwork",
     "pipeline_parts": "FaceBox FaceDetector LabelExtractor ResponseRow RunData Sentiment prompt_maker_of run_data_of",
     "prompt_tokens": "IGNORED_LABEL PromptTokens RowLayout",

@@ -113,7 +113,6 @@ class SeriesEncoder(nn.Module, ABC):
 
 
 Encoder: TypeAlias = VideoEncoder | AudioEncoder | SeriesEncoder
-TextListener: TypeAlias = Callable[[Sequence[str]], None]
 
 
 class PreFusion(nn.Module, ABC):
@@ -214,12 +213,8 @@ class LanguageModel(nn.Module, ABC):
             sends them; without it every process reads them.
         tokenizer: A Hugging Face tokenizer with padding and end tokens.
         embedding_width: E.
-        text_listener: Hears responses while `generate` writes them: called with the B texts so far, in the same form as the
-            final ones, as often as the model likes. It changes no response. A model that cannot tell calls it never. None
-            means that nobody listens.
     """
 
-    text_listener: TextListener | None = None
     receives_weights: ClassVar[bool] = False
     tokenizer: Any
     embedding_width: int

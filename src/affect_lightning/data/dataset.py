@@ -298,7 +298,8 @@ class ClipDataset:
                 f"The clip {record.name} needs a face detector, because it has no released face crops. Set "
                 f"face_detector, or remove face from inputs."
             )
-        source = files.video if files.span is None else None  # kept boxes belong to the frames of a whole file
+        # Kept boxes belong to the frames of a whole file.
+        source = files.video if files.span is None and not files.is_passing else None
         crops = self.cropper.crop(decoded.frames, decoded.frame_mask, source)
         return (
             crops if self.options.face_channels == "rgb" else replace(crops, pictures=crops.pictures[..., ::-1].copy())

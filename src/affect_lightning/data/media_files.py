@@ -114,6 +114,7 @@ class MediaFiles:
         encoded: What the encoders gave for the clip, of a set that was packed with that instead of files.
         held: Pictures and sound instead of files.
         span: The part of the files that is read, in seconds; None for the whole.
+        is_passing: Whether nothing of the clip may be kept: its face boxes are not cached.
     """
 
     video: MediaFile | None = None
@@ -122,6 +123,7 @@ class MediaFiles:
     encoded: EncodedClip | None = None
     held: HeldMedia | None = None
     span: tuple[float, float] | None = None
+    is_passing: bool = False
 
     @classmethod
     def on_disk(cls, record: ClipRecord) -> MediaFiles:

@@ -1,36 +1,47 @@
 """Watches a network while it answers: the text so far, and how much each stream counts in the fusion (ours).
 
-Both are contracts that a part may leave out: `LanguageModel.text_listener` and `PreFusion.stream_weights`. Watching changes
+A part may leave out both: telling `contracts/generation_watch.py` of its tokens, and `PreFusion.stream_weights`. Watching changes
 no response. `clip_answers` shows what is seen here. Legend: B clips, N feature tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from torch import Tensor, nn
 
-from affect_lightning.contracts import PreFusion, TextListener
+from affect_lightning.contracts import PreFusion
+from affect_lightning.contracts.generation_watch import GenerationWatch, watched_by
 from affect_lightning.model.affectgpt import AffectGPT
 from affect_lightning.model.checked_calls import call_stream_weights
 
 
-@contextmanager
-def heard_text(network: AffectGPT, listener: TextListener | None) -> Iterator[None]:
-    """Tell a listener of the B texts so far while the network answers.
+class _Heard(GenerationWatch):
+    """Passes on what is written, without the marks of the prompt's style."""
+
+    def __init__(self, listener: Callable[[Sequence[str]], None], read: Callable[[str], str]) -> None:
+        self._listener, self._read = listener, read
+
+    def reads(self, prompt_tokens: Sequence[int]) -> None:
+        """Nothing is written yet."""
+
+    def writes(self, texts: Sequence[str], tokens: Sequence[int], are_full: Sequence[bool]) -> None:
+        """The B texts so far."""
+        self._listener([self._read(text) for text in texts])
+
+
+def heard_text(network: AffectGPT, listener: Callable[[Sequence[str]], None] | None) -> AbstractContextManager[None]:
+    """Tell a listener of the B texts so far while the network answers inside the block, in this thread.
 
     Args:
-        network: That answers inside the block, in one thread.
-        listener: None for nobody.
+        network: That answers.
+        listener: None changes nothing: who watches already goes on watching.
     """
-    model, read = network.language_model, network.configuration.prompt_style.read_answer
-    model.text_listener = None if listener is None else (lambda texts: listener([read(text) for text in texts]))
-    try:
-        yield
-    finally:
-        model.text_listener = None
+    if listener is None:
+        return nullcontext()
+    return watched_by(_Heard(listener, network.configuration.prompt_style.read_answer))
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from affect_lightning.prompting.user_turn import (
     question_text,
     response_text,
     sentiment_word,
+    taken_apart,
 )
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "read_extraction_prompts",
     "response_text",
     "sentiment_word",
+    "taken_apart",
 ]
 
 

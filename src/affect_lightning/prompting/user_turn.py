@@ -14,6 +14,7 @@ authors' released code: two speakers, a tag around each stream, no template. The
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -127,6 +128,7 @@ def _check_kind(kind: str) -> None:
 
 
 SUBTITLE_STREAM = "text"
+_SAYS = re.compile(r'Says: "(.*)"')
 # Plane 15 (supplementary private use): private-use characters of the basic plane do turn up in real subtitles.
 FIRST_PLACEHOLDER, MAX_PLACEHOLDERS = 0xF0A00, 256
 
@@ -162,6 +164,25 @@ def assemble_user_text(
     if SUBTITLE_STREAM in inputs:
         lines.append(f'Says: "{" ".join(subtitle.split())}"')
     return "\n".join([*lines, question])
+
+
+def taken_apart(text: str) -> tuple[str | None, str]:
+    r"""Subtitle and question of a user turn that `assemble_user_text` wrote without feature tokens.
+
+    Args:
+        text: Of the turn.
+
+    Returns:
+        The subtitle, or None if the first line is none, and the rest.
+
+    >>> taken_apart('Says: "Well, fine."\nHow is he?')
+    ('Well, fine.', 'How is he?')
+    >>> taken_apart("How is he?")
+    (None, 'How is he?')
+    """
+    first, _, rest = text.lstrip().partition("\n")
+    found = _SAYS.fullmatch(first.rstrip())
+    return (None, text.strip()) if found is None else (found[1], rest.strip())
 
 
 PROMPT_FORMS = ("chat", "plain")
