@@ -67,7 +67,7 @@ def test_a_stream_that_is_off_is_one_without_features(network: Any, clip: Path, 
     """Compared with the network itself, given features of which none of that stream is real."""
     from affect_lightning.clip_answers.asked_clips import AskedClips, GivenClips
 
-    (batch,) = AskedClips(GivenClips(clip, "Hello!"), network._reading(None, None)).batches()
+    (batch,) = AskedClips(GivenClips(clip, "Hello!"), network.reading_options(None, None)).batches()
     with torch.no_grad():
         features = dict(network.encode(batch))
         hidden = features[stream]

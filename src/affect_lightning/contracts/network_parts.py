@@ -10,7 +10,7 @@ tokens, Q questions a clip, P tokens of a shared beginning, L text tokens, E emb
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 import torch
