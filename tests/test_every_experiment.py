@@ -93,7 +93,7 @@ def small(values: dict[str, Any], folder_of: Callable[[str, bool], Path]) -> dic
     """The same experiment with tiny parts."""
     values = copy.deepcopy(values)
     for option in ("video_encoder", "audio_encoder"):
-        kind = TINY_ENCODERS.get(values[option]["name"])
+        kind = TINY_ENCODERS.get(values[option]["name"]) if values[option] is not None else None
         if kind is not None:
             values[option]["model"] = str(folder_of(kind, False))
     chosen = values["language_model"]
