@@ -17,7 +17,7 @@ from affect_lightning.errors import CheckpointError, DataError
 from affect_lightning.metrics import taxonomy_by_name
 from affect_lightning.playground.actions import OWN_QUESTION, Given, Playground
 from affect_lightning.playground.asked_networks import Asked, AskedNetwork
-from affect_lightning.playground.page_guard import COOKIE, PageGuard
+from affect_lightning.playground.page_guard import PageGuard, cookie_name
 from affect_lightning.playground.pictures import pitch_of, sectors_of, weights_picture, wheels_picture
 from affect_lightning.playground.uploads import Limits, read_upload
 from clip_making import tone, write_clip, write_wav
@@ -247,14 +247,17 @@ def test_only_who_has_the_key_comes_in() -> None:
     here = {"host": "127.0.0.1:8"}
     assert answered(guard, **here)[0] == 401
     assert answered(guard, query="key=wrong", **here)[0] == 401
-    assert answered(guard, cookie=f"{COOKIE}=wrong", **here)[0] == 401
+    assert answered(guard, cookie=f"{cookie_name('secret')}=wrong", **here)[0] == 401
     status, headers = answered(guard, query="key=secret", **here)
     assert status == 200
-    assert headers[b"set-cookie"].startswith(b"affect-playground=secret; HttpOnly; SameSite=Strict")
+    assert headers[b"set-cookie"].startswith(f"{cookie_name('secret')}=secret; HttpOnly; SameSite=Strict".encode())
     assert b"default-src 'self'" in headers[b"content-security-policy"]
-    assert answered(guard, cookie=f"{COOKIE}=secret", **here)[0] == 200
-    assert answered(guard, cookie=f"{COOKIE}=secret", host="evil.example:8")[0] == 401
-    assert answered(PageGuard(page, key="secret", hosts=None), cookie=f"{COOKIE}=secret", host="other:8")[0] == 200
+    assert answered(guard, cookie=f"{cookie_name('secret')}=secret", **here)[0] == 200
+    assert answered(guard, cookie=f"{cookie_name('secret')}=secret", host="evil.example:8")[0] == 401
+    assert (
+        answered(PageGuard(page, key="secret", hosts=None), cookie=f"{cookie_name('secret')}=secret", host="other:8")[0]
+        == 200
+    )
 
 
 def test_a_page_loads_nothing_of_another_host() -> None:
