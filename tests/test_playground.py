@@ -17,7 +17,7 @@ from affect_lightning.errors import CheckpointError, DataError
 from affect_lightning.metrics import taxonomy_by_name
 from affect_lightning.playground.actions import OWN_QUESTION, Given, Playground
 from affect_lightning.playground.asked_networks import Asked, AskedNetwork
-from affect_lightning.playground.page_guard import COOKIE, PageGuard
+from affect_lightning.playground.page_guard import PageGuard, cookie_name
 from affect_lightning.playground.pictures import pitch_of, sectors_of, weights_picture, wheels_picture
 from affect_lightning.playground.uploads import Limits, read_upload
 from clip_making import tone, write_clip, write_wav
@@ -44,6 +44,11 @@ def playground(asked: AskedNetwork, uploads: Path) -> Playground:
     return Playground([asked], taxonomy_by_name("builtin"), Limits(1, 5.0), folder=uploads)
 
 
+def described(asked: AskedNetwork, path: Path, **options: Any) -> Any:
+    """What the network says of a file."""
+    return asked._network.describe(path, question="name", **options)
+
+
 def last_of(playground: Playground, given: Given, **options: Any) -> str:
     words = {"subtitle": "", "question": "name", "own": "", "shown": playground.streams, **options}
     return list(playground.ask(given, **words))[-1]
@@ -61,15 +66,16 @@ def test_a_clip_is_read_deleted_and_answered_as_describe_answers_its_file(
     assert list(uploads.iterdir()) == []
     assert "1.2 s" in shown
     assert shown.count("<img") == 3 + 1  # frames, and the sound
-    expected = asked._network.describe(kept, subtitle="Hello!", question="name")
+    expected = described(asked, kept, subtitle="Hello!")
     assert given.clip is not None
     *growing, whole = asked.answers(Asked(given.clip, "Hello!"))
     assert whole.described is not None
     assert whole.text == whole.described.text == expected.text
     assert growing
     assert all(answer.described is None for answer in growing)
-    assert np.array_equal(whole.described.crops, expected.crops)
-    assert np.array_equal(whole.described.waveform, expected.waveform)
+    found: Any = whole.described
+    assert np.array_equal(found.crops, expected.crops)
+    assert np.array_equal(found.waveform, expected.waveform)
     assert expected.text in html.unescape(last_of(playground, given, subtitle="Hello!"))
 
 
@@ -78,7 +84,7 @@ def test_a_stream_that_is_switched_off_is_one_that_describe_goes_without(
     asked: AskedNetwork, playground: Playground, tmp_path: Path, stream: str
 ) -> None:
     kept = write_clip(tmp_path / "kept.mp4", PICTURES, waveform=SOUND)
-    expected = asked._network.describe(kept, subtitle="Hello!", question="name", without=[stream])
+    expected = described(asked, kept, subtitle="Hello!", without=[stream])
     given = Given(read_upload(kept, [asked.reading]))
     assert not kept.exists()
     assert given.clip is not None
@@ -98,7 +104,7 @@ def test_a_clip_without_sound_and_a_sound_alone_are_asked_without_what_they_lack
     *_, without_pictures = asked.answers(Asked(alone))
     assert (without_sound.off, without_pictures.off) == (("audio",), ("face", "frame"))
     video = write_clip(tmp_path / "kept.mp4", PICTURES, waveform=SOUND)
-    assert without_sound.text == asked._network.describe(video, question="name", without=["audio"]).text
+    assert without_sound.text == described(asked, video, without=["audio"]).text
     both = Given(silent, alone).clip
     assert both is not None
     assert both.lacks == ()
@@ -247,14 +253,17 @@ def test_only_who_has_the_key_comes_in() -> None:
     here = {"host": "127.0.0.1:8"}
     assert answered(guard, **here)[0] == 401
     assert answered(guard, query="key=wrong", **here)[0] == 401
-    assert answered(guard, cookie=f"{COOKIE}=wrong", **here)[0] == 401
+    assert answered(guard, cookie=f"{cookie_name('secret')}=wrong", **here)[0] == 401
     status, headers = answered(guard, query="key=secret", **here)
     assert status == 200
-    assert headers[b"set-cookie"].startswith(b"affect-playground=secret; HttpOnly; SameSite=Strict")
+    assert headers[b"set-cookie"].startswith(f"{cookie_name('secret')}=secret; HttpOnly; SameSite=Strict".encode())
     assert b"default-src 'self'" in headers[b"content-security-policy"]
-    assert answered(guard, cookie=f"{COOKIE}=secret", **here)[0] == 200
-    assert answered(guard, cookie=f"{COOKIE}=secret", host="evil.example:8")[0] == 401
-    assert answered(PageGuard(page, key="secret", hosts=None), cookie=f"{COOKIE}=secret", host="other:8")[0] == 200
+    assert answered(guard, cookie=f"{cookie_name('secret')}=secret", **here)[0] == 200
+    assert answered(guard, cookie=f"{cookie_name('secret')}=secret", host="evil.example:8")[0] == 401
+    assert (
+        answered(PageGuard(page, key="secret", hosts=None), cookie=f"{cookie_name('secret')}=secret", host="other:8")[0]
+        == 200
+    )
 
 
 def test_a_page_loads_nothing_of_another_host() -> None:

@@ -14,7 +14,7 @@ from affect_lightning.contracts import Transcriber
 from affect_lightning.errors import AffectLightningError
 from affect_lightning.metrics import Taxonomy
 from affect_lightning.playground.asked_networks import Answer, Asked, AskedNetwork, heard_subtitle
-from affect_lightning.playground.page_parts import answers_part, clip_part, problem_part
+from affect_lightning.playground.page_parts import answer_part, answers_part, clip_part, problem_part, wheels_part
 from affect_lightning.playground.uploads import HeldClip, Limits, read_upload, with_sound_of
 from affect_lightning.prompting import QUESTION_KINDS, is_own_question, question_text
 
@@ -144,11 +144,12 @@ class Playground:
         off = tuple(name for name in self.streams if name not in shown)
         asked = Asked(given.clip, subtitle.strip(), own.strip() if question == OWN_QUESTION else question, off)
         names = [network.name for network in self.networks]
-        answers = [Answer() for _ in self.networks]
+        columns, wheels = [answer_part(name, Answer()) for name in names], [""] * len(names)
         try:
             for position, network in enumerate(self.networks):
                 for answer in network.answers(asked):
-                    answers[position] = answer
-                    yield answers_part(names, answers, self._taxonomy)
+                    columns[position] = answer_part(network.name, answer)
+                    wheels[position] = wheels_part(network.name, answer, self._taxonomy)
+                    yield answers_part(columns, wheels)
         except AffectLightningError as error:
             yield problem_part(str(error))

@@ -7,6 +7,7 @@ requests under another host's name are refused, too. The page may load nothing f
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -19,7 +20,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-COOKIE = "affect-playground"
 _STARTING = "/startup-events"  # Gradio asks itself for this before the first visitor; it tells nothing
 # Gradio's page has scripts and styles inside; nothing of another host may run, load or be sent to.
 _POLICY = (
@@ -48,6 +48,7 @@ class PageGuard:
             hosts: Host names with ports under which it is asked; None for any.
         """
         self._app, self._key, self._hosts = app, key, hosts
+        self._cookie = cookie_name(key)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -56,12 +57,12 @@ class PageGuard:
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         is_first = self._opens(parse_qs(scope.get("query_string", b"").decode("latin-1")).get("key", [""])[0])
-        is_known = self._is_here(headers) and (is_first or self._opens(_cookie(headers)))
+        is_known = self._is_here(headers) and (is_first or self._opens(_value(headers, self._cookie)))
         if not is_known and not str(scope["path"]).endswith(_STARTING):
             await _refuse(scope, send)
             return
 
-        cookie = f"{COOKIE}={self._key}; HttpOnly; SameSite=Strict; Path=/"
+        cookie = f"{self._cookie}={self._key}; HttpOnly; SameSite=Strict; Path=/"
         added = [*_HEADERS, *([(b"set-cookie", cookie.encode())] if is_first else [])]
         await self._app(scope, receive, _Response(send, added))
 
@@ -102,9 +103,15 @@ class _Response:
         return [*(pair for pair in headers if pair[0].lower() not in named), *self._headers]
 
 
-def _cookie(headers: MutableMapping[str, str]) -> str:
+def cookie_name(key: str) -> str:
+    """Of the cookie that holds the key. Playgrounds on other ports have other names: cookies know no ports."""
+    return f"affect-playground-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+
+
+def _value(headers: MutableMapping[str, str], name: str) -> str:
+    """Of a cookie; empty if there is none."""
     try:
-        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        found = SimpleCookie(headers.get("cookie", "")).get(name)
     except CookieError:
         return ""
     return "" if found is None else found.value

@@ -37,15 +37,9 @@ def clip_part(clip: HeldClip) -> str:
     return _framed(_parts().clip(f"{clip.seconds:.1f}", " and ".join(clip.lacks), frames, sound))
 
 
-def answers_part(names: Sequence[str], answers: Sequence[Answer], taxonomy: Taxonomy) -> str:
-    """Answers side by side, so far; below them, of those that are whole, the labels on the wheels."""
-    columns = "".join(_answer(name, answer) for name, answer in zip(names, answers, strict=True))
-    wheels = [
-        _wheels(name, answer.described.labels, taxonomy)
-        for name, answer in zip(names, answers, strict=True)
-        if answer.described is not None and answer.described.labels
-    ]
-    return _framed(f'<div class="beside">{columns}</div>{"".join(wheels)}')
+def answers_part(columns: Sequence[str], wheels: Sequence[str]) -> str:
+    """What `answer_part` made, side by side, and below them what `wheels_part` made."""
+    return _framed(f'<div class="beside">{"".join(columns)}</div>{"".join(wheels)}')
 
 
 def problem_part(text: str) -> str:
@@ -53,7 +47,8 @@ def problem_part(text: str) -> str:
     return _framed(_parts().problem(text))
 
 
-def _answer(name: str, answer: Answer) -> str:
+def answer_part(name: str, answer: Answer) -> str:
+    """The answer of one network, so far; once it is whole, with what the network saw and weighed."""
     described = answer.described
     crops = [] if described is None or described.crops is None else _pictures(described.crops)
     weights = {} if described is None else described.fusion_weights
@@ -61,7 +56,11 @@ def _answer(name: str, answer: Answer) -> str:
     return str(_parts().answer(name, answer, crops, picture, ", ".join(weights)))
 
 
-def _wheels(name: str, labels: Sequence[str], taxonomy: Taxonomy) -> str:
+def wheels_part(name: str, answer: Answer, taxonomy: Taxonomy) -> str:
+    """The labels of a whole answer on the wheels; nothing for an answer without labels."""
+    labels = () if answer.described is None else answer.described.labels
+    if not labels:
+        return ""
     picture = _inline(wheels_picture(labels, taxonomy))
     return str(_parts().wheels(name, taxonomy, picture, sectors_of(labels, taxonomy)))
 
