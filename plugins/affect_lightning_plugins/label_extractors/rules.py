@@ -17,7 +17,14 @@ from affect_lightning.prompting.cleaning import clean_response
 from affect_lightning_plugins.label_extractors.labels_in_text import concluded_words, listed_labels
 from affect_lightning_plugins.label_extractors.mentions import word_group
 
-_SOURCES = ("rules.py", "labels_in_text.py", "mentions.py", "english_words.tsv", "chinese_words.tsv")
+_SOURCES = (
+    "rules.py",
+    "labels_in_text.py",
+    "mentions.py",
+    "clause_doubts.py",
+    "english_words.tsv",
+    "chinese_words.tsv",
+)
 
 _CLEANING = (
     *("responses.py", "thoughts.py", "structure.py", "keyed_lines.py", "refusals.py", "traditional_chinese.py"),
