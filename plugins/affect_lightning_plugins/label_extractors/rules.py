@@ -28,7 +28,14 @@ _SOURCES = (
 
 _CLEANING = (
     *("responses.py", "thoughts.py", "structure.py", "keyed_lines.py", "refusals.py", "traditional_chinese.py"),
-    *("chat_objects.py", "error_messages.py", "set_aside.py"),
+    *(
+        "chat_objects.py",
+        "error_messages.py",
+        "set_aside.py",
+        "loose_objects.py",
+        "nested_scores.py",
+        "weights_in_words.py",
+    ),
 )
 _STRINGS = ("label_strings.py", "plain_characters.py")
 
