@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from affect_lightning.plain_characters import plain_characters
+from affect_lightning.sentiment_strings import names_polarity
 
 LabelList = str | Iterable[object] | None
 
@@ -221,7 +222,8 @@ def best_words(pairs: Iterable[tuple[str, float]]) -> list[str]:
     if len(known) > 1 and all(worth <= 0 for _, worth in known) and any(worth < 0 for _, worth in known):
         known = [(word, math.exp(worth)) for word, worth in known]  # logarithms of probabilities
     best = max((worth for _, worth in known), default=0.0)
-    return [word for word, worth in known if worth > 0 and worth >= _SHARE_OF_BEST * best]
+    share = 1.0 if all(names_polarity(word) for word, _ in known) else _SHARE_OF_BEST  # of sentiments one counts
+    return [word for word, worth in known if worth > 0 and worth >= share * best]
 
 
 def _loaded(text: str) -> Any:
@@ -316,7 +318,10 @@ def scored_words(text: str) -> tuple[str, ...] | None:
             return None
         while position < len(text) and (text[position] in _BETWEEN_SCORES or text[position] in " \t"):
             position += 1
-    return tuple(best_words((word, number) for word, number in pairs if not _names_a_number(word)))
+    words = [(word, number) for word, number in pairs if not _names_a_number(word)]
+    if len(words) == 1 and words[0][1] < 0:
+        return None
+    return tuple(best_words(words))
 
 
 def _names_a_number(word: str) -> bool:

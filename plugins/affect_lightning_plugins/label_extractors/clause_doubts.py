@@ -122,6 +122,7 @@ CLAUSE_DOUBTS = (
         "doubt doubts", r"\b(?:i|we|one) (?:would |really |strongly )?doubts? (?:that|whether|if|it)\b[^.,;:!?]{0,40}$"
     ),
     _doubt("doubt", r"\b(?:i|we) (?:would |really |strongly )?$", r"^ (?:that|whether|if|it)\b"),
+    _doubt("nothing", r"\bnothing (?!but\b|more\b|less\b|like\b|short\b)(?:\w+ )?$"),
     _doubt("absent", r"(?:^|[.;:!?]\s*)absent (?:any |all )?(?:\w+ )?$"),
     _doubt(
         "may might could would say says think thinks",
@@ -170,7 +171,7 @@ _CHINESE_DOUBTS = tuple(
         ),
         # ruled out or denied
         (
-            r"(?:不可能|不会是|不像|谈不上|算不上|称不上|说不上|说不得|不属于|不至于|否认|难道|并没|并未|绝非|绝不是|远非)[^，。；！？但却]{0,6}$",
+            r"(?:不可能|不会是|不像|谈不上|算不上|不算|不够|未必|称不上|说不上|说不得|不属于|不至于|否认|难道|并没|并未|绝非|绝不是|远非)[^，。；！？但却]{0,6}$",
             "",
         ),
         (

@@ -16,7 +16,7 @@ SENTIMENT = re.compile(
 )
 DEGREE = re.compile(  # of sentiment, as a number
     r"^(?:(?:overall|final)[\s_-])?(?:sentiment|polarity|valence)(?:[\s_-]?(?:scores?|values?|intensity|strength|polarity))?$"
-    r"|^情感(?:得分|分数|值|强度|极性)$",
+    r"|^compound(?:[\s_-]?score)?$|^情感(?:得分|分数|值|强度|极性)$",
     re.IGNORECASE,
 )
 PLAIN_DEGREE = re.compile(  # beside nothing but a number: where a sentiment is asked for, it is one
@@ -73,7 +73,7 @@ _ASSIGNED = re.compile(  # emotion = 'sad'
     re.IGNORECASE | re.MULTILINE,
 )
 _NUMBER = re.compile(r"[\s*]*[+-]?\d*[.,]?\d+[\s*.,;]*")
-_BULLET = re.compile(r"^[ \t]*(?:[-*•]|\d{1,2}[.)])[ \t]*")
+_BULLET = re.compile(r"^[ \t]*(?:[-*•](?![.\d])|\d{1,2}[.)](?!\d))[ \t]*")
 
 _CHOICE = re.compile(r"^\(?[A-H][).:]\s+")  # the letter of a choice
 

@@ -37,6 +37,7 @@ _WRAPPED = re.compile(
 _NAMED = re.compile(r"^(?:name|names|value|type|word|text|名称|名字|类型)$", re.IGNORECASE)  # below a key of emotions
 _CONCLUDES = re.compile(r"^(?:conclusion|verdict|decision|结论|結論)$", re.IGNORECASE)
 _NOT = re.compile(r"^(?:not|non)[_ -]", re.IGNORECASE)
+_SCALED = re.compile(r"[+-]?\d[\d.,]*\s*[(（\[]")  # 2 (1-5): a number with its scale
 _PAIRS = re.compile(r"\s*\[\s*[\[(]\s*[\"']")
 _FENCE = re.compile(r"```[ \t]*[\w+-]*[ \t]*\n?(.*?)(?:```|$)", re.DOTALL)
 _CUT_OFF = re.compile(r"[\"'](?P<key>[^\"':]{1,40})[\"']\s*:\s*(?:\[(?P<list>[^\]]*)|[\"'](?P<text>[^\"']*)[\"'])")
@@ -184,6 +185,10 @@ def _of_mapping(value: Mapping[Any, Any], depth: int, named: bool) -> Iterator[s
         for key in told:
             yield from _values(value[key], depth + 1, named or bool(TOLD.match(key.strip())))
         return
+    compound = [key for key in keys if key.strip().lower() in ("compound", "compound_score")]
+    if compound and _number(value[compound[0]]) is not None:
+        yield f"compound: {value[compound[0]]}"  # of VADER; `sentiment_strings.py` reads it
+        return
     degrees = degrees or plain
     words = _best(
         [(key, number) for key in keys if key not in (*degrees, *plain) and (number := _number(value[key])) is not None]
@@ -259,6 +264,8 @@ def _is_measure(key: str) -> bool:
 def _written(values: list[str]) -> str:
     """`[happy, calm]` for short values; prose as it is."""
     texts = [value.strip() for value in values if value.strip()]
+    if len(texts) == 1 and _SCALED.match(texts[0]):
+        return texts[0]
     if any((len(text.split()) > _LABEL_WORDS and "," not in text) or _SENTENCE.search(text) for text in texts):
         return "\n".join(texts)
     return f"[{', '.join(re.sub(r'[][(){}]', ' ', text) for text in texts)}]" if texts else ""
