@@ -325,8 +325,26 @@ def never_below_zero(values: Iterable[float]) -> bool:
     return len(known) > 1 and min(known) >= 0
 
 
+def one_sided(values: Iterable[float]) -> str | None:
+    """The warning for values of which none is below 0, or none above it; None for values on both sides, and for equal ones.
+
+    It takes the file or set, where the numbers stand, the lowest and the highest.
+
+    >>> one_sided([-1, 2]), one_sided([0, 1]) == NEVER_BELOW_ZERO, one_sided([-2.3, -0.1]) == NEVER_ABOVE_ZERO
+    (None, True, True)
+    """
+    known = set(values)
+    if never_below_zero(known):
+        return NEVER_BELOW_ZERO
+    return NEVER_ABOVE_ZERO if len(known) > 1 and max(known) < 0 else None
+
+
+NEVER_ABOVE_ZERO = (
+    "%s: no number %s (%g to %g) is above 0, and all are read as negative. If these are logarithms of probabilities, write "
+    "negative, neutral or positive instead."
+)
 NEVER_BELOW_ZERO = (
-    "%s: no number in the column %s is below 0 (%g to %g), and all above 0 are read as positive. If these are classes, stars or "
+    "%s: no number %s is below 0 (%g to %g), and all above 0 are read as positive. If these are classes, stars or "
     "probabilities, write negative, neutral or positive instead."
 )
 

@@ -36,6 +36,10 @@ _WRAPPED = re.compile(
 )
 _NAMED = re.compile(r"^(?:name|names|value|type|word|text|名称|名字|类型)$", re.IGNORECASE)  # below a key of emotions
 _CONCLUDES = re.compile(r"^(?:conclusion|verdict|decision|结论|結論)$", re.IGNORECASE)
+_WEIGHT = re.compile(  # beside a word: how much it counts, which times, indices and valences do not say
+    r"^p$|score|prob|confidence|certainty|intensity|likelihood|weight|level|置信|概率|强度|強度|得分|分数",
+    re.IGNORECASE,
+)
 _NOT = re.compile(r"^(?:not|non)[_ -]", re.IGNORECASE)
 _SCALED = re.compile(r"[+-]?\d[\d.,]*\s*[(（\[]")  # 2 (1-5): a number with its scale
 _PAIRS = re.compile(r"\s*\[\s*[\[(]\s*[\"']")
@@ -258,7 +262,7 @@ def _scores_of_objects(items: list[Any] | tuple[Any, ...]) -> list[str] | None:
 
 
 def _is_measure(key: str) -> bool:
-    return bool(MEASURE.search(key)) or key.strip().lower() in ("p", "weight", "likelihood")
+    return bool(_WEIGHT.search(key.strip()))
 
 
 def _written(values: list[str]) -> str:

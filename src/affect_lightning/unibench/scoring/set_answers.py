@@ -25,7 +25,7 @@ from affect_lightning.sentiment_strings import (
     SENTIMENT_WORDS,
     main_sentiment,
     names_polarity,
-    never_below_zero,
+    one_sided,
     read_sentiment,
     told_number,
 )
@@ -267,12 +267,9 @@ class _ToldSentiments:
         """Say when the numbers look like classes, stars or probabilities, and when responses say both sentiments."""
         if self._mixed:
             _LOG.warning(_SAYS_BOTH, key, len(self._mixed), "responses", self._mixed[0][:_SHOWN], _COUNTED[True])
-        if never_below_zero(self._numbers):
-            _LOG.warning(
-                "%s: no number that responses give as a sentiment is below 0 (%g to %g), and all above 0 are read as positive. "
-                "If these are classes, stars or probabilities, write negative, neutral or positive instead.",
-                key, min(self._numbers), max(self._numbers),
-            )  # fmt: skip
+        warning = one_sided(self._numbers)
+        if warning:
+            _LOG.warning(warning, key, "that responses give as a sentiment", min(self._numbers), max(self._numbers))
 
 
 def _sentiments(
