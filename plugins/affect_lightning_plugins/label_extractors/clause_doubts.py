@@ -63,13 +63,14 @@ CLAUSE_DOUBTS = (
     _doubt("before earlier", rf"\b(?:was|were|felt|looked|seemed|been){_BEHIND}", rf"^\s+(?:before|earlier)\b{_NOW}"),
     _doubt(
         "yesterday last ago past",
-        "",
+        rf"\b(?:was|were|felt|looked|seemed|sounded){_BEHIND}",
         r"^(?:(?!\b(?:about|by|with|of|over|because|for|at|after|since|and|but)\b)[^.,;:!?]){0,20}"
         r"\b(?:yesterday|last (?:week|month|year|night|time)|(?:days|weeks|years|months) ago|in the past)\b",
     ),
     _doubt(
         "yesterday past ago last",
-        r"\b(?:yesterday|in the past|years ago|last (?:week|month|year|night)),? [^.,;:!?]{0,40}$",
+        r"(?:^|[.;:!?,]\s*|\b(?:but|and|although|while)\s+)"
+        r"(?:yesterday|in the past|years ago|last (?:week|month|year|night)),? [^.,;:!?]{0,40}$",
     ),
     _doubt(
         "will",
@@ -106,7 +107,8 @@ CLAUSE_DOUBTS = (
     _doubt(
         "rule rules ruled ruling exclude excludes excluded excluding dismiss dismisses dismissed reject rejects "
         "rejected eliminate eliminated eliminates",
-        r"\b(?:rul(?:e|es|ed|ing) out|exclud(?:e|es|ed|ing)|dismiss(?:es|ed)?|reject(?:s|ed)?|eliminate(?:s|d)?)"
+        r"(?:\brul(?:e|es|ed|ing) out|(?:^|[.;:]\s*|\b(?:i|we|you|can|could|would|will|to|evidence|have)\s+)"
+        r"(?:exclud(?:e|es|ed|ing)|dismiss(?:es|ed)?|reject(?:s|ed)?|eliminate(?:s|d)?))"
         r" (?:(?!so\b|as\b|because\b|since\b|and (?:is|am|i)\b)\w+,? ){0,5}$",
     ),
     _doubt(
@@ -123,6 +125,14 @@ CLAUSE_DOUBTS = (
     ),
     _doubt("doubt", r"\b(?:i|we) (?:would |really |strongly )?$", r"^ (?:that|whether|if|it)\b"),
     _doubt("nothing", r"\bnothing (?!but\b|more\b|less\b|like\b|short\b)(?:\w+ )?$"),
+    _doubt(
+        "argue say think assume believe suspect",
+        r"\b(?:while|although|though) (?:one|some|you|we|i) (?:could|might|may|would) "
+        r"(?:argue|say|think|assume|believe|suspect)\b"
+        r"[^.,;!?]{0,40}$",
+    ),
+    _doubt("considered", "", r"^ (?:was|were|is) (?:also |briefly )?considered\b,?"),
+    _doubt("now", rf"\b(?:was|were|felt){_BEHIND}", r"^[;,]\s*(?:but |and )?now\b"),
     _doubt("absent", r"(?:^|[.;:!?]\s*)absent (?:any |all )?(?:\w+ )?$"),
     _doubt(
         "may might could would say says think thinks",
@@ -171,7 +181,7 @@ _CHINESE_DOUBTS = tuple(
         ),
         # ruled out or denied
         (
-            r"(?:不可能|不会是|不像|谈不上|算不上|不算|不够|未必|称不上|说不上|说不得|不属于|不至于|否认|难道|并没|并未|绝非|绝不是|远非)[^，。；！？但却]{0,6}$",
+            r"(?:不可能|不会是|不像|谈不上|算不上|不算|不够|未必|称不上|说不上|说不得|不太可能|不大可能|不属于|不至于|否认|难道|并没|并未|绝非|绝不是|远非)[^，。；！？但却]{0,6}$",
             "",
         ),
         (

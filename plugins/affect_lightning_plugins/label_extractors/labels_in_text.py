@@ -52,6 +52,9 @@ _LEADING = re.compile(
     r"mostly|mainly|generally|extremely|really|feeling|being|a bit|a little|a sense of|sense of|a feeling of|one of|"
     r"that of|emotion of|more|so|even|just|only|simply|but|instead)\s+)+"
 )
+_THEN_AND_NOW = re.compile(
+    r"\b(?:was|were|felt)\b[^.!?]*[;,]\s*(?:but |and )?now\b", re.IGNORECASE
+)  # he was calm; now sad
 _SET_ASIDE = re.compile(r"(?:but )?(?:instead of|rather than|as opposed to|and not)\b")
 _CLAUSE = re.compile(  # a short clause of prose is no label
     r"^(?:she|he|they|we|i|you|it|this|that|there|(?:the )?\w+) "
@@ -74,7 +77,7 @@ def listed_labels(response: str) -> list[str] | None:
     if bracketed:
         return _items(bracketed[1], strict=False)
     stated = _STATED.match(text) or _CHINESE_STATED.match(simplified(text))
-    if stated and not _is_doubted(text[: stated.start(1)]):
+    if stated and not (_is_doubted(text[: stated.start(1)]) or _THEN_AND_NOW.search(text)):
         return _items(stated[1], strict=True)
     return None if stated else _items(text, strict=True)
 

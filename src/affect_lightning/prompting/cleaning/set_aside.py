@@ -38,6 +38,11 @@ _ASKED_AND_DENIED = re.compile(
     re.IGNORECASE,
 )
 
+_OTHER_IN_BRACKETS = re.compile(  # "sad (vs. calm)"
+    r"\s*[(（](?:vs\.?|versus|not|rather than|instead of|as opposed to|而非|不是)\s*(?!only\b|just\b)[^()（）\n]{1,40}[)）]",
+    re.IGNORECASE,
+)
+
 _ABSENT_KEY = (
     r"(?:absent|not[ _-](?:present|detected|observed|shown|found)|ruled[ _-]out|excluded|rejected|unlikely|no signs? of"
     r"|不存在|未出现|未检测到|没有出现|排除|不符合)"
@@ -123,6 +128,8 @@ def without_set_aside(text: str) -> str:
     text = struck if struck.strip() else text
     if "?" in text or "？" in text:
         text = _ASKED_AND_DENIED.sub("", text)
+    if ("(" in text or "（" in text) and _OTHER_IN_BRACKETS.search(text):
+        text = _OTHER_IN_BRACKETS.sub("", text)
     for step in (_corrected, _without_input, _without_absent, _without_choices):
         shorter = step(text)
         text = shorter if shorter.strip() else text

@@ -31,7 +31,7 @@ _DEEPEST = 8  # levels of objects that are followed; our choice
 _PROSE_WORDS = 3  # a value without a key of emotions is read from this length on; our choice
 _LABEL_WORDS = 4  # a longer value is prose; our choice
 _WRAPPED = re.compile(
-    r"^(?:results?|responses?|output|outputs|data|content|message|text|analysis|person|people|persons|final)$",
+    r"^(?:results?|responses?|output|outputs|data|content|message|text|analysis|person|people|persons|final|arguments|parameters|args)$",
     re.IGNORECASE,
 )
 _NAMED = re.compile(r"^(?:name|names|value|type|word|text|名称|名字|类型)$", re.IGNORECASE)  # below a key of emotions
@@ -122,7 +122,11 @@ def _told_of(values: list[Any]) -> list[str]:
 
 def _is_bare(value: Any) -> bool:
     """Whether an object has nothing but a word under a plain key, and its score: `Emotion(name='sad', score=0.8)`."""
-    return isinstance(value, Mapping) and len(value) <= 2 and any(_NAMED.match(str(key)) for key in value)
+    return (
+        isinstance(value, Mapping)
+        and any(_NAMED.match(str(key)) for key in value)
+        and all(_NAMED.match(str(key)) or _is_measure(str(key)) for key in value)
+    )
 
 
 def _of_candidate(text: str) -> str | None:
@@ -162,7 +166,8 @@ def _values(value: Any, depth: int, named: bool = False) -> Iterator[str]:
     if depth > _DEEPEST:
         return
     if isinstance(value, str):
-        yield value
+        inner = decoded_values(value) if value.lstrip().startswith("{") else []
+        yield from (told for one in inner for told in _values(one, depth + 1, named)) if inner else (value,)
     elif isinstance(value, list | tuple):
         scored = _scores_of_objects(value)
         if scored is not None:
@@ -181,6 +186,10 @@ def _of_mapping(value: Mapping[Any, Any], depth: int, named: bool) -> Iterator[s
     degrees = [key for key in keys if DEGREE.match(key.strip()) and _number(value[key]) is not None]
     told = told or [key for key in keys if SENTIMENT.match(key.strip()) and key not in degrees]
     told = told or [key for key in keys if RANKED.match(key.strip()) and _number(value[key]) is None]
+    scored = _scores_of_objects([value[key] for key in told]) if told and RANKED.match(told[0].strip()) else None
+    if scored is not None:
+        yield from scored
+        return
     told = told or [key for key in keys if PRESENT_NAME.match(key.strip()) and isinstance(value[key], list)]
     told = told or [key for key in keys if named and _NAMED.match(key.strip()) and isinstance(value[key], str)][:1]
     told = told or [key for key in keys if _CONCLUDES.match(key.strip()) and isinstance(value[key], str)]
@@ -310,7 +319,7 @@ def _of_table(text: str) -> str | None:
         beside = [row[1] for row in rows if len(row) > 1 and TOLD.match(row[0])]
         return _written(beside or [row[0] for row in body if row and not any(c.isdigit() for c in row[0])])
     cells = [row[column] for row in body if len(row) > column]
-    numbers = next((index for index, cell in enumerate(head) if MEASURE.search(cell)), None)
+    numbers = next((index for index, cell in enumerate(head) if _is_measure(cell)), None)
     if numbers is not None and len(body) > 1:
         scored = scored_words(
             ", ".join(f"{row[column]}: {row[numbers]}" for row in body if len(row) > max(column, numbers))

@@ -28,6 +28,8 @@ _FORMS = tuple(
         rf"(?:(?:there is |there's )?an? )?{_NUMBER} {_CHANCE} (?:of (?:being )?|for |that {_SOMEBODY} (?:is|are|feels?) )"
         rf"{_WORD}(?=\W*(?:$|[,;.\n]|\band\b))",
         rf"{_WORD}的?(?:概率|可能性|置信度|得分|分数)(?:约?为|是|约|：|:)?\s*{_NUMBER}",
+        rf"(?:^|(?<=[\n,;]))[ \t]*{_NUMBER}[ \t]*[: \t][ \t]*{_WORD}(?=[ \t]*(?:\n|$|[,;]))",
+        rf"(?:^|(?<=\n))\d+[ \t]*[,\t][ \t]*{_WORD}[ \t]*[,\t][ \t]*{_NUMBER}(?=\s*(?:\n|$))",
         rf"(?:^|(?<=\n)){_WORD}[ \t]*[;\t][ \t]*{_NUMBER}(?=\s*(?:\n|$))",
     )
 )
