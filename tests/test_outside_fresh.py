@@ -1,4 +1,4 @@
-"""Answers as GPT, Qwen, DeepSeek, R1-Omni, HumanOmni, ms-swift and lmms-eval leave them, one after another as a new user brings them.
+"""Answers as GPT, Qwen, DeepSeek, R1-Omni, HumanOmni, ms-swift and lmms-eval leave them, as a new user brings them.
 
 Each says one emotion; beside it stands another one that does not count. A neighbour of `test_outside_structure.py`.
 """
@@ -31,7 +31,7 @@ ANSWERS = {
     "json pct": '{"WORD":"85%","calm":"10%"}',
     "json null": '{"WORD":1,"calm":null}',
     "json str num": '{"WORD":"0.85","calm":"0.10"}',
-    "json nested levels": '{"emotions":{"primary":{"label":"WORD","confidence":0.8},"secondary":{"label":"calm","confidence":0.1}}}',
+    "json nested levels": '{"emotions":{"primary":{"label":"WORD","score":0.8},"secondary":{"label":"calm","score":0.1}}}',
     "json conf list": '[{"emotion":"WORD","confidence":"high"},{"emotion":"calm","confidence":"low"}]',
     "json emotion+valence": '{"emotion":"WORD","valence":-0.5,"arousal":0.3}',
     "json answer reasoning": '{"reasoning":"The man seems calm at first","answer":"WORD"}',

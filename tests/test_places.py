@@ -54,8 +54,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setattr(whole_files, "_write", refuse)
         yield tmp_path / "new" / "out", "Permission denied"
     else:
-        path = tmp_path / "taken" / ("" if request.param == "a file" else "out")
-        yield path, "File exists" if request.param == "a file" else "Not a directory"
+        yield tmp_path / "taken" / ("" if request.param == "a file" else "out"), "Not a directory"
     assert (tmp_path / "taken").read_text(encoding="utf-8") == "kept"
     assert not (tmp_path / "new").exists(), "what was made to try the place is gone"
 
@@ -134,7 +133,7 @@ def test_the_tables_and_data_sets_of_annotate(place: Place) -> None:
     with pytest.raises(WritingError, match="could not be written"):
         check_new_table(place[0] / "table.parquet")
     with pytest.raises((WritingError, ConfigurationError), match="could not be written|is there, and nothing"):
-        check_new_folder(place[0] / "data" if place[1] != "File exists" else place[0])
+        check_new_folder(place[0] / "data" if not place[0].is_file() else place[0])
 
 
 def test_a_place_that_can_be_written_to_is_as_it_was(tmp_path: Path) -> None:
