@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from affect_lightning.plain_characters import plain_characters
+from affect_lightning.sentiment_strings import names_polarity
 
 LabelList = str | Iterable[object] | None
 
@@ -29,8 +31,9 @@ _NO_WORD = frozenset({"nan", "none", "null", "n/a", "#n/a", "<na>", "nil", "nat"
 _SCORED = re.compile(
     r"\s*(?:[-–•*]\s+|\d{1,2}[.)]\s*)?[「『“【\x22]?"
     r"(?P<word>[^\W\d_][^:：=()\[\]{}\d|」』”】\x22\n,;，；、]{0,39}?)[」』”】\x22]?\**"
-    r"\s*(?:[:=：(（|]|\s[-–]\s|(?P<bare>\s(?=[01]?[.]\d))|\s(?=\d{1,3}(?:[.,]\d+)?\s*[%％]))\s*\**"
-    r"(?P<number>\d{1,3}(?:[.,]\d+)?|[.]\d+)(?:\s*[-–~]\s*\d{1,3}(?:[.,]\d+)?)?\s*(?P<percent>[%％])?\s*(?:/\s*10+)?\s*[)）]?\s*"
+    r"\s*(?:[:=：(（|]|\s[-–—]\s|(?P<bare>\s(?=[01]?[.]\d))|\s(?=\d{1,3}(?:[.,]\d+)?\s*[%％]))\s*\**"
+    r"(?P<number>(?:(?<=[:：=(（])|(?<=[:：=] ))-?(?:\d{1,3}(?:[.,]\d+)?(?:e[+-]?\d+)?|[.]\d+)"
+    r"|\d{1,3}(?:[.,]\d+)?|[.]\d+)(?:\s*[-–~]\s*\d{1,3}(?:[.,]\d+)?)?\s*(?P<percent>[%％])?\s*(?:/\s*10+)?\s*[)）]?\s*"
 )
 _HEAD_OF_SCORES = re.compile(
     r"^\s*(?:emotions?|labels?|class|情绪|情感|标签)\s*[,，\t;|]\s*(?:scores?|prob(?:ability)?|confidence|weight|intensity|分数|概率|得分)"
@@ -66,7 +69,7 @@ _WORD_KEYS = frozenset({"name", "word", "value", "text"})  # of an object in a l
 _OBJECTS = re.compile(r"\s*(?:\{|\[\s*[{\[(])")
 _BARE_WORDS = 2  # of a label with nothing but a blank before its number; our choice
 _MEASURES = re.compile(
-    r"(?i)^(?:confidence|scores?|prob(?:ability)?|valence|polarity|sentiments?|arousal|dominance|intensity|id|index|rank|level"
+    r"(?i)^(?:confidence|scores?|prob(?:ability)?|valence|polarity|sentiments?|arousal|dominance|intensity|total|sum|id|index|rank|level"
     r"|age|time|start|end|frames?|second|duration|置信度|概率|分数|强度|強度)\b"
 )
 
@@ -212,12 +215,15 @@ def words_of_object(value: object) -> tuple[str, ...] | None:
 def best_words(pairs: Iterable[tuple[str, float]]) -> list[str]:
     """The words that are worth at least half of the best one.
 
-    >>> best_words([("happy", 1.0), ("calm", 0.2), ("bored", 0.0)])
-    ['happy']
+    >>> best_words([("happy", 1.0), ("calm", 0.2), ("bored", 0.0)]), best_words([("sad", -0.2), ("calm", -2.3)])
+    (['happy'], ['sad'])
     """
     known = list(pairs)
+    if len(known) > 1 and all(worth <= 0 for _, worth in known) and any(worth < 0 for _, worth in known):
+        known = [(word, math.exp(worth)) for word, worth in known]  # logarithms of probabilities
     best = max((worth for _, worth in known), default=0.0)
-    return [word for word, worth in known if worth > 0 and worth >= _SHARE_OF_BEST * best]
+    share = 1.0 if all(names_polarity(word) for word, _ in known) else _SHARE_OF_BEST  # of sentiments one counts
+    return [word for word, worth in known if worth > 0 and worth >= share * best]
 
 
 def _loaded(text: str) -> Any:
@@ -312,7 +318,10 @@ def scored_words(text: str) -> tuple[str, ...] | None:
             return None
         while position < len(text) and (text[position] in _BETWEEN_SCORES or text[position] in " \t"):
             position += 1
-    return tuple(best_words((word, number) for word, number in pairs if not _names_a_number(word)))
+    words = [(word, number) for word, number in pairs if not _names_a_number(word)]
+    if len(words) == 1 and words[0][1] < 0:
+        return None
+    return tuple(best_words(words))
 
 
 def _names_a_number(word: str) -> bool:

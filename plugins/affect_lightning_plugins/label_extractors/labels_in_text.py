@@ -20,9 +20,11 @@ from functools import lru_cache
 from affect_lightning.metrics import Taxonomy
 from affect_lightning.metrics.builtin import builtin_valences
 from affect_lightning.prompting.cleaning import simplified
+from affect_lightning_plugins.label_extractors.clause_doubts import CLAUSE_DOUBTS
 from affect_lightning_plugins.label_extractors.mentions import (
     Mention,
     chinese_labels,
+    is_meant_in_chinese,
     is_negated,
     meant_chinese_mentions,
     meant_mentions,
@@ -50,6 +52,9 @@ _LEADING = re.compile(
     r"mostly|mainly|generally|extremely|really|feeling|being|a bit|a little|a sense of|sense of|a feeling of|one of|"
     r"that of|emotion of|more|so|even|just|only|simply|but|instead)\s+)+"
 )
+_THEN_AND_NOW = re.compile(
+    r"\b(?:was|were|felt)\b[^.!?]*[;,]\s*(?:but |and )?now\b", re.IGNORECASE
+)  # he was calm; now sad
 _SET_ASIDE = re.compile(r"(?:but )?(?:instead of|rather than|as opposed to|and not)\b")
 _CLAUSE = re.compile(  # a short clause of prose is no label
     r"^(?:she|he|they|we|i|you|it|this|that|there|(?:the )?\w+) "
@@ -72,9 +77,17 @@ def listed_labels(response: str) -> list[str] | None:
     if bracketed:
         return _items(bracketed[1], strict=False)
     stated = _STATED.match(text) or _CHINESE_STATED.match(simplified(text))
-    if stated and not is_negated(text[: stated.start(1)].lower()):
+    if stated and not (_is_doubted(text[: stated.start(1)]) or _THEN_AND_NOW.search(text)):
         return _items(stated[1], strict=True)
     return None if stated else _items(text, strict=True)
+
+
+def _is_doubted(lead: str) -> bool:
+    """Whether the words before a list deny it, or make it a condition, a wish, the past or a thing's."""
+    plain = plain_text(lead)
+    if is_negated(plain) or any(doubt.holds(plain, "") for doubt in CLAUSE_DOUBTS if doubt.before):
+        return True
+    return not lead.isascii() and not is_meant_in_chinese(lead, Mention("", len(lead), len(lead)))
 
 
 def _items(text: str, strict: bool) -> list[str] | None:

@@ -18,6 +18,7 @@ from string import ascii_lowercase
 from typing import NamedTuple
 
 from affect_lightning.metrics.builtin import builtin_valences
+from affect_lightning_plugins.label_extractors.clause_doubts import CLAUSE_DOUBTS, ClauseDoubt, is_set_aside_in_chinese
 
 REACH = 1000  # characters around a mention that are looked at; our choice, far more than MAX_SCOPE words: a response may be pages
 MAX_SCOPE = 9  # words that a negation reaches (our choice; tuned on reference/emer)
@@ -39,16 +40,34 @@ _RULED_OUT = re.compile(
     r"(?:(?:very|highly|quite|most|also|clearly)\s+)*"
     r"(?:ruled out|excluded|unlikely|improbable|absent|(?:not|less) (?:likely|present|evident|detected|observed|visible))\b"
 )
+_RULING_OUT = frozenset(
+    {
+        "ruled",
+        "excluded",
+        "unlikely",
+        "improbable",
+        "absent",
+        "likely",
+        "present",
+        "evident",
+        "detected",
+        "observed",
+        "visible",
+    }
+)
 _UNLIKELY_THAT = re.compile(r"\b(?:unlikely|improbable) (?:that|to)\b[^.,;!?]{0,40}$")
 _NEGATION = re.compile(rf"\b(?:{'|'.join(_NEGATING)})\b")
 _DIRECT_NEGATION = re.compile(r"\b(?:anything but|far from)(?: (?:being|feeling|looking))?(?: \w+)?\s*$")
 _NOT_NEGATING = re.compile(
-    r"\b(?:not (?:only|just|merely|simply)|no doubt|not without|can(?:not|'t) help(?: but)?|as if)\b"
+    r"\b(?:not (?:only|just|merely|simply)|no doubt|without (?:an?y? )?doubt|no wonder|nothing but|not without"
+    r"|can(?:not|'t) help(?: but)?|as if)\b"
 )
 _SCOPE_END = re.compile(
     r"[;:.!?]|,\s*(?:just|only|simply|merely|rather|instead)\b|\b(?:but|however|although|though|because|since|while"
     r"|and (?:is|was|feels?|seems?|looks?|appears?|sounds?|stays?|becomes?))\b"
 )
+_NEW_CLAUSE = re.compile(r",\s*(?:she|he|they|we|it|the|which|i|so|then|his|her|their|this|that|more like)\b")
+_NOT_SO_MUCH = re.compile(r"\bnot so much\b[^.,;:!?]*\bas (?:\w+ )?$")  # "not so much angry as sad"
 _PEOPLE = (
     "other", "others", "another", "opposite", "someone", "somebody", "people", "friend", "brother", "sister", "father",
     "mother", "wife", "husband", "son", "daughter", "child", "children", "boss", "colleague", "audience", "listener",
@@ -211,7 +230,7 @@ def is_negated(before: str) -> bool:
     """Whether a text in lower case ends within the scope of a negation."""
     if ("far from" in before or "anything but" in before) and _DIRECT_NEGATION.search(before):
         return True
-    if not _NEGATION.search(before):
+    if not _NEGATION.search(before) or ("so much" in before and _NOT_SO_MUCH.search(before)):
         return False
     clause = _SCOPE_END.split(_NOT_NEGATING.sub(" ", before))[-1]
     cues = list(_NEGATION.finditer(clause))
@@ -219,7 +238,7 @@ def is_negated(before: str) -> bool:
         return False
     scope = clause[cues[-1].end() :]
     listed = "," not in scope or re.search(r",\s*(?:or|nor)\b|,[^,]*$", scope)
-    new_clause = re.search(r",\s*(?:she|he|they|we|it|the|which)\b", scope)
+    new_clause = _NEW_CLAUSE.search(scope)
     return len(scope.split()) <= MAX_SCOPE and bool(listed) and not new_clause
 
 
@@ -252,8 +271,10 @@ def _is_only_expected(plain: str, mention: Mention) -> bool:
 
 
 def _is_opposed(plain: str, mention: Mention) -> bool:
-    """Whether the word is set against another one: "sad as opposed to calm"."""
+    """Whether the word is set against another one: "sad as opposed to calm"; "contrary to" is no mood."""
     before = _before(plain, mention)
+    if mention.word == "contrary":
+        return plain.startswith(" to ", mention.end)
     return (mention.word == "opposed" and before.endswith("as ")) or bool(_OPPOSED.search(before))
 
 
@@ -266,6 +287,10 @@ def _is_ruled_out(plain: str, mention: Mention) -> bool:
 
 def _is_of_a_thing(plain: str, mention: Mention) -> bool:
     return bool(_OF_A_THING.match(plain[mention.end : mention.end + REACH]))
+
+
+def _clause(doubt: ClauseDoubt) -> Callable[[str, Mention], bool]:
+    return lambda plain, mention: doubt.holds(_before(plain, mention), plain[mention.end : mention.end + REACH])
 
 
 def _mark_of(pattern: str) -> str:
@@ -283,26 +308,10 @@ _DOUBTS: tuple[tuple[frozenset[str], Callable[[str, Mention], bool]], ...] = (
     ),
     (frozenset(_THINGS), _is_of_a_thing),
     (frozenset({"than"}), _is_compared_away),
-    (frozenset({"opposed"}), _is_opposed),
-    (
-        frozenset(
-            {
-                "ruled",
-                "excluded",
-                "unlikely",
-                "improbable",
-                "absent",
-                "likely",
-                "present",
-                "evident",
-                "detected",
-                "observed",
-                "visible",
-            }
-        ),
-        _is_ruled_out,
-    ),
+    (frozenset({"opposed", "contrary"}), _is_opposed),
+    (_RULING_OUT, _is_ruled_out),
     (frozenset({"but", "yet", "however", "while", "whereas", "though"}), _is_only_expected),
+    *((doubt.marks, _clause(doubt)) for doubt in CLAUSE_DOUBTS),
 )
 _MARKS = frozenset().union(*(marks for marks, _ in _DOUBTS))
 _DIRECT_CHINESE_NEGATION = re.compile(r"(?:不|没|无|非|未|别)(?:太|很|怎么|那么|够|会|要|必|用)?$")
@@ -316,30 +325,6 @@ _CHINESE_PEOPLE = (
 _CHINESE_OTHERS = re.compile(
     rf"(?:{_CHINESE_PEOPLE})的[^，。；的]{{0,3}}$"
     rf"|(?<![对向为和与])(?<![对向为][她他]的)(?:{_CHINESE_PEOPLE})(?:也|都|很|非常|十分|有些|有点|感到|感觉|觉得|显得|看起来)+$"
-)
-# 与其说平静，不如说愤怒; 比起悲伤，更愤怒; 本以为会高兴，但; 看似平静，实则愤怒; 假装高兴，但: the first one is denied
-_CHINESE_SET_ASIDE = (
-    (
-        re.compile(r"与其说?(?:是|他|她|感到)*[^，。；！？]{0,6}$"),
-        re.compile(r"^[^。；！？]{0,8}[，,]?[^。；！？]{0,4}不如"),
-    ),
-    (
-        re.compile(r"(?:比起|相比于?|比)[^，。；！？]{0,4}$"),
-        re.compile(r"^[^。；！？]{0,4}[，,]?[^。；！？]{0,4}(?:更|多的是)"),
-    ),
-    (re.compile(r"(?:多于|大于|胜过|而非|而不是)[^，。；！？]{0,4}$"), re.compile("")),
-    (
-        re.compile(
-            r"(?:本以为|原以为|以为|本应该?|本该|应该|看似|看上去|看起来|表面上?|假装|装作|装出|强装|佯装|故作)[^，。；！？]{0,10}$"
-        ),
-        re.compile(
-            r"^[^。；！？]{0,10}[，,]?\s*(?:但其实|但实际|但内心|其实|实则|实际上|内心|却|但(?=[^。；！？]{0,6}(?:其实|实际|内心|却)))"
-        ),
-    ),
-    (
-        re.compile(r"(?:本以为|原以为|以为|本应该?|本该)[^，。；！？]{0,10}$"),
-        re.compile(r"^[^。；！？]{0,10}[，,]?\s*(?:但|可|结果|然而)"),
-    ),
 )
 _CHINESE_NEITHER = (re.compile("既$"), re.compile("^[^，。；]{0,6}也不"))  # 既不高兴也不难过: neither of them
 _UNLIKELY_IN_CHINESE = re.compile(
@@ -364,7 +349,7 @@ def is_meant_in_chinese(sentence: str, mention: Mention) -> bool:
     before, after = _before(sentence, mention), sentence[mention.end : mention.end + REACH]
     if _CHINESE_NEITHER[0].search(before) and _CHINESE_NEITHER[1].match(after):
         return False
-    if any(first.search(before) and then.match(after) for first, then in _CHINESE_SET_ASIDE):
+    if is_set_aside_in_chinese(before, after):
         return False
     return not any(
         (

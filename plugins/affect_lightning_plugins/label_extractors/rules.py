@@ -17,11 +17,25 @@ from affect_lightning.prompting.cleaning import clean_response
 from affect_lightning_plugins.label_extractors.labels_in_text import concluded_words, listed_labels
 from affect_lightning_plugins.label_extractors.mentions import word_group
 
-_SOURCES = ("rules.py", "labels_in_text.py", "mentions.py", "english_words.tsv", "chinese_words.tsv")
+_SOURCES = (
+    "rules.py",
+    "labels_in_text.py",
+    "mentions.py",
+    "clause_doubts.py",
+    "english_words.tsv",
+    "chinese_words.tsv",
+)
 
 _CLEANING = (
     *("responses.py", "thoughts.py", "structure.py", "keyed_lines.py", "refusals.py", "traditional_chinese.py"),
-    *("chat_objects.py", "error_messages.py", "set_aside.py"),
+    *(
+        "chat_objects.py",
+        "error_messages.py",
+        "set_aside.py",
+        "loose_objects.py",
+        "nested_scores.py",
+        "weights_in_words.py",
+    ),
 )
 _STRINGS = ("label_strings.py", "plain_characters.py")
 

@@ -19,6 +19,7 @@ from affect_lightning.corpora.annotation_tables import RowFile, columns_of, show
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.file_kinds import foreign_kind
 from affect_lightning.storage import write_whole
+from affect_lightning.unibench.result_folders import check_writable
 
 if TYPE_CHECKING:
     import pyarrow
@@ -232,6 +233,7 @@ def check_new_table(path: Path) -> None:
 
     Raises:
         ConfigurationError: The file is there already, or does not end in `.parquet`.
+        WritingError: The system refuses to write there.
     """
     if path.suffix.lower() != ".parquet":
         raise ConfigurationError(f"A table of clips is a Parquet file: name it {path.with_suffix('.parquet')}.")
@@ -239,6 +241,7 @@ def check_new_table(path: Path) -> None:
         raise ConfigurationError(
             f"Choose another name, or move the file away: {path} is there, and no table is overwritten."
         )
+    check_writable(path.parent)
 
 
 def with_records(schema: pyarrow.Schema, records: Sequence[StageRecord]) -> pyarrow.Schema:

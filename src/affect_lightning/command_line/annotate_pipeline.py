@@ -59,6 +59,7 @@ def run_config(arguments: Sequence[str]) -> int:
     options = _config_parser().parse_args(arguments)
     content = _read(options)
     from affect_lightning.annotation.catalogue import build_listed, stage_entry, stages_of
+    from affect_lightning.unibench.result_folders import check_writable
 
     listed = stages_of(content.get("stages"))
     stages, endings = build_listed(listed, {"encode": encode_clips})
@@ -66,6 +67,7 @@ def run_config(arguments: Sequence[str]) -> int:
     pipeline = _pipeline(Path(content["clips"]), stages, Path(content["out"]), endings, looks_beside=looks)
     if options.dry_run:
         return _print_forecast(pipeline, options.json)
+    check_writable(pipeline.out)
     done = _run(pipeline, options)
     _print_outcomes(pipeline.out, done, options.json)
     return 0

@@ -49,8 +49,10 @@ def run(arguments: Sequence[str]) -> int:
     from affect_lightning.command_line.terminal import silence_expected_warnings
     from affect_lightning.describing.answering import AnswerFolder, write_answers
     from affect_lightning.storage import file_lock
+    from affect_lightning.unibench.result_folders import check_writable
 
     silence_expected_warnings()
+    check_writable(options.out)
     parts = _built(choices, shows_subtitle=options.subtitle)
     data = _data(options, parts)
     data.list_clips("test")

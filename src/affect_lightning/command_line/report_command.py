@@ -30,10 +30,10 @@ def run(arguments: Sequence[str]) -> int:
     from affect_lightning.unibench.report.columns import installed_columns, paired_table, score_table
     from affect_lightning.unibench.report.files import compare_runs, read_report
     from affect_lightning.unibench.report.provenance import banner_of
-    from affect_lightning.unibench.result_folders import check_unused
+    from affect_lightning.unibench.result_folders import check_place
 
     if options.out is not None:
-        check_unused(options.out)
+        check_place(options.out)
     _say_which_results(options.runs)
     with tempfile.TemporaryDirectory() as unused:
         out = options.out or Path(unused)

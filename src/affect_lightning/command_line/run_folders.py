@@ -24,7 +24,13 @@ from affect_lightning.errors import ConfigurationError
 from affect_lightning.storage import Part, file_lock
 from affect_lightning.training.checkpoint_files import FOLDER, LAST
 from affect_lightning.unibench.parts_of_test import folder_of_part
-from affect_lightning.unibench.result_folders import check_unused, reserve_result_folder, result_name
+from affect_lightning.unibench.result_folders import (
+    check_place,
+    check_unused,
+    check_writable,
+    reserve_result_folder,
+    result_name,
+)
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -84,13 +90,15 @@ class RunFolder:
         if part is not None and given is not None:
             check_unused(Path(given))
             folder = folder_of_part(Path(given), Part.parse(part))
+            check_writable(folder)
         elif given is not None:
             folder = Path(given)
-            check_unused(folder)
+            check_place(folder)
         else:
             sets = section.data.test_sets if command == "test" else ["own"] if command == "predict" else ["validation"]
             name = result_name(sets, str(section.get("ckpt_path") or ""))
             is_first = is_first_process()
+            check_writable(self._place(section) / command)
             folder = reserve_result_folder(self._place(section) / command, name, makes=is_first)
             self._reserved = folder if is_first else None
         section.benchmark.out = given if part is not None else str(folder)

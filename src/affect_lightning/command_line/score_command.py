@@ -53,6 +53,7 @@ suite:     FOLDER/labels/...                         as above
 
 _EXTRACTOR = {"extractor": "label_extractors"}
 _DEFAULT_EXTRACTOR = "rules"  # our choice: it needs no weights, and saved labels skip it
+_PLACE = Path("runs") / "score"  # of reports without --out
 _TERMS = ("taxonomy", "label extractor", "checkpoint", "checkpoint rule")  # of the provenance, shown in the terminal
 
 
@@ -70,11 +71,10 @@ def run(arguments: Sequence[str]) -> int:
     from affect_lightning.unibench.report.content import Report
     from affect_lightning.unibench.report.files import write_report
     from affect_lightning.unibench.report.provenance import banner_of
-    from affect_lightning.unibench.result_folders import check_unused
+    from affect_lightning.unibench.result_folders import check_place
     from affect_lightning.unibench.scoring.suite_scoring import SavedOutputScorer
 
-    if options.out is not None:
-        check_unused(options.out)
+    check_place(options.out or _PLACE)
     columns = installed_columns(options.columns)
     _take_key(options)
     models, title = _models(options)
@@ -102,11 +102,10 @@ def _new_folder(options: argparse.Namespace) -> Path:
     from affect_lightning.unibench.scoring.predictions import refused_writing
 
     what = (options.dataset, options.predictions.name) if options.dataset else ("suite", options.suite.resolve().name)
-    place = Path("runs") / "score"
     try:
-        return reserve_result_folder(place, result_name([what[0]], what[1]))
+        return reserve_result_folder(_PLACE, result_name([what[0]], what[1]))
     except OSError as error:
-        raise refused_writing(error, place) from error
+        raise refused_writing(error, _PLACE) from error
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -35,6 +35,7 @@ def run(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(own)
     from affect_lightning.unibench.paper_tables.catalogue import paper_table, paper_tables
     from affect_lightning.unibench.paper_tables.runs import runs_of
+    from affect_lightning.unibench.result_folders import check_writable
 
     base = _configurations(options.base)
     _check(options, extra)
@@ -53,6 +54,7 @@ def run(arguments: Sequence[str]) -> int:
     runs = {table.name: runs_of(table, out=options.out, base=base, seeds=seeds, extra=extra) for table in tables}
     if options.list:
         return _list(tables, runs, options)
+    check_writable(options.out)
     with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
         failed = _do(runs, options)
         made = [_make(table, runs[table.name], options) for table in tables]

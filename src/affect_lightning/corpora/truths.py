@@ -29,7 +29,7 @@ from affect_lightning.corpora.table_cells import number_of, words_of
 from affect_lightning.corpora.trade_tables import OurRows
 from affect_lightning.errors import DataError
 from affect_lightning.label_strings import label_key, parse_labels
-from affect_lightning.sentiment_strings import NEVER_BELOW_ZERO, never_below_zero, sentiment_value
+from affect_lightning.sentiment_strings import one_sided, sentiment_value
 
 NAME_COLUMNS = ("name", "filename", "clip", "id", "clip_id", "clip_name", "file_name", "video_id", "sample_id")
 LABEL_COLUMNS = (
@@ -198,8 +198,9 @@ def read_truths(
             kept[cells] = _own_truth(row, labels, sentiment, item)
         truths[clip] = kept[cells]
     values = [truth.sentiment for truth in kept.values() if truth.sentiment is not None]
-    if never_below_zero(values):
-        _log.warning(NEVER_BELOW_ZERO, path, sentiment or labels, min(values), max(values))
+    warning = one_sided(values)
+    if warning:
+        _log.warning(warning, path, f"in the column {sentiment or labels}", min(values), max(values))
     codes = class_codes(kept.values())
     if codes:
         _log.warning(_CODES_READ, path, labels, dataset, codes_text(codes))

@@ -15,6 +15,7 @@ from affect_lightning.storage.parts import FinishedPart, Part, PartError, WorkIn
 from affect_lightning.storage.whole_files import (
     Content,
     file_lock,
+    try_place,
     whole_path,
     write_whole,
     write_whole_files,
@@ -33,6 +34,7 @@ __all__ = [
     "file_lock",
     "is_address",
     "keep_libraries_out_of_a_home_that_cannot_be_written",
+    "try_place",
     "user_cache_folder",
     "whole_path",
     "write_whole",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Content: TypeAlias = str | bytes | memoryview | Callable[[BinaryIO], object]
 """What a file holds: text (UTF-8, line ends unchanged), bytes, or a function that writes to the open file."""
 
+_TRIED = 65_536  # bytes that are written to try a place: what a small report takes; our choice
 _SHOWN = 40  # characters of a name in that of its partial file: four bytes each stay below the 255 that a name may have
 
 
@@ -88,6 +89,37 @@ def whole_path(path: Path, *, temporary: Path | None = None, durable: bool = Tru
         _take_name(place, path, durable)
     finally:
         _remove(place)
+
+
+def try_place(folder: Path) -> None:
+    """Write a small file into a folder and take it away again, and with it each folder that was made for it.
+
+    Commands try the place of their result before they compute it.
+
+    Args:
+        folder: Need not be there.
+
+    Raises:
+        OSError: The system refuses; `filename` is the folder or what lies above it.
+    """
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    made: list[Path] = []
+    try:
+        for place in reversed(missing):
+            place.mkdir(exist_ok=True)
+            made.append(place)
+        temporary = _place_beside(folder / "place")
+        try:
+            _write(temporary, b"\0" * _TRIED)
+            _flush(temporary)
+        finally:
+            _remove(temporary)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(folder)) from error
+    finally:
+        for place in reversed(made):
+            with suppress(OSError):  # another command has begun there
+                place.rmdir()
 
 
 def _place_beside(path: Path) -> Path:

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from affect_lightning.errors import ConfigurationError
+from affect_lightning.storage import try_place
+from affect_lightning.unibench.scoring.predictions import refused_writing
 
 TEST = "test"  # folder, in that of a run, of what its tests found
 REPORT_FILE = "report.json"
@@ -78,6 +80,29 @@ def check_unused(folder: Path) -> None:
             f"Choose another folder with --out, or move the result away: {folder} has one already ({', '.join(found)}), and "
             f"no result is written over another."
         )
+
+
+def check_place(folder: Path) -> None:
+    """Refuse a folder that has a result, or that cannot be written to; commands ask before they compute anything.
+
+    Raises:
+        ConfigurationError: It has a result.
+        WritingError: The system refuses: a full disk, a missing right, or a file in the folder's place.
+    """
+    check_unused(folder)
+    check_writable(folder)
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be written to.
+
+    Raises:
+        WritingError: See `check_place`.
+    """
+    try:
+        try_place(folder)
+    except OSError as error:
+        raise refused_writing(error, folder) from error
 
 
 def results_of(run: Path) -> list[Path]:

@@ -23,6 +23,7 @@ from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.metrics import Taxonomy
 from affect_lightning.storage import whole_path, write_whole
 from affect_lightning.unibench.report.provenance import package_versions
+from affect_lightning.unibench.result_folders import check_writable
 
 PREFERENCES = "preferences"
 FORMATS = (*LAYOUTS, PREFERENCES)
@@ -66,6 +67,7 @@ def check_new_folder(folder: Path) -> None:
         raise ConfigurationError(
             f"Choose another folder, or move this one away: {folder} is there, and nothing is written over it."
         )
+    check_writable(folder.parent)
 
 
 def export_clips(

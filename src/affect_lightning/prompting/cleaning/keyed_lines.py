@@ -16,7 +16,7 @@ SENTIMENT = re.compile(
 )
 DEGREE = re.compile(  # of sentiment, as a number
     r"^(?:(?:overall|final)[\s_-])?(?:sentiment|polarity|valence)(?:[\s_-]?(?:scores?|values?|intensity|strength|polarity))?$"
-    r"|^情感(?:得分|分数|值|强度|极性)$",
+    r"|^compound(?:[\s_-]?score)?$|^情感(?:得分|分数|值|强度|极性)$",
     re.IGNORECASE,
 )
 PLAIN_DEGREE = re.compile(  # beside nothing but a number: where a sentiment is asked for, it is one
@@ -68,8 +68,12 @@ _NEXT_KEY = re.compile(rf"(?<=[.;,，。；|!?])[ \t]*(?=(?:{_BESIDE}|{_ANSWER})
 _KEYED = re.compile(
     r"^[ \t]*(?:[-*•#]+[ \t]+|\d{1,2}[.)][ \t]*)?(?P<key>[^\W\d_][^:：\n|{}\"]{0,40}?)\**[ \t]*[:：]\**[ \t]*(?P<value>.*)$"
 )
+_ASSIGNED = re.compile(  # emotion = 'sad'
+    r"^[ \t]*(?P<key>[a-z_]\w*)[ \t]*=[ \t]*(?P<quote>['\"])(?P<value>.*)(?P=quote)[ \t]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
 _NUMBER = re.compile(r"[\s*]*[+-]?\d*[.,]?\d+[\s*.,;]*")
-_BULLET = re.compile(r"^[ \t]*(?:[-*•]|\d{1,2}[.)])[ \t]*")
+_BULLET = re.compile(r"^[ \t]*(?:[-*•](?![.\d])|\d{1,2}[.)](?!\d))[ \t]*")
 
 _CHOICE = re.compile(r"^\(?[A-H][).:]\s+")  # the letter of a choice
 
@@ -96,6 +100,8 @@ _BOX = re.compile(r"^[ \t]*(?:[-*][ \t]+)?(?:\[(?P<mark>[ xX✓✔]?)\]|(?P<sign
 
 def told_by_keys(text: str) -> list[str] | None:
     """The values of keyed lines whose key names emotions; None if no other line has a key that is no answer."""
+    if "=" in text:
+        text = _ASSIGNED.sub(r"\g<key>: \g<value>", text)
     if not _has_key_beside(text):
         return None
     parts = _keyed_parts(_NEXT_KEY.sub("\n", text))
@@ -180,6 +186,15 @@ def marked_words(text: str) -> list[str] | None:
             return None
         pairs.append((found["word"].strip(" *_`"), worth))
     return best_words(pairs) if len(pairs) > 1 else None
+
+
+def is_beside(key: str) -> bool:
+    """Whether a key names what is no answer, such as a reason or a confidence.
+
+    >>> is_beside("Reason"), is_beside("calm")
+    (True, False)
+    """
+    return bool(_IS_BESIDE.match(key.strip()))
 
 
 def _is_key(word: str) -> bool:

@@ -78,7 +78,7 @@ _ANSWER_MARK = re.compile(
     r"(?:^|[\n.。])[ \t]*(?:so |thus |therefore,? )?(?:the |my )?final answer(?: is)?(?:\s*[:：]\s*|[ \t]*\n\s*)(?=\S)"
     r"|(?:\b(?:so|thus|therefore|hence),?|[\n.。]) (?:the|my) (?:final )?answer (?:is|would be)\s*[:：]?\s*(?!not\b)"
     r"(?=\S[^.\n]*\W*$)"
-    r"|(?:最终|最後|最后|最終)(?:答案|回答)(?:是|为|為)?\s*[:：]?\s*(?=\S)",
+    r"|(?:(?:最终|最後|最后|最終)(?:答案|回答)|(?<=[。；\n])结论(?=[:：]))(?:是|为|為)?\s*[:：]?\s*(?=\S)",
     re.IGNORECASE,
 )
 _ANSWER_PREFIX = re.compile(
@@ -215,7 +215,7 @@ def _behind_hashes(text: str) -> str:
 
 def _from_answer_mark(text: str) -> str:
     """The text behind the last `Final answer:`."""
-    if "nswer" not in text and "NSWER" not in text and "最" not in text:
+    if "nswer" not in text and "NSWER" not in text and "最" not in text and "结论" not in text:
         return text
     marks = list(_ANSWER_MARK.finditer(text))
     return text[marks[-1].end() :] if marks else text

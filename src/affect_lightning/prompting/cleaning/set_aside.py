@@ -30,6 +30,19 @@ _CHINESE_CORRECTION = re.compile(
 _CORRECTS = ("wait", "correct", "scratch that", "second thought", "mistake", "back", "wrong", "not right", "no,", "no.")
 _CORRECTS_IN_CHINESE = ("不对", "不，不", "更正", "纠正", "修正", "错了")
 
+# "Angry? No. Sad."; "Is it anger? No, sadness."; 愤怒？不，难过
+_ASKED_AND_DENIED = re.compile(
+    r"(?:^|(?<=[.!?;,]\s)|(?<=\n))(?:(?:is|could|can|might) (?:it|he|she|this|that|the person)(?: be)? )?[a-z-]+(?: [a-z]+)?\?\s*"
+    r"(?:no|nope|not really)\b[.,;!]+\s*(?=\S)"
+    r"|[^。！？，；\n]{1,12}[？?]\s*(?:不是|不|没有|否)[，,。！]+\s*(?=\S)",
+    re.IGNORECASE,
+)
+
+_OTHER_IN_BRACKETS = re.compile(  # "sad (vs. calm)"
+    r"\s*[(（](?:vs\.?|versus|not|rather than|instead of|as opposed to|而非|不是)\s*(?!only\b|just\b)[^()（）\n]{1,40}[)）]",
+    re.IGNORECASE,
+)
+
 _ABSENT_KEY = (
     r"(?:absent|not[ _-](?:present|detected|observed|shown|found)|ruled[ _-]out|excluded|rejected|unlikely|no signs? of"
     r"|不存在|未出现|未检测到|没有出现|排除|不符合)"
@@ -113,6 +126,10 @@ def without_set_aside(text: str) -> str:
     """
     struck = _STRUCK.sub("", text) if "~~" in text or "<" in text else text
     text = struck if struck.strip() else text
+    if "?" in text or "？" in text:
+        text = _ASKED_AND_DENIED.sub("", text)
+    if ("(" in text or "（" in text) and _OTHER_IN_BRACKETS.search(text):
+        text = _OTHER_IN_BRACKETS.sub("", text)
     for step in (_corrected, _without_input, _without_absent, _without_choices):
         shorter = step(text)
         text = shorter if shorter.strip() else text

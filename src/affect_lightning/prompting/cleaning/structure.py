@@ -6,8 +6,6 @@ reads as a list; a longer value stays prose. Neighbour: `responses.py`.
 
 from __future__ import annotations
 
-import ast
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -23,17 +21,27 @@ from affect_lightning.prompting.cleaning.keyed_lines import (
     told_by_keys,
     worth_of,
 )
+from affect_lightning.prompting.cleaning.loose_objects import decoded_values, loose_values, yaml_value
+from affect_lightning.prompting.cleaning.nested_scores import with_plain_scores
 from affect_lightning.prompting.cleaning.set_aside import ABSENT_NAME, PRESENT_NAME
+from affect_lightning.prompting.cleaning.weights_in_words import weights_in_words, words_of_rows
 
 _LONGEST = 100_000  # characters that are tried as JSON; a longer text is prose. Our choice
 _DEEPEST = 8  # levels of objects that are followed; our choice
-_MOST_VALUES = 100  # objects of one answer that are read; our choice
 _PROSE_WORDS = 3  # a value without a key of emotions is read from this length on; our choice
 _LABEL_WORDS = 4  # a longer value is prose; our choice
 _WRAPPED = re.compile(
-    r"^(?:results?|responses?|output|outputs|data|content|message|text|analysis|person|people|persons|final)$",
+    r"^(?:results?|responses?|output|outputs|data|content|message|text|analysis|person|people|persons|final|arguments|parameters|args)$",
     re.IGNORECASE,
 )
+_NAMED = re.compile(r"^(?:name|names|value|type|word|text|名称|名字|类型)$", re.IGNORECASE)  # below a key of emotions
+_CONCLUDES = re.compile(r"^(?:conclusion|verdict|decision|结论|結論)$", re.IGNORECASE)
+_WEIGHT = re.compile(  # beside a word: how much it counts, which times, indices and valences do not say
+    r"^p$|score|prob|confidence|certainty|intensity|likelihood|weight|level|置信|概率|强度|強度|得分|分数",
+    re.IGNORECASE,
+)
+_NOT = re.compile(r"^(?:not|non)[_ -]", re.IGNORECASE)
+_SCALED = re.compile(r"[+-]?\d[\d.,]*\s*[(（\[]")  # 2 (1-5): a number with its scale
 _PAIRS = re.compile(r"\s*\[\s*[\[(]\s*[\"']")
 _FENCE = re.compile(r"```[ \t]*[\w+-]*[ \t]*\n?(.*?)(?:```|$)", re.DOTALL)
 _CUT_OFF = re.compile(r"[\"'](?P<key>[^\"':]{1,40})[\"']\s*:\s*(?:\[(?P<list>[^\]]*)|[\"'](?P<text>[^\"']*)[\"'])")
@@ -55,8 +63,8 @@ _TAG = re.compile(r"</?[A-Za-z][\w-]{0,30}\s*/?>")
 
 
 def told_by_structure(text: str) -> str | None:
-    """What an answer in JSON, in a table, in a box, in keyed lines or as a list with numbers tells; None if it is none."""
-    for told in (_of_json, _of_box, _of_table, _of_degree, _of_lines, _of_scores):
+    """What an answer in JSON, YAML, a table, a box, keyed lines or a list with numbers tells; None if it is none."""
+    for told in (_of_json, _of_object_like, _of_box, _of_table, _of_degree, _of_lines, _of_scores):
         words = told(text)
         if words is not None:
             return words
@@ -86,18 +94,55 @@ def _of_json(text: str) -> str | None:
     return None
 
 
+def _of_object_like(text: str) -> str | None:
+    """Of JSON5, of Python's forms of objects, and of indented keys."""
+    if len(text) > _LONGEST:
+        return None
+    block = yaml_value(text.strip().strip("-").strip("\n"))
+    values = [block] if block is not None else loose_values(text) if "(" in text or "{" in text else []
+    is_call = (
+        "(" in text and len(values) == 1 and isinstance(values[0], list) and not text.lstrip().startswith(("[", "("))
+    )
+    if not any(map(_is_structure, values)) and not is_call:
+        return None
+    found = _told_of(values)
+    return _written(found) if found else None
+
+
+def _told_of(values: list[Any]) -> list[str]:
+    """The words of values that stand one after another, each once."""
+    scored = _scores_of_objects(values) if len(values) > 1 else None
+    if scored is not None:
+        return scored
+    plain = map(with_plain_scores, values)
+    return list(
+        dict.fromkeys(told for value in plain for told in _values(value, 0, len(values) == 1 and _is_bare(value)))
+    )
+
+
+def _is_bare(value: Any) -> bool:
+    """Whether an object has nothing but a word under a plain key, and its score: `Emotion(name='sad', score=0.8)`."""
+    return (
+        isinstance(value, Mapping)
+        and any(_NAMED.match(str(key)) for key in value)
+        and all(_NAMED.match(str(key)) or _is_measure(str(key)) for key in value)
+    )
+
+
 def _of_candidate(text: str) -> str | None:
     """Of the first object or list of objects in the text, whole or cut off."""
     start = next((index for index, character in enumerate(text) if character in "{["), None)
     if start is None or ("{" not in text and start > 0):
         return None
     body = text[start:]
-    values = _decoded(body)
+    values = decoded_values(body)
     if not values and "{" in text:
-        values = _decoded(text[text.index("{") :])
+        values = decoded_values(text[text.index("{") :])
+    if not values or not any(map(_told_of, values)):
+        values = loose_values(body if "{" in body else "") or values
     if values:
-        found = [told for value in values for told in _values(value, 0)]
-        return _written(list(dict.fromkeys(found))) if found or _is_structure(values[0]) else None
+        found = _told_of(values)
+        return _written(found) if found or _is_structure(values[0]) else None
     cut = [match for match in _CUT_OFF.finditer(body) if TOLD.match(match["key"].strip())]
     if not cut:
         return None
@@ -109,72 +154,53 @@ def _of_candidate(text: str) -> str | None:
     return _written([part.strip(" \t\n\"'") for part in parts])
 
 
-def _decoded(text: str) -> list[Any]:
-    """The JSON values of a text that begins with one, or the Python value that it is; empty if it is neither."""
-    values: list[Any] = []
-    start = 0
-    try:
-        while start >= 0 and len(values) < _MOST_VALUES:
-            value, length = json.JSONDecoder(object_pairs_hook=_with_every_value).raw_decode(text[start:])
-            values.append(value)
-            start = text.find("{", start + length)
-    except (ValueError, RecursionError):
-        pass
-    if values:
-        return values
-    closing = max(text.rfind("}"), text.rfind("]"))
-    try:
-        return [ast.literal_eval(text[: closing + 1])] if closing >= 0 else []
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        return []
-
-
-def _with_every_value(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object in which a key that stands twice keeps both of its words, where JSON would keep the last one."""
-    content: dict[str, Any] = {}
-    for key, value in pairs:
-        both = key in content and isinstance(value, str | list) and isinstance(content[key], str | list)
-        content[key] = [*_listed(content[key]), *_listed(value)] if both else value
-    return content
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
 def _is_structure(value: Any) -> bool:
     return isinstance(value, Mapping) or (isinstance(value, list) and any(isinstance(item, Mapping) for item in value))
 
 
-def _values(value: Any, depth: int) -> Iterator[str]:
-    """The texts of a value that name emotions; of a mapping, those under the keys that say so."""
+def _values(value: Any, depth: int, named: bool = False) -> Iterator[str]:
+    """The texts of a value that name emotions; of a mapping, those under the keys that say so.
+
+    Below a key that names emotions (`named`), a key such as `name` or `value` has the word.
+    """
     if depth > _DEEPEST:
         return
     if isinstance(value, str):
-        yield value
+        inner = decoded_values(value) if value.lstrip().startswith("{") else []
+        yield from (told for one in inner for told in _values(one, depth + 1, named)) if inner else (value,)
     elif isinstance(value, list | tuple):
         scored = _scores_of_objects(value)
         if scored is not None:
             yield from scored
         else:
             for item in value:
-                yield from _values(item, depth + 1)
+                yield from _values(item, depth + 1, named)
     elif isinstance(value, Mapping):
-        yield from _of_mapping(value, depth)
+        yield from _of_mapping(value, depth, named)
 
 
-def _of_mapping(value: Mapping[Any, Any], depth: int) -> Iterator[str]:
+def _of_mapping(value: Mapping[Any, Any], depth: int, named: bool) -> Iterator[str]:
     keys = [key for key in value if isinstance(key, str) and not _is_absent(key, value[key])]
     plain = [key for key in keys if PLAIN_DEGREE.match(key.strip()) and _plain_number(value[key]) is not None]
     told = [key for key in keys if TOLD.match(key.strip()) and not MEASURE.search(key) and key not in plain]
     degrees = [key for key in keys if DEGREE.match(key.strip()) and _number(value[key]) is not None]
     told = told or [key for key in keys if SENTIMENT.match(key.strip()) and key not in degrees]
     told = told or [key for key in keys if RANKED.match(key.strip()) and _number(value[key]) is None]
+    scored = _scores_of_objects([value[key] for key in told]) if told and RANKED.match(told[0].strip()) else None
+    if scored is not None:
+        yield from scored
+        return
     told = told or [key for key in keys if PRESENT_NAME.match(key.strip()) and isinstance(value[key], list)]
+    told = told or [key for key in keys if named and _NAMED.match(key.strip()) and isinstance(value[key], str)][:1]
+    told = told or [key for key in keys if _CONCLUDES.match(key.strip()) and isinstance(value[key], str)]
     told = told or [key for key in keys if _WRAPPED.match(key.strip())]
     if told:
         for key in told:
-            yield from _values(value[key], depth + 1)
+            yield from _values(value[key], depth + 1, named or bool(TOLD.match(key.strip())))
+        return
+    compound = [key for key in keys if key.strip().lower() in ("compound", "compound_score")]
+    if compound and _number(value[compound[0]]) is not None:
+        yield f"compound: {value[compound[0]]}"  # of VADER; `sentiment_strings.py` reads it
         return
     degrees = degrees or plain
     words = _best(
@@ -199,7 +225,7 @@ def _plain_number(value: Any) -> float | None:
 
 
 def _is_absent(key: str, value: Any) -> bool:
-    return isinstance(value, list | str) and bool(ABSENT_NAME.match(key.strip()))
+    return isinstance(value, list | str) and bool(ABSENT_NAME.match(key.strip()) or _NOT.match(key.strip()))
 
 
 def _number(value: Any) -> float | None:
@@ -236,16 +262,23 @@ def _scores_of_objects(items: list[Any] | tuple[Any, ...]) -> list[str] | None:
         if not isinstance(item, Mapping):
             return None
         words = [v for k, v in item.items() if isinstance(v, str) and TOLD.match(str(k).strip())]
-        numbers = [n for k, v in item.items() if MEASURE.search(str(k)) and (n := _number(v)) is not None]
+        words = words or [v for k, v in item.items() if isinstance(v, str) and _NAMED.match(str(k).strip())]
+        numbers = [n for k, v in item.items() if _is_measure(str(k)) and (n := _number(v)) is not None]
         if len(words) != 1 or len(numbers) != 1:
             return None
         pairs.append((words[0], numbers[0]))
     return best_words(pairs) if pairs else None
 
 
+def _is_measure(key: str) -> bool:
+    return bool(_WEIGHT.search(key.strip()))
+
+
 def _written(values: list[str]) -> str:
     """`[happy, calm]` for short values; prose as it is."""
     texts = [value.strip() for value in values if value.strip()]
+    if len(texts) == 1 and _SCALED.match(texts[0]):
+        return texts[0]
     if any((len(text.split()) > _LABEL_WORDS and "," not in text) or _SENTENCE.search(text) for text in texts):
         return "\n".join(texts)
     return f"[{', '.join(re.sub(r'[][(){}]', ' ', text) for text in texts)}]" if texts else ""
@@ -286,7 +319,7 @@ def _of_table(text: str) -> str | None:
         beside = [row[1] for row in rows if len(row) > 1 and TOLD.match(row[0])]
         return _written(beside or [row[0] for row in body if row and not any(c.isdigit() for c in row[0])])
     cells = [row[column] for row in body if len(row) > column]
-    numbers = next((index for index, cell in enumerate(head) if MEASURE.search(cell)), None)
+    numbers = next((index for index, cell in enumerate(head) if _is_measure(cell)), None)
     if numbers is not None and len(body) > 1:
         scored = scored_words(
             ", ".join(f"{row[column]}: {row[numbers]}" for row in body if len(row) > max(column, numbers))
@@ -312,7 +345,11 @@ def _names_no_emotion(word: str) -> bool:
 
 def _of_scores(text: str) -> str | None:
     """`happy: 0.1, sad: 0.8`, perhaps after words that lead to it."""
-    stripped = _STARS.sub(lambda stars: str(len(stars[1])), text.strip().rstrip("."))
+    rows = words_of_rows(text)
+    if rows is not None:
+        return _written(rows)
+    weights = weights_in_words(text.strip()) or text
+    stripped = _STARS.sub(lambda stars: str(len(stars[1])), weights.strip().rstrip("."))
     if len(text) > _LONGEST or not ends_with_number(stripped) or not _NUMBERED.search(stripped):
         return None
     for candidate in (stripped, _after_lead(stripped)):

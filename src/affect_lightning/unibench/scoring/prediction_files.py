@@ -33,9 +33,8 @@ from affect_lightning.prompting.cleaning import clean_response
 from affect_lightning.prompting.cleaning.chat_objects import answers_of_server, text_of_chat
 from affect_lightning.safe_npz import read_npz
 from affect_lightning.sentiment_strings import (
-    NEVER_BELOW_ZERO,
     SENTIMENT_WORDS,
-    never_below_zero,
+    one_sided,
     read_sentiment,
     sentiment_number,
 )
@@ -166,8 +165,9 @@ def _answers(rows: Iterable[TableRow], used: Mapping[str, str]) -> dict[str, Ans
             number = _number_of_text(str(row.get(column)))
             column = None if number is None else column
             low, high, path = min(low, number or 0.0), max(high, number or 0.0), row.path
-    if column is not None and never_below_zero((low, high)):
-        _LOG.warning(NEVER_BELOW_ZERO, path, column, low, high)
+    warning = one_sided((low, high)) if column is not None and answers else None
+    if warning:
+        _LOG.warning(warning, path, f"in the column {column}", low, high)
     return answers
 
 

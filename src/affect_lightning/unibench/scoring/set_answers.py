@@ -25,7 +25,7 @@ from affect_lightning.sentiment_strings import (
     SENTIMENT_WORDS,
     main_sentiment,
     names_polarity,
-    never_below_zero,
+    one_sided,
     read_sentiment,
     told_number,
 )
@@ -39,6 +39,8 @@ _COUNTED = {  # what becomes of a clip without an answer, in a set of emotions a
     False: "They count as wrong.",
     True: "They count as not positive, which is right where the truth is negative.",
 }
+_MIXED = "mixed"
+_SAYS_BOTH = "%s: %d %s say both sentiments and weigh neither, such as %r. %s"
 _VALUED = ("positive", "negative", "neutral")
 _SHOWN = 80  # characters of a response that are shown; our choice
 _LOG = logging.getLogger(__name__)
@@ -147,7 +149,7 @@ def answers_of(key: str, group: Sequence[Prediction], extractor: LabelExtractor,
         silent = [group[index].response for index in open_responses if not labels[index]]
         _warn_of_silence(key, silent, len(open_responses), cleaned[_REFUSED], _COUNTED[by_sentiment])
         sources[extractor.identity()] += len(open_responses)
-    sentiments = _sentiments(extractor, group, labels, sources) if by_sentiment else [""] * len(group)
+    sentiments = _sentiments(key, extractor, group, labels, sources) if by_sentiment else [""] * len(group)
     return SetAnswers(
         labels=labels,
         sentiments=sentiments,
@@ -222,8 +224,7 @@ def _extract(
             found = check_labels(extractor.extract([response.text for response in clean]), count=len(batch))
         for number, (response, listed) in enumerate(zip(clean, found, strict=True), start=start):
             weighed = by_sentiment and all(map(names_polarity, listed))  # an emotion beside it says more
-            main = main_sentiment(response.text) if weighed else None
-            words = (main,) if main else listed or (told.of(response.text) if by_sentiment else ())
+            words = told.weighed(response.text, listed) if weighed else listed
             failed = failed or (distinct[number][0] if response.failed else "")
             labels.append(lists.setdefault(tuple(words), tuple(words)))
             removed.update(dict.fromkeys(response.removed, counts[number]))
@@ -239,32 +240,48 @@ def _extract(
 
 
 class _ToldSentiments:
-    """Sentiments that responses tell without an emotion word: as a number, stars or a degree."""
+    """Sentiments that responses tell without an emotion word: as a number, stars, a degree, or by their names."""
 
     def __init__(self) -> None:
         self._numbers: set[float] = set()
+        self._mixed: list[str] = []
+
+    def weighed(self, text: str, names: Sequence[str]) -> Sequence[str]:
+        """The words of a response that has no other labels than names of sentiments; nothing where it says both."""
+        main = main_sentiment(text)
+        if main or not names:
+            return (main,) if main else self.of(text)
+        if len(text) <= _SHOWN:  # all of it is about the sentiment: what cannot be read is counted, not guessed
+            return self.of(text)
+        return [read_sentiment(name) or name for name in names]
 
     def of(self, text: str) -> tuple[str, ...]:
         """The word of the sentiment that a response tells; nothing if it tells none."""
         word = read_sentiment(text) if text else None
+        self._mixed += [text] if word == _MIXED else []
         number = told_number(text) if word in _VALUED else None
         self._numbers |= set() if number is None else {number}
         return (word,) if word in _VALUED and word is not None else ()
 
     def warn(self, key: str) -> None:
-        """Say when the numbers look like classes, stars or probabilities."""
-        if never_below_zero(self._numbers):
-            _LOG.warning(
-                "%s: no number that responses give as a sentiment is below 0 (%g to %g), and all above 0 are read as positive. "
-                "If these are classes, stars or probabilities, write negative, neutral or positive instead.",
-                key, min(self._numbers), max(self._numbers),
-            )  # fmt: skip
+        """Say when the numbers look like classes, stars or probabilities, and when responses say both sentiments."""
+        if self._mixed:
+            _LOG.warning(_SAYS_BOTH, key, len(self._mixed), "responses", self._mixed[0][:_SHOWN], _COUNTED[True])
+        warning = one_sided(self._numbers)
+        if warning:
+            _LOG.warning(warning, key, "that responses give as a sentiment", min(self._numbers), max(self._numbers))
 
 
 def _sentiments(
-    extractor: LabelExtractor, group: Sequence[Prediction], labels: Sequence[Sequence[str]], sources: Counter[str]
+    key: str,
+    extractor: LabelExtractor,
+    group: Sequence[Prediction],
+    labels: Sequence[Sequence[str]],
+    sources: Counter[str],
 ) -> list[str]:
     sentiments = [prediction.given_sentiment or "" for prediction in group]
+    if _MIXED in sentiments:
+        _LOG.warning(_SAYS_BOTH, key, sentiments.count(_MIXED), "given sentiments", _MIXED, _COUNTED[True])
     given = sum(prediction.given_sentiment is not None for prediction in group)
     if given:
         sources[GIVEN_SENTIMENTS] += given

@@ -1,0 +1,78 @@
+"""Lists in which each word has a number, in forms that are no list at first sight, and rows below a head.
+
+`P(sad)=0.8, P(calm)=0.1`, `sad -> 0.8`, `(sad, 0.8), (calm, 0.1)`, "an 80% chance that he is sad" and 悲伤概率为80% become
+`sad: 0.8, ...`, which `label_strings.scored_words` reads. Neighbour: `structure.py`.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+
+from affect_lightning.label_strings import NAMES_EMOTIONS
+from affect_lightning.prompting.cleaning.keyed_lines import MEASURE, is_beside
+
+_LONGEST = 600  # characters; a longer text is a description. Our choice
+_WORD = r"(?P<word>[^\W\d_][\w -]{0,30}?)"
+_NUMBER = r"(?P<number>[+-]?\d*[.,]?\d+\s*[%％]?)"
+_CHANCE = r"(?:probability|likelihood|chance|odds|confidence|score)"
+_SOMEBODY = "(?:he|she|it|they|the (?:person|speaker|man|woman))"
+_FORMS = tuple(
+    re.compile(form, re.IGNORECASE)
+    for form in (
+        rf"\bp(?:rob)?\s*\(\s*(?:emotion\s*=\s*)?{_WORD}\s*(?:\|[^()]*)?\)\s*(?:=|≈|~|:|is)\s*{_NUMBER}",
+        rf"{_WORD}\s*(?:->|=>|→|⇒|➜)\s*{_NUMBER}",
+        rf"[(\[]\s*['\"]?{_WORD}['\"]?\s*[,:：]\s*{_NUMBER}\s*[)\]]",
+        rf"(?:the )?{_CHANCE} (?:of|for|that {_SOMEBODY} (?:is|are|feels?)) (?:being )?"
+        rf"{_WORD}\s*(?:is|=|:|of)\s*(?:about |around )?{_NUMBER}",
+        rf"(?:(?:there is |there's )?an? )?{_NUMBER} {_CHANCE} (?:of (?:being )?|for |that {_SOMEBODY} (?:is|are|feels?) )"
+        rf"{_WORD}(?=\W*(?:$|[,;.\n]|\band\b))",
+        rf"{_WORD}的?(?:概率|可能性|置信度|得分|分数)(?:约?为|是|约|：|:)?\s*{_NUMBER}",
+        rf"(?:^|(?<=[\n,;]))[ \t]*{_NUMBER}[ \t]*[: \t][ \t]*{_WORD}(?=[ \t]*(?:\n|$|[,;]))",
+        rf"(?:^|(?<=\n))\d+[ \t]*[,\t][ \t]*{_WORD}[ \t]*[,\t][ \t]*{_NUMBER}(?=\s*(?:\n|$))",
+        rf"(?:^|(?<=\n)){_WORD}[ \t]*[;\t][ \t]*{_NUMBER}(?=\s*(?:\n|$))",
+    )
+)
+_NUMBERS = re.compile(r"\d")
+_LEFT = re.compile(
+    r"\b(?:and|the|is|it|so|while|with|a|an|there|log|probabilit(?:y|ies)|logprobs?)\b|[\W_]|和|而|以及|其中"
+)
+_LOGARITHMS = re.compile(
+    r"\s*[(（](?:log[ -]?prob(?:abilitie)?s?|log[ -]?likelihoods?|对数概率)[)）]\s*$", re.IGNORECASE
+)
+
+
+def weights_in_words(text: str) -> str | None:
+    """`sad: 0.8, calm: 0.1` for a text that is nothing but words with numbers in one of the forms; None for any other.
+
+    >>> weights_in_words("P(sad)=0.8, P(calm)=0.1"), weights_in_words("There is an 80% chance that he is sad.")
+    ('sad: 0.8, calm: 0.1', None)
+    """
+    if len(text) > _LONGEST or not _NUMBERS.search(text):
+        return None
+    plain = _LOGARITHMS.sub("", text)
+    for form in _FORMS:
+        found = list(form.finditer(plain))
+        if len(found) > 1 and not _LEFT.sub("", form.sub(" ", plain).lower()):
+            return ", ".join(f"{one['word'].strip()}: {one['number'].replace(' ', '')}" for one in found)
+    return plain if plain != text else None
+
+
+def words_of_rows(text: str) -> list[str] | None:
+    r"""The cells below the head of emotions in a text of comma-separated rows, whose head also has a reason or a measure.
+
+    >>> words_of_rows("emotion,reason\nsad,calm face"), words_of_rows("emotion,joy\nsad,calm")
+    (['sad'], None)
+    """
+    head, _, body = text.strip().partition("\n")
+    if "," not in head or not body or len(text) > _LONGEST * 10:
+        return None
+    names = [name.strip() for name in head.split(",")]
+    told = [index for index, name in enumerate(names) if NAMES_EMOTIONS.match(name) and not MEASURE.search(name)]
+    others = [name for index, name in enumerate(names) if index not in told]
+    if len(told) != 1 or not all(is_beside(name) or MEASURE.search(name) for name in others):
+        return None
+    if any(MEASURE.search(name) for name in others) and len(body.strip().splitlines()) > 1:
+        return None  # rows with numbers, of which the best count
+    rows = list(csv.reader(body.strip().splitlines()))
+    return [row[told[0]] for row in rows if len(row) > told[0]]
