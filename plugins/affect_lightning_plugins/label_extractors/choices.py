@@ -79,6 +79,11 @@ class ChoicesLabelExtractor(LabelExtractor):
         """Always neutral: a class has no sentiment."""
         return ["neutral"] * len(labels)
 
+    def check(self) -> None:
+        """Whether the language model may be asked; see the contract."""
+        if self._model is not None:
+            self._model.check()
+
     def identity(self) -> str:
         """`choices` with the classes, a hash of all words, and the language model that is asked."""
         digest = hashlib.sha256(json.dumps(self._words, sort_keys=True).encode()).hexdigest()

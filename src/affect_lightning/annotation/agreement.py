@@ -123,6 +123,10 @@ class AgreeStage(Stage[AgreementOptions]):
         self._extractor = extractor
         self._taxonomy = taxonomy
 
+    def check(self) -> None:
+        """See `LabelExtractor.check`."""
+        self._extractor.check()
+
     def parts(self) -> Mapping[str, str]:
         """The extractor and the taxonomy."""
         return {

@@ -107,6 +107,10 @@ class DescribeStage(Stage[DescribeOptions]):
 
         return CueParts(self._merger, self._audio, self._visual, self._transcriber)
 
+    def check(self) -> None:
+        """See `CueDescriber.check`."""
+        self._asked().check()
+
     def parts(self) -> Mapping[str, str]:
         """Who was asked."""
         return self._asked().identities()

@@ -99,6 +99,9 @@ class Stage(ABC, Generic[Options]):
         """What a clip's columns depend on. Only a stage of scope `clip` can be divided among machines."""
         return "clip"
 
+    def check(self) -> None:
+        """Refuse before any stage begins, such as a server to which nothing may be sent; by default all is well."""
+
     def prepare(self, chunks: Chunks) -> None:
         """Look at all clips before columns are made, for a stage of scope `distribution`; by default nothing."""
 

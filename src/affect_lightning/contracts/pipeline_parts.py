@@ -87,6 +87,13 @@ class LabelExtractor(ABC):
     def sentiment(self, labels: Sequence[Sequence[str]]) -> list[Sentiment]:
         """Overall sentiment of each list of emotion words."""
 
+    def check(self) -> None:  # noqa: B027 - most have nothing to check
+        """Called before the work begins whose responses it will read; by default all is well.
+
+        Raises:
+            AffectLightningError: It will not answer, such as a server to which texts may not be sent.
+        """
+
     @abstractmethod
     def identity(self) -> str:
         """Name, model revision and prompt hash; written next to every score."""

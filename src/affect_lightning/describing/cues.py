@@ -61,8 +61,9 @@ class CueParts:
 
     def check(self) -> None:
         """Refuse before a clip is read; see `CueDescriber.check`."""
-        for part in self.describers.values():
-            part.check()
+        for part in (*self.describers.values(), self.merger, self.transcriber):
+            if part is not None:
+                part.check()
 
 
 @dataclass(frozen=True)

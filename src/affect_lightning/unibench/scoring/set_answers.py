@@ -91,6 +91,10 @@ class DeferredExtractor(LabelExtractor):
         """See the contract."""
         return self.built.sentiment(labels)
 
+    def check(self) -> None:
+        """See the contract."""
+        self.built.check()
+
     def identity(self) -> str:
         """See the contract."""
         return self.built.identity()
