@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from affect_lightning.contracts import LabelExtractor, Sentiment
+from affect_lightning.contracts import LabelExtractor, OpenQuestions, Sentiment
 from affect_lightning.prompting import read_extraction_prompts
 from affect_lightning_plugins.asked_models.chat_server import ChatServer
 from affect_lightning_plugins.asked_models.leaving import texts
@@ -109,6 +109,10 @@ class OpenAILabelExtractor(LabelExtractor):
     def check(self) -> None:
         """Whether texts may be sent to the server; see `check_leaving`."""
         self._server.check()
+
+    def open_questions(self, responses: Sequence[str]) -> Mapping[str, OpenQuestions]:
+        """See the contract."""
+        return self._extraction.open_questions(responses)
 
     def identity(self) -> str:
         """`openai` with model, server, revision, and hashes of the prompts and of everything that answers depend on."""

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from affect_lightning.contracts import LabelExtractor, Sentiment
+from affect_lightning.contracts import LabelExtractor, OpenQuestions, Sentiment
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.prompting import RELEASED_PROMPTS
 from affect_lightning_plugins.asked_models.chat_server import ChatServer
@@ -165,6 +165,10 @@ class ReleasedLabelExtractor(LabelExtractor):
         """Whether texts may be sent to the server; see `check_leaving`."""
         if self._server is not None:
             self._server.check()
+
+    def open_questions(self, responses: Sequence[str]) -> Mapping[str, OpenQuestions]:
+        """See the contract."""
+        return self._extraction.open_questions(responses)
 
     def identity(self) -> str:
         """`qwen2.5-released` with model, revision, the sampling, and hashes of the prompts and of all settings."""

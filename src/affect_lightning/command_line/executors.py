@@ -193,7 +193,10 @@ def _shared(step: CommandStep, options: ExecutorOptions) -> dict[str, Any]:
 
 
 def _run_locally(step: CommandStep, options: ExecutorOptions) -> None:
-    _library().LocalPipelineExecutor(**_shared(step, options)).run()
+    _library()
+    from affect_lightning.command_line.quiet_executor import QuietLocalExecutor
+
+    QuietLocalExecutor(**_shared(step, options)).run()
 
 
 def _run_on_ray(step: CommandStep, options: ExecutorOptions) -> None:
