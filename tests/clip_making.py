@@ -29,6 +29,7 @@ def write_clip(
     rotation: int = 0,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
+    grey: Callable[[float], float] = grey_at,
 ) -> Path:
     """Write an MP4 of grey pictures, brighter with time, with a white bar at the top.
 
@@ -41,6 +42,7 @@ def write_clip(
         rotation: Counter-clockwise degrees in the display matrix.
         options: For x264.
         container_options: For the muxer.
+        grey: What a pixel shows at a time in seconds.
     """
     width, height = size
     with av.open(str(path), "w", format="mp4", options=container_options or {}) as container:
@@ -54,7 +56,7 @@ def write_clip(
         if waveform is not None:
             sound = container.add_stream("aac", rate=rate, layout="mono")
         for time in times:
-            picture = np.full((height, width, 3), round(grey_at(time / 1000)), np.uint8)
+            picture = np.full((height, width, 3), round(grey(time / 1000)), np.uint8)
             picture[: height // 4] = 255
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = time, MILLISECOND

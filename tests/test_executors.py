@@ -60,7 +60,10 @@ def test_three_local_parts_become_the_bytes_of_one(
     words = [*cache_words(corpus, tmp_path / "three"), "--json"]
     executor = ["--executor=local", "--executor.parts", "3", "--executor.workers", "1", "--executor.logs", str(logs)]
     assert main([*words, *executor]) == 0, capsys.readouterr().err
-    printed = json.loads(capsys.readouterr().out)  # of the merge alone
+    told = capsys.readouterr()
+    printed = json.loads(told.out)  # of the merge alone
+    assert "| INFO " not in told.err, "datatrove's messages are in its logs"
+    assert "Launching pipeline" in (logs / "logs" / "task_00000.log").read_text(encoding="utf-8")
     assert printed["clips"] == len(NAMES)
     single, joined = (files_in(tmp_path / name / "features") for name in ("one", "three"))
     assert single

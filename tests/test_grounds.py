@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 import grounds
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
-LOCKS = ("locked.txt", "locked-test.txt", "lowest-test.txt", "carried-models.txt")
+LOCKS = ("locked.txt", "locked-test.txt", "lowest-test.txt", "carried-models.txt", "carried-speech.txt")
 
 
 # --- the locks ---

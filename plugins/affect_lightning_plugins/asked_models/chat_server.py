@@ -4,13 +4,12 @@ The transport is the client of the package `openai`. When to try again, when to 
 runs of hours depend on it. Busy servers (429, 5xx), timeouts, broken connections and answers that are not JSON are
 tried again with growing pauses. A wrong key, model or address ends the run with what to do. The key is never part of a
 message. The plugins `openai` of several groups ask here: label extractors and clue mergers in words, cue describers with
-pictures and sound, which leave this machine only if the user has agreed (`leaves_this_machine`).
+pictures and sound. Nothing leaves this machine unless the user has agreed (`leaving.py`).
 """
 
 from __future__ import annotations
 
 import importlib.util
-import ipaddress
 import json
 import os
 import random
@@ -24,6 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from affect_lightning.errors import AffectLightningError, ConfigurationError
+from affect_lightning_plugins.asked_models.leaving import Leaving, check_leaving, texts
 
 LONGEST_PAUSE = 60.0  # seconds between two tries at most; our choice
 _BUSY = frozenset({408, 409, 425, 429})  # besides every 5xx: the same request may succeed later
@@ -51,6 +51,7 @@ class ChatServer:
         timeout: Seconds to wait for a connection, and for each part of an answer.
         attempts: Tries for one question before the run ends.
         pause: Seconds before the second try; doubled for each further one, up to `LONGEST_PAUSE`.
+        leaving: What is sent, and whether it may leave this machine.
     """
 
     base_url: str
@@ -61,6 +62,7 @@ class ChatServer:
     timeout: float
     attempts: int
     pause: float
+    leaving: Leaving = field(default_factory=texts)
 
     @classmethod
     def of_model(
@@ -71,6 +73,7 @@ class ChatServer:
         api_key_variable: str,
         max_new_tokens: int,
         extra_body: Mapping[str, Any] | None,
+        leaving: Leaving,
         **patience: Any,
     ) -> ChatServer:
         """As the plugins `openai` ask: greedily, with the key of an environment variable.
@@ -81,6 +84,7 @@ class ChatServer:
             api_key_variable: Environment variable that holds the key; unset means no key.
             max_new_tokens: Longest answer.
             extra_body: Further fields of every request, which count before ours.
+            leaving: What is sent, and whether it may leave this machine.
             patience: `concurrency`, `timeout`, `attempts` and `pause`.
         """
         return cls(
@@ -88,6 +92,7 @@ class ChatServer:
             key=os.environ.get(api_key_variable, "").strip(),
             key_variable=api_key_variable,
             request={"model": model, "temperature": 0, "max_tokens": max_new_tokens, **(extra_body or {})},
+            leaving=leaving,
             **patience,
         )
 
@@ -112,6 +117,10 @@ class ChatServer:
                 "choose another plugin."
             )
 
+    def check(self) -> None:
+        """Refuse to send what may not leave this machine; see `check_leaving`."""
+        check_leaving(self.base_url, self.leaving)
+
     @cached_property
     def _client(self) -> Any:
         """Made at the first question. Redirects are refused: they would carry the key away."""
@@ -133,9 +142,11 @@ class ChatServer:
         whose answers the caller has not kept, and a killed run repeats no more.
 
         Raises:
-            ConfigurationError: The server refuses the key, or does not know the model or address.
+            ConfigurationError: The server refuses the key, or does not know the model or address; or what is asked may not
+                leave this machine.
             ServerError: One question stayed without an answer; the answers before it have been given out.
         """
+        self.check()
         run = _Run(self._client)
         pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="ask")
         waiting = iter(enumerate(prompts))
@@ -250,23 +261,6 @@ def check_address(base_url: str) -> None:
             "base_url holds a user name or password, which every report would show. Put the key into an environment "
             "variable, and name the variable with api_key_variable."
         )
-
-
-def leaves_this_machine(base_url: str) -> bool:
-    """Whether what is sent to that address leaves this machine: it does unless the address is a loopback one.
-
-    >>> leaves_this_machine("http://localhost:8000/v1"), leaves_this_machine("http://[::1]/v1")
-    (False, False)
-    >>> leaves_this_machine("https://api.openai.com/v1"), leaves_this_machine("http://192.168.0.7:8000/v1")
-    (True, True)
-    """
-    host = urlsplit(base_url).hostname or ""
-    if host == "localhost":
-        return False
-    try:
-        return not ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name, which may stand for any machine
-        return True
 
 
 class _Run:

@@ -16,6 +16,7 @@ from affect_lightning.contracts import ClueMerger
 from affect_lightning.prompting import MergingPrompt
 from affect_lightning.prompting.cleaning import clean_response
 from affect_lightning_plugins.asked_models.chat_server import ChatServer
+from affect_lightning_plugins.asked_models.leaving import texts
 from affect_lightning_plugins.asked_models.local_model import DType, LocalModel
 from affect_lightning_plugins.language_models.response_decoding import DecodingOptions
 
@@ -58,6 +59,7 @@ class OpenAIMerger(_PromptedMerger):
         *,
         model: str,
         base_url: str = "http://localhost:8000/v1",
+        texts_may_leave: bool = False,
         revision: str | None = None,
         api_key_variable: str = "OPENAI_API_KEY",
         concurrency: int = 16,
@@ -73,6 +75,8 @@ class OpenAIMerger(_PromptedMerger):
         Args:
             model: Name of the model on the server.
             base_url: Address up to and with /v1; the default is vLLM's on this machine. Only texts are sent there.
+            texts_may_leave: Set this to true to let texts leave this machine for a server that is not on a loopback address;
+                without it such a server is not asked.
             revision: What you know of the model's version, such as a commit or a date.
             api_key_variable: Environment variable that holds the key; unset means no key.
             concurrency: Requests in flight at once; 16 is our choice.
@@ -94,11 +98,16 @@ class OpenAIMerger(_PromptedMerger):
             api_key_variable=api_key_variable,
             max_new_tokens=max_new_tokens,
             extra_body=extra_body,
+            leaving=texts(texts_may_leave),
             concurrency=concurrency,
             timeout=timeout,
             attempts=attempts,
             pause=pause,
         )
+
+    def check(self) -> None:
+        """Whether texts may be sent to the server; see `check_leaving`."""
+        self._server.check()
 
     def _ask(self, prompts: Sequence[str]) -> Iterator[Mapping[int, str]]:
         return self._server.ask_all(prompts)

@@ -20,7 +20,8 @@ import numpy as np
 from affect_lightning.contracts import ClipBatch, CueDescriber
 from affect_lightning.contracts.describers import Modality
 from affect_lightning.errors import ConfigurationError
-from affect_lightning_plugins.asked_models.chat_server import ChatServer, leaves_this_machine
+from affect_lightning_plugins.asked_models.chat_server import ChatServer
+from affect_lightning_plugins.asked_models.leaving import clips
 from affect_lightning_plugins.cue_describers.clip_parts import ClipParts, asked_text, parts_of
 
 
@@ -80,13 +81,14 @@ class OpenAIDescriber(CueDescriber):
             )
         self.modality: Modality = modality
         self._frames, self._side, self._quality, self._system = frames, largest_side, jpeg_quality, system
-        self._revision, self._may_leave = revision, clips_may_leave
+        self._revision = revision
         self._server = ChatServer.of_model(
             model,
             base_url=base_url,
             api_key_variable=api_key_variable,
             max_new_tokens=max_new_tokens,
             extra_body=extra_body,
+            leaving=clips(clips_may_leave),
             concurrency=concurrency,
             timeout=timeout,
             attempts=attempts,
@@ -109,12 +111,7 @@ class OpenAIDescriber(CueDescriber):
         Raises:
             ConfigurationError: They would leave this machine, and nobody said that they may.
         """
-        if not self._may_leave and leaves_this_machine(self._server.base_url):
-            raise ConfigurationError(
-                f"Set clips_may_leave: true if you may send these clips to {self._server.base_url}. Pictures and voices of "
-                f"people would leave this machine: check the licence of the set and the consent of the people first. A "
-                f"server on this machine (127.0.0.1) needs no such word."
-            )
+        self._server.check()
 
     def answers(self, batch: ClipBatch) -> Iterator[Mapping[int, str]]:
         """See the contract; each answer as soon as the server gives it.
@@ -125,11 +122,11 @@ class OpenAIDescriber(CueDescriber):
             ServerError: The server gives no answer; ask again to continue.
         """
         self.check()
-        clips = parts_of(batch, self.modality)
-        shown = [index for index, clip in enumerate(clips) if clip.frames is not None or clip.sound is not None]
-        if len(shown) < len(clips):
-            yield dict.fromkeys([index for index in range(len(clips)) if index not in shown], "")
-        for found in self._server.ask_all([self._content(clips[index]) for index in shown]):
+        found_clips = parts_of(batch, self.modality)
+        shown = [index for index, clip in enumerate(found_clips) if clip.frames is not None or clip.sound is not None]
+        if len(shown) < len(found_clips):
+            yield dict.fromkeys([index for index in range(len(found_clips)) if index not in shown], "")
+        for found in self._server.ask_all([self._content(found_clips[index]) for index in shown]):
             yield {shown[position]: answer.strip() for position, answer in found.items()}
 
     def _content(self, clip: ClipParts) -> list[dict[str, Any]]:

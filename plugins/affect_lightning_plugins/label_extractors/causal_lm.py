@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Literal
 
-from affect_lightning.contracts import LabelExtractor, Sentiment
+from affect_lightning.contracts import LabelExtractor, OpenQuestions, Sentiment
 from affect_lightning.prompting import read_extraction_prompts
 from affect_lightning_plugins.asked_models.local_model import LocalModel
 from affect_lightning_plugins.label_extractors.prompted_extraction import AnswerCache, PromptedExtraction
@@ -84,6 +84,10 @@ class CausalLMLabelExtractor(LabelExtractor):
     def sentiment(self, labels: Sequence[Sequence[str]]) -> list[Sentiment]:
         """Overall sentiment of each list of emotion words; see the contract. Raises as `extract` does."""
         return self._extraction.sentiment(labels)
+
+    def open_questions(self, responses: Sequence[str]) -> Mapping[str, OpenQuestions]:
+        """See the contract."""
+        return self._extraction.open_questions(responses)
 
     def identity(self) -> str:
         """`causal-lm` with model, revision, and hashes of the prompts and of everything that answers depend on."""

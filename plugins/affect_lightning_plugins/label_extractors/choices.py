@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from affect_lightning.contracts import LabelExtractor, Sentiment
+from affect_lightning.contracts import LabelExtractor, OpenQuestions, Sentiment
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.prompting import choice_prompt
 from affect_lightning_plugins.label_extractors.mentions import REACH, is_negated, plain_text
@@ -78,6 +78,18 @@ class ChoicesLabelExtractor(LabelExtractor):
     def sentiment(self, labels: Sequence[Sequence[str]]) -> list[Sentiment]:
         """Always neutral: a class has no sentiment."""
         return ["neutral"] * len(labels)
+
+    def open_questions(self, responses: Sequence[str]) -> Mapping[str, OpenQuestions]:
+        """What the rules leave open; a class has no sentiment, so the second step asks nothing."""
+        if self._model is None:
+            return {}
+        left = [response for response in responses if response.strip() and self._by_rules(response) is None]
+        return {"labels": self._model.open_questions(left)["labels"]}
+
+    def check(self) -> None:
+        """Whether the language model may be asked; see the contract."""
+        if self._model is not None:
+            self._model.check()
 
     def identity(self) -> str:
         """`choices` with the classes, a hash of all words, and the language model that is asked."""

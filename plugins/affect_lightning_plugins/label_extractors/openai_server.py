@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from affect_lightning.contracts import LabelExtractor, Sentiment
+from affect_lightning.contracts import LabelExtractor, OpenQuestions, Sentiment
 from affect_lightning.prompting import read_extraction_prompts
 from affect_lightning_plugins.asked_models.chat_server import ChatServer
+from affect_lightning_plugins.asked_models.leaving import texts
 from affect_lightning_plugins.label_extractors.prompted_extraction import AnswerCache, PromptedExtraction
 
 
@@ -23,6 +24,7 @@ class OpenAILabelExtractor(LabelExtractor):
         *,
         model: str,
         base_url: str = "http://localhost:8000/v1",
+        texts_may_leave: bool = False,
         revision: str | None = None,
         api_key_variable: str = "OPENAI_API_KEY",
         concurrency: int = 16,
@@ -40,6 +42,8 @@ class OpenAILabelExtractor(LabelExtractor):
         Args:
             model: Name of the model on the server; the paper uses Qwen2.5.
             base_url: Address up to and with /v1; the default is vLLM's on this machine.
+            texts_may_leave: Set this to true to let texts leave this machine for a server that is not on a loopback address;
+                without it such a server is not asked.
             revision: What you know of the model's version, such as a commit or a date; every report shows it, and
                 another revision does not use earlier answers.
             api_key_variable: Environment variable that holds the key; unset means no key. The key itself is never an
@@ -67,6 +71,7 @@ class OpenAILabelExtractor(LabelExtractor):
             api_key_variable=api_key_variable,
             max_new_tokens=max_new_tokens,
             extra_body=extra_body,
+            leaving=texts(texts_may_leave),
             concurrency=concurrency,
             timeout=timeout,
             attempts=attempts,
@@ -100,6 +105,14 @@ class OpenAILabelExtractor(LabelExtractor):
     def sentiment(self, labels: Sequence[Sequence[str]]) -> list[Sentiment]:
         """Overall sentiment of each list of emotion words; see the contract. Raises as `extract` does."""
         return self._extraction.sentiment(labels)
+
+    def check(self) -> None:
+        """Whether texts may be sent to the server; see `check_leaving`."""
+        self._server.check()
+
+    def open_questions(self, responses: Sequence[str]) -> Mapping[str, OpenQuestions]:
+        """See the contract."""
+        return self._extraction.open_questions(responses)
 
     def identity(self) -> str:
         """`openai` with model, server, revision, and hashes of the prompts and of everything that answers depend on."""

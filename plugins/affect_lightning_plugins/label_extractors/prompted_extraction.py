@@ -21,7 +21,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from affect_lightning.contracts import Sentiment
+from affect_lightning.contracts import OpenQuestions, Sentiment
 from affect_lightning.errors import DataError
 from affect_lightning.prompting import ExtractionPrompts
 from affect_lightning.prompting.cleaning import clean_response
@@ -182,6 +182,19 @@ class PromptedExtraction:
             found, answers, "not a sentiment; these label lists count as neutral"
         )
         return [found.get(text) or "neutral" for text in texts]
+
+    def open_questions(self, responses: Sequence[str]) -> dict[str, OpenQuestions]:
+        """See the contract. A response whose labels are open counts once for its sentiment, so that is an upper bound."""
+        texts = {clean_response(response).text.strip() for response in responses} - {""}
+        known = self.cache.find("labels", texts)
+        lists = {", ".join(self._reading.labels(answer) or ()) for answer in known.values()}
+        lists -= set() if self._reading.asks_about_nothing else {""}
+        judged = self.cache.find("sentiment", lists)
+        missing = len(texts) - len(known)
+        return {
+            "labels": OpenQuestions(missing, len(known), sum(map(len, known.values()))),
+            "sentiment": OpenQuestions(missing + len(lists) - len(judged), len(judged), sum(map(len, judged.values()))),
+        }
 
     def _answers(self, step: str, prompts: Mapping[str, str]) -> dict[str, str]:
         """Answers by judged text; what the cache lacks is asked and kept."""

@@ -14,10 +14,11 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from affect_lightning.contracts import LabelExtractor, Sentiment
+from affect_lightning.contracts import LabelExtractor, OpenQuestions, Sentiment
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.prompting import RELEASED_PROMPTS
 from affect_lightning_plugins.asked_models.chat_server import ChatServer
+from affect_lightning_plugins.asked_models.leaving import texts
 from affect_lightning_plugins.asked_models.local_model import DType, LocalModel
 from affect_lightning_plugins.label_extractors.prompted_extraction import AnswerCache, PromptedExtraction, Reading
 from affect_lightning_plugins.language_models.response_decoding import DecodingOptions
@@ -70,6 +71,7 @@ class ReleasedLabelExtractor(LabelExtractor):
         *,
         model: str = "Qwen/Qwen2.5-7B-Instruct",
         base_url: str | None = None,
+        texts_may_leave: bool = False,
         seed: int = 0,
         revision: str | None = None,
         dtype: DType = "auto",
@@ -90,6 +92,8 @@ class ReleasedLabelExtractor(LabelExtractor):
             model: Folder or hub name, or the name that the server knows; the default is the authors' model.
             base_url: Address of a vLLM server up to and with /v1, as the authors use vLLM; None means the model in this
                 process.
+            texts_may_leave: Set this to true to let texts leave this machine for a server that is not on a loopback address;
+                without it such a server is not asked.
             seed: Of the sampling. The authors' code has none; ours is 0, so that a score can be made again. Other seeds
                 show how much of a score is noise.
             revision: Commit, tag or branch on the hub; with a server, what you know of its model's version.
@@ -125,6 +129,7 @@ class ReleasedLabelExtractor(LabelExtractor):
                 timeout=timeout,
                 attempts=attempts,
                 pause=pause,
+                leaving=texts(texts_may_leave),
             )
             return
         self._local = LocalModel(
@@ -155,6 +160,15 @@ class ReleasedLabelExtractor(LabelExtractor):
     def sentiment(self, labels: Sequence[Sequence[str]]) -> list[Sentiment]:
         """Overall sentiment of each list of emotion words; see the contract. Raises as `extract` does."""
         return self._extraction.sentiment(labels)
+
+    def check(self) -> None:
+        """Whether texts may be sent to the server; see `check_leaving`."""
+        if self._server is not None:
+            self._server.check()
+
+    def open_questions(self, responses: Sequence[str]) -> Mapping[str, OpenQuestions]:
+        """See the contract."""
+        return self._extraction.open_questions(responses)
 
     def identity(self) -> str:
         """`qwen2.5-released` with model, revision, the sampling, and hashes of the prompts and of all settings."""

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from affect_lightning.annotation.stages import Stage
+from affect_lightning.annotation.stages import Stage, StageCost
 from affect_lightning.annotation.tables import ClipTable
 from affect_lightning.contracts import LabelExtractor
 from affect_lightning.errors import ConfigurationError, DataError
@@ -123,12 +123,24 @@ class AgreeStage(Stage[AgreementOptions]):
         self._extractor = extractor
         self._taxonomy = taxonomy
 
+    def check(self) -> None:
+        """See `LabelExtractor.check`."""
+        self._extractor.check()
+
     def parts(self) -> Mapping[str, str]:
         """The extractor and the taxonomy."""
         return {
             "label extractor": self._extractor.identity(),
             "taxonomy": f"{self._taxonomy.name}, SHA-256 {self._taxonomy.sha256[:16]}",
         }
+
+    def cost(self, table: ClipTable) -> StageCost:
+        """Questions of the extractor; descriptions that are not written yet count as one of their own for each clip."""
+        written = self.options.column in table.columns
+        texts = table.texts(self.options.column) if written else [f"not described yet: {name}" for name in table.names]
+        asked = self._extractor.open_questions(texts)
+        measured = {step: (one.answered, one.characters, None) for step, one in asked.items()}
+        return StageCost({step: one.count for step, one in asked.items()}, measured)
 
     def columns_of(self, table: ClipTable) -> dict[str, Sequence[Any]]:
         """See the contract; the table needs the descriptions and what the crowd says of emotion, sentiment or both."""

@@ -107,6 +107,10 @@ class DescribeStage(Stage[DescribeOptions]):
 
         return CueParts(self._merger, self._audio, self._visual, self._transcriber)
 
+    def check(self) -> None:
+        """See `CueDescriber.check`."""
+        self._asked().check()
+
     def parts(self) -> Mapping[str, str]:
         """Who was asked."""
         return self._asked().identities()
@@ -160,14 +164,16 @@ class DescribeStage(Stage[DescribeOptions]):
 
         records = records_of(table, needs_files=False)
         log = CueLog(self.work.folder / _LOG) if self.work.folder is not None else None
-        if log is None:
-            kinds = (*self._asked().describers, "description")
-            return StageCost(dict.fromkeys(kinds, len(records)), {})
-        return StageCost(open_questions(records, self._asked(), log), _measured(log))
+        return StageCost(open_questions(records, self._asked(), log), {} if log is None else _measured(log))
 
 
 def _measured(log: CueLog) -> dict[str, tuple[int, int, float]]:
+    from affect_lightning.describing.cues import SUBTITLE
+
+    timed = [len(log.heard[name].subtitle) for name in log.hearing]
     found: dict[str, tuple[int, int, float]] = {}
+    if timed:
+        found[SUBTITLE] = len(timed), sum(timed), sum(log.hearing.values())
     for (what, _), said in log.said.items():
         count, characters, seconds = found.get(what, (0, 0, 0.0))
         found[what] = count + 1, characters + len(said.text), seconds + said.seconds

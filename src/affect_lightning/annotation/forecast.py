@@ -6,12 +6,14 @@ Ours, for users who pay for what they ask. The figures are measured on what is d
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from affect_lightning.annotation.pipeline import TIMES, Pipeline, chunk_folder, piece_of
 from affect_lightning.annotation.stages import Stage, StageCost, StageWork
+from affect_lightning.annotation.tables import ClipTable
 from affect_lightning.storage import LineLog
 
 
@@ -45,19 +47,22 @@ def forecast(pipeline: Pipeline) -> list[StageForecast]:
         if pipeline.is_there(pipeline.out, number):
             told.append(StageForecast(stage.name, 0, StageCost({}, {}), 0.0))
             continue
-        cost, clips = _open_cost(pipeline, stage, pipeline.work_folder(pipeline.out, number), total)
+        before = pipeline.chunks_before(number)
+        cost, clips = _open_cost(before, stage, pipeline.work_folder(pipeline.out, number), total)
         pace = paces.get(stage.name)
-        seconds = cost.seconds() if cost.requests else None if pace is None else pace * clips
+        seconds = cost.seconds() if cost.requests else None
+        if seconds is None and pace is not None:
+            seconds = pace * clips
         told.append(StageForecast(stage.name, clips, cost, seconds))
     return told
 
 
-def _open_cost(pipeline: Pipeline, stage: Stage[Any], work: Path, total: int) -> tuple[StageCost, int]:
+def _open_cost(chunks: Iterator[ClipTable], stage: Stage[Any], work: Path, total: int) -> tuple[StageCost, int]:
     """Questions that are open, and clips whose piece is not there."""
     requests: dict[str, int] = {}
-    measured: dict[str, tuple[int, int, float]] = {}
+    measured: dict[str, tuple[int, int, float | None]] = {}
     clips = total
-    for number, chunk in enumerate(pipeline.source.chunks()):
+    for number, chunk in enumerate(chunks):
         folder = chunk_folder(work, number)
         stage.work = StageWork(folder if folder.is_dir() else None)
         cost = stage.cost(chunk)
@@ -67,7 +72,8 @@ def _open_cost(pipeline: Pipeline, stage: Stage[Any], work: Path, total: int) ->
             requests[what] = requests.get(what, 0) + (0 if is_done else count)
         for what, found in cost.measured.items():
             before = measured.get(what, (0, 0, 0.0))
-            measured[what] = before[0] + found[0], before[1] + found[1], before[2] + found[2]
+            seconds = None if before[2] is None or found[2] is None else before[2] + found[2]
+            measured[what] = before[0] + found[0], before[1] + found[1], seconds
     return StageCost(requests, measured), clips
 
 

@@ -125,6 +125,7 @@ class Pipeline:
         """
         with self._alone():
             self._work.check_none_waits()
+            self._check(range(1, len(self.stages) + 1), self.out)
             return self._run_all()
 
     def run_part(self, part: Part) -> list[StageOutcome]:
@@ -139,6 +140,7 @@ class Pipeline:
                 f"Leave --part out: the stage {self.stages[0].name} looks at all clips at once, so it cannot be divided."
             )
         with self._work.begun(part) as folder:
+            self._check(range(1, self.divisible + 1), folder)
             total = self.source.count()
             first, end = (total * number // part.count for number in (part.number - 1, part.number))
             if first == end:
@@ -155,12 +157,19 @@ class Pipeline:
             PartError: A part is missing, unfinished, or of other options.
         """
         with self._alone():
+            self._check(range(self.divisible + 1, len(self.stages) + 1), self.out)
             if self._work.known or not self.is_there(self.out, self.divisible):
                 parts = self._work.finished()
                 for number in range(self.divisible + 1):
                     self._join(number, parts)
                 self._work.remove()
             return self._run_all()
+
+    def _check(self, numbers: range, folder: Path) -> None:
+        """Ask the stages whose work is open whether they may begin, before the first of them works for hours."""
+        for number in numbers:
+            if not self.is_there(folder, number):
+                self.stages[number - 1].check()
 
     def _run_all(self) -> list[StageOutcome]:
         done = [self._clips(self.out), *(self._stage(number, self.out) for number in range(1, len(self.stages) + 1))]
@@ -255,6 +264,11 @@ class Pipeline:
 
     def _name_of(self, number: int) -> str:
         return CLIPS if not number else self._items[number - 1].name
+
+    def chunks_before(self, number: int) -> Iterator[ClipTable]:
+        """What a stage works on: the table before it, or the bare clips as long as that is not there."""
+        path = self.out / self._names[number - 1]
+        return chunks_of_file(path) if self.is_there(self.out, number - 1) else self.source.chunks()
 
     def is_there(self, folder: Path, number: int) -> bool:
         """Whether a table is there that follows from these clips and options.

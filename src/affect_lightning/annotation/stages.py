@@ -47,11 +47,12 @@ class StageCost:
 
     Attributes:
         requests: Questions to models that are still to be asked, by what they are for; empty where no model is asked.
-        measured: Answers that are there already, by the same names, with their characters and seconds altogether.
+        measured: Answers that are there already, by the same names, with their characters and seconds altogether;
+            None for seconds that nobody took.
     """
 
     requests: Mapping[str, int]
-    measured: Mapping[str, tuple[int, int, float]]
+    measured: Mapping[str, tuple[int, int, float | None]]
 
     def tokens(self) -> int | None:
         """About how many tokens the answers will have: four characters each, as in English; None if that is not known."""
@@ -64,7 +65,10 @@ class StageCost:
         """How long the open questions will take, at the pace of the answers so far; None if that is not known."""
         if any(count and not self.measured.get(what, (0, 0, 0.0))[0] for what, count in self.requests.items()):
             return None
-        paces = {what: found[2] / found[0] for what, found in self.measured.items() if found[0]}
+        taken = {what: (found[0], found[2]) for what, found in self.measured.items() if found[0]}
+        if any(count and what in taken and taken[what][1] is None for what, count in self.requests.items()):
+            return None
+        paces = {what: (seconds or 0.0) / count for what, (count, seconds) in taken.items()}
         return sum(count * paces.get(what, 0.0) for what, count in self.requests.items())
 
 
@@ -98,6 +102,9 @@ class Stage(ABC, Generic[Options]):
     def scope(self) -> Scope:
         """What a clip's columns depend on. Only a stage of scope `clip` can be divided among machines."""
         return "clip"
+
+    def check(self) -> None:
+        """Refuse before any stage begins, such as a server to which nothing may be sent; by default all is well."""
 
     def prepare(self, chunks: Chunks) -> None:
         """Look at all clips before columns are made, for a stage of scope `distribution`; by default nothing."""

@@ -10,9 +10,8 @@ import re
 from pathlib import Path
 
 from affect_lightning.errors import CheckpointError
+from affect_lightning.model.exported_folder import EXPORTED_FILES
 
-# What an exported folder holds, and what peft writes for an adapter.
-_FILES = ("config.json", "projectors.safetensors", "adapter/*.json", "adapter/*.safetensors")
 _HUB_NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 
 
@@ -35,7 +34,7 @@ def exported_place(name: str | Path, revision: str | None = None) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(_FILES)))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(EXPORTED_FILES)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = " ".join(str(error).split())
         at = f" at the revision {revision}" if revision is not None else ""

@@ -120,11 +120,7 @@ def _scenes(path: Path) -> list[Span]:
     except ImportError as error:
         raise ConfigurationError(_missing("scene", "PySceneDetect")) from error
     found = detect(str(path), AdaptiveDetector())
-    return [(_seconds(start), _seconds(end)) for start, end in found] or [(0.0, length_of(path))]
-
-
-def _seconds(timecode: Any) -> float:
-    return float(getattr(timecode, "seconds", None) or timecode.get_seconds())
+    return [(float(start.seconds), float(end.seconds)) for start, end in found] or [(0.0, length_of(path))]
 
 
 def _missing(kind: str, library: str) -> str:

@@ -264,6 +264,19 @@ def _config_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def add_clips(parser: argparse.ArgumentParser, columns: str) -> None:
+    """Add `--clips` and `--out` of a stage that looks at the clips' files.
+
+    Args:
+        parser: Of the stage.
+        columns: Of the table, for the help.
+    """
+    parser.add_argument(
+        "--clips", type=Path, required=True, metavar="TABLE|FOLDER", help=f"table with {columns}; or a folder of clips"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.parquet", help="new table")
+
+
 def add_running(parser: argparse.ArgumentParser) -> None:
     """Add `--dry-run`, `--part`, `--merge` and `--json`."""
     parser.add_argument(
@@ -285,11 +298,7 @@ def _describe_parser() -> argparse.ArgumentParser:
         epilog=_DESCRIBE_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--clips", type=Path, required=True, metavar="TABLE|FOLDER",
-        help="table with name, media (or video and audio) and subtitle; or a folder of clips",
-    )  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.parquet", help="new table")
+    add_clips(parser, "name, media (or video and audio) and subtitle")
     texts: Mapping[str, str] = {
         "audio": "plugin that describes the sound, by default signal; none for no such part",
         "visual": "plugin that describes the pictures, by default signal; with --audio none, the sound too",

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from affect_lightning.command_line.annotate_pipeline import add_running, run_alone
+from affect_lightning.command_line.annotate_pipeline import add_clips, add_running, run_alone
 from affect_lightning.command_line.annotate_stages import default_of
 from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
@@ -42,11 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--clips", type=Path, required=True, metavar="TABLE|FOLDER",
-        help="table with name and media (or video and audio); or a folder of clips",
-    )  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.parquet", help="new table")
+    add_clips(parser, "name and media (or video and audio)")
     parser.add_argument("--detector", metavar="NAME", help="plugin that gives the scores, by default sync")
     parser.add_argument("--faces", metavar="NAME", help="plugin that finds the faces, by default centerface")
     parser.add_argument(

@@ -54,6 +54,7 @@ def run(arguments: Sequence[str]) -> int:
     silence_expected_warnings()
     check_writable(options.out)
     parts = _built(choices, shows_subtitle=options.subtitle)
+    parts.check()
     data = _data(options, parts)
     data.list_clips("test")
     records: list[ClipRecord] = list(data.records["test"])  # type: ignore[arg-type]  # folders, not packed sets

@@ -99,7 +99,8 @@ class CommandStep:
         """Run it; datatrove gives the number of the part and how many there are."""
         more = ["--merge"] if self.merges else ["--part", f"{rank + 1}/{world_size}"]
         command = [sys.executable, "-m", "affect_lightning", *self.words, *more]
-        code = subprocess.run(command, cwd=self.folder, stdout=2, check=False).returncode  # 2: standard error
+        # Standard output is 2, standard error. There is no standard input: of several parts none can ask a question.
+        code = subprocess.run(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=2, check=False).returncode
         if code and self.raises:
             raise PartFailedError(f"{shlex.join(command[2:])} ended with exit code {code}. Its message is above.")
 
@@ -192,7 +193,10 @@ def _shared(step: CommandStep, options: ExecutorOptions) -> dict[str, Any]:
 
 
 def _run_locally(step: CommandStep, options: ExecutorOptions) -> None:
-    _library().LocalPipelineExecutor(**_shared(step, options)).run()
+    _library()
+    from affect_lightning.command_line.quiet_executor import QuietLocalExecutor
+
+    QuietLocalExecutor(**_shared(step, options)).run()
 
 
 def _run_on_ray(step: CommandStep, options: ExecutorOptions) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         FaceBox,
         FaceDetector,
         LabelExtractor,
+        OpenQuestions,
         ResponseRow,
         RunData,
         Sentiment,
@@ -55,6 +56,7 @@ __all__ = [
     "LossTerm",
     "NetworkOutputs",
     "Objective",
+    "OpenQuestions",
     "PreFusion",
     "PromptText",
     "PromptTokens",
@@ -83,7 +85,8 @@ _MODULES = {
     "network_parts": "AudioEncoder BranchCompression Encoder LanguageModel PreFusion PromptText SeriesEncoder "
     "VideoEncoder",
     "objectives": "LossTerm NetworkOutputs Objective TrainedNetwork",
-    "pipeline_parts": "FaceBox FaceDetector LabelExtractor ResponseRow RunData Sentiment prompt_maker_of run_data_of",
+    "pipeline_parts": "FaceBox FaceDetector LabelExtractor OpenQuestions ResponseRow RunData Sentiment prompt_maker_of "
+    "run_data_of",
     "prompt_tokens": "IGNORED_LABEL PromptTokens RowLayout",
     "speakers": "FaceWithSound SpeakerDetector SpeakerScore",
     "streams": "STREAMS FeatureSequence Stream StreamInput",

@@ -94,6 +94,9 @@ class ClueMerger(ABC):
         """Texts by position, each as soon as it is there, so that a killed run keeps it; all at once from `merge` by default."""
         yield dict(enumerate(self.merge(audio, visual, subtitles)))
 
+    def check(self) -> None:  # noqa: B027 - most have nothing to check
+        """Called before a clip is read whose clues it will merge; by default all is well. See `CueDescriber.check`."""
+
     @abstractmethod
     def identity(self) -> str:
         """Name, model revision and prompt hash; written beside every merged text."""
@@ -118,6 +121,9 @@ class Transcriber(ABC):
     @abstractmethod
     def transcribe(self, batch: ClipBatch) -> list[Transcript]:
         """One transcript a clip, from the stream `audio`; an empty text for a clip without sound."""
+
+    def check(self) -> None:  # noqa: B027 - most have nothing to check
+        """Called before the first clip is read; by default all is well. See `CueDescriber.check`."""
 
     @abstractmethod
     def identity(self) -> str:

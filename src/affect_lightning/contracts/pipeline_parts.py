@@ -72,6 +72,21 @@ class FaceDetector(ABC):
 Sentiment = Literal["positive", "negative", "neutral"]
 
 
+@dataclass(frozen=True)
+class OpenQuestions:
+    """What a step of reading responses would still ask a model.
+
+    Attributes:
+        count: Questions without an answer so far.
+        answered: Answers that are kept.
+        characters: Of these answers altogether.
+    """
+
+    count: int
+    answered: int = 0
+    characters: int = 0
+
+
 class LabelExtractor(ABC):
     """Turns responses into emotion words, and emotion words into a sentiment."""
 
@@ -86,6 +101,17 @@ class LabelExtractor(ABC):
     @abstractmethod
     def sentiment(self, labels: Sequence[Sequence[str]]) -> list[Sentiment]:
         """Overall sentiment of each list of emotion words."""
+
+    def open_questions(self, responses: Sequence[str]) -> Mapping[str, OpenQuestions]:
+        """What reading these responses would ask a model, by step; asks nothing. By default no model is asked."""
+        return {}
+
+    def check(self) -> None:  # noqa: B027 - most have nothing to check
+        """Called before the work begins whose responses it will read; by default all is well.
+
+        Raises:
+            AffectLightningError: It will not answer, such as a server to which texts may not be sent.
+        """
 
     @abstractmethod
     def identity(self) -> str:

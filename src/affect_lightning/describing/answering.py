@@ -61,6 +61,12 @@ class AskedParts:
         heard = ("audio",) if self.transcriber is not None else ()
         return tuple(dict.fromkeys((*self.describer.streams, *heard)))
 
+    def check(self) -> None:
+        """Refuse before a clip is read; see `CueDescriber.check`."""
+        for part in (self.describer, self.merger, self.transcriber):
+            if part is not None:
+                part.check()
+
     def identities(self) -> dict[str, Any]:
         """Who answers depend on, as plain values."""
         parts = {"describer": self.describer, "merger": self.merger, "transcriber": self.transcriber}

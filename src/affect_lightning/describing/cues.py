@@ -61,8 +61,9 @@ class CueParts:
 
     def check(self) -> None:
         """Refuse before a clip is read; see `CueDescriber.check`."""
-        for part in self.describers.values():
-            part.check()
+        for part in (*self.describers.values(), self.merger, self.transcriber):
+            if part is not None:
+                part.check()
 
 
 @dataclass(frozen=True)
@@ -131,12 +132,14 @@ class CueLog:
         said: The last text by what it is and the clip's name.
         heard: Subtitles that a transcriber wrote, by name.
         bad: Clips that were left out, by name.
+        hearing: Seconds that each subtitle took; the lines of earlier versions have none.
     """
 
     path: Path
     said: dict[tuple[str, str], Said] = field(default_factory=dict)
     heard: dict[str, HeardSubtitle] = field(default_factory=dict)
     bad: dict[str, BadClip] = field(default_factory=dict)
+    hearing: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._log = LineLog(self.path)
@@ -150,6 +153,8 @@ class CueLog:
         name, what = row["name"], row["what"]
         if what == SUBTITLE:
             self.heard[name] = HeardSubtitle(row["subtitle"], row["subtitle_source"], row["subtitle_language"])
+            if "seconds" in row:
+                self.hearing[name] = row["seconds"]
         elif what == _LEFT_OUT:
             self.bad[name] = BadClip(name, row["corpus"], row["path"], row["stage"], row["reason"])
         else:
@@ -202,10 +207,20 @@ def describe_clips(
     return [run.outcome(record) for record in records]
 
 
-def open_questions(records: Sequence[ClipRecord], parts: CueParts, log: CueLog) -> dict[str, int]:
-    """How many answers are missing, by what they are; one that may be asked for twice counts once."""
-    names = [record.name for record in records if record.name not in log.bad]
-    return {what: sum((what, name) not in log.said for name in names) for what in (*parts.describers, MERGED)}
+def open_questions(records: Sequence[ClipRecord], parts: CueParts, log: CueLog | None) -> dict[str, int]:
+    """How many answers are missing, by what they are; one that may be asked for twice counts once.
+
+    Args:
+        records: The clips.
+        parts: Who is asked.
+        log: Has the answers so far; None where there is none.
+    """
+    said, heard, bad = (log.said, log.heard, log.bad) if log is not None else ({}, {}, {})
+    left = [record for record in records if record.name not in bad]
+    silent = [record for record in left if not record.subtitle_english and record.name not in heard]
+    hearing = {SUBTITLE: len(silent)} if parts.transcriber is not None else {}
+    asked = (*parts.describers, MERGED)
+    return hearing | {what: sum((what, record.name) not in said for record in left) for what in asked}
 
 
 @dataclass
@@ -229,13 +244,14 @@ class _CueRun:
         for batch in self._batches(
             silent, "", ClipReading(("audio",), {}, self.asking.batch_size, self.asking.workers)
         ):
+            begun = time.monotonic()
             heard = hear_missing(batch, transcriber)
-            self.log.add(
-                [
-                    {"name": batch.records[index].name, "what": SUBTITLE, **words.to_row()}
-                    for index, words in heard.items()
-                ]
-            )
+            took = round((time.monotonic() - begun) / max(1, len(heard)), 4)
+            rows = [
+                {"name": batch.records[index].name, "what": SUBTITLE, **words.to_row(), "seconds": took}
+                for index, words in heard.items()
+            ]
+            self.log.add(rows)
             self.tell(SUBTITLE, len(heard), len(silent))
 
     def ask(self, what: str, part: CueDescriber, attempt: int) -> None:

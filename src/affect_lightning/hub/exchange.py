@@ -18,12 +18,11 @@ from typing import Any
 
 from affect_lightning.errors import CheckpointError, ConfigurationError
 from affect_lightning.hub.model_card import CardFacts, is_local, model_card
-from affect_lightning.model.exported_folder import exported_configuration, read_exported
+from affect_lightning.model.exported_folder import EXPORTED_FILES, exported_configuration, read_exported
 from affect_lightning.storage import whole_path
 from affect_lightning.unibench.report.content import Report
 
 CARD = "README.md"
-FILES = ("config.json", "projectors.safetensors", "adapter/adapter_config.json", "adapter/adapter_model.safetensors")
 _CARDS = (CARD, "adapter/README.md")  # peft writes the second one; it says nothing, so it is not sent
 
 
@@ -50,7 +49,7 @@ def files_to_push(folder: Path) -> list[str]:
     """
     exported_configuration(folder)
     there = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    others = [name for name in there if name not in FILES and name not in _CARDS]
+    others = [name for name in there if name not in EXPORTED_FILES and name not in _CARDS]
     if others:
         shown = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
         raise CheckpointError(
@@ -60,7 +59,7 @@ def files_to_push(folder: Path) -> list[str]:
     for name in there:
         if name.endswith(".json"):
             _check_paths(folder / name)
-    return [name for name in there if name in FILES]
+    return [name for name in there if name in EXPORTED_FILES]
 
 
 def _check_paths(path: Path) -> None:
@@ -143,7 +142,10 @@ def pull_export(repository: str, folder: Path, *, revision: str | None = None) -
         with _hub_errors(repository):
             commit = str(HfApi(library_name="affect-lightning").model_info(repository, revision=revision).sha)
             found = snapshot_download(
-                repository, revision=commit, allow_patterns=[*FILES, CARD], local_dir=str(Path(temporary) / "model")
+                repository,
+                revision=commit,
+                allow_patterns=[*EXPORTED_FILES, CARD],
+                local_dir=str(Path(temporary) / "model"),
             )
         try:
             read_exported(found)
@@ -154,7 +156,7 @@ def pull_export(repository: str, folder: Path, *, revision: str | None = None) -
         try:
             with whole_path(folder) as place:
                 place.mkdir()
-                for name in (*FILES, CARD):
+                for name in (*EXPORTED_FILES, CARD):
                     if (Path(found) / name).is_file():
                         (place / name).parent.mkdir(exist_ok=True)
                         shutil.copyfile(Path(found) / name, place / name)

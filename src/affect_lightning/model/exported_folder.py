@@ -29,6 +29,12 @@ FORMAT_VERSION = 1
 WEIGHTS = "projectors.safetensors"
 _ADAPTER = "adapter"
 _DESCRIPTION = "config.json"
+EXPORTED_FILES = (
+    _DESCRIPTION,
+    WEIGHTS,
+    *(f"{_ADAPTER}/{name}" for name in ("adapter_config.json", "adapter_model.safetensors")),  # of peft
+)
+"""All that an exported folder holds: the files that go to a hub, and those that come back."""
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,7 @@ class BenchmarkCallback(Callback):
         """Build extractor and taxonomy and find columns, so that a wrong choice fails before the first clip."""
         if stage in ("test", "predict"):
             self._extractor = build_part("label_extractors", self.label_extractor)
+            self._extractor.check()
         if stage == "test":
             self.prepare()
         if self.part is not None:

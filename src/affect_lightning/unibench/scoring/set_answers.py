@@ -16,7 +16,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from affect_lightning.contracts import LabelExtractor, Sentiment
+from affect_lightning.contracts import LabelExtractor, OpenQuestions, Sentiment
 from affect_lightning.contracts.label_checks import check_labels, check_sentiments
 from affect_lightning.errors import DataError
 from affect_lightning.plugin_loading import held_to_contract
@@ -92,6 +92,14 @@ class DeferredExtractor(LabelExtractor):
     def sentiment(self, labels: Sequence[Sequence[str]]) -> list[Sentiment]:
         """See the contract."""
         return self.built.sentiment(labels)
+
+    def open_questions(self, responses: Sequence[str]) -> Mapping[str, OpenQuestions]:
+        """See the contract."""
+        return self.built.open_questions(responses)
+
+    def check(self) -> None:
+        """See the contract."""
+        self.built.check()
 
     def identity(self) -> str:
         """See the contract."""
