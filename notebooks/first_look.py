@@ -1,7 +1,8 @@
 # %% [markdown]
 # # First look
 #
-# After this notebook you have made talking clips, trained a small AffectGPT on them, and seen what it saw. It takes about five minutes on two cores, and needs no GPU and no data.
+# After this notebook you have made talking clips, trained a small AffectGPT on them, and seen what it saw. It takes
+# about five minutes on two cores, and needs no GPU and no data.
 # Everything is written into the current folder.
 
 # %%
@@ -30,7 +31,8 @@ affect(f"sandbox --out sandbox-data {sizes}")
 # %% [markdown]
 # ## Train
 #
-# `sandbox` is an experiment: a file that names every part and option. What stands behind it on the command line changes it.
+# `sandbox` is an experiment: a file that names every part and option. What stands behind it on the command line
+# changes it.
 
 # %%
 tiny = "--model.video_encoder tiny-video --model.audio_encoder tiny-audio --model.language_model tiny-lm"
@@ -40,7 +42,8 @@ affect(f"fit --config sandbox {changes} --trainer.logger.init_args.version look"
 # %% [markdown]
 # ## Ask
 #
-# An export is all that somebody needs to ask the model. `describe` gives the answer, and what the network saw and heard.
+# An export is all that somebody needs to ask the model. `describe` gives the answer, and what the network saw and
+# heard.
 
 # %%
 affect("export runs/sandbox/look/checkpoints/last.ckpt my-first-model")
@@ -70,4 +73,5 @@ assert clip.crops.shape[-1] == 3
 assert clip.waveform.ndim == 1
 
 # %% [markdown]
-# 60 steps are few, so do not expect much of the answer. `make demo` trains for 320 steps and scores the model on nine sets. The next notebooks change one part at a time.
+# 60 steps are few, so do not expect much of the answer. `make demo` trains for 320 steps and scores the model on
+# nine sets. The next notebooks change one part at a time.

@@ -1,7 +1,8 @@
 # %% [markdown]
 # # A MER-Caption of your own clips
 #
-# After this notebook you have turned raw clips into a table of descriptions, filtered as MER-Caption is (Section 2 of the paper). No model is needed for a first try: `signal` measures voice and face,
+# After this notebook you have turned raw clips into a table of descriptions, filtered as MER-Caption is (Section 2
+# of the paper). No model is needed for a first try: `signal` measures voice and face,
 # and `template` puts the texts together. Later you name models in their place.
 
 # %%
@@ -31,7 +32,8 @@ affect(f"sandbox --out sandbox-data {sizes}")
 # %% [markdown]
 # ## The stages
 #
-# A file lists the clips, a folder for the results, and the stages. The same command goes on after an interruption, and makes no finished table again.
+# A file lists the clips, a folder for the results, and the stages. The same command goes on after an interruption,
+# and makes no finished table again.
 
 # %%
 Path("annotate.yaml").write_text(
@@ -63,6 +65,8 @@ assert not all(kept)
 # %% [markdown]
 # ## Next
 #
-# - Name models: `audio: {name: openai, model: NAME}` asks a server, `visual: {name: hf-chat, model: FOLDER}` a local model. No clip leaves this machine unless the file says `clips_may_leave: true`.
-# - Add the stage `speaker`, which drops clips that do not show who is heard, and `crowd` and `agree`, which drop descriptions that disagree with voters.
+# - Name models: `audio: {name: openai, model: NAME}` asks a server, `visual: {name: hf-chat, model: FOLDER}` a
+#   local model. No clip leaves this machine unless the file says `clips_may_leave: true`.
+# - Add the stage `speaker`, which drops clips that do not show who is heard, and `crowd` and `agree`, which drop
+#   descriptions that disagree with voters.
 # - End with `export`, which writes a data set that `fit` and other projects read, with a datasheet.

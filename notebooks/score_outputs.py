@@ -1,7 +1,8 @@
 # %% [markdown]
 # # Score somebody's outputs
 #
-# After this notebook you can score what any model said, with the metrics of MER-UniBench, and read the result. You need two tables: the responses, and the truth. No model runs.
+# After this notebook you can score what any model said, with the metrics of MER-UniBench, and read the result. You
+# need two tables: the responses, and the truth. No model runs.
 
 # %%
 import csv
@@ -20,7 +21,8 @@ def affect(command: str) -> None:
 # %% [markdown]
 # ## Two tables
 #
-# A table of responses needs the columns `name` and `response`. One of labels needs `name` and `labels`. The order of the rows does not matter.
+# A table of responses needs the columns `name` and `response`. One of labels needs `name` and `labels`. The order
+# of the rows does not matter.
 
 # %%
 Path("truth.csv").write_text(
@@ -45,7 +47,8 @@ clip_4,"I cannot tell from the video."
 # %% [markdown]
 # ## Score them
 #
-# `mine` is a name of your own. Such a set is scored by F_S. With the name of an official set (`meld`, `cmumosi`), its own metric and its number of clips count.
+# `mine` is a name of your own. Such a set is scored by F_S. With the name of an official set (`meld`, `cmumosi`),
+# its own metric and its number of clips count.
 
 # %%
 affect("score --dataset mine --labels truth.csv --predictions responses.csv --taxonomy builtin --out scored")

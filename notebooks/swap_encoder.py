@@ -1,7 +1,8 @@
 # %% [markdown]
 # # Swap an encoder
 #
-# After this notebook you can replace the video or the audio encoder by its name, see what that costs, and train with it. The cells train for a few steps only.
+# After this notebook you can replace the video or the audio encoder by its name, see what that costs, and train
+# with it. The cells train for a few steps only.
 
 # %%
 import os
@@ -29,7 +30,8 @@ affect("plugins prosody")
 # %% [markdown]
 # ## What it costs
 #
-# The summary reads no weights. The encoders are frozen, so they cost memory and time, but nothing in them trains. Fusion and projectors train, and their size follows the width of the features.
+# The summary reads no weights. The encoders are frozen, so they cost memory and time, but nothing in them trains.
+# Fusion and projectors train, and their size follows the width of the features.
 
 # %%
 affect("summary --config affectgpt")
@@ -38,7 +40,8 @@ affect("summary --config affectgpt --config figure4_video_dinov2")
 # %% [markdown]
 # ## Train with another one
 #
-# `tiny-audio` has random weights and cannot help. It stands here for an encoder of yours: `hf-audio` takes any folder with weights.
+# `tiny-audio` has random weights and cannot help. It stands here for an encoder of yours: `hf-audio` takes any
+# folder with weights.
 
 # %%
 sizes = "--clips 6 --test-clips 2" if SMALL else "--clips 30 --test-clips 4"
@@ -62,5 +65,6 @@ print(kept["model"]["audio_encoder"])
 assert "tiny-audio" in str(kept["model"]["audio_encoder"])
 
 # %% [markdown]
-# The run's `config.yaml` has every part with its options, so a run says what it was. A network with another encoder refuses its checkpoint. Compare encoders over several seeds, with
+# The run's `config.yaml` has every part with its options, so a run says what it was. A network with another encoder
+# refuses its checkpoint. Compare encoders over several seeds, with
 # `affect-lightning table`.

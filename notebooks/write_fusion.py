@@ -1,7 +1,8 @@
 # %% [markdown]
 # # Write a fusion
 #
-# After this notebook you have written a pre-fusion, checked that padding cannot change it, and tried it beside the paper's attention on a task that needs both streams. It takes seconds.
+# After this notebook you have written a pre-fusion, checked that padding cannot change it, and tried it beside the
+# paper's attention on a task that needs both streams. It takes seconds.
 
 # %%
 import os
@@ -18,7 +19,8 @@ SMALL = "AFFECT_NOTEBOOK_SMALL" in os.environ  # tiny sizes, for the tests
 # %% [markdown]
 # ## The class
 #
-# A fusion gets the encoded streams by name, each with tokens `[B, N, D]` and a mask `[B, N]`, which is True where a token is real. It returns a stream of its own. The widths are known when it is
+# A fusion gets the encoded streams by name, each with tokens `[B, N, D]` and a mask `[B, N]`, which is True where a
+# token is real. It returns a stream of its own. The widths are known when it is
 # built. This one multiplies the averages of the streams, so that one feature can mean "smiles, but the voice is flat".
 
 
@@ -42,7 +44,8 @@ class ProductFusion(PreFusion):
 # %% [markdown]
 # ## Padding must not matter
 #
-# Clips of a batch have different lengths, so the shorter ones are padded. Whatever stands there, the result must be the same.
+# Clips of a batch have different lengths, so the shorter ones are padded. Whatever stands there, the result must be
+# the same.
 
 # %%
 torch.manual_seed(0)
@@ -62,7 +65,8 @@ torch.testing.assert_close(fusion(padded).tokens, fusion(streams).tokens)
 # %% [markdown]
 # ## A task that needs both streams
 #
-# The first feature of each stream has a sign. The class is whether the signs agree. One stream alone says nothing about it.
+# The first feature of each stream has a sign. The class is whether the signs agree. One stream alone says nothing
+# about it.
 
 
 # %%
@@ -99,9 +103,12 @@ print("attention", accuracy(build_part("pre_fusions", "attention", stream_widths
 assert ours > 0.9
 
 # %% [markdown]
-# The paper's attention multiplies the streams with weights that come from all streams, so it can learn such products, too. Which fusion is better on people is another question: train both, over several seeds.
+# The paper's attention multiplies the streams with weights that come from all streams, so it can learn such
+# products, too. Which fusion is better on people is another question: train both, over several seeds.
 #
 # ## Make it a plugin
 #
-# `affect-lightning plugins new fusion product` writes a package with four files. Put the class into its module and install it; then every command takes `--model.pre_fusion product`.
-# `affect-lightning plugins check product` tests it as ours are tested: padding, gradients, number types, a training of two steps.
+# `affect-lightning plugins new fusion product` writes a package with four files. Put the class into its module and
+# install it; then every command takes `--model.pre_fusion product`.
+# `affect-lightning plugins check product` tests it as ours are tested: padding, gradients, number types, a training
+# of two steps.

@@ -22,7 +22,7 @@ PAGES = sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *(RO
 # What a line of a command begins with; `NAME=value` may stand before it.
 PROGRAMS = {
     *("affect-lightning", "bash", "cd", "cp", "export", "for", "git", "hf", "make", "mv", "pip", "python", "sbatch"),
-    *("sed", "source", "srun", "tensorboard", "torchrun"),
+    *("jupyter", "sed", "source", "srun", "tensorboard", "torchrun"),
 }
 _MARK = re.compile(r'^ *<!-- (not run|run by)(?:, "([^"]+)")?:? (.+?) -->$')
 _ASSIGNED = re.compile(r"^(?:\w+=(?:\"[^\"]*\"|\$\(|\S*)\s*)+")
