@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 from affect_lightning import __version__
 
 project = "affect-lightning"
@@ -21,6 +24,13 @@ autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 exclude_patterns = ["_build"]
+
+# Sphinx reads below its own folder only. The notebooks stand beside it, for readers of the repository.
+HERE = Path(__file__).parent
+shutil.rmtree(HERE / "notebooks", ignore_errors=True)
+(HERE / "notebooks").mkdir()
+for notebook in sorted(HERE.parent.glob("notebooks/*.ipynb")):
+    shutil.copy(notebook, HERE / "notebooks" / notebook.name)
 
 html_theme = "furo"
 html_title = f"affect-lightning {__version__}"

@@ -15,14 +15,15 @@ from pathlib import Path
 import pytest
 
 from affect_lightning.command_line.program import main
+from page_blocks import page_commands, page_python
 from run_cases import contents
-from test_readme_commands import ELSEWHERE, TINY, as_a_user, page_commands, place_of
+from test_readme_commands import TINY, as_a_user, place_of
 from training_runs import Run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-# Not run here: several processes (`test_two_processes.py`), other packages (`test_reports_columns.py`), a dialogue of the page.
-SKIPPED = ("torchrun", "--trainer.devices", "longest-list", "test ...", "user/name", *ELSEWHERE)
+# `test_readme_commands.py` runs it, in two processes.
+SKIPPED = ("torchrun",)
 # Kept between runs on purpose, and only added to.
 CACHES = ("face_boxes", "user-cache")
 EXPERIMENTS = ("sandbox", "affectgpt")
@@ -32,14 +33,23 @@ PAGES = {
     "docs/reports.md": 3,
     "docs/python.md": 1,
 }  # least number of commands that are run
-# The other pages, in one process. What cannot run in a clone: real weights, a server, a store or the authors' files.
+# The other pages, in one process. A page says what cannot run in a clone (`page_blocks.py`).
 OTHER_PAGES = {
     "docs/architecture.md": 1,
     "docs/data.md": 12,
     "docs/doctor.md": 2,
+    "docs/encoders.md": 1,
+    "docs/explanation.md": 1,
     "docs/faces.md": 2,
     "docs/feature_cache.md": 3,
     "docs/fusions.md": 2,
+    "docs/howto_faces.md": 4,
+    "docs/howto_install.md": 3,
+    "docs/howto_nan_loss.md": 4,
+    "docs/howto_real_data.md": 8,
+    "docs/howto_resume.md": 4,
+    "docs/howto_scores.md": 6,
+    "docs/howto_weights.md": 1,
     "docs/label_extractors.md": 1,
     "docs/language_models.md": 1,
     "docs/many_machines.md": 3,
@@ -49,25 +59,9 @@ OTHER_PAGES = {
     "docs/streaming.md": 2,
     "docs/systems.md": 2,
     "docs/tables.md": 1,
-    "docs/taxonomy.md": 2,
+    "docs/taxonomy.md": 1,
+    "docs/tutorial.md": 14,
 }
-NOT_IN_A_CLONE = (
-    *(
-        "...",
-        "[--",
-        "/models/",
-        "AFFECTGPT.pth",
-        "ADAPTER_FOLDER",
-        "s3://",
-        "taxonomy fetch",
-        "FOLDER_OF_TALKS",
-        " SETS",
-        "PACKAGE",
-        "user/name",
-    ),
-    "--executor slurm",
-    *("Qwen/", "qwen3", "vllm", "--detector centerface", "ours_gated", "figure4", "lora_rank", "imagebind", "--seeds"),
-)
 
 
 def in_small(command: str, folder: Path) -> list[str]:
@@ -197,12 +191,11 @@ def page_words(page: str, folder: Path) -> Iterator[list[str]]:
     places = {"TRAIN": "sandbox-data", "BENCH": "sandbox-data", "FILE": "responses.csv", "CONFIG": "sandbox"}
     corpus = "--data.train_root sandbox-data --data.benchmark_root sandbox-data"
     for command in page_commands(page):
-        if not any(part in command for part in NOT_IN_A_CLONE):
-            whole = command.replace("$DATA", corpus)
-            words = [places.get(word, word) for word in in_small(whole, folder)]
-            words = [found for word in words for found in as_a_shell(word, folder)]
-            yield [f"{word}.yaml" if before == "--config" and word == "text_only" else word
-                   for before, word in zip(["", *words], words, strict=False)]  # fmt: skip
+        whole = command.replace("$DATA", corpus)
+        words = [places.get(word, word) for word in in_small(whole, folder)]
+        words = [found for word in words for found in as_a_shell(word, folder)]
+        yield [f"{word}.yaml" if before == "--config" and word == "text_only" else word
+               for before, word in zip(["", *words], words, strict=False)]  # fmt: skip
 
 
 def ends(words: list[str], capsys: pytest.CaptureFixture[str]) -> int:
@@ -241,6 +234,9 @@ def test_the_other_pages_twice(
     monkeypatch.setenv("AFFECT_LIGHTNING_CACHE", str(tmp_path / "user-cache"))
     commands = list(page_words(page, tmp_path))
     codes = [ends(words, capsys) for words in commands]
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for block in page_python(page):
+        exec(compile("\n".join(block.lines), f"{page}:{block.line}", "exec"), namespace)
     told = [shlex.join(words) for words, code in zip(commands, codes, strict=True) if code]
     assert codes.count(0) >= OTHER_PAGES[page], told
     before = contents(tmp_path)

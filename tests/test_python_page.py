@@ -15,6 +15,7 @@ import affect_lightning
 from affect_lightning import AffectGPT, ClipDataModule
 from affect_lightning.model import ModelConfiguration
 from clip_making import tone, write_clip
+from page_blocks import page_blocks
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "python.md"
 BLOCKS = dict(re.findall(r"^```python (\S+)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL))
@@ -59,6 +60,15 @@ def test_a_block_runs_as_it_stands(
     monkeypatch.chdir(place)
     exec(compile(BLOCKS[block], block, "exec"), {"__name__": "__main__"})
     assert re.fullmatch(printed, capsys.readouterr().out, re.DOTALL)
+
+
+def test_the_lines_of_the_readme_run(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (block,) = [block for block in page_blocks("README.md") if block.is_python()]
+    monkeypatch.chdir(place)
+    exec(compile("\n".join(block.lines), "README.md", "exec"), {"__name__": "__main__"})
+    assert capsys.readouterr().out.endswith("\n")
 
 
 def test_every_block_of_the_page_is_run() -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 import grounds
+from page_blocks import page_commands
 from training_runs import Run, ranks
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -34,23 +35,10 @@ PLACES = {
     "CLIP...": "clip.mp4",
     "LABELS": "sandbox-data",
 }
-# Other programs' commands, and those of files that a clone cannot have; tests of their own cover these.
-ELSEWHERE = {
-    "tensorboard --logdir runs",
-    "affect-lightning score --suite SAVED",
-    "affect-lightning import AFFECTGPT.pth",
-}
 SHORT = ("--trainer.max_steps", "2", "--trainer.log_every_n_steps", "1")
 FEW = ("--data.batch_size", "2", "--model.max_new_tokens", "4", "--trainer.accelerator", "cpu")
 # By Python, Lightning (which leaves the category out), a logger, torch's C++ and onnxruntime.
 WARNING = re.compile(r"warning|\bdeprecated\b|^\S+\.py:\d+: |^W\d{4} |\[W[:\d]", re.IGNORECASE)
-
-
-def page_commands(page: str = "README.md") -> list[str]:
-    """The lines of a page's blocks that call the program; one that goes on in the next line is one."""
-    text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
-    found = [line[4:].partition("  #")[0].strip() for line in text.splitlines() if line.startswith("    ")]
-    return [line for line in found if line.startswith("affect-lightning ") or "-m affect_lightning" in line]
 
 
 def place_of(word: str, folder: Path) -> str:
@@ -97,8 +85,7 @@ def run_all(folder: Path, bf16: str) -> dict[str, str]:
         assert not any(codes), f"{command}\n{shlex.join(words)}\n{printed[command]}"
 
     for command in page_commands():
-        known = any(command.startswith(other) for other in ELSEWHERE)
-        if not known and (bf16 == "on" or "sandbox" in command or "fit" in command):
+        if bf16 == "on" or "sandbox" in command or "fit" in command:
             end(command, in_small(command, folder), ranks(2) if command.startswith("torchrun") else [{}])
         if command.startswith("affect-lightning sandbox"):
             shutil.copy(
