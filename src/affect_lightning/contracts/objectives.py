@@ -151,10 +151,12 @@ class Objective(ABC):
     Attributes:
         updates: Optimiser steps on each batch. `terms` is asked once for each of them.
         compares_with_start: Whether the network must keep the weights that training began with, for `token_scores`.
+        rewards_samples: Whether it rewards sampled responses, so that `samples` gives some.
     """
 
     updates: int = 1
     compares_with_start: bool = False
+    rewards_samples: bool = False
 
     def begin_step(self, seed: int) -> None:
         """Told before each training step, on every process alike: whatever is drawn in the step depends on `seed`.

@@ -7,10 +7,13 @@ keeps what stands in `<answer>`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
-from affect_lightning.contracts import ClipBatch, ClipRecord
+import torch
+
+from affect_lightning.contracts import ClipBatch, ClipRecord, FeatureSequence, LossTerm, TrainedNetwork
 from affect_lightning.prompting import question_text, response_text
 
 AnswerMode = Literal["asked", "names", "description", "reasoning"]
@@ -52,3 +55,27 @@ def wanted_in(mode: AnswerMode, record: ClipRecord) -> str:
     if mode == "description":
         return described
     return f"<think>{described}</think><answer>{named}</answer>" if named and described else ""
+
+
+def response_term(
+    network: TrainedNetwork,
+    batch: ClipBatch,
+    mode: AnswerMode,
+    features: Mapping[str, FeatureSequence] | None = None,
+) -> LossTerm:
+    """The response loss of a batch that `asked_in` gave; a clip whose annotation has no response is not learnt from.
+
+    Args:
+        network: Learns.
+        batch: Clips with responses.
+        mode: In which it was asked.
+        features: Encoded streams, if they are known already.
+
+    Raises:
+        DataError: A clip has no response to the question that the data module asked.
+    """
+    if mode == "asked" or "" not in batch.responses:
+        return network.response_loss(network.outputs(batch, features), batch.valid)
+    known = torch.tensor([bool(text) for text in batch.responses]).to(batch.valid.device)
+    stated = replace(batch, responses=[text or "." for text in batch.responses])  # of clips that do not count
+    return network.response_loss(network.outputs(stated, features), batch.valid & known)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -27,7 +27,7 @@ from affect_lightning.contracts import (
     TrainedNetwork,
 )
 from affect_lightning.errors import ConfigurationError
-from affect_lightning.objectives.answer_modes import AnswerMode, asked_in
+from affect_lightning.objectives.answer_modes import AnswerMode, asked_in, response_term
 from affect_lightning.objectives.policy_loss import Average, averaged, clipped_losses, group_advantages, kl_estimates
 from affect_lightning.objectives.reward_sum import RewardSum
 
@@ -48,6 +48,8 @@ class _Sampling:
 
 class GroupRelativeObjective(Objective):
     """Rewards sampled responses, against the other responses to the same clip (GRPO)."""
+
+    rewards_samples = True
 
     def __init__(
         self,
@@ -237,12 +239,7 @@ class GroupRelativeObjective(Objective):
     def _response(
         self, network: TrainedNetwork, batch: ClipBatch, features: Mapping[str, FeatureSequence]
     ) -> LossTerm:
-        """The response loss of the clips whose annotation has a response to the question."""
-        has = [bool(text.strip()) for text in batch.responses]
-        known = torch.tensor(has).to(batch.valid.device)
-        learnt = batch if all(has) else replace(batch, responses=[text.strip() or "." for text in batch.responses])
-        term = network.response_loss(network.outputs(learnt, features), batch.valid & known)
-        return term._replace(weight=self.response_weight)
+        return response_term(network, batch, self.mode, features)._replace(weight=self.response_weight)
 
 
 def seed_of(seed: int, *parts: str) -> int:
