@@ -203,7 +203,15 @@ def _split() -> Any:
 
 
 CASES: dict[str, dict[str, Options | Callable[[TinyFiles], Options]]] = {
-    "objectives": {"response": {}},
+    "objectives": {
+        "response": {},
+        # The random model writes no emotion words: its number of words is what can be told apart.
+        "group-relative": {
+            "rewards": [{"name": "length", "most_labels": None, "most_words": 1}, "wheel-f-score"],
+            "group_size": 3,
+            "max_new_tokens": 16,
+        },
+    },
     "video_encoders": {
         "tiny-video": {"width": 8},
         "efficientnet-lite0": {"image_size": 32},
@@ -295,6 +303,13 @@ CASES: dict[str, dict[str, Options | Callable[[TinyFiles], Options]]] = {
         "hf-asr": lambda files: {**files.recogniser(), "device": "cpu", "max_new_tokens": 4},
         "import": lambda files: {"file": files.texts()},
         "whisper": lambda files: files.heard(),
+    },
+    "rewards": {
+        "format": {},
+        "hit": {"taxonomy": "builtin"},
+        "length": {},
+        "sentiment": {},
+        "wheel-f-score": {"taxonomy": "builtin"},
     },
     "speaker_detectors": {
         "light-asd": lambda files: files.light_asd(),

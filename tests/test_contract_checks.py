@@ -8,13 +8,14 @@ import pytest
 
 import broken_language_models
 import broken_networks
+import broken_rewards
 import broken_speakers
 import broken_workers
 from affect_lightning.testing import Subject, check_plugin, checks_of, contract_tests, run_check
 from affect_lightning.testing.suite import CHECKS
 from installed_parts import distribution
 
-MODULES = (broken_networks, broken_language_models, broken_workers, broken_speakers)
+MODULES = (broken_networks, broken_language_models, broken_workers, broken_speakers, broken_rewards)
 BROKEN = [
     pytest.param(group, name, check, id=f"{group}-{name}")
     for module in MODULES

@@ -100,9 +100,11 @@ RULES = {
     ),
     f"{CORE}.sandbox": Rule(core("corpora", "metrics", "storage"), never=frozenset({"transformers", "lightning"})),
     f"{CORE}.sandbox.seen_frames": Rule(core("data", "sandbox"), never=frozenset({"torch", "lightning"})),
-    f"{CORE}.objectives": Rule(core("contracts"), TORCH),
+    f"{CORE}.objectives": Rule(core("contracts", "plugin_loading", "prompting"), TORCH),
     f"{CORE}.checkpoints": Rule(core("contracts", "model", "storage"), TORCH | {"safetensors"}),
-    f"{CORE}.training": Rule(core("checkpoints", "contracts", "plugin_loading", "model", "prompting", "storage")),
+    f"{CORE}.training": Rule(
+        core("checkpoints", "contracts", "metrics", "plugin_loading", "model", "prompting", "storage")
+    ),
     f"{CORE}.testing": Rule(core("contracts", "plugin_loading", "prompting", "model", "training")),
     f"{CORE}.describing": Rule(
         core("contracts", "corpora", "data", "model", "plugin_loading", "prompting", "storage", "unibench")
@@ -164,6 +166,7 @@ RULES = {
             f"{PLUGINS}.pretrained_models",
         )
     ),
+    f"{PLUGINS}.rewards": Rule(core("contracts", "metrics"), frozenset()),
     f"{PLUGINS}.branch_compressions": Rule((*core("contracts"), f"{PLUGINS}.pre_fusions")),  # one Q-Former for both
     PLUGINS: Rule((*core("contracts", "storage"), *FILES_AND_LIBRARIES)),
     CORE: Rule(libraries=frozenset()),

@@ -36,7 +36,7 @@ class DecodingOptions:
         max_new_tokens: Longest response in tokens.
         temperature: 0 means greedy decoding.
         top_p: Nucleus share when sampling, in (0, 1].
-        seed: Of the sampling; None draws one.
+        seed: Of the sampling, for all rows or one for each; None draws one for each.
         repetition_penalty: Divides positive logits of tokens that were there before, and multiplies negative ones (Keskar
             et al., 2019, CTRL); 1 changes nothing.
     """
@@ -44,7 +44,7 @@ class DecodingOptions:
     max_new_tokens: int
     temperature: float = 0.0
     top_p: float = 1.0
-    seed: int | None = None
+    seed: int | Sequence[int] | None = None
     repetition_penalty: float = 1.0
 
     def __post_init__(self) -> None:
@@ -55,6 +55,18 @@ class DecodingOptions:
             )
         if self.repetition_penalty <= 0:
             raise ConfigurationError(f"repetition_penalty must be above 0; got {self.repetition_penalty}.")
+
+    def seeds(self, rows: int) -> list[int | None]:
+        """The seed of each of so many rows; None where one is to be drawn.
+
+        Raises:
+            ContractError: There are seeds for another number of rows.
+        """
+        if self.seed is None or isinstance(self.seed, int):
+            return [self.seed] * rows
+        if len(self.seed) != rows:
+            raise ContractError(f"Give one seed, or one for each of the {rows} rows; got {len(self.seed)}.")
+        return list(self.seed)
 
 
 @torch.no_grad()
@@ -136,7 +148,7 @@ def _choice(options: DecodingOptions, rows: int, prompt_ids: Sequence[Sequence[i
         rows,
         temperature=options.temperature,
         top_p=options.top_p,
-        seed=options.seed,
+        seed=options.seeds(rows),
         repetition_penalty=options.repetition_penalty,
         prompt_ids=prompt_ids,
     )

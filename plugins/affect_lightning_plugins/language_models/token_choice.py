@@ -32,7 +32,7 @@ class TokenChoice:
         *,
         temperature: float = 0.0,
         top_p: float = 1.0,
-        seed: int | None = None,
+        seed: int | Sequence[int | None] | None = None,
         repetition_penalty: float = 1.0,
         prompt_ids: Sequence[Sequence[int]] | None = None,
     ) -> None:
@@ -42,15 +42,16 @@ class TokenChoice:
             rows: B.
             temperature: 0 means greedy.
             top_p: Nucleus share.
-            seed: Of every row's generator; None draws one for each row.
+            seed: Of every row's generator, or one for each; None draws one.
             repetition_penalty: See `DecodingOptions`.
             prompt_ids: Token ids of the B prompts, which the penalty counts too.
         """
         self._temperature, self._top_p, self._penalty = temperature, top_p, repetition_penalty
         self._prompt_ids = prompt_ids
         self._seen: Tensor | None = None  # [B, V]: tokens that were there
-        seeds = [secrets.randbits(63) if seed is None else seed for _ in range(rows)]
-        self._numbers = _RowNumbers(seeds) if temperature > 0 else None
+        given = [seed] * rows if seed is None or isinstance(seed, int) else seed
+        chosen = [secrets.randbits(63) if one is None else one for one in given]
+        self._numbers = _RowNumbers(chosen) if temperature > 0 else None
 
     def choose(self, logits: Tensor) -> Tensor:
         """The next token [B] of every row from its logits [B, V]."""

@@ -37,7 +37,7 @@ def response_loss(hidden: Tensor, targets: Tensor, head: Callable[[Tensor], Tens
     Returns:
         A scalar, the mean over the positions that learn something; at least one must.
     """
-    rows = max(1, LOGITS_AT_ONCE.get(hidden.device.type, LOGITS_AT_ONCE_ELSEWHERE) // words)
+    rows = _rows_at_once(hidden, words)
     if len(hidden) <= rows:
         return nn.functional.cross_entropy(head(hidden).float(), targets)
     sums = [
@@ -45,6 +45,45 @@ def response_loss(hidden: Tensor, targets: Tensor, head: Callable[[Tensor], Tens
         for states, wanted in zip(hidden.split(rows), targets.split(rows), strict=True)
     ]
     return torch.stack(sums).sum() / (targets != IGNORED_LABEL).sum()
+
+
+def token_scores(
+    hidden: Tensor, targets: Tensor, head: Callable[[Tensor], Tensor], words: int, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Log-probability of each token and the entropy of what it was drawn from, in 32 bits and in pieces as the loss.
+
+    Args:
+        hidden: Last hidden states [R, E].
+        targets: The next token of each position, [R].
+        head: From hidden states [., E] to logits [., V].
+        words: V.
+        temperature: Divides the logits.
+
+    Returns:
+        Two tensors [R]: log-probabilities with gradient, entropies without, in nats.
+    """
+    rows = _rows_at_once(hidden, words)
+    if len(hidden) <= rows:
+        return _scored(hidden, targets, head, temperature)
+    pieces = [
+        checkpoint(_scored, states, wanted, head, temperature, use_reentrant=False)
+        for states, wanted in zip(hidden.split(rows), targets.split(rows), strict=True)
+    ]
+    log_probabilities, entropies = zip(*pieces, strict=True)
+    return torch.cat(log_probabilities), torch.cat(entropies)
+
+
+def _scored(
+    hidden: Tensor, targets: Tensor, head: Callable[[Tensor], Tensor], temperature: float
+) -> tuple[Tensor, Tensor]:
+    every = torch.log_softmax(head(hidden).float() / temperature, dim=-1)
+    with torch.no_grad():
+        entropies = -(every.exp() * every).sum(dim=-1)
+    return every.gather(1, targets.unsqueeze(1)).squeeze(1), entropies
+
+
+def _rows_at_once(hidden: Tensor, words: int) -> int:
+    return max(1, LOGITS_AT_ONCE.get(hidden.device.type, LOGITS_AT_ONCE_ELSEWHERE) // words)
 
 
 def _summed_loss(hidden: Tensor, targets: Tensor, head: Callable[[Tensor], Tensor]) -> Tensor:

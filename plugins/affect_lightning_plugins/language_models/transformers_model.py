@@ -35,7 +35,7 @@ from affect_lightning_plugins.language_models.packed_attention import (
     use_clipwise_attention,
 )
 from affect_lightning_plugins.language_models.response_decoding import DecodingOptions, decode_responses, read_prefix
-from affect_lightning_plugins.language_models.training_memory import response_loss
+from affect_lightning_plugins.language_models.training_memory import response_loss, token_scores
 from affect_lightning_plugins.language_models.vllm_engine import VllmEngine
 
 if TYPE_CHECKING:
@@ -169,17 +169,40 @@ class AdaptedCausalLM(LanguageModel):
         Raises:
             ContractError: Nothing is supervised.
         """
+        hidden, targets = self._predictions(inputs_embeds, attention_mask, labels, layout)
+        return response_loss(
+            hidden, targets, self.causal_model.get_output_embeddings(), self.causal_model.config.vocab_size
+        )
+
+    def token_scores(
+        self,
+        inputs_embeds: Tensor,
+        attention_mask: Tensor,
+        labels: Tensor,
+        layout: RowLayout,
+        temperature: float = 1.0,
+    ) -> tuple[Tensor, Tensor]:
+        """See `LanguageModel.token_scores`.
+
+        Raises:
+            ContractError: Nothing is supervised.
+        """
+        hidden, targets = self._predictions(inputs_embeds, attention_mask, labels, layout)
+        model = self.causal_model
+        return token_scores(hidden, targets, model.get_output_embeddings(), model.config.vocab_size, temperature)
+
+    def _predictions(
+        self, inputs_embeds: Tensor, attention_mask: Tensor, labels: Tensor, layout: RowLayout
+    ) -> tuple[Tensor, Tensor]:
+        """Last hidden states [R, E] of the supervised positions, and the token [R] that follows each."""
         inputs_embeds, attention_mask, before = self._with_learned_prompt(inputs_embeds, attention_mask)
         if before:
             layout = layout.behind(before, labels.shape[1])
             labels = torch.cat([labels.new_full((len(labels), before), IGNORED_LABEL), labels], dim=1)
         if not len(layout.predicting):
             raise ContractError("The batch has no response to learn: every label is -100.")
-        hidden = self._predicting_states(inputs_embeds, attention_mask.long(), layout)  # [R, E]
-        targets = labels.flatten().index_select(0, layout.predicting + 1)
-        return response_loss(
-            hidden, targets, self.causal_model.get_output_embeddings(), self.causal_model.config.vocab_size
-        )
+        hidden = self._predicting_states(inputs_embeds, attention_mask.long(), layout)
+        return hidden, labels.flatten().index_select(0, layout.predicting + 1)
 
     def _with_learned_prompt(self, inputs_embeds: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, int]:
         """Embeddings and mask with what prompt tuning puts before them, and how many tokens that is."""
@@ -248,7 +271,7 @@ class AdaptedCausalLM(LanguageModel):
         max_new_tokens: int,
         temperature: float = 0.0,
         top_p: float = 1.0,
-        seed: int | None = None,
+        seed: int | Sequence[int] | None = None,
     ) -> list[str]:
         """See `LanguageModel.generate`; adapter dropout is off whatever the mode."""
         options = DecodingOptions(max_new_tokens, temperature, top_p, seed)

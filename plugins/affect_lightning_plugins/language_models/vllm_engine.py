@@ -164,14 +164,14 @@ class VllmEngine:
             vllm.SamplingParams(
                 temperature=options.temperature,
                 top_p=options.top_p,
-                seed=options.seed,
+                seed=seed,
                 max_tokens=room,
                 stop_token_ids=sorted(end_ids),
                 ignore_eos=True,  # the end tokens are ours and no others
                 detokenize=False,  # our tokenizer does it
                 skip_special_tokens=True,
             )
-            for room in rooms
+            for room, seed in zip(rooms, options.seeds(len(rooms)), strict=True)
         ]
         rows = inputs_embeds.detach().to(getattr(torch, self.settings.dtype)).cpu()
         prompts = [{"prompt_embeds": row[real]} for row, real in zip(rows, attention_mask.bool().cpu(), strict=True)]

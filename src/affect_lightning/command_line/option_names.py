@@ -24,6 +24,7 @@ _CLASSES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "benchmark": (("unibench/callback.py", "BenchmarkCallback"),),
     "resume": (("training/resume_checkpoint.py", "ResumeCheckpoint"),),
     "spikes": (("training/loss_anomalies.py", "LossSpikeLog"),),
+    "reward_watch": (("training/reward_watch.py", "RewardWatch"),),
     "subtitles": (("describing/subtitle_callback.py", "SubtitleCallback"),),
     "trainer": (("lightning:pytorch/trainer/trainer.py", "Trainer"),),
     "checkpoint": (("lightning:pytorch/callbacks/model_checkpoint.py", "ModelCheckpoint"),),

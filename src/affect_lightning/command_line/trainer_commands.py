@@ -44,7 +44,14 @@ from affect_lightning.device_arithmetic import fitting_precision
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.model.processes import gather_objects
 from affect_lightning.plugin_loading import resolve_choice
-from affect_lightning.training import AffectGPTModule, LossSpikeLog, ResumeCheckpoint, StoppedBySignal, TrainingMonitor
+from affect_lightning.training import (
+    AffectGPTModule,
+    LossSpikeLog,
+    ResumeCheckpoint,
+    RewardWatch,
+    StoppedBySignal,
+    TrainingMonitor,
+)
 from affect_lightning.training.device_execution import check_training_precision
 from affect_lightning.training.resume_checkpoint import keep_earlier
 from affect_lightning.training.signals import StoppedAtOnce, signals_end_the_command
@@ -137,6 +144,7 @@ class AffectCLI(LightningCLI):
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(ResumeCheckpoint, "resume")
         parser.add_lightning_class_args(LossSpikeLog, "spikes")
+        parser.add_lightning_class_args(RewardWatch, "reward_watch")
         parser.add_lightning_class_args(SubtitleCallback, "subtitles")
         parser.add_argument("--init_from", type=str | None, default=None, help=_INIT_FROM_HELP)
         parser.set_defaults({"checkpoint.auto_insert_metric_name": False})

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         SeriesEncoder,
         VideoEncoder,
     )
-    from affect_lightning.contracts.objectives import LossTerm, NetworkOutputs, Objective, TrainedNetwork
+    from affect_lightning.contracts.objectives import LossTerm, NetworkOutputs, Objective, TokenScores, TrainedNetwork
     from affect_lightning.contracts.pipeline_parts import (
         FaceBox,
         FaceDetector,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         run_data_of,
     )
     from affect_lightning.contracts.prompt_tokens import IGNORED_LABEL, PromptTokens, RowLayout
+    from affect_lightning.contracts.rewards import Reward, SampledResponse
     from affect_lightning.contracts.speakers import FaceWithSound, SpeakerDetector, SpeakerScore
     from affect_lightning.contracts.streams import STREAMS, FeatureSequence, Stream, StreamInput
 
@@ -61,8 +62,10 @@ __all__ = [
     "PromptText",
     "PromptTokens",
     "ResponseRow",
+    "Reward",
     "RowLayout",
     "RunData",
+    "SampledResponse",
     "Sentiment",
     "SeriesEncoder",
     "SpeakerDetector",
@@ -70,6 +73,7 @@ __all__ = [
     "Stream",
     "StreamInput",
     "StreamReader",
+    "TokenScores",
     "TrainedNetwork",
     "Transcriber",
     "Transcript",
@@ -84,10 +88,11 @@ _MODULES = {
     "label_checks": "ConformanceError",
     "network_parts": "AudioEncoder BranchCompression Encoder LanguageModel PreFusion PromptText SeriesEncoder "
     "VideoEncoder",
-    "objectives": "LossTerm NetworkOutputs Objective TrainedNetwork",
+    "objectives": "LossTerm NetworkOutputs Objective TokenScores TrainedNetwork",
     "pipeline_parts": "FaceBox FaceDetector LabelExtractor OpenQuestions ResponseRow RunData Sentiment prompt_maker_of "
     "run_data_of",
     "prompt_tokens": "IGNORED_LABEL PromptTokens RowLayout",
+    "rewards": "Reward SampledResponse",
     "speakers": "FaceWithSound SpeakerDetector SpeakerScore",
     "streams": "STREAMS FeatureSequence Stream StreamInput",
 }

@@ -220,3 +220,32 @@ def check_boxes(found: Any, *, frames: int) -> list[list[FaceBox]]:
         if scores != sorted(scores, reverse=True):
             raise ConformanceError("boxes with the best score first", f"the scores {scores[:4]}")
     return found
+
+
+def check_token_scores(found: Any, *, count: int) -> tuple[Tensor, Tensor]:
+    """Hold what `LanguageModel.token_scores` returned for R supervised tokens against its contract.
+
+    Raises:
+        ConformanceError: It is no pair of floating point tensors [R].
+    """
+    pair = isinstance(found, tuple) and len(found) == 2
+    if not pair or not all(isinstance(one, Tensor) and one.is_floating_point() for one in found):
+        raise ConformanceError(f"two floating point tensors [{count}]", described(found))
+    if any(list(one.shape) != [count] for one in found):
+        raise ConformanceError(f"two tensors [{count}]", " and ".join(str(list(one.shape)) for one in found))
+    return found
+
+
+def check_rewards(found: Any, *, count: int) -> list[float]:
+    """Hold what `Reward.score` returned against its contract.
+
+    Raises:
+        ConformanceError: It is no list of `count` numbers that are finite or NaN.
+    """
+    expected = f"a list of {count} numbers, finite or NaN"
+    if not isinstance(found, list) or len(found) != count:
+        raise ConformanceError(expected, described(found))
+    for one in found:
+        if not isinstance(one, float | int) or math.isinf(one):
+            raise ConformanceError(expected, f"a list with {one!r:.80}")
+    return [float(one) for one in found]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from affect_lightning.contracts.prompt_tokens import RowLayout
 from affect_lightning.contracts.streams import FeatureSequence
+from affect_lightning.errors import ConfigurationError
 
 
 class VideoEncoder(nn.Module, ABC):
@@ -275,6 +276,36 @@ class LanguageModel(nn.Module, ABC):
         """
         return self.loss(inputs_embeds, attention_mask, labels)
 
+    def token_scores(
+        self,
+        inputs_embeds: Tensor,
+        attention_mask: Tensor,
+        labels: Tensor,
+        layout: RowLayout,
+        temperature: float = 1.0,
+    ) -> tuple[Tensor, Tensor]:
+        """Log-probability of each supervised token, and the entropy of what it was drawn from, in the layout's order.
+
+        Objectives that reward sampled responses need it, and no others.
+
+        Args:
+            inputs_embeds: [B, L, E].
+            attention_mask: [B, L], 1 for real tokens.
+            labels: [B, L]; -100 where nothing is supervised.
+            layout: Of these rows, on the same device.
+            temperature: Divides the logits.
+
+        Returns:
+            Two tensors [R]: log-probabilities with gradient, entropies in nats without.
+
+        Raises:
+            ConfigurationError: The language model has no such method.
+        """
+        raise ConfigurationError(
+            f"Choose the objective `response`, or a language model such as `causal-lm`: {type(self).__name__} gives no "
+            f"log-probabilities of tokens (contract affect_lightning.contracts.LanguageModel, token_scores)."
+        )
+
     @abstractmethod
     def generate(
         self,
@@ -284,7 +315,7 @@ class LanguageModel(nn.Module, ABC):
         max_new_tokens: int,
         temperature: float = 0.0,
         top_p: float = 1.0,
-        seed: int | None = None,
+        seed: int | Sequence[int] | None = None,
     ) -> list[str]:
         """Responses to left-padded prompts.
 
@@ -294,7 +325,7 @@ class LanguageModel(nn.Module, ABC):
             max_new_tokens: Longest response in tokens.
             temperature: 0 means greedy decoding.
             top_p: Nucleus share when sampling.
-            seed: Of the sampling.
+            seed: Of the sampling: one for all rows, or one for each.
 
         Returns:
             B texts without special tokens.

@@ -3,13 +3,13 @@
 The paper has one, the cross-entropy of the responses (Eq. 2). An objective is asked for terms in each step. It may ask
 the network several times, for outputs or for sampled responses.
 Legend: B clips, N feature tokens, D feature width, K tokens of a stream in the prompt, L text tokens, E embedding
-width.
+width, G sampled responses a clip, R response tokens of a batch.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from affect_lightning.contracts.clips import ClipBatch
 from affect_lightning.contracts.prompt_tokens import PromptTokens
+from affect_lightning.contracts.rewards import SampledResponse
 from affect_lightning.contracts.streams import FeatureSequence
 
 
@@ -56,8 +57,26 @@ class NetworkOutputs:
     tokens: PromptTokens | None = None
 
 
+class TokenScores(NamedTuple):
+    """What the network thinks of sampled responses, token by token; the end token counts as one.
+
+    Attributes:
+        log_probabilities: Of each response token [R], natural logarithm, with gradient.
+        entropies: Of the distribution that each was drawn from [R], in nats, without gradient.
+        responses: Which response each token belongs to [R]: clip * G + number of the sample, in rising order.
+    """
+
+    log_probabilities: Tensor
+    entropies: Tensor
+    responses: Tensor
+
+
 class TrainedNetwork(Protocol):
     """What an objective may ask of the network."""
+
+    def encode(self, batch: ClipBatch) -> Mapping[str, FeatureSequence]:
+        """Encoded streams of a batch, for the argument `features` of the other methods."""
+        ...
 
     def outputs(self, batch: ClipBatch, features: Mapping[str, FeatureSequence] | None = None) -> NetworkOutputs:
         """Named outputs for a batch with responses; `features` spares a second pass through the encoders."""
@@ -75,13 +94,84 @@ class TrainedNetwork(Protocol):
         temperature: float = ...,
         top_p: float = ...,
         seed: int | None = ...,
+        features: Mapping[str, FeatureSequence] | None = ...,
     ) -> list[str]:
         """Responses to the batch's questions, without gradient; the same clip gets the same response in any batch."""
         ...
 
+    def sample(
+        self,
+        batch: ClipBatch,
+        seeds: Sequence[Sequence[int]],
+        *,
+        max_new_tokens: int,
+        temperature: float,
+        top_p: float,
+        features: Mapping[str, FeatureSequence] | None = None,
+    ) -> list[list[str]]:
+        """G responses to each clip's question, one for each of its seeds, without gradient and without dropout.
+
+        Args:
+            batch: B clips with questions.
+            seeds: B lists of G seeds.
+            max_new_tokens: Longest response in tokens.
+            temperature: Above 0.
+            top_p: Nucleus share.
+            features: Encoded streams, if they are known already.
+        """
+        ...
+
+    def token_scores(
+        self,
+        batch: ClipBatch,
+        responses: Sequence[Sequence[str]],
+        *,
+        longest: int,
+        temperature: float = 1.0,
+        features: Mapping[str, FeatureSequence] | None = None,
+        at_start: bool = False,
+    ) -> TokenScores:
+        """Log-probabilities of the tokens of sampled responses, without dropout.
+
+        Args:
+            batch: B clips with questions; their own responses do not count.
+            responses: B lists of G texts; one may be empty, and is then its end token.
+            longest: Tokens at which sampling stopped: a response that is as long has no end token.
+            temperature: Of the sampling; the logits are divided by it.
+            features: Encoded streams, if they are known already.
+            at_start: With the weights that training began with, and without gradient; for an objective that has
+                `compares_with_start`.
+        """
+        ...
+
 
 class Objective(ABC):
-    """Says what training makes small. It has options and no weights of its own."""
+    """Says what training makes small. It has options and no weights of its own.
+
+    Attributes:
+        updates: Optimiser steps on each batch. `terms` is asked once for each of them.
+        compares_with_start: Whether the network must keep the weights that training began with, for `token_scores`.
+        rewards_samples: Whether it rewards sampled responses, so that `samples` gives some.
+    """
+
+    updates: int = 1
+    compares_with_start: bool = False
+    rewards_samples: bool = False
+
+    def begin_step(self, seed: int) -> None:
+        """Told before each training step, on every process alike: whatever is drawn in the step depends on `seed`.
+
+        Args:
+            seed: Follows from the run's seed, the epoch and the step.
+        """
+
+    def measures(self) -> Mapping[str, LossTerm]:
+        """What the last call of `terms` saw beside its terms, for the log: means over items, by a short name."""
+        return {}
+
+    def samples(self) -> Sequence[SampledResponse]:
+        """The responses that the last call of `terms` rewarded; none for an objective that samples nothing."""
+        return ()
 
     @abstractmethod
     def terms(self, network: TrainedNetwork, batch: ClipBatch) -> Mapping[str, LossTerm]:

@@ -24,12 +24,12 @@ from affect_lightning.contracts import (
     NetworkOutputs,
     Objective,
     PreFusion,
+    TokenScores,
 )
 from affect_lightning.model.branches import build_branches, build_projectors, projected_widths, stream_widths
 from affect_lightning.model.checked_calls import (
     call_branch,
     call_generate,
-    call_generate_from_prefix,
     call_loss,
     call_objective,
     call_pre_fusion,
@@ -40,8 +40,10 @@ from affect_lightning.model.exported_folder import WEIGHTS, ExportedFolder, read
 from affect_lightning.model.feature_conditioning import StandardScaling, build_feature_scaling, drop_streams
 from affect_lightning.model.options import GenerationOptions
 from affect_lightning.model.part_building import build_parts
-from affect_lightning.model.prompt_assembly import AssembledPrompts, StepSize, assemble_prompts, assemble_shared_prompts
+from affect_lightning.model.prompt_assembly import AssembledPrompts, StepSize, assemble_prompts
 from affect_lightning.model.prompt_tokens import PromptMaker, prompt_maker
+from affect_lightning.model.sampled_responses import answer_questions, score_tokens, whole_blocks
+from affect_lightning.model.start_weights import StartWeights
 from affect_lightning.weights import compare_weights, default_device, drawing_on_the_processor, in_eval_mode
 
 _FUSED = "multi"
@@ -62,6 +64,7 @@ class AffectGPT(nn.Module):
         language_model: With its adapter.
         last_step: Tokens of the last call of `forward`, for the throughput meter.
         response_options: What else changes a response, if it was read from a folder; see `ExportedFolder.options`.
+        start_weights: What the trained weights were when training began; None unless the objective compares with them.
     """
 
     def __init__(
@@ -106,6 +109,7 @@ class AffectGPT(nn.Module):
             self.projectors[_FUSED] = nn.Identity()  # H is of the language model's width already
         self.encoders.requires_grad_(False)
         self.last_step: StepSize | None = None
+        self.start_weights: StartWeights | None = None
         self.response_options: dict[str, dict[str, Any]] = {}
         self.train()
 
@@ -347,50 +351,34 @@ class AffectGPT(nn.Module):
         Returns:
             B texts.
         """
-        with in_eval_mode(self):
+        with in_eval_mode(self), whole_blocks(self.language_model.shardable_blocks()):
             prompts = self.assemble(batch, self.encode(batch) if features is None else features, learn=False)
             options = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
             texts = call_generate(self.language_model, prompts.inputs_embeds, prompts.attention_mask, **options)
         return [self.configuration.prompt_style.read_answer(text) for text in texts]
 
-    @torch.no_grad()
-    def answer(
-        self,
-        batch: ClipBatch,
-        questions: Sequence[str],
-        *,
-        features: Mapping[str, FeatureSequence] | None = None,
-        **options: Any,
-    ) -> list[list[str]]:
+    def answer(self, batch: ClipBatch, questions: Sequence[str], **options: Any) -> list[list[str]]:
         """Responses to several questions on every clip; clip and subtitle are encoded and read once.
 
         Args:
             batch: Clips; their own questions are not asked.
             questions: Q texts, at least one.
-            features: Encoded streams, if they are known already.
-            **options: Of `generate`: max_new_tokens, temperature, top_p, seed.
+            **options: Of `generate`.
 
         Returns:
             B lists of Q texts.
         """
-        with in_eval_mode(self):
-            prompts = assemble_shared_prompts(
-                self.language_model,
-                inputs=self.configuration.inputs,
-                names=batch.names,
-                subtitles=batch.subtitles,
-                questions=questions,
-                features=self.project(self.encode(batch) if features is None else features),
-                style=self.configuration.prompt_style,
-            )
-            texts = call_generate_from_prefix(
-                self.language_model,
-                (prompts.prefix_embeds, prompts.prefix_mask),
-                (prompts.inputs_embeds, prompts.attention_mask),
-                **options,
-            )
-        texts = [self.configuration.prompt_style.read_answer(text) for text in texts]
-        return [texts[start : start + len(questions)] for start in range(0, len(texts), len(questions))]
+        return answer_questions(self, batch, [questions] * len(batch), **options)
+
+    def sample(self, batch: ClipBatch, seeds: Sequence[Sequence[int]], **options: Any) -> list[list[str]]:
+        """See `TrainedNetwork.sample`; clip and question are encoded and read once."""
+        asked = [[question] * len(own) for question, own in zip(batch.questions, seeds, strict=True)]
+        flat = [seed for own in seeds for seed in own]
+        return answer_questions(self, batch, asked, seed=flat, **options)
+
+    def token_scores(self, batch: ClipBatch, responses: Sequence[Sequence[str]], **options: Any) -> TokenScores:
+        """See `TrainedNetwork.token_scores`."""
+        return score_tokens(self, batch, responses, **options)
 
 
 def _parted(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -24,6 +24,7 @@ from affect_lightning.contracts import (
     LossTerm,
     Objective,
     PreFusion,
+    PromptTokens,
     RowLayout,
     SeriesEncoder,
     StreamInput,
@@ -38,6 +39,7 @@ from affect_lightning.contracts.conformance import (
     check_stream_weights,
     check_terms,
     check_texts,
+    check_token_scores,
 )
 from affect_lightning.contracts.label_checks import ConformanceError
 from affect_lightning.errors import ContractError
@@ -167,6 +169,22 @@ def _is_told(language_model: LanguageModel) -> bool:
     """Whether `loss_of_rows` belongs to this `loss`; a plugin may change only the loss of the class it builds on."""
     newest = next(kind for kind in type(language_model).__mro__ if {"loss", "loss_of_rows"} & vars(kind).keys())
     return "loss_of_rows" in vars(newest)
+
+
+def call_token_scores(
+    language_model: LanguageModel, inputs_embeds: Tensor, tokens: PromptTokens, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Log-probabilities and entropies [R] of the supervised tokens; see `LanguageModel.token_scores`.
+
+    Raises:
+        ConfigurationError: The language model gives none.
+        ContractError: The language model breaks its contract.
+    """
+    with held_to_contract(language_model):
+        found = language_model.token_scores(
+            inputs_embeds, tokens.attention_mask, tokens.labels, tokens.layout, temperature
+        )
+        return check_token_scores(found, count=len(tokens.layout.predicting))
 
 
 def call_objective(objective: Objective, network: TrainedNetwork, batch: ClipBatch) -> dict[str, LossTerm]:

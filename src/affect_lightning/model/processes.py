@@ -6,11 +6,12 @@ must call it at the same place. `feature_conditioning.py` and `affect_lightning.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def process_count() -> int:
@@ -64,3 +65,12 @@ def shares_of_means(counts: Tensor) -> Tensor:
     mine = counts.float()
     total = sum_over_processes(mine)
     return torch.where(total > 0, mine * process_count() / total.clamp(min=torch.finfo(total.dtype).tiny), 0.0)
+
+
+def sharded_parts(parts: Iterable[nn.Module]) -> list[Any]:
+    """Those parts whose weights lie over several processes (FSDP)."""
+    if process_count() == 1:
+        return []
+    from torch.distributed.fsdp import FSDPModule
+
+    return [part for part in parts if isinstance(part, FSDPModule)]

@@ -93,6 +93,7 @@ def assemble_prompts(
     padding: Side = "right",
     style: PromptStyle = CHAT,
     ready: PromptTokens | None = None,
+    longest_sample: int | None = None,
 ) -> AssembledPrompts:
     """Assemble the prompts of a batch.
 
@@ -107,6 +108,7 @@ def assemble_prompts(
         padding: Side of the padding; `left` for generation.
         style: How a clip is put into words.
         ready: Tokens that came with the batch; used if they were made of the same.
+        longest_sample: See `PromptMaker.make`.
 
     Raises:
         ContractError: Placeholders and feature tokens of a clip differ in number.
@@ -115,7 +117,7 @@ def assemble_prompts(
     maker = _maker(language_model, inputs, features, style)
     tokens = ready
     if tokens is None or tokens.made_of != maker.made_of(subtitles, questions, responses, padding):
-        tokens = maker.make(names, subtitles, questions, responses, padding)
+        tokens = maker.make(names, subtitles, questions, responses, padding, longest_sample)
     tokens = _on_device(tokens, language_model, features)
     return AssembledPrompts(embed_tokens(language_model, tokens, features), tokens)
 
@@ -126,7 +128,7 @@ def assemble_shared_prompts(
     inputs: Sequence[str],
     names: Sequence[str],
     subtitles: Sequence[str],
-    questions: Sequence[str],
+    questions: Sequence[Sequence[str]],
     features: Mapping[str, Tensor],
     style: PromptStyle = CHAT,
 ) -> SharedPrompts:
@@ -137,7 +139,7 @@ def assemble_shared_prompts(
         inputs: Streams that the prompt shows.
         names: Of the clips, for messages.
         subtitles: One a clip.
-        questions: Q of them, all asked of every clip.
+        questions: Q of each clip; they may be alike.
         features: Projected tokens [B, K, E] of every shown stream that gives tokens.
         style: How a clip is put into words.
 
@@ -147,8 +149,8 @@ def assemble_shared_prompts(
     """
     maker = _maker(language_model, inputs, features, style)
     prefixes, ends = [], []
-    for name, subtitle in zip(names, subtitles, strict=True):
-        rows = [maker.prompt_row(subtitle, question) for question in questions]
+    for name, subtitle, asked in zip(names, subtitles, questions, strict=True):
+        rows = [maker.prompt_row(subtitle, question) for question in asked]
         shared = min(len(row) for row in rows) - 1  # every prompt keeps a token of its own, if they are all alike
         alike = (len(set(column)) == 1 for column in zip(*rows, strict=False))
         split = next((place for place, same in enumerate(alike) if not same), shared)

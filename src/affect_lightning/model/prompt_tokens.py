@@ -58,6 +58,7 @@ class PromptMaker:
         questions: Sequence[str],
         responses: Sequence[str] | None = None,
         side: Side = "right",
+        longest_sample: int | None = None,
     ) -> PromptTokens:
         """The prompts of clips.
 
@@ -67,6 +68,8 @@ class PromptMaker:
             questions: One a clip.
             responses: What is to be learnt, one a clip; None when a response is to be generated.
             side: Of the padding; `left` for generation.
+            longest_sample: Tokens at which sampling stopped, if the responses are the network's own: one may be empty,
+                and one as long as this has no end token. None for responses of an annotation.
 
         Raises:
             ContractError: Placeholders and feature tokens of a clip differ in number.
@@ -78,7 +81,7 @@ class PromptMaker:
             check_counts(name, prompt, self.counts)
             response: list[int] = []
             if responses is not None:
-                response = self._response_ids(name, responses[index])
+                response = self._response_ids(name, responses[index], longest_sample)
                 prompt = [*self._begin_ids(), *prompt]
             rows.append(prompt + response)
             labels.append([IGNORED_LABEL] * len(prompt) + response)
@@ -102,7 +105,9 @@ class PromptMaker:
         begin = getattr(self.text.tokenizer, "bos_token_id", None) if self.style.begins else None
         return [] if begin is None else [begin]
 
-    def _response_ids(self, name: str, response: str) -> list[int]:
+    def _response_ids(self, name: str, response: str, longest_sample: int | None) -> list[int]:
+        if longest_sample is not None:
+            return self.text.response_ids(self.style.wanted(response))[:longest_sample]
         if not response.strip():
             raise DataError(
                 f"Clip {name!r} has an empty response, so the model cannot learn from it. Give it a label or a "

@@ -68,6 +68,7 @@ GROUPS: dict[str, PluginGroup] = {
         ),
         PluginGroup("language_models", "language model", "LanguageModel"),
         PluginGroup("objectives", "objective", "Objective"),
+        PluginGroup("rewards", "reward", "Reward"),
         PluginGroup("face_detectors", "face detector", "FaceDetector"),
         PluginGroup("label_extractors", "label extractor", "LabelExtractor"),
         PluginGroup("cue_describers", "cue describer", "CueDescriber"),

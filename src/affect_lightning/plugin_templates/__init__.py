@@ -77,6 +77,7 @@ KINDS: dict[str, TemplateKind] = {
             check_options=" --options model=FOLDER",
         ),
         TemplateKind("objective", "objectives", f"{_FIT}objective $name"),
+        TemplateKind("reward", "rewards", f"{_FIT}objective '{{name: group-relative, rewards: [$name]}}'"),
         TemplateKind(
             "face-detector",
             "face_detectors",

@@ -18,6 +18,7 @@ from affect_lightning.testing import (
     describer_checks,
     network_part_checks,
     pipeline_part_checks,
+    reward_checks,
     shared_checks,
     speaker_checks,
     training_checks,
@@ -101,6 +102,13 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         _check("items", training_checks.objective_items),
         *_OPTIONS,
         _check("two-step-fit", training_checks.fits_two_steps),
+    ),
+    "rewards": (
+        *_FORM,
+        _check("shapes", reward_checks.reward_numbers),
+        _check("batch-invariance", reward_checks.reward_batches),
+        _IDENTITY,
+        *_OPTIONS,
     ),
     "face_detectors": (
         *_FORM,

@@ -2,8 +2,8 @@
 
 The network is in `affect_lightning.model` and knows no Lightning. `affectgpt_module.py` is the LightningModule, with
 `optimisation.py` (learning rate, random state of a step) and `device_execution.py` (recomputation, compilation, FSDP).
-Callbacks: `resume_checkpoint.py` (ResumeCheckpoint, signals), `loss_anomalies.py` (LossSpikeLog), `monitoring.py`
-(TrainingMonitor). `signals.py` has the handlers, and `checkpoint_files.py` writes whole files and finds the checkpoint of
+`sampled_training.py` has what objectives with sampled responses need. Callbacks: `resume_checkpoint.py` (ResumeCheckpoint,
+signals), `loss_anomalies.py` (LossSpikeLog), `monitoring.py` (TrainingMonitor), `reward_watch.py` (RewardWatch). `signals.py` has the handlers, and `checkpoint_files.py` writes whole files and finds the checkpoint of
 `--ckpt_path last`. docs/training.md says how each failure ends.
 """
 
@@ -15,6 +15,7 @@ from affect_lightning.training.device_execution import FullyShardedStrategy
 from affect_lightning.training.loss_anomalies import LossSpikeLog
 from affect_lightning.training.monitoring import TrainingMonitor
 from affect_lightning.training.resume_checkpoint import ResumeCheckpoint
+from affect_lightning.training.reward_watch import RewardWatch
 from affect_lightning.training.signals import StoppedBySignal
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "FullyShardedStrategy",
     "LossSpikeLog",
     "ResumeCheckpoint",
+    "RewardWatch",
     "StoppedBySignal",
     "TrainingMonitor",
     "WholeFileCheckpoints",

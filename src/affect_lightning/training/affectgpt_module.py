@@ -43,6 +43,15 @@ from affect_lightning.training.optimisation import (
     leave_out_step,
     schedule_length,
     seed_step,
+    step_seed,
+)
+from affect_lightning.training.sampled_training import (
+    START_KEY,
+    keep_start,
+    log_measures,
+    repeat_step,
+    restore_start,
+    stored_start,
 )
 from affect_lightning.training.weight_sharing import read_in_one_process
 
@@ -200,6 +209,9 @@ class AffectGPTModule(LightningModule):
         if self._trainer is not None:
             self.nonfinite.catch_up(self.trainer)
         checkpoint["skipped_steps"] = self.nonfinite.skipped
+        start = stored_start(self.network)
+        if start is not None:
+            checkpoint[START_KEY] = start
         reading = getattr(run_data_of(self._trainer), "response_options", None)
         if reading is not None:
             checkpoint.setdefault(OPTIONS_KEY, {})["data"] = reading()
@@ -213,11 +225,24 @@ class AffectGPTModule(LightningModule):
         if self._trainer is not None:
             purpose: Purpose = "go on" if self.trainer.state.fn == "fit" else "use"
             check_fits(checkpoint["hyper_parameters"], self.hparams, str(self.trainer.ckpt_path), purpose=purpose)
+            if purpose == "go on":
+                restore_start(self.objective, self.built_network, checkpoint)
         self.nonfinite.skipped = int(checkpoint.get("skipped_steps", 0))
 
+    def on_train_start(self) -> None:
+        """Let the network keep the weights that it begins with, for an objective that compares with them."""
+        keep_start(self.objective, self.built_network)
+
     def on_train_batch_start(self, batch: ClipBatch, batch_idx: int) -> None:
-        """Make what the step draws (dropout) depend on nothing that happened before; see `optimisation.py`."""
-        seed_step(self.hparams["seed"], self.trainer.current_epoch, batch_idx, self.global_rank)
+        """Make what the step draws (dropout, samples) depend on nothing that happened before; see `optimisation.py`."""
+        seed, epoch = self.hparams["seed"], self.trainer.current_epoch
+        seed_step(seed, epoch, batch_idx, self.global_rank)
+        self.objective.begin_step(step_seed(seed, epoch, batch_idx, 0))
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        """One step on a batch, or as many as the objective wants."""
+        accumulated = self.trainer.accumulate_grad_batches
+        optimizer.step(closure=repeat_step(self.objective, optimizer, optimizer_closure, accumulated))
 
     def training_step(self, batch: ClipBatch, batch_index: int) -> Tensor:
         """The objective's terms in one sum, weighted so that over processes each is the mean over all its items."""
@@ -233,6 +258,7 @@ class AffectGPTModule(LightningModule):
         self.log("train/loss", mean_over_processes(loss), prog_bar=not late, batch_size=len(batch))
         for name, term in terms.items() if len(terms) > 1 else ():
             self.log(f"train/{name}", mean_over_processes(term.mean), batch_size=len(batch))
+        log_measures(self, self.objective.measures(), split="train", several=several)
         optimizers = self.trainer.optimizers
         if optimizers:
             log_number(self, "train/learning_rate", optimizers[0].param_groups[0]["lr"], batch_size=len(batch))
@@ -278,6 +304,7 @@ class AffectGPTModule(LightningModule):
             # Lightning only multiplies and adds the number, so it may stay on the device: nobody waits for it.
             weight: Any = items.detach()
             self.log(name, mean, prog_bar=name == "val/loss", batch_size=weight, sync_dist=True)
+        log_measures(self, self.objective.measures(), split="val", several=True)
 
     def test_step(  # type: ignore[override]  # Lightning passes any output on to callbacks
         self, batch: ClipBatch, batch_index: int, dataloader_idx: int = 0
