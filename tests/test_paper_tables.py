@@ -16,7 +16,8 @@ from affect_lightning.command_line.program import main
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.unibench.paper_tables.catalogue import GROUPS, paper_table, paper_tables
 from affect_lightning.unibench.paper_tables.pages import finished_rows, write_pages
-from affect_lightning.unibench.paper_tables.runs import LOG, Run, do_runs, runs_of, unique_runs
+from affect_lightning.unibench.paper_tables.processes import Starter, program_starter, work_off
+from affect_lightning.unibench.paper_tables.runs import LOG, Run, runs_of, unique_runs
 from affect_lightning.unibench.paper_tables.seed_means import seed_mean
 from affect_lightning.unibench.report.published import published_rows
 from report_cases import generated_suite
@@ -54,11 +55,11 @@ else:
 
 
 @pytest.fixture
-def program(tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+def start(tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> Starter:
     path = tmp_path / "program.py"
     path.write_text(PROGRAM, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(repository / "tests"))
-    return sys.executable, str(path)
+    return program_starter((sys.executable, str(path)))
 
 
 def calls_of(place: Path) -> list[list[str]]:
@@ -118,10 +119,10 @@ def test_a_run_that_tables_share_is_one_run(tmp_path: Path) -> None:
 # --- the runs ---
 
 
-def test_what_is_missing_is_trained_and_tested_once(tmp_path: Path, program: tuple[str, ...]) -> None:
+def test_what_is_missing_is_trained_and_tested_once(tmp_path: Path, start: Starter) -> None:
     place = tmp_path / "tables"
     runs, said = every(make_runs(place)), []
-    assert do_runs(runs, jobs=2, say=said.append, program=program) == []
+    assert work_off(runs, jobs=2, say=said.append, start=start) == []
     calls = calls_of(place)
     assert sorted(call[0] for call in calls) == ["fit"] * 6 + ["test"] * 6
     assert all(run.state == "done" and run.seconds > 0 for run in runs)
@@ -132,19 +133,19 @@ def test_what_is_missing_is_trained_and_tested_once(tmp_path: Path, program: tup
         *("--config", "sandbox", "--config", "table5_qformer", "--seed_everything", "1", "--data.frames", "2")
     ]
     assert seventh[-2:] == ["--ckpt_path", str(place / "sandbox/table5_qformer/seed1/checkpoints/last.ckpt")]
-    assert do_runs(runs, jobs=2, say=said.append, program=program) == []
+    assert work_off(runs, jobs=2, say=said.append, start=start) == []
     assert calls_of(place) == calls
 
 
 @pytest.mark.parametrize("step", ["fit", "test"])
 def test_a_failed_run_is_told_the_others_go_on_and_it_continues(
-    tmp_path: Path, program: tuple[str, ...], step: str
+    tmp_path: Path, start: Starter, step: str
 ) -> None:
     place = tmp_path / "tables"
     runs = every(make_runs(place, seeds=1))
     place.mkdir()
     (place / "FAIL").write_text(step, encoding="utf-8")
-    failed = do_runs(runs, jobs=1, say=lambda _: None, program=program)
+    failed = work_off(runs, jobs=1, say=lambda _: None, start=start)
     assert [run.title for run, _ in failed] == ["none, seed 0", "Q-Former, seed 0", "attention, seed 0"]
     reason = failed[0][1]
     assert reason == f"{step} ended with exit code 1; see {place / 'sandbox/table5_none/seed0' / LOG}"
@@ -152,19 +153,19 @@ def test_a_failed_run_is_told_the_others_go_on_and_it_continues(
     assert {run.state for run in runs} == {"begun" if step == "fit" else "trained"}
     (place / "FAIL").unlink()
     before = len(calls_of(place))
-    assert do_runs(runs, jobs=1, say=lambda _: None, program=program) == []
+    assert work_off(runs, jobs=1, say=lambda _: None, start=start) == []
     steps = [call[0] for call in calls_of(place)[before:]]
     assert steps == (["fit", "test"] * 3 if step == "fit" else ["test"] * 3)
 
 
-def test_a_training_with_a_checkpoint_goes_on_from_it(tmp_path: Path, program: tuple[str, ...]) -> None:
+def test_a_training_with_a_checkpoint_goes_on_from_it(tmp_path: Path, start: Starter) -> None:
     place = tmp_path / "tables"
     run = every(make_runs(place, seeds=1))[0]
     run.note()
     (run.folder / "checkpoints").mkdir()
     (run.folder / "checkpoints" / "last.ckpt").write_text("half", encoding="utf-8")
     assert run.state == "begun"
-    do_runs([run], jobs=1, say=lambda _: None, program=program)
+    work_off([run], jobs=1, say=lambda _: None, start=start)
     assert calls_of(place)[0][-2:] == ["--ckpt_path", "last"]
 
 
@@ -229,9 +230,9 @@ def test_seeds_on_other_clips_are_refused_and_a_missing_set_has_no_mean() -> Non
 # --- the pages ---
 
 
-def test_every_form_has_our_figures_beside_the_published_ones(tmp_path: Path, program: tuple[str, ...]) -> None:
+def test_every_form_has_our_figures_beside_the_published_ones(tmp_path: Path, start: Starter) -> None:
     runs = make_runs(tmp_path / "tables")
-    do_runs(every(runs)[:-1], jobs=2, say=lambda _: None, program=program)
+    work_off(every(runs)[:-1], jobs=2, say=lambda _: None, start=start)
     table = paper_table("table5")
     rows = finished_rows(table, runs)
     files = {path.suffix: path.read_text(encoding="utf-8") for path in write_pages(table, rows, "sandbox", tmp_path)}
@@ -255,10 +256,10 @@ def test_every_form_has_our_figures_beside_the_published_ones(tmp_path: Path, pr
 
 
 def test_the_command_lists_rows_and_costs_and_needs_a_table(
-    tmp_path: Path, program: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, start: Starter, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs = runs_of(paper_table("table5"), out=tmp_path, base=["sandbox"], seeds=[0])
-    do_runs(every(runs)[:1], jobs=1, say=lambda _: None, program=program)
+    work_off(every(runs)[:1], jobs=1, say=lambda _: None, start=start)
     assert main(["table", "table5", "--list", "--out", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
     assert "2 of 3 runs are missing (about" in shown

@@ -129,6 +129,23 @@ def load_causal_model(source: str, **options: Any) -> Any:
     return name_backbone(model)
 
 
+def keep_first_blocks(model: Any, count: int) -> None:
+    """Cut a causal model of the Llama layout to its first blocks; embeddings, last norm and head stay.
+
+    Args:
+        model: A transformers causal language model, before it gets an adapter.
+        count: How many blocks stay.
+
+    Raises:
+        ConfigurationError: It has not that many.
+    """
+    blocks = model.model.layers
+    if not 1 <= count <= len(blocks):
+        raise ConfigurationError(f"layers must be from 1 to {len(blocks)}, the blocks of this model; got {count}.")
+    del blocks[count:]
+    model.config.num_hidden_layers = count
+
+
 def load_tokenizer(source: str, **options: Any) -> Any:
     """`AutoTokenizer.from_pretrained`; code from the source is never run.
 

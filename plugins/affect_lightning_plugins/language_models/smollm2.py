@@ -20,6 +20,7 @@ from affect_lightning_plugins.language_models.adapters import AdapterOptions
 from affect_lightning_plugins.language_models.hub_models import published_origin
 from affect_lightning_plugins.language_models.model_files import (
     empty_causal_model,
+    keep_first_blocks,
     load_causal_model,
     load_tokenizer,
 )
@@ -47,12 +48,15 @@ class SmolLM2(AdaptedCausalLM):
     def __init__(
         self,
         *,
+        layers: int | None = None,
         system_prompt: str | None = None,
         **lora: Any,
     ) -> None:
         """Load the model, dequantising it on first use, and attach the adapter.
 
         Args:
+            layers: Keep this many of the 30 blocks, the first ones, for quick experiments on a laptop; None keeps all.
+                A cut model says nothing of use before it is trained.
             system_prompt: Text of a system turn; None means no such turn (ours: it saves 20 tokens a clip).
             lora: See `AdapterOptions`.
 
@@ -73,6 +77,8 @@ class SmolLM2(AdaptedCausalLM):
             else:
                 model = load_causal_model(folder, local_files_only=True, **options)
             tokenizer = load_tokenizer(folder, local_files_only=True)
+        if layers is not None:
+            keep_first_blocks(model, layers)
         super().__init__(
             model,
             tokenizer,

@@ -141,12 +141,29 @@ def _rows_of(given: Sequence[str]) -> dict[str, list[str]]:
 
 def _do(runs: Mapping[str, Runs], options: argparse.Namespace) -> list[str]:
     """Do what is missing; returns a sentence for each run that failed."""
-    from affect_lightning.unibench.paper_tables.runs import do_runs, unique_runs
+    from affect_lightning.unibench.paper_tables.processes import work_off
+    from affect_lightning.unibench.paper_tables.runs import place_of_base, unique_runs
 
     every = unique_runs([run for by_row in runs.values() for row in by_row.values() for run in row])
     mine = every if options.part is None else options.part.of(every)
-    failed = do_runs(mine, jobs=options.jobs, say=lambda line: print(line, flush=True))
+    missing = [run for run in mine if run.missing_step()]
+    if not missing:
+        return []
+    from affect_lightning.command_line.forked_runs import fitting_starter
+    from affect_lightning.command_line.table_caches import fill_caches, needs_of
+
+    needs = needs_of(missing)
+    start = fitting_starter(sorted({module for row in needs for module in row.modules}))
+    place = place_of_base(options.out, [options.base])
+    lacking = fill_caches(needs, place / "caches", jobs=options.jobs, start=start, say=_say)
+    failed = [(run, lacking[run.row.key]) for run in missing if run.row.key in lacking]
+    ready = [run for run in missing if run.row.key not in lacking]
+    failed += work_off(ready, jobs=options.jobs, start=start, say=_say)
     return [f"{run.title}: {reason}" for run, reason in failed]
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _make(

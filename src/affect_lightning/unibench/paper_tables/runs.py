@@ -4,19 +4,15 @@
     OUT/BASE/ROW/seedN/table_run.json    what it was asked for, how far it is, and how long it took
     OUT/BASE/ROW/seedN/table_run.log     what fit and test printed
 
-Runs of equal rows are shared between tables. A killed training goes on from its last checkpoint.
+Runs of equal rows are shared between tables. A killed training goes on from its last checkpoint. `processes.py` does them.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,9 +24,7 @@ from affect_lightning.unibench.result_folders import REPORT_FILE, results_of
 
 State = Literal["missing", "begun", "trained", "done"]
 LOG = "table_run.log"
-PROGRAM = (sys.executable, "-m", "affect_lightning")
 _MARK = "table_run.json"
-_POLL_SECONDS = 0.2
 _LOGGER = "--trainer.logger.init_args"
 
 
@@ -115,6 +109,47 @@ class Run:
     def _asked(self) -> list[str]:
         return [*self.base, *(self.row.words or ()), *self.extra]
 
+    @property
+    def log(self) -> Path:
+        """What fit and test print."""
+        return self.folder / LOG
+
+    def missing_step(self) -> str:
+        """Fit or test, whichever is next; empty if both are done."""
+        return {"done": "", "trained": "test"}.get(self.state, "fit")
+
+    def begin(self, name: str) -> list[str]:
+        """Make the run's folder ready for training or test; returns the words of the command.
+
+        Args:
+            name: fit or test.
+
+        Raises:
+            ConfigurationError: See `record`.
+            OSError: The system refuses.
+        """
+        last = self.folder / "checkpoints" / "last.ckpt"
+        if name == "test":
+            return ["test", *self.words, "--ckpt_path", str(last)]
+        continues = last.exists()
+        if not continues and self.state == "begun" and (self.folder / "config.yaml").exists():
+            shutil.rmtree(self.folder)  # killed before its first checkpoint
+        self.note()
+        return ["fit", *self.words, *(["--ckpt_path", "last"] if continues else [])]
+
+    def note_step(self, name: str, seconds: float) -> None:
+        """Keep that training or test ended well.
+
+        Args:
+            name: fit or test.
+            seconds: What it took.
+        """
+        times = {**self.record().get("seconds", {}), name: seconds}
+        if name == "fit":
+            self.note(trained=True, seconds=times)
+        elif found := results_of(self.folder):
+            self.note(result=str(found[-1].relative_to(self.folder)), seconds=times)
+
     def note(self, **values: Any) -> None:
         """Add to the run's mark; raises OSError if the system refuses."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -150,106 +185,3 @@ def expected_seconds(runs: Sequence[Run]) -> float | None:
     done = [run.seconds for run in runs if run.state == "done" and run.seconds > 0]
     left = [run for run in runs if run.state != "done"]
     return len(left) * sum(done) / len(done) if done else None
-
-
-class _Step:
-    """Training or test of a run, at work in another process."""
-
-    def __init__(self, run: Run, program: Sequence[str], environment: Mapping[str, str]) -> None:
-        self.run, self.state = run, run.state
-        words = _words_of_step(run, self.state)
-        self.began = time.monotonic()
-        run.note()
-        self._log = (run.folder / LOG).open("a", encoding="utf-8")
-        self._log.write(f"$ affect-lightning {shlex.join(words)}\n")
-        self._log.flush()
-        command = [*program, *words]
-        self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT, env=dict(environment))
-
-    @property
-    def name(self) -> str:
-        return "test" if self.state == "trained" else "fit"
-
-    def finish(self) -> int:
-        """Note what came of it; returns the exit code."""
-        code = self.process.wait()
-        self._log.close()
-        if code == 0:
-            seconds = {**self.run.record().get("seconds", {}), self.name: time.monotonic() - self.began}
-            if self.name == "fit":
-                self.run.note(trained=True, seconds=seconds)
-            elif found := results_of(self.run.folder):
-                self.run.note(result=str(found[-1].relative_to(self.run.folder)), seconds=seconds)
-        return code
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait()
-        self._log.close()
-
-
-def _words_of_step(run: Run, state: State) -> list[str]:
-    last = run.folder / "checkpoints" / "last.ckpt"
-    if state == "trained":
-        return ["test", *run.words, "--ckpt_path", str(last)]
-    if last.exists():
-        return ["fit", *run.words, "--ckpt_path", "last"]
-    if state == "begun" and (run.folder / "config.yaml").exists():  # killed before its first checkpoint
-        shutil.rmtree(run.folder)
-    return ["fit", *run.words]
-
-
-def do_runs(
-    runs: Sequence[Run], *, jobs: int, say: Callable[[str], None], program: Sequence[str] = PROGRAM
-) -> list[tuple[Run, str]]:
-    """Train and test what is missing, some at a time.
-
-    Args:
-        runs: Each once.
-        jobs: Processes at a time. They share the processor's cores, or have one GPU each of those in CUDA_VISIBLE_DEVICES.
-        say: Takes a line for the user.
-        program: Words that start affect-lightning.
-
-    Returns:
-        The runs that failed, with what failed and where it is told.
-    """
-    waiting = [run for run in runs if run.state != "done"]
-    working: dict[int, _Step] = {}
-    failed: list[tuple[Run, str]] = []
-    done, total = 0, len(waiting)
-    try:
-        while waiting or working:
-            for slot in range(jobs):
-                if waiting and slot not in working:
-                    run = waiting.pop(0)
-                    working[slot] = _Step(run, program, _environment(slot, jobs))
-                    say(f"{run.title}: {working[slot].name}")
-            ended = [slot for slot, step in working.items() if step.process.poll() is not None]
-            for slot in ended:
-                step = working.pop(slot)
-                code = step.finish()
-                if code != 0 or step.run.state not in ("trained", "done"):
-                    failed.append((step.run, f"{step.name} ended with exit code {code}; see {step.run.folder / LOG}"))
-                    say(f"{step.run.title}: {failed[-1][1]}")
-                elif step.name == "fit":
-                    working[slot] = _Step(step.run, program, _environment(slot, jobs))
-                    say(f"{step.run.title}: test")
-                else:
-                    done += 1
-                    say(f"{step.run.title}: done in {step.run.seconds / 60:.1f} minutes ({done} of {total})")
-            if not ended:
-                time.sleep(_POLL_SECONDS)
-    finally:
-        for step in working.values():
-            step.stop()
-    return failed
-
-
-def _environment(slot: int, jobs: int) -> dict[str, str]:
-    environment = dict(os.environ)
-    if jobs > 1:
-        devices = [device for device in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if device]
-        if len(devices) > 1:
-            environment["CUDA_VISIBLE_DEVICES"] = devices[slot % len(devices)]
-        environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
-    return environment
