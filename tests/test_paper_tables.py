@@ -138,9 +138,7 @@ def test_what_is_missing_is_trained_and_tested_once(tmp_path: Path, start: Start
 
 
 @pytest.mark.parametrize("step", ["fit", "test"])
-def test_a_failed_run_is_told_the_others_go_on_and_it_continues(
-    tmp_path: Path, start: Starter, step: str
-) -> None:
+def test_a_failed_run_is_told_the_others_go_on_and_it_continues(tmp_path: Path, start: Starter, step: str) -> None:
     place = tmp_path / "tables"
     runs = every(make_runs(place, seeds=1))
     place.mkdir()
