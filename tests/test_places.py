@@ -120,8 +120,8 @@ def test_answer(place: Place, root: Path, monkeypatch: pytest.MonkeyPatch, capsy
     from affect_lightning.command_line import answer_command
 
     monkeypatch.setattr(answer_command, "_data", never)
-    options = ("--data.benchmark_root", str(root), "--data.test_sets", "[mine.csv]")
-    assert main(["answer", "--out", str(place[0]), *options]) == 2
+    asked = ("--describer", "openai", "--describer.model", "m", "--describer.base_url", "http://127.0.0.1:9")
+    assert main(["answer", "--data", str(root), "--sets", "meld", "--out", str(place[0]), *asked]) == 2
     told(capsys, place)
 
 
