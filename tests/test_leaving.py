@@ -67,7 +67,7 @@ def test_the_last_stage_of_a_configuration_is_asked_before_the_first_begins(
     assert main(["annotate", "--config", str(tmp_path / "c.yaml"), "--dry-run"]) == 0, "a dry run asks nobody"
 
 
-def test_agree_alone_and_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_agree_alone_asks_and_an_option_allows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = table_of(tmp_path / "t.parquet")
     far = (*asked("extractor"), "--extractor.cache_dir", str(tmp_path / "kept"))
     assert main(["annotate", "agree", str(table), "--rule", "E", *far]) == 2

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from affect_lightning.errors import AffectLightningError, ConfigurationError
 DIVIDED = ("cache", "pack", "doctor", "test", "annotate")  # commands that know --part and --merge
 EXECUTORS = ("local", "slurm", "ray")
 OPTION = "--executor"
+_COUNTING = "datatrove.executor.local"
 _ARRAY_SIZE = 1001  # jobs in one array: SLURM's default limit (MaxArraySize), and datatrove's
 
 
@@ -193,10 +195,27 @@ def _shared(step: CommandStep, options: ExecutorOptions) -> dict[str, Any]:
 
 
 def _run_locally(step: CommandStep, options: ExecutorOptions) -> None:
-    _library()
-    from affect_lightning.command_line.quiet_executor import QuietLocalExecutor
+    executor = _library().LocalPipelineExecutor(**_shared(step, options))
+    executor._run_for_rank = partial(_run_quietly, executor)
+    counting = _without_counting()
+    try:
+        executor.run()
+    finally:
+        counting()
 
-    QuietLocalExecutor(**_shared(step, options)).run()
+
+def _run_quietly(executor: Any, rank: int, local_rank: int = 0) -> Any:
+    """Run a part. datatrove writes the messages of local rank 0 to the terminal too, between our bars: none has that rank."""
+    _without_counting()  # in the process of the part, too
+    return type(executor)._run_for_rank(executor, rank, local_rank + 1)
+
+
+def _without_counting() -> Callable[[], None]:
+    """Silence how many parts are done, which each part tells of itself; what is returned undoes it."""
+    from datatrove.utils.logging import logger
+
+    logger.disable(_COUNTING)
+    return lambda: logger.enable(_COUNTING)
 
 
 def _run_on_ray(step: CommandStep, options: ExecutorOptions) -> None:
