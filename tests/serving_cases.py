@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import gc
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,13 +78,33 @@ def serving(model: ClipModel, **options: Any) -> Iterator[tuple[str, Any]]:
         port = server.servers[0].sockets[0].getsockname()[1]
         yield f"http://127.0.0.1:{port}/v1", app.state.endpoint
     finally:
+        close_clients()
         server.should_exit = True
         thread.join(LONGEST)
         app.state.endpoint.close()
 
 
+_clients: list[openai.OpenAI] = []
+
+
 def client_of(address: str, key: str = "none") -> openai.OpenAI:
-    return openai.OpenAI(base_url=address, api_key=key, max_retries=0, timeout=LONGEST)
+    """The public client; `close_clients` closes its connection, which it would leave open."""
+    _clients.append(openai.OpenAI(base_url=address, api_key=key, max_retries=0, timeout=LONGEST))
+    return _clients[-1]
+
+
+def close_clients() -> None:
+    while _clients:
+        _clients.pop().close()
+
+
+@contextmanager
+def leaving_connections_open() -> Iterator[None]:
+    """For code of ours that leaves it to Python to close its client."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
+        gc.collect()
 
 
 def data_url(path: Path, kind: str = "video/mp4") -> str:

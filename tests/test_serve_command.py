@@ -18,7 +18,7 @@ from affect_lightning.command_line.program import main
 from affect_lightning.command_line.serve_command import KEY_VARIABLE
 from affect_lightning.unibench.scoring.predictions import read_predictions
 from answer_cases import write_answer_case
-from serving_cases import client_of, clip_and
+from serving_cases import client_of, clip_and, close_clients, leaving_connections_open
 from test_readme_commands import as_a_user, page_commands
 from training_runs import Run
 
@@ -45,6 +45,7 @@ def started(words: list[str], place: Path, log: Path, **environment: str) -> tup
 
 
 def ended(run: Run, how: int) -> None:
+    close_clients()
     os.kill(run.pid, how)
     assert run.end() == 0
     assert run.text().endswith("Stopped.\n")
@@ -60,10 +61,13 @@ def test_the_page_runs_as_it_stands(
     network = AffectGPT.from_pretrained("exported")
     expected: Any = network.describe("clips/one.mp4", question=QUESTION, subtitle="I did not expect you.")
     monkeypatch.setattr("sys.argv", ["ask.py", address, "clips/one.mp4"])
-    exec(compile(BLOCKS["ask.py"], "ask.py", "exec"), {"__name__": "__main__"})
+    names: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(BLOCKS["ask.py"], "ask.py", "exec"), names)
+    names["client"].close()
     assert capsys.readouterr().out == f"{expected.text}\n"
     words = [address if word.startswith("http://") else word for word in answer.split()[1:]]
-    assert main([*words[:-1], str(tmp_path / "answers")]) == 0
+    with leaving_connections_open():
+        assert main([*words[:-1], str(tmp_path / "answers")]) == 0
     assert sorted(row.name for row in read_predictions(tmp_path / "answers")) == ["one.mp4", "two.mkv"]
     told = run.text()
     ended(run, signal.SIGTERM)

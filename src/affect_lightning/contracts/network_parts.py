@@ -319,6 +319,8 @@ class LanguageModel(nn.Module, ABC):
     ) -> list[str]:
         """Responses to left-padded prompts.
 
+        A model that tells `generation_watch.current_watch()` of its tokens can be streamed and stopped by `serve`.
+
         Args:
             inputs_embeds: [B, L, E], padding on the left.
             attention_mask: [B, L], 0 for padding.
