@@ -23,7 +23,7 @@ from affect_lightning.storage import Part
 
 if TYPE_CHECKING:
     from affect_lightning.unibench.paper_tables.catalogue import PaperTable
-    from affect_lightning.unibench.paper_tables.pages import FinishedRow
+    from affect_lightning.unibench.paper_tables.finished import FinishedRow
     from affect_lightning.unibench.paper_tables.runs import Run
 
 Runs = dict[str, list["Run"]]
@@ -138,26 +138,24 @@ def _rows_of(given: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _do(runs: Mapping[str, Runs], options: argparse.Namespace) -> list[str]:
-    """Do what is missing; returns a sentence for each run that failed."""
+    """Do what is missing, the first seed of all rows first; returns a sentence for each run that failed."""
     from affect_lightning.unibench.paper_tables.processes import work_off
     from affect_lightning.unibench.paper_tables.runs import place_of_base, unique_runs
 
     every = unique_runs([run for by_row in runs.values() for row in by_row.values() for run in row])
     mine = every if options.part is None else options.part.of(every)
-    missing = [run for run in mine if run.missing_step()]
+    missing = sorted((run for run in mine if run.missing_step()), key=lambda run: run.seed)
     if not missing:
         return []
     from affect_lightning.command_line.forked_runs import fitting_starter
-    from affect_lightning.command_line.table_caches import fill_caches, needs_of
+    from affect_lightning.command_line.table_caches import CachesOfRuns, needs_of
 
     needs = needs_of(missing)
     start = fitting_starter(sorted({module for row in needs for module in row.modules}))
-    place = place_of_base(options.out, [options.base])
-    lacking = fill_caches(needs, place / "caches", jobs=options.jobs, start=start, say=_say)
-    failed = [(run, lacking[run.row.key]) for run in missing if run.row.key in lacking]
-    ready = [run for run in missing if run.row.key not in lacking]
-    failed += work_off(ready, jobs=options.jobs, start=start, say=_say)
-    return [f"{run.title}: {reason}" for run, reason in failed]
+    caches = CachesOfRuns.plan(needs, place_of_base(options.out, [options.base]) / "caches")
+    tasks = caches.with_runs(missing)
+    failed = work_off(tasks, jobs=options.jobs, start=start, say=_say, before=caches.before)
+    return [f"{task.title}: {reason}" for task, reason in failed]
 
 
 def _say(line: str) -> None:
@@ -168,7 +166,8 @@ def _make(
     table: PaperTable, runs: Runs, options: argparse.Namespace
 ) -> tuple[PaperTable, list[FinishedRow], list[Path]]:
     """Write and print the table out of what is there."""
-    from affect_lightning.unibench.paper_tables.pages import finished_rows, notes_of_table, table_of, write_pages
+    from affect_lightning.unibench.paper_tables.finished import finished_rows
+    from affect_lightning.unibench.paper_tables.pages import notes_of_table, table_of, write_pages
     from affect_lightning.unibench.paper_tables.runs import place_of_base
     from affect_lightning.unibench.result_folders import reserve_result_folder
 
