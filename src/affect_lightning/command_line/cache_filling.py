@@ -53,6 +53,9 @@ class ConfigurationReader(AffectCLI):
         self.datamodule = self._get(self.config_init, "data")
         self.model = self._get(self.config_init, "model")
 
+    def _set_seed(self) -> None:
+        """Seed nothing: who draws seeds itself."""
+
     def _run_subcommand(self, subcommand: str) -> None:
         """Nothing: `fit` only named the options."""
 
