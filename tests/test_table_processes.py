@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,13 @@ from affect_lightning.command_line.forked_runs import forking_starter
 from affect_lightning.command_line.program import main
 from affect_lightning.command_line.table_caches import fewest_caches, needs_of
 from affect_lightning.unibench.paper_tables.catalogue import paper_table
-from affect_lightning.unibench.paper_tables.processes import Starter, Working, environment_of, program_starter
+from affect_lightning.unibench.paper_tables.processes import (
+    Starter,
+    Working,
+    environment_of,
+    program_starter,
+    work_off,
+)
 from affect_lightning.unibench.paper_tables.runs import Run, runs_of
 
 TINY = str(Path(__file__).parent / "tiny.yaml")
@@ -61,6 +69,42 @@ def test_a_command_that_is_ended_says_by_which_signal(start: Starter, tmp_path: 
     working = start(["sandbox", "--out", str(tmp_path / "data"), "--clips", "2000"], tmp_path / "log", {})
     working.kill()
     assert ended(working) == -9
+
+
+class Sleeping:
+    """A task whose command would take minutes."""
+
+    title, seconds = "sleep", 0.0
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+
+    def missing_step(self) -> str:
+        return "sleep"
+
+    def begin(self, name: str) -> list[str]:
+        return [name]
+
+    def note_step(self, name: str, seconds: float) -> None:
+        raise AssertionError
+
+
+def test_no_process_outlives_the_table(tmp_path: Path) -> None:
+    begun: list[Working] = []
+    sleep = program_starter((sys.executable, "-c", "import time; time.sleep(600)"))
+
+    def start(words: Sequence[str], log: Path, environment: Mapping[str, str]) -> Working:
+        begun.append(sleep(words, log, environment))
+        return begun[-1]
+
+    def stop_at_the_second(line: str) -> None:
+        if begun:
+            raise KeyboardInterrupt
+
+    tasks = [Sleeping(tmp_path / "first.log"), Sleeping(tmp_path / "second.log")]
+    with pytest.raises(KeyboardInterrupt):
+        work_off(tasks, jobs=2, start=start, say=stop_at_the_second)
+    assert [one.poll() for one in begun] == [-15]
 
 
 def test_processes_share_processors_and_devices(monkeypatch: pytest.MonkeyPatch) -> None:

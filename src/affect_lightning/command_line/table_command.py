@@ -54,7 +54,9 @@ def run(arguments: Sequence[str]) -> int:
     if options.list:
         return _list(tables, runs, options)
     with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
-        failed = _do(runs, options)
+        failed, code = _do(runs, options)
+        if code:
+            return code
         made = [_make(table, runs[table.name], options) for table in tables]
     if options.json:
         print_json({"tables": [_plain(*one) for one in made], "failed": failed})
@@ -137,8 +139,12 @@ def _rows_of(given: Sequence[str]) -> dict[str, list[str]]:
     return rows
 
 
-def _do(runs: Mapping[str, Runs], options: argparse.Namespace) -> list[str]:
-    """Do what is missing, the first seed of all rows first; returns a sentence for each run that failed."""
+def _do(runs: Mapping[str, Runs], options: argparse.Namespace) -> tuple[list[str], int]:
+    """Do what is missing, the first seed of all rows first.
+
+    Returns:
+        A sentence for each run that failed, and the exit code if a signal ended the work, else 0.
+    """
     from affect_lightning.unibench.paper_tables.processes import work_off
     from affect_lightning.unibench.paper_tables.runs import place_of_base, unique_runs
 
@@ -146,16 +152,22 @@ def _do(runs: Mapping[str, Runs], options: argparse.Namespace) -> list[str]:
     mine = every if options.part is None else options.part.of(every)
     missing = sorted((run for run in mine if run.missing_step()), key=lambda run: run.seed)
     if not missing:
-        return []
+        return [], 0
     from affect_lightning.command_line.forked_runs import fitting_starter
     from affect_lightning.command_line.table_caches import CachesOfRuns, needs_of
+    from affect_lightning.training.signals import StoppedAtOnce, signals_end_the_command
 
     needs = needs_of(missing)
     start = fitting_starter(sorted({module for row in needs for module in row.modules}))
     caches = CachesOfRuns.plan(needs, place_of_base(options.out, [options.base]) / "caches")
     tasks = caches.with_runs(missing)
-    failed = work_off(tasks, jobs=options.jobs, start=start, say=_say, before=caches.before)
-    return [f"{task.title}: {reason}" for task, reason in failed]
+    try:
+        with signals_end_the_command():
+            failed = work_off(tasks, jobs=options.jobs, start=start, say=_say, before=caches.before)
+    except StoppedAtOnce as stop:
+        print(f"affect-lightning: {stop} Give the command again to go on: what is done stays.", file=sys.stderr)
+        return [], stop.code
+    return [f"{task.title}: {reason}" for task, reason in failed], 0
 
 
 def _say(line: str) -> None:

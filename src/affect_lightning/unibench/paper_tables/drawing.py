@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from affect_lightning.figure_files import new_axes, save_figure
 from affect_lightning.unibench.paper_tables.catalogue import PaperTable, figure_title
@@ -72,11 +73,11 @@ def draw_table(table: PaperTable, rows: Sequence[FinishedRow], notes: Sequence[s
     return files
 
 
-def _draw_ours(axes: object, title: str, points: Sequence[Point], name: str, colour: str) -> None:
+def _draw_ours(axes: Any, title: str, points: Sequence[Point], name: str, colour: str) -> None:
     """Means joined by a line, and their intervals."""
     values = [(at, item.figures[name]) for at, item in points]
     known = [(at, mean.value, mean.interval) for at, mean in values if mean.value is not None]
-    axes.plot([at for at, _, _ in known], [value for _, value, _ in known], "o-", color=colour, label=title)  # type: ignore[attr-defined]
+    axes.plot([at for at, _, _ in known], [value for _, value, _ in known], "o-", color=colour, label=title)
     for at, _, interval in known:
         if interval is not None:
-            axes.vlines(at, *interval, color=colour, alpha=0.6)  # type: ignore[attr-defined]
+            axes.vlines(at, *interval, color=colour, alpha=0.6)
