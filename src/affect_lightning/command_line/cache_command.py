@@ -39,6 +39,12 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--batch-size", type=int, default=32, help="clips in one call of the encoders (default: 32, our choice)"
     )
+    parser.add_argument(
+        "--wait",
+        type=float,
+        metavar="SECONDS",
+        help="how long to wait for another command that fills the same cache (default: a minute)",
+    )
     add_part_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object to standard output at the end")
     check_option_names(arguments, parser.names, command="cache")
@@ -60,6 +66,7 @@ def run(arguments: Sequence[str]) -> int:
             own.split,
             devices=own.devices,
             batch_size=own.batch_size,
+            wait_seconds=own.wait,
             part=own.part,
             joins=own.merge,
         )

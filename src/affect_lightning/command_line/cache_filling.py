@@ -34,7 +34,7 @@ from affect_lightning.errors import ConfigurationError, ContractError
 from affect_lightning.feature_cache.cache_parts import PARTS, join_parts, waiting_clips, work_in_parts
 from affect_lightning.feature_cache.cached_features import Matching, match_clips
 from affect_lightning.feature_cache.identity import MANIFEST, CacheManifest, arithmetic_of
-from affect_lightning.feature_cache.shards import CacheEntry, only_command
+from affect_lightning.feature_cache.shards import WAIT_SECONDS, CacheEntry, only_command
 from affect_lightning.feature_cache.source import wanted_identities
 from affect_lightning.model.encoding import weights_digest
 from affect_lightning.storage import Part
@@ -52,6 +52,9 @@ class ConfigurationReader(AffectCLI):
         self.config_init = self.parser.instantiate_classes(self.config)
         self.datamodule = self._get(self.config_init, "data")
         self.model = self._get(self.config_init, "model")
+
+    def _set_seed(self) -> None:
+        """Seed nothing: who draws seeds itself."""
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Nothing: `fit` only named the options."""
@@ -89,6 +92,7 @@ def fill_cache(
     *,
     devices: int,
     batch_size: int,
+    wait_seconds: float | None = None,
     part: Part | None = None,
     joins: bool = False,
     records: Sequence[ClipRecord] | None = None,
@@ -101,6 +105,7 @@ def fill_cache(
         splits: To encode.
         devices: Number of processes, each on a device of its own.
         batch_size: Clips in one call of the encoders.
+        wait_seconds: For another command that fills the same cache; None for a minute.
         part: Which share of the clips; None for all.
         joins: Whether to join finished parts instead of encoding.
         records: Clips instead of those of the splits.
@@ -123,7 +128,7 @@ def fill_cache(
         if part is not None:
             found, added, changed = _encode_part(plan, part, chosen, batch_size)
         else:
-            found, added, changed = _encode_or_join(plan, chosen, batch_size, joins=joins)
+            found, added, changed = _encode_or_join(plan, chosen, batch_size, wait_seconds, joins=joins)
     summary = _summary(plan, found, added, changed, time.monotonic() - started)
     return summary if part is None else {**summary, "part": str(part)}
 
@@ -145,10 +150,12 @@ def _in_storage(plan: CachePlan, part: Part | None, *, joins: bool) -> Iterator[
         store.remove(f"{name}/{PARTS}")
 
 
-def _encode_or_join(plan: CachePlan, devices: Sequence[str], size: int, *, joins: bool) -> Filled:
+def _encode_or_join(
+    plan: CachePlan, devices: Sequence[str], size: int, wait_seconds: float | None, *, joins: bool
+) -> Filled:
     """Fill the cache with all clips that it lacks, by encoding them or out of finished parts."""
     parts = work_in_parts(plan.folder, plan.records, size)
-    with only_command(plan.folder):
+    with only_command(plan.folder, WAIT_SECONDS if wait_seconds is None else wait_seconds):
         matching = plan.match(plan.folder, plan.records)
         found = [item.entry for item in matching.found if item is not None]
         missing = [plan.records[position] for position in matching.missing]

@@ -12,12 +12,13 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+
+import torch
 
 from affect_lightning.unibench.paper_tables.processes import THREADS_VARIABLE, Starter, Working, program_starter
 
-_METHOD = "forkserver"
 _COMMANDS = (
     "affect_lightning.command_line.trainer_commands",
     "affect_lightning.command_line.benchmark_command",
@@ -31,9 +32,7 @@ def fitting_starter(modules: Sequence[str]) -> Starter:
     Args:
         modules: Of the parts that the commands build, imported once.
     """
-    import torch
-
-    if _METHOD not in multiprocessing.get_all_start_methods() or torch.cuda.is_available():
+    if "forkserver" not in multiprocessing.get_all_start_methods() or torch.cuda.is_available():
         return program_starter()
     return forking_starter(modules)
 
@@ -44,11 +43,15 @@ def forking_starter(modules: Sequence[str]) -> Starter:
     Args:
         modules: Of the parts that the commands build; one that cannot be imported is left to the command, which says why.
     """
-    context = multiprocessing.get_context(_METHOD)
+    context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*_COMMANDS, *modules])
 
     def start(words: Sequence[str], log: Path, environment: Mapping[str, str]) -> Working:
-        return _Copy(context, words, log, environment)
+        # Those of this process as they are now: the server may have been started under others.
+        variables = {**os.environ, **environment}
+        copy = context.Process(target=_run_command, args=(list(words), str(log), variables), name=f"table-{words[0]}")
+        copy.start()
+        return _Copy(copy)
 
     return start
 
@@ -56,18 +59,12 @@ def forking_starter(modules: Sequence[str]) -> Starter:
 class _Copy:
     """A command in a copied process."""
 
-    def __init__(self, context: BaseContext, words: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
-        # Of this process as it is now: the server may have been started under other variables.
-        variables = {**os.environ, **environment}
-        self._process = context.Process(  # type: ignore[attr-defined]
-            target=_run_command, args=(list(words), str(log), variables), name=f"table-{words[0]}"
-        )
-        self._process.start()
+    def __init__(self, process: BaseProcess) -> None:
+        self._process = process
 
     def poll(self) -> int | None:
         """See `Working`."""
-        code: int | None = self._process.exitcode
-        return code
+        return self._process.exitcode
 
     def terminate(self) -> None:
         """See `Working`."""
@@ -80,8 +77,6 @@ class _Copy:
 
 def _run_command(words: list[str], log: str, variables: dict[str, str]) -> None:
     """The life of a copy: its output goes to the log, its threads are those of its share, and it exits as the program does."""
-    import torch
-
     from affect_lightning.command_line.program import main
 
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)

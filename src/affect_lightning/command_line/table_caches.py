@@ -1,29 +1,27 @@
-"""The feature caches that the runs of a table read: as few as serve all of them, filled once before the first run (ours).
+"""The feature caches that the runs of a table read: as few as serve all of them, each filled once (ours).
 
 Rows differ in fusion, inputs, adapter and seed, mostly not in what the frozen encoders see. So one cache with all streams
 serves Tables 5, 6 and 8, and Figure 10 needs one for each number of frames. `feature_cache/` decides what serves what;
-`affect-lightning cache` fills. Only runs with `data.features: cached` ask for any.
+`affect-lightning cache` fills, just before the first run that reads. Only runs with `data.features: cached` ask for any.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from affect_lightning.command_line.cache_command import SPLITS
 from affect_lightning.command_line.cache_filling import ConfigurationReader
 from affect_lightning.command_line.plugin_arguments import PLUGIN_OPTIONS, take_plugin_words
 from affect_lightning.command_line.terminal import silence_expected_warnings
 from affect_lightning.feature_cache.identity import StreamIdentity, differences
 from affect_lightning.feature_cache.source import wanted_identities
 from affect_lightning.plugin_loading import find_plugin, split_choice
-from affect_lightning.storage import file_lock
-from affect_lightning.unibench.paper_tables.processes import Starter, work_off
 from affect_lightning.unibench.paper_tables.runs import Run
 
-_LOCK = "caches.lock"
+_WAIT_SECONDS = "86400"  # our choice: another part of the table may be filling the same cache
 
 
 @dataclass(frozen=True)
@@ -85,8 +83,13 @@ def fewest_caches(needs: Sequence[RowNeeds]) -> list[RowNeeds]:
     return chosen
 
 
-class _CacheToFill:
-    """One call of `affect-lightning cache`."""
+class CacheToFill:
+    """One call of `affect-lightning cache`, as a `Task`.
+
+    Args:
+        row: That it serves, with others.
+        place: Folder of its log.
+    """
 
     def __init__(self, row: RowNeeds, place: Path) -> None:
         self.row = row
@@ -102,51 +105,49 @@ class _CacheToFill:
     def begin(self, name: str) -> list[str]:
         """See `Task`."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        return [name, "--split", "train", "validation", "test", *self.row.run.words]
+        return [name, "--split", *SPLITS, "--wait", _WAIT_SECONDS, *self.row.run.words]
 
     def note_step(self, name: str, seconds: float) -> None:
         """See `Task`."""
         self._is_full, self.seconds = True, seconds
 
 
-def fill_caches(
-    needs: Sequence[RowNeeds], place: Path, *, jobs: int, start: Starter, say: Callable[[str], None]
-) -> dict[str, str]:
-    """Fill what the rows read; a part of the table on another machine that shares the folder waits.
+@dataclass(frozen=True)
+class CachesOfRuns:
+    """The caches that some runs read.
 
-    Args:
-        needs: Of the rows.
-        place: Folder for the logs.
-        jobs: Processes at a time.
-        start: Starts a command.
-        say: Takes a line for the user.
-
-    Returns:
-        By key of a row, why its features are missing.
+    Attributes:
+        caches: To fill.
+        by_row: The cache of each row that reads one, by the row's key.
     """
-    caches = [_CacheToFill(row, place) for row in fewest_caches(needs)]
-    if not caches:
-        return {}
-    with _one_after_the_other(place):
-        failed = work_off(caches, jobs=jobs, start=start, say=say)
-    full = [cache.row for cache in caches if cache not in [one for one, _ in failed]]
-    reasons: dict[str, str] = {}
-    for row in needs:
-        if not any(other.serves(row) for other in full):
-            reasons[row.run.row.key] = next(reason for cache, reason in failed if cache.row.serves(row))
-    return reasons
 
+    caches: tuple[CacheToFill, ...]
+    by_row: Mapping[str, CacheToFill]
 
-@contextlib.contextmanager
-def _one_after_the_other(place: Path) -> Iterator[None]:
-    place.mkdir(parents=True, exist_ok=True)
-    lock = file_lock(place / _LOCK)
-    try:
-        lock.acquire()
-    except NotImplementedError:  # a disk without locks
-        yield
-        return
-    try:
-        yield
-    finally:
-        lock.release()
+    @classmethod
+    def plan(cls, needs: Sequence[RowNeeds], place: Path) -> CachesOfRuns:
+        """The fewest caches that serve.
+
+        Args:
+            needs: Of the rows.
+            place: Folder for the logs.
+        """
+        caches = tuple(CacheToFill(row, place) for row in fewest_caches(needs))
+        readers = [row for row in needs if row.streams]
+        return cls(
+            caches, {row.run.row.key: next(cache for cache in caches if cache.row.serves(row)) for row in readers}
+        )
+
+    def before(self, task: CacheToFill | Run) -> CacheToFill | None:
+        """The cache that a run reads; None for a cache, and for a run that reads none."""
+        return self.by_row.get(task.row.key) if isinstance(task, Run) else None
+
+    def with_runs(self, runs: Sequence[Run]) -> list[CacheToFill | Run]:
+        """Caches and runs in the order of work: each cache before the first run that reads it."""
+        tasks = dict[int, CacheToFill | Run]()
+        for run in runs:
+            cache = self.before(run)
+            for task in (cache, run):
+                if task is not None:
+                    tasks.setdefault(id(task), task)
+        return list(tasks.values())

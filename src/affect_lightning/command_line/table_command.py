@@ -23,7 +23,7 @@ from affect_lightning.storage import Part
 
 if TYPE_CHECKING:
     from affect_lightning.unibench.paper_tables.catalogue import PaperTable
-    from affect_lightning.unibench.paper_tables.pages import FinishedRow
+    from affect_lightning.unibench.paper_tables.finished import FinishedRow
     from affect_lightning.unibench.paper_tables.runs import Run
 
 Runs = dict[str, list["Run"]]
@@ -56,7 +56,9 @@ def run(arguments: Sequence[str]) -> int:
         return _list(tables, runs, options)
     check_writable(options.out)
     with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
-        failed = _do(runs, options)
+        failed, code = _do(runs, options)
+        if code:
+            return code
         made = [_make(table, runs[table.name], options) for table in tables]
     if options.json:
         print_json({"tables": [_plain(*one) for one in made], "failed": failed})
@@ -139,27 +141,35 @@ def _rows_of(given: Sequence[str]) -> dict[str, list[str]]:
     return rows
 
 
-def _do(runs: Mapping[str, Runs], options: argparse.Namespace) -> list[str]:
-    """Do what is missing; returns a sentence for each run that failed."""
+def _do(runs: Mapping[str, Runs], options: argparse.Namespace) -> tuple[list[str], int]:
+    """Do what is missing, the first seed of all rows first.
+
+    Returns:
+        A sentence for each run that failed, and the exit code if a signal ended the work, else 0.
+    """
     from affect_lightning.unibench.paper_tables.processes import work_off
     from affect_lightning.unibench.paper_tables.runs import place_of_base, unique_runs
 
     every = unique_runs([run for by_row in runs.values() for row in by_row.values() for run in row])
     mine = every if options.part is None else options.part.of(every)
-    missing = [run for run in mine if run.missing_step()]
+    missing = sorted((run for run in mine if run.missing_step()), key=lambda run: run.seed)
     if not missing:
-        return []
+        return [], 0
     from affect_lightning.command_line.forked_runs import fitting_starter
-    from affect_lightning.command_line.table_caches import fill_caches, needs_of
+    from affect_lightning.command_line.table_caches import CachesOfRuns, needs_of
+    from affect_lightning.training.signals import StoppedAtOnce, signals_end_the_command
 
     needs = needs_of(missing)
     start = fitting_starter(sorted({module for row in needs for module in row.modules}))
-    place = place_of_base(options.out, [options.base])
-    lacking = fill_caches(needs, place / "caches", jobs=options.jobs, start=start, say=_say)
-    failed = [(run, lacking[run.row.key]) for run in missing if run.row.key in lacking]
-    ready = [run for run in missing if run.row.key not in lacking]
-    failed += work_off(ready, jobs=options.jobs, start=start, say=_say)
-    return [f"{run.title}: {reason}" for run, reason in failed]
+    caches = CachesOfRuns.plan(needs, place_of_base(options.out, [options.base]) / "caches")
+    tasks = caches.with_runs(missing)
+    try:
+        with signals_end_the_command():
+            failed = work_off(tasks, jobs=options.jobs, start=start, say=_say, before=caches.before)
+    except StoppedAtOnce as stop:
+        print(f"affect-lightning: {stop} Give the command again to go on: what is done stays.", file=sys.stderr)
+        return [], stop.code
+    return [f"{task.title}: {reason}" for task, reason in failed], 0
 
 
 def _say(line: str) -> None:
@@ -170,7 +180,8 @@ def _make(
     table: PaperTable, runs: Runs, options: argparse.Namespace
 ) -> tuple[PaperTable, list[FinishedRow], list[Path]]:
     """Write and print the table out of what is there."""
-    from affect_lightning.unibench.paper_tables.pages import finished_rows, notes_of_table, table_of, write_pages
+    from affect_lightning.unibench.paper_tables.finished import finished_rows
+    from affect_lightning.unibench.paper_tables.pages import notes_of_table, table_of, write_pages
     from affect_lightning.unibench.paper_tables.runs import place_of_base
     from affect_lightning.unibench.result_folders import reserve_result_folder
 

@@ -71,6 +71,7 @@ class PaperTable:
         figures: Names of the figures: keys of `GROUPS`, or of sets.
         rows: From top to bottom.
         note: What a reader must know; empty for nothing.
+        drawn_over: The head whose labels are numbers, if the table is drawn over them; else empty.
     """
 
     name: str
@@ -79,6 +80,7 @@ class PaperTable:
     figures: tuple[str, ...]
     rows: tuple[PaperRow, ...]
     note: str = ""
+    drawn_over: str = ""
 
     def with_rows(self, given: Mapping[str, Sequence[str]]) -> PaperTable:
         """The table with options for some rows, by the row's title.
@@ -121,7 +123,9 @@ def paper_tables() -> dict[str, PaperTable]:
 def _table(values: Mapping[str, Any]) -> PaperTable:
     rows = tuple(_row(row) for row in values["rows"])
     heads, figures = tuple(values["heads"]), tuple(values["figures"])
-    return PaperTable(values["name"], values["title"], heads, figures, rows, values["note"])
+    return PaperTable(
+        values["name"], values["title"], heads, figures, rows, values["note"], values.get("drawn_over", "")
+    )
 
 
 def _row(values: Mapping[str, Any]) -> PaperRow:

@@ -6,17 +6,15 @@ Paper: the layout of the table in question. `report/tables.py` has the cells, `r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from affect_lightning.storage import write_whole_files
-from affect_lightning.unibench.paper_tables.catalogue import PaperRow, PaperTable, figure_title
-from affect_lightning.unibench.paper_tables.runs import Run
-from affect_lightning.unibench.paper_tables.seed_means import SeedMean, seed_mean
+from affect_lightning.unibench.paper_tables.catalogue import PaperTable, figure_title
+from affect_lightning.unibench.paper_tables.drawing import draw_table
+from affect_lightning.unibench.paper_tables.finished import FinishedRow
 from affect_lightning.unibench.report.content import Report, ReportRow
-from affect_lightning.unibench.report.files import read_report
 from affect_lightning.unibench.report.provenance import banner_of
 from affect_lightning.unibench.report.renderers import (
     markdown_text,
@@ -33,47 +31,6 @@ _NOTE = (
     "own data and machines."
 )
 _FEW_SEEDS = 5  # below, a note says that the interval is rough; our choice
-
-
-@dataclass(frozen=True)
-class FinishedRow:
-    """A row with what its finished runs say.
-
-    Attributes:
-        row: Of the paper.
-        reports: One for each finished run.
-        figures: By name.
-        asked: Runs that the row should have.
-    """
-
-    row: PaperRow
-    reports: tuple[ReportRow, ...]
-    figures: Mapping[str, SeedMean]
-    asked: int
-
-    @property
-    def state(self) -> str:
-        """What a reader must know of the row's runs; empty if all are done."""
-        if self.row.words is None:
-            return f"not run: needs {self.row.needs}"
-        missing = self.asked - len(self.reports)
-        return f"{missing} of {self.asked} runs missing" if missing else ""
-
-
-def finished_rows(table: PaperTable, runs: Mapping[str, Sequence[Run]]) -> list[FinishedRow]:
-    """Read the reports of the runs that are done.
-
-    Raises:
-        DataError: A report cannot be read, or the seeds of a row were tested on different clips.
-    """
-    rows = []
-    for row in table.rows:
-        done = [run.result for run in runs[row.title]]
-        reports = [read_report(result, outcomes=True).rows[0] for result in done if result is not None]
-        scores = [report.scores for report in reports]
-        figures = {figure: seed_mean(scores, figure) for figure in table.figures}
-        rows.append(FinishedRow(row, tuple(reports), figures, len(runs[row.title])))
-    return rows
 
 
 def table_of(table: PaperTable, rows: Sequence[FinishedRow]) -> Table:
@@ -146,20 +103,26 @@ def write_pages(table: PaperTable, rows: Sequence[FinishedRow], base: str, folde
     """Write the table in every form into a folder.
 
     Returns:
-        The files: .md, .tex, .html and .csv.
+        The files: .md, .tex, .html and .csv; .svg and .png of a table that is drawn.
 
     Raises:
         OSError: The system refuses.
+        DataError: A drawing cannot be written.
     """
     cells, notes = table_of(table, rows), notes_of_table(table, rows, base)
-    page = templates().get_template("paper_table.html").render(title=table.title, table=render_html(cells), notes=notes)
+    drawn = draw_table(table, rows, notes, folder)
+    picture = next((path.name for path in drawn if path.suffix == ".svg"), "")
+    page = templates().get_template("paper_table.html")
+    html = page.render(title=table.title, table=render_html(cells), notes=notes, picture=picture)
     markdown = [f"# {markdown_text(table.title)}", "", render_markdown(cells), "", *map(markdown_text, notes)]
+    if picture:
+        markdown += ["", f"![{markdown_text(table.title)}]({picture})"]
     forms = {
         "md": "\n".join(markdown) + "\n",
         "tex": render_latex(cells, " ".join([f"{table.title}.", *notes])),
-        "html": page,
+        "html": html,
         "csv": render_csv(cells),
     }
     files = {folder / f"{table.name}.{ending}": text.encode("utf-8") for ending, text in forms.items()}
     write_whole_files(files, durable=False)
-    return list(files)
+    return [*files, *drawn]

@@ -95,35 +95,44 @@ class _Step:
 
 
 def work_off(
-    tasks: Sequence[AnyTask], *, jobs: int, start: Starter, say: Callable[[str], None]
+    tasks: Sequence[AnyTask],
+    *,
+    jobs: int,
+    start: Starter,
+    say: Callable[[str], None],
+    before: Callable[[AnyTask], AnyTask | None] = lambda _: None,
 ) -> list[tuple[AnyTask, str]]:
-    """Do what is missing of each task.
+    """Do what is missing of each task, the first that can begin first.
 
     Args:
         tasks: Each once.
         jobs: Processes at a time. They share the processor's cores, or have one GPU each of those in CUDA_VISIBLE_DEVICES.
         start: Starts a command.
         say: Takes a line for the user.
+        before: Gives the task of these that must be done before another one begins; None where it need not wait.
 
     Returns:
-        The tasks that failed, with what failed and where it is told.
+        The tasks that failed, with what failed and where it is told. A task fails with the one that it waits for.
     """
     waiting = [task for task in tasks if task.missing_step()]
     working: dict[int, tuple[AnyTask, _Step]] = {}
-    failed: list[tuple[AnyTask, str]] = []
+    failed: dict[int, tuple[AnyTask, str]] = {}
     done, total = 0, len(waiting)
     try:
         while waiting or working:
-            for slot in range(jobs):
-                if waiting and slot not in working:
-                    task = waiting.pop(0)
-                    working[slot] = task, _begin(task, start, environment_of(slot, jobs), say)
+            for task in [task for task in waiting if id(before(task)) in failed]:
+                waiting.remove(task)
+                failed[id(task)] = task, failed[id(before(task))][1]
+            for slot in (slot for slot in range(jobs) if slot not in working):
+                if (ready := _first_ready(waiting, before)) is not None:
+                    waiting.remove(ready)
+                    working[slot] = ready, _begin(ready, start, environment_of(slot, jobs), say)
             ended = [(slot, code) for slot, (_, step) in working.items() if (code := step.working.poll()) is not None]
             for slot, code in ended:
                 task, step = working.pop(slot)
                 reason = _finish(task, step, code)
                 if reason:
-                    failed.append((task, reason))
+                    failed[id(task)] = task, reason
                     say(f"{task.title}: {reason}")
                 elif task.missing_step():
                     working[slot] = task, _begin(task, start, environment_of(slot, jobs), say)
@@ -134,7 +143,16 @@ def work_off(
                 time.sleep(_POLL_SECONDS)
     finally:
         _stop([step.working for _, step in working.values()])
-    return failed
+    return list(failed.values())
+
+
+def _first_ready(waiting: Sequence[AnyTask], before: Callable[[AnyTask], AnyTask | None]) -> AnyTask | None:
+    """The first task that need not wait for another."""
+    for task in waiting:
+        first = before(task)
+        if first is None or not first.missing_step():
+            return task
+    return None
 
 
 def _begin(task: Task, start: Starter, environment: Mapping[str, str], say: Callable[[str], None]) -> _Step:
