@@ -65,7 +65,8 @@ def test_these_are_all_notebooks() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_notebook_is_the_pair_of_its_script(name: str) -> None:
-    jupytext = pytest.importorskip("jupytext")
+    import jupytext
+
     script = jupytext.read(FOLDER / f"{name}.py")
     notebook = read(name)
     cells = [(cell["cell_type"], "".join(cell["source"])) for cell in notebook["cells"]]

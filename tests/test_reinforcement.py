@@ -205,5 +205,7 @@ def test_reward_hacking_is_named(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_the_text_for_tensorboard_is_a_table() -> None:
-    sample = replace(scored([["sad"]], [["sad"]])[0], response="<think>a|b</think>\nsad", rewards={"hit": 1.0}, reward=1.0)
+    sample = replace(
+        scored([["sad"]], [["sad"]])[0], response="<think>a|b</think>\nsad", rewards={"hit": 1.0}, reward=1.0
+    )
     assert as_table([sample]).splitlines()[2] == "| 0 | sad | &lt;think>a\\|b&lt;/think> sad | 1.000 | 1.000 |"
