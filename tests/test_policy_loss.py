@@ -71,7 +71,11 @@ def trl_loss(
 ) -> Tensor:
     """What TRL's trainer computes from the same numbers; only the parts that it reads are there."""
     settings = SimpleNamespace(
-        delta=None, use_bias_correction_kl=False, steps_per_generation=1, sapo_temperature_pos=1.0, sapo_temperature_neg=1.0
+        delta=None,
+        use_bias_correction_kl=False,
+        steps_per_generation=1,
+        sapo_temperature_pos=1.0,
+        sapo_temperature_neg=1.0,
     )
     accelerator = SimpleNamespace(num_processes=1, gather=lambda value: value, reduce=lambda value, **options: value)
     metrics: dict[str, Any] = {"train": _Anything(), "eval": _Anything()}
@@ -159,7 +163,8 @@ def test_equal_rewards_give_no_gradient() -> None:
     advantages = group_advantages(torch.full((1, 3), 0.1 + 0.2)).flatten()
     losses, _ = clipped_losses(new, new.detach() - 0.01, advantages[owner], clip_low=0.2, clip_high=0.2)
     averaged(losses, owner, torch.ones(3, dtype=torch.bool), "tokens", 5).mean.backward()
-    assert new.grad is not None and not bool(new.grad.any())
+    assert new.grad is not None
+    assert not bool(new.grad.any())
 
 
 @pytest.mark.parametrize("kind", ["tokens", "responses", "constant"])

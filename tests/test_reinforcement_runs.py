@@ -69,9 +69,7 @@ def test_a_killed_run_goes_on_bit_for_bit(clips: Path, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def one(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("alone")
-    run = Run(
-        words(clips, out, *PLAIN, *CHOSEN, "--data.batch_size", "4", "--trainer.max_steps", "4"), out / "log"
-    )
+    run = Run(words(clips, out, *PLAIN, *CHOSEN, "--data.batch_size", "4", "--trainer.max_steps", "4"), out / "log")
     assert run.end() == 0, run.text()
     return out
 

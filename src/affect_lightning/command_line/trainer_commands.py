@@ -43,7 +43,14 @@ from affect_lightning.describing.subtitle_callback import SubtitleCallback
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.model.processes import gather_objects
 from affect_lightning.plugin_loading import resolve_choice
-from affect_lightning.training import AffectGPTModule, LossSpikeLog, ResumeCheckpoint, RewardWatch, StoppedBySignal, TrainingMonitor
+from affect_lightning.training import (
+    AffectGPTModule,
+    LossSpikeLog,
+    ResumeCheckpoint,
+    RewardWatch,
+    StoppedBySignal,
+    TrainingMonitor,
+)
 from affect_lightning.training.device_execution import check_training_precision, fitting_precision
 from affect_lightning.training.resume_checkpoint import keep_earlier
 from affect_lightning.training.signals import StoppedAtOnce, signals_end_the_command

@@ -133,7 +133,9 @@ class GroupRelativeObjective(Objective):
         if self._sampling is None or self._sampling.batch is not batch:
             self._sampling = self._sample(network, batch)
         sampling = self._sampling
-        scores = network.token_scores(sampling.asked, _texts(sampling.samples), features=sampling.features, **self._scored)
+        scores = network.token_scores(
+            sampling.asked, _texts(sampling.samples), features=sampling.features, **self._scored
+        )
         if sampling.old is None:
             sampling.old = scores.log_probabilities.detach()
         terms = self._policy_terms(sampling, scores)
@@ -224,10 +226,14 @@ class GroupRelativeObjective(Objective):
     def _held_out(self, network: TrainedNetwork, batch: ClipBatch) -> dict[str, LossTerm]:
         asked = asked_in(self.mode, batch)
         features = network.encode(asked)
-        texts = network.generate(asked, max_new_tokens=self.decoding["max_new_tokens"], temperature=0.0, features=features)
+        texts = network.generate(
+            asked, max_new_tokens=self.decoding["max_new_tokens"], temperature=0.0, features=features
+        )
         samples = [own[0] for own in self.rewards(asked, [[text] for text in texts])]
         valid = asked.valid.tolist()
-        self._samples = [one for one, counts in zip(samples, valid, strict=True) if counts and not math.isnan(one.reward)]
+        self._samples = [
+            one for one, counts in zip(samples, valid, strict=True) if counts and not math.isnan(one.reward)
+        ]
         self._measures = self._of_responses(self._samples)
         reward = self._measures["reward"]
         device = asked.valid.device
@@ -236,9 +242,7 @@ class GroupRelativeObjective(Objective):
             terms["response"] = self._response(network, asked, features)
         return terms
 
-    def _response(
-        self, network: TrainedNetwork, batch: ClipBatch, features: Mapping[str, FeatureSequence]
-    ) -> LossTerm:
+    def _response(self, network: TrainedNetwork, batch: ClipBatch, features: Mapping[str, FeatureSequence]) -> LossTerm:
         return response_term(network, batch, self.mode, features)._replace(weight=self.response_weight)
 
 

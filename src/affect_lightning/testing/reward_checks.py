@@ -42,8 +42,12 @@ def reward_numbers(subject: Subject) -> str:
     for place, clip in enumerate(_CLIPS):
         own = found[place * len(_RESPONSES) : (place + 1) * len(_RESPONSES)]
         missing = sum(map(math.isnan, own))
-        require(missing in (0, len(own)), f"NaN for all responses to {clip.name!r} or for none", f"{missing} of {len(own)}")
-    require(not all(map(math.isnan, found)), "a number for a clip with labels, a sentiment and a description", "only NaN")
+        require(
+            missing in (0, len(own)), f"NaN for all responses to {clip.name!r} or for none", f"{missing} of {len(own)}"
+        )
+    require(
+        not all(map(math.isnan, found)), "a number for a clip with labels, a sentiment and a description", "only NaN"
+    )
     check_rewards(subject.part.score([]), count=0)
     return f"{len({value for value in found if not math.isnan(value)})} different numbers"
 
@@ -60,4 +64,4 @@ def reward_batches(subject: Subject) -> None:
 
 
 def _are_equal(first: list[float], second: list[float]) -> bool:
-    return all(abs(a - b) <= 1e-9 or math.isnan(a) and math.isnan(b) for a, b in zip(first, second, strict=True))
+    return all(abs(a - b) <= 1e-9 or (math.isnan(a) and math.isnan(b)) for a, b in zip(first, second, strict=True))
