@@ -158,7 +158,7 @@ class Objective(ABC):
     compares_with_start: bool = False
     rewards_samples: bool = False
 
-    def begin_step(self, seed: int) -> None:
+    def begin_step(self, seed: int) -> None:  # noqa: B027  # most objectives draw nothing
         """Told before each training step, on every process alike: whatever is drawn in the step depends on `seed`.
 
         Args:

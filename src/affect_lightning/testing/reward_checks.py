@@ -64,4 +64,4 @@ def reward_batches(subject: Subject) -> None:
 
 
 def _are_equal(first: list[float], second: list[float]) -> bool:
-    return all(abs(a - b) <= 1e-9 or math.isnan(a) and math.isnan(b) for a, b in zip(first, second, strict=True))
+    return all(abs(a - b) <= 1e-9 or (math.isnan(a) and math.isnan(b)) for a, b in zip(first, second, strict=True))

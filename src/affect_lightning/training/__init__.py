@@ -3,7 +3,8 @@
 The network is in `affect_lightning.model` and knows no Lightning. `affectgpt_module.py` is the LightningModule, with
 `optimisation.py` (learning rate, random state of a step) and `device_execution.py` (recomputation, compilation, FSDP).
 `sampled_training.py` has what objectives with sampled responses need. Callbacks: `resume_checkpoint.py` (ResumeCheckpoint,
-signals), `loss_anomalies.py` (LossSpikeLog), `monitoring.py` (TrainingMonitor), `reward_watch.py` (RewardWatch). `signals.py` has the handlers, and `checkpoint_files.py` writes whole files and finds the checkpoint of
+signals), `loss_anomalies.py` (LossSpikeLog), `monitoring.py` (TrainingMonitor), `reward_watch.py` (RewardWatch).
+`signals.py` has the handlers, and `checkpoint_files.py` writes whole files and finds the checkpoint of
 `--ckpt_path last`. docs/training.md says how each failure ends.
 """
 

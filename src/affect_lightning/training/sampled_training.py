@@ -95,16 +95,15 @@ def log_measures(module: LightningModule, measures: Mapping[str, LossTerm], *, s
         split: `train` or `val`.
         several: Whether there are several processes.
     """
-    for name, (mean, items, _) in measures.items():
+    for name, measure in measures.items():
         shown = name == "reward" and not is_late(module.device)
+        mean, items = measure.mean.detach(), measure.items.detach()
         if split == "val":
-            weight: Any = items.detach().to(module.device)
+            weight: Any = items.to(module.device)
             module.log(f"val/{name}", mean.to(module.device), batch_size=weight, sync_dist=True, prog_bar=shown)
-            continue
-        if several:
+        elif several:
             both = torch.stack([(mean * items).to(module.device), items.to(module.device)]).float()
             total, count = sum_over_processes(both)
-            mean, items = total / count.clamp(min=1), count
-        elif mean.device.type == "cpu" and not float(items):
-            continue  # nothing was seen, such as a reward of which no clip has a truth
-        module.log(f"train/{name}", mean.detach(), batch_size=1, prog_bar=shown)
+            module.log(f"train/{name}", total / count.clamp(min=1), batch_size=1, prog_bar=shown)
+        elif mean.device.type != "cpu" or float(items):  # else nothing was seen, such as clips without a truth
+            module.log(f"train/{name}", mean, batch_size=1, prog_bar=shown)
