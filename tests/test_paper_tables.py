@@ -287,6 +287,9 @@ def test_the_command_lists_rows_and_costs_and_needs_a_table(
     shown = capsys.readouterr().out
     assert "2 of 3 runs are missing (about" in shown
     assert "1 done" in shown
+    took = every(runs)[0].seconds / 60
+    lines = [line.split() for line in shown.splitlines() if line.startswith("table5")]
+    assert [line[-3] for line in lines] == [f"{took:.1f}"] * 3  # of the two that are missing, expected
     assert main(["table", "--list", "--out", str(tmp_path / "new"), "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert listed["expected_seconds"] is None

@@ -195,25 +195,31 @@ def _make(
 
 
 def _list(tables: Sequence[PaperTable], runs: Mapping[str, Runs], options: argparse.Namespace) -> int:
-    from affect_lightning.unibench.paper_tables.runs import expected_seconds, unique_runs
+    from affect_lightning.unibench.paper_tables.runs import expected_seconds, mean_seconds, unique_runs
 
+    every = unique_runs([run for by_row in runs.values() for row in by_row.values() for run in row])
+    left, seconds, mean = sum(run.state != "done" for run in every), expected_seconds(every), mean_seconds(every)
     lines = []
     for table in tables:
         for row in table.rows:
-            states = [one.state for one in runs[table.name][row.title]]
-            state = f"needs {row.needs}" if row.words is None else _counted(states)
-            lines.append((table.name, row.title, shlex.join(row.words or ()), state))
-    every = unique_runs([run for by_row in runs.values() for row in by_row.values() for run in row])
-    left, seconds = sum(run.state != "done" for run in every), expected_seconds(every)
+            of_row = runs[table.name][row.title]
+            state = f"needs {row.needs}" if row.words is None else _counted([one.state for one in of_row])
+            cost = "" if mean is None or row.words is None else f"{_cost(of_row, mean) / 60:.1f}"
+            lines.append((table.name, row.title, shlex.join(row.words or ()), cost, state))
     if options.json:
-        names = ("table", "row", "options", "state")
+        names = ("table", "row", "options", "minutes", "state")
         rows = [dict(zip(names, line, strict=True)) for line in lines]
         print_json({"rows": rows, "runs": len(every), "missing": left, "expected_seconds": seconds})
         return 0
-    print(format_table(("table", "row", "options", "state"), lines))
+    print(format_table(("table", "row", "options", "minutes", "state"), lines))
     cost = f"about {seconds / 60:.0f} minutes one after another" if seconds is not None else "time not yet known"
     print(f"\n{left} of {len(every)} runs are missing ({cost}). A run that several tables need is done once.")
     return 0
+
+
+def _cost(runs: Sequence[Run], mean: float) -> float:
+    """Seconds of the runs of a row: what they took, or the mean of all where they are missing."""
+    return sum(run.seconds if run.state == "done" else mean for run in runs)
 
 
 def _counted(states: Sequence[str]) -> str:

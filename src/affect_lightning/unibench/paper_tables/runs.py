@@ -180,8 +180,13 @@ def unique_runs(runs: Sequence[Run]) -> list[Run]:
     return list({run.folder: run for run in runs}.values())
 
 
-def expected_seconds(runs: Sequence[Run]) -> float | None:
-    """What the runs that are missing will take, by the mean of those that are done; None where none is."""
+def mean_seconds(runs: Sequence[Run]) -> float | None:
+    """What a run takes, by those that are done; None where none is."""
     done = [run.seconds for run in runs if run.state == "done" and run.seconds > 0]
-    left = [run for run in runs if run.state != "done"]
-    return len(left) * sum(done) / len(done) if done else None
+    return sum(done) / len(done) if done else None
+
+
+def expected_seconds(runs: Sequence[Run]) -> float | None:
+    """What the runs that are missing will take one after another; None where none is done."""
+    mean = mean_seconds(runs)
+    return None if mean is None else mean * sum(run.state != "done" for run in runs)
