@@ -136,6 +136,16 @@ def page_commands(page: str = "README.md") -> list[str]:
     ]
 
 
+def commands_run_by(page: str, test: str) -> list[str]:
+    """The commands of a page that a test runs, as its comments say: `<!-- run by tests/TEST -->`."""
+    return [
+        command
+        for block in page_blocks(page)
+        for command in block.commands()
+        if (mark := block.mark_of(command)) is not None and mark.kind == "run by" and f"tests/{test}" in mark.reason
+    ]
+
+
 def page_python(page: str) -> list[Block]:
     """The Python blocks of a page that its own test must run."""
     return [block for block in page_blocks(page) if block.is_python() and not block.marks]

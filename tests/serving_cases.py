@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import gc
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,15 +94,6 @@ def client_of(address: str, key: str = "none") -> openai.OpenAI:
 def close_clients() -> None:
     while _clients:
         _clients.pop().close()
-
-
-@contextmanager
-def leaving_connections_open() -> Iterator[None]:
-    """For code of ours that leaves it to Python to close its client."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        yield
-        gc.collect()
 
 
 def data_url(path: Path, kind: str = "video/mp4") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import logging
@@ -117,14 +118,18 @@ def test_questions_are_in_flight_together_but_not_more_than_allowed(tmp_path: Pa
         assert server.most_at_once == 4
 
 
+def asked_server(server: ChatTestServer, concurrency: int) -> ChatServer:
+    """The one to ask, without a plugin around it."""
+    return ChatServer.of_model(
+        "m", base_url=server.base_url, api_key_variable="NO_KEY", max_new_tokens=8, extra_body=None, leaving=texts(),
+        concurrency=concurrency, timeout=LONGEST, attempts=1, pause=0.0,
+    )  # fmt: skip
+
+
 def test_a_question_is_sent_when_an_earlier_answer_was_taken() -> None:
     """So a killed run repeats no more questions than are in flight, however slowly answers are kept."""
     with serving(always("[]")) as server:
-        asked = ChatServer.of_model(
-            "m", base_url=server.base_url, api_key_variable="NO_KEY", max_new_tokens=8, extra_body=None, leaving=texts(),
-            concurrency=3,
-            timeout=LONGEST, attempts=1, pause=0.0,
-        )  # fmt: skip
+        asked = asked_server(server, concurrency=3)
         answers = asked.ask_all([f"text {number}" for number in range(12)])
         found = {}
         for taken in range(1, 13):
@@ -133,6 +138,20 @@ def test_a_question_is_sent_when_an_earlier_answer_was_taken() -> None:
             assert len(server.prompts) <= 3 + taken - 1
         assert next(answers, None) is None
     assert found == dict.fromkeys(range(12), "[]")
+
+
+def test_the_connections_are_closed_with_the_server_that_is_asked() -> None:
+    with serving(always("[]")) as server:
+        asked = asked_server(server, concurrency=1)
+        assert list(asked.ask_all(["text"])) == [{0: "[]"}]
+        client = asked._client
+        assert not client.is_closed()
+        del asked
+        end = time.monotonic() + LONGEST
+        while not client.is_closed() and time.monotonic() < end:  # a thread that asked may still be leaving
+            gc.collect()
+            time.sleep(0.01)
+        assert client.is_closed()
 
 
 @pytest.mark.parametrize(

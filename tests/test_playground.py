@@ -21,7 +21,7 @@ from affect_lightning.playground.page_guard import PageGuard, cookie_name
 from affect_lightning.playground.pictures import pitch_of, sectors_of, weights_picture, wheels_picture
 from affect_lightning.playground.uploads import Limits, read_upload
 from clip_making import tone, write_clip, write_wav
-from test_readme_commands import page_commands
+from page_blocks import page_blocks
 from test_watched_answers import network_with
 
 SOUND, PICTURES = tone(1.2, 300), range(0, 1200, 40)
@@ -319,7 +319,8 @@ def test_mistakes_on_the_command_line_are_told(
 
 
 def test_the_commands_of_the_page_are_understood() -> None:
-    commands = [line.split()[2:] for line in page_commands("docs/playground.md") if " playground " in line]
+    typed = [line for block in page_blocks("docs/playground.md") for line in block.commands()]
+    commands = [line.split()[2:] for line in typed if line.startswith("affect-lightning playground ")]
     assert len(commands) == 3
     assert {_parser().parse_args(words).checkpoint for words in commands} == {"exported"}
     assert [_parser().parse_args(words).beside for words in commands] == [[], [], ["other"]]

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -16,42 +18,55 @@ from urllib.request import Request, urlopen
 import pytest
 
 from browser_driving import Page, opened_browser
-from clip_making import tone, write_clip
+from clip_making import tone, write_clip, write_wav
+from page_blocks import commands_run_by
 from patience import LONGEST
 from test_watched_answers import network_with
 
+ALONE, SIDE_BY_SIDE = commands_run_by("docs/playground.md", "test_playground_page.py")
+FUSIONS = {"exported": "attention", "other": "qformer"}
+SCREEN = 900  # pixels high: what a visitor needs first is seen without scrolling
 LISTENS = "0A"  # the state of a listening socket in /proc/net/tcp
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An exported network, files to upload, and the folder for everything temporary."""
+    """Two exported networks, files to upload, and the folder for everything temporary."""
     folder = tmp_path_factory.mktemp("playground")
-    network = network_with("attention")
-    network.save_pretrained(folder / "exported", network.response_options)
+    for name, fusion in FUSIONS.items():
+        network = network_with(fusion)
+        network.save_pretrained(folder / name, network.response_options)
+    write_wav(folder / "sound.wav", tone(2.0, 200))
     write_clip(folder / "clip.mp4", range(0, 1200, 40), waveform=tone(1.2, 300))
     (folder / "words.mp4").write_text("I am a text file.\n" * 40, encoding="utf-8")
     (folder / "temporary").mkdir()
     return folder
 
 
-@pytest.fixture(scope="module")
-def address(place: Path) -> Iterator[str]:
-    """Where the page is; afterwards the command is ended, and nothing temporary may be left."""
-    words = [sys.executable, "-m", "affect_lightning", "playground", str(place / "exported"), "--seconds", "30"]
-    temporary = place / "temporary"
-    with (place / "errors.txt").open("wb") as errors:
+@contextmanager
+def opened(command: str, place: Path, temporary: Path, how: int) -> Iterator[str]:
+    """Run a command of the page; gives where its page is. Afterwards it is ended, and nothing temporary may be left.
+
+    Args:
+        command: As the page has it.
+        place: The folder with the networks.
+        temporary: Folder for everything temporary, empty.
+        how: Signal that ends it.
+    """
+    words = [sys.executable, "-m", "affect_lightning", *command.split()[1:]]
+    log = temporary.with_suffix(".txt")
+    with log.open("wb") as errors:
         environment = {**os.environ, "TMPDIR": str(temporary), "GRADIO_ANALYTICS_ENABLED": "True"}
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors, env=environment, text=True)
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors, env=environment, text=True, cwd=place)
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
-            assert line.startswith("Open http://127.0.0.1:"), (place / "errors.txt").read_text(encoding="utf-8")
+            assert line.startswith("Open http://127.0.0.1:"), log.read_text(encoding="utf-8")
             yield line.removeprefix("Open ").strip()
         finally:
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(how)
             code = process.wait(LONGEST)
-    told = (place / "errors.txt").read_text(encoding="utf-8")
+    told = log.read_text(encoding="utf-8")
     assert code == 0, told
     assert "Only this machine can." in told
     assert "Every upload is deleted." in told
@@ -60,20 +75,58 @@ def address(place: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def address(place: Path) -> Iterator[str]:
+    with opened(SIDE_BY_SIDE, place, place / "temporary", signal.SIGTERM) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
 def page(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with opened_browser(tmp_path_factory.mktemp("browser")) as opened:
-        opened.open(address)
-        opened.wait_for("document.querySelector('#video input[type=file]') !== null")
-        yield opened
+    with opened_browser(tmp_path_factory.mktemp("browser")) as found:
+        found.open(address)
+        found.wait_for("document.querySelector('#video input[type=file]') !== null")
+        yield found
 
 
 def press(page: Page, selector: str) -> None:
     page.value(f"document.querySelector({json.dumps(selector)}).click()")
 
 
+def bottom_of(page: Page, selector: str) -> float:
+    """Where the lowest element that a selector finds ends, in pixels from the top."""
+    script = f"Math.max(...[...document.querySelectorAll({json.dumps(selector)})].map((e) => e.getBoundingClientRect().bottom))"
+    return float(str(page.value(script)))
+
+
+def texts_of(page: Page, selector: str) -> list[str]:
+    """The text of everything that a selector finds."""
+    found: Any = page.value(f"[...document.querySelectorAll({json.dumps(selector)})].map((e) => e.textContent.trim())")
+    return [" ".join(str(text).split()) for text in found]
+
+
+def ask(page: Page) -> None:
+    """Press Ask, and wait until both networks have answered this question."""
+    page.value("document.querySelector('#answers .play')?.setAttribute('class', 'play old')")
+    press(page, "#ask")
+    page.wait_for("document.querySelectorAll('#answers .play:not(.old) .answer.whole').length === 2")
+
+
+def described(place: Path, **options: Any) -> list[Any]:
+    """What each network says of the clip."""
+    given = {"subtitle": "Hello <b>there</b>!", "question": "name", **options}
+    return [network_with(fusion).describe(place / "clip.mp4", **given) for fusion in FUSIONS.values()]
+
+
 def temporary_files(place: Path) -> list[Path]:
     """Files that uploads left."""
     return [path for path in (place / "temporary").rglob("*") if path.is_file() and "profile" not in path.parts]
+
+
+def test_what_a_visitor_needs_first_is_seen_without_scrolling(page: Page) -> None:
+    assert 0 < bottom_of(page, "#ask") < SCREEN
+    assert bottom_of(page, "#question") < bottom_of(page, "#ask")
+    assert page.value("document.querySelectorAll('#video .source-selection button').length") == 2  # upload, record
+    assert bottom_of(page, "#video .source-selection button") < bottom_of(page, "#video")
 
 
 def test_a_clip_is_uploaded_asked_about_and_deleted(page: Page, place: Path) -> None:
@@ -82,27 +135,35 @@ def test_a_clip_is_uploaded_asked_about_and_deleted(page: Page, place: Path) -> 
     assert "1.2 s" in str(page.text("#seen h3"))
     assert temporary_files(place) == []
     page.write("#subtitle textarea", "Hello <b>there</b>!")
-    press(page, "#ask")
-    page.wait_for("document.querySelector('#answers .answer.whole') !== null")
-    assert page.text("#answers h3") == "exported"
-    assert page.value("document.querySelectorAll('#answers .strip img').length") == 3
+    ask(page)
+    assert texts_of(page, "#answers .answer h3") == list(FUSIONS)
+    assert page.value("document.querySelectorAll('#answers .strip img').length") == 2 * 3
     assert page.value("[...document.querySelectorAll('#answers img')].every((img) => img.naturalWidth > 10)") is True
-    network = network_with("attention")
-    expected = network.describe(place / "clip.mp4", subtitle="Hello <b>there</b>!", question="name")
-    assert str(page.text("#answers .text")).strip() == expected.text.strip()
-    labels = ", ".join(expected.labels) or "none"
-    assert " ".join(str(page.text("#answers .labels")).split()).startswith(f"Labels: {labels}")
+    expected = described(place)
+    assert texts_of(page, "#answers .text") == [" ".join(one.text.split()) for one in expected]
+    for shown, one in zip(texts_of(page, "#answers .labels"), expected, strict=True):
+        assert shown.startswith(f"Labels: {', '.join(one.labels) or 'none'}")
+    weighed = (
+        "[...document.querySelectorAll('#answers .answer')].map((e) => e.textContent.includes('Weights of the fusion'))"
+    )
+    assert page.value(weighed) == [True, False]  # the q-former shows none
 
 
 def test_a_stream_is_switched_off(page: Page, place: Path) -> None:
-    expected = network_with("attention").describe(
-        place / "clip.mp4", subtitle="Hello <b>there</b>!", question="name", without=["audio"]
-    )
     press(page, "#streams input[type=checkbox]")
-    press(page, "#ask")
-    page.wait_for("document.querySelector('#answers .answer.whole .off') !== null")
-    assert page.text("#answers .off") == "Asked without: audio"
-    assert str(page.text("#answers .text")).strip() == expected.text.strip()
+    ask(page)
+    assert texts_of(page, "#answers .off") == ["Asked without: audio"] * 2
+    expected = described(place, without=["audio"])
+    assert texts_of(page, "#answers .text") == [" ".join(one.text.split()) for one in expected]
+
+
+def test_a_sound_takes_the_place_of_the_video_s(page: Page, place: Path) -> None:
+    press(page, "#sound-box button")
+    page.wait_for("document.querySelector('#sound input[type=file]') !== null")
+    page.upload("#sound input[type=file]", place / "sound.wav")
+    page.wait_for("document.querySelector('#seen h3')?.textContent === 'The clip: 2.0 s'")
+    assert page.value("document.querySelectorAll('#seen .strip img').length") == 3
+    assert temporary_files(place) == []
 
 
 def test_a_text_file_is_refused_in_a_sentence(page: Page, place: Path) -> None:
@@ -127,6 +188,13 @@ def test_who_has_no_key_is_refused(address: str) -> None:
             urlopen(f"http://{place.netloc}{path}")
     with pytest.raises(HTTPError, match="401"):
         urlopen(Request(address, headers={"Host": "evil.example"}))
+
+
+def test_one_network_alone_until_ctrl_c(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "alone").mkdir()
+    with opened(ALONE, place, tmp_path / "alone", signal.SIGINT) as address, urlopen(address) as reply:
+        assert reply.status == 200
+        assert b"Playground: exported" in reply.read()
 
 
 def test_only_this_machine_can_reach_it(address: str) -> None:

@@ -18,12 +18,14 @@ from affect_lightning.command_line.program import main
 from affect_lightning.command_line.serve_command import KEY_VARIABLE
 from affect_lightning.unibench.scoring.predictions import read_predictions
 from answer_cases import write_answer_case
-from serving_cases import client_of, clip_and, close_clients, leaving_connections_open
-from test_readme_commands import as_a_user, page_commands
+from page_blocks import commands_run_by
+from serving_cases import client_of, clip_and, close_clients
+from test_readme_commands import as_a_user
 from training_runs import Run
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "serving.md").read_text(encoding="utf-8")
 BLOCKS = dict(re.findall(r"^```python (\S+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
+SERVE, SERVE_OTHERS, ANSWER = commands_run_by("docs/serving.md", "test_serve_command.py")
 QUESTION = "How does the person feel, and what shows it?"
 
 
@@ -55,8 +57,7 @@ def ended(run: Run, how: int) -> None:
 def test_the_page_runs_as_it_stands(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    serve, answer = page_commands("docs/serving.md")
-    run, address = started(serve.split()[1:], place, tmp_path / "log")
+    run, address = started(SERVE.split()[1:], place, tmp_path / "log")
     monkeypatch.chdir(place)
     network = AffectGPT.from_pretrained("exported")
     expected: Any = network.describe("clips/one.mp4", question=QUESTION, subtitle="I did not expect you.")
@@ -65,9 +66,8 @@ def test_the_page_runs_as_it_stands(
     exec(compile(BLOCKS["ask.py"], "ask.py", "exec"), names)
     names["client"].close()
     assert capsys.readouterr().out == f"{expected.text}\n"
-    words = [address if word.startswith("http://") else word for word in answer.split()[1:]]
-    with leaving_connections_open():
-        assert main([*words[:-1], str(tmp_path / "answers")]) == 0
+    words = [address if word.startswith("http://") else word for word in ANSWER.split()[1:]]
+    assert main([*words[:-1], str(tmp_path / "answers")]) == 0
     assert sorted(row.name for row in read_predictions(tmp_path / "answers")) == ["one.mp4", "two.mkv"]
     told = run.text()
     ended(run, signal.SIGTERM)
@@ -75,9 +75,8 @@ def test_the_page_runs_as_it_stands(
 
 
 def test_another_host_has_a_key_and_an_interrupt_ends_it(place: Path, tmp_path: Path) -> None:
-    line = next(line.strip() for line in PAGE.splitlines() if line.startswith(f"    {KEY_VARIABLE}="))
-    words = line.split()[2:]
-    run, address = started(words, place, tmp_path / "log", **{KEY_VARIABLE: "abc"})
+    assert SERVE_OTHERS.startswith(f"{KEY_VARIABLE}=")
+    run, address = started(SERVE_OTHERS.split()[2:], place, tmp_path / "log", **{KEY_VARIABLE: "abc"})
     here = address.replace("0.0.0.0", "127.0.0.1")
     messages: Any = clip_and(QUESTION, place / "clips" / "one.mp4")
     with pytest.raises(openai.AuthenticationError):

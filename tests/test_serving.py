@@ -28,7 +28,7 @@ from answer_cases import write_answer_case
 from clip_making import tone, write_wav
 from patience import LONGEST
 from run_cases import contents
-from serving_cases import NAME, WatchedModel, client_of, clip_and, data_url, leaving_connections_open, serving
+from serving_cases import NAME, WatchedModel, client_of, clip_and, data_url, serving
 
 QUESTION = "How does the person feel, and why?"
 DRAWN: dict[str, Any] = {"temperature": 2.0, "seed": 1}  # words of many kinds, where greedy ones might repeat one
@@ -186,9 +186,8 @@ def test_our_own_describer_asks_it(
     options = {"model": NAME, "base_url": address, "frames": "3", "concurrency": "2", "max_new_tokens": "20"}
     words = [word for name, value in options.items() for word in (f"--describer.{name}", value)]
     out = tmp_path / "out"
-    with leaving_connections_open():
-        answer = ["answer", "--describer", "openai", *words, "--sets", str(table), "--out", str(out), "--subtitle"]
-        assert main(answer) == 0
+    answer = ["answer", "--describer", "openai", *words, "--sets", str(table), "--out", str(out), "--subtitle"]
+    assert main(answer) == 0
     found = {row.name: row.response for row in read_predictions(out)}
     assert sorted(found) == ["a", "b"]
     expected = set()

@@ -14,6 +14,7 @@ import json
 import os
 import random
 import threading
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -123,17 +124,19 @@ class ChatServer:
 
     @cached_property
     def _client(self) -> Any:
-        """Made at the first question. Redirects are refused: they would carry the key away."""
+        """Made at the first question, closed when nobody has this server any more. Redirects would carry the key away."""
         import openai
 
         hooks = {"request": [] if self.key else [_drop_authorization]}
-        return openai.OpenAI(
+        client = openai.OpenAI(
             api_key=self.key or "none",  # it needs one
             base_url=self.base_url,
             timeout=self.timeout,
             max_retries=0,
             http_client=openai.DefaultHttpxClient(timeout=self.timeout, follow_redirects=False, event_hooks=hooks),
         )
+        weakref.finalize(self, client.close)
+        return client
 
     def ask_all(self, prompts: Sequence[Content]) -> Iterator[Mapping[int, str]]:
         """Answers by position, each as soon as it is there.

@@ -20,6 +20,7 @@ from affect_lightning.playground.actions import OWN_QUESTION, Given, Playground
 from affect_lightning.playground.page_guard import PageGuard
 
 LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"
+_VIDEO_PIXELS = 240  # high enough for the buttons that record; the question and Ask still fit on a screen of 900
 _KEPT_SECONDS = 3600  # how long a clip of a visitor who left stays in memory; our choice
 _QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "GRADIO_SSR_MODE": "False"}
 
@@ -48,16 +49,16 @@ def build_page(gradio: Any, playground: Playground) -> Any:
         given = gradio.State(Given(), time_to_live=_KEPT_SECONDS)
         with gradio.Row():
             with gradio.Column(scale=1, min_width=330):
-                video = gradio.Video(label="Video", sources=["upload", "webcam"], elem_id="video", height=190)
-                sound = gradio.Audio(
-                    label="Sound, if the video has none",
-                    sources=["upload", "microphone"],
-                    type="filepath",
-                    elem_id="sound",
-                )
+                video = gradio.Video(label="Video", sources=["upload", "webcam"], elem_id="video", height=_VIDEO_PIXELS)
+                with gradio.Accordion("Sound, if the video has none", open=False, elem_id="sound-box"):
+                    sound = gradio.Audio(
+                        show_label=False, sources=["upload", "microphone"], type="filepath", elem_id="sound"
+                    )
                 subtitle = gradio.Textbox(label="What the person says", elem_id="subtitle", lines=2)
                 hear = gradio.Button("Hear the words", elem_id="hear", visible=playground.hears)
-                question = gradio.Radio(playground.questions, value="name", label="Question", elem_id="question")
+                question = gradio.Dropdown(
+                    playground.questions, value="name", label="Question", filterable=False, elem_id="question"
+                )
                 own = gradio.Textbox(label="A question of your own", visible=False, elem_id="own")
                 streams = gradio.CheckboxGroup(
                     playground.streams, value=playground.streams, label="What the network is given", elem_id="streams"
@@ -105,7 +106,8 @@ def served(page: Any, playground: Playground, *, port: int = 0, everywhere: bool
     host = EVERYWHERE if everywhere else LOOPBACK
     port, key = _free_port(host, port), secrets.token_urlsafe(16)
     hosts = None if everywhere else frozenset(f"{name}:{port}" for name in (LOOPBACK, "localhost"))
-    quiet = {"footer_links": []} if "footer_links" in inspect.signature(page.launch).parameters else {"show_api": False}
+    has_links = "footer_links" in inspect.signature(page.launch).parameters  # since Gradio 6
+    quiet: dict[str, Any] = {"footer_links": []} if has_links else {"show_api": False}
     page.launch(
         server_name=host,
         server_port=port,

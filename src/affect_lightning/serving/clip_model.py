@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from affect_lightning.clip_answers.asked_clips import AskedClips, GivenClips
@@ -186,9 +187,7 @@ class ClipModel:
             raise DataError("The clip cannot be read.")
         options = self.network.decoding_options(request.decoding)
         choices = [
-            self._choice(
-                request, batches[0], _of_choice(options, number), lambda text, at=number: tell(at, text), check
-            )
+            self._choice(request, batches[0], _of_choice(options, number), partial(tell, number), check)
             for number in range(request.choices)
         ]
         return Answer(tuple(choices), tuple(missing))
