@@ -124,7 +124,7 @@ def page_blocks(page: str) -> list[Block]:
     return list(blocks_of((ROOT / page).read_text(encoding="utf-8")))
 
 
-def page_commands(page: str = "README.md") -> list[str]:
+def page_commands(page: str) -> list[str]:
     """The program's commands in the indented blocks of a page that its own test must run."""
     return [
         command

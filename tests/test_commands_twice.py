@@ -1,4 +1,4 @@
-"""The commands of README and docs, twice in one folder: nothing of the first time is lost or changed by the second.
+"""The commands of the pages, twice in one folder: nothing of the first time is lost or changed by the second.
 
 A command may refuse its second time, with one sentence, as `export` does to a folder that is there. The parts are tiny and
 random, so a training takes a second; what the commands print is looked at in `test_readme_commands.py`.
@@ -28,7 +28,7 @@ SKIPPED = ("torchrun",)
 CACHES = ("face_boxes", "user-cache")
 EXPERIMENTS = ("sandbox", "affectgpt")
 PAGES = {
-    "README.md": 20,
+    "docs/commands.md": 20,
     "docs/training.md": 4,
     "docs/reports.md": 3,
     "docs/python.md": 1,
@@ -51,7 +51,7 @@ OTHER_PAGES = {
     "docs/howto_scores.md": 6,
     "docs/howto_weights.md": 1,
     "docs/label_extractors.md": 1,
-    "docs/language_models.md": 1,
+    "docs/language_models.md": 2,
     "docs/many_machines.md": 3,
     "docs/plugins.md": 1,
     "docs/results.md": 4,

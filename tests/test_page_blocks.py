@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +46,16 @@ def test_nothing_is_left_out(page: str) -> None:
     assert lines == [], 'write "<!-- not run: WHY -->" or "<!-- run by tests/FILE.py -->" before the block, or run it'
 
 
+def told_words(command: str) -> list[str]:
+    """What a test that runs a command must hold, if it does not read the page: command, options, name of a script."""
+    words = shlex.split(command)
+    ours = words.index("affect-lightning") if "affect-lightning" in words else None
+    named = (
+        [f'"{words[ours + 1]}"'] if ours is not None else [Path(word).stem for word in words if word.endswith(".py")]
+    )
+    return [*named, *[word.removeprefix("--").split(".")[-1] for word in words if re.match(r"--\w", word)]]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_what_a_comment_says_is_there(page: str) -> None:
     """Each comment belongs to a block, its words to a command of it, and its test exists."""
@@ -57,6 +69,11 @@ def test_what_a_comment_says_is_there(page: str) -> None:
         assert all((ROOT / test).is_file() for test in tests), mark.reason
         assert tests or mark.kind == "not run", mark.reason
         assert len(mark.reason.split()) > 1 or mark.kind == "run by", mark.reason
+        if mark.kind == "run by":
+            missing = [word for command in covered for word in told_words(command)]
+            sources = [(ROOT / test).read_text(encoding="utf-8") for test in tests]
+            missing = [] if any(Path(page).name in source for source in sources) else missing
+            assert [word for word in missing if not any(word in source for source in sources)] == [], mark
 
 
 def test_pages_and_tests_that_are_named_are_there() -> None:

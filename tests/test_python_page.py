@@ -72,7 +72,7 @@ def test_the_lines_of_the_readme_run(
 
 
 def test_every_block_of_the_page_is_run() -> None:
-    assert set(BLOCKS) == {"load.py", "describe.py", "many.py", "arrays.py", "batch.py", "score.py"}
+    assert set(BLOCKS) == {"load.py", "describe.py", "many.py", "without.py", "arrays.py", "batch.py", "score.py"}
 
 
 def test_public_names_are_listed_and_load_nothing_heavy() -> None:

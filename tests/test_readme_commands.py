@@ -1,4 +1,4 @@
-"""Every command of the README, small, as a user runs it: it ends well and no library warns of what the user cannot change.
+"""Every command of docs/commands.md, small, as a user runs it: it ends well, and no library warns of what a user cannot change.
 
 The commands are read from the page, run in one folder one after the other, with all warnings shown. `test_commands_twice.py`
 runs the commands of several pages twice.
@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).resolve().parents[1]
 TINY = Path(__file__).parent / "tiny.yaml"
 RUN = "runs/sandbox/version_0"
+COMMANDS = page_commands("docs/commands.md")
 # What stands for the reader's own files and folders.
 PLACES = {
     "CHECKPOINT": f"{RUN}/checkpoints/last.ckpt",
@@ -49,7 +50,7 @@ def place_of(word: str, folder: Path) -> str:
 
 
 def in_small(command: str, folder: Path) -> list[str]:
-    """Words of a README command after the program's name, with tiny parts and few steps."""
+    """Words of a command of the page after the program's name, with tiny parts and few steps."""
     words = [place_of(word, folder) for word in shlex.split(command)]
     words = words[words.index("affect_lightning" if "affect_lightning" in words else "affect-lightning") + 1 :]
     if words[0] == "sandbox":
@@ -71,7 +72,7 @@ def as_a_user(folder: str) -> None:
 
 
 def run_all(folder: Path, bf16: str) -> dict[str, str]:
-    """Run the README's commands; what each printed."""
+    """Run the page's commands; what each printed."""
     (folder / "experiments").symlink_to(ROOT / "experiments")
     environment = {"AFFECT_CPU_BF16": bf16}
     before = partial(as_a_user, str(folder))
@@ -84,7 +85,7 @@ def run_all(folder: Path, bf16: str) -> dict[str, str]:
         printed[command] = "".join(run.text() for run in runs)
         assert not any(codes), f"{command}\n{shlex.join(words)}\n{printed[command]}"
 
-    for command in page_commands():
+    for command in COMMANDS:
         if bf16 == "on" or "sandbox" in command or "fit" in command:
             end(command, in_small(command, folder), ranks(2) if command.startswith("torchrun") else [{}])
         if command.startswith("affect-lightning sandbox"):
@@ -92,7 +93,7 @@ def run_all(folder: Path, bf16: str) -> dict[str, str]:
                 next((folder / "sandbox-data" / "mer-caption-plus" / "video").glob("*.mp4")), folder / "clip.mp4"
             )
         if "--ckpt_path runs/" in command:  # the second run that is compared later
-            fit = next(line for line in page_commands() if " fit " in line)
+            fit = next(line for line in COMMANDS if " fit " in line)
             end("a second fit", in_small(fit, folder), [{}])
             end("its test", in_small(command.replace("version_0", "version_1"), folder), [{}])
     return printed

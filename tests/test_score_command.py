@@ -71,17 +71,17 @@ def test_the_last_checkpoint_of_every_set_scores_as_the_authors_metric_says(
         assert row["checkpoint_rule"] is None
 
 
-def readme_command(repository: Path) -> str:
-    """The command of the README that rebuilds the AffectGPT row."""
-    text = (repository / "README.md").read_text(encoding="utf-8")
+def page_command(repository: Path) -> str:
+    """The command of the page of commands that rebuilds the AffectGPT row."""
+    text = (repository / "docs" / "commands.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^    affect-lightning (score --suite .*paper_best_on_test.*)$", text, re.MULTILINE)
     return command
 
 
-def test_the_readme_command_rebuilds_the_row_of_the_paper(
+def test_the_command_of_the_page_rebuilds_the_row_of_the_paper(
     reference: Path, repository: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    words = shlex.split(readme_command(repository).replace("SAVED", str(reference)))
+    words = shlex.split(page_command(repository).replace("SAVED", str(reference)))
     assert main([*words, "--out", "out"]) == 0
     shown = capsys.readouterr().out
     row = next(line for line in shown.splitlines() if line.startswith("AffectGPT"))
