@@ -101,7 +101,7 @@ class GroupRelativeObjective(Objective):
         _check(response_weight >= 0, "response_weight must be 0 or more", response_weight)
         self.rewards = RewardSum(["wheel-f-score"] if rewards is None else rewards, label_extractor)
         self.mode, self.group_size = mode, group_size
-        self.decoding = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p}
+        self.decoding: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p}
         self.scale_advantages, self.average = scale_advantages, average
         self.clip_low, self.clip_high = clip_low, clip_high
         self.kl_weight, self.response_weight = kl_weight, response_weight
