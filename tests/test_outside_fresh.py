@@ -70,6 +70,24 @@ ANSWERS = {
     "calmq": "Is he calm? Not at all: WORD.",
     "empty room": "The room is calm. The person is WORD.",
     "csv": "1,WORD,0.9\n2,calm,0.1",
+    "at first": "Hmm, at first calm. But the answer: WORD",
+    "at first is": "At first calm. But the answer is WORD.",
+    "echoed transcript": "The person in video says: calm. ... WORD",
+    "echoed sentence": "The person in the video says: I am calm. WORD",
+    "votes": "Votes: WORD 4, calm 1",
+    "votes colon": "Votes: calm: 1; WORD: 4",
+    "votes for": "4 votes for WORD, 1 vote for calm",
+    "votes times": "WORD x4, calm x1",
+    "previous clip": "Compared with the previous clip, which was calm, the person is WORD",
+    "last clip": "Unlike the last clip, which was calm, she is WORD.",
+    "another one": "Compared to her sister, who is calm, she is WORD.",
+    "quoted question": "> calm?\nWORD",
+    "quoted questions": "> Happy or sad?\n> Is the person calm?\n\n**WORD**",
+    "pandas series": "0    WORD\nName: emotion, dtype: object",
+    "pandas row": "emotion    WORD\nscore       0.8\nName: 0, dtype: object",
+    "pandas scores": "WORD    0.8\ncalm    0.1\ndtype: float64",
+    "pandas counts": "emotion\nWORD    4\ncalm    1\nName: count, dtype: int64",
+    "pandas table": "  emotion  score\n0     WORD    0.8\n1     calm    0.1",
 }
 CHINESE_ANSWERS = {
     "zh": "这个人很WORD。",
@@ -93,6 +111,12 @@ CHINESE_ANSWERS = {
     "zh neither": "既不平静也不无聊，而是WORD。",
     "zh score": "WORD 0.85，平静 0.10",
     "zh tri": "這個人不是平靜，而是WORD。",
+    "zh if": "如果他平静，语调会平稳；他是WORD的。",
+    "zh if so": "如果平静；他是WORD",
+    "zh votes": "投票：WORD4，平静1",
+    "zh votes 2": "4票WORD，1票平静",
+    "zh compared": "与上一段平静的视频相比，他很WORD。",
+    "zh quoted": "> 平静？\nWORD",
 }
 
 
@@ -110,3 +134,20 @@ def test_an_answer_says_its_emotion_alone(form: str) -> None:
 def test_a_chinese_answer_says_its_emotion_alone(form: str) -> None:
     plain = RulesLabelExtractor().extract([f"她很{word}。" for word in CHINESE])
     assert RulesLabelExtractor().extract([form.replace("WORD", word) for word in CHINESE]) == plain
+
+
+OTHERS: dict[str, list[str]] = {
+    "sad 4, calm 1": ["sad", "calm"],  # votes, or ranks: both words count
+    "Speaker 1, Speaker 2": [],
+    "> The person is sad.": ["sad"],
+    "> She is sad.\n\nHer voice is low.": ["sad"],
+    "The person in the video says: I am so happy!": ["happy"],
+    "Series([], dtype: object)": [],
+    "She felt rejected or disappointed.": ["disappointed"],  # no label "she felt rejected"
+    "他和朋友一样高兴。": ["happy"],
+}
+
+
+@pytest.mark.parametrize(("response", "labels"), OTHERS.items())
+def test_what_only_looks_like_such_a_form_is_read_as_it_was(response: str, labels: list[str]) -> None:
+    assert RulesLabelExtractor().extract([response])[0] == labels

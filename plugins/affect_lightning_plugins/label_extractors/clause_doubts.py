@@ -102,6 +102,11 @@ CLAUSE_DOUBTS = (
         r"\b(?:(?:as )?compared (?:with|to)|in (?:contrast|comparison) (?:with|to)|contrary to|unlike|(?:the )?opposite of)"
         rf" (?:(?!\b(?:he|she|they|it|i|{_COPULA})\b)[^.,;:!?]){{0,30}}$",
     ),
+    _doubt(  # "unlike the last clip, which was calm, she is sad"
+        "which who where when",
+        r"\b(?:compared (?:with|to)|in (?:contrast|comparison) (?:with|to)|unlike) [^.,;:!?]{1,40}?,? (?:which|who|where|when)\b"
+        r"[^.,;:!?]{0,40}$",
+    ),
     _doubt("too", r"\btoo (?:\w+ ){1,3}to (?:be|feel|look|get) (?:\w+ )?$"),
     # ruled out, denied or doubted
     _doubt(
@@ -168,6 +173,8 @@ _CHINESE_DOUBTS = tuple(
             r"^[^。；！？]{0,10}[，,]?\s*(?:但其实|但实际|但内心|其实|实则|实际上|内心|却|但(?=[^。；！？]{0,6}(?:其实|实际|内心|却)))",
         ),
         (r"(?:本以为|原以为|以为|本应该?|本该)[^，。；！？]{0,10}$", r"^[^。；！？]{0,10}[，,]?\s*(?:但|可|结果|然而)"),
+        # 与之前的平静相比，他很难过
+        (r"(?:与|和|跟|同)[^，。；！？]{0,8}$", r"^[^，。；！？]{0,8}(?:相比|比起来|相反|截然不同)"),
         # of the past
         (r"(?:曾经|从前|昨天|前几天|很久以前|多年前|去年|小时候)[^，。；！？]{0,8}$", ""),
         (

@@ -58,7 +58,7 @@ _THEN_AND_NOW = re.compile(
 _SET_ASIDE = re.compile(r"(?:but )?(?:instead of|rather than|as opposed to|and not)\b")
 _CLAUSE = re.compile(  # a short clause of prose is no label
     r"^(?:she|he|they|we|i|you|it|this|that|there|(?:the )?\w+) "
-    r"(?:is|are|was|were|looks?|seems?|sounds?|feels?|appears?|shows?)\b"
+    r"(?:is|are|was|were|looks?|seems?|sounds?|feels?|felt|appears?|shows?)\b"
     r"|^(?:i|we) (?:\w+ )?(?:choose|pick|select|think|believe|guess)\b"
     r"|^(?:among|ruling out|excluding)\b|\bthan\b|\bas opposed to\b"
 )

@@ -29,7 +29,10 @@ _YAML_LINE = re.compile(
 _YAML_BLOCK = re.compile(
     r"^ *(?:- +)?[^\W\d_][\w ]{0,40}[:：] *\n(?: +(?:- +)?|- +)[^\W\d_][\w ]{0,40}[:：] *\S", re.MULTILINE
 )
-
+_SERIES_END = re.compile(r"(?:^|\n|, )(?:Name: [^,\n]+, )?(?:Length: \d+, )?dtype: [\w\[\], ]+\)?\s*$")
+_SERIES_ROW = re.compile(r"^\s*(?P<key>\S+(?: \S+)*?)(?:\s{2,}|\t)(?P<value>\S.*?)\s*$")
+_FRAME = re.compile(r"^\s*[^\W\d][^\n]*\n0(?:\s{2,}|\t)\S")  # heads, and a first row whose index is 0
+_CELLS_BETWEEN = re.compile(r"\s{2,}|\t")
 
 _MOST_VALUES = 100  # objects of one answer that are read; our choice
 
@@ -82,7 +85,8 @@ def loose_values(text: str) -> list[Any]:
     bare = _CLASS.sub("", text.strip())
     if not bare.startswith(("{", "[")) and not _ONLY_CALLS.match(bare):
         return []
-    reader, found = _Reader(bare), []
+    reader = _Reader(bare)
+    found: list[Any] = []
     try:
         reader.skip()
         while not reader.ended and len(found) < _MOST_VALUES:
@@ -206,6 +210,41 @@ class _Reader:
         return float(word) if _NUMBER.fullmatch(word) else word
 
 
+def series_value(text: str) -> Any:
+    r"""What pandas prints of a series or a table: an object, or a list below plain numbers; None for any other text.
+
+    >>> series_value("0    sad\nName: emotion, dtype: object"), series_value("sad    0.8\ncalm   0.1\ndtype: float64")
+    (['sad'], {'sad': 0.8, 'calm': 0.1})
+    >>> series_value("Series([], dtype: object)"), series_value("sad")
+    ([], None)
+    >>> series_value("  emotion  score\n0     sad    0.8")
+    [{'emotion': 'sad', 'score': 0.8}]
+    """
+    if _FRAME.match(text):
+        return _frame_rows(text)
+    end = _SERIES_END.search(text) if "dtype:" in text else None
+    if end is None:
+        return None
+    lines = [line for line in text[: end.start()].splitlines() if line.strip() and not line.startswith("Series([]")]
+    rows = [_SERIES_ROW.match(line) for line in lines]
+    if len(rows) > 1 and rows[0] is None and rows[1] is not None:
+        rows = rows[1:]  # below the name of the index
+    pairs = [(row["key"], _plain(row["value"])) for row in rows if row is not None]
+    if len(pairs) < len(rows):
+        return [line.strip() for line in lines]
+    return [value for _, value in pairs] if all(key.isdecimal() for key, _ in pairs) else dict(pairs)
+
+
+def _frame_rows(text: str) -> list[dict[str, Any]] | None:
+    """The rows of a printed table, an object each; None if one has not a cell for each head behind its index."""
+    heads, *rows = (
+        [cell for cell in _CELLS_BETWEEN.split(line.strip()) if cell] for line in text.strip("\n").splitlines()
+    )
+    if not all(len(row) == len(heads) + 1 and row[0].isdecimal() for row in rows):
+        return None
+    return [dict(zip(heads, map(_plain, row[1:]), strict=True)) for row in rows]
+
+
 def yaml_value(text: str) -> Any:
     r"""The value of indented keys and items, as YAML has them; None for a text without a nested block.
 
@@ -222,7 +261,9 @@ def yaml_value(text: str) -> Any:
 
 def _block(rows: list[re.Match[str]], position: int, depth: int) -> tuple[Any, int]:
     """The value of the rows that are indented as the first one is, and where it ends."""
-    indent, keyed, items = len(rows[position]["indent"]), {}, []
+    indent = len(rows[position]["indent"])
+    keyed: dict[str, Any] = {}
+    items: list[Any] = []
     of_items = bool(rows[position]["item"])
     while position < len(rows) and len(rows[position]["indent"]) >= indent and depth < _DEEPEST:
         row = rows[position]

@@ -76,8 +76,8 @@ _INSTRUCTION = re.compile(
 _SPEAKS = re.compile(r"^[ \t]*the person in (?:the )?video says\s*[:：].*?(?=\bplease\b)", re.IGNORECASE | re.DOTALL)
 _ANSWER_MARK = re.compile(
     r"(?:^|[\n.。])[ \t]*(?:so |thus |therefore,? )?(?:the |my )?final answer(?: is)?(?:\s*[:：]\s*|[ \t]*\n\s*)(?=\S)"
-    r"|(?:\b(?:so|thus|therefore|hence),?|[\n.。]) (?:the|my) (?:final )?answer (?:is|would be)\s*[:：]?\s*(?!not\b)"
-    r"(?=\S[^.\n]*\W*$)"
+    r"|(?:\b(?:so|thus|therefore|hence|but),?|[\n.。]) (?:the|my) (?:final )?answer(?: (?:is|would be)\s*[:：]?|[:：])\s*"
+    r"(?!not\b)(?=\S[^.\n]*\W*$)"
     r"|(?:(?:最终|最後|最后|最終)(?:答案|回答)|(?<=[。；\n])结论(?=[:：]))(?:是|为|為)?\s*[:：]?\s*(?=\S)",
     re.IGNORECASE,
 )

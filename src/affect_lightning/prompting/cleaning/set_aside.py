@@ -12,6 +12,7 @@ import re
 from affect_lightning.label_strings import NAMES_EMOTIONS
 
 _QUOTES = re.compile('["“”「」]')
+_SAYS_WITHIN = 60  # characters in which "The person in the video says" comes; our choice
 _LEFT_MOST = 300  # characters of what a correction leaves; a longer text is no correction. Our choice
 _STRUCK = re.compile(r"~~[^~\n]*~~|<(del|strike)>.*?</\1>", re.IGNORECASE | re.DOTALL)
 _CORRECTION = re.compile(
@@ -40,6 +41,14 @@ _ASKED_AND_DENIED = re.compile(
 
 _OTHER_IN_BRACKETS = re.compile(  # "sad (vs. calm)"
     r"\s*[(（](?:vs\.?|versus|not|rather than|instead of|as opposed to|而非|不是)\s*(?!only\b|just\b)[^()（）\n]{1,40}[)）]",
+    re.IGNORECASE,
+)
+
+_QUOTED_QUESTION = re.compile(
+    r"^(?:\s*>[^\n]*\n)*\s*>[^\n]*[?？]\W*\n\s*(?=[^\s>])"
+)  # "> Is she calm?" before the answer
+_SPEAKS_FIRST = re.compile(  # the transcript of Emotion-LLaMA's prompt, one sentence
+    r"^\W*the (?:person|speaker|character) in (?:the )?video says\s*[:：][^.!?\n]{1,200}(?:[.!?]+|\n)[\s.…]*(?=\w)",
     re.IGNORECASE,
 )
 
@@ -121,6 +130,8 @@ def without_set_aside(text: str) -> str:
     ('sad.', ' sad')
     >>> without_set_aside("Present: sad. Absent: calm, bored."), without_set_aside("Input: a calm clip\nOutput: sad")
     ('sad.', 'sad')
+    >>> without_set_aside("> Calm?\nSad."), without_set_aside("The person in video says: I am calm. Sad")
+    ('Sad.', 'Sad')
     >>> without_set_aside("Options: (A) sad (B) calm\nAnswer: A"), without_set_aside("Emotion (choose from calm, sad): sad")
     ('sad', 'Emotion: sad')
     """
@@ -130,6 +141,10 @@ def without_set_aside(text: str) -> str:
         text = _ASKED_AND_DENIED.sub("", text)
     if ("(" in text or "（" in text) and _OTHER_IN_BRACKETS.search(text):
         text = _OTHER_IN_BRACKETS.sub("", text)
+    if ">" in text:
+        text = _QUOTED_QUESTION.sub("", text)
+    if "says" in text[:_SAYS_WITHIN]:
+        text = _SPEAKS_FIRST.sub("", text)
     for step in (_corrected, _without_input, _without_absent, _without_choices):
         shorter = step(text)
         text = shorter if shorter.strip() else text

@@ -21,7 +21,7 @@ from affect_lightning.prompting.cleaning.keyed_lines import (
     told_by_keys,
     worth_of,
 )
-from affect_lightning.prompting.cleaning.loose_objects import decoded_values, loose_values, yaml_value
+from affect_lightning.prompting.cleaning.loose_objects import decoded_values, loose_values, series_value, yaml_value
 from affect_lightning.prompting.cleaning.nested_scores import with_plain_scores
 from affect_lightning.prompting.cleaning.set_aside import ABSENT_NAME, PRESENT_NAME
 from affect_lightning.prompting.cleaning.weights_in_words import weights_in_words, words_of_rows
@@ -95,9 +95,12 @@ def _of_json(text: str) -> str | None:
 
 
 def _of_object_like(text: str) -> str | None:
-    """Of JSON5, of Python's forms of objects, and of indented keys."""
+    """Of JSON5, of Python's forms of objects, of a series of pandas, and of indented keys."""
     if len(text) > _LONGEST:
         return None
+    series = series_value(text)
+    if series is not None:
+        return _written(_told_of([series]))
     block = yaml_value(text.strip().strip("-").strip("\n"))
     values = [block] if block is not None else loose_values(text) if "(" in text or "{" in text else []
     is_call = (

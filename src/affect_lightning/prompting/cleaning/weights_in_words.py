@@ -33,6 +33,20 @@ _FORMS = tuple(
         rf"(?:^|(?<=\n)){_WORD}[ \t]*[;\t][ \t]*{_NUMBER}(?=\s*(?:\n|$))",
     )
 )
+_VOTES_LEAD = re.compile(
+    r"^\W*(?:(?:the |all )?(?:votes?|vote counts?|counts?|tally|annotators?|annotations?|raters?)"
+    r"|投票(?:结果|情况)?|票数|得票数?|计数)\s*[:：]\s*",
+    re.IGNORECASE,
+)
+_VOTES_BETWEEN = re.compile(r"\s*(?:[,;，；、\n]|\band\b)\s*", re.IGNORECASE)
+_VOTES = tuple(
+    re.compile(form, re.IGNORECASE)
+    for form in (
+        rf"{_WORD}\s*(?:[:：=]\s*)?(?P<times>[x×])?(?<![\d.,])(?P<number>\d{{1,4}})\s*(?P<unit>votes?|票|人|次)?",
+        rf"(?P<number>\d{{1,4}})\s*(?P<unit>votes?|people|annotators|raters|票|人|次)\s*(?:(?:for|said|says?|chose|投给|投|选|认为是?|是)\s*)?{_WORD}",
+        rf"(?P<unit>votes?|raters|annotators) for {_WORD}\s*[:：=]\s*(?P<number>\d{{1,4}})",
+    )
+)
 _NUMBERS = re.compile(r"\d")
 _LEFT = re.compile(
     r"\b(?:and|the|is|it|so|while|with|a|an|there|log|probabilit(?:y|ies)|logprobs?)\b|[\W_]|和|而|以及|其中"
@@ -47,15 +61,33 @@ def weights_in_words(text: str) -> str | None:
 
     >>> weights_in_words("P(sad)=0.8, P(calm)=0.1"), weights_in_words("There is an 80% chance that he is sad.")
     ('sad: 0.8, calm: 0.1', None)
+    >>> weights_in_words("Votes: sad 4, calm 1"), weights_in_words("sad 4, calm 1")
+    ('sad: 4, calm: 1', None)
     """
     if len(text) > _LONGEST or not _NUMBERS.search(text):
         return None
     plain = _LOGARITHMS.sub("", text)
+    votes = _of_votes(text)
+    if votes is not None:
+        return votes
     for form in _FORMS:
         found = list(form.finditer(plain))
         if len(found) > 1 and not _LEFT.sub("", form.sub(" ", plain).lower()):
             return ", ".join(f"{one['word'].strip()}: {one['number'].replace(' ', '')}" for one in found)
     return plain if plain != text else None
+
+
+def _of_votes(text: str) -> str | None:
+    """Words with how many chose each; numbers alone count below a head that says so, as they may be ranks."""
+    lead = _VOTES_LEAD.match(text)
+    parts = [part for part in _VOTES_BETWEEN.split(text[lead.end() if lead else 0 :].strip(" \t\n.。")) if part]
+    for form in _VOTES:
+        found = [form.fullmatch(part) for part in parts]
+        if len(found) > 1 and all(
+            one is not None and (lead or one["unit"] or one.groupdict().get("times")) for one in found
+        ):
+            return ", ".join(f"{one['word'].strip()}: {one['number']}" for one in found if one is not None)
+    return None
 
 
 def words_of_rows(text: str) -> list[str] | None:
