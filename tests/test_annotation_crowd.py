@@ -256,7 +256,9 @@ def test_records_of_earlier_stages_stay(tmp_path: Path, capsys: pytest.CaptureFi
     source.write_text("name,votes.a,votes.b,description\nx,positive,positive,one\ny,neutral,neutral,one two\n", "utf-8")
     annotate_json(capsys, "length", source, "--out", tmp_path / "one.parquet", "--low", 0, "--high", 0)
     annotate_json(capsys, "crowd", tmp_path / "one.parquet", "--out", tmp_path / "two.parquet")
-    assert [record.stage for record in read_clip_table(tmp_path / "two.parquet").records] == ["length", "crowd"]
+    records = read_clip_table(tmp_path / "two.parquet").records
+    assert [record.stage for record in records] == ["clips", "length", "clips", "crowd"]
+    assert records[2].parts["clips"].startswith("one.parquet, SHA-256 ")
 
 
 def test_shares_are_bounds_from_below() -> None:

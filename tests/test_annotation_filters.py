@@ -65,7 +65,8 @@ def test_planted_lengths_are_all_found(tmp_path: Path, capsys: pytest.CaptureFix
     assert found["kept"] == len(lengths) - len(dropped)
     assert found["too_short"] + found["too_long"] == len(dropped)
     assert "descriptions" in figure.read_text(encoding="utf-8")
-    assert done.records[0].options["cut"] == cut
+    assert [record.stage for record in done.records] == ["clips", "length"]
+    assert done.records[1].options["cut"] == cut
 
 
 def test_figures_of_the_fit_against_scipy() -> None:

@@ -218,7 +218,8 @@ def test_one_command_trains_and_votes(work: Path, capsys: pytest.CaptureFixture[
     assert [moods[place] for place in (0, 1)] == ["positive", "negative"]
     assert all(0.5 <= share <= 1 for share in table.column("crowd_emotion_share"))
     assert table.column("crowd_emotion_voters") == [6] * 12
-    (record,) = table.records
+    assert [record.stage for record in table.records] == ["clips", "crowd"]
+    record = table.records[-1]
     assert record.parts["crowd"] == f"6 members, {found['crowd']}"
     assert "meld train, 45 clips" in record.parts["training sets"]
     assert set(record.parts) >= {"features audio:made", "features face:made", "taxonomy"}
@@ -244,6 +245,27 @@ def test_a_saved_crowd_votes_alike_on_every_part(work: Path, capsys: pytest.Capt
         voted = read_clip_table(Path(f"voted{part}.parquet"))
         assert voted.data.to_pylist() == whole.data.drop_columns(["subtitle"]).slice(first, end - first).to_pylist()
         assert voted.records[-1].parts == whole.records[-1].parts
+
+
+def test_three_parts_with_a_saved_crowd_are_the_bytes_of_one(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    with Path("clips.csv").open("a", encoding="utf-8") as stream:
+        stream.write("broken,\nabsent,\n")
+    write_cache(work / "more", {("own", "broken"): None})
+    run_json(
+        capsys, words("--subsets", "audio", "--features", "features", "more", "--missing", "abstain", "--save", "crowd")
+    )
+    arguments = ["annotate", "crowd", "clips.csv", "--crowd", "crowd", "--features", "features", "more"]
+    arguments += ["--missing", "abstain", "--taxonomy", "builtin"]
+    whole = run_json(capsys, [*arguments, "--out", "one.parquet"])
+    assert (whole["without_features"], whole["unreadable"]) == (1, ["broken"])
+    for part in ("2/3", "1/3", "3/3"):
+        assert main([*arguments, "--out", "three.parquet", "--part", part]) == 0
+    assert run_json(capsys, [*arguments, "--out", "three.parquet", "--merge"]) == whole
+    assert Path("three.parquet").read_bytes() == Path("one.parquet").read_bytes()
+    assert read_clip_table(Path("three.parquet")).column("crowd_emotion")[-2:] == [None, None]
 
 
 def test_the_same_training_takes_the_saved_crowd_and_another_is_refused(

@@ -161,6 +161,7 @@ def test_a_model_of_a_hub_is_fetched_at_its_revision_and_only_what_is_harmless(p
     assert missing.returncode == 1
     assert "no folder somebody/network" in missing.stderr
     assert "at the revision v7" in missing.stderr
+    assert "Give a branch, tag or commit that somebody/network has" in missing.stderr
 
 
 def test_a_folder_needs_no_hub_and_has_no_revision(place: Path) -> None:

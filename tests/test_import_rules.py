@@ -111,7 +111,8 @@ RULES = {
     ),
     f"{CORE}.hub": Rule(core("model", "storage", "unibench"), frozenset({"huggingface_hub", "yaml"})),
     f"{CORE}.clip_answers": Rule(
-        core("contracts", "corpora", "data", "model", "plugin_loading", "unibench"), never=frozenset({"lightning"})
+        core("contracts", "corpora", "data", "hub", "model", "plugin_loading", "unibench"),
+        never=frozenset({"lightning"}),
     ),
     f"{CORE}.playground": Rule(
         core(

@@ -22,11 +22,12 @@ from affect_lightning.annotation.tables import (
     StageRecord,
     arrow_for,
     check_names,
+    read_clip_table,
     records_in,
     with_records,
 )
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.corpora.annotation_tables import RowFile, columns_of
+from affect_lightning.corpora.annotation_tables import RowFile, columns_of, shown
 from affect_lightning.corpora.media_folders import AUDIO_SUFFIXES, VIDEO_SUFFIXES, MediaBeside
 from affect_lightning.corpora.own_clips import OWN_CORPUS
 from affect_lightning.corpora.predicted_clips import distinct_names
@@ -65,6 +66,18 @@ def records_of_file(path: Path) -> tuple[StageRecord, ...]:
     """The records of the stages that made a Parquet table."""
     with open_parquet(path) as file:
         return records_in(path, file.schema_arrow)
+
+
+def columns_in(path: Path) -> list[str]:
+    """Names of the columns of a table of any kind, whose rows are not read.
+
+    Raises:
+        DataError: It is missing, damaged or of another kind.
+    """
+    if path.suffix.lower() != ".parquet":
+        return list(columns_of(RowFile(path)))
+    with open_parquet(path) as file:
+        return list(file.schema_arrow.names)
 
 
 def count_rows(path: Path) -> int:
@@ -168,19 +181,22 @@ class ClipSource:
 
     Attributes:
         path: Of the folder or table.
-        digest: Of the table's bytes, or of the names and sizes in the folder.
+        joined: Tables whose other columns are put beside it.
+        digest: Of the bytes of the table and the joined ones, or of the names and sizes in the folder.
     """
 
-    def __init__(self, path: Path, *, looks_beside: bool = False) -> None:
+    def __init__(self, path: Path, *, looks_beside: bool = False, joined: Sequence[Path] = ()) -> None:
         """Look at it.
 
         Args:
             path: Of the folder or table.
             looks_beside: Whether the files of clips are looked for next to a table that names none.
+            joined: Tables with more columns, by the clips' names. They are held in memory.
 
         Raises:
             DataError: There is no such thing, or a folder has no clip.
         """
+        self.joined = [other.expanduser() for other in joined]
         self.path = path.expanduser()
         self._beside = MediaBeside(self.path.parent) if looks_beside and self.path.is_file() else None
         self._files = self._listed() if self.path.is_dir() else []
@@ -199,20 +215,51 @@ class ClipSource:
         digest = hashlib.sha256()
         for path in self._files:
             digest.update(f"{path.name}\0{path.stat().st_size}\n".encode())
-        if not self._files:
-            with self.path.open("rb") as stream:
+        own = [] if self._files else [self.path]
+        for path in [*own, *self.joined]:
+            if not path.is_file():
+                raise DataError(f"There is no file {path}. Give the path of a table of clips.")
+            with path.open("rb") as stream:
                 while chunk := stream.read(_BYTES):
                     digest.update(chunk)
         return digest.hexdigest()
+
+    @property
+    def described(self) -> str:
+        """The names of the tables with the digest, for a record."""
+        names = " with ".join(path.name for path in (self.path, *self.joined))
+        return f"{names}, SHA-256 {self.digest[:16]}"
+
+    @property
+    def records(self) -> tuple[StageRecord, ...]:
+        """The records of the stages that made the tables, each once."""
+        tables = [path for path in (self.path, *self.joined) if path.suffix.lower() == ".parquet" and path.is_file()]
+        found: list[StageRecord] = []
+        for table in tables:
+            found += [record for record in records_of_file(table) if record not in found]
+        return tuple(found)
 
     def chunks(self) -> Iterator[ClipTable]:
         """The clips, some thousand at a time; paths of their files are absolute.
 
         Raises:
-            DataError: The table is damaged, or a column has values of several kinds.
+            DataError: The table is damaged, a column has values of several kinds, or a joined table has none of the clips.
         """
+        others = [read_clip_table(path) for path in self.joined]
+        found, first = [0] * len(others), None
         for chunk in self._raw_chunks():
-            yield self._placed(chunk)
+            table = self._placed(chunk)
+            first = table.names if first is None else first
+            for number, other in enumerate(others):
+                table, more = table.joined(other)
+                found[number] += more
+            yield table
+        for path, other, count in zip(self.joined, others, found, strict=True):
+            if first and not count:
+                raise DataError(
+                    f"The two tables have no clip in common: {shown(first)} in {self.path}, {shown(other.names)} in {path}. "
+                    f"Check that both write names in the same form."
+                )
 
     def _raw_chunks(self) -> Iterator[ClipTable]:
         if self._files:

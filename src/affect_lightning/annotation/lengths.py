@@ -171,6 +171,7 @@ class LengthStage(Stage[LengthOptions]):
 
     name = "length"
     fit: LengthFit | None = None
+    measured: array[int] | None = None  # lengths of the clips that shape the cuts
 
     @property
     def scope(self) -> Scope:
@@ -183,7 +184,7 @@ class LengthStage(Stage[LengthOptions]):
         for table in chunks():
             kept = zip(self._lengths(table), table.kept(), strict=True)
             measured.extend(length for length, stays in kept if stays)
-        self.fit = fit_lengths(measured, self.options)
+        self.fit, self.measured = fit_lengths(measured, self.options), measured
 
     def columns_of(self, table: ClipTable) -> dict[str, Sequence[Any]]:
         """See the contract; `prepare` comes first."""

@@ -17,7 +17,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -135,10 +135,7 @@ class Pipeline:
             ConfigurationError: The first stage needs all clips at once, or there are fewer clips than parts.
             PartError: The part is at work elsewhere, or was begun with other options.
         """
-        if not self.divisible:
-            raise ConfigurationError(
-                f"Leave --part out: the stage {self.stages[0].name} looks at all clips at once, so it cannot be divided."
-            )
+        self._check_divisible("--part")
         with self._work.begun(part) as folder:
             self._check(range(1, self.divisible + 1), folder)
             total = self.source.count()
@@ -154,8 +151,10 @@ class Pipeline:
         """Join the parts, and do the stages that need all clips at once and those after them.
 
         Raises:
+            ConfigurationError: The first stage needs all clips at once, so there is nothing to join.
             PartError: A part is missing, unfinished, or of other options.
         """
+        self._check_divisible("--merge")
         with self._alone():
             self._check(range(self.divisible + 1, len(self.stages) + 1), self.out)
             if self._work.known or not self.is_there(self.out, self.divisible):
@@ -164,6 +163,12 @@ class Pipeline:
                     self._join(number, parts)
                 self._work.remove()
             return self._run_all()
+
+    def _check_divisible(self, option: str) -> None:
+        if not self.divisible:
+            raise ConfigurationError(
+                f"Leave {option} out: the stage {self.stages[0].name} looks at all clips at once, so it cannot be divided."
+            )
 
     def _check(self, numbers: range, folder: Path) -> None:
         """Ask the stages whose work is open whether they may begin, before the first of them works for hours."""
@@ -184,6 +189,7 @@ class Pipeline:
             raise ConfigurationError(f"Move {folder} away: it is there, and no pipeline has written it.")
         self._begin_work(work, number)
         if not was_there:
+            ending.work = StageWork(tell=self._tell)
             ending.write(table_in_memory(last.path), self.out, folder)
         seconds = 0.0 if was_there else time.monotonic() - begun
         outcome = StageOutcome(ending.name, folder, last.clips, last.kept, seconds, was_there)
@@ -204,13 +210,13 @@ class Pipeline:
             raise DataError(f"Give a table with at least one clip: {self.source.path} has none.")
         record = StageRecord(
             stage=CLIPS,
-            parts={CLIPS: f"{self.source.path.name}, SHA-256 {self.source.digest[:16]}"},
+            parts={CLIPS: self.source.described},
             clips=sum(map(count_rows, pieces)),
             time=now(),
             version=package_versions()["affect-lightning"],
             request=self._requests[0],
         )
-        write_pieces(path, pieces, [*records_of_file(pieces[0]), record])
+        write_pieces(path, pieces, [*self.source.records, record])
         shutil.rmtree(work, ignore_errors=True)
         return self._told(CLIPS, path, time.monotonic() - begun)
 
@@ -310,12 +316,12 @@ class Pipeline:
         tables = [part.folder / self._names[number] for part in parts]
         of_parts = [records_of_file(table) for table in tables]
         clips = sum(map(count_rows, tables))
-        records = [
+        given = len(self.source.records)  # of the table that the clips came from: the parts have not made these
+        made = [
             replace(record, clips=clips, time=max(records[place].time for records in of_parts))
-            if record.request
-            else record
             for place, record in enumerate(of_parts[0])
         ]
+        records = [*of_parts[0][:given], *made[given:]]
         write_pieces(self.out / self._names[number], tables, records)
 
     def _told(self, name: str, path: Path, seconds: float, *, was_there: bool = False) -> StageOutcome:
@@ -370,6 +376,16 @@ def _write(path: Path, content: Any) -> None:
             f"{path} could not be written: {error.strerror or error}. Free space, then run the command again: what is done "
             f"is kept."
         ) from error
+
+
+def forget_bare_clips(folder: Path) -> None:
+    """Delete the folder of a pipeline in which nobody works, if it has nothing of a stage: no part, table, piece or answer."""
+    tables = [path for path in folder.glob("*.parquet") if not path.name.startswith("00_")]
+    half_done = (path for work in folder.glob(".*.work") for path in work.rglob("*") if path.is_file())
+    if not folder.is_dir() or (folder / _PARTS).exists() or tables or any(path.name != _REQUEST for path in half_done):
+        return
+    with suppress(TimeoutError, OSError), file_lock(folder / _LOCK, 0).acquire():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def table_in_memory(path: Path) -> ClipTable:

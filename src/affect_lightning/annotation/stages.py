@@ -155,9 +155,11 @@ class Ending(ABC, Generic[Options]):
 
     Attributes:
         name: As in a configuration.
+        work: Whom to tell of progress.
     """
 
     name: ClassVar[str]
+    work: StageWork = StageWork()
 
     def __init__(self, options: Options) -> None:
         self.options = options

@@ -142,24 +142,22 @@ class ClipTable:
             self
         )
 
-    def joined(self, other: ClipTable) -> ClipTable:
-        """The table with the other columns of another table, by the clips' names; nothing stands where it lacks a clip.
+    def joined(self, other: ClipTable) -> tuple[ClipTable, int]:
+        """The table with the other columns of another one, by the clips' names; nothing stands where that lacks a clip.
 
-        Raises:
-            DataError: The two tables have no clip in common.
+        Returns:
+            The table, and the number of its clips that the other one has.
         """
-        places = {name: place for place, name in enumerate(other.names)}
-        found = [places.get(name) for name in self.names]
-        if all(place is None for place in found):
-            raise DataError(
-                f"The two tables have no clip in common: {shown(self.names)} here, {shown(other.names)} there. Check that both "
-                f"write names in the same form."
-            )
+        arrow = arrow_for("Joining tables")
+        from pyarrow import compute
+
+        names = [table.data.column(NAME).cast(arrow.string()).combine_chunks() for table in (self, other)]
+        places = compute.index_in(names[0], value_set=names[1])
         data = self.data
         for name in other.columns:
             if name not in data.column_names:
-                data = data.append_column(name, other.data.column(name).take(arrow_for("Joining tables").array(found)))
-        return ClipTable(data, (*self.records, *other.records))
+                data = data.append_column(name, other.data.column(name).take(places))
+        return ClipTable(data, self.records), len(places) - places.null_count
 
     def with_columns(self, columns: Mapping[str, Sequence[Any]], record: StageRecord) -> ClipTable:
         """The table with more columns, or others of the same name, and the record of how they came about."""

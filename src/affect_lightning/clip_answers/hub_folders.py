@@ -1,7 +1,6 @@
 """Finds an exported folder: here, or by its name on a Hugging Face hub, at a revision that may be pinned (ours).
 
-Only the files of an exported folder are fetched: JSON and safetensors, nothing that could run. huggingface_hub keeps them in
-its cache and asks the endpoint that `HF_ENDPOINT` names. `affect_lightning.model.exported_folder` has the format.
+`affect_lightning.hub.fetching` fetches it, `affect_lightning.model.exported_folder` has the format.
 """
 
 from __future__ import annotations
@@ -9,8 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from affect_lightning.errors import CheckpointError
-from affect_lightning.model.exported_folder import EXPORTED_FILES
+from affect_lightning.errors import CheckpointError, ConfigurationError
+from affect_lightning.hub.fetching import fetched_export, hub_errors
 
 _HUB_NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 
@@ -30,15 +29,11 @@ def exported_place(name: str | Path, revision: str | None = None) -> Path:
         if revision is not None:
             raise CheckpointError(f"Leave revision out: {name} is a folder, and only a model on the hub has revisions.")
         return folder
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(EXPORTED_FILES)))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = " ".join(str(error).split())
+        with hub_errors(name):
+            return fetched_export(name, revision)
+    except ConfigurationError as error:
         at = f" at the revision {revision}" if revision is not None else ""
         raise CheckpointError(
-            f"Correct the name, or download the model first: there is no folder {name}, and the hub does not give a model of "
-            f"that name{at} ({reason})."
+            f"There is no folder {name}, and the hub does not give this model{at}. {error}"
         ) from error

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from affect_lightning.command_line.annotate_running import finished_table
 from affect_lightning.command_line.annotate_stages import (
     add_extractor,
     add_outputs,
@@ -20,7 +23,6 @@ from affect_lightning.command_line.annotate_stages import (
     default_of,
     options_of,
     take_extractor,
-    write_result,
 )
 from affect_lightning.command_line.annotate_trained_crowd import add_trained_options, run_trained
 from affect_lightning.command_line.command_parser import CommandParser
@@ -37,8 +39,10 @@ if TYPE_CHECKING:
 
 def run_crowd(arguments: Sequence[str]) -> int:
     """Let saved outputs, the columns of a table, or members trained on human labels vote on each clip."""
+    from affect_lightning.annotation.chunked_tables import ClipSource
     from affect_lightning.annotation.crowd import CrowdOptions, CrowdStage
     from affect_lightning.annotation.members import Classes, voters_of
+    from affect_lightning.annotation.tables import read_clip_table
     from affect_lightning.metrics import taxonomy_by_name
 
     rest, extractor = take_extractor(arguments)
@@ -52,20 +56,25 @@ def run_crowd(arguments: Sequence[str]) -> int:
     check_outputs(options.out, options.figure)
     taxonomy = taxonomy_by_name(options.taxonomy)
     classes = Classes.named(options.over, taxonomy)
-    table = _votes(options, classes, extractor, taxonomy)
-    done = CrowdStage(options_of(CrowdOptions, options), classes, taxonomy).run(table)
-    write_result(done, options.out)
-    labels = done.column(classes.column)
-    content: dict[str, Any] = {
-        "clips": len(done),
-        "over": options.over,
-        "method": options.method,
-        "voters": voters_of(done),
-        "classes": {name: labels.count(name) for name in classes.names if name in labels},
-        "without_a_vote": labels.count(None),
-    }
-    if options.labels is not None:
-        content.update(_scores(options, done, classes, taxonomy))
+    stage = CrowdStage(options_of(CrowdOptions, options), classes, taxonomy)
+    with (
+        _votes(options, classes, extractor, taxonomy) as votes,
+        finished_table(stage, ClipSource(votes), options) as done,
+    ):
+        if done is None:
+            return 0
+        table = read_clip_table(done.path)
+        labels = table.column(classes.column)
+        content: dict[str, Any] = {
+            "clips": len(table),
+            "over": options.over,
+            "method": options.method,
+            "voters": voters_of(table),
+            "classes": {name: labels.count(name) for name in classes.names if name in labels},
+            "without_a_vote": labels.count(None),
+        }
+        if options.labels is not None:
+            content.update(_scores(options, table, classes, taxonomy))
     print_json(content) if options.json else print(_text(content))
     return 0
 
@@ -77,13 +86,21 @@ def _check(options: argparse.Namespace) -> None:
         )
     if (options.member or options.labels) and not options.dataset:
         raise ConfigurationError("Add --dataset SET: --member and --labels are read as files of a set.")
+    if options.member and options.dry_run:
+        raise ConfigurationError(
+            "Leave --dry-run out: with --member, the label extractor reads the outputs before there is a table of clips."
+        )
     if options.figure is not None and options.labels is None:
         raise ConfigurationError("Add --labels DIR: the figure shows the accuracy by the share of the votes.")
 
 
-def _votes(options: argparse.Namespace, classes: Classes, extractor: LabelExtractor, taxonomy: Taxonomy) -> ClipTable:
+@contextmanager
+def _votes(
+    options: argparse.Namespace, classes: Classes, extractor: LabelExtractor, taxonomy: Taxonomy
+) -> Iterator[Path]:
+    """The table of the votes: the user's, or one of the saved outputs that goes with the command."""
     from affect_lightning.annotation.members import member_votes
-    from affect_lightning.annotation.tables import read_clip_table
+    from affect_lightning.annotation.tables import write_clip_table
     from affect_lightning.corpora import known_sets
     from affect_lightning.corpora.known_sets import canonical_key
     from affect_lightning.unibench.scoring.suites import find_checkpoints
@@ -93,13 +110,17 @@ def _votes(options: argparse.Namespace, classes: Classes, extractor: LabelExtrac
     key = canonical_key(options.dataset or "", sets)
     options.dataset = key or None
     if options.table is not None:
-        return read_clip_table(options.table)
+        yield options.table
+        return
     outputs: dict[str, tuple[Path, ...]] = {}
     for label, path in zip(names_of_outputs(options.member, "--member names"), options.member, strict=True):
         found = find_checkpoints(path, key, sets)
         alone = len(found) == 1
         outputs.update({label if alone else name: paths for name, paths in found.items()})
-    return member_votes(key, outputs, classes, extractor, taxonomy)
+    with TemporaryDirectory(prefix="affect-lightning-votes-") as temporary:
+        path = Path(temporary) / f"votes_of_{key}.parquet"
+        write_clip_table(path, member_votes(key, outputs, classes, extractor, taxonomy))
+        yield path
 
 
 def _scores(options: argparse.Namespace, table: ClipTable, classes: Classes, taxonomy: Taxonomy) -> dict[str, Any]:

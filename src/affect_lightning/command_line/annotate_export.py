@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from affect_lightning.command_line.annotate_running import ProgressBar, add_dry_run
 from affect_lightning.command_line.annotate_stages import add_taxonomy, default_of, options_of
 from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.printing import print_json
@@ -19,6 +20,7 @@ from affect_lightning.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from affect_lightning.annotation.exporting.preference_pairs import PairSelection
+    from affect_lightning.annotation.exporting.writing import Export, PlannedExport
     from affect_lightning.annotation.tables import ClipTable
 
 _DESCRIPTION = """Write the clips that stay as a data set, with a datasheet (datasheet.md, datasheet.html).
@@ -33,10 +35,20 @@ def run(arguments: Sequence[str]) -> int:
     from affect_lightning.annotation.exporting.clips import ExportColumns
     from affect_lightning.annotation.exporting.datasheet import Statements
     from affect_lightning.annotation.exporting.media import MediaOptions, announced_length
-    from affect_lightning.annotation.exporting.writing import Export, check_new_folder, export_clips
+    from affect_lightning.annotation.exporting.writing import (
+        Export,
+        check_new_folder,
+        export_clips,
+        planned_export,
+    )
     from affect_lightning.annotation.tables import read_clip_table
     from affect_lightning.metrics import taxonomy_by_name
 
+    if any(word.partition("=")[0] in ("--part", "--merge") for word in arguments):
+        raise ConfigurationError(
+            "Leave --part and --merge out: an export is not divided, because its lists and its datasheet are about all clips. "
+            "Merge the parts of the stage before it, then export their table."
+        )
     options = _parser().parse_args(arguments)
     _check_pairs(options)
     export = Export(
@@ -51,7 +63,16 @@ def run(arguments: Sequence[str]) -> int:
     taxonomy = taxonomy_by_name(options.taxonomy)
     table = read_clip_table(options.table)
     pairs = _pairs(options, table) if options.format == "preferences" else None
-    result = export_clips(options.out, table, options.table.parent, export, taxonomy, announced_length, pairs)
+    if options.dry_run:
+        plan = planned_export(table, options.table.parent, export, taxonomy, pairs)
+        return _tell_plan(plan, table, export, as_json=options.json)
+    bar = ProgressBar()
+    try:
+        result = export_clips(
+            options.out, table, options.table.parent, export, taxonomy, announced_length, pairs, bar.tell
+        )
+    finally:
+        bar.close()
     print(f"Data set: {options.out}", file=sys.stderr)
     if options.json:
         print_json(result)
@@ -64,6 +85,29 @@ def run(arguments: Sequence[str]) -> int:
     rows += [("clips in the data set", result["clips"]), *result["counts"].items()]
     print(format_table((result["format"], ""), [(name, f"{count:,}") for name, count in rows]))
     print(f"\nRead {options.out / 'datasheet.html'} before you pass it on.")
+    return 0
+
+
+def _tell_plan(plan: PlannedExport, table: ClipTable, export: Export, *, as_json: bool) -> int:
+    """Say what would be written; no model is asked by an export."""
+    from affect_lightning.annotation.exporting.contents import stage_counts
+    from affect_lightning.annotation.exporting.media import files_of
+
+    files = files_of(plan.clips)
+    copied = sum(path.stat().st_size for path in files) if export.media.link == "copy" else 0
+    stages = {f"left by {one.stage}": one.left for one in stage_counts(table)}
+    left_out = {f"left out: {reason}": count for reason, count in plan.left_out.items()}
+    if as_json:
+        print_json({
+            "format": export.layout, "table": len(table), "clips": len(plan.clips), "left_out": dict(plan.left_out),
+            "files": len(files), "bytes_to_copy": copied, "requests": {}, "answer_tokens": 0,
+        })  # fmt: skip
+        return 0
+    counts = {"clips in the table": len(table), **stages, **left_out, "clips in the data set": len(plan.clips)}
+    rows = [(name, f"{count:,}") for name, count in {**counts, "files": len(files)}.items()]
+    rows += [("to copy", f"{copied / 1e6:,.1f} MB"), ("requests", "none")]
+    print(format_table((f"{export.layout}, to be written", ""), rows))
+    print("\nNothing was written and nothing asked. How long the copying takes depends on the disks.")
     return 0
 
 
@@ -134,6 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     pairs.add_argument("--rejected", metavar="COLUMN", help="of the worse descriptions")
     add_taxonomy(parser)
     parser.add_argument("--wheel", type=int, default=1, metavar="N", help="on which the labels are drawn (%(default)s)")
+    add_dry_run(parser, "tell how many clips and files would be written; write nothing")
     parser.add_argument("--json", action="store_true", help="print one JSON object to standard output")
     return parser
 

@@ -1,6 +1,6 @@
 """`affect-lightning annotate speaker`: drop clips that do not show the person who is heard (paper, Section 2).
 
-`annotation.speaker` is the stage, `annotate_pipeline.py` runs it. The options are fields of its group, with their defaults.
+`annotation.speaker` is the stage, `annotate_running.py` runs it. The options are fields of its group, with their defaults.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from affect_lightning.command_line.annotate_pipeline import add_clips, add_running, run_alone
+from affect_lightning.command_line.annotate_running import add_clips, add_running, run_alone
 from affect_lightning.command_line.annotate_stages import default_of
 from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from affect_lightning.command_line.annotate_running import add_running, finished_table
 from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
 from affect_lightning.command_line.printing import print_json
@@ -20,7 +22,6 @@ from affect_lightning.errors import DataError
 
 if TYPE_CHECKING:
     from affect_lightning.annotation.lengths import LengthFit
-    from affect_lightning.annotation.tables import ClipTable
     from affect_lightning.contracts import LabelExtractor
 
 Group = TypeVar("Group")
@@ -43,9 +44,9 @@ def options_of(group: type[Group], options: argparse.Namespace) -> Group:
 
 
 def add_outputs(parser: argparse.ArgumentParser) -> None:
-    """Add `--out` and `--json`."""
+    """Add `--out` and the options of `add_running`."""
     parser.add_argument("--out", type=Path, metavar="FILE.parquet", help="new table with the stage's columns")
-    parser.add_argument("--json", action="store_true", help="print one JSON object to standard output")
+    add_running(parser)
 
 
 def add_taxonomy(parser: argparse.ArgumentParser) -> None:
@@ -80,15 +81,6 @@ def take_extractor(words: Sequence[str]) -> tuple[list[str], LabelExtractor | No
     return rest, DeferredExtractor(lambda: build_part("label_extractors", resolved))
 
 
-def write_result(table: ClipTable, out: Path | None) -> None:
-    """Write the table if a file is named, and say so on standard error."""
-    from affect_lightning.annotation.tables import write_clip_table
-
-    if out is not None:
-        write_clip_table(out, table)
-        print(f"Table: {out}", file=sys.stderr)
-
-
 def check_outputs(out: Path | None, figure: Path | None = None) -> None:
     """Refuse names of files before anything is computed."""
     from affect_lightning.annotation.tables import check_new_table
@@ -100,11 +92,11 @@ def check_outputs(out: Path | None, figure: Path | None = None) -> None:
         check_figure(figure)
 
 
-def check_columns(tables: Mapping[str, ClipTable], wanted: Mapping[str, str], made_by: str = "") -> None:
+def check_columns(tables: Mapping[str, Sequence[str]], wanted: Mapping[str, str], made_by: str = "") -> None:
     """Refuse a column that none of the tables has.
 
     Args:
-        tables: By the option or the place that names each.
+        tables: Columns of each table, by the option or the place that names it.
         wanted: Columns by the option that names them.
         made_by: A sentence on how they are made, with a space before it.
 
@@ -112,8 +104,8 @@ def check_columns(tables: Mapping[str, ClipTable], wanted: Mapping[str, str], ma
         DataError: A column is nowhere; the message has the option and each table's columns.
     """
     for option, column in wanted.items():
-        if not any(column in table.columns for table in tables.values()):
-            held = "; ".join(f"{place} has {', '.join(table.columns)}" for place, table in tables.items())
+        if not any(column in columns for columns in tables.values()):
+            held = "; ".join(f"{place} has {', '.join(columns)}" for place, columns in tables.items())
             raise DataError(
                 f"Name the column with {option}: there is none called {column!r}. {held[0].upper()}{held[1:]}.{made_by}"
             )
@@ -121,48 +113,59 @@ def check_columns(tables: Mapping[str, ClipTable], wanted: Mapping[str, str], ma
 
 def run_length(arguments: Sequence[str]) -> int:
     """Measure descriptions and drop those in the tails of the distribution."""
+    from affect_lightning.annotation.chunked_tables import ClipSource, columns_in
     from affect_lightning.annotation.figures import draw_lengths
     from affect_lightning.annotation.lengths import LengthOptions, LengthStage
-    from affect_lightning.annotation.tables import read_clip_table
 
     options = _length_parser().parse_args(arguments)
     stage = LengthStage(options_of(LengthOptions, options))
     check_outputs(options.out, options.figure)
-    table = read_clip_table(options.table)
-    check_columns({"the table": table}, {"--column": options.column})
-    done = stage.run(table)
-    fit = stage.fit
-    assert fit is not None
-    lengths, kept = done.column("length"), done.column("kept.length")
-    if options.figure is not None:
-        measured = [length for length, stays in zip(lengths, table.kept(), strict=True) if stays]
-        draw_lengths(options.figure, measured, fit, options.unit)
-        print(f"Figure: {options.figure}", file=sys.stderr)
-    write_result(done, options.out)
-    warning = _length_warning(fit, options.cut)
-    if options.json:
-        content = {
-            "clips": fit.clips, "unit": options.unit, "cut": options.cut, "mean": fit.mean, "deviation": fit.deviation,
-            "skew": fit.skew, "excess": fit.excess, "distance": fit.distance, "shortest": fit.shortest,
-            "longest": fit.longest, "kept": sum(kept),
-            "too_short": sum(length < fit.shortest for length in lengths),
-            "too_long": sum(length > fit.longest for length in lengths), "warning": warning,
-        }  # fmt: skip
-        print_json(content)
-        return 0
-    rows = [
-        ("descriptions", f"{fit.clips:,}"),
-        (f"length in {options.unit}", f"{fit.mean:.1f} +- {fit.deviation:.1f}"),
-        ("skew, excess kurtosis", f"{fit.skew:.2f}, {fit.excess:.2f} (a Gaussian has 0, 0)"),
-        ("distance to the Gaussian", f"{fit.distance:.3f} (Kolmogorov-Smirnov)"),
-        (f"cuts by {options.cut}", f"{fit.shortest:.1f} to {fit.longest:.1f}"),
-        ("too short, too long", f"{sum(n < fit.shortest for n in lengths)}, {sum(n > fit.longest for n in lengths)}"),
-        ("stay", f"{sum(kept):,} of {len(kept):,}"),
-    ]
-    print(format_table(("lengths", ""), rows))
-    if warning:
-        print(f"\n{warning}")
+    source = ClipSource(options.table)
+    check_columns({"the table": columns_in(options.table)}, {"--column": options.column})
+    with finished_table(stage, source, options) as done:
+        if done is None:
+            return 0
+        if stage.fit is None:  # an earlier try had measured them
+            stage.prepare(source.chunks)
+        assert stage.fit is not None
+        assert stage.measured is not None
+        content = _length_content(done.path, stage.fit, options)
+        if options.figure is not None:
+            draw_lengths(options.figure, stage.measured, stage.fit, options.unit)
+            print(f"Figure: {options.figure}", file=sys.stderr)
+    print_json(content) if options.json else print(_length_text(content))
     return 0
+
+
+def _length_content(path: Path, fit: LengthFit, options: argparse.Namespace) -> dict[str, Any]:
+    from affect_lightning.annotation.chunked_tables import chunks_of_file
+
+    too_short = too_long = kept = 0
+    for chunk in chunks_of_file(path):
+        lengths = chunk.column("length")
+        kept += sum(chunk.column("kept.length"))
+        too_short += sum(length < fit.shortest for length in lengths)
+        too_long += sum(length > fit.longest for length in lengths)
+    return {
+        "clips": fit.clips, "unit": options.unit, "cut": options.cut, "mean": fit.mean, "deviation": fit.deviation,
+        "skew": fit.skew, "excess": fit.excess, "distance": fit.distance, "shortest": fit.shortest,
+        "longest": fit.longest, "kept": kept, "too_short": too_short, "too_long": too_long,
+        "warning": _length_warning(fit, options.cut),
+    }  # fmt: skip
+
+
+def _length_text(told: Mapping[str, Any]) -> str:
+    rows = [
+        ("descriptions", f"{told['clips']:,}"),
+        (f"length in {told['unit']}", f"{told['mean']:.1f} +- {told['deviation']:.1f}"),
+        ("skew, excess kurtosis", f"{told['skew']:.2f}, {told['excess']:.2f} (a Gaussian has 0, 0)"),
+        ("distance to the Gaussian", f"{told['distance']:.3f} (Kolmogorov-Smirnov)"),
+        (f"cuts by {told['cut']}", f"{told['shortest']:.1f} to {told['longest']:.1f}"),
+        ("too short, too long", f"{told['too_short']:,}, {told['too_long']:,}"),
+        ("stay", f"{told['kept']:,} of {told['kept'] + told['too_short'] + told['too_long']:,}"),
+    ]
+    table = format_table(("lengths", ""), rows)
+    return f"{table}\n\n{told['warning']}" if told["warning"] else table
 
 
 def _length_warning(fit: LengthFit, cut: str) -> str:
@@ -208,7 +211,7 @@ def _length_parser() -> argparse.ArgumentParser:
 def run_agree(arguments: Sequence[str]) -> int:
     """Read the emotion of descriptions, and drop those that disagree with the crowd."""
     from affect_lightning.annotation.agreement import AgreementOptions, AgreeStage
-    from affect_lightning.annotation.tables import read_clip_table
+    from affect_lightning.annotation.chunked_tables import ClipSource, columns_in
     from affect_lightning.metrics import taxonomy_by_name
 
     rest, extractor = take_extractor(arguments)
@@ -218,35 +221,46 @@ def run_agree(arguments: Sequence[str]) -> int:
     options.wheels = tuple(options.wheels)
     agreement = options_of(AgreementOptions, options)
     check_outputs(options.out)
-    taxonomy = taxonomy_by_name(options.taxonomy)
-    table = read_clip_table(options.table)
-    crowds = {f"--crowd {crowd}": read_clip_table(crowd) for crowd in options.crowd}
-    check_columns({"the table": table}, {"--column": options.column})
+    stage = AgreeStage(agreement, extractor, taxonomy_by_name(options.taxonomy))
+    source = ClipSource(options.table, joined=options.crowd)
+    own = {"the table": columns_in(options.table)}
+    check_columns(own, {"--column": options.column})
     asked = {"E": ("--emotion", options.emotion), "S": ("--sentiment", options.sentiment)}
     check_columns(
-        {"the table": table, **crowds},
+        {**own, **{f"--crowd {crowd}": columns_in(crowd) for crowd in options.crowd}},
         dict(pair for letter, pair in asked.items() if letter in options.rule),
         _CROWDS_COLUMNS,
     )
-    for crowd in crowds.values():
-        table = table.joined(crowd)
-    done = AgreeStage(agreement, extractor, taxonomy).run(table)
-    write_result(done, options.out)
-    content: dict[str, Any] = {"clips": len(done), "rule": agreement.rule, "kept": sum(done.column("kept.agree"))}
-    for name in ("agrees.emotion", "agrees.sentiment"):
-        if name in done.columns:
-            verdicts = done.column(name)
-            content[name.removeprefix("agrees.")] = {
-                "agree": verdicts.count(True), "disagree": verdicts.count(False), "undecided": verdicts.count(None),
-            }  # fmt: skip
-    content["without_a_label"] = sum(not words for words in done.column("labels"))
-    content.update(done.records[-1].parts)
+    with finished_table(stage, source, options) as done:
+        if done is None:
+            return 0
+        content = _agree_content(done.path, agreement.rule)
     if options.json:
         print_json(content)
         return 0
     rows = [(name.replace("_", " "), _told(value)) for name, value in content.items()]
     print(format_table(("agreement", ""), rows))
     return 0
+
+
+def _agree_content(path: Path, rule: str) -> dict[str, Any]:
+    from affect_lightning.annotation.chunked_tables import chunks_of_file, records_of_file
+
+    clips = kept = without = 0
+    verdicts: dict[str, Counter[bool | None]] = {}
+    for chunk in chunks_of_file(path):
+        clips += len(chunk)
+        kept += sum(chunk.column("kept.agree"))
+        without += sum(not words for words in chunk.column("labels"))
+        for name in ("emotion", "sentiment"):
+            if name.upper()[0] in rule:
+                verdicts.setdefault(name, Counter()).update(chunk.column(f"agrees.{name}"))
+    counts = {
+        name: {"agree": found[True], "disagree": found[False], "undecided": found[None]}
+        for name, found in verdicts.items()
+    }
+    parts = records_of_file(path)[-1].parts
+    return {"clips": clips, "rule": rule, "kept": kept, **counts, "without_a_label": without, **parts}
 
 
 def _told(value: Any) -> str:

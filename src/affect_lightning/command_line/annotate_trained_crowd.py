@@ -14,7 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affect_lightning.command_line.annotate_stages import check_outputs, default_of, options_of, write_result
+from affect_lightning.command_line.annotate_running import finished_table
+from affect_lightning.command_line.annotate_stages import check_outputs, default_of, options_of
 from affect_lightning.command_line.printing import print_json
 from affect_lightning.command_line.terminal import format_table
 from affect_lightning.errors import ConfigurationError
@@ -78,6 +79,7 @@ def add_trained_options(parser: argparse.ArgumentParser) -> None:
 
 def run_trained(options: argparse.Namespace) -> int:
     """Train members or read them, let them vote on the clips of a table, and tell how right they are."""
+    from affect_lightning.annotation.chunked_tables import ClipSource
     from affect_lightning.annotation.tables import read_clip_table
     from affect_lightning.annotation.trained_crowd.stage import TrainedCrowdOptions, TrainedCrowdStage
     from affect_lightning.metrics import taxonomy_by_name
@@ -91,19 +93,21 @@ def run_trained(options: argparse.Namespace) -> int:
     own = options_of(TrainedCrowdOptions, options)
     stage = TrainedCrowdStage(own, taxonomy_by_name(options.taxonomy), encode_clips, _tell_member)
     check_outputs(options.out, options.figure)
-    table = read_clip_table(options.table)
-    done = stage.run(table)
-    write_result(done, options.out)
-    crowd = stage.trained
-    assert crowd is not None
+    source = ClipSource(options.table)
+    with finished_table(stage, source, options) as done:
+        if done is None:
+            return 0
+        stage.tell_lacking(source.chunks, done.clips)
+        crowd = stage.crowd()
+        content = _content(options, read_clip_table(done.path), crowd, stage)
+        if options.figure is not None:
+            from affect_lightning.annotation.figures import draw_shares
+
+            shares = {f"{task}, held out": list(found.by_share) for task, found in crowd.scores.items()}
+            draw_shares(options.figure, shares)
+            print(f"Figure: {options.figure}", file=sys.stderr)
     if options.save is not None:
         print(f"Crowd: {options.save}", file=sys.stderr)
-    if options.figure is not None:
-        from affect_lightning.annotation.figures import draw_shares
-
-        draw_shares(options.figure, {f"{task}, held out": list(found.by_share) for task, found in crowd.scores.items()})
-        print(f"Figure: {options.figure}", file=sys.stderr)
-    content = _content(options, done, crowd, stage)
     print_json(content) if options.json else print(_text(content))
     return 0
 
@@ -115,6 +119,11 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigurationError(
             "Leave out --member, --dataset and --labels: with --train or --crowd, trained members vote, and each is scored by "
             "cross-validation."
+        )
+    if options.train and (options.part is not None or options.merge):
+        raise ConfigurationError(
+            "Train once with --train and --save FOLDER, then give each part --crowd FOLDER: the members learn once for all "
+            "clips, so a training cannot be divided."
         )
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from affect_lightning.errors import CheckpointError, ConfigurationError
+from affect_lightning.errors import CheckpointError
+from affect_lightning.hub.fetching import fetched_export, hub_errors
 from affect_lightning.hub.model_card import CardFacts, is_local, model_card
 from affect_lightning.model.exported_folder import EXPORTED_FILES, exported_configuration, read_exported
 from affect_lightning.storage import whole_path
@@ -108,7 +108,7 @@ def push_export(
     from huggingface_hub import CommitOperationAdd, HfApi
 
     names = files_to_push(folder)
-    with _hub_errors(repository):
+    with hub_errors(repository):
         api = HfApi(library_name="affect-lightning")
         api.create_repo(repository, private=not public, exist_ok=True)
         operations = [CommitOperationAdd(name, str(folder / name)) for name in names]
@@ -134,19 +134,14 @@ def pull_export(repository: str, folder: Path, *, revision: str | None = None) -
         CheckpointError: The folder is taken, or the repository holds no export.
         ConfigurationError: The hub refuses, or cannot be reached.
     """
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import HfApi
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(f"Choose another folder: {folder} exists and is not empty.")
     with TemporaryDirectory(prefix="affect-lightning-pull-") as temporary:
-        with _hub_errors(repository):
+        with hub_errors(repository):
             commit = str(HfApi(library_name="affect-lightning").model_info(repository, revision=revision).sha)
-            found = snapshot_download(
-                repository,
-                revision=commit,
-                allow_patterns=[*EXPORTED_FILES, CARD],
-                local_dir=str(Path(temporary) / "model"),
-            )
+            found = fetched_export(repository, commit, CARD, into=Path(temporary) / "model")
         try:
             read_exported(found)
         except CheckpointError as error:
@@ -157,65 +152,11 @@ def pull_export(repository: str, folder: Path, *, revision: str | None = None) -
             with whole_path(folder) as place:
                 place.mkdir()
                 for name in (*EXPORTED_FILES, CARD):
-                    if (Path(found) / name).is_file():
+                    if (found / name).is_file():
                         (place / name).parent.mkdir(exist_ok=True)
-                        shutil.copyfile(Path(found) / name, place / name)
+                        shutil.copyfile(found / name, place / name)
         except OSError as error:
             raise CheckpointError(
                 f"Free space, or choose another folder: {folder} cannot be written ({error})."
             ) from error
     return commit
-
-
-@contextmanager
-def _hub_errors(repository: str) -> Iterator[None]:
-    """What the hub or the network says becomes one sentence with a remedy."""
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalTokenNotFoundError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    try:
-        yield
-    except HFValidationError as error:
-        raise ConfigurationError(f"Write the model's name as `user/name`; got {repository!r}.") from error
-    except GatedRepoError as error:
-        raise ConfigurationError(f"Ask for access to {repository} on the hub's page first: it is gated.") from error
-    except RevisionNotFoundError as error:
-        raise ConfigurationError(f"Give a branch, tag or commit that {repository} has as --revision.") from error
-    except RepositoryNotFoundError as error:
-        raise ConfigurationError(
-            f"Check the name, and log in with `hf auth login` if it is private: the hub knows no {repository}."
-        ) from error
-    except (LocalTokenNotFoundError, OfflineModeIsEnabled) as error:
-        raise ConfigurationError(
-            f"Log in with `hf auth login`, and unset HF_HUB_OFFLINE: {_first_line(error)}"
-        ) from error
-    except HfHubHTTPError as error:
-        code = getattr(error.response, "status_code", None)
-        remedy = (
-            "Log in with `hf auth login` as somebody who may write there" if code in (401, 403) else "Try again later"
-        )
-        raise ConfigurationError(
-            f"{remedy}: the hub answered {code} for {repository} ({_first_line(error)})."
-        ) from error
-    except _network_errors() as error:
-        raise ConfigurationError(
-            f"Check the network and HF_ENDPOINT: {repository} cannot be reached ({error})."
-        ) from error
-
-
-def _network_errors() -> tuple[type[BaseException], ...]:
-    """Of the library below huggingface_hub: requests, whose errors are OSErrors, or since 1.0 httpx with a base of its own."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    return (OSError, *(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError"))
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

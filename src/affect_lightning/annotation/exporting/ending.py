@@ -70,7 +70,7 @@ class ExportEnding(Ending[ExportOptions]):
             options.every_clip,
             options.wheel,
         )
-        export_clips(folder, table, beside, export, self._taxonomy, announced_length)
+        export_clips(folder, table, beside, export, self._taxonomy, announced_length, tell=self.work.tell)
 
     def _some(self, group: type[Group]) -> Group:
         """The options that another group has."""

@@ -107,8 +107,19 @@ def _by_column(
     return found
 
 
-def place_media(place: Path, clips: Sequence[ExportedClip], link: Link) -> list[ExportedClip]:
+def place_media(
+    place: Path,
+    clips: Sequence[ExportedClip],
+    link: Link,
+    tell: Callable[[str, int, int], None] | None = None,
+) -> list[ExportedClip]:
     """Put the files into `video/` and `audio/` of a folder.
+
+    Args:
+        place: The folder.
+        clips: With their files.
+        link: See `MediaOptions`.
+        tell: Told of each clip whose files are there.
 
     Returns:
         The clips with their files as the data set names them: relative to the folder, or absolute where nothing is placed.
@@ -121,10 +132,18 @@ def place_media(place: Path, clips: Sequence[ExportedClip], link: Link) -> list[
     for folder in ("video", "audio"):
         if any(getattr(clip, folder) is not None for clip in clips):
             (place / folder).mkdir(parents=True)
-    return [
-        replace(clip, video=_placed(place, clip, "video", link), audio=_placed(place, clip, "audio", link))
-        for clip in clips
-    ]
+    placed = []
+    for clip in clips:
+        files = {kind: _placed(place, clip, kind, link) for kind in ("video", "audio")}
+        placed.append(replace(clip, video=files["video"], audio=files["audio"]))
+        if tell is not None:
+            tell("files", 1, len(clips))
+    return placed
+
+
+def files_of(clips: Sequence[ExportedClip]) -> list[Path]:
+    """The files of clips, each as often as it is placed."""
+    return [path for clip in clips for path in (clip.video, clip.audio) if path is not None]
 
 
 def _absolute(path: Path | None) -> Path | None:

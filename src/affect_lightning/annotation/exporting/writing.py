@@ -5,7 +5,7 @@ Paper: Section 2. Neighbours: everything in this folder; `command_line/annotate_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,42 @@ def check_new_folder(folder: Path) -> None:
     check_writable(folder.parent)
 
 
+@dataclass(frozen=True)
+class PlannedExport:
+    """What will be written.
+
+    Attributes:
+        clips: With their files.
+        left_out: Numbers of clips that stay and are left out, by the reason.
+        selection: Pairs of descriptions, for `preferences`.
+    """
+
+    clips: Sequence[ExportedClip]
+    left_out: Mapping[str, int]
+    selection: PairSelection | None = None
+
+
+def planned_export(
+    table: ClipTable,
+    beside: Path,
+    export: Export,
+    taxonomy: Taxonomy,
+    pairs: Callable[[Sequence[str]], PairSelection] | None = None,
+) -> PlannedExport:
+    """Choose the clips and find their files; nothing is written. See `export_clips` for arguments and errors."""
+    if not 1 <= export.wheel <= len(taxonomy.wheels):
+        raise ConfigurationError(
+            f"Choose a wheel from 1 to {len(taxonomy.wheels)} of the taxonomy {taxonomy.name!r}; got {export.wheel}."
+        )
+    stay = clips_of(table, export.columns, every_clip=export.every_clip)
+    selection = pairs([clip.name for clip in stay]) if pairs is not None else None
+    useful = _in_pairs(stay, selection) if selection is not None else with_content(stay)
+    clips = with_media(useful, table, beside, export.media)
+    without = "no pair" if selection is not None else "neither a description nor labels"
+    left_out = {without: len(stay) - len(useful), "no file": len(useful) - len(clips)}
+    return PlannedExport(clips, {reason: count for reason, count in left_out.items() if count}, selection)
+
+
 def export_clips(
     folder: Path,
     table: ClipTable,
@@ -78,6 +114,7 @@ def export_clips(
     taxonomy: Taxonomy,
     length_of: Callable[[Path], float | None],
     pairs: Callable[[Sequence[str]], PairSelection] | None = None,
+    tell: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Write a data set.
 
@@ -89,6 +126,7 @@ def export_clips(
         taxonomy: On whose wheel the labels are drawn.
         length_of: Seconds of a file as its header says; None if it does not say.
         pairs: Of the clips with these names, for `preferences`.
+        tell: Told of progress; see `StageWork`.
 
     Returns:
         What was written, as plain values; `export.json` has the same.
@@ -98,25 +136,16 @@ def export_clips(
         DataError: The table lacks something, a file is missing, or the system refuses.
     """
     check_new_folder(folder)
-    if not 1 <= export.wheel <= len(taxonomy.wheels):
-        raise ConfigurationError(
-            f"Choose a wheel from 1 to {len(taxonomy.wheels)} of the taxonomy {taxonomy.name!r}; got {export.wheel}."
-        )
-    stay = clips_of(table, export.columns, every_clip=export.every_clip)
-    selection = pairs([clip.name for clip in stay]) if pairs is not None else None
-    useful = _in_pairs(stay, selection) if selection is not None else with_content(stay)
-    clips = with_media(useful, table, beside, export.media)
-    without = "no pair" if selection is not None else "neither a description nor labels"
-    left_out = {without: len(stay) - len(useful), "no file": len(useful) - len(clips)}
-    seconds = seconds_of(clips, length_of)
+    plan = planned_export(table, beside, export, taxonomy, pairs)
+    seconds = seconds_of(plan.clips, length_of)
     try:
         with whole_path(folder) as place:
             place.mkdir()
-            placed = place_media(place, clips, export.media.link)
-            written = _write(place, placed, export, selection)
+            placed = place_media(place, plan.clips, export.media.link, tell)
+            written = _write(place, placed, export, plan.selection)
             version, time = package_versions()["affect-lightning"], now()
             contents = Contents(
-                table, placed, written, export.layout, export.every_clip, left_out, seconds, taxonomy, export.wheel,
+                table, placed, written, export.layout, export.every_clip, plan.left_out, seconds, taxonomy, export.wheel,
                 export.columns.description, time, version,
             )  # fmt: skip
             write_datasheet(place, contents, export.statements)
@@ -160,7 +189,7 @@ def _result(contents: Contents, export: Export) -> dict[str, Any]:
         "clips": len(contents.clips),
         "table": len(contents.table),
         "stages": [asdict(count) for count in stage_counts(contents.table)],
-        "left_out": {reason: count for reason, count in contents.left_out.items() if count},
+        "left_out": dict(contents.left_out),
         "counts": dict(contents.written.counts),
         "columns": asdict(export.columns),
         "link": export.media.link,

@@ -147,6 +147,7 @@ class TrainedCrowdStage(Stage[TrainedCrowdOptions]):
         self.trained: TrainedCrowd | None = None
         self.unreadable: list[str] = []
         self.absent: list[str] = []
+        self._looked_up = 0  # clips whose features were looked for
         if self._has_members:
             options.check()
 
@@ -169,7 +170,7 @@ class TrainedCrowdStage(Stage[TrainedCrowdOptions]):
             return self._of_columns().parts()
         if self.trained is None and self.options.train:
             return {"training sets": "; ".join(self._labelled()[0].sets)}
-        crowd = self._crowd()
+        crowd = self.crowd()
         found = {"crowd": f"{len(crowd.members)} members, {crowd.identity()}", "training sets": "; ".join(crowd.sets)}
         found |= {f"features {label}": item.digest for label, item in crowd.inputs.items()}
         return {**found, "taxonomy": crowd.taxonomy} if crowd.taxonomy else found
@@ -177,20 +178,28 @@ class TrainedCrowdStage(Stage[TrainedCrowdOptions]):
     def prepare(self, chunks: Chunks) -> None:
         """Train the members, or read them."""
         if self._has_members:
-            self._crowd()
+            self.crowd()
 
     def columns_of(self, table: ClipTable) -> dict[str, Sequence[Any]]:
         """See the contract; the table needs the clips' names, and files or subtitles where options say so."""
         if not self._has_members:
             return self._of_columns().columns_of(table)
-        crowd = self._crowd()
+        crowd = self.crowd()
         return self._columns(table.names, crowd, self._votes(crowd, self._located(table, crowd)))
+
+    def tell_lacking(self, chunks: Chunks, clips: int) -> None:
+        """Complete `absent` and `unreadable` if some of so many clips were voted on by an earlier try or by parts."""
+        if self._looked_up == clips:
+            return
+        self.absent, self.unreadable, self._looked_up = [], [], 0
+        for table in chunks():
+            self._located(table, self.crowd())
 
     def _of_columns(self) -> CrowdStage:
         own = CrowdOptions(**{item.name: getattr(self.options, item.name) for item in fields(CrowdOptions)})
         return CrowdStage(own, Classes.named(own.over, self._taxonomy), self._taxonomy)
 
-    def _crowd(self) -> TrainedCrowd:
+    def crowd(self) -> TrainedCrowd:
         """The members, trained or read once."""
         if self.trained is None:
             folder = self.options.crowd
@@ -272,6 +281,7 @@ class TrainedCrowdStage(Stage[TrainedCrowdOptions]):
                 f"and the table has {', '.join(table.columns)}."
             )
         located = caches.locate(clips, crowd.inputs, subtitles_of(table))
+        self._looked_up += len(table)
         self.absent += self._tell_missing(located, list(crowd.inputs), "clips")
         self.unreadable += [clips[place].name for place in sorted(located.unreadable)]
         return located
