@@ -48,12 +48,14 @@ def _doubt(marks: str, before: str = "", after: str = "") -> ClauseDoubt:
 
 
 CLAUSE_DOUBTS = (
-    # of a thing
+    # of a thing, where nothing follows that says what it does to somebody ("is cheerful, creating a sense of joy")
     _doubt(
         " ".join(_OBJECTS),
-        rf"(?:^|[.;:!?,]\s*|\b(?:but|and|while|though|although|that)\s+)"
+        rf"(?:^|[.;:!?,]\s*|\b(?:but|and|while|though|although)\s+)"
         r"(?:(?:the|this|a|its?|his|her|their|background)\s+)*"
         rf"(?:{'|'.join(_OBJECTS)})(?: itself)? {_COPULA}\s+{_ADVERB}(?:\w+ (?:and|or|but) )?$",
+        r"^(?: (?:and|or|but) \w+)?\s*(?:[.!?;:。]|$|,?\s*\b(?:but|yet|while|whereas|though|although)\b"
+        r"|,\s*(?:and|so)\b|\s+and (?:the|this|he|she|they|i|his|her|their)\b)",
     ),
     # of the past, or of a time to come
     _doubt(
