@@ -170,7 +170,7 @@ def test_mistakes_of_a_visitor_are_told(playground: Playground, asked: AskedNetw
 def test_texts_are_escaped(playground: Playground, asked: AskedNetwork, tmp_path: Path, monkeypatch: Any) -> None:
     clip = Given(read_upload(write_wav(tmp_path / "alone.wav", SOUND), [asked.reading]))
     model = asked._network.language_model
-    monkeypatch.setattr(model, "_texts", lambda ids: ["happy <script>alert(1)</script>" for _ in ids])
+    monkeypatch.setattr(model, "_texts", lambda ids: ["The person feels happy. <script>alert(1)</script>" for _ in ids])
     shown = last_of(playground, clip)
     assert "&lt;script&gt;alert(1)" in shown
     assert "<script" not in shown

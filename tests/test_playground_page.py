@@ -55,11 +55,15 @@ def opened(command: str, place: Path, temporary: Path, how: int) -> Iterator[str
     """
     words = [sys.executable, "-m", "affect_lightning", *command.split()[1:]]
     log = temporary.with_suffix(".txt")
-    with log.open("wb") as errors:
-        environment = {**os.environ, "TMPDIR": str(temporary), "GRADIO_ANALYTICS_ENABLED": "True"}
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors, env=environment, text=True, cwd=place)
+    environment = {**os.environ, "TMPDIR": str(temporary), "GRADIO_ANALYTICS_ENABLED": "True"}
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=errors, env=environment, text=True, cwd=place
+        ) as process,
+    ):
+        assert process.stdout is not None
         try:
-            assert process.stdout is not None
             line = process.stdout.readline()
             assert line.startswith("Open http://127.0.0.1:"), log.read_text(encoding="utf-8")
             yield line.removeprefix("Open ").strip()
@@ -84,7 +88,8 @@ def address(place: Path) -> Iterator[str]:
 def page(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     with opened_browser(tmp_path_factory.mktemp("browser")) as found:
         found.open(address)
-        found.wait_for("document.querySelector('#video input[type=file]') !== null")
+        for part in ("#video input[type=file]", "#video .source-selection button", "#question input", "#ask"):
+            found.wait_for(f"document.querySelector({json.dumps(part)}) !== null")
         yield found
 
 

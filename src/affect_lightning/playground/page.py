@@ -20,7 +20,6 @@ from affect_lightning.playground.actions import OWN_QUESTION, Given, Playground
 from affect_lightning.playground.page_guard import PageGuard
 
 LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"
-_VIDEO_PIXELS = 240  # high enough for the buttons that record; the question and Ask still fit on a screen of 900
 _KEPT_SECONDS = 3600  # how long a clip of a visitor who left stays in memory; our choice
 _QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "GRADIO_SSR_MODE": "False"}
 
@@ -49,7 +48,7 @@ def build_page(gradio: Any, playground: Playground) -> Any:
         given = gradio.State(Given(), time_to_live=_KEPT_SECONDS)
         with gradio.Row():
             with gradio.Column(scale=1, min_width=330):
-                video = gradio.Video(label="Video", sources=["upload", "webcam"], elem_id="video", height=_VIDEO_PIXELS)
+                video = gradio.Video(label="Video", sources=["upload", "webcam"], elem_id="video")
                 with gradio.Accordion("Sound, if the video has none", open=False, elem_id="sound-box"):
                     sound = gradio.Audio(
                         show_label=False, sources=["upload", "microphone"], type="filepath", elem_id="sound"
