@@ -274,7 +274,7 @@ class Pipeline:
     def chunks_before(self, number: int) -> Iterator[ClipTable]:
         """What a stage works on: the table before it, or the bare clips as long as that is not there."""
         path = self.out / self._names[number - 1]
-        return chunks_of_file(path) if self.is_there(self.out, number - 1) else self.source.chunks()
+        return chunks_of_file(path, ROWS) if self.is_there(self.out, number - 1) else self.source.chunks()
 
     def is_there(self, folder: Path, number: int) -> bool:
         """Whether a table is there that follows from these clips and options.
