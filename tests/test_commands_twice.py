@@ -1,7 +1,8 @@
 """The commands of the pages, twice in one folder: nothing of the first time is lost or changed by the second.
 
-What only shows something is run once. A command may refuse its second time, with one sentence, as `export` does to a folder that is there. The parts are tiny and
-random, so a training takes a second; what the commands print is looked at in `test_readme_commands.py`.
+What only shows something is run once. A command may refuse its second time, with one sentence, as `export` does to a
+folder that is there. The parts are tiny and random, so a training takes a second; what the commands print is looked at in
+`test_readme_commands.py`.
 """
 
 from __future__ import annotations
