@@ -63,6 +63,7 @@ _CLAUSE = re.compile(  # a short clause of prose is no label
     r"|^(?:among|ruling out|excluding)\b|\bthan\b|\bas opposed to\b"
 )
 _NAMES_OF_ANSWERS = frozenset({"answer", "rating", "label", "class", "output", "score", "arousal", "valence"})
+_EVERY_WORD = re.compile(r"\w+")
 _WORDS = re.compile(r"[a-z]+(?:['’ -][a-z]+)*")
 
 
@@ -85,7 +86,10 @@ def listed_labels(response: str) -> list[str] | None:
 def _is_doubted(lead: str) -> bool:
     """Whether the words before a list deny it, or make it a condition, a wish, the past or a thing's."""
     plain = plain_text(lead)
-    if is_negated(plain) or any(doubt.holds(plain, "") for doubt in CLAUSE_DOUBTS if doubt.before):
+    words = frozenset(_EVERY_WORD.findall(plain))
+    if is_negated(plain) or any(
+        doubt.holds(plain, "") for doubt in CLAUSE_DOUBTS if doubt.before and not doubt.marks.isdisjoint(words)
+    ):
         return True
     return not lead.isascii() and not is_meant_in_chinese(lead, Mention("", len(lead), len(lead)))
 

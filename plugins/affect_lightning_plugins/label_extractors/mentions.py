@@ -146,9 +146,10 @@ def meant_mentions(sentence: str) -> list[Mention]:
     else:
         mentions = _phrases(plain, words, spans)
     cues = words if is_simple else _RUN.findall(plain)
-    if _MARKS.isdisjoint(cues):
+    found = _MARKS.intersection(cues)
+    if not found:
         return mentions
-    doubts = [doubt for marks, doubt in _DOUBTS if not marks.isdisjoint(cues)]
+    doubts = [doubt for marks, doubt in _DOUBTS if not marks.isdisjoint(found)]
     return [mention for mention in mentions if not any(doubt(plain, mention) for doubt in doubts)]
 
 

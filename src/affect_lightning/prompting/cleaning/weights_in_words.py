@@ -47,7 +47,8 @@ _VOTES = tuple(
         rf"(?P<unit>votes?|raters|annotators) for {_WORD}\s*[:：=]\s*(?P<number>\d{{1,4}})",
     )
 )
-_NUMBERS = re.compile(r"\d")
+_NUMBERS = re.compile(r"\d+(?:[.,]\d+)?")
+_CHARACTERS_OF_ONE = 90  # of a word with its number, at most; prose with a few numbers has more. Our choice
 _LEFT = re.compile(
     r"\b(?:and|the|is|it|so|while|with|a|an|there|log|probabilit(?:y|ies)|logprobs?)\b|[\W_]|和|而|以及|其中"
 )
@@ -67,6 +68,9 @@ def weights_in_words(text: str) -> str | None:
     if len(text) > _LONGEST or not _NUMBERS.search(text):
         return None
     plain = _LOGARITHMS.sub("", text)
+    numbers = len(_NUMBERS.findall(text))
+    if numbers < 2 or len(text) > numbers * _CHARACTERS_OF_ONE:
+        return plain if plain != text else None
     votes = _of_votes(text)
     if votes is not None:
         return votes
