@@ -18,6 +18,7 @@ _OBJECTS = (
     "file", "subtitle", "subtitles", "chair", "table", "house", "building", "place", "day", "night", "colors", "colours",
 )  # fmt: skip
 _COPULA = r"(?:is|was|are|were|looks?|seems?|appears?|sounds?|feels?)"
+_WITHIN = 200  # characters before the word: no rule reaches further, and a search from the start of a page takes long
 _NOW = r"[^!?]*\b(?:now|today|nowadays|currently|at present|no longer|these days|at the moment)\b"
 
 
@@ -36,7 +37,10 @@ class ClauseDoubt(NamedTuple):
 
     def holds(self, before: str, after: str) -> bool:
         """Whether the word between two texts does not count."""
-        return not (self.before and not self.before.search(before)) and not (self.after and not self.after.match(after))
+        start = max(0, len(before) - _WITHIN)
+        return not (self.before and not self.before.search(before, start)) and not (
+            self.after and not self.after.match(after)
+        )
 
 
 def _doubt(marks: str, before: str = "", after: str = "") -> ClauseDoubt:
