@@ -151,7 +151,7 @@ def test_words_become_sectors_or_classes_before_they_vote(tmp_path: Path, capsys
     table = read_clip_table(tmp_path / "c.parquet")
     assert table.column("votes.two") == [[happy, angry]]
     assert table.column("crowd_emotion_share") == [pytest.approx(1.5 / 3)]
-    assert table.records[0].parts["taxonomy"].startswith("builtin, SHA-256")
+    assert table.records[-1].parts["taxonomy"].startswith("builtin, SHA-256")
     closed = annotate_json(
         capsys, "crowd", "--dataset", "mine", *files, "--over", "joyful,furious", "--taxonomy", "builtin"
     )
