@@ -23,7 +23,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_default_options = {"members": True, "show-inheritance": True}
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "jupyter_execute"]  # the second is what myst-nb leaves
 
 # Sphinx reads below its own folder only. The notebooks stand beside it, for readers of the repository.
 HERE = Path(__file__).parent

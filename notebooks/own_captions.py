@@ -27,7 +27,7 @@ def affect(command: str) -> None:
 
 # %%
 sizes = "--clips 1 --test-clips 1 --raw-clips 8" if SMALL else "--clips 1 --test-clips 1 --raw-clips 40"
-affect(f"sandbox --out sandbox-data {sizes}")
+affect(f"sandbox --out raw-data {sizes}")
 
 # %% [markdown]
 # ## The stages
@@ -37,7 +37,7 @@ affect(f"sandbox --out sandbox-data {sizes}")
 
 # %%
 Path("annotate.yaml").write_text(
-    """clips: sandbox-data/raw-clips/clips.csv
+    """clips: raw-data/raw-clips/clips.csv
 out: runs/my-caption
 stages:
   - describe: {audio: signal, visual: signal, merger: template}

@@ -44,7 +44,7 @@ affect("summary --config affectgpt --config figure4_video_dinov2")
 # folder with weights.
 
 # %%
-sizes = "--clips 6 --test-clips 2" if SMALL else "--clips 30 --test-clips 4"
+sizes = "--clips 6 --test-clips 2" if SMALL else "--clips 90 --test-clips 4"  # the corpus of the first notebook
 affect(f"sandbox --out sandbox-data {sizes}")
 
 # %%
