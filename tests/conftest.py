@@ -62,11 +62,11 @@ multiprocessing.set_forkserver_preload(
 
 # Files that take a minute or more, the longest first: started last, each would keep one processor waiting for it.
 LONG_FILES = (
-    "test_commands_twice", "test_notebooks", "test_every_experiment", "test_readme_commands", "test_contract_suite", "test_docs_plugins", "test_training_failures",
-    "test_plugins_new", "test_packaging", "test_training_parts", "test_experiments", "test_figure4",
-    "test_resume_kills", "test_feature_cache_training", "test_doctor_processes", "test_streaming_memory",
-    "test_two_processes", "test_feature_cache_kills", "test_faces_speaker", "test_many_machines",
-    "test_executors", "test_reinforcement_runs", "test_serving", "test_playground_page",
+    "test_commands_twice", "test_notebooks", "test_every_experiment", "test_readme_commands", "test_contract_suite",
+    "test_docs_plugins", "test_training_failures", "test_plugins_new", "test_packaging", "test_training_parts",
+    "test_experiments", "test_figure4", "test_resume_kills", "test_feature_cache_training", "test_doctor_processes",
+    "test_streaming_memory", "test_two_processes", "test_feature_cache_kills", "test_faces_speaker",
+    "test_many_machines", "test_executors", "test_reinforcement_runs", "test_serving", "test_playground_page",
 )  # fmt: skip
 
 
