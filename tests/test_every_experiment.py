@@ -128,9 +128,12 @@ def check_a_step(values: dict[str, Any], frames: int) -> None:
     after = network.trainable_state()
     moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
     shown = [name for name in values["inputs"] if name != "text"]
-    # A fusion of projected streams is as wide as the language model, so it has no projector.
-    fused = {"projectors.multi.weight"} & before.keys()
-    assert {f"projectors.{name}.weight" for name in shown if name != "multi"} | fused <= moved
+    wanted = {f"projectors.{name}.weight" for name in shown}
+    # A fusion of projected streams is as wide as the language model; face and frame may share a branch.
+    without = {"multi"} if values["fused_features"] == "projected" else set()
+    without |= {"frame"} if values["shared_pictures"] and "face" in shown else set()
+    assert wanted - before.keys() == {f"projectors.{name}.weight" for name in without & set(shown)}
+    assert wanted & before.keys() <= moved
     assert any("lora_" in name for name in moved) == (values["language_model"]["lora_rank"] > 0)
     assert moved or not before  # a subtitle alone without an adapter has nothing to train
 
