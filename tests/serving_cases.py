@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import gc
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,6 +82,10 @@ def serving(model: ClipModel, **options: Any) -> Iterator[tuple[str, Any]]:
         server.should_exit = True
         thread.join(LONGEST)
         app.state.endpoint.close()
+        # The server ends its event loop while sockets that it has closed still wait for their last call.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 _clients: list[openai.OpenAI] = []

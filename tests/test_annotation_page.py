@@ -67,8 +67,8 @@ def test_the_commands_of_the_page_run(
     monkeypatch.setattr(ReviewServer, "serve_forever", leave)
     page = (repository / "docs" / "annotation.md").read_text(encoding="utf-8")
     commands = re.findall(r"^    affect-lightning (.+)$", page, re.MULTILINE)
-    # Those need raw clips: test_annotation_pipeline.py and test_annotation_speaker.py run them.
-    raw = ("annotate --config", "annotate describe", "annotate speaker")
+    # Those need or make clips: test_annotation_pipeline.py and test_annotation_speaker.py run them.
+    raw = ("annotate --config", "annotate describe", "annotate speaker", "sandbox")
     commands = [command for command in commands if not command.startswith(raw)]
     assert len(commands) == 8
     for command in commands:

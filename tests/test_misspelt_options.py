@@ -37,6 +37,8 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "report": (["--namse", "a"], "Did you mean `--names`?"),
     "push": (["folder", "me/model", "--licens", "mit", "--dta", "x"], "Did you mean `--data`?"),
     "pull": (["me/model", "out", "--revison", "x"], "Did you mean `--revision`?"),
+    "playground": (["exported", "--besides", "x"], "Did you mean `--beside`?"),
+    "serve": (["exported", "--prot", "1"], "Did you mean `--port`?"),
     "table": (["table5", "--sedes", "2"], "Did you mean `--seeds`?"),
 }
 _ALL = """
@@ -117,9 +119,11 @@ def test_no_option_of_the_real_parser_is_refused() -> None:
                 }
             )
 
-    with pytest.raises(Listed) as caught:
-        Reader(["fit"], {})
-    (options,) = caught.value.args
+    options: set[str] = set()
+    for command in ("fit", "validate", "test", "predict"):  # each makes the parser of its own options
+        with pytest.raises(Listed) as caught:
+            Reader([command], {})
+        options |= caught.value.args[0]
     assert {"--trainer.max_steps", "--verbose", "--weights_only"} <= options
     check_option_names(sorted(options))
 

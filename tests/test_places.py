@@ -109,9 +109,9 @@ def test_test_and_predict(
 
 
 def test_table(place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from affect_lightning.unibench.paper_tables import runs
+    from affect_lightning.unibench.paper_tables import processes
 
-    monkeypatch.setattr(runs, "do_runs", never)
+    monkeypatch.setattr(processes, "work_off", never)
     assert main(["table", "table5", "--out", str(place[0])]) == 2
     told(capsys, place)
 

@@ -59,7 +59,7 @@ def opened(command: str, place: Path, temporary: Path, how: int) -> Iterator[str
     with (
         log.open("wb") as errors,
         subprocess.Popen(
-            words, stdout=subprocess.PIPE, stderr=errors, env=environment, text=True, cwd=place
+            words, stdout=subprocess.PIPE, stderr=errors, env=environment, encoding="utf-8", cwd=place
         ) as process,
     ):
         assert process.stdout is not None

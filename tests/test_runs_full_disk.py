@@ -68,7 +68,7 @@ def test_no_room_for_the_configuration_of_a_test(run: Path, root: Path, capsys: 
     tested = ("--ckpt_path", str(run / "checkpoints" / "last.ckpt"), "--data.test_sets", "[mine.csv]")
     with files_up_to(1000):
         assert main(["test", *words(root, None, *tested)]) == 2
-    assert "test.yaml could not be written: File too large" in one_sentence(capsys)
+    assert f"{run / 'test'} could not be written: File too large" in one_sentence(capsys)
     assert not list(run.rglob("test.yaml*"))
     assert {name: value for name, value in contents(run).items() if not name.startswith("test/")} == before
 

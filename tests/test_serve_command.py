@@ -39,6 +39,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def started(words: list[str], place: Path, log: Path, **environment: str) -> tuple[Run, str]:
     """The command in a process of its own, and its address."""
+    log.touch()
     run = Run([*words, "--port", "0"], log, environment, partial(as_a_user, str(place)))
     assert run.wait_for(lambda: "answers at" in run.text()), run.text()
     found = re.search(r"answers at (http://\S+)", run.text())

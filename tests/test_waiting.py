@@ -134,4 +134,4 @@ def test_scoring_a_file_loads_no_torch(tmp_path: Path) -> None:
     files = ["--labels", str(tmp_path / "labels.csv"), "--predictions", str(tmp_path / "responses.csv")]
     printed, loaded = run(["score", "--dataset", "mine", *files, "--taxonomy", "builtin"], tmp_path / "cache")
     assert "100.00" in printed
-    assert not loaded & {*TRAINING, "torch", "jsonargparse"}
+    assert not loaded & {*TRAINING, "torch"}

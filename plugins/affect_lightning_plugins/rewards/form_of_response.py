@@ -88,4 +88,4 @@ def _penalty(count: int, most: int | None) -> float:
     >>> _penalty(4, 4), _penalty(6, 4), _penalty(20, 4), _penalty(20, None)
     (0.0, -0.5, -1.0, 0.0)
     """
-    return 0.0 if most is None else -min(1.0, max(0, count - most) / most)
+    return 0.0 if most is None else 0.0 - min(1.0, max(0, count - most) / most)

@@ -117,12 +117,15 @@ def _reading(entries: Sequence[str]) -> dict[str, Any] | None:
 
 def _listener(host: str, port: int) -> socket.socket:
     """A socket that listens: a port that is taken is told before the network is loaded."""
+    listener = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
+        if listener is not None:
+            listener.close()
         reason = error.strerror or str(error)
         raise ConfigurationError(
             f"Choose another --port or --host: {host}:{port} cannot be used ({reason})."

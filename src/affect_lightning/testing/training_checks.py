@@ -160,7 +160,10 @@ def _network() -> AffectGPT:
 
 def objective_terms(subject: Subject) -> str:
     """Named terms, each a finite mean with gradient over a number of items; what trains gets a gradient from their sum."""
+    from affect_lightning.training.sampled_training import keep_start
+
     network = _network()
+    keep_start(subject.part, network)
     terms = check_terms(subject.part.terms(network, clip_batch()))
     for name, term in terms.items():
         check_finite(term.mean, f"mean of {name!r}")
