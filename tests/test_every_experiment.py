@@ -130,7 +130,7 @@ def check_a_step(values: dict[str, Any], frames: int) -> None:
     shown = [name for name in values["inputs"] if name != "text"]
     wanted = {f"projectors.{name}.weight" for name in shown}
     # A fusion of projected streams is as wide as the language model; face and frame may share a branch.
-    without = {"multi"} if values["fused_features"] == "projected" else set()
+    without = {"multi"} if values["fused_features"] == "projected" or network.pre_fusion is None else set()
     without |= {"frame"} if values["shared_pictures"] and "face" in shown else set()
     assert wanted - before.keys() == {f"projectors.{name}.weight" for name in without & set(shown)}
     assert wanted & before.keys() <= moved

@@ -7,15 +7,12 @@ Paper: Section 2; raw clips have no annotation. A column `media` names a clip's 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from affect_lightning.annotation.tables import ClipTable
+from affect_lightning.contracts import ClipRecord
 from affect_lightning.corpora.media_folders import AUDIO_SUFFIXES
 from affect_lightning.corpora.own_clips import OWN_CORPUS
 from affect_lightning.errors import DataError
-
-if TYPE_CHECKING:
-    from affect_lightning.contracts import ClipRecord
 
 MEDIA, VIDEO, AUDIO = "media", "video", "audio"
 FILE_COLUMNS = (MEDIA, VIDEO, AUDIO)
@@ -39,8 +36,6 @@ def records_of(table: ClipTable, root: Path | None = None, *, needs_files: bool 
     Raises:
         DataError: A clip has no file, or the file is not there.
     """
-    from affect_lightning.contracts import ClipRecord  # loads torch, which a table alone does not need
-
     columns = {name: table.texts(name) if name in table.columns else [""] * len(table) for name in FILE_COLUMNS}
     records = []
     for place, (name, subtitle) in enumerate(zip(table.names, subtitles_of(table), strict=True)):

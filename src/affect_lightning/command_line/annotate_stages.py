@@ -113,11 +113,11 @@ def check_columns(tables: Mapping[str, Sequence[str]], wanted: Mapping[str, str]
 
 def run_length(arguments: Sequence[str]) -> int:
     """Measure descriptions and drop those in the tails of the distribution."""
+    options = _length_parser().parse_args(arguments)  # before torch is loaded, so that a mistake is told at once
     from affect_lightning.annotation.chunked_tables import ClipSource, columns_in
     from affect_lightning.annotation.figures import draw_lengths
     from affect_lightning.annotation.lengths import LengthOptions, LengthStage
 
-    options = _length_parser().parse_args(arguments)
     stage = LengthStage(options_of(LengthOptions, options))
     check_outputs(options.out, options.figure)
     source = ClipSource(options.table)
@@ -210,14 +210,14 @@ def _length_parser() -> argparse.ArgumentParser:
 
 def run_agree(arguments: Sequence[str]) -> int:
     """Read the emotion of descriptions, and drop those that disagree with the crowd."""
-    from affect_lightning.annotation.agreement import AgreementOptions, AgreeStage
-    from affect_lightning.annotation.chunked_tables import ClipSource, columns_in
-    from affect_lightning.metrics import taxonomy_by_name
-
     rest, extractor = take_extractor(arguments)
     if extractor is None:
         return 0
     options = _agree_parser().parse_args(rest)
+    from affect_lightning.annotation.agreement import AgreementOptions, AgreeStage
+    from affect_lightning.annotation.chunked_tables import ClipSource, columns_in
+    from affect_lightning.metrics import taxonomy_by_name
+
     options.wheels = tuple(options.wheels)
     agreement = options_of(AgreementOptions, options)
     check_outputs(options.out)
