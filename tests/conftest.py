@@ -131,6 +131,21 @@ def same_draws() -> None:
         sys.modules["torch"].manual_seed(0)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def same_torch(same_draws: None) -> Iterator[None]:
+    """What a file asks of torch for the whole process ends with the file: a page that sets `trainer.deterministic`."""
+    variable = "CUBLAS_WORKSPACE_CONFIG"
+    before = os.environ.get(variable)
+    yield
+    if before is None:
+        os.environ.pop(variable, None)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.use_deterministic_algorithms(False)
+        torch.set_float32_matmul_precision("highest")
+        torch.set_default_dtype(torch.float32)
+
+
 @pytest.fixture(autouse=True)
 def no_network(request: pytest.FixtureRequest) -> Iterator[None]:
     """A test that resolves a name or connects to another machine fails, unless it is marked `reaches_out`."""

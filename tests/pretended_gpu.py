@@ -87,12 +87,23 @@ class PretendedGpu:
         """What a call returns, and the copies that it makes.
 
         Raises:
-            Exception: It asks for a value, or lets two devices meet.
+            Exception: It asks for a value, lets two devices meet, or has no kernel for `--trainer.deterministic true`.
         """
         copies = Copies()
-        with torch.no_grad(), self._mode, copies:
+        with torch.no_grad(), self._mode, copies, deterministic():
             result = call()
         return result, copies.found
+
+
+@contextmanager
+def deterministic() -> Any:
+    """Kernels that give other bits each time are errors, as with Lightning's `trainer.deterministic`."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 @contextmanager

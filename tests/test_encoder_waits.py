@@ -166,6 +166,13 @@ QUESTIONS = {
 }
 
 
+def test_the_pretended_gpu_refuses_kernels_that_give_other_bits(gpu: PretendedGpu) -> None:
+    value = gpu.tensor(torch.ones(3, 2))
+    with pytest.raises(RuntimeError, match="deterministic"):
+        gpu.run(lambda: value.median(dim=0))
+    assert not torch.are_deterministic_algorithms_enabled()  # of this call only
+
+
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_the_pretended_gpu_refuses_questions(question: str, gpu: PretendedGpu) -> None:
     value = gpu.tensor(torch.ones(3))

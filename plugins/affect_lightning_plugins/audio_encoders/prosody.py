@@ -141,8 +141,10 @@ class ProsodyAudioEncoder(AudioEncoder):
         pitch, aperiodicity = pitch.view(batch, -1), aperiodicity.view(batch, -1)
         here = torch.arange(pitch.shape[1], device=pitch.device).expand_as(pitch)
         after = torch.minimum(here + 1, (counts[:, None] - 1) // 2)
-        neighbours = [pitch.gather(1, (here - 1).clamp(min=0)), pitch, pitch.gather(1, after)]
-        median = torch.stack(neighbours).median(dim=0).values
+        earlier, later = pitch.gather(1, (here - 1).clamp(min=0)), pitch.gather(1, after)
+        # The median of three, by comparisons: CUDA has no deterministic kernel for `median`.
+        low, high = torch.minimum(earlier, later), torch.maximum(earlier, later)
+        median = torch.minimum(torch.maximum(pitch, low), high)
         return median.repeat_interleave(2, 1)[:, :count], aperiodicity.repeat_interleave(2, 1)[:, :count]
 
 
