@@ -32,11 +32,16 @@ class Page:
         self._numbers = itertools.count(1)
         self._unread = b""
         self.messages: list[str] = []  # of the console, and errors
-        self.requests: list[str] = []
+        self._requests: dict[str, str] = {}
         target = self._ask("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._ask(f"{domain}.enable")
+
+    @property
+    def requests(self) -> list[str]:
+        """Addresses that the page asked for; not those that its policy forbade before anything was sent."""
+        return list(self._requests.values())
 
     def open(self, address: str) -> None:
         """Go to an address and wait for its document."""
@@ -100,7 +105,9 @@ class Page:
         if event.get("method") in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"):
             self.messages.append(json.dumps(event["params"]))
         if event.get("method") == "Network.requestWillBeSent":
-            self.requests.append(event["params"]["request"]["url"])
+            self._requests[event["params"]["requestId"]] = event["params"]["request"]["url"]
+        if event.get("method") == "Network.loadingFailed" and event["params"].get("blockedReason") == "csp":
+            self._requests.pop(event["params"]["requestId"], None)
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._unread:
