@@ -71,13 +71,21 @@ CLAUSE_DOUBTS = (
         "yesterday last ago past",
         rf"\b(?:was|were|felt|looked|seemed|sounded){_BEHIND}",
         r"^(?:(?!\b(?:about|by|with|of|over|because|for|at|after|since|and|but)\b)[^.,;:!?]){0,20}"
-        r"\b(?:yesterday|last (?:week|month|year|night|time)|(?:days|weeks|years|months) ago|in the past)\b",
+        r"\b(?:yesterday|last (?:week|month|year|night|time)|in the past"
+        r"|(?:moment|second|minute|hour|day|week|month|year)s? ago)\b",
     ),
     _doubt(
         "yesterday past ago last",
         r"(?:^|[.;:!?,]\s*|\b(?:but|and|although|while)\s+)"
         r"(?:yesterday|in the past|years ago|last (?:week|month|year|night)),? [^.,;:!?]{0,40}$",
     ),
+    _doubt("before", rf"(?:^|[.;:!?]\s*)before [^.;!?]{{1,40}}\b(?:was|were|felt|looked|seemed){_BEHIND}"),
+    _doubt(
+        "usually normally ordinarily typically",
+        r"\b(?:usually|normally|ordinarily|typically)\b[^.;!?]{0,30}$",
+        r"^[^.!?]{0,20}[,;]\s*(?:but|yet|today|now|here)\b",
+    ),
+    _doubt("soon", rf"\bsoon,? (?:he|she|they|it|i) (?:will|'ll) (?:be|feel|become){_BEHIND}"),
     _doubt(
         "will",
         rf"\b(?:will|'ll) (?:soon )?(?:be|feel|become){_BEHIND}",
@@ -98,6 +106,11 @@ CLAUSE_DOUBTS = (
     _doubt(
         "were had", r"(?:^|[.;:!?,]\s*)(?:were|had) (?:he|she|they|it|i|the \w+) (?:\w+ ){0,2}$", r"^[^.;!?]*\bwould\b"
     ),
+    _doubt(
+        "had",
+        rf"(?:^|[.;:!?]\s*)had (?:he|she|they|it|i|the \w+)\b[^.;!?]{{1,40}}\bwould (?:be|feel|have been){_BEHIND}",
+    ),
+    _doubt("would", r"\bwould make (?:anyone|everyone|everybody|anybody|most people|people|others|any \w+) (?:\w+ )?$"),
     _doubt(
         "wish wishes wished wishing",
         rf"\bwish(?:es|ed|ing)? (?:that )?(?:he|she|they|i|it) (?:were|was|could be|had been|felt){_BEHIND}",
@@ -135,12 +148,50 @@ CLAUSE_DOUBTS = (
         "doubt doubts", r"\b(?:i|we|one) (?:would |really |strongly )?doubts? (?:that|whether|if|it)\b[^.,;:!?]{0,40}$"
     ),
     _doubt("doubt", r"\b(?:i|we) (?:would |really |strongly )?$", r"^ (?:that|whether|if|it)\b"),
+    _doubt(
+        "nothing",
+        r"\bnothing (?:to |(?:here |really )?(?:that )?)?(?:suggest|indicat|show|impl|point|hint)(?:s|es|ies|ed|y|e)?\b"
+        r"[^.,;:!?]{0,40}$",
+    ),
+    _doubt(
+        "denies denied refuses", r"\b(?:denies|denied|refuses to be|refuses to feel)(?: being| feeling)?(?: \w+)? $"
+    ),
+    _doubt("less", r"\bless than (?:\w+ )?$"),
+    _doubt("say", r"\bwould(?: not|n't) (?:say|call|describe)\b[^.,;:!?]{0,40}$"),
     _doubt("nothing", r"\bnothing (?!but\b|more\b|less\b|like\b|short\b)(?:\w+ )?$"),
     _doubt(
         "argue say think assume believe suspect",
         r"\b(?:while|although|though) (?:one|some|you|we|i) (?:could|might|may|would) "
         r"(?:argue|say|think|assume|believe|suspect)\b"
         r"[^.,;!?]{0,40}$",
+    ),
+    _doubt(
+        "assume think say suspect believe",
+        r"\b(?:one|some|you|we) (?:might|may|could|would) (?:\w+ )?(?:assume|think|say|suspect|believe)\b[^.;!?]{0,40}$",
+        r"^[^.!?]{0,30}[,;]\s*(?:but|yet|however|in fact|in reality|actually|really)\b",
+    ),
+    _doubt(  # "I first thought happy", "(my first guess was happy)"
+        "thought guess guessed assumed",
+        r"\b(?:first|initially|originally|at first,?)\b[^.;!?]{0,20}\b(?:thought|guess(?:ed)?|assumed)\b[^.,;!?]{0,40}$",
+    ),
+    _doubt(
+        "observed present detected seen evident visible shown found",
+        r"\bother (?:\w+ )?emotions?\b[^.;!?]{0,60}$",
+        r"^[^.;!?]{0,60}\b(?:are|is|were|was|can|could|have|has)(?: not|n't|not)(?: be| been)? "
+        r"(?:observed|present|detected|seen|evident|visible|shown|found)\b",
+    ),
+    _doubt("no", r"\bno other (?:\w+ )?emotions?\b[^;!?]{0,40}$"),
+    # of somebody else, and the rest of the sentence tells of the person
+    _doubt(
+        "interviewer interviewers reporter host listener listeners bystander bystanders audience crowd others",
+        r"(?:^|[.;,:!?]\s*|\b(?:although|while|whereas|though|but|and)\s+)(?:the |an? |his |her |their |other )?"
+        r"(?:interviewer|reporter|host|listener|bystander|audience|crowd|other)s? [^.,;:!?]{0,30}$",
+        r"^[^.!?]{0,30}[,;]\s*(?:(?:but|yet|while|whereas|and) )?(?:she|he|they|the (?:\w+ )?"
+        r"(?:woman|man|speaker|person|girl|boy|subject|individual|character))\b",
+    ),
+    _doubt("dog dogs cat cats", rf"\b(?:dog|cat)s? {_COPULA}\s+{_ADVERB}$"),
+    _doubt(
+        "new birthday holidays christmas anniversary", "", r"^ (?:new year|birthday|holidays|christmas|anniversary)\b"
     ),
     _doubt("considered", "", r"^ (?:was|were|is) (?:also |briefly )?considered\b,?"),
     _doubt("now", rf"\b(?:was|were|felt){_BEHIND}", r"^[;,]\s*(?:but |and )?now\b"),
@@ -184,7 +235,7 @@ _CHINESE_DOUBTS = tuple(
         # of the past
         (r"(?:曾经|从前|昨天|前几天|很久以前|多年前|去年|小时候)[^，。；！？]{0,8}$", ""),
         (
-            r"(?:以前|之前|(?<![看走跑转传递])过去|原本|原来|本来|早先|先前|曾)[^，。；！？]{0,8}$",
+            r"(?:以前|之前|(?<![看走跑转传递])过去|刚才|刚刚|原本|原来|本来|早先|先前|曾)[^，。；！？]{0,8}$",
             rf"^[^。；！？]{{0,10}}[，,；;]\s*(?:{_CHINESE_BUT})",
         ),
         # of a condition or a wish
@@ -194,7 +245,7 @@ _CHINESE_DOUBTS = tuple(
         ),
         # ruled out or denied
         (
-            r"(?:不可能|不会是|不像|谈不上|算不上|不算|不够|未必|称不上|说不上|说不得|不太可能|不大可能|不属于|不至于|否认|难道|并没|并未|绝非|绝不是|远非)[^，。；！？但却]{0,6}$",
+            r"(?:不可能|不会是|不像|谈不上|算不上|不算|不够|未必|称不上|说不上|说不得|不太可能|不大可能|不属于|不至于|否认|难道|并没|并未|绝非|绝不是|远非|不能说|不能算)[^，。；！？但却]{0,6}$",
             "",
         ),
         (

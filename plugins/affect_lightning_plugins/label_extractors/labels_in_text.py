@@ -96,17 +96,21 @@ def _is_doubted(lead: str) -> bool:
 
 def _items(text: str, strict: bool) -> list[str] | None:
     labels: list[str] = []
-    known = False
-    items = (part.strip(" \t\"'`.。!“”‘’") for part in _parts(text.strip().lower()))
-    for item in filter(None, items):
-        if _SET_ASIDE.match(item):
+    known = is_denied = False
+    for separator, part in _parts(text.strip().lower()):
+        item = part.strip(" \t\"'`.。!“”‘’")
+        if not item or _SET_ASIDE.match(item):
+            continue
+        is_denied = is_denied and separator in ("or", "nor")  # "not angry or afraid"
+        if is_denied:
             continue
         label = chinese_labels().get(simplified(item)) or _LEADING.sub("", item).strip()
         fits = bool(_WORDS.fullmatch(label)) and len(label.split()) <= MAX_ITEM_WORDS
         if strict and (not fits or _CLAUSE.search(label)):
             return None
         known = known or label in builtin_valences()
-        if fits and len(label) <= MAX_LABEL_CHARACTERS and not is_negated(f"{label} ") and label not in labels:
+        is_denied = fits and is_negated(f"{label} ")
+        if fits and len(label) <= MAX_LABEL_CHARACTERS and not is_denied and label not in labels:
             labels.append(label)
     if strict and not known:
         return None
@@ -114,13 +118,13 @@ def _items(text: str, strict: bool) -> list[str] | None:
     return [label for label in labels if label not in left_out]
 
 
-def _parts(text: str) -> Iterator[str]:
-    """What stands between separators; prose is seldom looked through to its end, because its first part is no label."""
-    start = 0
+def _parts(text: str) -> Iterator[tuple[str, str]]:
+    """Each part with the separator before it; prose is seldom looked through, because its first part is no label."""
+    start, before = 0, ""
     for separator in _SEPARATOR.finditer(text):
-        yield text[start : separator.start()]
-        start = separator.end()
-    yield text[start:]
+        yield before, text[start : separator.start()]
+        start, before = separator.end(), separator[0].strip()
+    yield before, text[start:]
 
 
 TAIL_SENTENCES = 5  # a conclusion stands in the last sentences; our choice, like the weights, tuned on reference/emer
@@ -259,12 +263,16 @@ def _concluded(text: str, language: _Language, weights: Weights) -> list[str]:
     sentences = language.sentences(text)
     sums: dict[Hashable, float] = {}
     words: dict[str, Hashable] = {}
+    has_inferred = False
     for index, sentence in enumerate(sentences):
         mentions = language.meant_mentions(sentence)
         if not mentions:
             continue
         closing = len(sentences) - index <= TAIL_SENTENCES
         inference = language.inferred_from(sentence) if closing else None
+        if inference is None and has_inferred and (language is _ENGLISH or len(sentences) <= TAIL_SENTENCES):
+            inference = -1  # what comes after a conclusion is one: "The tone suggests anger. The person is sad."
+        has_inferred = has_inferred or inference is not None
         for mention in mentions:
             emotion = words.setdefault(mention.word, _emotion_of(mention.word))
             sums[emotion] = sums.get(emotion, 0.0) + _weight(weights, closing, inference, mention.start)

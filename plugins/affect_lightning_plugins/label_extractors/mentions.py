@@ -58,15 +58,25 @@ _RULING_OUT = frozenset(
 _UNLIKELY_THAT = re.compile(r"\b(?:unlikely|improbable) (?:that|to)\b[^.,;!?]{0,40}$")
 _NEGATION = re.compile(rf"\b(?:{'|'.join(_NEGATING)})\b")
 _DIRECT_NEGATION = re.compile(r"\b(?:anything but|far from)(?: (?:being|feeling|looking))?(?: \w+)?\s*$")
+_NOT = (
+    r"(?:can(?:not|'t| hardly| barely)|could(?: not|n't| hardly| barely)|unable to|fail(?:s|ed)? to|hardly|barely"
+    r"|(?:do|does|did)(?: not|n't))"
+)
+_KEPT_BACK = "(?:hides?|conceals?|contain|control|hold back|suppress|mask|disguise|restrain|get over|stop crying)"
 _NOT_NEGATING = re.compile(
-    r"\b(?:not (?:only|just|merely|simply)|no doubt|without (?:an?y? )?doubt|no wonder|nothing but|not without"
-    r"|can(?:not|'t) help(?: but)?|as if)\b"
+    r"\b(?:not (?:only|just|merely|simply)|(?:is|are|was|were)n't (?:only|just|merely|simply)|no doubt|without (?:an?y? )?doubt"
+    r"|no wonder|nothing but|not without|can(?:not|'t) help(?: but)?|as if"
+    # what is kept back is there: "cannot hide her joy", "has never been so angry", "can't believe how happy she is"
+    rf"|{_NOT} (?:\w+ )?{_KEPT_BACK}|never (?:been|felt|looked|sounded|seen \w+) (?:so|such|this|more)"
+    r"|could(?: not|n't) (?:be|feel) (?:more|any)|can(?:not|'t) (?:be|get) any|never stops?"
+    r"|(?:can(?:not|'t)|could(?: not|n't)) (?:believe|stop) (?:how|\w+ing)|no one can miss"
+    r"|(?:do|does|did)(?: not|n't) (?:deny|doubt|understand why|know why))\b"
 )
 _SCOPE_END = re.compile(
-    r"[;:.!?]|,\s*(?:just|only|simply|merely|rather|instead)\b|\b(?:but|however|although|though|because|since|while"
+    r"[;:.!?]|,\s*(?:just|only|simply|merely|mostly|mainly|rather|instead)\b|\b(?:but|however|although|though|because|since|while"
     r"|and (?:is|was|feels?|seems?|looks?|appears?|sounds?|stays?|becomes?))\b"
 )
-_NEW_CLAUSE = re.compile(r",\s*(?:she|he|they|we|it|the|which|i|so|then|his|her|their|this|that|more like)\b")
+_NEW_CLAUSE = re.compile(r",\s*(?:she|he|they|we|it|there|the|which|i|so|then|his|her|their|this|that|more like)\b")
 _NOT_SO_MUCH = re.compile(r"\bnot so much\b[^.,;:!?]*\bas (?:\w+ )?$")  # "not so much angry as sad"
 _PEOPLE = (
     "other", "others", "another", "opposite", "someone", "somebody", "people", "friend", "brother", "sister", "father",
@@ -319,8 +329,13 @@ _DIRECT_CHINESE_NEGATION = re.compile(r"(?:不|没|无|非|未|别)(?:太|很|�
 _CHINESE_NEGATION = re.compile(
     r"(?:没有|毫无|无法|并非|并不|不是|不再|不觉得|不感到|是否|缺乏|而非|而不是|无明显|未(?:表现|显示|流露|出现|体现|见)|没表现|看不出|听不出|排除)[^，。；！？但却]{0,14}$"
 )
+# What is kept back or doubly denied is there: 没有掩饰愤怒, 从来没有这么高兴, 不是不开心
+_NOT_NEGATING_IN_CHINESE = re.compile(
+    r"(?:从来没有|从来没|从没|从未|没有比这)(?:这么|这样|如此|更)|(?:没有|无法|难以|并不|没)(?:掩饰|掩盖|抑制|控制|隐藏|压抑)"
+)
+_ENGLISH_NOT = re.compile(r"\b(?:not|no|never)\s*$", re.IGNORECASE)
 _CHINESE_PEOPLE = (
-    "对方|别人|他人|其他人|另一[^，。；]{1,6}|旁人|听众|观众|朋友|同事|老板|同学|母亲|父亲|妈妈|爸爸|丈夫|妻子|"
+    "对方|主持人|记者|别人|他人|其他人|另一[^，。；]{1,6}|旁人|听众|观众|朋友|同事|老板|同学|母亲|父亲|妈妈|爸爸|丈夫|妻子|"
     "哥哥|弟弟|姐姐|妹妹|儿子|女儿|孩子"
 )
 _CHINESE_OTHERS = re.compile(
@@ -348,6 +363,7 @@ def find_chinese_mentions(text: str) -> list[Mention]:
 def is_meant_in_chinese(sentence: str, mention: Mention) -> bool:
     """Whether a mention is asserted of the speaker: not negated, not open, nobody else's, not of a thing."""
     before, after = _before(sentence, mention), sentence[mention.end : mention.end + REACH]
+    before = _NOT_NEGATING_IN_CHINESE.sub(" ", before)
     if _CHINESE_NEITHER[0].search(before) and _CHINESE_NEITHER[1].match(after):
         return False
     if is_set_aside_in_chinese(before, after):
@@ -359,6 +375,7 @@ def is_meant_in_chinese(sentence: str, mention: Mention) -> bool:
             _CHINESE_OTHERS.search(before),
             _OF_A_CHINESE_THING.match(after),
             _UNLIKELY_IN_CHINESE.match(after),
+            _ENGLISH_NOT.search(before),
         )
     )
 

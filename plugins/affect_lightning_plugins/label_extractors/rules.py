@@ -14,6 +14,7 @@ from importlib import resources
 from affect_lightning.contracts import LabelExtractor, Sentiment
 from affect_lightning.metrics.builtin import builtin_valences
 from affect_lightning.prompting.cleaning import clean_response
+from affect_lightning_plugins.label_extractors.corrections import corrected
 from affect_lightning_plugins.label_extractors.labels_in_text import concluded_words, listed_labels
 from affect_lightning_plugins.label_extractors.mentions import word_group
 
@@ -22,6 +23,7 @@ _SOURCES = (
     "labels_in_text.py",
     "mentions.py",
     "clause_doubts.py",
+    "corrections.py",
     "english_words.tsv",
     "chinese_words.tsv",
 )
@@ -61,7 +63,7 @@ class RulesLabelExtractor(LabelExtractor):
 
 
 def _labels_of(response: str) -> list[str]:
-    text = clean_response(response).text.strip()
+    text = corrected(clean_response(response).text.strip())
     listed = listed_labels(text)
     return concluded_words(text) if listed is None else listed
 

@@ -145,6 +145,12 @@ _OF_ITSELF = re.compile(
     r"|^\W*我(?!猜|觉得|认为|感觉|推测)",
     re.IGNORECASE,
 )
+# Nothing is refused here but one emotion: "I can't say she is angry. She is disappointed."
+_NOT_THIS_ONE = re.compile(
+    rf"^\W*(?:i|we|one) {_CANNOT} (?:say|tell)(?: that| if| whether)? (?:he|she|they|it|the \w+)\b[^.!?;,]*"
+    r"[.;!]\s*(?P<rest>\S.*)$",
+    re.IGNORECASE | re.DOTALL,
+)
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s*|\n+")
 _CLAUSE = re.compile(r"[,;，；]\s*|(?<=[^,;，；])(?=\bbut\b)", re.IGNORECASE)
 
@@ -161,6 +167,9 @@ def without_refusal(text: str) -> str:
     >>> without_refusal("I'm sorry, but I can't see faces. However, the person sounds sad.")
     'However, the person sounds sad.'
     """
+    one = _NOT_THIS_ONE.match(text)
+    if one and _ASSERTED.search(one["rest"]) and not is_refusal(one["rest"]) and not _OF_ITSELF.match(one["rest"]):
+        return one["rest"].strip()
     first, *others = [part for part in _SENTENCE.split(simplified(text)) if part and part.strip()]
     kept = _tail(first)
     for sentence in others:
