@@ -101,9 +101,9 @@ SENTIMENTS: dict[str, str | None] = {
     "2/3": None,
     "3/7": "negative",
     "sentiment: 40/100": "negative",
-    "-2/3": None,
-    "+2 out of 3": None,
-    "-0.5/1": None,
+    "-2/3": "negative",
+    "+2 out of 3": "positive",
+    "-0.5/1": "negative",
     "sentiment: 4 (scale 1-5)": "positive",
     "sentiment: 2 (1-5)": "negative",
     "sentiment 2 on a scale of 1 to 5": "negative",
@@ -126,8 +126,8 @@ SENTIMENTS: dict[str, str | None] = {
     "likelihood of positive: 0.2, likelihood of negative: 0.8": "negative",
     "negative likelihood 0.8, positive likelihood 0.2": "negative",
     "probability of negative is 0.8": "negative",
-    "probability of positive is 0.2": None,
-    "positive: 0.2": "positive",
+    "probability of positive is 0.2": "negative",
+    "positive: 0.2": "negative",
     "negative: 80%": "negative",
     "积极概率20%，消极概率80%": "negative",
     "积极：0.2，消极：0.8": "negative",
@@ -190,7 +190,7 @@ def test_both_sides_of_a_score_read_it(
     assert (code, result["score"], result["without_a_label"]) == (0, 100.0, 0), err
 
 
-@pytest.mark.parametrize("text", ["并不积极", "not positive", "probability of positive is 0.2", "neutral to negative"])
+@pytest.mark.parametrize("text", ["并不积极", "not positive", "neutral to negative"])
 def test_what_tells_no_sentiment_is_counted_and_not_guessed(capsys: pytest.CaptureFixture[str], text: str) -> None:
     answers = [text, *("negative" if value < 0 else "positive" for value in VALUES[1:])]
     assert score(capsys, "mine", "sent_labels.csv", write("p.jsonl", "response", answers))[1]["without_a_label"] == 1

@@ -33,7 +33,8 @@ _SCORED = re.compile(
     r"(?P<word>[^\W\d_][^:：=()\[\]{}\d|」』”】\x22\n,;，；、]{0,39}?)[」』”】\x22]?\**"
     r"\s*(?:[:=：(（|]|\s[-–—]\s|(?P<bare>\s(?=[01]?[.]\d))|\s(?=\d{1,3}(?:[.,]\d+)?\s*[%％]))\s*\**"
     r"(?P<number>(?:(?<=[:：=(（])|(?<=[:：=] ))-?(?:\d{1,3}(?:[.,]\d+)?(?:e[+-]?\d+)?|[.]\d+)"
-    r"|\d{1,3}(?:[.,]\d+)?|[.]\d+)(?:\s*[-–~]\s*\d{1,3}(?:[.,]\d+)?)?\s*(?P<percent>[%％])?\s*(?:/\s*10+)?\s*[)）]?\s*"
+    r"|\d{1,3}(?:[.,]\d+)?|[.]\d+)(?:\s*[-–~]\s*\d{1,3}(?:[.,]\d+)?)?\s*(?P<percent>[%％])?\s*"
+    r"(?:(?:/|out of)\s*\d{1,4}(?![\d.]))?\s*[)）]?\s*"
 )
 _HEAD_OF_SCORES = re.compile(
     r"^\s*(?:emotions?|labels?|class|情绪|情感|标签)\s*[,，\t;|]\s*(?:scores?|prob(?:ability)?|confidence|weight|intensity|分数|概率|得分)"
@@ -60,7 +61,8 @@ NAMES_EMOTIONS = re.compile(  # the whole of a key, or of a heading, beside whic
     re.IGNORECASE,
 )
 RANKED = re.compile(
-    r"^(?:primary|secondary|tertiary|main|major|minor|dominant|first|second|third|主要|次要|其次)$", re.I
+    r"^(?:primary|secondary|tertiary|main|major|minor|dominant|first|second|third|主要|次要|其次|(?:top|rank)[ _-]?\d{1,2})$",
+    re.I,
 )
 _LEAD = re.compile(
     r"[\s*_\"'“‘「（(-]*(?P<key>[^\W\d_][^:：\n\[\]\"',，;；]{0,39}?)[*\"'”’」 ]*[:：=](?P<rest>.*)", re.DOTALL

@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from affect_lightning.plain_characters import plain_characters
+from affect_lightning.sentiment_forms import told_in_form
 
 SENTIMENT_WORDS = ("positive", "negative", "neutral", "mixed")
 
@@ -125,6 +126,9 @@ def read_sentiment(text: str) -> str | None:
     number = _number(bare)
     if number is not None:
         return _word(number)
+    told = told_in_form(bare)
+    if told is not None:
+        return told or None
     for value in (_of_scale(bare), _rating(bare), _compound(bare)):
         if value is not None:
             return _word(value)
@@ -222,6 +226,16 @@ def _highest(text: str, polarities: int) -> str | None:
         numbers[str(match.lastgroup)] = float((number["signed"] or number["plain"]).replace(",", "."))
     best = max(numbers, key=lambda word: numbers[word])
     return best if list(numbers.values()).count(numbers[best]) == 1 and len(numbers) == polarities else None
+
+
+def side_of_a_form(text: str) -> str | None:
+    """The sentiment of a text in a set form that names a side, such as `positive: 0.1`; None for other texts.
+
+    >>> side_of_a_form("Positive: 0.1"), side_of_a_form("positive"), side_of_a_form("+2/3"), side_of_a_form("Sentiment: bad")
+    ('negative', None, None, 'negative')
+    """
+    bare = _bare(text) if len(text) <= _MAIN_LENGTH else ""
+    return (told_in_form(bare) or None) if names_polarity(bare) or "sentiment" in bare else None
 
 
 def main_sentiment(text: str) -> str | None:

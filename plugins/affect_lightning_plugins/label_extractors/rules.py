@@ -37,9 +37,11 @@ _CLEANING = (
         "loose_objects.py",
         "nested_scores.py",
         "weights_in_words.py",
+        "chosen_parts.py",
+        "tables.py",
     ),
 )
-_STRINGS = ("label_strings.py", "plain_characters.py")
+_STRINGS = ("label_strings.py", "plain_characters.py", "sentiment_strings.py", "sentiment_forms.py")
 
 NEUTRAL_WEIGHT = 0.75  # our choice, tuned on the saved outputs of reference/affectgpt_outputs
 _BOTH_SIDES = frozenset({"positive", "negative"})

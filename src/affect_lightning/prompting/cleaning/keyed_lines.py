@@ -7,8 +7,10 @@ reason or a confidence. `structure.py` asks, and reads JSON and tables; `label_s
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from affect_lightning.label_strings import NAMES_EMOTIONS, best_words
+from affect_lightning.prompting.cleaning.chosen_parts import share_of
 
 TOLD = NAMES_EMOTIONS
 SENTIMENT = re.compile(
@@ -26,6 +28,11 @@ PLAIN_DEGREE = re.compile(  # beside nothing but a number: where a sentiment is 
 MEASURE = re.compile(
     r"(?:confidence|score|prob|valence|arousal|dominance|intensity|\bid\b|index|rank|time|start|end|frame|level|certainty"
     r"|置信|概率|强度|強度)",
+    re.IGNORECASE,
+)
+_WEIGHT = re.compile(  # beside a word: how much it counts, which times, indices and valences do not say
+    r"^p$|^(?:is[_ ])?(?:present|detected|observed)$|score|prob|confidence|certainty|intensity|likelihood|weight|level"
+    r"|置信|概率|强度|強度|得分|分数",
     re.IGNORECASE,
 )
 _BESIDE_WORDS = (  # keys of what is no answer
@@ -81,7 +88,9 @@ _WORTH = {
     **dict.fromkeys(
         ("yes", "y", "true", "present", "detected", "✓", "✔", "✅", "√", "high", "very high", "strong"), 1.0
     ),
+    **dict.fromkeys(("very likely", "highly likely", "likely", "strong evidence", "clear evidence"), 1.0),
     **dict.fromkeys(("是", "有", "高", "强"), 1.0),
+    **dict.fromkeys(("unlikely", "very unlikely", "highly unlikely", "no evidence", "weak evidence"), 0.0),
     **dict.fromkeys(("medium", "moderate", "mid", "中", "中等"), 0.6),
     **dict.fromkeys(("low", "very low", "weak", "slight", "低", "弱"), 0.2),
     **dict.fromkeys(
@@ -92,9 +101,13 @@ _WORTH = {
 _WORTHS = tuple(_WORTH)
 _BOXES = ("[ ]", "[x]", "[X]", "☑", "✅", "☐", "❌", "[✓]", "[✔]", "✔", "✓", "✗", "✘")
 _ITEM = re.compile(
-    r"(?P<word>[^\W\d_][^:：=()（）\n]{0,39}?)\s*(?:[:：=?？]|\s[-–]\s|[(（]|(?=[✓✔✅√✗✘❌×✖]))\s*(?P<value>[^:：=()（）\n]{1,14}?)\s*[)）]?\.?"
+    r"(?P<word>[^\W\d_][^:：=()（）\n]{0,39}?)\s*(?:[:：=?？]|\s[-–]\s|[(（]|(?=[✓✔✅√✗✘❌×✖]))\s*(?P<value>[^:：=()（）\n]{1,16}?)\s*[)）]?\.?"
 )
 _DEGREE_OF = re.compile(r"\s+(?:confidence|certainty|probability|intensity|likelihood)(?=[)）]?\.?$)", re.IGNORECASE)
+_BARE_ITEM = re.compile(r"[^\W\d_]+(?:[ -][^\W\d_]+){0,2}")
+_TICK = re.compile(r"\s*([☑✅✔✓√☐❌✗✘✖])\ufe0f?\s*[,;，；、|]?\s*")
+_TICKED = "☑✅✔✓√"
+_LONGEST_TICKED = 300  # characters of words with a sign each; our choice
 _BOX = re.compile(r"^[ \t]*(?:[-*][ \t]+)?(?:\[(?P<mark>[ xX✓✔]?)\]|(?P<sign>[☑✅✔✓☐❌✗✘]))[ \t]*(?P<word>\S.*)$")
 
 
@@ -166,12 +179,36 @@ def worth_of(value: str) -> float | None:
     return _WORTH.get(value.strip(" .*_`").lower())
 
 
+def number_of(value: Any) -> float | None:
+    """A score: a number, also in a text, or yes and no; None for anything else."""
+    if isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str):
+        worth = worth_of(value)
+        worth = share_of(value) if worth is None else worth
+        if worth is not None:
+            return worth
+        try:
+            value = float(value.strip().rstrip("%％"))
+        except ValueError:
+            return None
+    return float(value) if isinstance(value, int | float) and abs(value) < 1000 else None
+
+
+def is_measure(key: str) -> bool:
+    """Whether a key beside a word says how much the word counts."""
+    return bool(_WEIGHT.search(key.strip()))
+
+
 def marked_words(text: str) -> list[str] | None:
     """The words of a list in which each has yes, no, high or low, or a box that is ticked or not; None if it is no such list."""
     tail = _DEGREE_OF.sub("", text.rstrip(" \t\r\n.*_`)）")[-2 * _LONGEST_KEY :]).lower()
     may_have_boxes = "[" in text or not text.isascii()
     if not tail.endswith(_WORTHS) and not (may_have_boxes and any(map(text.__contains__, _BOXES))):
         return None
+    ticked = _ticked_words(text) if may_have_boxes else None
+    if ticked is not None:
+        return ticked
     lines = [line for line in text.splitlines() if line.strip()]
     if lines and lines[0].rstrip().endswith((":", "：")):
         lines = lines[1:]
@@ -179,13 +216,33 @@ def marked_words(text: str) -> list[str] | None:
     if boxes and all(boxes):
         return [box["word"].strip() for box in boxes if box and (box["mark"] or box["sign"] or " ") in "xX✓✔☑✅"]
     pairs: list[tuple[str, float]] = []
+    bare: list[str] = []
     for item in re.split(r"[,;，；\n]|\.\s+(?=\w)", "\n".join(lines)):
+        if _BARE_ITEM.fullmatch(item.strip()) and worth_of(item) is None:
+            bare.append(item.strip())
+            continue
         found = _ITEM.fullmatch(_DEGREE_OF.sub("", _BULLET.sub("", item).strip(" *_`")))
         worth = worth_of(found["value"]) if found else None
         if found is None or worth is None or _is_key(found["word"].strip(" *_`")):
             return None
         pairs.append((found["word"].strip(" *_`"), worth))
+    if bare:  # "sad; anger: absent": the words beside those that are ruled out
+        return bare if pairs and not any(worth for _, worth in pairs) else None
     return best_words(pairs) if len(pairs) > 1 else None
+
+
+def _ticked_words(text: str) -> list[str] | None:
+    """The ticked words of one line in which each has a sign before or behind it: `happy ❌ sad ✅`; None for other texts."""
+    plain = text.strip(" .。")
+    if len(plain) > _LONGEST_TICKED or "\n" in plain:
+        return None
+    parts = _TICK.split(plain)
+    if len(parts) < 5 or bool(parts[0]) == bool(parts[-1]):
+        return None
+    words, signs = (parts[:-1:2], parts[1::2]) if parts[0] else (parts[2::2], parts[1::2])
+    if not all(_BARE_ITEM.fullmatch(word) for word in words):
+        return None
+    return [word for word, sign in zip(words, signs, strict=True) if sign in _TICKED]
 
 
 def is_beside(key: str) -> bool:

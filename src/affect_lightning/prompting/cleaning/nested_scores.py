@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from affect_lightning.label_strings import NAMES_EMOTIONS, RANKED, best_words
-from affect_lightning.prompting.cleaning.keyed_lines import MEASURE, is_beside
+from affect_lightning.prompting.cleaning.keyed_lines import MEASURE, is_beside, worth_of
 
 _DEEPEST = 8  # levels that are followed; our choice
 _SCORE = re.compile(
-    r"^(?:p|scores?|probs?|probability|confidence|likelihood|logprobs?|weight|value|概率|得分|分数|置信度)$", re.I
+    r"^(?:p|scores?|probs?|probability|confidence|likelihood|logprobs?|weight|value|(?:is[_ ])?(?:present|detected|observed)"
+    r"|概率|得分|分数|置信度)$",
+    re.I,
 )
 _SCORES = re.compile(r"^(?:scores?|probs?|probabilities|confidences?|likelihoods?|weights|logprobs)$", re.IGNORECASE)
 _IS = re.compile(r"^(?:is|has)[_ ](?=[a-z])", re.IGNORECASE)
@@ -54,11 +56,20 @@ def _names_something(key: Any) -> bool:
 def _number_in(item: Any) -> Any:
     """The one score of an object or of a list of one; yes, no and plain numbers are their own."""
     if isinstance(item, Mapping):
-        scores = [number for key, number in item.items() if _SCORE.match(str(key)) and isinstance(number, int | float)]
+        if any(isinstance(word, str) and NAMES_EMOTIONS.match(str(key)) for key, word in item.items()):
+            return None  # its word stands inside
+        scores = [_worth(number) for key, number in item.items() if _SCORE.match(str(key))]
+        scores = [number for number in scores if isinstance(number, int | float)]
         return scores[0] if len(scores) == 1 else None
     if isinstance(item, list):
         return item[0] if len(item) == 1 and isinstance(item[0], int | float) else None
     return item if isinstance(item, int | float) else None
+
+
+def _worth(item: Any) -> Any:
+    """Of yes and no in words, what they are worth; anything else as it is."""
+    worth = worth_of(item) if isinstance(item, str) else None
+    return item if worth is None else worth
 
 
 def _merged(items: list[Any]) -> dict[str, Any] | None:

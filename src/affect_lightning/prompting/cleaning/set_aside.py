@@ -54,6 +54,9 @@ _SPEAKS_FIRST = re.compile(  # the transcript of Emotion-LLaMA's prompt, one sen
 
 _ABSENT_KEY = (
     r"(?:absent|not[ _-](?:present|detected|observed|shown|found)|ruled[ _-]out|excluded|rejected|unlikely|no signs? of"
+    r"|(?:other[ _-])?(?:possible[ _-])?(?:emotions?|labels?|options?)[ _-]"
+    r"(?:(?:that |which )(?:were|are|can be) |considered (?:but |and ))?"
+    r"(?:excluded|ruled[ _-]out|rejected|discarded)"
     r"|不存在|未出现|未检测到|没有出现|排除|不符合)"
 )
 _ABSENT = re.compile(
@@ -88,6 +91,13 @@ _OPTION = re.compile(
     r"(?=[\s,，;；]*(?:[(（]?[A-H][).:：）.、．]|\n|$))"
 )
 _LETTER = re.compile(r"[(（]?(?P<letter>[A-H])[)）]?[.。]?\s*$")
+_LAST_ANSWER = re.compile(
+    r"(?:^|(?<=[\s.,;。；，]))(?:(?:the|my|final|correct) )*(?:answer|choice|选择|答案)(?: is|是|为)?\s*[:：]?\s*"
+    r"[(（]?(?P<mark>[A-H]|\d{1,2})[)）]?[.。]?\s*$",
+    re.IGNORECASE,
+)
+_OPTION_MARK = re.compile(r"(?:^|(?<=[\s:：(（,，;；]))[(（]?([A-H]|\d{1,2})[)).:：）.、．](?!\d)\s*")
+_OPTIONS_LEAD = re.compile(r"\W*(?:[\w ]{0,20}[:：]\s*)?", re.IGNORECASE)
 _CHOOSE_FROM = re.compile(
     r"\s*[(（\[](?:please )?(?:choose|chosen|select|selected|pick|picked|one of|out of|options?\b"
     r"|请?从|选自|可选|候选)[^()（）\[\]]*[)）\]]",
@@ -166,8 +176,25 @@ def _corrected(text: str) -> str:
     return text
 
 
+def _option_of_answer(text: str) -> str | None:
+    """The option of a short list of options whose letter or number ends the text: sad of "1. calm 2. sad Answer: 2"."""
+    answer = _LAST_ANSWER.search(text) if len(text) <= _LONGEST_INPUT else None
+    if answer is None:
+        return None
+    lead, *parts = _OPTION_MARK.split(text[: answer.start()])
+    marks, words = parts[::2], parts[1::2]
+    first = ord("A") if marks and marks[0] == "A" else None
+    ordered = [chr(first + place) if first else str(place + 1) for place in range(len(marks))]
+    if len(marks) < 2 or marks != ordered or answer["mark"] not in marks or not _OPTIONS_LEAD.fullmatch(lead):
+        return None
+    return words[marks.index(answer["mark"])].strip(" \t\n,，;；.。/|") or None
+
+
 def _without_input(text: str) -> str:
     """The answer alone, where the text begins with the model's input or its thoughts; a letter becomes its option."""
+    option = _option_of_answer(text) if text.rstrip(" .。)）*\n")[-1:].isalnum() else None
+    if option is not None:
+        return option
     options = _OPTION.findall(text) if ")" in text or "." in text or "、" in text else []
     letters = [letter for letter, _ in options]
     listed = len(letters) > 1 and letters == sorted(set(letters)) and letters[0] == "A"

@@ -11,20 +11,25 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from affect_lightning.label_strings import RANKED, best_words, ends_with_number, scored_words
+from affect_lightning.prompting.cleaning.chosen_parts import chosen_option, of_the_speaker
 from affect_lightning.prompting.cleaning.keyed_lines import (
     DEGREE,
     MEASURE,
     PLAIN_DEGREE,
     SENTIMENT,
     TOLD,
+    is_measure,
     marked_words,
+    number_of,
     told_by_keys,
     worth_of,
 )
 from affect_lightning.prompting.cleaning.loose_objects import decoded_values, loose_values, series_value, yaml_value
 from affect_lightning.prompting.cleaning.nested_scores import with_plain_scores
 from affect_lightning.prompting.cleaning.set_aside import ABSENT_NAME, PRESENT_NAME
+from affect_lightning.prompting.cleaning.tables import cells_that_tell
 from affect_lightning.prompting.cleaning.weights_in_words import weights_in_words, words_of_rows
+from affect_lightning.sentiment_strings import names_polarity, side_of_a_form
 
 _LONGEST = 100_000  # characters that are tried as JSON; a longer text is prose. Our choice
 _DEEPEST = 8  # levels of objects that are followed; our choice
@@ -36,10 +41,6 @@ _WRAPPED = re.compile(
 )
 _NAMED = re.compile(r"^(?:name|names|value|type|word|text|名称|名字|类型)$", re.IGNORECASE)  # below a key of emotions
 _CONCLUDES = re.compile(r"^(?:conclusion|verdict|decision|结论|結論)$", re.IGNORECASE)
-_WEIGHT = re.compile(  # beside a word: how much it counts, which times, indices and valences do not say
-    r"^p$|score|prob|confidence|certainty|intensity|likelihood|weight|level|置信|概率|强度|強度|得分|分数",
-    re.IGNORECASE,
-)
 _NOT = re.compile(r"^(?:not|non)[_ -]", re.IGNORECASE)
 _SCALED = re.compile(r"[+-]?\d[\d.,]*\s*[(（\[]")  # 2 (1-5): a number with its scale
 _PAIRS = re.compile(r"\s*\[\s*[\[(]\s*[\"']")
@@ -51,6 +52,9 @@ _LONGEST_DEGREE = 200  # characters of an answer that is nothing but measures; o
 _MEASURE_AND_NUMBER = re.compile(
     r"[\W_]*(?P<key>[^\W\d_][\w ]{0,40}?)[*\s]*(?:[:：=]|\bis\b)[*\s]*(?P<number>[+-]?\d*[.,]?\d+)\s*[%.。分]?\s*"
 )
+_RATED = re.compile(
+    r"(?P<key>[^\W\d_][\w ]{0,40}?)\s*[:：]\s*\d{1,3}(?:[.,]\d+)?\s*(?:/|out of)\s*\d{1,3}"
+)  # rating: 9/10
 _SEPARATOR_ROW = re.compile(r"^[\s|:+=-]*-[\s|:+=-]*$")
 _NUMBERED = re.compile(r"[:=：(（|\s,\u4e00-\u9fff-]\**[\d.]|^\d+(?:\.\d+)?\s*[%％]")
 _EMPHASIS = re.compile(r"\*{1,3}(?=\S)(.+?)(?<=\S)\*{1,3}|(?<!\w)__(?=\S)(.+?)(?<=\S)__(?!\w)|`+([^`]*)`+")
@@ -64,11 +68,17 @@ _TAG = re.compile(r"</?[A-Za-z][\w-]{0,30}\s*/?>")
 
 def told_by_structure(text: str) -> str | None:
     """What an answer in JSON, YAML, a table, a box, keyed lines or a list with numbers tells; None if it is none."""
-    for told in (_of_json, _of_object_like, _of_box, _of_table, _of_degree, _of_lines, _of_scores):
+    for told in (_of_side, _of_json, _of_object_like, _of_box, _of_table, _of_degree, _of_lines, _of_scores):
         words = told(text)
         if words is not None:
             return words
     return None
+
+
+def _of_side(text: str) -> str | None:
+    """The sentiment of `positive: 0.1` or `positive? no`, which is not the one that is named."""
+    side = side_of_a_form(text) if len(text) <= _LONGEST_DEGREE else None
+    return None if side is None else f"[{side}]"
 
 
 def without_markdown(text: str) -> str:
@@ -128,7 +138,7 @@ def _is_bare(value: Any) -> bool:
     return (
         isinstance(value, Mapping)
         and any(_NAMED.match(str(key)) for key in value)
-        and all(_NAMED.match(str(key)) or _is_measure(str(key)) for key in value)
+        and all(_NAMED.match(str(key)) or is_measure(str(key)) for key in value)
     )
 
 
@@ -183,12 +193,17 @@ def _values(value: Any, depth: int, named: bool = False) -> Iterator[str]:
 
 
 def _of_mapping(value: Mapping[Any, Any], depth: int, named: bool) -> Iterator[str]:
+    chosen = chosen_option(value)
+    if chosen is not None:
+        yield chosen
+        return
+    value = of_the_speaker(value)
     keys = [key for key in value if isinstance(key, str) and not _is_absent(key, value[key])]
     plain = [key for key in keys if PLAIN_DEGREE.match(key.strip()) and _plain_number(value[key]) is not None]
     told = [key for key in keys if TOLD.match(key.strip()) and not MEASURE.search(key) and key not in plain]
-    degrees = [key for key in keys if DEGREE.match(key.strip()) and _number(value[key]) is not None]
+    degrees = [key for key in keys if DEGREE.match(key.strip()) and number_of(value[key]) is not None]
     told = told or [key for key in keys if SENTIMENT.match(key.strip()) and key not in degrees]
-    told = told or [key for key in keys if RANKED.match(key.strip()) and _number(value[key]) is None]
+    told = told or [key for key in keys if RANKED.match(key.strip()) and number_of(value[key]) is None]
     scored = _scores_of_objects([value[key] for key in told]) if told and RANKED.match(told[0].strip()) else None
     if scored is not None:
         yield from scored
@@ -202,48 +217,56 @@ def _of_mapping(value: Mapping[Any, Any], depth: int, named: bool) -> Iterator[s
             yield from _values(value[key], depth + 1, named or bool(TOLD.match(key.strip())))
         return
     compound = [key for key in keys if key.strip().lower() in ("compound", "compound_score")]
-    if compound and _number(value[compound[0]]) is not None:
+    if compound and number_of(value[compound[0]]) is not None:
         yield f"compound: {value[compound[0]]}"  # of VADER; `sentiment_strings.py` reads it
+        return
+    side = _side_of(value, keys)
+    if side is not None:
+        yield side
         return
     degrees = degrees or plain
     words = _best(
-        [(key, number) for key in keys if key not in (*degrees, *plain) and (number := _number(value[key])) is not None]
+        [
+            (key, number)
+            for key in keys
+            if key not in (*degrees, *plain) and (number := number_of(value[key])) is not None
+        ]
     )
     if words is not None:
         yield from words
         return
     if degrees:
-        yield f"{degrees[0]}: {value[degrees[0]]}"  # `sentiment_strings.py` reads it where a sentiment is asked for
+        yield f"{degrees[0]}: {value[degrees[0]]}{_scale_of(value)}"  # for `sentiment_strings.py`
         return
     for key in keys:
         if isinstance(value[key], Mapping | list) or len(str(value[key]).split()) >= _PROSE_WORDS:
             yield from _values(value[key], depth + 1)
 
 
+def _side_of(value: Mapping[Any, Any], keys: list[str]) -> str | None:
+    """The sentiment of the only one that has a number or yes or no: `{"positive": 0.1}`; None for other objects."""
+    named = [key for key in keys if names_polarity(key.replace("_", " "))]
+    number = number_of(value[named[0]]) if len(named) == 1 else None
+    return None if number is None else side_of_a_form(f"{named[0].replace('_', ' ')}: {number}")
+
+
+def _scale_of(value: Mapping[Any, Any]) -> str:
+    """The scale that an object states beside a number, in the words that `sentiment_strings.py` reads."""
+    scales = [str(item) for key, item in value.items() if str(key).strip().lower() in ("scale", "range")]
+    return f" (scale {scales[0]})" if len(scales) == 1 and any(map(str.isdigit, scales[0])) else ""
+
+
 def _plain_number(value: Any) -> float | None:
     """A number, also as a text, which yes and no are not."""
     return (
-        None if isinstance(value, bool) or (isinstance(value, str) and worth_of(value) is not None) else _number(value)
+        None
+        if isinstance(value, bool) or (isinstance(value, str) and worth_of(value) is not None)
+        else number_of(value)
     )
 
 
 def _is_absent(key: str, value: Any) -> bool:
     return isinstance(value, list | str) and bool(ABSENT_NAME.match(key.strip()) or _NOT.match(key.strip()))
-
-
-def _number(value: Any) -> float | None:
-    """A score: a number, also in a text, or yes and no; None for anything else."""
-    if isinstance(value, bool):
-        return float(value)
-    if isinstance(value, str):
-        worth = worth_of(value)
-        if worth is not None:
-            return worth
-        try:
-            value = float(value.strip().rstrip("%％"))
-        except ValueError:
-            return None
-    return float(value) if isinstance(value, int | float) and abs(value) < 1000 else None
 
 
 def _best(pairs: list[tuple[str, float]]) -> list[str] | None:
@@ -257,7 +280,7 @@ def _scores_of_objects(items: list[Any] | tuple[Any, ...]) -> list[str] | None:
     pairs: list[tuple[str, float]] = []
     for item in items:
         if isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[0], str):
-            number = None if isinstance(item[1], str) else _number(item[1])
+            number = None if isinstance(item[1], str) else number_of(item[1])
             if number is None:
                 return None
             pairs.append((item[0], number))
@@ -266,15 +289,11 @@ def _scores_of_objects(items: list[Any] | tuple[Any, ...]) -> list[str] | None:
             return None
         words = [v for k, v in item.items() if isinstance(v, str) and TOLD.match(str(k).strip())]
         words = words or [v for k, v in item.items() if isinstance(v, str) and _NAMED.match(str(k).strip())]
-        numbers = [n for k, v in item.items() if _is_measure(str(k)) and (n := _number(v)) is not None]
+        numbers = [n for k, v in item.items() if is_measure(str(k)) and (n := number_of(v)) is not None]
         if len(words) != 1 or len(numbers) != 1:
             return None
         pairs.append((words[0], numbers[0]))
     return best_words(pairs) if pairs else None
-
-
-def _is_measure(key: str) -> bool:
-    return bool(_WEIGHT.search(key.strip()))
 
 
 def _written(values: list[str]) -> str:
@@ -308,42 +327,7 @@ def _of_table(text: str) -> str | None:
     ]
     if not rows:
         return None
-    if len(rows) > 1 and all(len(row) == 2 and (MEASURE.search(row[0]) or TOLD.match(row[0])) for row in rows):
-        return _written([value for key, value in rows if TOLD.match(key) and not MEASURE.search(key)])
-    head, body = rows[0], rows[1:]
-    across = _scores_across(head, body)
-    if across is not None:
-        return _written(across)
-    worths = [worth_of(row[1]) if len(row) == 2 else None for row in body]
-    if body and None not in worths:
-        return _written(best_words((row[0], worth or 0.0) for row, worth in zip(body, worths, strict=True)))
-    column = next((index for index, cell in enumerate(head) if TOLD.match(cell) and not MEASURE.search(cell)), None)
-    if column is None:
-        beside = [row[1] for row in rows if len(row) > 1 and TOLD.match(row[0])]
-        return _written(beside or [row[0] for row in body if row and not any(c.isdigit() for c in row[0])])
-    cells = [row[column] for row in body if len(row) > column]
-    numbers = next((index for index, cell in enumerate(head) if _is_measure(cell)), None)
-    if numbers is not None and len(body) > 1:
-        scored = scored_words(
-            ", ".join(f"{row[column]}: {row[numbers]}" for row in body if len(row) > max(column, numbers))
-        )
-        cells = list(scored) if scored is not None else cells
-    return _written(cells)
-
-
-def _scores_across(head: list[str], body: list[list[str]]) -> list[str] | None:
-    """The best heads of a table of one row of numbers, an emotion a column; None for any other table."""
-    if len(body) != 1 or len(body[0]) != len(head):
-        return None
-    pairs = [(word, _number(cell)) for word, cell in zip(head, body[0], strict=True)]
-    if pairs[0][1] is None and (MEASURE.search(body[0][0]) or TOLD.match(head[0]) or not head[0]):
-        pairs = pairs[1:]
-    scored = [(word, number) for word, number in pairs if number is not None and not _names_no_emotion(word)]
-    return best_words(scored) if len(scored) == len(pairs) > 1 else None
-
-
-def _names_no_emotion(word: str) -> bool:
-    return bool(not word or MEASURE.search(word) or TOLD.match(word))
+    return _written(cells_that_tell(rows))
 
 
 def _of_scores(text: str) -> str | None:
@@ -366,6 +350,9 @@ def _of_degree(text: str) -> str | None:
     """`Sentiment score: -0.6`, perhaps with other measures; `sentiment_strings.py` reads it where a sentiment is asked for."""
     if len(text) > _LONGEST_DEGREE or not any(map(str.isdigit, text)):
         return None
+    rated = _RATED.fullmatch(text.strip())
+    if rated and (PLAIN_DEGREE.match(rated["key"].strip()) or DEGREE.match(rated["key"].strip())):
+        return f"[{rated[0]}]"
     pairs = [_MEASURE_AND_NUMBER.fullmatch(part) for part in re.split(r"[,;，；|\n]+(?=\s*[^\W\d])", text)]
     known = [pair for pair in pairs if pair and (DEGREE.match(pair["key"]) or MEASURE.search(pair["key"]))]
     degrees = [pair for pair in known if DEGREE.match(pair["key"])]
