@@ -69,3 +69,32 @@ def _by_plain_name(names: Iterable[str]) -> dict[str, str]:
     plain = {name: plain_name(name) for name in names}
     counts = Counter(plain.values())
     return {form: name for name, form in plain.items() if counts[form] == 1}
+
+
+def listed_twice(wanted: Iterable[str], given: Iterable[str]) -> list[tuple[str, str]]:
+    """Given names that differ in no more than case, ending or folder, where one wanted name alone is written so.
+
+    Names in two different folders are two clips; so are those of two wanted names, such as `A` and `a`.
+
+    >>> listed_twice(["a", "b"], ["a.mp4", "a", "b", "x/c", "y/c"]), listed_twice(["A", "a"], ["A", "a"])
+    ([('a.mp4', 'a')], [])
+    """
+    forms = Counter(map(_loose_form, wanted))
+    found: dict[str, str] = {}
+    pairs = []
+    for name in given:
+        form = _loose_form(name)
+        if forms[form] != 1:
+            continue
+        first = found.setdefault(form, name)
+        if first != name and (_folder(first) == _folder(name) or not _folder(first) or not _folder(name)):
+            pairs.append((first, name))
+    return pairs
+
+
+def _loose_form(name: str) -> str:
+    return bare_name(unicodedata.normalize("NFKC", plain_characters(name))).casefold()
+
+
+def _folder(name: str) -> str:
+    return name.strip().replace("\\", "/").rpartition("/")[0].casefold()

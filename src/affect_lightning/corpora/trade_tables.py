@@ -32,10 +32,16 @@ class OurRows:
 
     Attributes:
         columns: Ours, of any row; see `columns_of`.
+        originals: What the truth is called in the file, by our name, where the layout has another one.
     """
 
     def __init__(
-        self, rows: RowFile | Sequence[TableRow], split: str | None = None, keep: Collection[str] = ()
+        self,
+        rows: RowFile | Sequence[TableRow],
+        split: str | None = None,
+        keep: Collection[str] = (),
+        *,
+        with_others: bool = False,
     ) -> None:
         """Look at the columns; a table that may have codes instead of words is looked through for them.
 
@@ -43,6 +49,7 @@ class OurRows:
             rows: Of one file.
             split: `train` or `test`, for tables that have both in a column `mode`; None takes all rows.
             keep: Columns that stay as they are beside ours, because the user has named them.
+            with_others: Whether columns that are none of the layout's stay, too, as answers put into a label file.
 
         Raises:
             DataError: The file cannot be read.
@@ -53,10 +60,14 @@ class OurRows:
         self._convert = next((convert for needed, convert in _LAYOUTS if needed <= columns), None)
         if self._convert is _of_mer_challenge and {*_LABELS} & columns:
             self._convert = None
+        self._own = _OWN.get(self._convert, frozenset()) if with_others else frozenset()
+        lowered = {column.strip().lower(): column for column in given}
+        truths = _TRUTHS.get(self._convert, {})
+        self.originals = {ours: lowered[theirs] for ours, theirs in truths.items() if ours not in given}
         self._split = split if {"mode", "video_id", "clip_id"} <= columns else None
-        self._code_column: str | None = None
+        self._code_columns: tuple[str, ...] = ()
         self.columns = given if self._convert is None and self._split is None else columns_of(self)
-        self._code_column = self._column_of_codes()
+        self._code_columns = self._columns_of_codes()
 
     def __iter__(self) -> Iterator[TableRow]:
         """The rows of the split.
@@ -65,7 +76,7 @@ class OurRows:
             DataError: The file cannot be read, no row of the split is there, or a clip of IEMOCAP has no agreed emotion.
         """
         rows = self._of_split() if self._split is not None else self._converted()
-        return rows if self._code_column is None else (_decoded(row, self._code_column) for row in rows)
+        return (_decoded(row, self._code_columns) for row in rows) if self._code_columns else rows
 
     def _converted(self) -> Iterator[TableRow]:
         if self._convert is None:
@@ -73,7 +84,14 @@ class OurRows:
             return
         for row in self._rows:
             kept = {column: row[column] for column in self._keep if column in row}
-            yield _replaced(row, {**kept, **self._convert(_lowered(row))})
+            cells = {**kept, **self._convert(_lowered(row))}
+            yield _replaced(row, {**cells, **self._others(row)} if self._own else cells)
+
+    def _others(self, row: TableRow) -> Row:
+        """The columns that the layout does not have; where one has our name, the layout's stays under its own."""
+        others = {column: row[column] for column in row if column.strip().lower() not in self._own and column != "name"}
+        taken = {theirs for ours, theirs in _TRUTHS.get(self._convert, {}).items() if ours in others}
+        return {**others, **{column: row[column] for column in row if column.strip().lower() in taken}}
 
     def _of_split(self) -> Iterator[TableRow]:
         """The rows whose `mode` is the split; MMSA keeps all three in one file."""
@@ -89,18 +107,21 @@ class OurRows:
                 f"Give a file with such rows."
             )
 
-    def _column_of_codes(self) -> str | None:
-        """The column of labels, if every one of them is a code of IEMOCAP."""
-        codes, found = {*IEMOCAP_CODES, *_WITHOUT_WORD}, set()
-        column = next((column for column in self.columns if column.strip().lower() in _LABELS), None)
-        if column is None:
-            return None
-        for row in self:
-            code = str(row.get(column)).strip().lower()
-            if code not in codes:
-                return None
-            found.add(code)
-        return None if found <= {"sad"} else column
+    def _columns_of_codes(self) -> tuple[str, ...]:
+        """The column of labels and the kept ones, as far as every cell in them is a code of IEMOCAP."""
+        codes = {*IEMOCAP_CODES, *_WITHOUT_WORD}
+        labels = next((column for column in self.columns if column.strip().lower() in _LABELS), None)
+        wanted = dict.fromkeys(column for column in (labels, *self._keep) if column is not None)
+        found: dict[str, set[str]] = {column: set() for column in wanted if column in self.columns}
+        for row in self if found else ():
+            for column in list(found):
+                code = str(row.get(column)).strip().lower()
+                found[column].add(code)
+                if code not in codes:
+                    del found[column]
+            if not found:
+                break
+        return tuple(column for column, told in found.items() if not told <= {"sad"})
 
 
 def _lowered(row: TableRow) -> Row:
@@ -158,6 +179,24 @@ _LAYOUTS: tuple[tuple[set[str], Callable[[Row], Row]], ...] = (
     ({"name", "discrete"}, _of_mer_challenge),
 )
 
+# Columns of the layouts whose other columns are left out, and the truths that they rename.
+_OWN: dict[Callable[[Row], Row] | None, frozenset[str]] = {
+    _of_meld: frozenset(
+        (
+            "sr no.", "utterance", "speaker", "emotion", "sentiment", "dialogue_id", "utterance_id", "season", "episode",
+            "starttime", "endtime",
+        )
+    ),
+    _of_mmsa: frozenset(
+        ("video_id", "clip_id", "text", "label", "label_t", "label_a", "label_v", "annotation", "mode")
+    ),
+}  # fmt: skip
+_TRUTHS: dict[Callable[[Row], Row] | None, dict[str, str]] = {
+    _of_meld: {"labels": "emotion"},
+    _of_mmsa: {"sentiment": "label"},
+    _of_mer_challenge: {"labels": "discrete"},
+}
+
 
 def _only(value: Any) -> Any:
     """The text in a list of one in a list of one."""
@@ -176,10 +215,13 @@ def _bare(name: Any) -> Any:
     return bare_name(name) if isinstance(name, str) else name
 
 
-def _decoded(row: TableRow, column: str) -> TableRow:
-    """The row with a word for IEMOCAP's code."""
-    code = str(row[column]).strip().lower()
-    if code in _WITHOUT_WORD:
-        what = "another emotion" if code == "oth" else "no agreement of the annotators"
-        refuse(row, column, f"IEMOCAP's code {code!r} means {what}, so there is no word for it. Remove such rows.")
-    return _replaced(row, {**row, column: IEMOCAP_CODES[code]})
+def _decoded(row: TableRow, columns: Sequence[str]) -> TableRow:
+    """The row with words for IEMOCAP's codes."""
+    words: Row = {}
+    for column in columns:
+        code = str(row[column]).strip().lower()
+        if code in _WITHOUT_WORD:
+            what = "another emotion" if code == "oth" else "no agreement of the annotators"
+            refuse(row, column, f"IEMOCAP's code {code!r} means {what}, so there is no word for it. Remove such rows.")
+        words[column] = IEMOCAP_CODES[code]
+    return _replaced(row, {**row, **words})

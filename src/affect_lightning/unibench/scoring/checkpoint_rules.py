@@ -18,6 +18,7 @@ CheckpointRule = Literal["last", "fixed", "paper_best_on_test"]
 CHECKPOINT_RULES: tuple[CheckpointRule, ...] = get_args(CheckpointRule)
 
 _NUMBER = re.compile(r"\d+")
+_CALLED_LAST = re.compile(r"last(?:-v\d+)?", re.IGNORECASE)  # as Lightning calls it
 
 
 def in_order(checkpoints: Sequence[str]) -> list[str]:
@@ -72,7 +73,7 @@ def checkpoint_for_all_sets(
     several = {key: in_order(names) for key, names in checkpoints.items() if len(names) > 1}
     chosen = {key: names[0] for key, names in checkpoints.items() if len(names) == 1}
     if rule == "last":
-        lasts = {key: names[-1] for key, names in several.items()}
+        lasts = {key: _last(names) for key, names in several.items()}
         if len(set(lasts.values())) > 1:
             found = ", ".join(f"{key} {name}" for key, name in lasts.items())
             raise DataError(
@@ -89,6 +90,15 @@ def checkpoint_for_all_sets(
             )
         chosen[key] = fitting[0]
     return chosen
+
+
+def _last(names: Sequence[str]) -> str:
+    """The last of ordered checkpoints: the one that is called so, whatever numbers the others have.
+
+    >>> _last(["last", "step100"]), _last(["step_9", "step_10"])
+    ('last', 'step_10')
+    """
+    return next((name for name in reversed(names) if _CALLED_LAST.fullmatch(name)), names[-1])
 
 
 def _is_meant(wanted: str, name: str) -> bool:

@@ -2,17 +2,20 @@
 
 Every tool of the trade has its own names: the authors' csv, ms-swift (`response`, and the truth in `labels`), LLaMA-Factory
 (`predict`, and the truth in `label`), lmms-eval (`filtered_resps`), the MER challenge (`name,discrete`). A column that may be
-a truth is never scored as a prediction in silence. `prediction_files.py` reads the cells.
+a truth is never scored as a prediction in silence; `other_answers.py` looks for the answers beside it.
+`prediction_files.py` reads the cells.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from affect_lightning.errors import DataError
+from affect_lightning.unibench.scoring.other_answers import other_answers
 
 # Column names that are understood, by kind; `--column KIND=NAME` names another one.
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -46,11 +49,17 @@ _TRUTH_LIKE = re.compile(r"true|truth|gold|target|^gt", re.IGNORECASE)
 _HEADING = re.compile(
     r"name|file|clip|video|id$|emotion|label|pred|text|score|sentiment|class|truth|prompt|question|index|^m$"
 )
+_SHOWN = 3  # columns that are named; our choice
 _LOG = logging.getLogger(__name__)
 
 
 def used_columns(
-    path: Path, present: Sequence[str], columns: Mapping[str, str], kinds: Sequence[str]
+    path: Path,
+    present: Sequence[str],
+    columns: Mapping[str, str],
+    kinds: Sequence[str],
+    rows: Iterable[Mapping[str, Any]] = (),
+    originals: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """The column of each kind that the file has.
 
@@ -59,10 +68,12 @@ def used_columns(
         present: Its columns.
         columns: Column by kind, where the user named it.
         kinds: Those that are read.
+        rows: Its rows, in which answers are looked for beside what may be the truth.
+        originals: What a column is called in the file, where its layout has another name.
 
     Raises:
-        DataError: A named column is missing, two columns may be the same kind, there is none of what is needed, or a
-            response stands beside words that may be the truth.
+        DataError: A named column is missing, two columns may be the same kind, there is none of what is needed, or
+            answers stand beside words that may be the truth.
     """
     used: dict[str, str] = {}
     for kind in ("name", *kinds):
@@ -86,7 +97,56 @@ def used_columns(
                 f"{path} has no column for the {' or '.join(wanted)}; its columns are {', '.join(present)}. Expected one "
                 f"of {known}, or name yours with `--column {wanted[0]}=NAME`.{_hint(present, wanted)}"
             )
-    return _without_truths(path, present, columns, used)
+    left = _without_truths(path, present, columns, used, originals or {})
+    check_other_answers(path, present, columns, left, rows, originals)
+    return left
+
+
+def check_other_answers(
+    path: Path,
+    present: Sequence[str],
+    columns: Mapping[str, str],
+    used: Mapping[str, str],
+    rows: Iterable[Mapping[str, Any]],
+    originals: Mapping[str, str] | None = None,
+    *,
+    copied: Collection[str] = (),
+) -> None:
+    """Stop where a chosen column may be the truth, because another one may be the answers.
+
+    Args:
+        path: Of the file, for messages.
+        present: Its columns.
+        columns: Column by kind, where the user named it; these are never refused.
+        used: The chosen column by kind.
+        rows: Of the file.
+        originals: See `used_columns`.
+        copied: Kinds whose cells are the truths of every clip, so that any other text may be the answer.
+
+    Raises:
+        DataError: There is such a column.
+    """
+    if {column.strip().lower() for column in present} >= _OURS:
+        return
+    others = [column for column in present if column not in used.values()]
+    for kind in KINDS:
+        if kind in used and kind not in columns:
+            found = other_answers(kind, used[kind], others, rows, any_text=kind in copied)
+            _refuse_other_answers(path, kind, used[kind], found, originals)
+
+
+def _refuse_other_answers(
+    path: Path, kind: str, chosen: str, others: Mapping[str, str], originals: Mapping[str, str] | None
+) -> None:
+    """Stop where the chosen column may be the truth, because other columns may be the answers."""
+    if not others:
+        return
+    given = (originals or {}).get(chosen, chosen)
+    options = [f"`--column {other}={column}` scores {column}" for column, other in list(others.items())[:_SHOWN]]
+    raise DataError(
+        f"{path} has {kind} ({given}) beside {' and '.join(list(others)[:_SHOWN])}, so {given} may be the model's words or "
+        f"the truth. Choose: {', '.join(options)}, `--column {kind}={given}` scores {given}."
+    )
 
 
 def _hint(present: Sequence[str], wanted: Sequence[str]) -> str:
@@ -121,7 +181,11 @@ def _found(present: Sequence[str], kind: str) -> list[str]:
 
 
 def _without_truths(
-    path: Path, present: Sequence[str], columns: Mapping[str, str], used: dict[str, str]
+    path: Path,
+    present: Sequence[str],
+    columns: Mapping[str, str],
+    used: dict[str, str],
+    originals: Mapping[str, str],
 ) -> dict[str, str]:
     """The columns without those that are the truth beside a response; refused where that cannot be told."""
     beside = [
@@ -134,7 +198,7 @@ def _without_truths(
         return used
     marks = sorted(_TOOL_MARKS & lowered)
     if not marks:
-        words = used[beside[0]]
+        words = originals.get(used[beside[0]], used[beside[0]])
         raise DataError(
             f"{path} has responses ({used['response']}) beside {beside[0]} ({words}), which may be the model's words or the "
             f"truth. Choose: `--column response={used['response']}` scores the responses, `--column {beside[0]}={words}` "

@@ -27,8 +27,9 @@ from affect_lightning.corpora.annotation_tables import (
 )
 from affect_lightning.corpora.known_sets import canonical_key
 from affect_lightning.corpora.trade_tables import OurRows
+from affect_lightning.corpora.truths import Truth
 from affect_lightning.errors import ConfigurationError, DataError
-from affect_lightning.label_strings import given_words, words_of_object
+from affect_lightning.label_strings import given_words, label_key, words_of_object
 from affect_lightning.prompting.cleaning import clean_response
 from affect_lightning.prompting.cleaning.chat_objects import answers_of_server, text_of_chat
 from affect_lightning.safe_npz import read_npz
@@ -38,12 +39,19 @@ from affect_lightning.sentiment_strings import (
     read_sentiment,
     sentiment_number,
 )
-from affect_lightning.unibench.scoring.prediction_columns import COLUMNS, KINDS, TRUTH_KINDS, used_columns
+from affect_lightning.unibench.scoring.prediction_columns import (
+    COLUMNS,
+    KINDS,
+    TRUTH_KINDS,
+    check_other_answers,
+    used_columns,
+)
 
 OUTPUT_SUFFIXES = (".npz", *ROW_FILE_SUFFIXES)
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _SERVERS_KEYS = re.compile(r'"(?:choices|candidates)"\s*:\s*\[\s*\{')
+_COPIED_CLIPS = 20  # from which equal answers are a copied truth; our choice
 _REMEMBERED = 100_000  # label lists read once for all rows that write them alike; our choice
 _LOG = logging.getLogger(__name__)
 _SENTIMENT_SHARE = 0.9  # of an npz member's words; our choice: the authors' files have 99.9% and more, label files 0
@@ -73,7 +81,12 @@ class Answer:
 
 
 def read_answers(
-    paths: Sequence[Path], dataset: str, *, columns: Mapping[str, str] | None = None, from_responses: bool = False
+    paths: Sequence[Path],
+    dataset: str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    from_responses: bool = False,
+    truths: Mapping[str, Truth] | None = None,
 ) -> dict[str, Answer]:
     """The answers of one model to the clips of one set, by clip name.
 
@@ -84,6 +97,7 @@ def read_answers(
         columns: Column (or npz member) by kind, where its name is not one of COLUMNS. If one of response, labels and
             sentiment is named, the others are not read.
         from_responses: Take the responses only, although labels or sentiments are there.
+        truths: By clip name, to tell a copied truth from an answer.
 
     Raises:
         DataError: A file is missing, broken, refused or without a usable column; a clip is listed twice; the
@@ -100,7 +114,7 @@ def read_answers(
     merged: dict[str, Answer] = {}
     sources: dict[str, Path] = {}
     for path in paths:
-        for name, answer in _read_one(path, dataset, chosen, kinds).items():
+        for name, answer in _read_one(path, dataset, chosen, kinds, truths or {}).items():
             merged[name] = _merged(merged[name], answer, name, (sources[name], path)) if name in merged else answer
             sources.setdefault(name, path)
     if not merged:
@@ -119,18 +133,37 @@ def _merged(first: Answer, second: Answer, name: str, paths: tuple[Path, Path]) 
     return replace(first, **told)
 
 
-def _read_one(path: Path, dataset: str, columns: Mapping[str, str], kinds: Sequence[str]) -> dict[str, Answer]:
+def _read_one(
+    path: Path, dataset: str, columns: Mapping[str, str], kinds: Sequence[str], truths: Mapping[str, Truth]
+) -> dict[str, Answer]:
     suffix = path.suffix.lower()
     if suffix not in OUTPUT_SUFFIXES:
         raise DataError(f"{path} ends in {suffix or 'nothing'}; expected one of {', '.join(OUTPUT_SUFFIXES)}.")
     if suffix == ".npz":
         rows, used = _read_npz_rows(path, columns)
         return _answers(rows, used) if set(kinds) & set(used) else {}
-    table = OurRows(RowFile(path), keep=[columns[kind] for kind in COLUMNS if kind in columns])
+    table = OurRows(RowFile(path), keep=[columns[kind] for kind in COLUMNS if kind in columns], with_others=True)
     present = table.columns
     corpora = {str(row["corpus"]) for row in table if row.get("corpus")} if "corpus" in present else set()
-    used = used_columns(path, present, columns, kinds)
-    return _answers(_rows_of_set(path, table, dataset, corpora), used)
+    used = used_columns(path, present, columns, kinds, table, table.originals)
+    answers = _answers(_rows_of_set(path, table, dataset, corpora), used)
+    copied = [kind for kind in KINDS if kind in used and _is_copied(kind, answers, truths)]
+    if copied:
+        check_other_answers(path, present, columns, used, table, table.originals, copied=copied)
+    return answers
+
+
+def _is_copied(kind: str, answers: Mapping[str, Answer], truths: Mapping[str, Truth]) -> bool:
+    """Whether what is said of every clip is its truth, of more clips than a model gets right by chance."""
+    common = truths.keys() & answers.keys()
+    return len(common) >= _COPIED_CLIPS and all(_says_truth(kind, answers[name], truths[name]) for name in common)
+
+
+def _says_truth(kind: str, answer: Answer, truth: Truth) -> bool:
+    if kind == "sentiment":
+        return truth.sentiment is not None and sentiment_word(str(truth.sentiment)) == answer.sentiment
+    said = answer.labels if kind == "labels" else given_words(answer.response or "")
+    return bool(truth.labels) and {*map(label_key, said or ())} == {*map(label_key, truth.labels)}
 
 
 def _rows_of_set(path: Path, table: Iterable[TableRow], dataset: str, corpora: Collection[str]) -> Iterator[TableRow]:

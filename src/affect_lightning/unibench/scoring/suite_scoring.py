@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from affect_lightning.contracts import LabelExtractor
 from affect_lightning.corpora import known_sets
 from affect_lightning.corpora.annotation_tables import shown
-from affect_lightning.corpora.clip_names import same_clips
+from affect_lightning.corpora.clip_names import listed_twice, same_clips
 from affect_lightning.corpora.corpus_file import is_generated
 from affect_lightning.corpora.known_sets import unknown_hint
 from affect_lightning.corpora.truths import Truth, class_codes, codes_text, find_label_file, read_truths
@@ -72,7 +72,8 @@ def pair(
         allow_missing: Count a clip without a prediction as wrong, instead of refusing to score.
 
     Raises:
-        DataError: Clips have no prediction and that is not allowed; no name fits; or there is no truth at all.
+        DataError: Clips have no prediction and that is not allowed; no name fits; a clip is listed twice in two ways; or
+            there is no truth at all.
     """
     if truths is None:
         truths = {name: Truth(answer.truth_labels, answer.truth_sentiment) for name, answer in answers.items()}
@@ -80,6 +81,12 @@ def pair(
             raise DataError(
                 f"Give the labels of the set with `--labels`: the predictions for {dataset} have no truth "
                 f"(only files of `affect-lightning test` have it).{unknown_hint(dataset, known_sets())}"
+            )
+    for first, second in listed_twice(truths, answers):
+        if answers[first] != answers[second]:
+            raise DataError(
+                f"The predictions for {dataset} list one clip twice, as {first!r} and as {second!r}, with different answers. "
+                f"Keep one."
             )
     other = same_clips(
         [name for name in truths if name not in answers], [name for name in answers if name not in truths]
@@ -271,8 +278,11 @@ class SavedOutputScorer:
 
     def _paired(self, paths: Sequence[Path], key: str) -> Pairing:
         options = self.options
-        answers = read_answers(paths, key, columns=options.columns, from_responses=options.from_responses)
-        return pair(key, self._truths_of(key), answers, allow_missing=options.allow_missing)
+        truths = self._truths_of(key)
+        answers = read_answers(
+            paths, key, columns=options.columns, from_responses=options.from_responses, truths=truths
+        )
+        return pair(key, truths, answers, allow_missing=options.allow_missing)
 
     def _is_generated(self, key: str, pairing: Pairing) -> bool:
         labels = self._label_files.get(key)
