@@ -245,7 +245,10 @@ def test_every_form_has_our_figures_beside_the_published_ones(tmp_path: Path, st
         assert "1 of 2 runs missing" in files[suffix]
         assert "cpu, 32-true" in files[suffix]
         assert "Seeds: 0, 1" in files[suffix]
-        assert "few" in files[suffix]
+        assert "One seed is few" in files[suffix]
+    alone = finished_rows(table, make_runs(tmp_path / "tables", seeds=1))
+    page = next(path for path in write_pages(table, alone, "sandbox", tmp_path / "alone") if path.suffix == ".md")
+    assert "One seed tells nothing of the spread between trainings" in page.read_text(encoding="utf-8")
     head, first, *_ = files[".csv"].splitlines()
     assert "mean.ours,mean.ours.low,mean.ours.high,mean.published" in head
     assert first.startswith("none,")

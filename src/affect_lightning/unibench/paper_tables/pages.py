@@ -73,8 +73,11 @@ def notes_of_table(table: PaperTable, rows: Sequence[FinishedRow], base: str) ->
     if banner:
         notes.insert(0, f"{banner}: the published figures are of other data.")
     counts = {len(item.reports) for item in rows if item.reports}
-    if counts and min(counts) < _FEW_SEEDS:
-        notes.append(f"{min(counts)} seeds are few, so the spread between trainings is known roughly only.")
+    if counts and max(counts) == 1:
+        notes.append("One seed tells nothing of the spread between trainings: its interval is over clips alone.")
+    elif counts and min(counts) < _FEW_SEEDS:
+        told = "One seed is" if min(counts) == 1 else f"{min(counts)} seeds are"
+        notes.append(f"{told} few, so the spread between trainings is known roughly only.")
     if reports:
         notes.append(" ".join(_made_by(reports, base)))
     return [*notes, table.note] if table.note else notes
