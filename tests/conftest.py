@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import csv
 import gc
 import multiprocessing
 import os
@@ -132,11 +133,12 @@ def same_draws() -> None:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def same_torch(same_draws: None) -> Iterator[None]:
-    """What a file asks of torch for the whole process ends with the file: a page that sets `trainer.deterministic`."""
+def same_process(same_draws: None) -> Iterator[None]:
+    """What a file sets for the whole process ends with it: `trainer.deterministic` on a page, the longest cell of a table."""
     variable = "CUBLAS_WORKSPACE_CONFIG"
-    before = os.environ.get(variable)
+    before, longest_cell = os.environ.get(variable), csv.field_size_limit()
     yield
+    csv.field_size_limit(longest_cell)
     if before is None:
         os.environ.pop(variable, None)
     torch = sys.modules.get("torch")

@@ -27,7 +27,16 @@ from source_imports import (
 FORBIDDEN_FOLDERS = {"utils", "common", "helpers", "misc"}
 _BESIDE = (
     *("device_arithmetic", "errors", "figure_files", "file_kinds", "label_strings", "pickle_bounds"),
-    *("plain_characters", "processors", "safe_npz", "sending", "sentiment_strings", "spreadsheet", "weights"),
+    *(
+        "plain_characters",
+        "processors",
+        "safe_npz",
+        "sending",
+        "sentiment_forms",
+        "sentiment_strings",
+        "spreadsheet",
+        "weights",
+    ),
 )
 FOR_EVERYBODY = tuple(f"{CORE}.{name}" for name in _BESIDE)
 
@@ -138,6 +147,7 @@ RULES = {
     f"{CORE}.errors": Rule(libraries=frozenset()),
     f"{CORE}.label_strings": Rule(libraries=frozenset()),
     f"{CORE}.plain_characters": Rule(libraries=frozenset()),
+    f"{CORE}.sentiment_forms": Rule(libraries=frozenset()),
     f"{CORE}.sentiment_strings": Rule(libraries=frozenset()),
     f"{CORE}.processors": Rule(libraries=frozenset()),
     f"{CORE}.file_kinds": Rule(libraries=frozenset()),
