@@ -80,8 +80,8 @@ def test_a_sentiment_is_enough(tmp_path: Path) -> None:
         ),
         (
             "mine.csv",
-            "name,text,sentiment\na,b,1\n\nc,d,good\n",
-            r"line 4, column sentiment, clip c: 'good' is not a number",
+            "name,text,sentiment\na,b,1\n\nc,d,soon\n",
+            r"line 4, column sentiment, clip c: 'soon' is not a number",
         ),
         ("mine.csv", "name,text,sentiment\na,b,nan\n", r"line 2, column sentiment, clip a: 'nan' is not a number"),
         (
