@@ -172,7 +172,7 @@ CLAUSE_DOUBTS = (
     ),
     _doubt(  # "I first thought happy", "(my first guess was happy)"
         "thought guess guessed assumed",
-        r"\b(?:first|initially|originally|at first,?)\b[^.;!?]{0,20}\b(?:thought|guess(?:ed)?|assumed)\b[^.,;!?]{0,40}$",
+        r"\b(?:first|initially|originally)\b[^.;!?]{0,20}\b(?:thought|guess(?:ed)?|assumed)\b[^.,;!?]{0,40}$",
     ),
     _doubt(
         "observed present detected seen evident visible shown found",

@@ -10,7 +10,7 @@ import re
 
 _SHORT = 300  # characters; in a longer text such words may belong to a story
 _AT_A_GLANCE = 80  # characters of a text in which a bare "no," takes back what stands before it
-_MARKS = ("no", "final", "actually", "scratch", "second thought", "closer look", "not really", "not at all")
+_MARKS = ("no", "final", "actually", "scratch", "second thought", "closer look")
 _TAKEN_BACK = re.compile(
     r"^.*(?:\b(?:no,? wait|wait,? no(?! one\b)|scratch that|on second thoughts?|on (?:a )?closer look)\b"
     r"|\b(?:hmm|oh),? actually\b|\bbut no[.,]|\?\W*(?:no|nope|not really|not at all)\b[.,!]?)\W*(?P<rest>\w.*)$",
