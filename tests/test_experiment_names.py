@@ -35,7 +35,7 @@ def test_every_file_of_the_folder_has_a_name_a_summary_and_a_base_that_exists() 
     assert {name for name, item in found.items() if item.base is None} == {
         *("affectgpt", "annotate_planted", "annotate_sandbox", "sandbox", "sandbox_small", "text_only")
     }
-    assert {item.base for item in found.values()} == {None, "affectgpt", "sandbox"}
+    assert {item.base for item in found.values()} == {None, "affectgpt", "sandbox_small"}
     assert found["table5_qformer"].summary == "Table 5, second row: Q-Former pre-fusion, 32 queries (authors' recipe)."
 
 
