@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +22,7 @@ from affect_lightning.plugin_loading import build_part
 from affect_lightning.training import AffectGPTModule, RewardWatch
 from affect_lightning.training.affectgpt_module import weighted_sum
 from affect_lightning.training.reward_watch import as_table
+from golden_networks import attention_in, with_features
 from model_cases import TINY_PARTS, perturb, pick, random_batch
 
 WORDS = {"name": "length", "most_labels": None, "most_words": 1}
@@ -127,6 +130,53 @@ def test_token_scores_are_the_response_loss() -> None:
     empty = network.token_scores(pick(batch, [0]), [["", "ab"]], longest=2)
     assert empty.responses.tolist() == [0, 1, 1]  # the end token alone; two bytes that filled the response: no end
     assert bool((empty.entropies >= 0).all())
+
+
+def loss_of(module: AffectGPTModule, batch: Any) -> tuple[float, dict[str, torch.Tensor], dict[str, list[str]]]:
+    """Loss with KL and response loss, gradients of all weights, and the sampled responses."""
+    module.zero_grad(set_to_none=True)
+    loss = weighted_sum(module.built_network.terms(module.objective, batch))
+    loss.backward()
+    gradients = {name: value.grad.clone() for name, value in module.named_parameters() if value.grad is not None}
+    return float(loss.detach()), gradients, texts(module)
+
+
+@pytest.mark.parametrize("form", ["padded", "cached"])
+def test_packed_rows_give_the_loss_of_padded_ones_and_cached_features_that_of_clips(form: str) -> None:
+    """Rows of unlike length, three responses a clip: none sees another one's tokens."""
+    module, batch = made(kl_weight=0.3, response_weight=0.5), random_batch(3)
+    perturb(module.built_network, seed=5)  # away from the start, so that KL counts
+    with attention_in(module.built_network, "packed"), rows_of(module.built_network) as packed:
+        loss, gradients, sampled = loss_of(module, batch)
+    assert min(packed) == max(packed) == 1  # all responses of the batch in one row
+    given = with_features(module.built_network, batch) if form == "cached" else batch
+    with (
+        attention_in(module.built_network, "packed" if form == "cached" else form),
+        rows_of(module.built_network) as rows,
+    ):
+        other, other_gradients, other_sampled = loss_of(module, given)
+    assert max(rows) == (1 if form == "cached" else 9)
+    assert other_sampled == sampled
+    assert other == pytest.approx(loss, rel=1e-5)
+    assert gradients.keys() == other_gradients.keys()
+    for name, value in gradients.items():
+        torch.testing.assert_close(other_gradients[name], value, rtol=1e-3, atol=1e-6, msg=name)
+
+
+@contextmanager
+def rows_of(network: Any) -> Iterator[list[int]]:
+    """Collects how many rows the language model is given when it scores or learns; decoding has a cache and is left out."""
+    seen: list[int] = []
+    hook = network.language_model.causal_model.base_model.register_forward_pre_hook(
+        lambda _part, _inputs, options: (
+            None if options.get("use_cache") else seen.append(len(options["inputs_embeds"]))
+        ),
+        with_kwargs=True,
+    )
+    try:
+        yield seen
+    finally:
+        hook.remove()
 
 
 def scored(labels: list[list[str]], truths: list[list[str]]) -> list[SampledResponse]:
