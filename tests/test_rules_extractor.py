@@ -15,6 +15,7 @@ from affect_lightning.metrics import Taxonomy, hit_rate, sentiment_waf, set_f_sc
 from affect_lightning.plugin_loading import build_part
 from affect_lightning.safe_npz import read_npz
 from affect_lightning_plugins.label_extractors import mentions
+from affect_lightning_plugins.label_extractors.mention import Mention
 from metric_cases import official_truth, read_label_table, saved_outputs
 
 CHECKPOINTS = tuple(f"checkpoint_0000{epoch}" for epoch in range(30, 61, 5))
@@ -169,13 +170,13 @@ PIECES = (
 )
 
 
-def seen_closely(sentence: str) -> list[mentions.Mention]:
+def seen_closely(sentence: str) -> list[Mention]:
     """The emotion words of a sentence, each looked at for every doubt, without any quick look before."""
     plain = mentions.plain_text(sentence)
     tokens = list(mentions._TOKEN.finditer(plain))
     words = [token[0] for token in tokens]
     found = [
-        mentions.Mention(" ".join(words[first:end]), tokens[first].start(), tokens[end - 1].end())
+        Mention(" ".join(words[first:end]), tokens[first].start(), tokens[end - 1].end())
         for first, end in mentions._spans(words)
     ]
     return [one for one in found if not any(doubt(plain, one) for _, doubt in mentions._DOUBTS)]

@@ -18,6 +18,10 @@ ANSWERS = {"dia0_utt0": "sad", "dia0_utt1": "happy", "dia0_utt2": "happy", "dia1
 VALUES = {"v1$_$1": 0.6, "v1$_$2": -0.4, "v2$_$1": -1.0, "v2$_$2": 0.8}
 FEELINGS = {name: "negative" if value > 0 else "positive" for name, value in VALUES.items()}
 SAID = {name: f"The person in the clip seems {word}." for name, word in ANSWERS.items()}
+IN_CHINESE = {
+    name: f"从视频中人物的面部表情、语气和所说的话来看，可以推断出这个人此刻的内心感受是{word}的，这一点从头到尾都很明显。"
+    for name, word in zip(TRUTHS, ("难过", "高兴", "高兴", "愤怒"), strict=True)
+}
 ASKED = "What does the person feel, happy or sad?"
 Rows = list[dict[str, Any]]
 
@@ -126,6 +130,7 @@ CASES: list[tuple[str, str, Rows, str]] = [  # set, truth as the file calls it, 
     ("sims", "sentiment", sentiments("pred_score", NUMBERS), "sentiment"),
     ("sims", "sentiment", sentiments("qwen", NUMBERS), "sentiment"),
     ("meld", "answer", plain("answer", "pred_answer", question=ASKED), "response"),
+    ("meld", "labels", plain("labels", "eval", IN_CHINESE), "response"),
     ("meld", "answer", plain("answer", "qwen2vl", question=ASKED), "response"),
     ("meld", "output", plain("output", "model_response", instruction=ASKED), "response"),
     ("meld", "description", plain("description", "pred_emotion"), "response"),
@@ -227,3 +232,25 @@ def test_a_copied_truth_shows_that_any_other_text_may_be_the_answer(
     said = score(capsys, "own", write("saved.csv", rows), labels=str(labels))
     assert ("has labels (labels) beside text" in str(said)) is (words == ("joy", "anger"))
     assert not isinstance(score(capsys, "own", Path("saved.csv"), "--column", "labels=labels", labels=str(labels)), str)
+
+
+@pytest.mark.parametrize("names", [("1", "2", "3", "4"), ("0001", "0002", "0003", "0004")])
+@pytest.mark.parametrize("column", ["doc_id", "id", "name"])
+def test_positions_are_no_names(capsys: pytest.CaptureFixture[str], names: tuple[str, ...], column: str) -> None:
+    """lmms-eval numbers its rows from 0; clips 1 to 4 would each get their neighbour's answer."""
+    words = ("joy", "anger", "sadness", "joy")
+    write("labels/meld.csv", [{"name": name, "emotion": word} for name, word in zip(names, words, strict=True)])
+    path = write("saved.jsonl", [{column: number, "response": word} for number, word in enumerate(words)])
+    said = score(capsys, "meld", path)
+    assert isinstance(said, str), f"scored {said}"
+    assert f"The column '{column}' of saved.jsonl counts from 0 to 3" in said
+    assert "--column name=COLUMN" in said
+    write("saved.jsonl", [{column: number, "response": word} for number, word in enumerate(words, start=1)])
+    assert score(capsys, "meld", path) == pytest.approx(100.0)
+
+
+def test_names_from_0_are_names(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("joy", "anger", "sadness", "joy")
+    write("labels/meld.csv", [{"name": number, "emotion": word} for number, word in enumerate(words)])
+    path = write("saved.jsonl", [{"doc_id": number, "response": word} for number, word in enumerate(words)])
+    assert score(capsys, "meld", path) == pytest.approx(100.0)

@@ -15,18 +15,14 @@ from collections.abc import Iterable
 from affect_lightning.contracts import Sentiment
 from affect_lightning.prompting.cleaning import simplified
 from affect_lightning.prompting.cleaning.thoughts import without_chat_marks, without_thoughts
+from affect_lightning_plugins.label_extractors.chinese_mentions import chinese_labels, is_meant_in_chinese
 from affect_lightning_plugins.label_extractors.labels_in_text import (
     MAX_LABEL_CHARACTERS,
     concluded_words,
     listed_labels,
 )
-from affect_lightning_plugins.label_extractors.mentions import (
-    Mention,
-    chinese_labels,
-    is_meant_in_chinese,
-    is_negated,
-    word_group,
-)
+from affect_lightning_plugins.label_extractors.mention import Mention
+from affect_lightning_plugins.label_extractors.mentions import is_negated, word_group
 
 MAX_LABEL_WORDS = 4  # our choice: a longer item of a list is a sentence, not a label
 MAX_BARE_WORDS = 2  # the same for an answer without brackets or bullets, where a clause is likelier

@@ -19,7 +19,8 @@ from typing import Any
 from affect_lightning.contracts import LabelExtractor, OpenQuestions, Sentiment
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.prompting import choice_prompt
-from affect_lightning_plugins.label_extractors.mentions import REACH, is_negated, plain_text
+from affect_lightning_plugins.label_extractors.mention import REACH
+from affect_lightning_plugins.label_extractors.mentions import is_negated, plain_text
 
 _ASKED = {
     "causal-lm": ("causal_lm", "CausalLMLabelExtractor"),

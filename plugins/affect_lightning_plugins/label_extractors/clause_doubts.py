@@ -18,6 +18,21 @@ _OBJECTS = (
     "file", "subtitle", "subtitles", "chair", "table", "house", "building", "place", "day", "night", "colors", "colours",
 )  # fmt: skip
 _COPULA = r"(?:is|was|are|were|looks?|seems?|appears?|sounds?|feels?)"
+_THINKING = (
+    "thinks",
+    "believes",
+    "knows",
+    "suspects",
+    "notices",
+    "worries",
+    "fears",
+    "assumes",
+    "realizes",
+    "realises",
+)
+_THINKS = rf"(?:{'|'.join(_THINKING)})(?: that)?"
+_MAN = r"(?:(?:the|this|her|a) (?:\w+ )?(?:man|boy|husband|father))"
+_WOMAN = r"(?:(?:the|this|his|a) (?:\w+ )?(?:woman|girl|wife|mother))"
 _WITHIN = 200  # characters before the word: no rule reaches further, and a search from the start of a page takes long
 _NOW = r"[^!?]*\b(?:now|today|nowadays|currently|at present|no longer|these days|at the moment)\b"
 
@@ -98,7 +113,7 @@ CLAUSE_DOUBTS = (
     ),
     _doubt(
         "stopped stops stop ceased ceases quit",
-        rf"\b(?:stop(?:s|ped)?|ceas(?:es|ed)|quit) (?:being|feeling|to be|to feel){_BEHIND}",
+        rf"(?<!never )(?<!not )(?<!n't )\b(?:stop(?:s|ped)?|ceas(?:es|ed)|quit) (?:being|feeling|to be|to feel){_BEHIND}",
     ),
     # of a condition or a wish
     _doubt("would", rf"\bwould(?: not|n't)? have (?:been|felt|looked|seemed){_BEHIND}"),
@@ -188,6 +203,12 @@ CLAUSE_DOUBTS = (
         r"(?:interviewer|reporter|host|listener|bystander|audience|crowd|other)s? [^.,;:!?]{0,30}$",
         r"^[^.!?]{0,30}[,;]\s*(?:(?:but|yet|while|whereas|and) )?(?:she|he|they|the (?:\w+ )?"
         r"(?:woman|man|speaker|person|girl|boy|subject|individual|character))\b",
+    ),
+    _doubt(  # "he thinks that she is angry"
+        " ".join(_THINKING),
+        rf"\b(?:(?:he|{_MAN}) {_THINKS} (?:she|they|{_WOMAN}|(?:the|his) others)"
+        rf"|(?:she|{_WOMAN}) {_THINKS} (?:he|they|{_MAN}|(?:the|her) others)) "
+        rf"{_COPULA}\s+{_ADVERB}$",
     ),
     _doubt("dog dogs cat cats", rf"\b(?:dog|cat)s? {_COPULA}\s+{_ADVERB}$"),
     _doubt(

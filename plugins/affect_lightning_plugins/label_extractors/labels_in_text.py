@@ -20,17 +20,14 @@ from functools import lru_cache
 from affect_lightning.metrics import Taxonomy
 from affect_lightning.metrics.builtin import builtin_valences
 from affect_lightning.prompting.cleaning import simplified
-from affect_lightning_plugins.label_extractors.clause_doubts import CLAUSE_DOUBTS
-from affect_lightning_plugins.label_extractors.mentions import (
-    Mention,
+from affect_lightning_plugins.label_extractors.chinese_mentions import (
     chinese_labels,
     is_meant_in_chinese,
-    is_negated,
     meant_chinese_mentions,
-    meant_mentions,
-    plain_text,
-    word_group,
 )
+from affect_lightning_plugins.label_extractors.clause_doubts import CLAUSE_DOUBTS
+from affect_lightning_plugins.label_extractors.mention import Mention
+from affect_lightning_plugins.label_extractors.mentions import is_negated, meant_mentions, plain_text, word_group
 
 MAX_ITEM_WORDS = 3  # our choice: a longer item is a clause, not a label
 MAX_LABEL_CHARACTERS = 40  # our choice: no emotion word is longer
@@ -108,6 +105,8 @@ def _items(text: str, strict: bool) -> list[str] | None:
         fits = bool(_WORDS.fullmatch(label)) and len(label.split()) <= MAX_ITEM_WORDS
         if strict and (not fits or _CLAUSE.search(label)):
             return None
+        if strict and separator == "with" and label in word_group("not_in_prose"):  # content with the result
+            continue
         known = known or label in builtin_valences()
         is_denied = fits and is_negated(f"{label} ")
         if fits and len(label) <= MAX_LABEL_CHARACTERS and not is_denied and label not in labels:

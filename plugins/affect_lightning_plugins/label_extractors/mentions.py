@@ -1,10 +1,9 @@
-"""Emotion words in English and Chinese prose, and whether they are meant of the speaker.
+"""Emotion words in English prose, and whether they are meant of the speaker; `chinese_mentions.py` does it for Chinese.
 
-English words and phrases come from the built-in vocabulary of `affect_lightning.metrics`; the table `chinese_words.tsv`
-next to this file lists the Chinese terms of an English label. A mention does not count when it is negated ("no sign of
-anger", "more sad than angry"), only expected ("one would expect calm, but"), open ("whether she is angry"), somebody else's
-("her friend's anger") or a property of a thing ("a tense situation"). `labels_in_text.py` weighs the mentions;
-`rules.py` is the plugin.
+Words and phrases come from the built-in vocabulary of `affect_lightning.metrics`. A mention does not count when it is
+negated ("no sign of anger", "more sad than angry"), only expected ("one would expect calm, but"), open ("whether she is
+angry"), somebody else's ("her friend's anger") or a property of a thing ("a tense situation"). `labels_in_text.py` weighs the
+mentions; `rules.py` is the plugin.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib import resources
 from string import ascii_lowercase
-from typing import NamedTuple
 
 from affect_lightning.metrics.builtin import builtin_valences
-from affect_lightning_plugins.label_extractors.clause_doubts import CLAUSE_DOUBTS, ClauseDoubt, is_set_aside_in_chinese
+from affect_lightning_plugins.label_extractors.chinese_mentions import is_negated_in_chinese
+from affect_lightning_plugins.label_extractors.clause_doubts import CLAUSE_DOUBTS, ClauseDoubt
+from affect_lightning_plugins.label_extractors.mention import Mention
 
-REACH = 1000  # characters around a mention that are looked at; our choice, far more than MAX_SCOPE words: a response may be pages
 MAX_SCOPE = 9  # words that a negation reaches (our choice; tuned on reference/emer)
 
 _TOKEN = re.compile(r"[a-z]+(?:['-][a-z]+)*")
@@ -70,7 +69,10 @@ _NOT_NEGATING = re.compile(
     rf"|{_NOT} (?:\w+ )?{_KEPT_BACK}|never (?:been|felt|looked|sounded|seen \w+) (?:so|such|this|more)"
     r"|could(?: not|n't) (?:be|feel) (?:more|any)|can(?:not|'t) (?:be|get) any|never stops?"
     r"|(?:can(?:not|'t)|could(?: not|n't)) (?:believe|stop) (?:how|\w+ing)|no one can miss"
-    r"|(?:do|does|did)(?: not|n't) (?:deny|doubt|understand why|know why))\b"
+    r"|(?:do|does|did)(?: not|n't) (?:deny|doubt|understand why|know why|stop))\b"
+)
+_NEVER_MORE = re.compile(  # "has never been happier"
+    r"\b(?:never (?:been|felt|looked|sounded|seemed)|could(?: not|n't) (?:be|feel|look))(?: any)? $"
 )
 _SCOPE_END = re.compile(
     r"[;:.!?]|,\s*(?:just|only|simply|merely|mostly|mainly|rather|instead)\b|\b(?:but|however|although|though|because|since|while"
@@ -121,21 +123,13 @@ _BUT_REALLY = re.compile(
     r"^[^.!?;]{0,60}?(?:,\s*|\s)(?:but|yet|however|though)\s+(?:\S+\s+){0,3}?(?:actually|really|truly|in fact|in reality"
     r"|underneath|inside|deep down)\b"
 )
+_CONTENT, _ADVERBS = "content", 2
+_COPULAS = {
+    "is", "are", "was", "were", "feels", "feel", "seems", "seem", "appears", "appear", "looks", "look", "sounds", "sound",
+    "being", "am", "i'm", "he's", "she's",
+}  # fmt: skip
+_DEGREES = {"quite", "very", "rather", "so", "just", "also", "more", "both", "somewhat"}
 _OF_A_THING = re.compile(rf"^\s+(?:and \w+ |or \w+ )?(?:{'|'.join(_THINGS)})\b")
-
-
-class Mention(NamedTuple):
-    """An emotion word in a text.
-
-    Attributes:
-        word: In lower case, as the vocabulary spells it.
-        start: Position of its first character.
-        end: Position after its last character.
-    """
-
-    word: str
-    start: int
-    end: int
 
 
 def meant_mentions(sentence: str) -> list[Mention]:
@@ -155,6 +149,8 @@ def meant_mentions(sentence: str) -> list[Mention]:
         mentions = _single_words(blanked, [words[first] for first, _ in spans])
     else:
         mentions = _phrases(plain, words, spans)
+    if not plain.isascii():  # 他很sad，不是happy
+        mentions = [mention for mention in mentions if not is_negated_in_chinese(mention.before(plain))]
     cues = words if is_simple else _RUN.findall(plain)
     found = _MARKS.intersection(cues)
     if not found:
@@ -182,11 +178,21 @@ def _spans(words: Sequence[str]) -> list[tuple[int, int]]:
         if first in lengths and start >= end:
             for length in lengths[first]:
                 form = first if length == 1 else " ".join(words[start : start + length])
-                if form in known and start + length <= len(words):
+                if start + length <= len(words) and (
+                    form in known or (form == _CONTENT and _is_adjective(words[:start]))
+                ):
                     end = start + length
                     spans.append((start, end))
                     break
     return spans
+
+
+def _is_adjective(before: Sequence[str]) -> bool:
+    """Whether `content` behind these words is said of somebody ("she seems quite content"), and no noun ("the content of")."""
+    for word in reversed(before[-_ADVERBS - 1 :]):
+        if not word.endswith("ly") and word not in _DEGREES:
+            return word in _COPULAS
+    return False
 
 
 def _single_words(blanked: str, words: Sequence[str]) -> list[Mention]:
@@ -231,7 +237,7 @@ def _prose_words() -> frozenset[str]:
 def _lengths() -> dict[str, tuple[int, ...]]:
     """First word to the lengths, in words, of the forms that begin with it, longest first."""
     lengths: dict[str, set[int]] = {}
-    for form in _prose_words():
+    for form in (*_prose_words(), _CONTENT):
         words = form.split(" ")
         lengths.setdefault(words[0], set()).add(len(words))
     return {word: tuple(sorted(numbers, reverse=True)) for word, numbers in lengths.items()}
@@ -253,29 +259,28 @@ def is_negated(before: str) -> bool:
     return len(scope.split()) <= MAX_SCOPE and bool(listed) and not new_clause
 
 
-def _before(text: str, mention: Mention) -> str:
-    return text[max(0, mention.start - REACH) : mention.start]
-
-
 def _is_negated_there(plain: str, mention: Mention) -> bool:
-    return is_negated(_before(plain, mention))
+    before = mention.before(plain)
+    if mention.word.endswith("er") and _NEVER_MORE.search(before):
+        return False
+    return is_negated(before)
 
 
 def _is_of_others(plain: str, mention: Mention) -> bool:
-    return bool(_OTHERS.search(_before(plain, mention)))
+    return bool(_OTHERS.search(mention.before(plain)))
 
 
 def _is_compared_away(plain: str, mention: Mention) -> bool:
     """Whether `than` sets the word aside: "more angry than calm", "less angry than sad"."""
-    before = _before(plain, mention)
+    before = mention.before(plain)
     if _LESS_BEFORE.search(before):
-        return bool(_THAN_BEHIND.match(plain[mention.end : mention.end + REACH]))
+        return bool(_THAN_BEHIND.match(mention.behind(plain)))
     return bool(_BEHIND_THAN.search(before)) and not _NO_COMPARISON.search(before)
 
 
 def _is_only_expected(plain: str, mention: Mention) -> bool:
     """Whether the word is what one would expect, or what somebody pretends, and `but` follows."""
-    before, after = _before(plain, mention), plain[mention.end : mention.end + REACH]
+    before, after = mention.before(plain), mention.behind(plain)
     if _EXPECTING.search(before):
         return bool(_BUT.match(after))
     return bool(_SEEMING.search(before)) and bool(_BUT_REALLY.match(after))
@@ -283,7 +288,7 @@ def _is_only_expected(plain: str, mention: Mention) -> bool:
 
 def _is_opposed(plain: str, mention: Mention) -> bool:
     """Whether the word is set against another one: "sad as opposed to calm"; "contrary to" is no mood."""
-    before = _before(plain, mention)
+    before = mention.before(plain)
     if mention.word == "contrary":
         return plain.startswith(" to ", mention.end)
     return (mention.word == "opposed" and before.endswith("as ")) or bool(_OPPOSED.search(before))
@@ -291,17 +296,15 @@ def _is_opposed(plain: str, mention: Mention) -> bool:
 
 def _is_ruled_out(plain: str, mention: Mention) -> bool:
     """Whether the sentence calls the word unlikely, absent or excluded."""
-    return bool(_RULED_OUT.match(plain[mention.end : mention.end + REACH])) or bool(
-        _UNLIKELY_THAT.search(_before(plain, mention))
-    )
+    return bool(_RULED_OUT.match(mention.behind(plain))) or bool(_UNLIKELY_THAT.search(mention.before(plain)))
 
 
 def _is_of_a_thing(plain: str, mention: Mention) -> bool:
-    return bool(_OF_A_THING.match(plain[mention.end : mention.end + REACH]))
+    return bool(_OF_A_THING.match(mention.behind(plain)))
 
 
 def _clause(doubt: ClauseDoubt) -> Callable[[str, Mention], bool]:
-    return lambda plain, mention: doubt.holds(_before(plain, mention), plain[mention.end : mention.end + REACH])
+    return lambda plain, mention: doubt.holds(mention.before(plain), mention.behind(plain))
 
 
 def _mark_of(pattern: str) -> str:
@@ -325,73 +328,3 @@ _DOUBTS: tuple[tuple[frozenset[str], Callable[[str, Mention], bool]], ...] = (
     *((doubt.marks, _clause(doubt)) for doubt in CLAUSE_DOUBTS),
 )
 _MARKS = frozenset().union(*(marks for marks, _ in _DOUBTS))
-_DIRECT_CHINESE_NEGATION = re.compile(r"(?:不|没|无|非|未|别)(?:太|很|怎么|那么|够|会|要|必|用)?$")
-_CHINESE_NEGATION = re.compile(
-    r"(?:没有|毫无|无法|并非|并不|不是|不再|不觉得|不感到|是否|缺乏|而非|而不是|无明显|未(?:表现|显示|流露|出现|体现|见)|没表现|看不出|听不出|排除)[^，。；！？但却]{0,14}$"
-)
-# What is kept back or doubly denied is there: 没有掩饰愤怒, 从来没有这么高兴, 不是不开心
-_NOT_NEGATING_IN_CHINESE = re.compile(
-    r"(?:从来没有|从来没|从没|从未|没有比这)(?:这么|这样|如此|更)|(?:没有|无法|难以|并不|没)(?:掩饰|掩盖|抑制|控制|隐藏|压抑)"
-)
-_ENGLISH_NOT = re.compile(r"\b(?:not|no|never)\s*$", re.IGNORECASE)
-_CHINESE_PEOPLE = (
-    "对方|主持人|记者|别人|他人|其他人|另一[^，。；]{1,6}|旁人|听众|观众|朋友|同事|老板|同学|母亲|父亲|妈妈|爸爸|丈夫|妻子|"
-    "哥哥|弟弟|姐姐|妹妹|儿子|女儿|孩子"
-)
-_CHINESE_OTHERS = re.compile(
-    rf"(?:{_CHINESE_PEOPLE})的[^，。；的]{{0,3}}$"
-    rf"|(?<![对向为和与])(?<![对向为][她他]的)(?:{_CHINESE_PEOPLE})(?:也|都|很|非常|十分|有些|有点|感到|感觉|觉得|显得|看起来)+$"
-)
-_CHINESE_NEITHER = (re.compile("既$"), re.compile("^[^，。；]{0,6}也不"))  # 既不高兴也不难过: neither of them
-_UNLIKELY_IN_CHINESE = re.compile(
-    r"^的?(?:可能性|概率|几率|程度)(?:很|较|比较|非常|极|不)*(?:小|低|大(?<=不大)|高(?<=不高))"
-)
-_OF_A_CHINESE_THING = re.compile(r"^的?(?:氛围|气氛|环境|场面|局面|话题|音乐|事情|事件|问题|背景)")
-
-
-def meant_chinese_mentions(sentence: str) -> list[Mention]:
-    """The mentions of a Chinese sentence that are asserted of the speaker."""
-    return [mention for mention in find_chinese_mentions(sentence) if is_meant_in_chinese(sentence, mention)]
-
-
-def find_chinese_mentions(text: str) -> list[Mention]:
-    """Emotion terms of a Chinese text, longest first at each place; their words are English labels."""
-    table = chinese_labels()
-    return [Mention(table[match[0]], match.start(), match.end()) for match in _terms_pattern().finditer(text)]
-
-
-def is_meant_in_chinese(sentence: str, mention: Mention) -> bool:
-    """Whether a mention is asserted of the speaker: not negated, not open, nobody else's, not of a thing."""
-    before, after = _before(sentence, mention), sentence[mention.end : mention.end + REACH]
-    before = _NOT_NEGATING_IN_CHINESE.sub(" ", before)
-    if _CHINESE_NEITHER[0].search(before) and _CHINESE_NEITHER[1].match(after):
-        return False
-    if is_set_aside_in_chinese(before, after):
-        return False
-    return not any(
-        (
-            _DIRECT_CHINESE_NEGATION.search(before),
-            _CHINESE_NEGATION.search(before),
-            _CHINESE_OTHERS.search(before),
-            _OF_A_CHINESE_THING.match(after),
-            _UNLIKELY_IN_CHINESE.match(after),
-            _ENGLISH_NOT.search(before),
-        )
-    )
-
-
-@lru_cache(maxsize=1)
-def chinese_labels() -> dict[str, str]:
-    """Chinese term to English label."""
-    text = resources.files(__package__).joinpath("chinese_words.tsv").read_text(encoding="utf-8")
-    rows = list(csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
-    return {term: english for english, terms in rows for term in terms.split(" ")}
-
-
-@lru_cache(maxsize=1)
-def _terms_pattern() -> re.Pattern[str]:
-    """Any term, the longest first; those that begin alike stand together, so that few are tried at each character."""
-    ends: dict[str, list[str]] = {}
-    for term in sorted(chinese_labels(), key=len, reverse=True):
-        ends.setdefault(term[0], []).append(re.escape(term[1:]))
-    return re.compile("|".join(f"{re.escape(first)}(?:{'|'.join(some)})" for first, some in ends.items()))

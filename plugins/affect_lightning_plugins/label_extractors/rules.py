@@ -21,7 +21,9 @@ from affect_lightning_plugins.label_extractors.mentions import word_group
 _SOURCES = (
     "rules.py",
     "labels_in_text.py",
+    "mention.py",
     "mentions.py",
+    "chinese_mentions.py",
     "clause_doubts.py",
     "corrections.py",
     "english_words.tsv",

@@ -11,8 +11,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from pathlib import Path
 
+from affect_lightning.errors import DataError
 from affect_lightning.plain_characters import plain_characters
 
 MEDIA_SUFFIXES = (
@@ -98,3 +100,26 @@ def _loose_form(name: str) -> str:
 
 def _folder(name: str) -> str:
     return name.strip().replace("\\", "/").rpartition("/")[0].casefold()
+
+
+def check_positions(path: Path, column: str, found: Collection[str], names: Collection[str]) -> None:
+    """Refuse positions from 0, as `doc_id` of lmms-eval, for clips named 1, 2, 3: each row would go to a neighbour.
+
+    Args:
+        path: File of the rows.
+        column: Its column that is read as the clip's name.
+        found: What the column says.
+        names: The clips of the set.
+
+    Raises:
+        DataError: The rows are numbered 0 to n - 1, and the set's clips are numbered without a 0.
+    """
+    if "0" not in found or not all(map(str.isdecimal, names)) or {*found} != {*map(str, range(len(found)))}:
+        return
+    numbers = {int(name) for name in names}  # `0001` is 1
+    if 0 not in numbers and numbers & {*range(len(found))}:
+        raise DataError(
+            f"The column {column!r} of {path} counts from 0 to {len(found) - 1}, and the set's clips are numbered without a "
+            f"clip '0'. These are positions, and each row would go to the wrong clip. Add a column 'name' with the clips' "
+            f"names, or say which column has them: --column name=COLUMN."
+        )

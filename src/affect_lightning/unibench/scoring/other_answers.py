@@ -55,7 +55,15 @@ _SAID = {  # what people say in a clip, and other texts about it, which seldom n
 _SHARE, _SHARE_OF_SAID = 0.5, 0.8  # of the cells that must say an emotion; our choices
 _ROWS = 500  # looked at; our choice
 _WORDS = 3  # up to which a cell is a label, and no sentence; our choice
+_CHARACTERS = 12  # the same in Chinese: three words and what joins them
+_CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _CHINESE_LABEL = re.compile(r"[\u4e00-\u9fff]{1,4}")
+# Chinese words of feeling in a sentence; which one it is, the extractors know
+_CHINESE_FEELING = re.compile(
+    "情绪|心情|感到|高兴|开心|快乐|喜悦|兴奋|激动|惊喜|难过|悲伤|伤心|痛苦|失望|沮丧|生气|愤怒|恼火|烦躁|不满|害怕|恐惧|担心|担忧|焦虑"
+    "|紧张|惊讶|吃惊|震惊|厌恶|反感|平静|冷静|无奈|疑惑|困惑|自豪|羞愧|尴尬|中性|高興|開心|快樂|興奮|激動|驚喜|難過|悲傷|傷心|憤怒"
+    "|緊張|驚訝|厭惡|擔心|平靜|無奈"
+)
 _PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[\u4e00-\u9fff]+")
 _FRACTION = re.compile(r"[-+]?\d*[.]\d+(?:e-?\d+)?", re.IGNORECASE)
 
@@ -147,7 +155,9 @@ def _says_emotion(cell: str) -> bool:
     words = re.findall(r"[a-z]+", cell.lower())
     if any(word in known and not names_polarity(word) for word in words):
         return True
-    return (len(words) == 1 and words[0] in IEMOCAP_CODES) or bool(_CHINESE_LABEL.fullmatch(cell))
+    if not cell.isascii() and (_CHINESE_LABEL.fullmatch(cell) or _CHINESE_FEELING.search(cell)):
+        return True
+    return len(words) == 1 and words[0] in IEMOCAP_CODES
 
 
 def _is_sentiment(cell: str) -> bool:
@@ -161,9 +171,14 @@ def _are_values(cells: Sequence[str]) -> bool:
     return len(values) == len(cells) and min(values) < 0 < max(values)
 
 
+def _is_short(cell: str) -> bool:
+    """Whether a cell is a label or a few; Chinese puts no blanks between words."""
+    return cell.startswith("[") or (len(cell.split()) <= _WORDS and len(_CHINESE.findall(cell)) <= _CHARACTERS)
+
+
 def _kind_of(kind: str, cells: Sequence[str]) -> str:
     """What the answers would be, for the remedy: labels or sentiments if they are short, else responses."""
-    short = sum(len(cell.split()) <= _WORDS or cell.startswith("[") for cell in cells) > _SHARE * len(cells)
+    short = sum(map(_is_short, cells)) > _SHARE * len(cells)
     if kind == "sentiment" and short and sum(read_sentiment(cell) is not None for cell in cells) > _SHARE * len(cells):
         return "sentiment"
     listed = short and all(given_words(cell) for cell in cells)

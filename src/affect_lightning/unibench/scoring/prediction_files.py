@@ -25,6 +25,7 @@ from affect_lightning.corpora.annotation_tables import (
     TableRow,
     refuse,
 )
+from affect_lightning.corpora.clip_names import check_positions
 from affect_lightning.corpora.known_sets import canonical_key
 from affect_lightning.corpora.trade_tables import OurRows
 from affect_lightning.corpora.truths import Truth
@@ -147,6 +148,7 @@ def _read_one(
     corpora = {str(row["corpus"]) for row in table if row.get("corpus")} if "corpus" in present else set()
     used = used_columns(path, present, columns, kinds, table, table.originals)
     answers = _answers(_rows_of_set(path, table, dataset, corpora), used)
+    check_positions(path, used["name"], answers.keys(), truths.keys())
     copied = [kind for kind in KINDS if kind in used and _is_copied(kind, answers, truths)]
     if copied:
         check_other_answers(path, present, columns, used, table, table.originals, copied=copied)
