@@ -116,26 +116,37 @@ def ends_well(command: str, folder: Path, log: Path, codes: tuple[int, ...]) -> 
     assert "Traceback" not in run.text()
 
 
-def set_up(page: str, folder: Path, corpus: Path, log: Path) -> None:
-    """What a page takes for granted: a corpus and, to compare runs, two tested ones in each of its experiments."""
+@pytest.fixture(scope="module")
+def tested_runs(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder in which two runs of `sandbox` were trained and tested."""
+    root = tmp_path_factory.mktemp("tested")
+    folder = root / "folder"
+    folder.mkdir()
     prepared(folder, corpus)
-    if page == "docs/training.md":
-        return
     for number in (0, 1):
-        ends_well("affect-lightning fit --config sandbox", folder, log, (0,))
+        ends_well("affect-lightning fit --config sandbox", folder, root / "log", (0,))
         checkpoint = f"runs/sandbox/version_{number}/checkpoints/last.ckpt"
-        ends_well(f"affect-lightning test --config sandbox --ckpt_path {checkpoint}", folder, log, (0,))
+        ends_well(f"affect-lightning test --config sandbox --ckpt_path {checkpoint}", folder, root / "log", (0,))
+    return folder
+
+
+def set_up(page: str, folder: Path, corpus: Path, tested_runs: Path) -> None:
+    """What a page takes for granted: a corpus and, to compare runs, two tested ones in each of its experiments."""
+    if page == "docs/training.md":
+        prepared(folder, corpus)
+        return
+    shutil.copytree(tested_runs, folder, dirs_exist_ok=True)
     if page == "docs/reports.md":
         for name in "ab":
             shutil.copytree(folder / "runs" / "sandbox" / "version_0", folder / "runs" / name / "version_0")
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_second_time_changes_nothing_of_the_first(page: str, corpus: Path, tmp_path: Path) -> None:
+def test_a_second_time_changes_nothing_of_the_first(page: str, corpus: Path, tested_runs: Path, tmp_path: Path) -> None:
     folder, logs = tmp_path / "folder", tmp_path / "logs"
     folder.mkdir()
     logs.mkdir()
-    set_up(page, folder, corpus, logs / "set-up")
+    set_up(page, folder, corpus, tested_runs)
     commands = [line for line in page_commands(page) if not any(word in line for word in SKIPPED)]
     assert len(commands) >= PAGES[page]
     for number, command in enumerate(commands):

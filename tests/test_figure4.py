@@ -37,6 +37,11 @@ AUDIO = {
 }
 FUSIONS = ("none", "attention", "qformer")
 COMBINATIONS = list(itertools.product(VIDEO, AUDIO, FUSIONS))
+# Words are read one by one, so each choice with each of another kind is enough.
+PAIRS = [
+    (video, audio, FUSIONS[(first + second) % len(FUSIONS)])
+    for (first, video), (second, audio) in itertools.product(enumerate(VIDEO), enumerate(AUDIO))
+]
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +98,7 @@ def test_every_combination_builds_and_takes_a_step(
     assert all(torch.equal(value, afterwards[name]) for name, value in frozen.items())
 
 
-@pytest.mark.parametrize(("video", "audio", "fusion"), COMBINATIONS)
+@pytest.mark.parametrize(("video", "audio", "fusion"), PAIRS)
 def test_the_command_line_says_what_the_files_say(
     video: str, audio: str, fusion: str, folders: dict[str, Path]
 ) -> None:
