@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.feature_cache.identity import STORED_TYPES, CacheManifest, FileState, StreamIdentity
+from affect_lightning.feature_cache.identity import CacheManifest, FileState, StreamIdentity, stored_type
 from affect_lightning.feature_cache.shards import CacheEntry, read_journals
 from clip_making import write_test_set, write_training_set
 
@@ -30,7 +30,7 @@ def made_clip(
     """Random features of one clip: its entry, the bytes to commit, and what must be read back."""
     generator = torch.Generator().manual_seed(index)
     made = {
-        name: torch.randn(count, width, generator=generator).to(STORED_TYPES[manifest.precision])
+        name: torch.randn(count, width, generator=generator).to(stored_type(manifest.precision))
         for (name, width), count in zip(manifest.widths.items(), tokens, strict=True)
     }
     content = b"".join(value.view(torch.uint8).numpy().tobytes() for value in made.values())

@@ -12,15 +12,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from affect_lightning.contracts.prompt_tokens import PromptTokens
 from affect_lightning.contracts.streams import STREAMS, FeatureSequence, StreamInput, StreamKind, kind_of_values
 from affect_lightning.errors import ContractError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -78,14 +80,14 @@ class ClipBatch:
     responses: list[str]
     subtitles: list[str]
     streams: dict[str, StreamInput] = field(default_factory=dict)
-    valid: Tensor = field(default_factory=lambda: torch.ones(0, dtype=torch.bool))
+    valid: Tensor = field(default_factory=lambda: _all_valid(0))
     features: dict[str, FeatureSequence] | None = None
     prompts: PromptTokens | None = None
 
     def __post_init__(self) -> None:
         count = len(self.records)
         if self.valid.numel() == 0:
-            self.valid = torch.ones(count, dtype=torch.bool)
+            self.valid = _all_valid(count)
         self._teaches = bool(self.valid.any()) if self.valid.device.type == "cpu" else None
         listed: dict[str, Any] = {
             name: getattr(self, name) for name in ("questions", "responses", "subtitles", "valid")
@@ -118,6 +120,8 @@ class ClipBatch:
 
     def to(self, device: torch.device | str, **options: Any) -> ClipBatch:
         """Move every tensor to `device`; Lightning calls this. On the way to a GPU nobody waits, unless the options say so."""
+        import torch
+
         options.setdefault("non_blocking", torch.device(device).type == "cuda")
         return self._changed(lambda value: value.to(device, **options), lambda stream: stream.to(device, **options))
 
@@ -139,6 +143,12 @@ class ClipBatch:
         changed = replace(self, valid=change(self.valid), streams=streams, features=features, prompts=prompts)
         changed._teaches = teaches
         return changed
+
+
+def _all_valid(count: int) -> Tensor:
+    import torch
+
+    return torch.ones(count, dtype=torch.bool)
 
 
 class StreamReader(ABC):

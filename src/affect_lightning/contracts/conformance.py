@@ -8,12 +8,11 @@ Legend: B clips, T frames, N feature tokens, D feature width, L text tokens, E e
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from affect_lightning.contracts.describers import Transcript
 from affect_lightning.contracts.label_checks import ConformanceError, described
@@ -21,6 +20,15 @@ from affect_lightning.contracts.objectives import LossTerm
 from affect_lightning.contracts.pipeline_parts import FaceBox
 from affect_lightning.contracts.speakers import SpeakerScore
 from affect_lightning.contracts.streams import FeatureSequence
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def _is_tensor(found: Any) -> TypeGuard[Tensor]:
+    """Whether it is a tensor; where nothing has loaded torch, nothing is."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(found, torch.Tensor)
 
 
 def check_features(found: Any, *, clips: int, width: int, tokens: int | None = None) -> FeatureSequence:
@@ -56,7 +64,7 @@ def check_stream_weights(found: Any, streams: Mapping[str, FeatureSequence]) -> 
     if found is None:
         return None
     wanted = {name: list(stream.mask.shape) for name, stream in streams.items()}
-    if isinstance(found, Mapping) and all(isinstance(value, Tensor) for value in found.values()):
+    if isinstance(found, Mapping) and all(_is_tensor(value) for value in found.values()):
         shapes = {name: list(value.shape) for name, value in found.items()}
         if shapes == wanted and all(value.is_floating_point() for value in found.values()):
             return dict(found)
@@ -76,7 +84,7 @@ def check_branch_tokens(found: Any, *, clips: int, tokens: int, width: int) -> T
         ConformanceError: It is no floating point tensor [B, K, width].
     """
     wanted = [clips, tokens, width]
-    if not isinstance(found, Tensor) or not found.is_floating_point() or list(found.shape) != wanted:
+    if not _is_tensor(found) or not found.is_floating_point() or list(found.shape) != wanted:
         raise ConformanceError(f"floating point tokens {wanted}", described(found))
     return found
 
@@ -91,7 +99,7 @@ def check_finite(values: Tensor, what: str) -> None:
     Raises:
         ConformanceError: A value is not finite.
     """
-    wrong = int((~torch.isfinite(values.detach())).sum())
+    wrong = int((~values.detach().isfinite()).sum())
     if wrong:
         raise ConformanceError(f"finite {what}", f"{wrong} of {values.numel()} that are NaN or infinite")
 
@@ -127,7 +135,7 @@ def check_embeddings(found: Any, *, ids: Tensor, width: int) -> Tensor:
         ConformanceError: It is no floating point tensor [B, L, E].
     """
     wanted = [*ids.shape, width]
-    if not isinstance(found, Tensor) or not found.is_floating_point() or list(found.shape) != wanted:
+    if not _is_tensor(found) or not found.is_floating_point() or list(found.shape) != wanted:
         raise ConformanceError(f"floating point embeddings {wanted}", described(found))
     return found
 
@@ -138,7 +146,7 @@ def check_loss(found: Any) -> Tensor:
     Raises:
         ConformanceError: It is no floating point scalar.
     """
-    if not isinstance(found, Tensor) or not found.is_floating_point() or found.ndim:
+    if not _is_tensor(found) or not found.is_floating_point() or found.ndim:
         raise ConformanceError("a loss that is one floating point number, a tensor []", described(found))
     return found
 
@@ -153,7 +161,7 @@ def check_terms(found: Any) -> dict[str, LossTerm]:
         raise ConformanceError("a mapping of names to LossTerm, with at least one", described(found))
     for name, term in found.items():
         check_loss(term.mean)
-        if not isinstance(term.items, Tensor) or term.items.ndim:
+        if not _is_tensor(term.items) or term.items.ndim:
             raise ConformanceError(f"the number of items of {name!r}, a tensor []", described(term.items))
     return dict(found)
 
@@ -229,7 +237,7 @@ def check_token_scores(found: Any, *, count: int) -> tuple[Tensor, Tensor]:
         ConformanceError: It is no pair of floating point tensors [R].
     """
     pair = isinstance(found, tuple) and len(found) == 2
-    if not pair or not all(isinstance(one, Tensor) and one.is_floating_point() for one in found):
+    if not pair or not all(_is_tensor(one) and one.is_floating_point() for one in found):
         raise ConformanceError(f"two floating point tensors [{count}]", described(found))
     if any(list(one.shape) != [count] for one in found):
         raise ConformanceError(f"two tensors [{count}]", " and ".join(str(list(one.shape)) for one in found))

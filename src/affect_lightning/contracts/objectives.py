@@ -11,14 +11,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
-
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from affect_lightning.contracts.clips import ClipBatch
 from affect_lightning.contracts.prompt_tokens import PromptTokens
 from affect_lightning.contracts.rewards import SampledResponse
 from affect_lightning.contracts.streams import FeatureSequence
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class LossTerm(NamedTuple):

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 IGNORED_LABEL = -100
 
@@ -47,6 +49,8 @@ class RowLayout:
             attention_mask: [B, L], 1 for real tokens.
             labels: [B, L]; -100 where nothing is learnt. A token is predicted by the real token before it.
         """
+        import torch
+
         mask = attention_mask.detach().cpu().numpy().astype(bool)
         learnt = np.zeros_like(mask)
         learnt[:, :-1] = (labels.detach().cpu().numpy()[:, 1:] != IGNORED_LABEL) & mask[:, :-1]
@@ -68,6 +72,8 @@ class RowLayout:
             tokens: P, put before each of the B rows.
             width: L, places of a row before.
         """
+        import torch
+
         clips, device = len(self.lengths), self.real.device
         before = torch.arange(tokens, device=device)
         rows = self.real.div(width, rounding_mode="floor")  # of each real token

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal
 
 from affect_lightning.errors import ContractError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 StreamKind = Literal["pictures", "sound", "series", "fused", "text"]
 
@@ -91,7 +92,7 @@ class StreamInput:
     def __post_init__(self) -> None:
         self._know(self.mask if self.mask.device.type == "cpu" else None)
         kind_of_values(self.values)
-        if self.mask.dtype != torch.bool or self.mask.shape != self.values.shape[:2]:
+        if not _is_bool(self.mask) or self.mask.shape != self.values.shape[:2]:
             raise ContractError(
                 f"StreamInput.mask must be bool {list(self.values.shape[:2])} to fit its values; got {self.mask.dtype} "
                 f"{list(self.mask.shape)}."
@@ -100,6 +101,8 @@ class StreamInput:
     @classmethod
     def of_sound(cls, waveform: Tensor, lengths: Tensor, sample_rate: int) -> StreamInput:
         """Sound [B, T] of which each clip has a real length in samples [B]."""
+        import torch
+
         steps = torch.arange(waveform.shape[1], device=waveform.device)
         return cls(waveform, steps < lengths.unsqueeze(1), sample_rate)
 
@@ -135,12 +138,20 @@ def kind_of_values(values: Tensor) -> str:
     Raises:
         ContractError: There is no such kind.
     """
+    import torch
+
     if values.dtype == torch.uint8 and values.ndim == 5 and values.shape[2] == 3:
         return "pictures"
     if values.is_floating_point() and values.ndim in (2, 3):
         return "sound" if values.ndim == 2 else "series"
     forms = "; ".join(f"{kind} {form}" for kind, form in VALUE_FORMS.items())
     raise ContractError(f"StreamInput.values must be one of: {forms}; got {values.dtype} {list(values.shape)}.")
+
+
+def _is_bool(mask: Tensor) -> bool:
+    import torch
+
+    return mask.dtype == torch.bool
 
 
 @dataclass(frozen=True)
@@ -164,7 +175,7 @@ class FeatureSequence:
                 f"FeatureSequence.tokens must be floating point [B, N, D]; got {self.tokens.dtype} "
                 f"{list(self.tokens.shape)}."
             )
-        if self.mask.dtype != torch.bool or self.mask.shape != self.tokens.shape[:2]:
+        if not _is_bool(self.mask) or self.mask.shape != self.tokens.shape[:2]:
             raise ContractError(
                 f"FeatureSequence.mask must be bool {list(self.tokens.shape[:2])} to fit its tokens; got "
                 f"{self.mask.dtype} {list(self.mask.shape)}."

@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from affect_lightning.contracts import ClipRecord, prompt_maker_of
 from affect_lightning.corpora.official_folders import MissingSubtitle
@@ -30,7 +28,6 @@ from affect_lightning.data.dataset import (
 from affect_lightning.data.faces import MARGIN, ClipWithoutFace, FaceCropper, FacePolicy, FrameWithoutFace
 from affect_lightning.data.frame_choice import FrameChoice
 from affect_lightning.data.header_checks import readable_clips
-from affect_lightning.data.loading import ClipLoader
 from affect_lightning.data.missing_streams import MissingStreams
 from affect_lightning.data.ordering import BatchPlan, SetBalance, check_order_options
 from affect_lightning.data.quarantine import BadClipOptions, BadClipPolicy, Quarantine
@@ -51,6 +48,9 @@ from affect_lightning.plugin_loading import (
     needed_streams,
     resolve_choice,
 )
+
+if TYPE_CHECKING:
+    from affect_lightning.data.loading import ClipLoader
 
 # What changes a response: an exported folder keeps these, with the face detector.
 RESPONSE_OPTIONS = (
@@ -329,6 +329,10 @@ class ClipSplits:
         return ClipDataset(records, self.options, self.training_questions, self.cropper_for(records))
 
     def _loader(self, split: str, batch_size: int, questions: Questioner, shuffle: bool = False) -> ClipLoader:
+        import torch
+
+        from affect_lightning.data.loading import ClipLoader
+
         if split in self._loaders:
             return self._loaders[split]
         records = self.records[split]

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import numpy as np
-from torch import Tensor
 
 from affect_lightning.contracts import STREAMS, ClipRecord, StreamReader
 from affect_lightning.contracts.conformance import check_stream
@@ -29,6 +28,9 @@ from affect_lightning.data.span_decoding import decode_files
 from affect_lightning.errors import AffectLightningError, ConfigurationError
 from affect_lightning.plugin_loading import build_part, encoded_streams, held_to_contract
 from affect_lightning.plugin_loading.known_streams import STREAM_GROUP
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SubtitleLanguage = Literal["english", "chinese"]
 FrameScaling = Literal["area", "decoder"]

@@ -10,13 +10,15 @@ import io
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
-from torch import Tensor
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.quarantine import UnreadableClipError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class NamedBytes(io.BytesIO):

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
-import torch
-
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.errors import ConfigurationError
 
@@ -145,14 +143,14 @@ def drawn_order(
         weights: See `clips_per_set`.
     """
     if balance == "natural" and not weights:
-        return torch.randperm(len(groups), generator=_generator(seed, epoch)).tolist()
+        return _shuffled(len(groups), seed, epoch)
     members: list[list[int]] = [[] for _ in range(max(groups) + 1)]
     for clip, group in enumerate(groups):
         members[group].append(clip)
     chosen: list[int] = []
     for group, number in enumerate(clips_per_set([len(clips) for clips in members], balance, weights)):
         chosen += _next_of_set(members[group], number, epoch * number, seed * 1009 + group)
-    shuffled = torch.randperm(len(chosen), generator=_generator(seed, epoch)).tolist()
+    shuffled = _shuffled(len(chosen), seed, epoch)
     return [chosen[position] for position in shuffled]
 
 
@@ -161,7 +159,7 @@ def _next_of_set(clips: Sequence[int], number: int, start: int, seed: int) -> li
     first, last = start // len(clips), (start + number - 1) // len(clips)
     row: list[int] = []
     for turn in range(first, last + 1):
-        order = torch.randperm(len(clips), generator=_generator(seed, turn)).tolist()
+        order = _shuffled(len(clips), seed, turn)
         row += [clips[position] for position in order]
     offset = start - first * len(clips)
     return row[offset : offset + number]
@@ -186,12 +184,16 @@ def batched_by_length(
         ordered += sorted(order[start : start + size], key=lambda clip: lengths[clip])
     batches = [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]
     whole = len(batches) - (len(batches[-1]) < batch_size)  # a short batch stays the last one
-    drawn = torch.randperm(whole, generator=_generator(seed + 1, epoch)).tolist()
+    drawn = _shuffled(whole, seed + 1, epoch)
     return [clip for batch in [*(batches[index] for index in drawn), *batches[whole:]] for clip in batch]
 
 
-def _generator(seed: int, epoch: int) -> torch.Generator:
-    return torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
+def _shuffled(count: int, seed: int, epoch: int) -> list[int]:
+    """The numbers below `count` in an order that depends on nothing else."""
+    import torch
+
+    generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
+    return torch.randperm(count, generator=generator).tolist()
 
 
 @dataclass(frozen=True)

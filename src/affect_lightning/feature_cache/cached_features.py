@@ -17,19 +17,16 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from affect_lightning.contracts import ClipRecord, StreamReader
 from affect_lightning.data.media_files import CachedClip
 from affect_lightning.data.quarantine import UnreadableClipError
 from affect_lightning.errors import DataError
 from affect_lightning.feature_cache.identity import (
-    STORED_TYPES,
     CacheManifest,
     FileState,
     file_stamp,
@@ -40,6 +37,9 @@ from affect_lightning.feature_cache.identity import (
 )
 from affect_lightning.feature_cache.shards import BadClipEntry, CacheEntry, read_journals
 from affect_lightning.storage import LineLog
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CHECKED = "checked.jsonl"
 _THREADS = 8  # our choice: looking at files waits for the disk or the network, not for the processor
@@ -74,7 +74,7 @@ class CachedFeatures:
         self, manifest: CacheManifest, entries: Sequence[PlacedEntry], streams: Collection[str] | None = None
     ) -> None:
         self.names: list[tuple[str, str]] = []
-        self._type = STORED_TYPES[manifest.precision]
+        self._precision = manifest.precision
         self._layout = [
             (name, width, size, streams is None or name in streams)
             for (name, width), size in zip(manifest.widths.items(), manifest.token_bytes.values(), strict=True)
@@ -141,7 +141,9 @@ class CachedFeatures:
 
     def _tokens_of(self, content: bytes, start: int, count: int, width: int) -> Tensor:
         """Tokens [N, D] as float32."""
-        if self._type == torch.float32:
+        import torch
+
+        if self._precision == "fp32":
             whole = np.frombuffer(content, np.float32, count * width, start).copy()
         else:  # bf16 is the upper half of a float32
             halves = np.frombuffer(content, np.uint16, count * width, start)
@@ -172,6 +174,8 @@ _REMEDY = "Copy the cache again, or remove the shard (.bin and .jsonl) and run `
 
 
 def _mask(marks: str | None, count: int) -> Tensor:
+    import torch
+
     if marks is None:
         return torch.ones(count, dtype=torch.bool)
     return torch.tensor([mark == "1" for mark in marks])

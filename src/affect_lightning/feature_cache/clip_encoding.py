@@ -26,7 +26,7 @@ from affect_lightning.data.quarantine import BadClip
 from affect_lightning.data.questions import OneQuestion
 from affect_lightning.data.reading_workers import ReadingWorkers, telling_of_lost_workers
 from affect_lightning.errors import AffectLightningError
-from affect_lightning.feature_cache.identity import STORED_TYPES, CacheManifest, FileState, file_state, used_files
+from affect_lightning.feature_cache.identity import CacheManifest, FileState, file_state, stored_type, used_files
 from affect_lightning.feature_cache.shards import BadClipEntry, CacheEntry
 
 
@@ -173,5 +173,5 @@ def _stored_bytes(tokens: Tensor, manifest: CacheManifest, stream: str, clip: Re
             f"the clip and the encoder {manifest.streams[stream].facts.get('encoder.name')!r}, or encode in 32 bits "
             f"(--trainer.precision 32-true)."
         )
-    stored = tokens.detach().to("cpu", STORED_TYPES[manifest.precision]).contiguous()
+    stored = tokens.detach().to("cpu", stored_type(manifest.precision)).contiguous()
     return stored.flatten().view(torch.uint8).numpy().tobytes()

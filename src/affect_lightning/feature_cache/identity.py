@@ -26,14 +26,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
-
-import torch
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from affect_lightning.contracts import ClipRecord, StreamReader
 from affect_lightning.errors import DataError
 from affect_lightning.plugin_loading import PluginChoice, find_plugin, find_stream, resolve_choice
 from affect_lightning.storage import write_whole
+
+if TYPE_CHECKING:
+    import torch
 
 _BLOCK = 1 << 20  # bytes read at once; our choice
 _DIGEST_BYTES = 16  # 128 bits: no two files of any set share one by chance
@@ -57,7 +58,7 @@ _COUNTS_FOR: dict[str, tuple[str, ...]] = {
 FileFacts = dict[str, Any]  # size, mtime_ns, digest
 MANIFEST = "cache.json"
 FORMAT, FORMAT_VERSION = "affect-lightning features", 1
-STORED_TYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+_STORED_BYTES = {"bf16": 2, "fp32": 4}  # of a number
 
 
 class FileState(NamedTuple):
@@ -248,6 +249,13 @@ def differences(cached: StreamIdentity, wanted: StreamIdentity) -> list[str]:
     return found
 
 
+def stored_type(precision: FeaturePrecision) -> torch.dtype:
+    """The number type in which features of a precision are stored."""
+    import torch
+
+    return {"bf16": torch.bfloat16, "fp32": torch.float32}[precision]
+
+
 def arithmetic_of(precision: str) -> str:
     """In which arithmetic encoders run under a Trainer's precision: bf16, fp16 or fp32.
 
@@ -288,7 +296,7 @@ class CacheManifest:
     @property
     def token_bytes(self) -> dict[str, int]:
         """Bytes of one feature token by stream."""
-        return {name: width * STORED_TYPES[self.precision].itemsize for name, width in self.widths.items()}
+        return {name: width * _STORED_BYTES[self.precision] for name, width in self.widths.items()}
 
     def folder_name(self) -> str:
         """Readable, and different for different identities."""
@@ -304,6 +312,8 @@ class CacheManifest:
         """
         if (folder / MANIFEST).exists():
             return
+        import torch
+
         values = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,

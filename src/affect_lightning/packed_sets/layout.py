@@ -24,11 +24,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from safetensors.torch import load, save
 
 from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.media_files import CachedClip, MediaFiles, PackedFile
@@ -36,7 +34,10 @@ from affect_lightning.data.quarantine import UnreadableClipError
 from affect_lightning.errors import DataError
 from affect_lightning.feature_cache.cached_features import CachedFeatures
 from affect_lightning.feature_cache.identity import MANIFEST as CACHE_MANIFEST
-from affect_lightning.feature_cache.identity import STORED_TYPES, CacheManifest
+from affect_lightning.feature_cache.identity import CacheManifest, stored_type
+
+if TYPE_CHECKING:
+    import torch
 
 FORMAT = "affect-lightning-pack/1"
 MANIFEST, CLIPS, LITDATA_INDEX, STAGING = "manifest.json", "clips.npy", "index.json", ".packing"
@@ -296,6 +297,8 @@ class PackedEncoding:
         """
         if self.problem is not None:
             raise UnreadableClipError(*self.problem)
+        from safetensors.torch import load
+
         tensors = load(self.content)
         names = [name.removesuffix(".tokens") for name in tensors if name.endswith(".tokens")]
         features = {
@@ -311,7 +314,9 @@ def features_payload(features: CachedFeatures, manifest: CacheManifest) -> Paylo
         features: Of the clips, in their order.
         manifest: Of the cache.
     """
-    stored = STORED_TYPES[manifest.precision]
+    from safetensors.torch import save
+
+    stored = stored_type(manifest.precision)
 
     def parts(position: int, clip: ClipRecord) -> tuple[Parts, Problems]:
         try:
