@@ -175,9 +175,10 @@ def _home(module: str, name: str) -> Iterator[str]:
     yield module
     if source.name == "__init__.py":  # it hands on what stands elsewhere
         for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-            hands_on = isinstance(node, ast.ImportFrom) and node.module and _is_ours(node.module)
-            if hands_on and name in [alias.asname or alias.name for alias in node.names]:
-                yield from _home(node.module, name)
+            if not isinstance(node, ast.ImportFrom) or not _is_ours(node.module or ""):
+                continue
+            if name in [alias.asname or alias.name for alias in node.names]:
+                yield from _home(str(node.module), name)
 
 
 def main() -> None:
