@@ -254,3 +254,29 @@ def test_names_from_0_are_names(capsys: pytest.CaptureFixture[str]) -> None:
     write("labels/meld.csv", [{"name": number, "emotion": word} for number, word in enumerate(words)])
     path = write("saved.jsonl", [{"doc_id": number, "response": word} for number, word in enumerate(words)])
     assert score(capsys, "meld", path) == pytest.approx(100.0)
+
+
+def test_a_batch_of_openai_as_it_comes(capsys: pytest.CaptureFixture[str]) -> None:
+    """`id` is the request's and `custom_id` the clip's; a call that failed has an error in the place of a response."""
+    write(
+        "labels/meld.csv", [{"name": name, "emotion": word} for name, word in zip("abc", TRUTHS.values(), strict=False)]
+    )
+    answers = [
+        {
+            "response": {
+                "status_code": 200,
+                "body": {"choices": [{"index": 0, "message": {"role": "assistant", "content": word}}]},
+            }
+        }
+        for word in ("joy", "anger")
+    ]
+    failed = {
+        "response": None,
+        "error": {"code": "batch_expired", "message": "Not executed before the window expired."},
+    }
+    rows = [
+        {"id": f"batch_req_{number}", "custom_id": name, "error": None, **answer}
+        for number, (name, answer) in enumerate(zip("abc", (*answers, failed), strict=True))
+    ]
+    Path("batch.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert score(capsys, "meld", Path("batch.jsonl")) == pytest.approx(200 / 3)

@@ -105,6 +105,10 @@ _BOTH = re.compile(
     r"(?:sentiments?|emotions?|feelings?)?\W*$"
     r"|(?:积极|正面)(?:与|和|、)(?:消极|负面)|(?:消极|负面)(?:与|和|、)(?:积极|正面)|正负(?:混合|参半|都有)|喜忧参半"
 )
+_LEANING_TO_NEUTRAL = re.compile(  # "somewhat negative, leaning towards neutral" is negative
+    r",?\s*(?:but |and |while )?(?:leaning|tending|verging|bordering|close|near)\s+(?:towards?|to|on)\s+(?:a )?neutral(?:ity)?\b",
+    re.IGNORECASE,
+)
 _VALUES = {"positive": 1.0, "negative": -1.0, "neutral": 0.0}
 
 
@@ -123,6 +127,9 @@ def read_sentiment(text: str) -> str | None:
     bare = _bare(text)
     if bare in SENTIMENT_WORDS:
         return bare
+    if "neutral" in bare:
+        rest = _LEANING_TO_NEUTRAL.sub("", bare)
+        bare = rest if _POLARITY.search(rest) else bare
     number = _number(bare)
     if number is not None:
         return _word(number)

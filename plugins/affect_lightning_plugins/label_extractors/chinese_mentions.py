@@ -20,7 +20,7 @@ _CHINESE_NEGATION = re.compile(
 )
 # What is kept back or doubly denied is there: 没有掩饰愤怒, 从来没有这么高兴, 不是不开心
 _NOT_NEGATING_IN_CHINESE = re.compile(
-    r"(?:从来没有|从来没|从没|从未|没有比这)(?:这么|这样|如此|更)|(?:没有|无法|难以|并不|没)(?:掩饰|掩盖|抑制|控制|隐藏|压抑)"
+    r"(?:从来没有|从来没|从没|从未|没有比这)(?:这么|这样|如此|更)|缺乏[^，。；！？]{1,8}(?:表明|说明|显示|意味|暗示|体现|反映)|(?:没有|无法|难以|并不|没)(?:掩饰|掩盖|抑制|控制|隐藏|压抑)"
 )
 _ENGLISH_NOT = re.compile(r"\b(?:not|no|never)\s*$", re.IGNORECASE)
 _CHINESE_PEOPLE = (

@@ -210,6 +210,15 @@ CLAUSE_DOUBTS = (
         rf"|(?:she|{_WOMAN}) {_THINKS} (?:he|they|{_MAN}|(?:the|her) others)) "
         rf"{_COPULA}\s+{_ADVERB}$",
     ),
+    _doubt(  # "this differs from fear", "could be mistaken for anger"
+        "differs differ different distinct mistaken confused",
+        r"\b(?:(?:differs?|different|distinct) from|mistaken for|confused with) (?:\w+ ){0,2}$",
+    ),
+    _doubt(  # "could be happy, but most likely she is nervous"
+        "could might may",
+        r"\b(?:could|might|may) (?:also )?be [^.,;!?]{0,40}$",
+        r"^[^.!?;]{0,40}[,;]\s*but (?:most likely|more likely|probably|rather|actually|in fact|really|i think)\b",
+    ),
     _doubt("dog dogs cat cats", rf"\b(?:dog|cat)s? {_COPULA}\s+{_ADVERB}$"),
     _doubt(
         "new birthday holidays christmas anniversary", "", r"^ (?:new year|birthday|holidays|christmas|anniversary)\b"

@@ -37,15 +37,16 @@ _STATED = re.compile(
     r"^(?:(?:in|based|overall|so|therefore)\b[^.,!?]{0,60},\s*)?[^.,!?。]{0,60}?"
     r"\b(?:emotional states?|emotional conditions?|emotions?|emotional labels?|labels?|moods?|feelings?|"
     r"(?:person|character|speaker|individual|man|woman|he|she|they)(?: in the (?:video|clip))?)\b[^.!?:,]{0,30}?"
-    r"(?:\b(?:is|are|was|were|include|includes|feels?|seems?|appears?|looks?|sounds?)|:)\s*:?\s*(.+)$",
+    r"(?:\b(?:is|are|was|were|include|includes|feels?|seems?|appears?|looks?|sounds?)\b|:)\s*:?\s*(.+)$",
     re.IGNORECASE | re.DOTALL,
 )
 _CHINESE_STATED = re.compile(
-    r"^[^。！？]{0,30}?(?:情绪|情感|状态|心情|标签)[^。！？，、]{0,8}?(?:是|为|：|:|包括|有)(.+)$", re.DOTALL
+    r"^[^。！？]{0,30}?(?:情绪|情感|状态|心情|标签)[^。！？，、]{0,8}?(?:是|为|：|:|包括|有)[：:]?\s*(.+)$", re.DOTALL
 )
 _SEPARATOR = re.compile(r"[,;，、；/|\n]+|\b(?:and|or|as well as|with)\b|(?:以及|和|与)")
 _LEADING = re.compile(
     r"^(?:[-*•\d.)\s]+|(?:to be|a|an|the|both|also|likely|probably|possibly|maybe|perhaps|very|quite|rather|slightly|somewhat|"
+    r"most likely|(?:mixture|mix|blend|combination|hint|touch|trace|tinge|feelings?|expression) of|feelings|"
     r"mostly|mainly|generally|extremely|really|feeling|being|a bit|a little|a sense of|sense of|a feeling of|one of|"
     r"that of|emotion of|more|so|even|just|only|simply|but|instead)\s+)+"
 )
@@ -263,10 +264,12 @@ def _concluded(text: str, language: _Language, weights: Weights) -> list[str]:
     sums: dict[Hashable, float] = {}
     words: dict[str, Hashable] = {}
     has_inferred = False
+    telling = told = 0  # sentences that name an emotion, and mentions in them
     for index, sentence in enumerate(sentences):
         mentions = language.meant_mentions(sentence)
         if not mentions:
             continue
+        telling, told = telling + 1, told + len(mentions)
         closing = len(sentences) - index <= TAIL_SENTENCES
         inference = language.inferred_from(sentence) if closing else None
         if inference is None and has_inferred and (language is _ENGLISH or len(sentences) <= TAIL_SENTENCES):
@@ -277,6 +280,8 @@ def _concluded(text: str, language: _Language, weights: Weights) -> list[str]:
             sums[emotion] = sums.get(emotion, 0.0) + _weight(weights, closing, inference, mention.start)
     if not sums:
         return []
+    if telling == 1 and len(sentences) <= TAIL_SENTENCES and told == len(words):
+        return list(words)  # "it's an expression of loneliness, anxiety, and sadness": none of them is a mere cue
     strongest = max(sums.values())
     enough = min(max(weights.enough, weights.share * strongest), strongest)
     return [word for word, emotion in words.items() if sums[emotion] >= enough]

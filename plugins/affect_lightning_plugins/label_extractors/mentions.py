@@ -71,15 +71,20 @@ _NOT_NEGATING = re.compile(
     r"|(?:can(?:not|'t)|could(?: not|n't)) (?:believe|stop) (?:how|\w+ing)|no one can miss"
     r"|(?:do|does|did)(?: not|n't) (?:deny|doubt|understand why|know why|stop))\b"
 )
+_LACKING = ("lack", "absence", "inability")
+_SHOWN_BY_LACK = re.compile(  # "the lack of enthusiasm suggests boredom"
+    r"\w\s+(?:also )?(?:suggest|indicat|show|impl|convey|reveal|mean|point|reflect|express|hint)(?:s|es|ies|y|e|ing)?\b"
+)
 _NEVER_MORE = re.compile(  # "has never been happier"
     r"\b(?:never (?:been|felt|looked|sounded|seemed)|could(?: not|n't) (?:be|feel|look))(?: any)? $"
 )
 _SCOPE_END = re.compile(
-    r"[;:.!?]|,\s*(?:just|only|simply|merely|mostly|mainly|rather|instead)\b|\b(?:but|however|although|though|because|since|while"
+    r"[;:.!?]|,\s*(?:just|only|simply|merely|mostly|mainly|rather(?! than)|instead(?! of))\b"
+    r"|\b(?:but|however|although|though|because|since|while"
     r"|and (?:is|was|feels?|seems?|looks?|appears?|sounds?|stays?|becomes?))\b"
 )
 _NEW_CLAUSE = re.compile(r",\s*(?:she|he|they|we|it|there|the|which|i|so|then|his|her|their|this|that|more like)\b")
-_NOT_SO_MUCH = re.compile(r"\bnot so much\b[^.,;:!?]*\bas (?:\w+ )?$")  # "not so much angry as sad"
+_NOT_SO_MUCH = re.compile(r"(?:\bnot|n't) so much\b[^.,;:!?]*\bas (?:\w+ )?$")  # "not so much angry as sad"
 _PEOPLE = (
     "other", "others", "another", "opposite", "someone", "somebody", "people", "friend", "brother", "sister", "father",
     "mother", "wife", "husband", "son", "daughter", "child", "children", "boss", "colleague", "audience", "listener",
@@ -254,6 +259,8 @@ def is_negated(before: str) -> bool:
     if not cues:
         return False
     scope = clause[cues[-1].end() :]
+    if cues[-1][0].startswith(_LACKING) and _SHOWN_BY_LACK.search(scope):
+        return False
     listed = "," not in scope or re.search(r",\s*(?:or|nor)\b|,[^,]*$", scope)
     new_clause = _NEW_CLAUSE.search(scope)
     return len(scope.split()) <= MAX_SCOPE and bool(listed) and not new_clause

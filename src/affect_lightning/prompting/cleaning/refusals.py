@@ -47,6 +47,7 @@ _ENGLISH = _any(
     r"(?:emotions?|emotional states?|labels?|answer)\s*[:：]\s*(?:unknown|unclear|undetermined|n/a)\b",
     r"no (?:face|person|human|one|speaker)(?: \w+)? (?:is |are |can be )?(?:visible|seen|shown|detected)\b",
     rf"(?:unfortunately,? )?(?:i|we|one) {_CANNOT}(?: \w+)? {_JUDGE}\b",
+    rf"(?:unfortunately,? )?(?:i|we)['’](?:m|re) (?:not able|unable) to {_JUDGE}\b",
     rf"(?:unfortunately,? )?(?:it is|it['’]s) {_HARD} (?:for me )?(?:to {_JUDGE}|what|which|whether|how)\b",
     rf"(?:cannot|can['’]t|can not|unable to|impossible to|hard to|not possible to) {_JUDGE}\b",
     r"(?:there is |there['’]s )?(?:not enough|insufficient|no) (?:information|context|evidence|data) (?:to|for)\b",

@@ -31,6 +31,9 @@ _COURTESY = re.compile(
     r"(?:help|assist|analy[sz]e|answer|describe|provide|do|take|identify)\b[^.!?\n]*[.!?\n]+\s*",
     re.IGNORECASE,
 )
+_AGREED = 20  # characters in which "Sure!" comes; our choice
+_AGREES = ("sure", "certainly", "of course", "absolutely", "okay")
+_AGREEING = re.compile(rf"^\s*(?:{'|'.join(_AGREES)})\s*[!.,]\s*(?=[A-Z][a-z]*\s)", re.IGNORECASE)
 _SORRY_BUT = re.compile(
     r"^\W*(?:i['’]?m |i am )?(?:so |very |really )?sorry\b[,.]?\s*but,?\s+(?=(?:the|he|she|they|this|i (?:think|believe))\b)",
     re.IGNORECASE,
@@ -168,6 +171,8 @@ def _without_courtesy(text: str) -> str:
     sorry = _SORRY_BUT.match(text) if "orry" in text[:_COURTEOUS] else None
     if sorry and not is_refusal(text):
         text = text[sorry.end() :]
+    agreeing = _AGREEING.match(text) if text[:_AGREED].lower().lstrip().startswith(_AGREES) else None
+    text = text[agreeing.end() :] if agreeing else text
     courteous = _COURTESY.match(text) if "to " in text[:_COURTEOUS] else None
     text = text[courteous.end() :] if courteous else text
     near_end = max(0, len(text) - _OFFERED)

@@ -57,6 +57,7 @@ _ABSENT_KEY = (
     r"|(?:other[ _-])?(?:possible[ _-])?(?:emotions?|labels?|options?)[ _-]"
     r"(?:(?:that |which )(?:were|are|can be) |considered (?:but |and ))?"
     r"(?:excluded|ruled[ _-]out|rejected|discarded)"
+    r"|not|negated|(?:the )?least[ _-]likely|(?:the )?ground[ _-]truth|gold(?: label)?"
     r"|不存在|未出现|未检测到|没有出现|排除|不符合)"
 )
 _ABSENT = re.compile(
@@ -133,6 +134,21 @@ _LISTED_OPTIONS = re.compile(
 )
 
 
+_DENIED_LINE = re.compile(  # `Sarcasm: no` beside `Emotion: happy`
+    r"^[ \t]*(?:[-*•][ \t]+)?[^\W\d_][\w -]{1,24}[:：][ \t]*"
+    r"(?:no|none|absent|not present|not detected|n/a|否|无)[ \t.。]*(?:\n|$)",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def _without_denied_lines(text: str) -> str:
+    """Without lines that say no of something else than the emotion, where another line tells the emotion."""
+    if "\n" not in text or not _DENIED_LINE.search(text):
+        return text
+    rest = _DENIED_LINE.sub("", text)
+    return rest if any(NAMES_EMOTIONS.match(key["key"]) for key in _ANSWER_KEY.finditer(rest)) else text
+
+
 def without_set_aside(text: str) -> str:
     r"""The text without what it strikes out, takes back, rules out, or repeats of its input.
 
@@ -155,7 +171,7 @@ def without_set_aside(text: str) -> str:
         text = _QUOTED_QUESTION.sub("", text)
     if "says" in text[:_SAYS_WITHIN]:
         text = _SPEAKS_FIRST.sub("", text)
-    for step in (_corrected, _without_input, _without_absent, _without_choices):
+    for step in (_corrected, _without_input, _without_absent, _without_denied_lines, _without_choices):
         shorter = step(text)
         text = shorter if shorter.strip() else text
     return text

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from affect_lightning.label_strings import best_words, scored_words
 from affect_lightning.prompting.cleaning.chosen_parts import rows_that_count
-from affect_lightning.prompting.cleaning.keyed_lines import MEASURE, TOLD, is_measure, number_of, worth_of
+from affect_lightning.prompting.cleaning.keyed_lines import MEASURE, SENTIMENT, TOLD, is_measure, number_of, worth_of
 
 
 def cells_that_tell(rows: list[list[str]]) -> list[str]:
@@ -30,6 +30,8 @@ def cells_that_tell(rows: list[list[str]]) -> list[str]:
     if body and None not in worths:
         return best_words((row[0], worth or 0.0) for row, worth in zip(body, worths, strict=True))
     column = next((index for index, cell in enumerate(head) if TOLD.match(cell) and not MEASURE.search(cell)), None)
+    if column is None:
+        column = next((index for index, cell in enumerate(head) if SENTIMENT.match(cell)), None)
     if column is None:
         beside = [row[1] for row in rows if len(row) > 1 and TOLD.match(row[0])]
         return beside or [row[0] for row in body if row and not any(c.isdigit() for c in row[0])]

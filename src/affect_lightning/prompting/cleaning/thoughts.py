@@ -47,6 +47,14 @@ _END = re.compile(
     r"|\n\s*(?:USER|Human)\s*:",
     re.IGNORECASE,
 )
+_NEXT_TURN = re.compile(
+    r"\n\s*(?:question|q)\s*[:：][^\n]*\n+\s*(?:answer|a)\s*[:：]", re.IGNORECASE
+)  # of a few-shot prompt
+_USERS_HEAD = re.compile(
+    r"\s*(?:<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|\[INST\]|(?:system|user|human)\b\s*[:\n])", re.I
+)
+_INSTRUCTS = re.compile(r"\?\s*$|\b(?:you are|you will|please|chat between|system|instruction)\b", re.IGNORECASE)
+_RUN_ON = 400  # characters of an answer before a next turn that no special mark announces; our choice
 _HEAD = 20  # characters in which a bare role stands; our choice
 _BARE_ROLES = ("system\n", "user\n")  # a whole chat without its special tokens, as `skip_special_tokens` leaves it
 _BARE_ASSISTANT = re.compile(r"^[ \t]*(?:assistant|model)[ \t]*\n", re.IGNORECASE | re.MULTILINE)
@@ -85,6 +93,9 @@ def without_chat_marks(response: str) -> str:
     if not any(map(response.__contains__, "<[#")) and not _speaks_by_name(response):
         return response
     text = _BLANK_MARK.sub("", response)
+    first = _before_its_end(text)
+    if first is not None:
+        return first
     role = None
     for role in _ROLE.finditer(text):
         if text[role.end() :].strip():
@@ -97,8 +108,22 @@ def without_chat_marks(response: str) -> str:
     return _END.sub("", text)
 
 
+def _before_its_end(text: str) -> str | None:
+    """The answer before the mark that ends it, where a model went on and asked itself the next question; None elsewhere."""
+    role, end = _ROLE.search(text), _END.search(text)
+    own, plain = (end, False) if end else (_NEXT_TURN.search(text), True)
+    if end and end[0].lstrip().lower().startswith(("user", "human")):
+        plain = True
+    head = text[: own.start()] if own else ""
+    if own is None or not head.strip() or (role is not None and role.start() < own.start()):
+        return None
+    if _USERS_HEAD.match(head) or (plain and (len(head) > _RUN_ON or _INSTRUCTS.search(head))):
+        return None
+    return head
+
+
 def _speaks_by_name(response: str) -> bool:
     """Whether a response without any other mark may have `USER:` or `ASSISTANT:`."""
     if ":" not in response:
         return False
-    return not response.isascii() or any(map(response.lower().__contains__, ("assistant", "user", "human")))
+    return not response.isascii() or any(map(response.lower().__contains__, ("assistant", "user", "human", "answer")))

@@ -47,6 +47,11 @@ _VOTES = tuple(
         rf"(?P<unit>votes?|raters|annotators) for {_WORD}\s*[:：=]\s*(?P<number>\d{{1,4}})",
     )
 )
+_TOP = re.compile(r"^\W*(?:the )?top[ -]?\d{1,2}\b[^:：\n\d]{0,40}[:：]\s*", re.IGNORECASE)
+_EXPLAINED = re.compile(
+    rf"[ \t]*(?:\d{{1,2}}[.)]|[-*•])[ \t]*\**{_WORD}\**[ \t]*[(\[]\s*{_NUMBER}\s*[)\]]\**[ \t]*(?:[:：–—-]|$)[^\n]*$",
+    re.IGNORECASE,
+)
 _NUMBERS = re.compile(r"\d+(?:[.,]\d+)?")
 _CHARACTERS_OF_ONE = 90  # of a word with its number, at most; prose with a few numbers has more. Our choice
 _LEFT = re.compile(
@@ -67,7 +72,10 @@ def weights_in_words(text: str) -> str | None:
     """
     if len(text) > _LONGEST or not _NUMBERS.search(text):
         return None
-    plain = _LOGARITHMS.sub("", text)
+    plain = _LOGARITHMS.sub("", _TOP.sub("", text))
+    explained = _of_explained_lines(plain)
+    if explained is not None:
+        return explained
     numbers = len(_NUMBERS.findall(text))
     if numbers < 2 or len(text) > numbers * _CHARACTERS_OF_ONE:
         return plain if plain != text else None
@@ -79,6 +87,15 @@ def weights_in_words(text: str) -> str | None:
         if len(found) > 1 and not _LEFT.sub("", form.sub(" ", plain).lower()):
             return ", ".join(f"{one['word'].strip()}: {one['number'].replace(' ', '')}" for one in found)
     return plain if plain != text else None
+
+
+def _of_explained_lines(text: str) -> str | None:
+    """Words with their numbers of a numbered list that says why: "1. Sad (0.8): She cries."; None for other texts."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    found = [_EXPLAINED.match(line) for line in lines]
+    if len(found) < 2 or not all(found):
+        return None
+    return ", ".join(f"{one['word'].strip()}: {one['number'].replace(' ', '')}" for one in found if one)
 
 
 def _of_votes(text: str) -> str | None:

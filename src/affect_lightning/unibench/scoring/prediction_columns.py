@@ -33,7 +33,11 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 TRUTH_KINDS = ("truth-name", "truth")  # of the label file; `corpora/truths.py` reads it
 KINDS = tuple(kind for kind in COLUMNS if kind != "name")
 # Where both are there, the second one is read; our own files say with `generated` that a corpus is generated.
-_INSTEAD_OF = {"resps": "filtered_resps", "generated": "response"}
+_INSTEAD_OF = {
+    "resps": "filtered_resps",
+    "generated": "response",
+    "id": "custom_id",
+}  # `id` is the request's, in a batch
 _OURS = {"corpus", "question", "truth_labels"}  # of files of `test` and `predict`, whose labels are never the truth
 _TOOL_MARKS = {
     "messages",

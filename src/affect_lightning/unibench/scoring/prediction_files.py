@@ -234,6 +234,8 @@ def _is_told(row: TableRow, column: str) -> bool:
 
 def _response(row: TableRow, column: str) -> str:
     value = _of_lists_of_one(row.get(column))
+    if value is None and row.get("error"):
+        return f"Error: {row['error']}"  # of a call in a batch that failed
     number = answers_of_server(_object_of(value))
     if number > 1:
         refuse(row, column, f"expected one answer, found {number} choices of a server. Keep one, or ask with n=1.")
