@@ -141,6 +141,18 @@ class TinyFiles:
             torch.save(LightASD().state_dict(), path)
         return {"weights": str(path)}
 
+    def talknet(self) -> Options:
+        """TalkNet with random weights under the published names; one length of pieces, because each takes seconds."""
+        import torch
+
+        from affect_lightning_plugins.speaker_detectors.talknet_network import TalkNet
+
+        path = self.folder / "talknet.model"
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            torch.save(TalkNet().state_dict(), path)
+        return {"weights": str(path), "pieces": [1]}
+
     def speech_detector(self) -> Options:
         """Silero VAD of the carrier; outside of the three grounds its test is skipped without it."""
         pytest.importorskip("onnxruntime")
@@ -314,5 +326,6 @@ CASES: dict[str, dict[str, Options | Callable[[TinyFiles], Options]]] = {
     "speaker_detectors": {
         "light-asd": lambda files: files.light_asd(),
         "sync": lambda files: files.speech_detector(),
+        "talknet": lambda files: files.talknet(),
     },
 }

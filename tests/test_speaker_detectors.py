@@ -16,7 +16,7 @@ import torch
 from affect_lightning.contracts import FaceWithSound
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.testing.speaker_checks import drawn_face
-from affect_lightning_plugins.speaker_detectors import cepstral, light_asd, mouth_motion, sync
+from affect_lightning_plugins.speaker_detectors import cepstral, light_asd, mouth_motion, sync, trained_inputs
 from affect_lightning_plugins.speaker_detectors.light_asd import LightASDDetector
 from affect_lightning_plugins.speaker_detectors.light_asd_network import LightASD
 from affect_lightning_plugins.speaker_detectors.speech_probability import FRAME, SpeechProbability
@@ -118,7 +118,11 @@ def test_the_crop_is_the_middle_of_the_released_one() -> None:
     """The released demonstration: half the width of 2.8 half faces, around a place 0.4 half faces below the middle."""
     half_face = 224 / 1.4 / 2
     left, top = 112 - 0.7 * half_face, 112 + 0.4 * half_face - 0.7 * half_face
-    assert (round(left), round(top), round(1.4 * half_face)) == (light_asd._LEFT, light_asd._TOP, light_asd.SIDE)
+    assert (round(left), round(top), round(1.4 * half_face)) == (
+        trained_inputs.LEFT,
+        trained_inputs.TOP,
+        trained_inputs.SIDE,
+    )
 
 
 def test_weights_that_lack_a_tensor_are_refused(random_file: Path, tmp_path: Path) -> None:
@@ -149,13 +153,17 @@ def test_weights_that_are_not_there_are_told_at_once() -> None:
         ConfigurationError, match=r"Give the file finetuning_TalkSet\.model .* there is no file nowhere"
     ):
         LightASDDetector(weights="nowhere")
+    with pytest.raises(
+        ConfigurationError, match=r"no file is given\. It is in the folder `weight` of .* Junhua-Liao/Light-ASD"
+    ):
+        LightASDDetector()
 
 
 def test_too_few_pictures_have_no_score(random_file: Path) -> None:
     clip = talking_face(1.0)
     detector = LightASDDetector(weights=str(random_file))
-    assert detector.score(replace(clip, crops=clip.crops[:4])).reason == light_asd.TOO_SHORT
-    assert detector.score(replace(clip, waveform=clip.waveform[:0])).reason == light_asd.TOO_SHORT
+    assert detector.score(replace(clip, crops=clip.crops[:4])).reason == trained_inputs.TOO_SHORT
+    assert detector.score(replace(clip, waveform=clip.waveform[:0])).reason == trained_inputs.TOO_SHORT
 
 
 @pytest.mark.skipif(not PUBLISHED.is_file(), reason=f"no published Light-ASD weights at {PUBLISHED}")

@@ -14,12 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from affect_lightning_plugins.speaker_detectors.trained_inputs import normalised
+
 WIDTH = 128  # D, the paper's
-SIDE = 112  # pixels of a picture
-COEFFICIENTS = 13  # MFCCs of a step of sound
-STEPS_PER_PICTURE = 4  # 100 steps of sound and 25 pictures a second
 _WIDTHS = (32, 64, WIDTH)  # of the three blocks of both encoders
-_MEAN, _DEVIATION = 0.4161, 0.1688  # of grey values in [0, 1], the released settings
 _NORM: dict[str, Any] = {"momentum": 0.01, "eps": 0.001}  # of all batch normalisations, the released settings
 
 
@@ -151,14 +149,13 @@ class LightASD(nn.Module):
         """Scores of each picture.
 
         Args:
-            pictures: Grey, 0 to 255 [B, T, SIDE, SIDE].
+            pictures: Grey, 0 to 255 [B, T, 112, 112].
             sound: Coefficients [B, 4 T, 13].
 
         Returns:
             Logits of silent and speaking [B, T, 2].
         """
-        normalised = (pictures[:, None] / 255.0 - _MEAN) / _DEVIATION
-        seen = self.model.visualEncoder(normalised)
+        seen = self.model.visualEncoder(normalised(pictures[:, None]))
         heard = self.model.audioEncoder(sound.transpose(1, 2)[:, None])
         scores: Tensor = self.lossAV.FC(self.model.GRU(seen + heard))
         return scores
