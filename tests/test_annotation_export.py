@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from affect_lightning.annotation.exporting.contents import StageCount, stage_counts
+from affect_lightning.annotation.exporting.contents import StageCount, TableTally
 from affect_lightning.annotation.exporting.datasheet_figures import labels_by_sector
 from affect_lightning.annotation.exporting.preference_pairs import pairs_of_verdicts
 from affect_lightning.annotation.exporting.writing import FORMATS
@@ -338,7 +338,9 @@ def test_counts_at_each_stage() -> None:
         },
         [StageRecord("early", columns=("kept.early",)), StageRecord("late", columns=("kept.late",))],
     )
-    assert stage_counts(table) == [StageCount("early", 2, 0, 2), StageCount("late", 2, 1, 1)]
+    tally = TableTally(table.columns, table.records)
+    tally.add(table)
+    assert tally.stages == [StageCount("early", 2, 0, 2), StageCount("late", 2, 1, 1)]
 
 
 def test_labels_by_sector_against_the_taxonomy() -> None:

@@ -32,6 +32,7 @@ from affect_lightning.annotation.chunked_tables import (
     records_of_file,
     write_pieces,
 )
+from affect_lightning.annotation.clip_pieces import ClipPieces
 from affect_lightning.annotation.stages import Ending, Stage, StageWork
 from affect_lightning.annotation.tables import ClipTable, StageRecord, arrow_for, now
 from affect_lightning.errors import ConfigurationError, DataError
@@ -190,7 +191,7 @@ class Pipeline:
         self._begin_work(work, number)
         if not was_there:
             ending.work = StageWork(tell=self._tell)
-            ending.write(table_in_memory(last.path), self.out, folder)
+            ending.write(ClipPieces.of_file(last.path), self.out, folder)
         seconds = 0.0 if was_there else time.monotonic() - begun
         outcome = StageOutcome(ending.name, folder, last.clips, last.kept, seconds, was_there)
         self._finished(outcome)
@@ -386,8 +387,3 @@ def forget_bare_clips(folder: Path) -> None:
         return
     with suppress(TimeoutError, OSError), file_lock(folder / _LOCK, 0).acquire():
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def table_in_memory(path: Path) -> ClipTable:
-    """A whole table of a pipeline, for what needs it in one piece."""
-    return next(chunks_of_file(path, None))

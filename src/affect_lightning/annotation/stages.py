@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
+from affect_lightning.annotation.clip_pieces import ClipPieces
 from affect_lightning.annotation.tables import ClipTable, StageRecord, now
 from affect_lightning.unibench.report.provenance import package_versions
 
@@ -170,11 +171,11 @@ class Ending(ABC, Generic[Options]):
         return cls(options, **parts)
 
     @abstractmethod
-    def write(self, table: ClipTable, beside: Path, folder: Path) -> None:
+    def write(self, table: ClipPieces, beside: Path, folder: Path) -> None:
         """Write a new folder, whole or not at all.
 
         Args:
-            table: After the last stage.
+            table: After the last stage; it is read some thousand clips at a time.
             beside: Folder to which paths in the table are relative.
             folder: Is not there yet.
 

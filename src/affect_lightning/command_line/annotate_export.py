@@ -19,9 +19,9 @@ from affect_lightning.command_line.terminal import format_table
 from affect_lightning.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from affect_lightning.annotation.clip_pieces import ClipPieces
     from affect_lightning.annotation.exporting.preference_pairs import PairSelection
     from affect_lightning.annotation.exporting.writing import Export, PlannedExport
-    from affect_lightning.annotation.tables import ClipTable
 
 _DESCRIPTION = """Write the clips that stay as a data set, with a datasheet (datasheet.md, datasheet.html).
 
@@ -32,6 +32,7 @@ _DESCRIPTION = """Write the clips that stay as a data set, with a datasheet (dat
 
 def run(arguments: Sequence[str]) -> int:
     """Write the clips that stay as a data set."""
+    from affect_lightning.annotation.clip_pieces import ClipPieces
     from affect_lightning.annotation.exporting.clips import ExportColumns
     from affect_lightning.annotation.exporting.datasheet import Statements
     from affect_lightning.annotation.exporting.media import MediaOptions, announced_length
@@ -41,7 +42,6 @@ def run(arguments: Sequence[str]) -> int:
         export_clips,
         planned_export,
     )
-    from affect_lightning.annotation.tables import read_clip_table
     from affect_lightning.metrics import taxonomy_by_name
 
     if any(word.partition("=")[0] in ("--part", "--merge") for word in arguments):
@@ -61,11 +61,11 @@ def run(arguments: Sequence[str]) -> int:
     )
     check_new_folder(options.out)
     taxonomy = taxonomy_by_name(options.taxonomy)
-    table = read_clip_table(options.table)
+    table = ClipPieces.of_file(options.table)
     pairs = _pairs(options, table) if options.format == "preferences" else None
     if options.dry_run:
         plan = planned_export(table, options.table.parent, export, taxonomy, pairs)
-        return _tell_plan(plan, table, export, as_json=options.json)
+        return _tell_plan(plan, export, as_json=options.json)
     bar = ProgressBar()
     try:
         result = export_clips(
@@ -88,23 +88,24 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _tell_plan(plan: PlannedExport, table: ClipTable, export: Export, *, as_json: bool) -> int:
+def _tell_plan(plan: PlannedExport, export: Export, *, as_json: bool) -> int:
     """Say what would be written; no model is asked by an export."""
-    from affect_lightning.annotation.exporting.contents import stage_counts
     from affect_lightning.annotation.exporting.media import files_of
 
-    files = files_of(plan.clips)
-    copied = sum(path.stat().st_size for path in files) if export.media.link == "copy" else 0
-    stages = {f"left by {one.stage}": one.left for one in stage_counts(table)}
+    files = copied = 0
+    for path in files_of(plan.clips):
+        files += 1
+        copied += path.stat().st_size if export.media.link == "copy" else 0
+    stages = {f"left by {one.stage}": one.left for one in plan.table.stages}
     left_out = {f"left out: {reason}": count for reason, count in plan.left_out.items()}
     if as_json:
         print_json({
-            "format": export.layout, "table": len(table), "clips": len(plan.clips), "left_out": dict(plan.left_out),
-            "files": len(files), "bytes_to_copy": copied, "requests": {}, "answer_tokens": 0,
+            "format": export.layout, "table": plan.table.clips, "clips": len(plan.clips), "left_out": dict(plan.left_out),
+            "files": files, "bytes_to_copy": copied, "requests": {}, "answer_tokens": 0,
         })  # fmt: skip
         return 0
-    counts = {"clips in the table": len(table), **stages, **left_out, "clips in the data set": len(plan.clips)}
-    rows = [(name, f"{count:,}") for name, count in {**counts, "files": len(files)}.items()]
+    counts = {"clips in the table": plan.table.clips, **stages, **left_out, "clips in the data set": len(plan.clips)}
+    rows = [(name, f"{count:,}") for name, count in {**counts, "files": files}.items()]
     rows += [("to copy", f"{copied / 1e6:,.1f} MB"), ("requests", "none")]
     print(format_table((f"{export.layout}, to be written", ""), rows))
     print("\nNothing was written and nothing asked. How long the copying takes depends on the disks.")
@@ -126,7 +127,7 @@ def _check_pairs(options: argparse.Namespace) -> None:
         )
 
 
-def _pairs(options: argparse.Namespace, table: ClipTable) -> Callable[[Sequence[str]], PairSelection]:
+def _pairs(options: argparse.Namespace, table: ClipPieces) -> Callable[[Sequence[str]], PairSelection]:
     from affect_lightning.annotation.exporting.preference_pairs import pairs_of_columns, pairs_of_verdicts
     from affect_lightning.annotation.preferences import read_judgements
     from affect_lightning.annotation.review_store import ReviewStore

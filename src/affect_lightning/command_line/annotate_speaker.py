@@ -14,8 +14,8 @@ from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.plugin_arguments import plugin_help, take_plugin_words
 
 _PARTS = {"detector": "speaker_detectors", "faces": "face_detectors"}
-_EPILOG = """`sync` compares the mouth with the loudness of the speech and needs no weights of yours. `light-asd` and `talknet` are
-trained networks, whose published files you give with --detector.weights FILE.
+_EPILOG = """`sync` compares the mouth with the loudness of the speech and needs no weights of yours. `light-asd` and `talknet`
+are trained networks, whose published files you give with --detector.weights FILE.
 
 Each part is a plugin: --detector.help NAME shows its options, --detector.OPTION VALUE sets one.
 A killed run goes on with the same command; no clip is measured twice."""

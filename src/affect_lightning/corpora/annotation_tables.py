@@ -353,11 +353,16 @@ def index_rows(path: Path, rows: Iterable[TableRow]) -> dict[str, TableRow]:
     return indexed
 
 
-def shown(names: Sequence[str]) -> str:
+def shown(names: Sequence[str], count: int | None = None) -> str:
     """A few of the names for a message.
+
+    Args:
+        names: All of them, or the first ones.
+        count: How many there are, if only the first ones are given.
 
     >>> shown(["a", "b"])
     'a, b'
     """
+    count = len(names) if count is None else count
     listed = ", ".join(visible(name) for name in names[:_SHOWN_NAMES])
-    return listed if len(names) <= _SHOWN_NAMES else f"{listed} and {len(names) - _SHOWN_NAMES} more"
+    return listed if count <= _SHOWN_NAMES else f"{listed} and {count - _SHOWN_NAMES} more"

@@ -6,17 +6,20 @@ stages, which make the columns, and `layouts.py`, which writes what is read here
 
 from __future__ import annotations
 
+import os
+import pickle
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, Protocol
 
 from affect_lightning.annotation.tables import ClipTable
-from affect_lightning.corpora.annotation_tables import shown
 from affect_lightning.errors import DataError
 from affect_lightning.label_strings import given_words
 
+_TOGETHER = 500  # clips that are written and read at once; our choice, a megabyte of texts
 _OTHERWISE = {"emotion": "emotion"}  # where the default column is missing
 _APOSTROPHE = re.compile(r"(?<=\w)'(?=\w)")
 _UNFIT = re.compile(r"[/\\\x00-\x1f\x7f]")  # in the name of a file
@@ -78,30 +81,103 @@ class ExportedClip:
     audio: Path | None = None
 
 
+class Clips(Protocol):
+    """Clips that one can go through several times, such as a list or a `ClipStream`."""
+
+    def __iter__(self) -> Iterator[ExportedClip]:
+        """The clips in their order."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        ...
+
+
+class ClipStream:
+    """Clips that are read again each time somebody goes through them, so that only some thousand are in memory."""
+
+    def __init__(self, read: Callable[[], Iterator[ExportedClip]], count: int) -> None:
+        """Name what is read.
+
+        Args:
+            read: Gives the clips in their order.
+            count: Number of clips.
+        """
+        self._read, self._count = read, count
+
+    def __iter__(self) -> Iterator[ExportedClip]:
+        """The clips in their order."""
+        return self._read()
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return self._count
+
+
+class KeptClips:
+    """Clips in an unnamed file on a disk, so that they can be gone through often and quickly; the file goes with the block.
+
+    Args:
+        folder: On whose disk the file is.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = TemporaryFile(dir=folder)  # noqa: SIM115  # closed at the end of the block
+        self._some: list[ExportedClip] = []
+        self._count = 0
+
+    def __enter__(self) -> KeptClips:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, clip: ExportedClip) -> None:
+        """Put a clip behind the others."""
+        self._some.append(clip)
+        self._count += 1
+        if len(self._some) == _TOGETHER:
+            self._write()
+
+    def _write(self) -> None:
+        self._file.seek(0, os.SEEK_END)
+        pickle.dump(self._some, self._file, pickle.HIGHEST_PROTOCOL)
+        self._some = []
+
+    def __iter__(self) -> Iterator[ExportedClip]:
+        """The clips in the order in which they came."""
+        if self._some:
+            self._write()
+        place, end = 0, self._file.seek(0, os.SEEK_END)
+        while place < end:
+            self._file.seek(place)
+            some = pickle.load(self._file)  # nobody else can reach the file
+            place = self._file.tell()
+            yield from some
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return self._count
+
+
+def has_file_name(name: str) -> bool:
+    """Whether a clip's name can be that of a file: no slash, no control character, no dot or blank at either end."""
+    return not _UNFIT.search(name) and name.strip(". ") == name
+
+
 def clips_of(table: ClipTable, columns: ExportColumns, *, every_clip: bool = False) -> list[ExportedClip]:
     """The clips that stay, in the order of the table.
 
     Args:
-        table: With the columns of the stages.
+        table: With the columns of the stages; some thousand clips.
         columns: Which columns are read.
         every_clip: Whether clips that a filter dropped are wanted, too.
 
     Raises:
-        DataError: A column that is named is missing or holds something else, no clip stays, or a clip's name is none that
-            a file can have.
+        DataError: A column that is named is missing or holds something else.
     """
     kept = [True] * len(table) if every_clip else table.kept()
     names = [name for name, stays in zip(table.names, kept, strict=True) if stays]
-    if not names:
-        raise DataError(
-            f"No clip stays: the filters dropped all {len(table)} clips of the table. Loosen a filter, or add --all."
-        )
-    unfit = [name for name in names if _UNFIT.search(name) or name.strip(". ") != name]
-    if unfit:
-        raise DataError(
-            f"{len(unfit)} clips have names that cannot be names of files: {shown(unfit)}. Rename them: no slash, no control "
-            f"character, and no dot or blank at either end."
-        )
     readers: dict[str, Callable[[str, object], Any]] = {"labels": _words, "sentiment": _text, "emotion": _first_word}
     read: dict[str, list[Any]] = {}
     for field in fields(columns):
@@ -123,21 +199,6 @@ def clips_of(table: ClipTable, columns: ExportColumns, *, every_clip: bool = Fal
     if "chinese" in read:
         return clips
     return [_in_both_languages(clip) for clip in clips]
-
-
-def with_content(clips: Sequence[ExportedClip]) -> list[ExportedClip]:
-    """The clips that have a description or labels; without either there is nothing to learn.
-
-    Raises:
-        DataError: None has.
-    """
-    found = [clip for clip in clips if clip.description or clip.labels]
-    if not found:
-        raise DataError(
-            "No clip has a description or labels. Run the stages that make them, or name their columns with --column and "
-            "--labels."
-        )
-    return found
 
 
 def _in_both_languages(clip: ExportedClip) -> ExportedClip:

@@ -6,12 +6,13 @@ Paper: Section 2 (the filters and their order). Neighbours: `datasheet.py`, whic
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from affect_lightning.annotation.exporting.clips import ExportedClip
 from affect_lightning.annotation.exporting.layouts import Written
-from affect_lightning.annotation.tables import KEPT, ClipTable
+from affect_lightning.annotation.lengths import length_of
+from affect_lightning.annotation.tables import KEPT, ClipTable, StageRecord
 from affect_lightning.metrics import Taxonomy
 
 
@@ -32,13 +33,92 @@ class StageCount:
     left: int
 
 
+class TableTally:
+    """Counts of a table, taken from some thousand clips after the other.
+
+    Attributes:
+        clips: Rows.
+        kept: Clips that every filter keeps.
+    """
+
+    def __init__(self, columns: Sequence[str], records: Sequence[StageRecord]) -> None:
+        """Find the filters, in the order in which they ran.
+
+        Args:
+            columns: Of the table.
+            records: Of the stages that made them.
+        """
+        made = [column for record in records for column in record.columns if column.startswith(KEPT)]
+        present = [column for column in columns if column.startswith(KEPT)]
+        self._filters = list(dict.fromkeys([*(column for column in made if column in present), *present]))
+        self._dropped, self._undecided, self._left = ([0] * len(self._filters) for _ in range(3))
+        self.clips = self.kept = 0
+
+    def add(self, table: ClipTable) -> None:
+        """Count some clips of the table."""
+        left = [True] * len(table)
+        for place, column in enumerate(self._filters):
+            verdicts = table.column(column)
+            left = [stays and verdict is not False for stays, verdict in zip(left, verdicts, strict=True)]
+            self._dropped[place] += verdicts.count(False)
+            self._undecided[place] += verdicts.count(None)
+            self._left[place] += sum(left)
+        self.clips += len(table)
+        self.kept += sum(left)
+
+    @property
+    def stages(self) -> list[StageCount]:
+        """The clips at each filter, in the order in which the filters ran."""
+        counts = zip(self._filters, self._dropped, self._undecided, self._left, strict=True)
+        return [StageCount(column.removeprefix(KEPT), *rest) for column, *rest in counts]
+
+
+@dataclass
+class ClipTally:
+    """Counts of the clips of a data set, taken clip after clip.
+
+    Attributes:
+        clips: All of them.
+        videos: With a video file.
+        sounds: With a sound file of their own.
+        subtitles: With a subtitle.
+        labelled: With a label.
+        labels: Clips of each label; a label counts once a clip.
+        labels_a_clip: Clips by the number of their labels.
+        lengths: Descriptions by their number of words.
+    """
+
+    clips: int = 0
+    videos: int = 0
+    sounds: int = 0
+    subtitles: int = 0
+    labelled: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    labels_a_clip: Counter[int] = field(default_factory=Counter)
+    lengths: Counter[int] = field(default_factory=Counter)
+
+    def add(self, clip: ExportedClip) -> None:
+        """Count a clip."""
+        self.clips += 1
+        self.videos += clip.video is not None
+        self.sounds += clip.audio is not None
+        self.subtitles += bool(clip.subtitle)
+        self.labelled += bool(clip.labels)
+        self.labels.update({word.strip().lower() for word in clip.labels})
+        self.labels_a_clip[len(clip.labels)] += 1
+        if clip.description:
+            self.lengths[length_of(clip.description)] += 1
+
+
 @dataclass(frozen=True)
 class Contents:
     """What the datasheet tells of.
 
     Attributes:
-        table: From which the clips come.
-        clips: Of the data set.
+        table: Counts of the table from which the clips come.
+        records: Of the stages that made the table.
+        clips: Counts of the data set.
+        lengths_before: Descriptions of the table by their number of words; empty if the data set has none.
         written: What the format made of them.
         layout: Name of the format.
         every_clip: Whether clips that a filter dropped are in it.
@@ -46,13 +126,14 @@ class Contents:
         seconds: Durations that were measured.
         taxonomy: On whose wheel the labels are drawn.
         wheel: Number of that wheel.
-        column: Of the descriptions.
         time: Of the export, in UTC.
         version: Of affect-lightning.
     """
 
-    table: ClipTable
-    clips: Sequence[ExportedClip]
+    table: TableTally
+    records: Sequence[StageRecord]
+    clips: ClipTally
+    lengths_before: Mapping[int, int]
     written: Written
     layout: str
     every_clip: bool
@@ -60,27 +141,13 @@ class Contents:
     seconds: Sequence[float]
     taxonomy: Taxonomy
     wheel: int
-    column: str
     time: str
     version: str
 
 
-def stage_counts(table: ClipTable) -> list[StageCount]:
-    """The clips at each filter, in the order in which the filters ran."""
-    made = [column for record in table.records for column in record.columns if column.startswith(KEPT)]
-    present = [column for column in table.columns if column.startswith(KEPT)]
-    order = dict.fromkeys([*(column for column in made if column in present), *present])
-    left, counts = [True] * len(table), []
-    for column in order:
-        verdicts = table.column(column)
-        left = [stays and verdict is not False for stays, verdict in zip(left, verdicts, strict=True)]
-        counts.append(StageCount(column.removeprefix(KEPT), verdicts.count(False), verdicts.count(None), sum(left)))
-    return counts
-
-
-def label_counts(clips: Sequence[ExportedClip]) -> Counter[str]:
-    """The clips of each label; a label counts once a clip."""
-    return Counter(label for clip in clips for label in {word.strip().lower() for word in clip.labels})
+def lengths_in(tables: Iterable[ClipTable], column: str) -> Counter[int]:
+    """Texts of a column by their number of words; empty ones do not count."""
+    return Counter(length_of(text) for table in tables for text in table.texts(column) if text.strip())
 
 
 _FILTERS = {
@@ -93,13 +160,13 @@ _FILTERS = {
 def known_limits(contents: Contents) -> list[str]:
     """What a user of the data set should know, as far as the table tells."""
     table, clips = contents.table, contents.clips
-    stages = [record.stage for record in table.records]
-    counts = stage_counts(table)
+    stages = [record.stage for record in contents.records]
+    counts = table.stages
     limits = []
     if contents.every_clip:
-        dropped = len(table) - sum(table.kept())
+        dropped = table.clips - table.kept
         limits.append(
-            f"Clips that a filter dropped are in it, too: {dropped:,} of the {len(table):,} clips of the table."
+            f"Clips that a filter dropped are in it, too: {dropped:,} of the {table.clips:,} clips of the table."
         )
     limits += [sentence for name, sentence in _FILTERS.items() if name not in {one.stage for one in counts}]
     limits += [
@@ -110,16 +177,16 @@ def known_limits(contents: Contents) -> list[str]:
         if "describe" in stages
         else "The table does not say who wrote the descriptions."
     )
-    extractors = {record.parts["label extractor"] for record in table.records if "label extractor" in record.parts}
-    labels = label_counts(clips)
+    extractors = {record.parts["label extractor"] for record in contents.records if "label extractor" in record.parts}
+    labels = clips.labels
     if labels and extractors:
         limits.append(f"A label extractor read the labels from the descriptions: {', '.join(sorted(extractors))}.")
     elif labels:
         limits.append("The table does not say where the labels come from.")
     limits += _label_limits(labels, contents)
-    silent = sum(not clip.subtitle for clip in clips)
+    silent = clips.clips - clips.subtitles
     if silent:
-        limits.append(f"{silent:,} of the {len(clips):,} clips have no subtitle.")
+        limits.append(f"{silent:,} of the {clips.clips:,} clips have no subtitle.")
     limits.append("Faces and voices are personal data. The export checks neither consent nor rights to the clips.")
     return limits
 
@@ -127,7 +194,7 @@ def known_limits(contents: Contents) -> list[str]:
 def _label_limits(labels: Counter[str], contents: Contents) -> list[str]:
     if not labels:
         return []
-    labelled = sum(bool(clip.labels) for clip in contents.clips)
+    labelled = contents.clips.labelled
     label, count = min(labels.items(), key=lambda item: (-item[1], item[0]))
     found = [f"The labels are not balanced: {label!r} is on {count / labelled:.0%} of the labelled clips."]
     wheels = range(1, len(contents.taxonomy.wheels) + 1)

@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from affect_lightning.annotation.exporting import datasheet_figures as figures
-from affect_lightning.annotation.exporting.contents import Contents, known_limits, label_counts, stage_counts
-from affect_lightning.annotation.lengths import length_of
+from affect_lightning.annotation.exporting.contents import Contents, known_limits
 from affect_lightning.annotation.tables import StageRecord
 from affect_lightning.storage import write_whole
 from affect_lightning.unibench.report.renderers import markdown_text, templates
@@ -98,19 +97,15 @@ def sections_of(contents: Contents, statements: Statements) -> list[Section]:
 
 def _summary(contents: Contents, statements: Statements) -> Section:
     clips = contents.clips
-    lengths = [length_of(clip.description) for clip in clips if clip.description]
-    rows = [("clips in the table", len(contents.table)), ("clips in the data set", len(clips))]
+    rows = [("clips in the table", contents.table.clips), ("clips in the data set", clips.clips)]
     rows += [(f"left out: {reason}", count) for reason, count in contents.left_out.items() if count]
     rows += [(name, count) for name, count in contents.written.counts.items()]
-    files = (
-        ("video", "with a video file"),
-        ("audio", "with a sound file of their own"),
-        ("subtitle", "with a subtitle"),
-    )
-    rows += [(f"clips {title}", sum(bool(getattr(clip, name)) for clip in clips)) for name, title in files]
+    rows += [("clips with a video file", clips.videos), ("clips with a sound file of their own", clips.sounds)]
+    rows.append(("clips with a subtitle", clips.subtitles))
     table = [(name, f"{count:,}") for name, count in rows]
-    if lengths:
-        table.append(("words of a description", f"{np.mean(lengths):.1f} +- {np.std(lengths):.1f}"))
+    if clips.lengths:
+        mean, deviation = figures.mean_and_deviation(clips.lengths)
+        table.append(("words of a description", f"{mean:.1f} +- {deviation:.1f}"))
     if contents.seconds:
         table.append(("seconds of a clip", f"{np.mean(contents.seconds):.1f} +- {np.std(contents.seconds):.1f}"))
     given = (("Source of the clips", "source"), ("License", "license"), ("Intended use", "use"), ("Contact", "contact"))
@@ -122,12 +117,12 @@ def _summary(contents: Contents, statements: Statements) -> Section:
 
 
 def _stages(contents: Contents) -> Section:
-    counts = stage_counts(contents.table)
+    counts = contents.table.stages
     if not counts:
         return Section("Counts at each stage", ["No filter has run: every clip of the table stays."])
     rows = [(one.stage, f"{one.dropped:,}", f"{one.undecided:,}", f"{one.left:,}") for one in counts]
-    bars = [("table", len(contents.table)), *((one.stage, one.left) for one in counts)]
-    bars.append(("data set", len(contents.clips)))
+    bars = [("table", contents.table.clips), *((one.stage, one.left) for one in counts)]
+    bars.append(("data set", contents.clips.clips))
     drawing = Drawing(
         "stages", "Clips that are left after each filter (as in Figure 2 of the paper).",
         lambda path: figures.draw_stages(path, bars),
@@ -135,24 +130,21 @@ def _stages(contents: Contents) -> Section:
     return Section(
         "Counts at each stage",
         header=("filter", "drops", "cannot tell", "left after it"),
-        rows=[("table", "", "", f"{len(contents.table):,}"), *rows],
+        rows=[("table", "", "", f"{contents.table.clips:,}"), *rows],
         drawings=[drawing],
     )
 
 
 def _distributions(contents: Contents) -> Section:
     clips, drawings = contents.clips, []
-    lengths = [length_of(clip.description) for clip in clips if clip.description]
+    lengths, before, counts = clips.lengths, contents.lengths_before, clips.labels_a_clip
     if lengths:
-        texts = contents.table.texts(contents.column)
-        before = [length_of(text) for text in texts if text.strip()]
         drawings.append(
             Drawing(
                 "lengths", "Length of the descriptions in words (as in Figure 7 of the paper, first row).",
                 lambda path: figures.draw_description_lengths(path, before, lengths),
             )
         )  # fmt: skip
-    counts = [len(clip.labels) for clip in clips]
     if any(counts):
         drawings.append(
             Drawing(
@@ -162,7 +154,7 @@ def _distributions(contents: Contents) -> Section:
         )  # fmt: skip
     seconds = contents.seconds
     if seconds:
-        measured = "" if len(seconds) == len(clips) else f" Measured on {len(seconds):,} of the {len(clips):,} clips."
+        measured = "" if len(seconds) == clips.clips else f" Measured on {len(seconds):,} of the {clips.clips:,} clips."
         drawings.append(
             Drawing(
                 "durations", f"Duration of the clips (as in Figure 8 of the paper).{measured}",
@@ -173,10 +165,10 @@ def _distributions(contents: Contents) -> Section:
 
 
 def _labels(contents: Contents) -> Section:
-    counts = label_counts(contents.clips)
+    counts = contents.clips.labels
     if not counts:
         return Section("Labels", ["The clips have no labels."])
-    labelled = sum(bool(clip.labels) for clip in contents.clips)
+    labelled = contents.clips.labelled
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:TOP_LABELS]
     taxonomy, wheel = contents.taxonomy, contents.wheel
     rows = [
@@ -197,7 +189,7 @@ def _labels(contents: Contents) -> Section:
 
 
 def _provenance(contents: Contents) -> Section:
-    records = contents.table.records
+    records = contents.records
     if not records:
         return Section(
             "How it came about", ["The table has no records of stages, so it is not known how its columns came about."]

@@ -52,24 +52,51 @@ def draw_stages(path: Path, counts: Sequence[tuple[str, int]]) -> None:
     _save(figure, path)
 
 
-def draw_description_lengths(path: Path, before: Sequence[int], exported: Sequence[int]) -> None:
-    """Draw how long the descriptions are, in words: those of all clips behind those of the data set (Figure 7, first row)."""
+def draw_description_lengths(path: Path, before: Mapping[int, int], exported: Mapping[int, int]) -> None:
+    """Draw how long the descriptions are, in words: those of all clips behind those of the data set (Figure 7, first row).
+
+    Args:
+        path: Of the figure.
+        before: All descriptions by their length.
+        exported: Those of the data set by their length.
+    """
     figure, axes = new_axes("length of the description (words)", "clips")
     edges = _whole_edges([*before, *exported])
-    if len(before) > len(exported):
-        axes.hist(before, bins=edges, color=_LIGHT, label=f"all descriptions ({len(before):,})")
-    axes.hist(exported, bins=edges, color=_BLUE, label=f"data set ({len(exported):,})")
-    axes.axvline(
-        float(np.mean(exported)), color=_INK, linestyle="--", linewidth=1, label=f"mean {np.mean(exported):.1f}"
-    )
+    every, count = sum(before.values()), sum(exported.values())
+    for lengths, colour, label in (
+        (before if every > count else {}, _LIGHT, f"all descriptions ({every:,})"),
+        (exported, _BLUE, f"data set ({count:,})"),
+    ):
+        if lengths:
+            axes.hist(list(lengths), bins=edges, weights=list(lengths.values()), color=colour, label=label)
+    mean, _ = mean_and_deviation(exported)
+    axes.axvline(mean, color=_INK, linestyle="--", linewidth=1, label=f"mean {mean:.1f}")
     axes.legend(loc="upper right", fontsize=8, framealpha=1, edgecolor="none")
     _save(figure, path)
 
 
-def draw_label_counts(path: Path, counts: Sequence[int]) -> None:
-    """Draw how many labels the clips have (Figure 7, second row)."""
+def mean_and_deviation(counts: Mapping[int, int]) -> tuple[float, float]:
+    """Mean and standard deviation of whole numbers, each of which is there so many times.
+
+    >>> mean_and_deviation({1: 2, 4: 1})
+    (2.0, 1.4142135623730951)
+    """
+    total = sum(counts.values())
+    mean = sum(number * count for number, count in counts.items()) / total
+    return mean, math.sqrt(sum(count * (number - mean) ** 2 for number, count in counts.items()) / total)
+
+
+def draw_label_counts(path: Path, counts: Mapping[int, int]) -> None:
+    """Draw how many labels the clips have (Figure 7, second row).
+
+    Args:
+        path: Of the figure.
+        counts: Clips by the number of their labels.
+    """
     figure, axes = new_axes("labels of a clip", "clips")
-    found = Counter(min(count, _SHOWN_COUNTS) for count in counts)
+    found: Counter[int] = Counter()
+    for number, count in counts.items():
+        found[min(number, _SHOWN_COUNTS)] += count
     places = range(max(found) + 1)
     axes.bar(places, [found[place] for place in places], color=_BLUE, width=0.72)
     for place in places:

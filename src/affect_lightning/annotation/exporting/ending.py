@@ -1,6 +1,7 @@
 """The end of a pipeline: the clips that stay become a data set, as `affect-lightning annotate export` writes one.
 
-Paper: Section 2. `writing.py` writes; here are the options as a configuration has them. The table is read in one piece.
+Paper: Section 2. `writing.py` writes; here are the options as a configuration has them. The table is read some
+thousand clips at a time.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 
+from affect_lightning.annotation.clip_pieces import ClipPieces
 from affect_lightning.annotation.exporting.clips import ExportColumns
 from affect_lightning.annotation.exporting.datasheet import Statements
 from affect_lightning.annotation.exporting.layouts import LAYOUTS
 from affect_lightning.annotation.exporting.media import Link, MediaOptions, announced_length
 from affect_lightning.annotation.exporting.writing import Export, export_clips
 from affect_lightning.annotation.stages import Ending
-from affect_lightning.annotation.tables import ClipTable
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.metrics import Taxonomy
 
@@ -59,7 +60,7 @@ class ExportEnding(Ending[ExportOptions]):
         """The taxonomy on whose wheel the labels are drawn."""
         return {"taxonomy": f"{self._taxonomy.name}, SHA-256 {self._taxonomy.sha256[:16]}"}
 
-    def write(self, table: ClipTable, beside: Path, folder: Path) -> None:
+    def write(self, table: ClipPieces, beside: Path, folder: Path) -> None:
         """See the contract."""
         options = self.options
         export = Export(

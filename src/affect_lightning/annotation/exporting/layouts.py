@@ -13,10 +13,12 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from affect_lightning.annotation.exporting.clips import ExportedClip
+from affect_lightning.annotation.chunked_tables import ROWS
+from affect_lightning.annotation.exporting.clips import Clips, ExportedClip
 from affect_lightning.corpora import TRAINING_SETS
 from affect_lightning.corpora.annotation_tables import shown
 from affect_lightning.errors import DataError
@@ -59,26 +61,23 @@ class Layout:
     """
 
     summary: str
-    write: Callable[[Path, Sequence[ExportedClip], str], Written]
+    write: Callable[[Path, Clips, str], Written]
 
 
-def write_mer_caption(folder: Path, clips: Sequence[ExportedClip], title: str) -> Written:
+def write_mer_caption(folder: Path, clips: Clips, title: str) -> Written:
     """The tables of MER-Caption+, which `data.train_root` reads."""
     item = TRAINING_SETS["mer-caption-plus"]
     subtitles = ((clip.name, clip.chinese, clip.subtitle) for clip in clips)
     _write_csv(folder / item.subtitle_files[0], ("name", "chinese", "english"), subtitles)
-    labelled = [clip for clip in clips if clip.labels]
-    words = ((clip.name, str(list(clip.labels))) for clip in labelled)
-    _write_csv(folder / item.label_file, ("name", "openset"), words)
-    described = [clip for clip in clips if clip.description]
+    words = ((clip.name, str(list(clip.labels))) for clip in clips if clip.labels)
+    labelled = _write_csv(folder / item.label_file, ("name", "openset"), words)
+    reasons = ((clip.name, clip.description) for clip in clips if clip.description)
     assert item.description_file is not None
-    _write_csv(
-        folder / item.description_file, ("name", "reason"), ((clip.name, clip.description) for clip in described)
-    )
-    return Written({"clips with labels": len(labelled), "clips with a description": len(described)})
+    described = _write_csv(folder / item.description_file, ("name", "reason"), reasons)
+    return Written({"clips with labels": labelled, "clips with a description": described})
 
 
-def write_json_lines(folder: Path, clips: Sequence[ExportedClip], title: str) -> Written:
+def write_json_lines(folder: Path, clips: Clips, title: str) -> Written:
     """One object a line, as `data.train_sets` reads a table of one's own."""
     return Written({"lines": write_lines(folder / "clips.jsonl", (_own_row(clip) for clip in clips))})
 
@@ -95,7 +94,7 @@ def _is_sentiment(text: str) -> bool:
     return text.lower() in _SENTIMENTS or re.fullmatch(r"[+-]?\d+(\.\d+)?", text) is not None
 
 
-def write_datasets(folder: Path, clips: Sequence[ExportedClip], title: str) -> Written:
+def write_datasets(folder: Path, clips: Clips, title: str) -> Written:
     """Parquet that `datasets.load_dataset` reads, with a card that names it."""
     import pyarrow
     from pyarrow import parquet
@@ -103,16 +102,15 @@ def write_datasets(folder: Path, clips: Sequence[ExportedClip], title: str) -> W
     text, words = pyarrow.string(), pyarrow.list_(pyarrow.string())
     names = ("name", "description", "labels", "sentiment", "subtitle", "chinese", "video", "audio")
     schema = pyarrow.schema([(name, words if name == "labels" else text) for name in names])
-    rows = [
-        (
-            *(clip.name, clip.description, list(clip.labels), clip.sentiment or None, clip.subtitle, clip.chinese),
-            *(_posix(clip.video) or None, _posix(clip.audio) or None),
-        )
-        for clip in clips
-    ]
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    table = pyarrow.table(columns, schema=schema)
-    write_whole(folder / "data" / "train-00000-of-00001.parquet", lambda file: parquet.write_table(table, file))
+
+    def write(file: BinaryIO) -> None:
+        with parquet.ParquetWriter(file, schema) as writer:
+            rows = (_cells(clip) for clip in clips)
+            while some := list(islice(rows, ROWS)):
+                columns = [list(column) for column in zip(*some, strict=True)]
+                writer.write_table(pyarrow.table(columns, schema=schema))
+
+    write_whole(folder / "data" / "train-00000-of-00001.parquet", write)
     note = (
         "Load it with datasets.load_dataset(FOLDER). The columns video and audio have paths in the folder, or absolute "
         "ones where no file was placed."
@@ -120,7 +118,14 @@ def write_datasets(folder: Path, clips: Sequence[ExportedClip], title: str) -> W
     return Written({"rows": len(clips)}, [note])
 
 
-def write_share_gpt(folder: Path, clips: Sequence[ExportedClip], title: str) -> Written:
+def _cells(clip: ExportedClip) -> tuple[Any, ...]:
+    return (
+        *(clip.name, clip.description, list(clip.labels), clip.sentiment or None, clip.subtitle, clip.chinese),
+        *(_posix(clip.video) or None, _posix(clip.audio) or None),
+    )
+
+
+def write_share_gpt(folder: Path, clips: Clips, title: str) -> Written:
     """Conversations of two turns, and the entry of `dataset_info.json` that LLaMA-Factory asks for."""
     count = write_lines(folder / "conversations.jsonl", (row for clip in clips for row in _conversations(clip)))
     entry = {
@@ -172,7 +177,7 @@ def without_marks(text: str) -> str:
     return _MARK.sub(r"[\1\2]", text)
 
 
-def write_merr(folder: Path, clips: Sequence[ExportedClip], title: str) -> Written:
+def write_merr(folder: Path, clips: Clips, title: str) -> Written:
     """The files of MERR: descriptions by name, the list of clips with one of nine emotions, and the transcript."""
     blank = [clip.name for clip in clips if len(clip.name.split()) != 1]
     if blank:
@@ -180,15 +185,14 @@ def write_merr(folder: Path, clips: Sequence[ExportedClip], title: str) -> Writt
             f"MERR parts its lists at blanks, and {len(blank)} clips have one in their name: {shown(blank)}. Rename them, or "
             f"choose another format."
         )
-    described = [clip for clip in clips if clip.description]
-    emotions = {clip.name: _merr_emotion(clip) for clip in clips}
-    write_json(folder / "MERR_fine_grained.json", {clip.name: _merr_entry(clip, fine=True) for clip in described})
-    write_json(folder / "MERR_coarse_grained.json", {clip.name: _merr_entry(clip, fine=False) for clip in described})
-    lines = [f"{clip.name} {emotions[clip.name]}\n" for clip in described if emotions[clip.name]]
     for grain in ("fine", "coarse"):
-        write_whole(folder / f"MERR_{grain}_grained.txt", "".join(lines), durable=False)
+        entries = ((clip.name, _merr_entry(clip, fine=grain == "fine")) for clip in clips if clip.description)
+        described = _write_mapping(folder / f"MERR_{grain}_grained.json", entries)
+        listed = ((clip.name, _merr_emotion(clip)) for clip in clips if clip.description)
+        lines = (f"{name} {emotion}\n".encode() for name, emotion in listed if emotion)
+        count = _write_each(folder / f"MERR_{grain}_grained.txt", lines)
     _write_csv(folder / "transcription_en_all.csv", ("name", "sentence"), ((c.name, c.subtitle) for c in clips))
-    return Written({"descriptions": len(described), "clips in the lists": len(lines)}, [MERR_NOTE])
+    return Written({"descriptions": described, "clips in the lists": count}, [MERR_NOTE])
 
 
 MERR_NOTE = (
@@ -234,17 +238,54 @@ def _posix(path: Path | None) -> str:
     return "" if path is None else path.as_posix()
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a table row by row, so that a large one needs no room."""
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
+    """Write a table row by row, so that a large one needs no room, and give the number of rows."""
+    count = 0
 
     def fill(file: BinaryIO) -> None:
+        nonlocal count
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(header)
-        writer.writerows(rows)
+        for row in rows:
+            writer.writerow(row)
+            count += 1
         text.detach()
 
     write_whole(path, fill, durable=False)
+    return count
+
+
+def _write_each(path: Path, pieces: Iterable[bytes]) -> int:
+    """Write pieces one after the other, and give their number."""
+    count = 0
+
+    def fill(file: BinaryIO) -> None:
+        nonlocal count
+        for piece in pieces:
+            file.write(piece)
+            count += 1
+
+    write_whole(path, fill, durable=False)
+    return count
+
+
+def _write_mapping(path: Path, items: Iterable[tuple[str, Any]]) -> int:
+    """Write one JSON object as `write_json` would, item by item, and give their number."""
+    count = 0
+
+    def fill(file: BinaryIO) -> None:
+        nonlocal count
+        file.write(b"{")
+        for name, value in items:
+            text = json.dumps(value, ensure_ascii=False, indent=1).replace("\n", "\n ")
+            line = f"{',' if count else ''}\n {json.dumps(name, ensure_ascii=False)}: {text}"
+            file.write(line.encode("utf-8"))
+            count += 1
+        file.write(b"\n}\n" if count else b"}\n")
+
+    write_whole(path, fill, durable=False)
+    return count
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -254,13 +295,4 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
     """Write one JSON object a line, line by line, and give their number."""
-    count = 0
-
-    def fill(file: BinaryIO) -> None:
-        nonlocal count
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False).encode("utf-8") + b"\n")
-            count += 1
-
-    write_whole(path, fill, durable=False)
-    return count
+    return _write_each(path, (json.dumps(row, ensure_ascii=False).encode("utf-8") + b"\n" for row in rows))

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from affect_lightning.annotation.exporting.clips import ExportedClip
+from affect_lightning.annotation.exporting.clips import Clips, ExportedClip
 from affect_lightning.annotation.tables import ClipTable
 from affect_lightning.contracts import ClipRecord
-from affect_lightning.corpora.annotation_tables import shown
 from affect_lightning.corpora.media_folders import AUDIO_SUFFIXES, MediaBeside
 from affect_lightning.errors import ConfigurationError, DataError
 
@@ -47,46 +47,50 @@ class MediaOptions:
             raise DataError(f"There is no folder {self.folder} with the clips. Give another one with --media.")
 
 
-def with_media(
-    clips: Sequence[ExportedClip], table: ClipTable, beside: Path, options: MediaOptions
-) -> list[ExportedClip]:
-    """The clips with their files; all of them as they are if neither a folder nor a column names any.
+class MediaFinder:
+    """Finds the files of clips, by the columns of their table or by name in a folder.
 
-    Args:
-        clips: Some clips of the table.
-        table: Whose columns may name files, absolute or relative to `beside`.
-        beside: The folder of the table.
-        options: Where else files are.
-
-    Raises:
-        DataError: A clip has no file, or its file can mean several.
+    Attributes:
+        names_files: Whether a folder or a column names files; if not, the clips stay as they are.
+        where: Where it looks, for a message.
     """
-    named = [column for column in _COLUMNS if column in table.columns]
-    if options.folder is None and not named:
-        return list(clips)
-    found = _by_name(clips, options.folder) if options.folder is not None else _by_column(clips, table, beside, named)
-    missing = [clip.name for clip in found if not _files_are_there(clip)]
-    if missing and not options.drops_missing:
-        where = f"in {options.folder}" if options.folder is not None else f"where the column {named[0]!r} says"
-        raise DataError(
-            f"{len(missing)} of {len(found)} clips have no file {where}: {shown(missing)}. Name the folder with --media, or "
-            f"leave these clips out with --drop-missing."
-        )
-    there = [clip for clip in found if _files_are_there(clip)]
-    if not there:
-        raise DataError(f"None of the {len(found)} clips has a file. Name the folder of the clips with --media.")
-    return there
+
+    def __init__(self, columns: Sequence[str], beside: Path, options: MediaOptions) -> None:
+        """Look at the folder.
+
+        Args:
+            columns: Of the table.
+            beside: The folder of the table, to which its paths may be relative.
+            options: Where else files are.
+        """
+        self._named = [column for column in _COLUMNS if column in columns]
+        self._beside = beside
+        self._folder = None if options.folder is None else MediaBeside(options.folder)
+        self.names_files = self._folder is not None or bool(self._named)
+        self.where = f"in {options.folder}" if options.folder is not None else ""
+        if not self.where and self._named:
+            self.where = f"where the column {self._named[0]!r} says"
+
+    def completed(self, clips: Sequence[ExportedClip], table: ClipTable) -> list[ExportedClip]:
+        """The clips with their files, which need not be there.
+
+        Args:
+            clips: Some clips of the table.
+            table: Some thousand clips, whose columns may name files.
+
+        Raises:
+            DataError: A clip's file can mean several.
+        """
+        if self._folder is not None:
+            records = [self._folder.completed(ClipRecord(clip.name, "export")) for clip in clips]
+            return [replace(clip, video=one.video, audio=one.audio) for clip, one in zip(clips, records, strict=True)]
+        return _by_column(clips, table, self._beside, self._named) if self._named else list(clips)
 
 
-def _files_are_there(clip: ExportedClip) -> bool:
+def files_are_there(clip: ExportedClip) -> bool:
+    """Whether the clip names a file, and all that it names are there."""
     files = [path for path in (clip.video, clip.audio) if path is not None]
     return bool(files) and all(path.is_file() for path in files)
-
-
-def _by_name(clips: Sequence[ExportedClip], folder: Path) -> list[ExportedClip]:
-    media = MediaBeside(folder)
-    records = [media.completed(ClipRecord(clip.name, "export")) for clip in clips]
-    return [replace(clip, video=record.video, audio=record.audio) for clip, record in zip(clips, records, strict=True)]
 
 
 def _by_column(
@@ -109,11 +113,11 @@ def _by_column(
 
 def place_media(
     place: Path,
-    clips: Sequence[ExportedClip],
+    clips: Clips,
     link: Link,
     tell: Callable[[str, int, int], None] | None = None,
-) -> list[ExportedClip]:
-    """Put the files into `video/` and `audio/` of a folder.
+) -> Iterator[ExportedClip]:
+    """Put the files into `video/` and `audio/` of a folder, clip by clip.
 
     Args:
         place: The folder.
@@ -121,45 +125,51 @@ def place_media(
         link: See `MediaOptions`.
         tell: Told of each clip whose files are there.
 
-    Returns:
-        The clips with their files as the data set names them: relative to the folder, or absolute where nothing is placed.
+    Yields:
+        Each clip whose files are there, as `placed_clip` has it.
 
     Raises:
         DataError: A file cannot be read, linked or written.
     """
-    if link == "none":
-        return [replace(clip, video=_absolute(clip.video), audio=_absolute(clip.audio)) for clip in clips]
-    for folder in ("video", "audio"):
-        if any(getattr(clip, folder) is not None for clip in clips):
-            (place / folder).mkdir(parents=True)
-    placed = []
     for clip in clips:
-        files = {kind: _placed(place, clip, kind, link) for kind in ("video", "audio")}
-        placed.append(replace(clip, video=files["video"], audio=files["audio"]))
-        if tell is not None:
-            tell("files", 1, len(clips))
-    return placed
+        placed = placed_clip(clip, link)
+        if link != "none":
+            for source, target in ((clip.video, placed.video), (clip.audio, placed.audio)):
+                if source is not None and target is not None:
+                    _put(source, place / target, link)
+            if tell is not None:
+                tell("files", 1, len(clips))
+        yield placed
 
 
-def files_of(clips: Sequence[ExportedClip]) -> list[Path]:
+def placed_clip(clip: ExportedClip, link: Link) -> ExportedClip:
+    """The clip with its files as the data set names them: relative to its folder, or absolute where nothing is placed."""
+    if link == "none":
+        return replace(clip, video=_absolute(clip.video), audio=_absolute(clip.audio))
+    return replace(clip, video=_target(clip, "video"), audio=_target(clip, "audio"))
+
+
+def files_of(clips: Clips) -> Iterator[Path]:
     """The files of clips, each as often as it is placed."""
-    return [path for clip in clips for path in (clip.video, clip.audio) if path is not None]
+    return (path for clip in clips for path in (clip.video, clip.audio) if path is not None)
 
 
 def _absolute(path: Path | None) -> Path | None:
     return None if path is None else path.resolve()
 
 
-def _placed(place: Path, clip: ExportedClip, kind: str, link: Link) -> Path | None:
+def _target(clip: ExportedClip, kind: str) -> Path | None:
     source: Path | None = getattr(clip, kind)
-    if source is None:
-        return None
-    target = Path(kind, f"{clip.name}{source.suffix.lower()}")
+    return None if source is None else Path(kind, f"{clip.name}{source.suffix.lower()}")
+
+
+def _put(source: Path, target: Path, link: Link) -> None:
     try:
+        target.parent.mkdir(exist_ok=True)
         if link == "hard":
-            os.link(source.resolve(), place / target)
+            os.link(source.resolve(), target)
         else:
-            shutil.copyfile(source, place / target)
+            shutil.copyfile(source, target)
     except OSError as error:
         remedy = (
             "Use --link copy: hard links need files on the same disk"
@@ -167,19 +177,18 @@ def _placed(place: Path, clip: ExportedClip, kind: str, link: Link) -> Path | No
             else "Free space, or check the file"
         )
         raise DataError(f"{remedy}. {source} could not be put into the data set: {error.strerror or error}.") from error
-    return target
 
 
-def seconds_of(clips: Sequence[ExportedClip], length_of: Callable[[Path], float | None]) -> list[float]:
+def seconds_of(clips: Clips, length_of: Callable[[Path], float | None]) -> list[float]:
     """Lengths of clips in seconds; of MEASURED of them, evenly over the list, where there are more.
 
     Args:
         clips: With their files.
         length_of: What a file's header says; None if it does not say.
     """
-    files = [path for clip in clips if (path := clip.video or clip.audio) is not None]
-    step = max(1, -(-len(files) // MEASURED))
-    lengths = [length_of(path) for path in files[::step]]
+    step = max(1, -(-len(clips) // MEASURED))  # every clip has a file, or none has
+    files = (path for clip in clips if (path := clip.video or clip.audio) is not None)
+    lengths = [length_of(path) for path in islice(files, 0, None, step)]
     return [length for length in lengths if length is not None]
 
 

@@ -7,12 +7,12 @@ Paper: Table 7 compares descriptions in pairs; training on the verdicts is ours.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from affect_lightning.annotation.exporting.clips import ExportedClip
+from affect_lightning.annotation.exporting.clips import Clips, ExportedClip
 from affect_lightning.annotation.exporting.layouts import (
     SHARE_GPT_NOTES,
     Written,
@@ -104,14 +104,17 @@ def pairs_of_verdicts(judgements: Sequence[Judgement], names: Sequence[str]) -> 
     )
 
 
-def pairs_of_columns(table: ClipTable, chosen: str, rejected: str, names: Sequence[str]) -> PairSelection:
+def pairs_of_columns(tables: Iterable[ClipTable], chosen: str, rejected: str, names: Sequence[str]) -> PairSelection:
     """The pairs of two columns of a table; a clip that lacks a text, or has the same twice, gives none.
 
     Raises:
         DataError: A column is missing or has something else than texts, or no pair is left.
     """
     wanted, found, undecided = set(names), [], 0
-    for name, better, worse in zip(table.names, table.texts(chosen), table.texts(rejected), strict=True):
+    rows = (
+        row for table in tables for row in zip(table.names, table.texts(chosen), table.texts(rejected), strict=True)
+    )
+    for name, better, worse in rows:
         if name not in wanted:
             continue
         if better.strip() and worse.strip() and better.split() != worse.split():
@@ -125,9 +128,9 @@ def pairs_of_columns(table: ClipTable, chosen: str, rejected: str, names: Sequen
     return PairSelection(found, undecided)
 
 
-def write_preferences(folder: Path, clips: Sequence[ExportedClip], selection: PairSelection, title: str) -> Written:
+def write_preferences(folder: Path, clips: Clips, selection: PairSelection, title: str) -> Written:
     """The pairs in the forms that LLaMA-Factory and ms-swift document."""
-    by_name: Mapping[str, ExportedClip] = {clip.name: clip for clip in clips}
+    by_name: Mapping[str, ExportedClip] = {clip.name: clip for clip in clips}  # as many as there are pairs
     pairs = [pair for pair in selection.pairs if pair.name in by_name]
     write_lines(folder / "preferences.jsonl", (_ranked(by_name[pair.name], pair) for pair in pairs))
     write_lines(folder / "preferences-messages.jsonl", (_messages(by_name[pair.name], pair) for pair in pairs))
