@@ -1,6 +1,7 @@
-"""Memory and time of `affect-lightning annotate` on many clips: `length` and `agree`, on rows that are made here.
+"""Memory and time of `affect-lightning annotate` on many clips: `length`, `agree` and an export, of rows made here.
 
     python benchmarks/annotate_memory.py --clips 1000000 --folder FOLDER
+    python benchmarks/annotate_memory.py --clips 1000000 --folder FOLDER --export mercaptionplus
 
 Prints one JSON object: the peak of the resident memory of this process, and seconds of each stage. The texts are drawn from a
 small list of sentences, so the stages have labels to read and lengths to measure; nothing is said about their quality.
@@ -50,20 +51,24 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=1_000_000)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--stages", nargs="+", default=["length", "agree"])
+    parser.add_argument("--export", metavar="FORMAT", help="also write the clips that stay as a data set")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     table = options.folder / "made.parquet"
     if not table.is_file():
         write_clips(table, options.clips)
 
-    from affect_lightning.annotation.catalogue import build_stage
+    from affect_lightning.annotation.catalogue import build_listed
     from affect_lightning.annotation.chunked_tables import ClipSource
     from affect_lightning.annotation.pipeline import Pipeline
 
-    given = {"agree": {"rule": "E", "taxonomy": "builtin"}}
-    stages = [build_stage(name, given.get(name, {})) for name in options.stages]
+    given: dict[str, dict[str, str]] = {"agree": {"rule": "E", "taxonomy": "builtin"}}
+    listed = [(name, given.get(name, {})) for name in options.stages]
+    if options.export:
+        listed.append(("export", {"format": options.export, "taxonomy": "builtin"}))
+    stages, endings = build_listed(listed)
     before, begun = _peak(), time.process_time()
-    done = Pipeline(ClipSource(table), stages, options.folder / "out").run()
+    done = Pipeline(ClipSource(table), stages, options.folder / "out", endings).run()
     told = {
         "clips": done[-1].clips,
         "mb_before": before,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,6 +64,25 @@ def moved(record: ClipRecord, folder: Path) -> ClipRecord:
 def later(path: Path) -> None:
     status = path.stat()
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1_000_000_000))
+
+
+def test_a_large_cache_takes_no_more_memory_than_a_small_one(tmp_path: Path) -> None:
+    """A crowd votes on ten thousand clips after the other; a cache of a million may not come into memory each time."""
+    manifest, peaks = make_manifest({"audio": 3, "face": 2}), []
+    for count in (200, 2000):
+        folder = tmp_path / str(count)
+        manifest.write(folder)
+        with ShardWriter(folder) as writer:
+            for start in range(0, count, 100):
+                writer.commit([made_clip(manifest, index)[:2] for index in range(start, start + 100)])
+        wanted = [ClipRecord(f"sample_{index:08d}", "made") for index in range(0, 200, 20)]
+        match_clips(folder, wanted, STREAMS)  # what is made once
+        tracemalloc.start()
+        found = match_clips(folder, wanted, STREAMS).found
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert [item.entry.name for item in found if item is not None] == [record.name for record in wanted]
+    assert peaks[1] < 1.3 * peaks[0], f"a tenfold cache took {peaks[1] / peaks[0]:.1f} times the memory"
 
 
 def test_unchanged_clips_are_found_in_any_order(cache: Path, records: list[ClipRecord]) -> None:

@@ -35,7 +35,7 @@ from affect_lightning.feature_cache.identity import (
     read_manifest,
     used_files,
 )
-from affect_lightning.feature_cache.shards import BadClipEntry, CacheEntry, read_journals
+from affect_lightning.feature_cache.shards import BadClipEntry, CacheEntry, entries_of
 from affect_lightning.storage import LineLog
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def open_cached_features(folder: Path | str) -> CachedFeatures:
         DataError: The cache is missing or damaged.
     """
     manifest = read_manifest(Path(folder))
-    placed = [PlacedEntry(entry, journal.data) for journal in read_journals(Path(folder)) for entry in journal.entries]
+    placed = [PlacedEntry(entry, data) for entry, data in entries_of(Path(folder))]
     features = CachedFeatures(manifest, placed)
     features.names = [(item.entry.corpus, item.entry.name) for item in placed]
     return features
@@ -241,10 +241,9 @@ def match_clips(
     """
     wanted = {(record.corpus, record.name) for record in records}
     candidates: dict[tuple[str, str], list[PlacedEntry]] = {}
-    for journal in read_journals(folder):
-        for entry in journal.entries:
-            if (entry.corpus, entry.name) in wanted:
-                candidates.setdefault((entry.corpus, entry.name), []).append(PlacedEntry(entry, journal.data))
+    for entry, data in entries_of(folder, {name for _, name in wanted}):
+        if (entry.corpus, entry.name) in wanted:
+            candidates.setdefault((entry.corpus, entry.name), []).append(PlacedEntry(entry, data))
     checker = _FileChecker(folder)
     matching = Matching([None] * len(records))
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,23 +121,29 @@ def read_journal(path: Path) -> Journal:
     Raises:
         DataError: A line before the last is damaged, or the features are shorter than the journal says.
     """
-    entries: list[CacheEntry] = []
+    batches = list(_batches(path))
+    return Journal(path, [entry for entries, _ in batches for entry in entries], batches[-1][1] if batches else 0)
+
+
+def _batches(path: Path, names: Container[str] | None = None) -> Iterator[tuple[list[CacheEntry], int]]:
+    """The entries of each whole line of a journal, and where the features of all lines so far end; see `entries_of`."""
     end = 0
     try:
         data_size = path.with_suffix(".bin").stat().st_size
-        for number, batch in enumerate(_log(path).records(), 1):
+        for number, batch in enumerate(_log(path).each_record(), 1):
             try:
-                entries += [CacheEntry.from_values(item) for item in batch["clips"]]
+                items = [item for item in batch["clips"] if names is None or item["n"] in names]
+                entries = [CacheEntry.from_values(item) for item in items]
                 end = int(batch["end"])
             except (ValueError, KeyError, TypeError) as error:
                 raise DamagedLineError(f"Line {number} of {path} is damaged ({error}).") from error
+            yield entries, end
     except DamagedLineError as error:
         raise DataError(f"{error} {_REMEDY}") from error
     except OSError as error:
         raise DataError(f"The shard {path} cannot be read: {error.strerror}. {_REMEDY}") from error
     if data_size < end:
         raise DataError(f"{path.with_suffix('.bin')} has {data_size} bytes; its journal says {end}. {_REMEDY}")
-    return Journal(path, entries, end)
 
 
 def _log(path: Path) -> LineLog:
@@ -152,9 +158,28 @@ _REMEDY = (
 
 def read_journals(folder: Path) -> Iterator[Journal]:
     """All journals of a cache, in the order of their names."""
-    for path in sorted(folder.glob("shard-*.jsonl")):
-        if _SHARD_NAME.fullmatch(path.name):
-            yield read_journal(path)
+    return map(read_journal, _journals(folder))
+
+
+def entries_of(folder: Path, names: Container[str] | None = None) -> Iterator[tuple[CacheEntry, Path]]:
+    """Clips of a cache with their files of features, in the order of `read_journals`; a batch is in memory at a time.
+
+    Args:
+        folder: Of the cache.
+        names: Of the clips that are wanted; None for all.
+
+    Raises:
+        DataError: See `read_journal`. It may come behind entries of the same journal.
+    """
+    for path in _journals(folder):
+        data = path.with_suffix(".bin")
+        for entries, _ in _batches(path, names):
+            for entry in entries:
+                yield entry, data
+
+
+def _journals(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.glob("shard-*.jsonl")) if _SHARD_NAME.fullmatch(path.name))
 
 
 class ShardWriter:

@@ -110,13 +110,17 @@ class LineLog:
         self.append(*map(self._text, records))
 
     def records(self) -> list[Any]:
-        """All values.
+        """All values; see `each_record` for errors."""
+        return list(self.each_record())
+
+    def each_record(self) -> Iterator[Any]:
+        """The values, of which one is in memory at a time.
 
         Raises:
             DamagedLineError: A line is damaged; the message names it.
             OSError: The file cannot be read.
         """
-        return [self._record(line) for line in self._scan()]
+        return map(self._record, self._scan())
 
     def new_records(self) -> Iterator[Any]:
         """The values behind those that this has given already; damaged lines are passed over and counted.

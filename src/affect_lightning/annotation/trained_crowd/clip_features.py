@@ -30,7 +30,7 @@ from affect_lightning.feature_cache.identity import (
     differences,
     read_manifest,
 )
-from affect_lightning.feature_cache.shards import read_journals
+from affect_lightning.feature_cache.shards import entries_of
 
 TEXT = "text"
 TEXT_LABEL = "text:hashed"
@@ -108,10 +108,8 @@ class FeatureCaches:
         """
         wanted, found = set(names), dict[str, set[str]]()
         for cache in self._caches:
-            for journal in read_journals(cache.folder):
-                for entry in journal.entries:
-                    if entry.name in wanted:
-                        found.setdefault(entry.name, set()).add(entry.corpus)
+            for entry, _ in entries_of(cache.folder, wanted):
+                found.setdefault(entry.name, set()).add(entry.corpus)
         twice = sorted(name for name, corpora in found.items() if len(corpora) > 1)
         if twice:
             raise ConfigurationError(
