@@ -72,7 +72,7 @@ LABELS = {
     "Emotion: Angry [0.8]\nExplanation: She shouts.": ["angry"],
     "**Emotion:** Sad (0.8)\n**Reason:** tears": ["sad"],
     "- Emotion: Sad (0.8)\n- Reason: tears": ["sad"],
-    "Emotion: Sadness (grief)\nReason: tears": ["sadness", "grief"],
+    "Emotion: Sadness (grief)\nReason: tears": ["sadness"],
     "Emotion: Sad (negative)\nReason: tears": ["sad"],
     "Emotion: Sad – tears\nReason: tears": ["sad"],
     "Emotion: Sad - low voice\nReason: tears": ["sad"],

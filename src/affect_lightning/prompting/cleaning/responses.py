@@ -32,7 +32,7 @@ _COURTESY = re.compile(
     re.IGNORECASE,
 )
 _AGREED = 20  # characters in which "Sure!" comes; our choice
-_AGREES = ("sure", "certainly", "of course", "absolutely", "okay")
+_AGREES = ("sure", "certainly", "of course", "absolutely")
 _AGREEING = re.compile(rf"^\s*(?:{'|'.join(_AGREES)})\s*[!.,]\s*(?=[A-Z][a-z]*\s)", re.IGNORECASE)
 _SORRY_BUT = re.compile(
     r"^\W*(?:i['’]?m |i am )?(?:so |very |really )?sorry\b[,.]?\s*but,?\s+(?=(?:the|he|she|they|this|i (?:think|believe))\b)",

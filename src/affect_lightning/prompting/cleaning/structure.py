@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from affect_lightning.label_strings import RANKED, best_words, ends_with_number, scored_words
-from affect_lightning.metrics.builtin import builtin_valences
 from affect_lightning.prompting.cleaning.chosen_parts import chosen_option, of_the_speaker
 from affect_lightning.prompting.cleaning.keyed_lines import (
     DEGREE,
@@ -45,9 +44,6 @@ _CONCLUDES = re.compile(r"^(?:conclusion|verdict|decision|结论|結論)$", re.I
 _NOT = re.compile(r"^(?:not|non)[_ -]", re.IGNORECASE)
 _PICTURES = re.compile("[\u2600-\u27bf\ufe0f\U0001f300-\U0001faff]")  # emoji and dingbats beside a word
 _REMARK = re.compile(r"(?<=[^\W\d_])\**\s*[(（\[]([^()（）\[\]]*)[)）\]]|(?<=[^\W\d_])\s+[-–—]\s+[^,;]*")
-_DEGREES = frozenset(
-    {"high", "low", "strong", "weak", "mild", "moderate", "intense", "slight", "severe", "extreme", "primary"}
-)
 _SCALED = re.compile(r"[+-]?\d[\d.,]*\s*[(（\[]")  # 2 (1-5): a number with its scale
 _PAIRS = re.compile(r"\s*\[\s*[\[(]\s*[\"']")
 _FENCE = re.compile(r"```[ \t]*[\w+-]*[ \t]*\n?(.*?)(?:```|$)", re.DOTALL)
@@ -313,18 +309,13 @@ def _written(values: list[str]) -> str:
 
 
 def _bare_label(text: str) -> str:
-    """A short value without a remark beside its word, which is a score, a degree or a reason, unless it names an emotion.
+    """A short value without a remark behind its word: a score, a degree or a reason.
 
-    >>> _bare_label("Sad (0.8)"), _bare_label("Sadness (grief)"), _bare_label("Sad - low voice"), _bare_label("<sad>")
-    ('Sad', 'Sadness, grief', 'Sad', 'sad')
+    >>> _bare_label("Sad (0.8)"), _bare_label("Sad - low voice"), _bare_label("<sad>")
+    ('Sad', 'Sad', 'sad')
     """
-    words = _REMARK.sub(lambda remark: _kept(remark[1] or ""), _PICTURES.sub(" ", text)).strip("<> \t")
+    words = _REMARK.sub("", _PICTURES.sub(" ", text)).strip("<> \t")
     return re.sub(r"[][(){}]", " ", words).strip()
-
-
-def _kept(remark: str) -> str:
-    known = [word.strip() for word in remark.split(",") if word.strip().lower() in builtin_valences()]
-    return "".join(f", {word}" for word in known if not names_polarity(word) and word.lower() not in _DEGREES)
 
 
 def _of_box(text: str) -> str | None:
