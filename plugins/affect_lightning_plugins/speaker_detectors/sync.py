@@ -23,11 +23,8 @@ MARGIN = 3  # steps on either side of a part that are not learnt from, our choic
 RIDGE = 0.05  # of the components' mean energy, our choice
 LEAST_SECONDS = 1.0  # of picture and sound together, our choice: three or four syllables
 LEAST_SPEECH = 0.5  # seconds of speech, our choice: one syllable fits anything
-LIVELY = 0.065  # share of the contrast by which a talking mouth changes in 0.08 s; our choice, see docs/annotation.md
-SPEECH = 0.5  # seconds of speech, our choice: one syllable fits anything
-LIVELY = (
-    0.035  # share of the contrast by which a talking mouth changes in 1/25 s at least; our choice (docs/annotation.md)
-)
+# share of the contrast by which a talking mouth changes in 1/25 s at least; our choice (docs/annotation.md)
+LIVELY = 0.035
 SPEECH = 0.5  # probability from which on a moment is speech, the usual one of Silero VAD
 TOO_SHORT, NO_SPEECH = "shorter than a second", "no speech"
 
