@@ -165,14 +165,15 @@ CLAUSE_DOUBTS = (
     _doubt("doubt", r"\b(?:i|we) (?:would |really |strongly )?$", r"^ (?:that|whether|if|it)\b"),
     _doubt(
         "nothing",
-        r"\bnothing (?:to |(?:here |really )?(?:that )?)?(?:suggest|indicat|show|impl|point|hint)(?:s|es|ies|ed|y|e)?\b"
+        r"\bnothing (?:(?:in|about|from|on) [^.,;:!?]{1,30} )?(?:to |(?:here |really )?(?:that )?)?"
+        r"(?:suggest|indicat|show|impl|point|hint)(?:s|es|ies|ed|y|e)?\b"
         r"[^.,;:!?]{0,40}$",
     ),
     _doubt(
         "denies denied refuses", r"\b(?:denies|denied|refuses to be|refuses to feel)(?: being| feeling)?(?: \w+)? $"
     ),
     _doubt("less", r"\bless than (?:\w+ )?$"),
-    _doubt("say", r"\bwould(?: not|n't) (?:say|call|describe)\b[^.,;:!?]{0,40}$"),
+    _doubt("say call describe", r"\bwould(?: not|n't) (?:say|call|describe)\b[^.,;:!?]{0,40}$"),
     _doubt("nothing", r"\bnothing (?!but\b|more\b|less\b|like\b|short\b)(?:\w+ )?$"),
     _doubt(
         "argue say think assume believe suspect",
@@ -219,6 +220,27 @@ CLAUSE_DOUBTS = (
         r"\b(?:could|might|may) (?:also )?be [^.,;!?]{0,40}$",
         r"^[^.!?;]{0,40}[,;]\s*but (?:most likely|more likely|probably|rather|actually|in fact|really|i think)\b",
     ),
+    _doubt("little few", r"\b(?:little|few) (?:evidence|signs?|traces?|hints?|indications?) of (?:\w+ )?$"),
+    _doubt("fit apply match", "", r"^\s+(?:does|do)(?: not|n't) (?:fit|apply|match)\b"),
+    _doubt(  # "although he says he is happy, his tone tells that he is angry"
+        "says say saying claims claiming insists insisting pretends",
+        r"\b(?:although|though|while|despite|even if) [^.,;!?]{0,40}"
+        r"\b(?:says?|saying|claims?|claiming|insists?|insisting|pretends?)\b"
+        r"[^.,;!?]{0,40}$",
+        r"^[^.;!?]{0,40},",
+    ),
+    _doubt(  # "while her smile could indicate happiness, the tears indicate sadness"
+        "could might may",
+        r"\b(?:while|although|though) [^.,;!?]{1,40}"
+        r"\b(?:could|might|may) (?:indicate|suggest|imply|signal|mean|look like)\b[^.,;!?]{0,30}$",
+        r"^[^.;!?]{0,30},",
+    ),
+    _doubt(
+        "interpret read mistake take",
+        r"\b(?:one|some|someone|somebody|people|others|you) (?:might|may|could|would) "
+        r"(?:interpret|read|mistake|take)\b[^.;!?]{0,40}$",
+        r"^[^.!?]{0,30}[,;]\s*(?:but|yet|however|in fact|it is|actually|really)\b",
+    ),
     _doubt("dog dogs cat cats", rf"\b(?:dog|cat)s? {_COPULA}\s+{_ADVERB}$"),
     _doubt(
         "new birthday holidays christmas anniversary", "", r"^ (?:new year|birthday|holidays|christmas|anniversary)\b"
@@ -259,6 +281,7 @@ _CHINESE_DOUBTS = tuple(
             r"[^，。；！？]{0,10}$",
             r"^[^。；！？]{0,10}[，,]?\s*(?:但其实|但实际|但内心|其实|实则|实际上|内心|却|但(?=[^。；！？]{0,6}(?:其实|实际|内心|却)))",
         ),
+        (r"(?:嘴上|口头上)[^，。；！？]{0,10}$", r"^[^。；！？]{0,10}[，,]\s*但"),
         (r"(?:本以为|原以为|以为|本应该?|本该)[^，。；！？]{0,10}$", r"^[^。；！？]{0,10}[，,]?\s*(?:但|可|结果|然而)"),
         # 与之前的平静相比，他很难过
         (r"(?:与|和|跟|同)[^，。；！？]{0,8}$", r"^[^，。；！？]{0,8}(?:相比|比起来|相反|截然不同)"),

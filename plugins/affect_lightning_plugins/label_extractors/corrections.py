@@ -24,6 +24,7 @@ _FINAL = re.compile(
 )
 _PHRASES = re.compile(
     r"(?:(?<=^)|(?<=[.!?\n] )|(?<=[.!?\n]))(?:sadly,|hopefully,|hopefully (?=this|that|it)"
+    r"|(?:i am|i'm|i’m) afraid (?:that )?(?=(?:the|this|that|it|i|there)\b)"
     r"|(?:i am|i'm|i’m) (?:so |very )?sorry to hear that[.,]?)",
     re.IGNORECASE,
 )

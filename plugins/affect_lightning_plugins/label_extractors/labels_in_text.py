@@ -57,9 +57,15 @@ _SET_ASIDE = re.compile(r"(?:but )?(?:instead of|rather than|as opposed to|and n
 _CLAUSE = re.compile(  # a short clause of prose is no label
     r"^(?:she|he|they|we|i|you|it|this|that|there|(?:the )?\w+) "
     r"(?:is|are|was|were|looks?|seems?|sounds?|feels?|felt|appears?|shows?)\b"
+    r"|^(?:she|he|they|it|that|there)['’](?:s|re)\b|^(?:but )?(?:i|we)['’]d\b"
     r"|^(?:i|we) (?:\w+ )?(?:choose|pick|select|think|believe|guess)\b"
     r"|^(?:among|ruling out|excluding)\b|\bthan\b|\bas opposed to\b"
 )
+_GRADING = {
+    "looks", "look", "seems", "seem", "appears", "appear", "sounds", "sound", "feels", "feel", "becomes", "become", "turns",
+    "then", "now", "one", "of", "torn", "between", "deep", "great", "overwhelming", "slight", "quiet", "strong", "intense",
+    "genuine", "mild", "profound", "visible", "clear", "growing", "a", "an", "the", "and", "his", "her", "their",
+}  # fmt: skip
 _NAMES_OF_ANSWERS = frozenset({"answer", "rating", "label", "class", "output", "score", "arousal", "valence"})
 _EVERY_WORD = re.compile(r"\w+")
 _WORDS = re.compile(r"[a-z]+(?:['’ -][a-z]+)*")
@@ -103,6 +109,7 @@ def _items(text: str, strict: bool) -> list[str] | None:
         if is_denied:
             continue
         label = chinese_labels().get(simplified(item)) or _LEADING.sub("", item).strip()
+        label = _last_word(label)
         fits = bool(_WORDS.fullmatch(label)) and len(label.split()) <= MAX_ITEM_WORDS
         if strict and (not fits or _CLAUSE.search(label)):
             return None
@@ -116,6 +123,19 @@ def _items(text: str, strict: bool) -> list[str] | None:
         return None
     left_out = word_group("nothing") | word_group("speech_act") | _NAMES_OF_ANSWERS
     return [label for label in labels if label not in left_out]
+
+
+def _last_word(label: str) -> str:
+    """The emotion behind words that only grade or introduce it; other labels as they are.
+
+    >>> _last_word("looks sad"), _last_word("genuinely happy"), _last_word("cautiously optimistic mood")
+    ('sad', 'happy', 'cautiously optimistic mood')
+    """
+    *before, last = label.split() or [""]
+    known = builtin_valences()
+    if not before or label in known or last not in known or last in word_group("not_in_prose"):
+        return label
+    return last if all(word in _GRADING or word.endswith("ly") for word in before) else label
 
 
 def _parts(text: str) -> Iterator[tuple[str, str]]:

@@ -66,7 +66,7 @@ _NOT_NEGATING = re.compile(
     r"\b(?:not (?:only|just|merely|simply)|(?:is|are|was|were)n't (?:only|just|merely|simply)|no doubt|without (?:an?y? )?doubt"
     r"|no wonder|nothing but|not without|can(?:not|'t) help(?: but)?|as if"
     # what is kept back is there: "cannot hide her joy", "has never been so angry", "can't believe how happy she is"
-    rf"|{_NOT} (?:\w+ )?{_KEPT_BACK}|never (?:been|felt|looked|sounded|seen \w+) (?:so|such|this|more)"
+    rf"|(?:{_NOT}|no longer) (?:\w+ )?{_KEPT_BACK}|never (?:been|felt|looked|sounded|seen \w+) (?:so|such|this|more)"
     r"|could(?: not|n't) (?:be|feel) (?:more|any)|can(?:not|'t) (?:be|get) any|never stops?"
     r"|(?:can(?:not|'t)|could(?: not|n't)) (?:believe|stop) (?:how|\w+ing)|no one can miss"
     r"|(?:do|does|did)(?: not|n't) (?:deny|doubt|understand why|know why|stop))\b"
@@ -83,7 +83,10 @@ _SCOPE_END = re.compile(
     r"|\b(?:but|however|although|though|because|since|while"
     r"|and (?:is|was|feels?|seems?|looks?|appears?|sounds?|stays?|becomes?))\b"
 )
-_NEW_CLAUSE = re.compile(r",\s*(?:she|he|they|we|it|there|the|which|i|so|then|his|her|their|this|that|more like)\b")
+_NEW_CLAUSE = re.compile(
+    r"(?:,\s*(?:and |yet )?|\band )(?:(?:even )?seems?|even|she|he|they|it|his|her|their)\b"
+    r"|,\s*(?:and )?(?:we|there|the|which|i|so|then|this|that|more like)\b"
+)
 _NOT_SO_MUCH = re.compile(r"(?:\bnot|n't) so much\b[^.,;:!?]*\bas (?:\w+ )?$")  # "not so much angry as sad"
 _PEOPLE = (
     "other", "others", "another", "opposite", "someone", "somebody", "people", "friend", "brother", "sister", "father",

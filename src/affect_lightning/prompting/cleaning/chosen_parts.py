@@ -109,3 +109,17 @@ def share_of(text: str) -> float | None:
         return None
     share = float(found["number"].replace(",", ".")) / float(found["most"])
     return share if share <= 1 else None
+
+
+_PICTURES = re.compile("[\u2600-\u27bf\ufe0f\U0001f300-\U0001faff]")  # emoji and dingbats beside a word
+_REMARK = re.compile(r"(?<=[^\W\d_])\**\s*[(（\[]([^()（）\[\]]*)[)）\]]|(?<=[^\W\d_])\s+[-–—]\s+[^,;]*")
+
+
+def bare_label(text: str) -> str:
+    """A short value without a remark behind its word: a score, a degree or a reason.
+
+    >>> bare_label("Sad (0.8)"), bare_label("Sad - low voice"), bare_label("<sad>")
+    ('Sad', 'Sad', 'sad')
+    """
+    words = _REMARK.sub("", _PICTURES.sub(" ", text)).strip("<> \t")
+    return re.sub(r"[][(){}]", " ", words).strip()

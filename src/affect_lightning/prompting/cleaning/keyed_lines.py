@@ -52,8 +52,16 @@ _ANSWER = (
 )
 _MEASURES = ("confidence", "certainty", "probability")
 _MEASURED = re.compile(
-    rf"[,;|]?\s*[(\[]?(?:\bwith )?(?:\ba )?\b(?:{'|'.join(_MEASURES)})(?: (?:score|level))?\s*"
-    r"(?:(?:of|is|[:=：])?\s*\d+(?:[.,]\d+)?\s*(?:%|/\s*10+)?|[:=：]\s*(?:very )?(?:high|medium|moderate|low)\b)[)\]]?",
+    rf"[,;|]?\s*[(\[]?(?:\bwith )?(?:\b(?:an?|my|the) )?(?:\b(?:about |around )?\d+(?:[.,]\d+)?\s*% )?"
+    rf"\b(?:{'|'.join(_MEASURES)})(?: (?:score|level))?\s*"
+    r"(?:(?:(?:of|is|about|around|approximately|roughly|over|[:=：])\s*){0,3}\d+(?:[.,]\d+)?\s*(?:%|/\s*10+)?"
+    r"|[:=：]\s*(?:very )?(?:high|medium|moderate|low)\b)[)\]]?",
+    re.IGNORECASE,
+)
+_GRADED = re.compile(  # "(high confidence)", "With moderate confidence,", "Confidence is high."
+    r"\s*[(\[]?(?:\bwith )?(?:\ban? )?(?:\b(?:very|fairly) )?\b(?:high|medium|moderate|low|full|great|strong|\d+\s*%) "
+    r"(?:degree of |level of )?(?:confidence|certainty|probability)\b[)\]]?,?"
+    r"|\b(?:my |the )?(?:confidence|certainty)(?: level)? is (?:very |fairly )?(?:high|medium|moderate|low)\b\.?",
     re.IGNORECASE,
 )
 _MEASURES_IN_BRACKETS = re.compile(
@@ -88,6 +96,7 @@ _WORTH = {
     **dict.fromkeys(
         ("yes", "y", "true", "present", "detected", "✓", "✔", "✅", "√", "high", "very high", "strong"), 1.0
     ),
+    **dict.fromkeys(("dominant", "prominent", "primary"), 1.0),
     **dict.fromkeys(("very likely", "highly likely", "likely", "strong evidence", "clear evidence"), 1.0),
     **dict.fromkeys(("是", "有", "高", "强"), 1.0),
     **dict.fromkeys(("unlikely", "very unlikely", "highly unlikely", "no evidence", "weak evidence"), 0.0),
@@ -152,7 +161,7 @@ def _keyed_parts(text: str) -> list[tuple[str, list[str]]]:
     for line in text.splitlines():
         keyed = _KEYED.match(line)
         if keyed and len(keyed["key"].split()) <= 4:
-            parts.append((keyed["key"].strip(" *_"), [keyed["value"].strip()]))
+            parts.append((keyed["key"].strip(" *_是为"), [keyed["value"].strip()]))
         elif parts and line.strip():
             parts[-1][1].append(line)
     return parts
@@ -167,6 +176,8 @@ def without_measures(text: str) -> str:
     lowered = text.lower()
     if "=" in lowered or "arousal" in lowered or "valence" in lowered:
         text = _MEASURES_IN_BRACKETS.sub("", text)
+    if any(map(lowered.__contains__, _MEASURES)):
+        text = _GRADED.sub("", text)
     return _MEASURED.sub("", text) if any(map(lowered.__contains__, _MEASURES)) else text
 
 

@@ -127,6 +127,7 @@ _SUSPECT = (  # what every refusal has near its beginning: a quick look spares m
 _TURN = re.compile(
     _any(
         r"\b(?:but|however|though|although|that said|nevertheless|nonetheless|still|yet|based on|from the|judging|my best)\b",
+        r"^(?:the (?:\w+ )?(?:person|speaker|man|woman|individual|character|girl|boy)|he|she|they)\b",
         "但是?|不过|然而|只能|看起来|看上去|似乎|推测|从.{0,12}来看",
     ),
     re.IGNORECASE,
@@ -134,6 +135,7 @@ _TURN = re.compile(
 _ASSERTED = re.compile(
     _any(
         r"\b(?:feels?|felt|seems?|appears?|looks?|sounds?|is|are|was|were|may be|might be|could be|must be|guess|suggests?)\b",
+        r"\bgo with\b",
         r"\b(?:indicates?|shows?|express\w*|convey\w*|likely|probably|possibly|perhaps|maybe)\b",
         "是|感到|显得|有些|有点|比较|很|情绪",
     ),
@@ -142,7 +144,7 @@ _ASSERTED = re.compile(
 # A clause about the model: "but I am an AI", "but I can help with other questions"
 _OF_ITSELF = re.compile(
     r"^\W*(?:i|we|my|this model|as an)\b"
-    r"(?!(?: (?:can|could|would|may|might))? (?:infer|observe|guess|say|assume|think|see|notice))"
+    r"(?!['’]d (?:go with|say|guess)|(?: (?:can|could|would|may|might))? (?:infer|observe|guess|say|assume|think|see|notice))"
     r"|^\W*我(?!猜|觉得|认为|感觉|推测)",
     re.IGNORECASE,
 )

@@ -41,6 +41,7 @@ _SORRY_BUT = re.compile(
 _OFFERED = 300  # characters at the end in which an offer begins; our choice
 _OFFERING = (
     "would you like",
+    "if you ",
     "let me know",
     "feel free",
     "do you want",
@@ -51,7 +52,7 @@ _OFFERING = (
 )
 _OFFER = re.compile(  # what a model says to its user at the end
     r"(?:(?<=[.!?。！？])\s*|\n\s*)(?:(?:would you like|do you want)\b[^.!?\n]*\?"
-    r"|(?:please )?(?:let me know|feel free to)\b[^\n]*"
+    r"|if you (?:need|want|would like|have)\b[^\n]*|(?:please )?(?:let me know|feel free to)\b[^\n]*"
     r"|i(?:['’]m| am|['’]d be| would be) (?:always |very |more than )?(?:happy|glad) to help\b[^\n]*"
     r"|(?:您?需要我|如果您)[^\n]*)\s*$",
     re.IGNORECASE,

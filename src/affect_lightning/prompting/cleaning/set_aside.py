@@ -57,11 +57,14 @@ _ABSENT_KEY = (
     r"|(?:other[ _-])?(?:possible[ _-])?(?:emotions?|labels?|options?)[ _-]"
     r"(?:(?:that |which )(?:were|are|can be) |considered (?:but |and ))?"
     r"(?:excluded|ruled[ _-]out|rejected|discarded)"
-    r"|not|negated|(?:the )?least[ _-]likely|(?:the )?ground[ _-]truth|gold(?: label)?"
+    r"|not|negated|opposite|less[ _-]likely|emotions? not (?:present|detected|observed|shown|found)|possible confusions?"
+    r"|(?:other|alternative)[ _-]emotions?(?:[ _-](?:considered|possible))?"
+    r"|(?:the )?least[ _-]likely|(?:the )?ground[ _-]truth|gold(?: label)?"
     r"|不存在|未出现|未检测到|没有出现|排除|不符合)"
 )
 _ABSENT = re.compile(
-    rf"(?:^|(?<=[.;；。\n，,]))[ \t]*(?:[-*•][ \t]+)?{_ABSENT_KEY}(?: (?:emotions?|labels?|ones))?的?(?:情绪|情感)?[ \t]*[:：]"
+    rf"(?:^|(?<=[.;；。\n，,]))[ \t]*(?:[-*•][ \t]+)?[*_]*{_ABSENT_KEY}"
+    r"(?: (?:emotions?|labels?|ones))?的?(?:情绪|情感)?[*_]*[ \t]*[:：]"
     r"(?:[ \t]*\n(?:[ \t]*[-*•][^\n]*(?:\n|$))+|[^.;；。\n]*[.;；。]?)",
     re.IGNORECASE,
 )

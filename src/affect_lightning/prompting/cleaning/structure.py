@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from affect_lightning.label_strings import RANKED, best_words, ends_with_number, scored_words
-from affect_lightning.prompting.cleaning.chosen_parts import chosen_option, of_the_speaker
+from affect_lightning.prompting.cleaning.chosen_parts import bare_label, chosen_option, of_the_speaker
 from affect_lightning.prompting.cleaning.keyed_lines import (
     DEGREE,
     MEASURE,
@@ -27,7 +27,7 @@ from affect_lightning.prompting.cleaning.keyed_lines import (
 from affect_lightning.prompting.cleaning.loose_objects import decoded_values, loose_values, series_value, yaml_value
 from affect_lightning.prompting.cleaning.nested_scores import with_plain_scores
 from affect_lightning.prompting.cleaning.set_aside import ABSENT_NAME, PRESENT_NAME
-from affect_lightning.prompting.cleaning.tables import cells_that_tell
+from affect_lightning.prompting.cleaning.tables import cells_that_tell, tells_emotions
 from affect_lightning.prompting.cleaning.weights_in_words import weights_in_words, words_of_rows
 from affect_lightning.sentiment_strings import names_polarity, side_of_a_form
 
@@ -42,8 +42,10 @@ _WRAPPED = re.compile(
 _NAMED = re.compile(r"^(?:name|names|value|type|word|text|名称|名字|类型)$", re.IGNORECASE)  # below a key of emotions
 _CONCLUDES = re.compile(r"^(?:conclusion|verdict|decision|结论|結論)$", re.IGNORECASE)
 _NOT = re.compile(r"^(?:not|non)[_ -]", re.IGNORECASE)
-_PICTURES = re.compile("[\u2600-\u27bf\ufe0f\U0001f300-\U0001faff]")  # emoji and dingbats beside a word
-_REMARK = re.compile(r"(?<=[^\W\d_])\**\s*[(（\[]([^()（）\[\]]*)[)）\]]|(?<=[^\W\d_])\s+[-–—]\s+[^,;]*")
+_OTHERS = re.compile(r"^(?:alternative|opposite|other|rejected|considered|unlikely)[\s_-]", re.IGNORECASE)
+_LAST_CONFIDENCE = re.compile(  # "The person is sad. My confidence is about 80%."
+    r"(?<=[.!?\n])\s*(?:my |the )?(?:confidence|certainty)\b[^.!?\n]{0,30}\d+\s*%?\.?\s*$", re.IGNORECASE
+)
 _SCALED = re.compile(r"[+-]?\d[\d.,]*\s*[(（\[]")  # 2 (1-5): a number with its scale
 _PAIRS = re.compile(r"\s*\[\s*[\[(]\s*[\"']")
 _FENCE = re.compile(r"```[ \t]*[\w+-]*[ \t]*\n?(.*?)(?:```|$)", re.DOTALL)
@@ -187,6 +189,8 @@ def _values(value: Any, depth: int, named: bool = False) -> Iterator[str]:
         scored = _scores_of_objects(value)
         if scored is not None:
             yield from scored
+        elif len(value) > 1 and all(isinstance(item, Mapping) and len(item) == 1 for item in value):
+            yield from _values({key: one for item in value for key, one in item.items()}, depth, named)
         else:
             for item in value:
                 yield from _values(item, depth + 1, named)
@@ -203,6 +207,7 @@ def _of_mapping(value: Mapping[Any, Any], depth: int, named: bool) -> Iterator[s
     keys = [key for key in value if isinstance(key, str) and not _is_absent(key, value[key])]
     plain = [key for key in keys if PLAIN_DEGREE.match(key.strip()) and _plain_number(value[key]) is not None]
     told = [key for key in keys if TOLD.match(key.strip()) and not MEASURE.search(key) and key not in plain]
+    told = [key for key in told if not _OTHERS.match(key.strip())] or told
     degrees = [key for key in keys if DEGREE.match(key.strip()) and number_of(value[key]) is not None]
     told = told or [key for key in keys if SENTIMENT.match(key.strip()) and key not in degrees]
     told = told or [key for key in keys if RANKED.match(key.strip()) and number_of(value[key]) is None]
@@ -301,21 +306,14 @@ def _scores_of_objects(items: list[Any] | tuple[Any, ...]) -> list[str] | None:
 def _written(values: list[str]) -> str:
     """`[happy, calm]` for short values; prose as it is."""
     texts = [value.strip() for value in values if value.strip()]
+    scored = scored_words(", ".join(texts)) if len(texts) > 1 and all(map(ends_with_number, texts)) else None
+    if scored:
+        return f"[{', '.join(scored)}]"
     if len(texts) == 1 and _SCALED.match(texts[0]):
         return texts[0]
     if any((len(text.split()) > _LABEL_WORDS and "," not in text) or _SENTENCE.search(text) for text in texts):
         return "\n".join(texts)
-    return f"[{', '.join(map(_bare_label, texts))}]" if texts else ""
-
-
-def _bare_label(text: str) -> str:
-    """A short value without a remark behind its word: a score, a degree or a reason.
-
-    >>> _bare_label("Sad (0.8)"), _bare_label("Sad - low voice"), _bare_label("<sad>")
-    ('Sad', 'Sad', 'sad')
-    """
-    words = _REMARK.sub("", _PICTURES.sub(" ", text)).strip("<> \t")
-    return re.sub(r"[][(){}]", " ", words).strip()
+    return f"[{', '.join(map(bare_label, texts))}]" if texts else ""
 
 
 def _of_box(text: str) -> str | None:
@@ -341,11 +339,17 @@ def _of_table(text: str) -> str | None:
     ]
     if not rows:
         return None
+    beside = "\n".join(line for line in text.splitlines() if line.strip() not in lines).strip()
+    if beside and not tells_emotions(rows):  # a table of cues beside the answer
+        plain = without_markdown(beside)
+        told = told_by_structure(plain)
+        return plain if told is None else told
     return _written(cells_that_tell(rows))
 
 
 def _of_scores(text: str) -> str | None:
     """`happy: 0.1, sad: 0.8`, perhaps after words that lead to it."""
+    text = _LAST_CONFIDENCE.sub("", text)
     rows = words_of_rows(text)
     if rows is not None:
         return _written(rows)
@@ -353,7 +357,9 @@ def _of_scores(text: str) -> str | None:
     stripped = _STARS.sub(lambda stars: str(len(stars[1])), weights.strip().rstrip("."))
     if len(text) > _LONGEST or not ends_with_number(stripped) or not _NUMBERED.search(stripped):
         return None
-    for candidate in (stripped, _after_lead(stripped)):
+    head, _, rest = stripped.partition("\n")
+    below = rest if head.rstrip("* ").endswith((":", "：")) else ""
+    for candidate in (stripped, _after_lead(stripped), below):
         words = scored_words(candidate) if candidate else None
         if words is not None:
             return _written(list(words))

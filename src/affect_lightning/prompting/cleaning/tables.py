@@ -45,6 +45,18 @@ def cells_that_tell(rows: list[list[str]]) -> list[str]:
     return cells
 
 
+def tells_emotions(rows: list[list[str]]) -> bool:
+    """Whether a table has emotions: a head or a row that says so, or nothing but numbers, yes and no beside words.
+
+    >>> tells_emotions([["Cue", "Value"], ["Face", "smile"]]), tells_emotions([["Emotion", "Cue"], ["happy", "smile"]])
+    (False, True)
+    """
+    heads = [*rows[0], *(row[0] for row in rows[1:] if row)]
+    if any((TOLD.match(cell) and not MEASURE.search(cell)) or SENTIMENT.match(cell) for cell in heads):
+        return True
+    return len(rows) > 1 and all(len(row) > 1 and number_of(row[-1]) is not None for row in rows[1:])
+
+
 def _scores_across(head: list[str], body: list[list[str]]) -> list[str] | None:
     """The best heads of a table of one row of numbers, an emotion a column; None for any other table."""
     if len(body) != 1 or len(body[0]) != len(head):

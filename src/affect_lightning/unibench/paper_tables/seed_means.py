@@ -102,4 +102,5 @@ def _over_seeds(draws: Array, random_seed: int) -> Array:
     if count < 2:
         return means
     shares = generator(random_seed, _SEEDS_KEY).multinomial(count, [1 / count] * count, size=len(draws)) / count
-    return means + sqrt(count / (count - 1)) * ((shares - 1 / count) * draws).sum(axis=1)
+    stretched = means + sqrt(count / (count - 1)) * ((shares - 1 / count) * draws).sum(axis=1)
+    return stretched.clip(0.0, 1.0)  # a stretched draw may leave what a score can be

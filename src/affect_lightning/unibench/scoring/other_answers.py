@@ -26,6 +26,7 @@ MAY_BE_TRUTH = frozenset(
         "completion",
     )
 )  # fmt: skip
+_EXPLAINING = {"reason", "description"}
 _TOLD = {
     "pred", "preds", "predict", "predicts", "predicted", "prediction", "predictions", "response", "responses", "resp",
     "resps", "generated", "generation", "generations", "hypothesis", "hypotheses", "hyp", "output", "outputs", "out",
@@ -85,7 +86,8 @@ def other_answers(
     """
     if chosen.strip().lower() not in MAY_BE_TRUTH:
         return {}
-    open_columns = [column for column in columns if not _is_aside(column, kind)]
+    explains = chosen.strip().lower() in _EXPLAINING  # then a column of labels may be the answer
+    open_columns = [column for column in columns if not _is_aside(column, "" if explains else kind)]
     if not open_columns:
         return {}
     looked_at = list(itertools.islice(rows, _ROWS))

@@ -30,6 +30,7 @@ from affect_lightning.sentiment_strings import (
     told_number,
 )
 from affect_lightning.unibench.scoring.predictions import Prediction
+from affect_lightning.unibench.scoring.stated_sentiments import stated_sentiment
 
 GIVEN_LABELS = "given labels"
 GIVEN_SENTIMENTS = "given sentiments"
@@ -231,8 +232,11 @@ def _extract(
         with held_to_contract(_itself(extractor)):
             found = check_labels(extractor.extract([response.text for response in clean]), count=len(batch))
         for number, (response, listed) in enumerate(zip(clean, found, strict=True), start=start):
-            weighed = by_sentiment and all(map(names_polarity, listed))  # an emotion beside it says more
+            weighed = by_sentiment and all(map(names_polarity, listed))
             words = told.weighed(response.text, listed) if weighed else listed
+            stated = stated_sentiment(distinct[number][0]) if by_sentiment else None
+            if stated and (not weighed or list(words) == ["neutral"]):  # an emotion beside it says less
+                words = [stated]
             failed = failed or (distinct[number][0] if response.failed else "")
             labels.append(lists.setdefault(tuple(words), tuple(words)))
             removed.update(dict.fromkeys(response.removed, counts[number]))
