@@ -61,6 +61,20 @@ _CLAUSE = re.compile(  # a short clause of prose is no label
     r"|^(?:i|we) (?:\w+ )?(?:choose|pick|select|think|believe|guess)\b"
     r"|^(?:among|ruling out|excluding)\b|\bthan\b|\bas opposed to\b"
 )
+_SHOWING = {
+    "looks",
+    "look",
+    "seems",
+    "seem",
+    "appears",
+    "appear",
+    "sounds",
+    "sound",
+    "feels",
+    "feel",
+    "becomes",
+    "then",
+}
 _GRADING = {
     "looks", "look", "seems", "seem", "appears", "appear", "sounds", "sound", "feels", "feel", "becomes", "become", "turns",
     "then", "now", "one", "of", "torn", "between", "deep", "great", "overwhelming", "slight", "quiet", "strong", "intense",
@@ -100,7 +114,7 @@ def _is_doubted(lead: str) -> bool:
 
 def _items(text: str, strict: bool) -> list[str] | None:
     labels: list[str] = []
-    known = is_denied = False
+    known = is_denied = is_clause = False
     for separator, part in _parts(text.strip().lower()):
         item = part.strip(" \t\"'`.。!“”‘’")
         if not item or _SET_ASIDE.match(item):
@@ -109,7 +123,8 @@ def _items(text: str, strict: bool) -> list[str] | None:
         if is_denied:
             continue
         label = chinese_labels().get(simplified(item)) or _LEADING.sub("", item).strip()
-        label = _last_word(label)
+        whole, label = label, _last_word(label)
+        is_clause = is_clause or whole.partition(" ")[0] in _SHOWING
         fits = bool(_WORDS.fullmatch(label)) and len(label.split()) <= MAX_ITEM_WORDS
         if strict and (not fits or _CLAUSE.search(label)):
             return None
@@ -119,8 +134,8 @@ def _items(text: str, strict: bool) -> list[str] | None:
         is_denied = fits and is_negated(f"{label} ")
         if fits and len(label) <= MAX_LABEL_CHARACTERS and not is_denied and label not in labels:
             labels.append(label)
-    if strict and not known:
-        return None
+    if strict and (not known or (is_clause and any(label not in builtin_valences() for label in labels))):
+        return None  # `"Calm down", he says and seems sad` is no list
     left_out = word_group("nothing") | word_group("speech_act") | _NAMES_OF_ANSWERS
     return [label for label in labels if label not in left_out]
 
