@@ -26,7 +26,7 @@ _LOOSE = re.compile(r"[/／+＋]|\s(?:and|&)\s|以及")  # separate only where n
 _BETWEEN = frozenset({"and", "&", "和", "以及"})  # what is left between two quoted words
 _LEADING = re.compile(r"^(?:(?:and|&)\s+|[-–•*]\s+|\d{1,2}[.)]\s*(?=[^\W\d]))", re.IGNORECASE)
 _EDGES = " \t\r\n\f\v.!?。！？…*_`“”‘’「」『』【】\u00a0\ufeff"
-_PICTURES = re.compile("[\u2600-\u27bf\ufe0f\U0001f300-\U0001faff]")  # emoji and dingbats beside a word
+PICTURES = re.compile("[\u2600-\u27bf\ufe0f\U0001f300-\U0001faff]")  # emoji and dingbats beside a word
 _NO_WORD = frozenset({"nan", "none", "null", "n/a", "#n/a", "<na>", "nil", "nat", "undefined"})
 _SCORED = re.compile(
     r"\s*(?:[-–•*]\s+|\d{1,2}[.)]\s*)?[「『“【\x22]?"
@@ -102,7 +102,7 @@ def label_key(word: str) -> str:
 
 def _bare(word: str) -> str:
     """Without what stands around a word; full-width brackets go unless they are a remark behind it, as in `高兴（强烈）`."""
-    bare = _PICTURES.sub("", plain_characters(word)).strip(_EDGES).rstrip(":：").strip("{}<>#•·").strip(_EDGES)
+    bare = PICTURES.sub("", plain_characters(word)).strip(_EDGES).rstrip(":：").strip("{}<>#•·").strip(_EDGES)
     if bare.startswith("(") != bare.endswith(")") and bare.count("(") != bare.count(")"):
         bare = bare.strip("()")
     if "（" in bare or "）" in bare:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from affect_lightning_plugins.speaker_detectors.published_networks import Classifier
 from affect_lightning_plugins.speaker_detectors.trained_inputs import normalised
 
 WIDTH = 128  # D, the paper's
@@ -128,22 +129,14 @@ class _Encoders(nn.Module):
         self.GRU = _BothWays()
 
 
-class _Classifier(nn.Module):
-    """Silent or speaking; the published file has one for both senses and one for the pictures alone."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.FC = nn.Linear(WIDTH, 2)
-
-
 class LightASD(nn.Module):
     """For each picture: is this person speaking what is heard? The modules have the published names."""
 
     def __init__(self) -> None:
         super().__init__()
         self.model = _Encoders()
-        self.lossAV = _Classifier()
-        self.lossV = _Classifier()  # trains the visual encoder alone; its weights are in the file and unused here
+        self.lossAV = Classifier(WIDTH)
+        self.lossV = Classifier(WIDTH)  # trains the visual encoder alone; its weights are in the file and unused here
 
     def forward(self, pictures: Tensor, sound: Tensor) -> Tensor:
         """Scores of each picture.

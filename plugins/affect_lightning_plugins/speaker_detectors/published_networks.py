@@ -20,6 +20,15 @@ from affect_lightning_plugins.weights_files import read_weights
 Network = TypeVar("Network", bound=nn.Module)
 
 
+class Classifier(nn.Module):
+    """Silent or speaking: logits [..., 2] of features [..., D], under the published name."""
+
+    def __init__(self, width: int) -> None:
+        """Make it for features of D = `width`."""
+        super().__init__()
+        self.FC = nn.Linear(width, 2)
+
+
 class PublishedNetwork(Generic[Network]):
     """A network whose weights are read when they are needed, once.
 

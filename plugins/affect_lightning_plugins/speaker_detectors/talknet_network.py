@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from affect_lightning_plugins.speaker_detectors.published_networks import Classifier
 from affect_lightning_plugins.speaker_detectors.trained_inputs import normalised
 
 WIDTH = 128  # D of a picture or of its sound, the published files'
@@ -236,23 +237,15 @@ class _Encoders(nn.Module):
         self.selfAV = _Attention(2 * WIDTH)
 
 
-class _Classifier(nn.Module):
-    """Silent or speaking."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.FC = nn.Linear(width, 2)
-
-
 class TalkNet(nn.Module):
     """For each picture: is this person speaking what is heard? The modules have the published names."""
 
     def __init__(self) -> None:
         super().__init__()
         self.model = _Encoders()
-        self.lossAV = _Classifier(2 * WIDTH)
-        self.lossA = _Classifier(WIDTH)  # this and the next train one sense alone; in the files, and unused here
-        self.lossV = _Classifier(WIDTH)
+        self.lossAV = Classifier(2 * WIDTH)
+        self.lossA = Classifier(WIDTH)  # this and the next train one sense alone; in the files, and unused here
+        self.lossV = Classifier(WIDTH)
 
     def forward(self, pictures: Tensor, sound: Tensor) -> Tensor:
         """Scores of each picture.

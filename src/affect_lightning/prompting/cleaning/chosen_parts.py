@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from affect_lightning.label_strings import PICTURES
+
 _OPTIONS = re.compile(r"^(?:options?|choices|candidates|选项|候选)$", re.IGNORECASE)
 _ANSWER = re.compile(
     r"^(?:(?:final|correct|chosen|selected)[ _-]?)?(?:answer|choice|option|selection|selected|chosen|答案)$",
@@ -17,6 +19,7 @@ _ANSWER = re.compile(
 )
 _LETTER = re.compile(r"[(（]?(?P<letter>[A-Ha-h]|\d{1,2})[)）.]?")
 _LETTERED = re.compile(r"[(（]?(?P<letter>[A-Ha-h]|\d{1,2})[)）.:：、]\s*(?P<word>\S.*)")
+_REMARK = re.compile(r"(?<=[^\W\d_])\**\s*[(（\[][^()（）\[\]]*[)）\]]|(?<=[^\W\d_])\s+[-–—]\s+[^,;]*")
 _SPEAKER = re.compile(r"^(?:the )?(?:main )?(?:speaker|speaking person|target|subject|说话人|说话者)$", re.IGNORECASE)
 _OTHERS = re.compile(
     r"^(?:the )?(?:other )?(?:listener|bystander|observer|interlocutor|audience|others?|other person|partner|background"
@@ -111,15 +114,11 @@ def share_of(text: str) -> float | None:
     return share if share <= 1 else None
 
 
-_PICTURES = re.compile("[\u2600-\u27bf\ufe0f\U0001f300-\U0001faff]")  # emoji and dingbats beside a word
-_REMARK = re.compile(r"(?<=[^\W\d_])\**\s*[(（\[]([^()（）\[\]]*)[)）\]]|(?<=[^\W\d_])\s+[-–—]\s+[^,;]*")
-
-
 def bare_label(text: str) -> str:
     """A short value without a remark behind its word: a score, a degree or a reason.
 
     >>> bare_label("Sad (0.8)"), bare_label("Sad - low voice"), bare_label("<sad>")
     ('Sad', 'Sad', 'sad')
     """
-    words = _REMARK.sub("", _PICTURES.sub(" ", text)).strip("<> \t")
+    words = _REMARK.sub("", PICTURES.sub(" ", text)).strip("<> \t")
     return re.sub(r"[][(){}]", " ", words).strip()
