@@ -69,12 +69,15 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small_pieces")
 @pytest.mark.parametrize("layout", FORMATS)
 def test_many_more_clips_need_hardly_more_memory(tmp_path: Path, layout: str) -> None:
-    """A clip has 250 bytes of texts, which were objects of 1,700 bytes when all clips were in memory."""
+    """A clip has 250 bytes of texts, which were objects of 1,700 bytes when all clips were in memory.
+
+    Buffers and caches come and go between two runs: some 120,000 bytes, which are 70 a clip here.
+    """
     few, many = 600, 2400
     tables = {count: table_of(tmp_path / f"{count}.parquet", count) for count in (few, many)}
     export(tables[few], tmp_path / "first", layout)  # what is imported and remembered at the first time
     peaks = {count: peak_of(table, tmp_path / f"out{count}", layout) for count, table in tables.items()}
-    assert (peaks[many] - peaks[few]) / (many - few) < 60, f"bytes a clip; {peaks}"
+    assert (peaks[many] - peaks[few]) / (many - few) < 200, f"bytes a clip; {peaks}"
 
 
 @pytest.mark.parametrize("layout", FORMATS)
