@@ -16,6 +16,7 @@ from affect_lightning.contracts import ClipRecord
 from affect_lightning.data.dataset import ReadingOptions
 from affect_lightning.errors import ConfigurationError, DataError
 from affect_lightning.feature_cache import cached_features as matching_module
+from affect_lightning.feature_cache import journal_index
 from affect_lightning.feature_cache.cached_features import match_clips
 from affect_lightning.feature_cache.identity import (
     CacheManifest,
@@ -67,7 +68,8 @@ def later(path: Path) -> None:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1_000_000_000))
 
 
-def test_a_large_cache_takes_no_more_memory_than_a_small_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_large_cache_takes_no_more_memory_than_a_small_one(tmp_path: Path, indexed: bool) -> None:
     """A crowd votes on ten thousand clips after the other; a cache of a million may not come into memory each time."""
     manifest, peaks = make_manifest({"audio": 3, "face": 2}), []
     for count in (200, 2000):
@@ -77,10 +79,11 @@ def test_a_large_cache_takes_no_more_memory_than_a_small_one(tmp_path: Path) -> 
             for start in range(0, count, 100):
                 writer.commit([made_clip(manifest, index)[:2] for index in range(start, start + 100)])
         wanted = [ClipRecord(f"sample_{index:08d}", "made") for index in range(0, 200, 20)]
-        match_clips(folder, wanted, STREAMS)  # what is made once
+        index = journal_index.JournalIndex(folder) if indexed else None
+        match_clips(folder, wanted, STREAMS, index=index)  # what is made once
         gc.collect()
         tracemalloc.start()
-        found = match_clips(folder, wanted, STREAMS).found
+        found = match_clips(folder, wanted, STREAMS, index=index).found
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert [item.entry.name for item in found if item is not None] == [record.name for record in wanted]

@@ -17,6 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -35,6 +36,7 @@ from affect_lightning.feature_cache.identity import (
     read_manifest,
     used_files,
 )
+from affect_lightning.feature_cache.journal_index import JournalIndex
 from affect_lightning.feature_cache.shards import BadClipEntry, CacheEntry, entries_of
 from affect_lightning.storage import LineLog
 
@@ -224,6 +226,7 @@ def match_clips(
     records: Sequence[ClipRecord],
     streams: Collection[str],
     readers: Mapping[str, StreamReader] | None = None,
+    index: JournalIndex | None = None,
 ) -> Matching:
     """Match clips with the entries of a cache.
 
@@ -235,13 +238,15 @@ def match_clips(
         records: The clips.
         streams: Streams that are wanted; files of others are not looked at.
         readers: Of the streams of plugins.
+        index: Of the cache, where clips are matched again and again; otherwise all journals are read.
 
     Raises:
         DataError: The cache is damaged.
     """
     wanted = {(record.corpus, record.name) for record in records}
     candidates: dict[tuple[str, str], list[PlacedEntry]] = {}
-    for entry, data in entries_of(folder, {name for _, name in wanted}):
+    names = {name for _, name in wanted}
+    for entry, data in entries_of(folder, names) if index is None else index.entries_of(names):
         if (entry.corpus, entry.name) in wanted:
             candidates.setdefault((entry.corpus, entry.name), []).append(PlacedEntry(entry, data))
     checker = _FileChecker(folder)
@@ -275,7 +280,8 @@ class _FileChecker:
 
     def __init__(self, folder: Path) -> None:
         self._log = LineLog(folder / CHECKED, shared=True)
-        self._known = set(_read_checked(self._log))
+        self._known: set[FileState] | None = None
+        self._reading = Lock()
         self._new: list[FileState] = []
 
     def compare(self, files: Mapping[str, Path], states: Mapping[str, FileState | None]) -> tuple[str | None, bool]:
@@ -302,13 +308,20 @@ class _FileChecker:
         size, changed = stamp
         if size != state.size:
             return f"its {role} file has {size} bytes, {state.size} when it was cached"
-        if changed == state.mtime_ns or FileState(size, changed, state.digest) in self._known:
+        if changed == state.mtime_ns or FileState(size, changed, state.digest) in self._checked():
             return None
         now = file_state(path)
         if now is None or now.digest != state.digest:
             return f"its {role} file has changed since it was cached"
         self._new.append(now)
         return None
+
+    def _checked(self) -> set[FileState]:
+        """What was hashed before; read when a file with another time is met."""
+        with self._reading:
+            if self._known is None:
+                self._known = set(_read_checked(self._log))
+        return self._known
 
     def keep(self) -> None:
         """Write down what was hashed. Without the right to write it is hashed again the next time, and said so."""

@@ -128,20 +128,38 @@ def read_journal(path: Path) -> Journal:
 def _batches(path: Path, names: Container[str] | None = None) -> Iterator[tuple[list[CacheEntry], int]]:
     """The entries of each whole line of a journal, and where the features of all lines so far end; see `entries_of`."""
     end = 0
-    try:
+    with _told(path):
         data_size = path.with_suffix(".bin").stat().st_size
         for number, batch in enumerate(_log(path).each_record(), 1):
-            try:
-                items = [item for item in batch["clips"] if names is None or item["n"] in names]
-                entries = [CacheEntry.from_values(item) for item in items]
-                end = int(batch["end"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise DamagedLineError(f"Line {number} of {path} is damaged ({error}).") from error
+            entries, end = _read_batch(batch, number, path, names)
             yield entries, end
+    _check_length(path, data_size, end)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What is wrong with a journal, as an error with a remedy."""
+    try:
+        yield
     except DamagedLineError as error:
         raise DataError(f"{error} {_REMEDY}") from error
     except OSError as error:
         raise DataError(f"The shard {path} cannot be read: {error.strerror}. {_REMEDY}") from error
+
+
+def _read_batch(
+    batch: Any, number: int | None, path: Path, names: Container[str] | None
+) -> tuple[list[CacheEntry], int]:
+    """The entries of one line's value, and where its features end."""
+    try:
+        items = [item for item in batch["clips"] if names is None or item["n"] in names]
+        return [CacheEntry.from_values(item) for item in items], int(batch["end"])
+    except (ValueError, KeyError, TypeError) as error:
+        line = "A line" if number is None else f"Line {number}"
+        raise DamagedLineError(f"{line} of {path} is damaged ({error}).") from error
+
+
+def _check_length(path: Path, data_size: int, end: int) -> None:
     if data_size < end:
         raise DataError(f"{path.with_suffix('.bin')} has {data_size} bytes; its journal says {end}. {_REMEDY}")
 
@@ -158,7 +176,7 @@ _REMEDY = (
 
 def read_journals(folder: Path) -> Iterator[Journal]:
     """All journals of a cache, in the order of their names."""
-    return map(read_journal, _journals(folder))
+    return map(read_journal, journal_paths(folder))
 
 
 def entries_of(folder: Path, names: Container[str] | None = None) -> Iterator[tuple[CacheEntry, Path]]:
@@ -171,15 +189,51 @@ def entries_of(folder: Path, names: Container[str] | None = None) -> Iterator[tu
     Raises:
         DataError: See `read_journal`. It may come behind entries of the same journal.
     """
-    for path in _journals(folder):
+    for path in journal_paths(folder):
         data = path.with_suffix(".bin")
         for entries, _ in _batches(path, names):
             for entry in entries:
                 yield entry, data
 
 
-def _journals(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.glob("shard-*.jsonl")) if _SHARD_NAME.fullmatch(path.name))
+def journal_paths(folder: Path) -> list[Path]:
+    """The journals of a cache in the order of their names."""
+    return [path for path in sorted(folder.glob("shard-*.jsonl")) if _SHARD_NAME.fullmatch(path.name)]
+
+
+class JournalReader:
+    """One journal, of which single lines are wanted.
+
+    Args:
+        path: Of the journal.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.data = path.with_suffix(".bin")
+        self._path, self._log = path, _log(path)
+
+    def new_names(self) -> Iterator[tuple[int, list[str]]]:
+        """Place in bytes and names of each line that this has not given before.
+
+        Raises:
+            DataError: As for `read_journal`.
+        """
+        end = 0
+        with _told(self._path):
+            data_size = self.data.stat().st_size
+            for line, batch in self._log.new_values():
+                entries, end = _read_batch(batch, line.number, self._path, None)
+                yield line.offset, [entry.name for entry in entries]
+        _check_length(self._path, data_size, end)
+
+    def entries_at(self, offset: int, names: Container[str]) -> list[CacheEntry]:
+        """The entries of the line at a place, of the names that are wanted.
+
+        Raises:
+            DataError: The line is gone or damaged.
+        """
+        with _told(self._path):
+            return _read_batch(self._log.value_at(offset), None, self._path, names)[0]
 
 
 class ShardWriter:

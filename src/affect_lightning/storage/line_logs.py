@@ -100,6 +100,27 @@ class LineLog:
             self.read_to, self._lines_read = line.end, line.number
             yield line
 
+    def new_values(self) -> Iterator[tuple[Line, Any]]:
+        """The lines behind those that this has given already, each with its value.
+
+        Raises:
+            DamagedLineError: A line is damaged; the message names it.
+            OSError: The file cannot be read.
+        """
+        return ((line, self._record(line)) for line in self.new_lines())
+
+    def value_at(self, offset: int) -> Any:
+        """The value of the line at a place.
+
+        Raises:
+            DamagedLineError: It is gone or damaged.
+            OSError: The file cannot be read.
+        """
+        line = next(self._scan(offset), None)
+        if line is None or line.body is None:
+            raise DamagedLineError(f"The line at byte {offset} of {self.path} is gone or damaged.")
+        return self._record(line)
+
     def line_at(self, offset: int) -> bytes | None:
         """What the line at a place holds; None if it is gone or damaged."""
         line = next(self._scan(offset), None)

@@ -30,7 +30,7 @@ from affect_lightning.feature_cache.identity import (
     differences,
     read_manifest,
 )
-from affect_lightning.feature_cache.shards import entries_of
+from affect_lightning.feature_cache.journal_index import JournalIndex
 
 TEXT = "text"
 TEXT_LABEL = "text:hashed"
@@ -60,6 +60,7 @@ HASHED_TEXT = FeatureInput(TEXT_LABEL, TEXT, WIDTH, hashlib.sha256(IDENTITY.enco
 class _Cache:
     folder: Path
     manifest: CacheManifest
+    index: JournalIndex
     labels: dict[str, str] = field(default_factory=dict)  # label by stream
 
 
@@ -69,6 +70,7 @@ class FeatureCaches:
     Args:
         places: Caches, or folders of caches.
         with_text: Whether subtitles are read too.
+        earlier: Those that were read before, of which the indexes are kept.
 
     Attributes:
         inputs: By label.
@@ -77,12 +79,13 @@ class FeatureCaches:
         DataError: There is no cache, one is damaged, or two have features of one encoder that were made in different ways.
     """
 
-    def __init__(self, places: Sequence[Path], with_text: bool) -> None:
+    def __init__(self, places: Sequence[Path], with_text: bool, earlier: FeatureCaches | None = None) -> None:
         self.inputs: dict[str, FeatureInput] = {}
         self._caches: list[_Cache] = []
+        indexes = {} if earlier is None else {cache.folder: cache.index for cache in earlier._caches}
         first: dict[str, tuple[Path, StreamIdentity]] = {}
         for folder in dict.fromkeys(folder for place in places for folder in caches_below(place)):
-            cache = _Cache(folder, read_manifest(folder))
+            cache = _Cache(folder, read_manifest(folder), indexes.get(folder) or JournalIndex(folder))
             for stream, identity in cache.manifest.streams.items():
                 label = f"{stream}:{identity.facts.get('encoder.name', 'unnamed')}"
                 found = FeatureInput(label, stream, identity.width, _digest(identity))
@@ -108,7 +111,7 @@ class FeatureCaches:
         """
         wanted, found = set(names), dict[str, set[str]]()
         for cache in self._caches:
-            for entry, _ in entries_of(cache.folder, wanted):
+            for entry, _ in cache.index.entries_of(wanted):
                 found.setdefault(entry.name, set()).add(entry.corpus)
         twice = sorted(name for name, corpora in found.items() if len(corpora) > 1)
         if twice:
@@ -137,7 +140,7 @@ class FeatureCaches:
         for cache in self._caches:
             streams = [stream for stream, label in cache.labels.items() if label in wanted]
             if streams:
-                matching = match_clips(cache.folder, records, streams)
+                matching = match_clips(cache.folder, records, streams, index=cache.index)
                 changed |= matching.changed
                 there = [place for place, item in enumerate(matching.found) if item is not None]
                 entries = [item for item in matching.found if item is not None]

@@ -229,7 +229,7 @@ class TrainedCrowdStage(Stage[TrainedCrowdOptions]):
             places = [self._encode(name, clips, places[0]) for name in options.encode]
         elif self._caches is not None:
             return self._caches
-        self._caches = FeatureCaches(places, with_text)
+        self._caches = FeatureCaches(places, with_text, self._caches)
         return self._caches
 
     def _trained(self) -> TrainedCrowd:
