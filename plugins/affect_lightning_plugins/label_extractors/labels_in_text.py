@@ -114,14 +114,14 @@ def _is_doubted(lead: str) -> bool:
 
 def _items(text: str, strict: bool) -> list[str] | None:
     labels: list[str] = []
-    known = is_denied = is_clause = False
+    known = is_clause = False
+    denied = ""
     for separator, part in _parts(text.strip().lower()):
         item = part.strip(" \t\"'`.。!“”‘’")
         if not item or _SET_ASIDE.match(item):
             continue
-        is_denied = is_denied and separator in ("or", "nor")  # "not angry or afraid"
-        if is_denied:
-            continue
+        if denied and (separator in ("or", "nor") or (separator == "and" and _are_alike(denied, item))):
+            continue  # "not angry or afraid", "isn't happy and excited"
         label = chinese_labels().get(simplified(item)) or _LEADING.sub("", item).strip()
         whole, label = label, _last_word(label)
         is_clause = is_clause or whole.partition(" ")[0] in _SHOWING
@@ -131,13 +131,20 @@ def _items(text: str, strict: bool) -> list[str] | None:
         if strict and separator == "with" and label in word_group("not_in_prose"):  # content with the result
             continue
         known = known or label in builtin_valences()
-        is_denied = fits and is_negated(f"{label} ")
-        if fits and len(label) <= MAX_LABEL_CHARACTERS and not is_denied and label not in labels:
+        denied = label if fits and is_negated(f"{label} ") else ""
+        if fits and len(label) <= MAX_LABEL_CHARACTERS and not denied and label not in labels:
             labels.append(label)
     if strict and (not known or (is_clause and any(label not in builtin_valences() for label in labels))):
         return None  # `"Calm down", he says and seems sad` is no list
     left_out = word_group("nothing") | word_group("speech_act") | _NAMES_OF_ANSWERS
     return [label for label in labels if label not in left_out]
+
+
+def _are_alike(denied: str, item: str) -> bool:
+    """Whether a bare word behind a denied one is as pleasant or as unpleasant: "isn't happy and excited" denies both."""
+    valences = builtin_valences()
+    first, second = valences.get(denied.split()[-1]), valences.get(item)
+    return first is not None and second is not None and first * second > 0
 
 
 def _last_word(label: str) -> str:
