@@ -143,7 +143,7 @@ def _items(text: str, strict: bool) -> list[str] | None:
 def _are_alike(denied: str, item: str) -> bool:
     """Whether a bare word behind a denied one is as pleasant or as unpleasant: "isn't happy and excited" denies both."""
     valences = builtin_valences()
-    first, second = valences.get(denied.split()[-1]), valences.get(item)
+    first, second = valences.get(denied.rsplit(maxsplit=1)[-1]), valences.get(item)
     return first is not None and second is not None and first * second > 0
 
 
