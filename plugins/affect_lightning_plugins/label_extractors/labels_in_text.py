@@ -80,6 +80,7 @@ _GRADING = {
     "then", "now", "one", "of", "torn", "between", "deep", "great", "overwhelming", "slight", "quiet", "strong", "intense",
     "genuine", "mild", "profound", "visible", "clear", "growing", "a", "an", "the", "and", "his", "her", "their",
 }  # fmt: skip
+_GIVING_REASONS = frozenset({"because", "since", "accuses", "accused"})
 _NAMES_OF_ANSWERS = frozenset({"answer", "rating", "label", "class", "output", "score", "arousal", "valence"})
 _EVERY_WORD = re.compile(r"\w+")
 _WORDS = re.compile(r"[a-z]+(?:['’ -][a-z]+)*")
@@ -102,9 +103,11 @@ def listed_labels(response: str) -> list[str] | None:
 
 
 def _is_doubted(lead: str) -> bool:
-    """Whether the words before a list deny it, or make it a condition, a wish, the past or a thing's."""
+    """Whether the words before a list deny it, or make it a reason, a condition, a wish, the past or a thing's."""
     plain = plain_text(lead)
     words = frozenset(_EVERY_WORD.findall(plain))
+    if not words.isdisjoint(_GIVING_REASONS) or meant_mentions(lead):
+        return True  # "She's sad because he was angry", "his happiness seems genuine"
     if is_negated(plain) or any(
         doubt.holds(plain, "") for doubt in CLAUSE_DOUBTS if doubt.before and not doubt.marks.isdisjoint(words)
     ):
@@ -181,7 +184,7 @@ class Weights:
         closing: In a closing sentence without such words.
         ground: Before the words of inference.
         cue: In an earlier sentence.
-        enough: Sum from which an emotion is taken.
+        enough: Sum from which an emotion is taken; without words of inference, a short text's mentions all count.
         share: Share of the strongest emotion's sum from which an emotion is taken.
     """
 
@@ -229,6 +232,14 @@ _QUOTED = re.compile(
 _REASON_IN_BRACKETS = re.compile(
     r"[(（](?:because|since|due to|given|based on|因为|由于)[^()（）]*[)）]", re.IGNORECASE
 )
+_LISTED_REASONS = re.compile(  # "He is angry. Here is why:\n1. His voice is tense"
+    r"\b(?:here(?:['’]s| is| are) (?:why|(?:the|my|some|a few) (?:reasons?|cues?|clues?|signs?|observations?))"
+    r"|(?:the|my|some|key|main) (?:\w+ )?(?:reasons?|cues?|clues?|signs?|indicators?)(?: for this)?(?: are| include)?"
+    r"|(?:as )?(?:evidenced|shown|indicated|seen|suggested|supported) by(?: the following(?: \w+)?)?"
+    r"|(?:based on|because of|due to|for) the following(?: \w+)?)(?: as follows)?\s*:\s*\n+"
+    r"(?:[ \t]*(?:\d{1,2}[.)]|[-*•])[ \t]*[^\n]*(?:\n+|$))+",
+    re.IGNORECASE,
+)
 _SINGLE, _DOUBLE = "'‘", '"“「'
 _SAYING = re.compile(
     r"(?:\b(?:(?:called|addressed)(?: \w+){0,2}|sa(?:y|ys|id|ying)"
@@ -240,7 +251,7 @@ _SAYING_REACH = 30  # characters before a quote in which such a word stands; our
 _CHINESE_CHARACTERS = re.compile(r"[\u4e00-\u9fff]+")
 _LETTERS = re.compile(r"[A-Za-z]+")
 _ENGLISH = _Language(
-    sentence_end=re.compile(r"[.!?]\s*(?=[A-Z])"),
+    sentence_end=re.compile(r"(?<!^\d)[.!?]\s*(?=[A-Z])"),  # "1. His brows are furrowed" is one
     inference=re.compile(
         r"\b(?:infer|deduc|speculat|conclud|assum|surmis|suggest|therefore|overall|in summary|in conclusion|to sum up|"
         r"thus|hence)"
@@ -286,8 +297,12 @@ def _concluded_in(text: str, weights: Weights) -> list[str]:
 
 
 def _without_asides(text: str) -> str:
-    """Without a reason in brackets, which tells of something else: "sad (because her happy days are over)"."""
-    return _REASON_IN_BRACKETS.sub(" ", text) if "(" in text or "（" in text else text
+    """Without a reason in brackets ("sad (because her happy days are over)") and without reasons in a list below the answer."""
+    text = _REASON_IN_BRACKETS.sub(" ", text) if "(" in text or "（" in text else text
+    reasons = _LISTED_REASONS.search(text) if ":" in text else None
+    if reasons and _ENGLISH.meant_mentions(text[: reasons.start()]):
+        return text[: reasons.start()] + "\n" + text[reasons.end() :]
+    return text
 
 
 def _without_speech(quoted: re.Match[str], marks: str) -> str:
@@ -325,7 +340,10 @@ def _concluded(text: str, language: _Language, weights: Weights) -> list[str]:
     if telling == 1 and len(sentences) <= TAIL_SENTENCES and told == len(words):
         return list(words)  # "it's an expression of loneliness, anxiety, and sadness": none of them is a mere cue
     strongest = max(sums.values())
-    enough = min(max(weights.enough, weights.share * strongest), strongest)
+    is_vote = told == len(text.split())  # "happy happy calm"
+    states = not (is_vote or has_inferred) and len(sentences) <= TAIL_SENTENCES
+    least = weights.closing if states else weights.enough
+    enough = min(max(least, weights.share * strongest), strongest)
     return [word for word, emotion in words.items() if sums[emotion] >= enough]
 
 

@@ -75,6 +75,7 @@ _LACKING = ("lack", "absence", "inability")
 _SHOWN_BY_LACK = re.compile(  # "the lack of enthusiasm suggests boredom"
     r"\w\s+(?:also )?(?:suggest|indicat|show|impl|convey|reveal|mean|point|reflect|express|hint)(?:s|es|ies|y|e|ing)?\b"
 )
+_BESIDE_THE_CHOICE = re.compile(r",\s*(?:and|with|while|as well as)\b")
 _NEVER_MORE = re.compile(  # "has never been happier"
     r"\b(?:never (?:been|felt|looked|sounded|seemed)|could(?: not|n't) (?:be|feel|look))(?: any)? $"
 )
@@ -262,6 +263,8 @@ def is_negated(before: str) -> bool:
     if not cues:
         return False
     scope = clause[cues[-1].end() :]
+    if cues[-1][0] in ("rather than", "instead of") and _BESIDE_THE_CHOICE.search(scope):
+        return False  # "surprised rather than scared, and a little amused"
     if cues[-1][0].startswith(_LACKING) and _SHOWN_BY_LACK.search(scope):
         return False
     listed = "," not in scope or re.search(r",\s*(?:or|nor)\b|,[^,]*$", scope)

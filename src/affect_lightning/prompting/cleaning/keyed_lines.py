@@ -51,6 +51,7 @@ _ANSWER = (
     r"|结论|結論|conclusion|答案|情绪|情緒|情感"
 )
 _MEASURES = ("confidence", "certainty", "probability")
+_GRADES = (*_MEASURES, "confident", "certain", "sure")
 _MEASURED = re.compile(
     rf"[,;|]?\s*[(\[]?(?:\bwith )?(?:\b(?:an?|my|the) )?(?:\b(?:about |around )?\d+(?:[.,]\d+)?\s*% )?"
     rf"\b(?:{'|'.join(_MEASURES)})(?: (?:score|level))?\s*"
@@ -61,7 +62,8 @@ _MEASURED = re.compile(
 _GRADED = re.compile(  # "(high confidence)", "With moderate confidence,", "Confidence is high."
     r"\s*[(\[]?(?:\bwith )?(?:\ban? )?(?:\b(?:very|fairly) )?\b(?:high|medium|moderate|low|full|great|strong|\d+\s*%) "
     r"(?:degree of |level of )?(?:confidence|certainty|probability)\b[)\]]?,?"
-    r"|\b(?:my |the )?(?:confidence|certainty)(?: level)? is (?:very |fairly )?(?:high|medium|moderate|low)\b\.?",
+    r"|\b(?:my |the )?(?:confidence|certainty)(?: level)? is (?:very |fairly )?(?:high|medium|moderate|low)\b\.?"
+    r"|\s*[(\[]\s*\d+\s*% (?:confident|certain|sure)\s*[)\]]",
     re.IGNORECASE,
 )
 _MEASURES_IN_BRACKETS = re.compile(
@@ -98,7 +100,12 @@ _WORTH = {
     ),
     **dict.fromkeys(("dominant", "prominent", "primary"), 1.0),
     **dict.fromkeys(("very likely", "highly likely", "likely", "strong evidence", "clear evidence"), 1.0),
-    **dict.fromkeys(("是", "有", "高", "强"), 1.0),
+    **dict.fromkeys(("severe", "significant", "extreme", "intense", "pronounced", "clear", "clearly visible"), 1.0),
+    **dict.fromkeys(("very strong", "clearly present", "evident", "visible", "observed"), 1.0),
+    **dict.fromkeys(("是", "有", "高", "很高", "强", "强烈", "明显", "很明显", "非常明显"), 1.0),
+    **dict.fromkeys(("mild", "faint", "subtle", "minor", "轻微", "轻度"), 0.3),
+    **dict.fromkeys(("n/a", "not observed", "not visible", "not evident", "not shown", "not expressed", "zero"), 0.0),
+    **dict.fromkeys(("不明显", "无明显", "未见", "未观察到", "不存在", "未体现"), 0.0),
     **dict.fromkeys(("unlikely", "very unlikely", "highly unlikely", "no evidence", "weak evidence"), 0.0),
     **dict.fromkeys(("medium", "moderate", "mid", "中", "中等"), 0.6),
     **dict.fromkeys(("low", "very low", "weak", "slight", "低", "弱"), 0.2),
@@ -110,9 +117,10 @@ _WORTH = {
 _WORTHS = tuple(_WORTH)
 _BOXES = ("[ ]", "[x]", "[X]", "☑", "✅", "☐", "❌", "[✓]", "[✔]", "✔", "✓", "✗", "✘")
 _ITEM = re.compile(
-    r"(?P<word>[^\W\d_][^:：=()（）\n]{0,39}?)\s*(?:[:：=?？]|\s[-–]\s|[(（]|(?=[✓✔✅√✗✘❌×✖]))\s*(?P<value>[^:：=()（）\n]{1,16}?)\s*[)）]?\.?"
+    r"(?P<word>[^\W\d_][^:：=()（）\n]{0,39}?)\s*(?:[:：=?？]|\s[-–]\s|[(（\[]|(?=[✓✔✅√✗✘❌×✖]))\s*(?P<value>[^:：=()（）\n]{1,16}?)\s*[)）\]]?\.?"
 )
 _DEGREE_OF = re.compile(r"\s+(?:confidence|certainty|probability|intensity|likelihood)(?=[)）]?\.?$)", re.IGNORECASE)
+_HEAD_OF_LEVELS = re.compile(r"^\W*emotion(?:al)? (?:intensit\w+|levels?|ratings?|scores?)\s*[—–:-]+\s*", re.IGNORECASE)
 _BARE_ITEM = re.compile(r"[^\W\d_]+(?:[ -][^\W\d_]+){0,2}")
 _TICK = re.compile(r"\s*([☑✅✔✓√☐❌✗✘✖])\ufe0f?\s*[,;，；、|]?\s*")
 _TICKED = "☑✅✔✓√"
@@ -176,7 +184,7 @@ def without_measures(text: str) -> str:
     lowered = text.lower()
     if "=" in lowered or "arousal" in lowered or "valence" in lowered:
         text = _MEASURES_IN_BRACKETS.sub("", text)
-    if any(map(lowered.__contains__, _MEASURES)):
+    if any(map(lowered.__contains__, _GRADES)):
         text = _GRADED.sub("", text)
     return _MEASURED.sub("", text) if any(map(lowered.__contains__, _MEASURES)) else text
 
@@ -213,14 +221,14 @@ def is_measure(key: str) -> bool:
 
 def marked_words(text: str) -> list[str] | None:
     """The words of a list in which each has yes, no, high or low, or a box that is ticked or not; None if it is no such list."""
-    tail = _DEGREE_OF.sub("", text.rstrip(" \t\r\n.*_`)）")[-2 * _LONGEST_KEY :]).lower()
+    tail = _DEGREE_OF.sub("", text.rstrip(" \t\r\n.*_`)）]")[-2 * _LONGEST_KEY :]).lower()
     may_have_boxes = "[" in text or not text.isascii()
     if not tail.endswith(_WORTHS) and not (may_have_boxes and any(map(text.__contains__, _BOXES))):
         return None
     ticked = _ticked_words(text) if may_have_boxes else None
     if ticked is not None:
         return ticked
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in _HEAD_OF_LEVELS.sub("", text).splitlines() if line.strip()]
     if lines and lines[0].rstrip().endswith((":", "：")):
         lines = lines[1:]
     boxes = [_BOX.match(line) for line in lines]
@@ -233,7 +241,7 @@ def marked_words(text: str) -> list[str] | None:
             bare.append(item.strip())
             continue
         found = _ITEM.fullmatch(_DEGREE_OF.sub("", _BULLET.sub("", item).strip(" *_`")))
-        worth = worth_of(found["value"]) if found else None
+        worth = number_of(found["value"]) if found else None
         if found is None or worth is None or _is_key(found["word"].strip(" *_`")):
             return None
         pairs.append((found["word"].strip(" *_`"), worth))

@@ -16,6 +16,15 @@ _LONGEST = 600  # characters; a longer text is a description. Our choice
 _WORD = r"(?P<word>[^\W\d_][\w -]{0,30}?)"
 _NUMBER = r"(?P<number>[+-]?\d*[.,]?\d+\s*[%％]?)"
 _CHANCE = r"(?:probability|likelihood|chance|odds|confidence|score)"
+_LEVEL = r"(?:intensity|level|rating|strength|conf\.?|prob\.?)"
+_OF_MOST = r"(?:\s*/\s*\d+)?"
+_ENDS = r"(?=\s*(?:[.;,，；。\n]|\band\b|$))"
+_LEADING = re.compile(
+    r"^\W*(?:on a scale (?:of|from) \d+\s*(?:-|–|to)\s*\d+\s*[:,]?|(?:i['’]d|i would) (?:say|estimate)(?: (?:about|it is))?"
+    r"|the (?:model|person|speaker) (?:predicts|shows|feels)"
+    r"|emotion(?:al)? (?:intensit\w+|levels?|ratings?|scores?|probabilit\w+)\s*[—–:-]+)\s*",
+    re.IGNORECASE,
+)
 _SOMEBODY = "(?:he|she|it|they|the (?:person|speaker|man|woman))"
 _FORMS = tuple(
     re.compile(form, re.IGNORECASE)
@@ -31,6 +40,14 @@ _FORMS = tuple(
         rf"(?:^|(?<=[\n,;]))[ \t]*{_NUMBER}[ \t]*[: \t][ \t]*{_WORD}(?=[ \t]*(?:\n|$|[,;]))",
         rf"(?:^|(?<=\n))\d+[ \t]*[,\t][ \t]*{_WORD}[ \t]*[,\t][ \t]*{_NUMBER}(?=\s*(?:\n|$))",
         rf"(?:^|(?<=\n)){_WORD}[ \t]*[;\t][ \t]*{_NUMBER}(?=\s*(?:\n|$))",
+        rf"(?:\band )?{_WORD}\s*[(\[]\s*(?:{_CHANCE}|{_LEVEL})\s*[:=]?\s*(?:of )?{_NUMBER}{_OF_MOST}\s*[)\]]",
+        rf"(?:\band )?{_WORD}\s*[(\[]\s*{_NUMBER}\s*(?:confident|certain|sure|{_CHANCE}|likely)\s*[)\]]",
+        rf"(?:\band )?{_WORD},? (?:with|at) (?:an? )?(?:{_CHANCE}|{_LEVEL}) (?:of )?{_NUMBER}",
+        rf"(?:\band )?{_WORD},? (?:with|at) (?:an? )?{_NUMBER} (?:{_CHANCE}|{_LEVEL}|certainty)",
+        rf"(?:\band )?{_WORD}\s*[:：]\s*{_NUMBER}{_OF_MOST}{_ENDS}",
+        rf"(?:\band )?{_WORD}\s+{_NUMBER}\s*/\s*\d+{_ENDS}",
+        rf"(?:\band )?(?P<number>\d+(?:\.\d+)?\s*[%％])\s*(?:of )?{_WORD}(?=\W*(?:$|[,;.\n]|\band\b))",
+        rf"{_WORD}(?:指数|程度|强度)(?:为|是|：|:)?\s*{_NUMBER}(?:\s*/\s*\d+|分)?",
     )
 )
 _VOTES_LEAD = re.compile(
@@ -54,6 +71,7 @@ _EXPLAINED = re.compile(
 )
 _NUMBERS = re.compile(r"\d+(?:[.,]\d+)?")
 _CHARACTERS_OF_ONE = 90  # of a word with its number, at most; prose with a few numbers has more. Our choice
+_BELOW_A_LEAD = re.compile(rf"(?:\band )?{_WORD}\s+{_NUMBER}{_ENDS}", re.IGNORECASE)  # elsewhere these may be ranks
 _LEFT = re.compile(
     r"\b(?:and|the|is|it|so|while|with|a|an|there|log|probabilit(?:y|ies)|logprobs?)\b|[\W_]|和|而|以及|其中"
 )
@@ -73,6 +91,7 @@ def weights_in_words(text: str) -> str | None:
     if len(text) > _LONGEST or not _NUMBERS.search(text):
         return None
     plain = _LOGARITHMS.sub("", _TOP.sub("", text))
+    plain, led = _LEADING.subn("", plain)
     explained = _of_explained_lines(plain)
     if explained is not None:
         return explained
@@ -82,7 +101,7 @@ def weights_in_words(text: str) -> str | None:
     votes = _of_votes(text)
     if votes is not None:
         return votes
-    for form in _FORMS:
+    for form in (*_FORMS, *([_BELOW_A_LEAD] if led else [])):
         found = list(form.finditer(plain))
         if len(found) > 1 and not _LEFT.sub("", form.sub(" ", plain).lower()):
             return ", ".join(f"{one['word'].strip()}: {one['number'].replace(' ', '')}" for one in found)
