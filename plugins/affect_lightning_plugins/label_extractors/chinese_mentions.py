@@ -16,7 +16,7 @@ from affect_lightning_plugins.label_extractors.mention import Mention
 
 _DIRECT_CHINESE_NEGATION = re.compile(r"(?:不|没|无|非|未|别)(?:太|很|怎么|那么|够|会|要|必|用)?$")
 _CHINESE_NEGATION = re.compile(
-    r"(?:没有|毫无|无法|不用再|不必再|不需要|并非|并不|不是|不再|不觉得|不感到|是否|缺乏|而非|而不是|无明显|未(?:表现|显示|流露|出现|体现|见)|没表现|看不出|听不出|排除)[^，。；！？但却]{0,14}$"
+    r"(?:没有|毫无|无法|不用再|不必再|不需要|并非|并不|不是|不再|不觉得|不感到|是否|缺乏|而非|而不是|无明显|未(?:表现|显示|流露|出现|体现|见)|没表现|看不出|听不出|看不到|看不见|听不到|排除)[^，。；！？但却]{0,14}$"
 )
 # What is kept back or doubly denied is there: 没有掩饰愤怒, 从来没有这么高兴, 不是不开心
 _NOT_NEGATING_IN_CHINESE = re.compile(

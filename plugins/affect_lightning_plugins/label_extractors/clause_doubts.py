@@ -241,6 +241,55 @@ CLAUSE_DOUBTS = (
         r"(?:interpret|read|mistake|take)\b[^.;!?]{0,40}$",
         r"^[^.!?]{0,30}[,;]\s*(?:but|yet|however|in fact|it is|actually|really)\b",
     ),
+    _doubt(  # "this shouldn't be read as happiness", "may look like happiness. However,"
+        "read taken interpreted seen mistaken",
+        r"\b(?:should(?: not|n't)|must not|cannot|can't) be (?:read|taken|interpreted|seen|mistaken) (?:as|for) [^.,;!?]{0,30}$",
+    ),
+    _doubt(  # "I considered anger, but the voice is too soft", "may interpret this as sadness, the context suggests exhaustion"
+        "considered",
+        r"\b(?:i|we) (?:also |first )?considered [^.;!?]{0,40}$",
+        r"^[^.;!?]{0,40}[,;]\s*(?:but|yet|however|though)\b",
+    ),
+    _doubt(
+        "interpret read mistake take see",
+        r"\b(?:while|although|though) (?:some|one|many|others|you) (?:may|might|could|would) (?:interpret|read|mistake|take|see)\b"
+        r"[^.,;!?]{0,40}$",
+        r"^[^.;!?]{0,30},",
+    ),
+    _doubt(
+        "may might could",
+        r"\bit (?:may|might|could) (?:seem|appear|look)\b[^.;!?]{0,40}$",
+        r"^[^.!?;]{0,40},?\s*\b(?:but|yet|however|though)\b",
+    ),
+    _doubt("closer", r"\bcloser to [^.;!?]{1,40}\bthan (?:to )?(?:\w+ )?$"),
+    _doubt("about", r"\bless about (?:\w+ )?$", r"^[^.;!?]{0,40}\b(?:and|but) more\b"),
+    _doubt("left", r"\b(?:little|no|not much) (?:\w+ )?$", r"^ (?:is |was )?left\b"),
+    _doubt("absent", r"\babsent (?:any )?(?:signs?|traces?|hints?) of (?:\w+ )?$"),
+    # of what one person wants, fears, says or does of another one
+    _doubt(
+        "wants hopes wishes wanted hoping",
+        r"\b(?:wants?|wanted) (?:his|her|their|the|him|them) ?(?:\w+ )?to (?:be|feel|become) (?:\w+ )?$",
+    ),
+    _doubt(
+        "that",
+        r"\b(?:worried|afraid|scared|anxious|nervous|concerned|fears|worries) that "
+        r"(?:he|she|they|it|(?:his|her|the|their) \w+) (?:might|may|could|would|will|is|are) (?:be |get |become )?(?:\w+ )?$",
+    ),
+    _doubt("accuses accused accusing", r"\baccus(?:es?|ed|ing) [^.;!?]{1,30}\bof (?:being |feeling )?(?:\w+ )?$"),
+    _doubt(
+        "comforts comfort comforting cheer consoles consoling make",
+        r"\b(?:comfort(?:s|ing)?|consol(?:es|ing)|cheer(?:s|ing)? up|mak(?:e|es|ing)) (?:the|a|an|his|her) $",
+        r"^ (?:child|girl|boy|woman|man|friend|baby|person|people|mother|father|sister|brother)\b",
+    ),
+    _doubt(
+        " ".join((*_OBJECTS, "childhood", "memory", "memories", "ending")),
+        r"\b(?:a|an|the|his|her|their) (?:\w+, )?$",
+        rf"^(?:, \w+|\s+and \w+)? (?:\w+ )?(?:{'|'.join((*_OBJECTS, 'childhood', 'memory', 'memories', 'ending'))})\b",
+    ),
+    _doubt(  # "the song in the background is melancholic, while he is cheerful"
+        " ".join(_OBJECTS),
+        rf"(?:^|[.;:!?,]\s*)(?:the|this|a) (?:{'|'.join(_OBJECTS)}) (?:in|on|at|of|behind) (?:\w+ ){{1,3}}{_COPULA}\s+{_ADVERB}$",
+    ),
     _doubt("dog dogs cat cats", rf"\b(?:dog|cat)s? {_COPULA}\s+{_ADVERB}$"),
     _doubt(
         "new birthday holidays christmas anniversary", "", r"^ (?:new year|birthday|holidays|christmas|anniversary)\b"
@@ -281,6 +330,7 @@ _CHINESE_DOUBTS = tuple(
             r"[^，。；！？]{0,10}$",
             r"^[^。；！？]{0,10}[，,]?\s*(?:但其实|但实际|但内心|其实|实则|实际上|内心|却|但(?=[^。；！？]{0,6}(?:其实|实际|内心|却)))",
         ),
+        (r"(?:乍一看|乍看|初看|第一眼看?)[^，。；！？]{0,10}$", r"^[^。；！？]{0,8}[，,]?\s*但"),
         (r"(?:嘴上|口头上)[^，。；！？]{0,10}$", r"^[^。；！？]{0,10}[，,]\s*但"),
         (r"(?:本以为|原以为|以为|本应该?|本该)[^，。；！？]{0,10}$", r"^[^。；！？]{0,10}[，,]?\s*(?:但|可|结果|然而)"),
         # 与之前的平静相比，他很难过

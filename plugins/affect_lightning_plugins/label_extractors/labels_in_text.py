@@ -48,7 +48,14 @@ _LEADING = re.compile(
     r"^(?:[-*•\d.)\s]+|(?:to be|a|an|the|both|also|likely|probably|possibly|maybe|perhaps|very|quite|rather|slightly|somewhat|"
     r"most likely|(?:mixture|mix|blend|combination|hint|touch|trace|tinge|feelings?|expression) of|feelings|"
     r"mostly|mainly|generally|extremely|really|feeling|being|a bit|a little|a sense of|sense of|a feeling of|one of|"
-    r"that of|emotion of|more|so|even|just|only|simply|but|instead)\s+)+"
+    r"that of|emotion of|more|so|even|just|only|simply|but|instead|including|includes?|such as|like|namely|e\.g\.|particularly|"
+    r"especially|primarily|(?:(?:wide |broad |whole )?(?:range|mix|mixture|blend|lot|lots|variety|number|combination) of )?"
+    r"(?:(?:various|several|multiple|many|different|mixed|strong|negative|positive|complex|intense) )?"
+    r"(?:emotions?|feelings?),? (?:such as|including|like|of|ranging from))\s+)+"
+)
+_NO_LABEL = re.compile(
+    r"(?:(?:range|mix|mixture|blend|lots?|variety|number|combination) of )?"
+    r"(?:(?:various|several|multiple|many|different|mixed|strong|complex|intense) )?(?:emotions|feelings)"
 )
 _THEN_AND_NOW = re.compile(
     r"\b(?:was|were|felt)\b[^.!?]*[;,]\s*(?:but |and )?now\b", re.IGNORECASE
@@ -59,7 +66,7 @@ _CLAUSE = re.compile(  # a short clause of prose is no label
     r"(?:is|are|was|were|looks?|seems?|sounds?|feels?|felt|appears?|shows?)\b"
     r"|^(?:she|he|they|it|that|there)['’](?:s|re)\b|^(?:but )?(?:i|we)['’]d\b"
     r"|^(?:i|we) (?:\w+ )?(?:choose|pick|select|think|believe|guess)\b"
-    r"|^(?:among|ruling out|excluding)\b|\bthan\b|\bas opposed to\b"
+    r"|^(?:his|her|their|its|my) \w+ \w+|^(?:she|he|they) \w+|^(?:among|ruling out|excluding)\b|\bthan\b|\bas opposed to\b"
 )
 _SHOWING = {
     "looks",
@@ -131,6 +138,8 @@ def _items(text: str, strict: bool) -> list[str] | None:
         fits = bool(_WORDS.fullmatch(label)) and len(label.split()) <= MAX_ITEM_WORDS
         if strict and (not fits or _CLAUSE.search(label)):
             return None
+        if strict and _NO_LABEL.fullmatch(label):  # "a range of emotions, such as sadness"
+            continue
         if strict and separator == "with" and label in word_group("not_in_prose"):  # content with the result
             continue
         known = known or label in builtin_valences()
