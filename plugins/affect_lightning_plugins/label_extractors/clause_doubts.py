@@ -252,8 +252,8 @@ CLAUSE_DOUBTS = (
     ),
     _doubt(
         "interpret read mistake take see",
-        r"\b(?:while|although|though) (?:some|one|many|others|you) (?:may|might|could|would) (?:interpret|read|mistake|take|see)\b"
-        r"[^.,;!?]{0,40}$",
+        r"\b(?:while|although|though) (?:some|one|many|others|you) (?:may|might|could|would) "
+        r"(?:interpret|read|mistake|take|see)\b[^.,;!?]{0,40}$",
         r"^[^.;!?]{0,30},",
     ),
     _doubt(

@@ -25,7 +25,8 @@ _FINAL = re.compile(
 _PHRASES = re.compile(
     r"(?:(?<=^)|(?<=[.!?\n] )|(?<=[.!?\n]))(?:sadly,|hopefully,|hopefully (?=this|that|it)"
     r"|(?:i am|i'm|i’m) afraid (?:that )?(?=(?:the|this|that|it|i|there)\b)"
-    r"|(?:please note that |note that )?(?:i am|i'm|i’m|i’d be|i'd be) (?:happy|glad) to (?:help|look|assist|analy[sz]e|provide|answer)\b"
+    r"|(?:please note that |note that )?(?:i am|i'm|i’m|i’d be|i'd be) "
+    r"(?:happy|glad) to (?:help|look|assist|analy[sz]e|provide|answer)\b"
     r"|(?:i am|i'm|i’m) (?:so |very )?sorry to hear that[.,]?)",
     re.IGNORECASE,
 )

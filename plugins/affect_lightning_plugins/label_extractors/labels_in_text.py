@@ -60,13 +60,16 @@ _NO_LABEL = re.compile(
 _THEN_AND_NOW = re.compile(
     r"\b(?:was|were|felt)\b[^.!?]*[;,]\s*(?:but |and )?now\b", re.IGNORECASE
 )  # he was calm; now sad
+_LIST_BELOW = re.compile(r"\w[.!。]\s*\n\s*(?:\d{1,2}[.)]|[-*•])[ \t]*[^\W\d_]")
 _SET_ASIDE = re.compile(r"(?:but )?(?:instead of|rather than|as opposed to|and not)\b")
 _CLAUSE = re.compile(  # a short clause of prose is no label
     r"^(?:she|he|they|we|i|you|it|this|that|there|(?:the )?\w+) "
     r"(?:is|are|was|were|looks?|seems?|sounds?|feels?|felt|appears?|shows?)\b"
     r"|^(?:she|he|they|it|that|there)['’](?:s|re)\b|^(?:but )?(?:i|we)['’]d\b"
     r"|^(?:i|we) (?:\w+ )?(?:choose|pick|select|think|believe|guess)\b"
-    r"|^(?:his|her|their|its|my) \w+ \w+|^(?:she|he|they) \w+|^(?:among|ruling out|excluding)\b|\bthan\b|\bas opposed to\b"
+    r"|^(?:his|her|their|its|my) \w+ \w+|^(?:she|he|they) \w+"
+    r"|^(?:at|to|into|towards?|away|down|up|directly|straight) "
+    r"|^(?:among|ruling out|excluding)\b|\bthan\b|\bas opposed to\b"
 )
 _SHOWING = {
     "looks",
@@ -103,6 +106,8 @@ def listed_labels(response: str) -> list[str] | None:
     bracketed = _BRACKETED.match(text)
     if bracketed:
         return _items(bracketed[1], strict=False)
+    if _LIST_BELOW.search(text):
+        return None  # "She is angry.\n\n1. Furrowed brows"
     stated = _STATED.match(text) or _CHINESE_STATED.match(simplified(text))
     if stated and not (_is_doubted(text[: stated.start(1)]) or _THEN_AND_NOW.search(text)):
         return _items(stated[1], strict=True)

@@ -61,7 +61,9 @@ _NOT = (
     r"(?:can(?:not|'t| hardly| barely)|could(?: not|n't| hardly| barely)|unable to|fail(?:s|ed)? to|hardly|barely"
     r"|(?:do|does|did)(?: not|n't))"
 )
-_KEPT_BACK = "(?:hides?|conceals?|contain|control|hold back|suppress|mask|disguise|restrain|get over|stop crying)"
+_KEPT_BACK = (
+    "(?:hides?|conceals?|contains?|controls?|holds? back|suppress(?:es)?|mask|disguise|restrains?|get over|stop crying)"
+)
 _NOT_NEGATING = re.compile(
     r"\b(?:not (?:only|just|merely|simply)|(?:is|are|was|were)n't (?:only|just|merely|simply)|no doubt|without (?:an?y? )?doubt"
     r"|no wonder|nothing but|not without|can(?:not|'t) help(?: but)?|as if"
@@ -75,7 +77,7 @@ _LACKING = ("lack", "absence", "inability")
 _SHOWN_BY_LACK = re.compile(  # "the lack of enthusiasm suggests boredom"
     r"\w\s+(?:also )?(?:suggest|indicat|show|impl|convey|reveal|mean|point|reflect|express|hint)(?:s|es|ies|y|e|ing)?\b"
 )
-_BESIDE_THE_CHOICE = re.compile(r",\s*(?:and|with|while|as well as)\b")
+_BESIDE_THE_CHOICE = re.compile(r",\s*(?:and|with|while|as well as|combined with|along with|mixed with)\b")
 _NEVER_MORE = re.compile(  # "has never been happier"
     r"\b(?:never (?:been|felt|looked|sounded|seemed)|could(?: not|n't) (?:be|feel|look))(?: any)? $"
 )
@@ -86,6 +88,7 @@ _SCOPE_END = re.compile(
 )
 _NEW_CLAUSE = re.compile(
     r"(?:,\s*(?:and |yet )?|\band )(?:(?:even )?seems?|even|she|he|they|it|his|her|their)\b"
+    r"|,\s*(?:appearing|looking|seeming|sounding|feeling)\b"
     r"|,\s*(?:and )?(?:we|there|the|which|i|so|then|this|that|more like)\b"
 )
 _NOT_SO_MUCH = re.compile(r"(?:\bnot|n't) so much\b[^.,;:!?]*\bas (?:\w+ )?$")  # "not so much angry as sad"
@@ -133,6 +136,11 @@ _BUT_REALLY = re.compile(
     r"|underneath|inside|deep down)\b"
 )
 _CONTENT, _ADVERBS = "content", 2
+_LOVE = "love"
+_BEFORE_LOVE = {
+    "his", "her", "their", "with", "express", "expresses", "expressing", "expressed", "shows", "showing", "feels", "feeling",
+    "deep", "genuine", "tender", "mutual",
+}  # fmt: skip
 _COPULAS = {
     "is", "are", "was", "were", "feels", "feel", "seems", "seem", "appears", "appear", "looks", "look", "sounds", "sound",
     "being", "am", "i'm", "he's", "she's",
@@ -188,7 +196,9 @@ def _spans(words: Sequence[str]) -> list[tuple[int, int]]:
             for length in lengths[first]:
                 form = first if length == 1 else " ".join(words[start : start + length])
                 if start + length <= len(words) and (
-                    form in known or (form == _CONTENT and _is_adjective(words[:start]))
+                    form in known
+                    or (form == _CONTENT and _is_adjective(words[:start]))
+                    or (form == _LOVE and start > 0 and words[start - 1] in _BEFORE_LOVE)
                 ):
                     end = start + length
                     spans.append((start, end))
@@ -246,7 +256,7 @@ def _prose_words() -> frozenset[str]:
 def _lengths() -> dict[str, tuple[int, ...]]:
     """First word to the lengths, in words, of the forms that begin with it, longest first."""
     lengths: dict[str, set[int]] = {}
-    for form in (*_prose_words(), _CONTENT):
+    for form in (*_prose_words(), _CONTENT, _LOVE):
         words = form.split(" ")
         lengths.setdefault(words[0], set()).add(len(words))
     return {word: tuple(sorted(numbers, reverse=True)) for word, numbers in lengths.items()}
@@ -263,6 +273,10 @@ def is_negated(before: str) -> bool:
     if not cues:
         return False
     scope = clause[cues[-1].end() :]
+    if cues[-1][0] == "without" and "," in scope and not clause[: cues[-1].start()].rstrip(" ,").strip():
+        return False  # "Without anger or fear, she expresses her love"
+    if cues[-1][0] == "without" and "," in scope and clause[: cues[-1].start()].rstrip().endswith(","):
+        return False  # "The man, without saying a word, shows contempt"
     if cues[-1][0] in ("rather than", "instead of") and _BESIDE_THE_CHOICE.search(scope):
         return False  # "surprised rather than scared, and a little amused"
     if cues[-1][0].startswith(_LACKING) and _SHOWN_BY_LACK.search(scope):

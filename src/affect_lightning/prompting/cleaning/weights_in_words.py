@@ -42,6 +42,7 @@ _FORMS = tuple(
         rf"(?:^|(?<=\n)){_WORD}[ \t]*[;\t][ \t]*{_NUMBER}(?=\s*(?:\n|$))",
         rf"(?:\band )?{_WORD}\s*[(\[]\s*(?:{_CHANCE}|{_LEVEL})\s*[:=]?\s*(?:of )?{_NUMBER}{_OF_MOST}\s*[)\]]",
         rf"(?:\band )?{_WORD}\s*[(\[]\s*{_NUMBER}\s*(?:confident|certain|sure|{_CHANCE}|likely)\s*[)\]]",
+        rf"(?:\band )?{_WORD}\**\s*[:：]\s*{_NUMBER} (?:{_CHANCE}|{_LEVEL}|certainty)",
         rf"(?:\band )?{_WORD},? (?:with|at) (?:an? )?(?:{_CHANCE}|{_LEVEL}) (?:of )?{_NUMBER}",
         rf"(?:\band )?{_WORD},? (?:with|at) (?:an? )?{_NUMBER} (?:{_CHANCE}|{_LEVEL}|certainty)",
         rf"(?:\band )?{_WORD}\s*[:：]\s*{_NUMBER}{_OF_MOST}{_ENDS}",
@@ -66,7 +67,8 @@ _VOTES = tuple(
 )
 _TOP = re.compile(r"^\W*(?:the )?top[ -]?\d{1,2}\b[^:：\n\d]{0,40}[:：]\s*", re.IGNORECASE)
 _EXPLAINED = re.compile(
-    rf"[ \t]*(?:\d{{1,2}}[.)]|[-*•])[ \t]*\**{_WORD}\**[ \t]*[(\[]\s*{_NUMBER}\s*[)\]]\**[ \t]*(?:[:：–—-]|$)[^\n]*$",
+    rf"[ \t]*(?:\d{{1,2}}[.)]|[-*•])[ \t]*\**{_WORD}\**[ \t]*[(（\[]\s*(?:(?:{_CHANCE}|置信度|概率)\s*[:：=]?\s*)?{_NUMBER}"
+    r"\s*[)）\]]\**[ \t]*(?:[:：–—-]|$)[^\n]*$",
     re.IGNORECASE,
 )
 _NUMBERS = re.compile(r"\d+(?:[.,]\d+)?")

@@ -28,10 +28,11 @@ _NUMBER = r"(?P<number>[+-]?\d+(?:[.,]\d+)?)(?![\d%％])(?!\s*(?:/|out of|to\b|-
 _SCORED = tuple(
     re.compile(form, re.IGNORECASE)
     for form in (
-        rf"\b(?:sentiment|polarity)[ _]?(?:score|rating|value|intensity)?[\"'*]*\s*(?:,[^.!?\n]{{5,80}}?,)?\s*(?:would be|is|of|[:=：])+"
+        rf"\b(?:sentiment|polarity)[ _]?(?:score|rating|value|intensity)?[\"'*]*\s*(?:,[^.!?\n]{{5,80}}?,)?\s*"
+        r"(?:would be|is|of|[:=：])+"
         rf"[\"'*\s]*{_NUMBER}",
         rf"(?:情感|情绪)?(?:得分|分数|评分)(?:是|为|[:：])+\s*{_NUMBER}",
-        rf"^\W{{0,3}}?(?P<number>[+-]?\d\.\d+)\s*[.(（\n]\s*(?=[A-Za-z\u4e00-\u9fff])",
+        r"^\W{0,3}?(?P<number>[+-]?\d\.\d+)\s*[.(（\n]\s*(?=[A-Za-z\u4e00-\u9fff])",
     )
 )
 _SCALE = re.compile(  # very negative = 1, very positive = 5
