@@ -257,7 +257,7 @@ CLAUSE_DOUBTS = (
         r"^[^.;!?]{0,30},",
     ),
     _doubt(
-        "may might could",
+        "seem appear look",
         r"\bit (?:may|might|could) (?:seem|appear|look)\b[^.;!?]{0,40}$",
         r"^[^.!?;]{0,40},?\s*\b(?:but|yet|however|though)\b",
     ),
@@ -271,7 +271,7 @@ CLAUSE_DOUBTS = (
         r"\b(?:wants?|wanted) (?:his|her|their|the|him|them) ?(?:\w+ )?to (?:be|feel|become) (?:\w+ )?$",
     ),
     _doubt(
-        "that",
+        "worried afraid scared anxious nervous concerned fears worries",
         r"\b(?:worried|afraid|scared|anxious|nervous|concerned|fears|worries) that "
         r"(?:he|she|they|it|(?:his|her|the|their) \w+) (?:might|may|could|would|will|is|are) (?:be |get |become )?(?:\w+ )?$",
     ),

@@ -109,9 +109,10 @@ def listed_labels(response: str) -> list[str] | None:
     if _LIST_BELOW.search(text):
         return None  # "She is angry.\n\n1. Furrowed brows"
     stated = _STATED.match(text) or _CHINESE_STATED.match(simplified(text))
-    if stated and not (_is_doubted(text[: stated.start(1)]) or _THEN_AND_NOW.search(text)):
-        return _items(stated[1], strict=True)
-    return None if stated else _items(text, strict=True)
+    items = _items(stated[1] if stated else text, strict=True)
+    if stated and items is not None and (_is_doubted(text[: stated.start(1)]) or _THEN_AND_NOW.search(text)):
+        return None
+    return items
 
 
 def _is_doubted(lead: str) -> bool:
