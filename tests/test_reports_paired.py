@@ -12,9 +12,10 @@ import pytest
 from scipy import stats
 
 from affect_lightning.errors import DataError
-from affect_lightning.unibench.report.files import OUTCOMES_NAME, compare_runs, read_report
+from affect_lightning.unibench.report.content import Report
+from affect_lightning.unibench.report.files import OUTCOMES_NAME, compare_runs, read_report, write_report
 from affect_lightning.unibench.scoring.scores import SuiteScores
-from affect_lightning.unibench.statistics.intervals import metric_values, terms_of
+from affect_lightning.unibench.statistics.intervals import clips_that_count, metric_values, terms_of
 from affect_lightning.unibench.statistics.paired_tests import (
     MEAN,
     PairedTest,
@@ -23,7 +24,7 @@ from affect_lightning.unibench.statistics.paired_tests import (
     mcnemar_p_value,
     paired_tests,
 )
-from report_cases import finished_runs, generated_suite
+from report_cases import finished_runs, generated_row, generated_suite
 
 WEAK, STRONG = generated_suite(1, 0.3), generated_suite(2, 0.8)
 
@@ -51,8 +52,9 @@ def test_the_difference_is_that_over_all_resamples(key: str) -> None:
     (test,) = paired_tests([("first", first), ("second", second)], resamples=40_000)
     assert (test.key, test.clips) == (key, 6)
     assert test.difference == pytest.approx((second.sets[key].score or 0) - (first.sets[key].score or 0))
-    exact = min(1.0, 2 * min((drawn <= 1e-9).mean(), (drawn >= -1e-9).mean()))
+    exact = max(2 / 2**6, min(1.0, 2 * min((drawn <= 1e-9).mean(), (drawn >= -1e-9).mean())))
     assert test.p_value == pytest.approx(exact, abs=0.02)
+    assert test.interval is not None
     # Few clips give few different values, so the ends are compared through the shares that they cut off.
     assert (drawn < test.interval[0] - 1e-9).mean() < 0.035
     assert (drawn > test.interval[1] + 1e-9).mean() < 0.035
@@ -86,8 +88,11 @@ def test_the_mean_is_the_mean_of_the_differences() -> None:
     assert mean.difference == pytest.approx(sum(test.difference for test in sets) / 3)
     assert mean.difference == pytest.approx((STRONG.mean or 0) - (WEAK.mean or 0))
     assert (mean.sets, mean.clips, mean.mcnemar_p) == (3, 180, None)
+    assert mean.p_value is not None
     assert mean.p_value < 0.01
-    assert mean.interval[1] - mean.interval[0] < min(test.interval[1] - test.interval[0] for test in sets)
+    widths = [test.interval[1] - test.interval[0] for test in (*sets, mean) if test.interval is not None]
+    assert len(widths) == 4
+    assert widths[-1] < min(widths[:-1])
 
 
 def test_three_models_are_corrected_within_a_column() -> None:
@@ -97,11 +102,15 @@ def test_three_models_are_corrected_within_a_column() -> None:
     assert len(tests) == 3 * 4
     for key in ("meld", MEAN):
         column = [test for test in tests if test.key == key]
-        assert [test.p_corrected for test in column] == holm([test.p_value for test in column])
+        assert [test.p_corrected for test in column] == holm(
+            [test.p_value for test in column if test.p_value is not None]
+        )
     alone = next(test for test in paired_tests([models[0], models[2]]) if test.key == "meld")
     together = next(test for test in tests if test.key == "meld" and (test.first, test.second) == ("weak", "strong"))
     assert alone.difference == pytest.approx(together.difference)
     assert alone.p_value == pytest.approx(together.p_value, abs=0.02)
+    assert together.p_value is not None
+    assert together.p_corrected is not None
     assert together.p_corrected >= together.p_value
 
 
@@ -168,3 +177,50 @@ def test_broken_outcomes_are_named(tmp_path: Path, line: str, message: str) -> N
         file.write(line + "\n")
     with pytest.raises(DataError, match=message):
         compare_runs(runs, tmp_path / "both")
+
+
+def _one_scored(suite: SuiteScores, key: str, count: int = 1) -> SuiteScores:
+    """Two clips more than `count` are answered; only `count` of them are scored."""
+    few = some_clips(suite, key, 60).sets[key]
+    scored = [outcome for outcome in few.outcomes if clips_that_count(few.metric, np.array([outcome.terms]))[0]]
+    silent = [replace(one, name=f"x{one.name}", terms=(0.0,) * len(one.terms), hit=None) for one in scored[:2]]
+    outcomes = (*scored[:count], *silent)
+    return replace(
+        suite,
+        sets={**suite.sets, key: replace(few, clips=count + 2, scored_clips=count, outcomes=outcomes, interval=None)},
+    )
+
+
+def test_one_scored_clip_has_no_p_value(tmp_path: Path) -> None:
+    first, second = _one_scored(WEAK, "meld"), _one_scored(STRONG, "meld")
+    tests = paired_tests([("first", first), ("second", second)])
+    alone = tests[0]
+    assert (alone.key, alone.clips) == ("meld", 3)
+    assert (alone.interval, alone.p_value, alone.p_corrected, alone.mcnemar_p) == (None, None, None, None)
+    *_, mean = tests
+    assert (mean.key, mean.sets) == (MEAN, 2)
+    assert mean.difference == pytest.approx(sum(test.difference for test in tests[1:-1]) / 2)
+    rows = tuple(replace(generated_row(name), scores=suite) for name, suite in (("a", first), ("b", second)))
+    report = Report("Title", rows).with_paired_tests()
+    write_report(report, tmp_path)
+    assert read_report(tmp_path).tests == report.tests
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "| mean of 2 sets |" in text
+    assert "Fewer than 30 clips: MELD 3 (1 scored: no interval)." in text
+    (line,) = (line for line in text.splitlines() if line.startswith("| a → b | MELD |"))
+    assert line.split("|")[5:7] == [" – ", " – "]
+
+
+def test_few_clips_that_all_differ_alike_are_no_evidence() -> None:
+    first, second = _one_scored(WEAK, "meld", 2), _one_scored(STRONG, "meld", 2)
+    (test,) = paired_tests([("first", replace(first, sets={"meld": first.sets["meld"]})), ("second", second)])
+    assert test.p_value is not None
+    assert test.p_value >= 0.5
+
+
+def test_holm_leaves_out_what_has_no_p_value() -> None:
+    few = [(name, _one_scored(generated_suite(seed, 0.5), "meld")) for seed, name in ((3, "a"), (4, "b"))]
+    tests = [test for test in paired_tests([*few, ("weak", WEAK), ("strong", STRONG)]) if test.key == "meld"]
+    known = [test for test in tests if test.p_value is not None]
+    assert [(test.first, test.second) for test in known] == [("weak", "strong")]
+    assert known[0].p_corrected == known[0].p_value

@@ -7,6 +7,7 @@ that names a `Column` of another package (docs/reports.md). Every renderer shows
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -239,13 +240,20 @@ def _columns_of_runs(report: Report) -> list[Column]:
 
 def paired_table(report: Report) -> Table:
     """The paired tests: a line for two models and a set; significant ones are strong."""
+    pairs = Counter((test.first, test.second) for test in report.tests if test.key in MER_UNIBENCH.sets)
+
+    def title(test: PairedTest) -> str:
+        if test.key != MEAN:
+            return report.set_scores(test.key)[0].title
+        return MEAN if test.sets == pairs[test.first, test.second] else f"{MEAN} of {test.sets} sets"
+
     columns = (
         Column(
             "models",
             lambda test: f"{test.first} → {test.second}" + (f" ({test.note})" if test.note else ""),
             is_grouped=True,
         ),
-        Column("set", lambda test: MEAN if test.key == MEAN else report.set_scores(test.key)[0].title),
+        Column("set", title),
         Column("clips", lambda test: test.clips, format=COUNT),
         Column("difference", lambda test: test.difference, lambda test: test.interval, DIFFERENCE),
         Column("p", lambda test: test.p_value, format=P_VALUE),
@@ -257,7 +265,7 @@ def paired_table(report: Report) -> Table:
     )
 
     def marks(test: PairedTest) -> Marks:
-        return Marks(is_strong=test.p_corrected < SIGNIFICANT)
+        return Marks(is_strong=test.p_corrected is not None and test.p_corrected < SIGNIFICANT)
 
     return make_table(columns, report.tests, marks)
 

@@ -41,7 +41,9 @@ CHOSEN_ON_TEST_NOTE = (
 )
 TEST_NOTE = (
     "Difference: second minus first, in percentage points, on the clips that both answered, with its 95% interval from "
-    "the paired bootstrap. p-values are two-sided. Holm's correction is over the pairs of models within a column. "
+    "the paired bootstrap. p-values are two-sided, and at least 2 / 2^n for n scored clips. With fewer than two scored "
+    "clips there is neither interval nor p-value, and the mean leaves the set out. Holm's correction is over the pairs "
+    "of models within a column. "
     "Only first, only second: clips that one of the two hits and the other misses, compared by McNemar's exact test."
 )
 CONFUSION_NOTE = (
@@ -175,10 +177,10 @@ def banner_of(report: Report) -> str:
 
 def _few_clips(report: Report) -> str:
     few = {
-        score.title: score.clips
+        score.title: f"{score.clips} (1 scored: no interval)" if score.scored_clips == 1 else score.clips
         for row in report.rows
         for score in row.scores.sets.values()
-        if score.interval and score.clips < FEW_CLIPS
+        if score.scored_clips == 1 or (score.interval and score.clips < FEW_CLIPS)
     }
     if not few:
         return ""
@@ -193,7 +195,8 @@ def notes_of(report: Report) -> list[str]:
     scores = [score for row in report.rows for score in row.scores.sets.values()]
     notes = [MEAN_NOTE]
     if any(score.interval for score in scores):
-        notes += filter(None, (INTERVAL_NOTE, _few_clips(report)))
+        notes.append(INTERVAL_NOTE)
+    notes += filter(None, (_few_clips(report),))
     if any(score.metric == "hit_rate" for score in scores):
         notes.append(HIT_RATE_NOTE)
     if any(row.chosen_on_test for row in report.rows):

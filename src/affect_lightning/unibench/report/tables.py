@@ -61,7 +61,7 @@ SCORE = Format(".2f", missing="–")  # percent
 NUMBER = Format(".2f")
 COUNT = Format(",")
 DIFFERENCE = Format("+.2f", "+.2f")
-P_VALUE = Format(".3f", least=0.001)
+P_VALUE = Format(".3f", missing="–", least=0.001)
 
 
 @dataclass(frozen=True)

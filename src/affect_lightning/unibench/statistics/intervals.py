@@ -77,6 +77,12 @@ def scored_clips(metric: Metric, sums: Array) -> tuple[int, ...]:
     return tuple(int(count) for count in counts)
 
 
+def clips_that_count(metric: Metric, terms: Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which clips counted on any wheel, [B]; terms [B, C]."""
+    counts = terms if metric == "waf" else np.split(terms, _BLOCKS[metric], axis=1)[-1]
+    return np.asarray(counts.any(axis=1))
+
+
 def terms_of(score: SetScore) -> Array | None:
     """The terms of a set's clips, [B, C]; None where its outcomes are not at hand.
 

@@ -5,6 +5,11 @@ bootstrap of `intervals.py` on the terms of both models side by side gives the d
 for the mean over the sets. McNemar's exact test looks at the clips that one model hits and the other misses. With
 several pairs of models, Holm's method corrects the p-values within each column of the table.
 
+Few clips: resamples of clips that all differ alike never cross 0, so the bootstrap alone would call three clips significant.
+If the models were equal, each clip's difference could as well have the other sign, and with n clips the most extreme of
+these 2^n signs has the two-sided p-value 2 / 2^n. No p-value is below it. One clip that both score has neither interval nor
+p-value, and its set takes no part in the test of the mean: a single clip has no spread, not a spread of 0.
+
 Legend: C terms of a clip, M models, R resamples.
 """
 
@@ -25,6 +30,7 @@ from affect_lightning.unibench.statistics.intervals import (
     FEWEST_CLIPS,
     RESAMPLES,
     SEED,
+    clips_that_count,
     generator,
     metric_values,
     percentile_interval,
@@ -46,14 +52,14 @@ class PairedTest:
         key: Of the set, or `mean`.
         clips: Clips that both answered; on these alone both are compared.
         difference: Score of the second less that of the first, percentage points.
-        interval: 95% bootstrap interval of the difference, percentage points.
-        p_value: Two-sided, of the paired bootstrap.
+        interval: 95% bootstrap interval of the difference, percentage points; None below two clips that both score.
+        p_value: Two-sided, of the paired bootstrap, and at least 2 / 2^n for n clips that both score; None as the interval.
         p_corrected: The same after Holm's correction over the pairs of models within the column.
         only_first: Clips that only the first model hits; None for the mean.
         only_second: Clips that only the second model hits; None for the mean.
-        mcnemar_p: Two-sided exact McNemar test on these clips; None for the mean.
+        mcnemar_p: Two-sided exact McNemar test on these clips; None for the mean, and as the interval.
         mcnemar_p_corrected: The same after Holm's correction.
-        sets: Sets in the comparison; more than 1 for the mean only.
+        sets: Sets in the comparison; more than 1 for the mean only, which leaves out sets without a p-value.
         note: What makes the comparison doubtful, such as different taxonomies; empty if nothing does.
     """
 
@@ -62,9 +68,9 @@ class PairedTest:
     key: str
     clips: int
     difference: float
-    interval: tuple[float, float]
-    p_value: float
-    p_corrected: float
+    interval: tuple[float, float] | None
+    p_value: float | None
+    p_corrected: float | None
     only_first: int | None = None
     only_second: int | None = None
     mcnemar_p: float | None = None
@@ -79,6 +85,8 @@ class PairedTest:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> PairedTest:
         """Read what `to_json` gave; raises KeyError, TypeError or ValueError if it is something else."""
+        if values["interval"] is None:
+            return cls(**values)
         low, high = values["interval"]
         return cls(**{**values, "interval": (float(low), float(high))})
 
@@ -110,7 +118,7 @@ def paired_tests(
         ]
         found = [(key, pair) for key, pair in pairs if pair is not None]
         tests += [pair.test(first, second, key, note) for key, pair in found]
-        in_mean = [pair for key, pair in found if key in MER_UNIBENCH.sets]
+        in_mean = [pair for key, pair in found if key in MER_UNIBENCH.sets and pair.is_testable]
         if len(in_mean) > 1:
             tests.append(_mean_of(in_mean).test(first, second, MEAN, note, sets=len(in_mean)))
     return tuple(_corrected(tests))
@@ -118,22 +126,32 @@ def paired_tests(
 
 @dataclass(frozen=True)
 class _Differences:
-    """Observed difference and its replicates [R], percentage points; hits of one model only."""
+    """Observed difference and its replicates [R], percentage points; hits of one model only.
+
+    `clips` are those that both models answered, `scored` those of them that count in both scores.
+    """
 
     clips: int
+    scored: int
     observed: float
     replicates: Array
     only: tuple[int, int] | None
 
+    @property
+    def is_testable(self) -> bool:
+        return self.scored >= FEWEST_CLIPS
+
     def test(self, first: str, second: str, key: str, note: str, sets: int = 1) -> PairedTest:
-        p_value = bootstrap_p_value(self.replicates)
-        interval = percentile_interval(self.replicates) or (self.observed, self.observed)
+        interval, p_value = None, None
+        if self.is_testable:
+            interval = percentile_interval(self.replicates) or (self.observed, self.observed)
+            p_value = max(bootstrap_p_value(self.replicates), least_p_value(self.scored))
         test = PairedTest(
             first, second, key, self.clips, self.observed, interval, p_value, p_value, sets=sets, note=note
         )
         if self.only is None:
             return test
-        p_hits, (ours, theirs) = mcnemar_p_value(*self.only), self.only
+        p_hits, (ours, theirs) = (mcnemar_p_value(*self.only) if self.is_testable else None), self.only
         return replace(test, only_first=ours, only_second=theirs, mcnemar_p=p_hits, mcnemar_p_corrected=p_hits)
 
 
@@ -160,6 +178,7 @@ class _Draws:
             return None
         return _Differences(
             clips=len(names),
+            scored=_scored_by_both(first, second, names),
             observed=100 * (second_score - first_score),
             replicates=100 * (second_drawn - first_drawn),
             only=_hits_of_one(first, second, names),
@@ -205,6 +224,15 @@ def bootstrap_p_value(replicates: Array) -> float:
     return min(1.0, 2 * (rarer + 1) / (len(drawn) + 1))
 
 
+def least_p_value(clips: int) -> float:
+    """The smallest two-sided p-value that this many paired clips can have: that of the sign-flip test.
+
+    >>> least_p_value(2), least_p_value(11)
+    (0.5, 0.0009765625)
+    """
+    return min(1.0, 2.0 ** (1 - clips))
+
+
 def mcnemar_p_value(only_first: int, only_second: int) -> float:
     """Exact two-sided McNemar test: a fair coin decides which of two equal models hits where only one does.
 
@@ -237,8 +265,8 @@ def _corrected(tests: Sequence[PairedTest]) -> list[PairedTest]:
     """The tests with both p-values corrected within each column."""
     done = list(tests)
     for key in {test.key for test in tests}:
-        places = [place for place, test in enumerate(tests) if test.key == key]
-        for place, p_value in zip(places, holm([tests[place].p_value for place in places]), strict=True):
+        places = [place for place, test in enumerate(tests) if test.key == key and test.p_value is not None]
+        for place, p_value in zip(places, holm([tests[place].p_value or 0.0 for place in places]), strict=True):
             done[place] = replace(done[place], p_corrected=p_value)
         hits = [place for place in places if tests[place].mcnemar_p is not None]
         for place, p_value in zip(hits, holm([tests[place].mcnemar_p or 0.0 for place in hits]), strict=True):
@@ -249,6 +277,7 @@ def _corrected(tests: Sequence[PairedTest]) -> list[PairedTest]:
 def _mean_of(pairs: Sequence[_Differences]) -> _Differences:
     return _Differences(
         clips=sum(pair.clips for pair in pairs),
+        scored=sum(pair.scored for pair in pairs),
         observed=math.fsum(pair.observed for pair in pairs) / len(pairs),
         replicates=np.mean([pair.replicates for pair in pairs], axis=0),
         only=None,
@@ -262,6 +291,11 @@ def _by_name(score: SetScore) -> dict[str, ClipOutcome]:
 def _terms_on(score: SetScore, names: Sequence[str]) -> Array:
     outcomes = _by_name(score)
     return np.array([outcomes[name].terms for name in names], dtype=np.float64)
+
+
+def _scored_by_both(first: SetScore, second: SetScore, names: Sequence[str]) -> int:
+    counted = [clips_that_count(score.metric, _terms_on(score, names)) for score in (first, second)]
+    return int(np.logical_and(*counted).sum())
 
 
 def _hits_of_one(first: SetScore, second: SetScore, names: Sequence[str]) -> tuple[int, int]:
