@@ -280,3 +280,16 @@ def test_a_batch_of_openai_as_it_comes(capsys: pytest.CaptureFixture[str]) -> No
     ]
     Path("batch.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     assert score(capsys, "meld", Path("batch.jsonl")) == pytest.approx(200 / 3)
+
+
+def test_class_codes_in_place_of_responses_stop_the_score(capsys: pytest.CaptureFixture[str]) -> None:
+    codes = dict(zip(TRUTHS, ("3", "[0]", "", "I cannot tell."), strict=True))
+    path = write("codes.csv", [{"name": name, "pred": code} for name, code in codes.items()])
+    said = score(capsys, "meld", path)
+    assert "Write the words of the classes in place of their numbers: 67% of the responses of MELD (2 of 3)" in said
+    assert "such as '3' (1), '[0]' (1)" in said
+    assert score(capsys, "meld", path, "--max-unread", "70") == 0.0
+    one = write("one.csv", [{"name": name, "pred": code} for name, code in {**SAID, "dia0_utt0": "3"}.items()])
+    assert score(capsys, "meld", one) == 0.0
+    degrees = write("sims.csv", [{"name": name, "pred": str(value)} for name, value in VALUES.items()])
+    assert score(capsys, "sims", degrees) == 100.0

@@ -37,6 +37,7 @@ from affect_lightning.unibench.scoring.unread_words import (
     ReadingLimits,
     UnreadWords,
     WordReader,
+    check_numbers,
     check_unread,
     unread_sentiments,
 )
@@ -81,6 +82,9 @@ def score_predictions(
     for key in MER_UNIBENCH.in_order(groups):
         sides = _sides(key, known, groups[key], reader)
         check_unread(title_of(key, known), sides, limits)
+        if not _by_sentiment(key, known, groups[key]):
+            open_answers = (clip.response for clip in groups[key] if clip.given_labels is None)
+            check_numbers(title_of(key, known), open_answers, limits)
         scored[key] = _score_set(key, known, groups[key], extractor, taxonomy)
         unknown = _unknown_truths(groups[key], reader) if scored[key].metric != "waf" else 0
         scored[key] = replace(scored[key], unread=sides, unknown_truths=unknown)
@@ -92,8 +96,7 @@ def _sides(
     key: str, sets: Mapping[str, BenchmarkSet], group: Sequence[Prediction], reader: WordReader
 ) -> tuple[UnreadWords, ...]:
     """The unread words of both sides, as far as the set's metric uses them, where a side has words."""
-    item = sets.get(key)
-    by_sentiment = (item.metric if item else _metric_of(key, group)) == "waf"
+    by_sentiment = _by_sentiment(key, sets, group)
     sentiments = [clip.given_sentiment for clip in group if by_sentiment and clip.given_sentiment is not None]
     labels = (clip.given_labels for clip in group if not (by_sentiment and clip.given_sentiment is not None))
     sides = (
@@ -102,6 +105,11 @@ def _sides(
         reader.unread("true labels", () if by_sentiment else (clip.truth_labels for clip in group)),
     )
     return tuple(side for side in sides if side.words)
+
+
+def _by_sentiment(key: str, sets: Mapping[str, BenchmarkSet], group: Sequence[Prediction]) -> bool:
+    item = sets.get(key)
+    return (item.metric if item else _metric_of(key, group)) == "waf"
 
 
 def _unknown_truths(group: Sequence[Prediction], reader: WordReader) -> int:

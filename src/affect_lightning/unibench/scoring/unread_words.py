@@ -11,7 +11,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from affect_lightning.errors import ConfigurationError, DataError
@@ -23,6 +23,7 @@ from affect_lightning.sentiment_strings import SENTIMENT_WORDS
 _MOVES = "`--max-unread PERCENT` (in a test `benchmark.max_unread`) moves this bound."
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _MARKS = re.compile(r"</?\w+>?|\bthink>|^[\[\]{}]$|```|^json$")
+_ONLY_NUMBER = re.compile(r"[\[({'\"]*[+-]?\d+(?:[.,]\d+)?[\])}'\"]*[.]?")
 _SENTENCE_WORDS = 4  # from which a word is a sentence; our choice
 _SHOWN = 5  # unread words that are named; our choice
 _LOG = logging.getLogger(__name__)
@@ -117,6 +118,32 @@ def unread_sentiments(sentiments: Iterable[str]) -> UnreadWords:
     """The given sentiments that are none."""
     words = Counter(sentiments)
     return _unread("given sentiments", words, {word for word in words if word not in SENTIMENT_WORDS})
+
+
+def check_numbers(title: str, responses: Iterable[str], limits: ReadingLimits) -> None:
+    """Stop where responses are class codes: a number names no emotion, so that every clip would count as wrong.
+
+    Args:
+        title: Of the set, which is scored by emotion words.
+        responses: Those of its clips; empty ones do not count.
+        limits: The shares.
+
+    Raises:
+        DataError: More than `limits.stop` percent of the responses are nothing but a number.
+    """
+    answered, numbers = 0, Counter[str]()  # of these alone the texts are kept: a million responses are no small thing
+    for text in filter(None, map(str.strip, responses)):
+        answered += 1
+        if _ONLY_NUMBER.fullmatch(text):
+            numbers[text] += 1
+    if 100.0 * numbers.total() > limits.stop * answered:
+        side = replace(_unread("responses", numbers, {*numbers}), words=answered)
+        raise DataError(
+            f"Write the words of the classes in place of their numbers: {side.percent:.0f}% of the responses of {title} "
+            f"({side.unread:,} of {side.words:,}) are nothing but a number, such as {_examples(side)}. The set is scored by "
+            f"emotion words, and which class a number means stands in no file: map your model's codes to words. A score would "
+            f"mean nothing above {limits.stop:g}%; {_MOVES}"
+        )
 
 
 def _unread(kind: str, words: Counter[str], unread: set[str]) -> UnreadWords:
