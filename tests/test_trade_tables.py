@@ -154,6 +154,39 @@ def test_a_spreadsheet_is_a_table_and_its_numbers_are_names(tmp_path: Path) -> N
         read_own_table(path)
 
 
+@pytest.mark.parametrize(
+    ("others", "stops"),
+    [
+        ({"Qwen": [["name", "response"], ["a", "sad"]]}, True),
+        ({"Legend": [["label", "meaning"], ["1", "happy"]], "test": [["Clip", "labels"], ["b", "sad"]]}, True),
+        ({"Legend": [["label", "meaning"], ["1", "happy"]], "Sheet2": [], "Sheet3": [["name", "labels"]]}, False),
+    ],
+)
+def test_a_spreadsheet_with_several_tables_of_clips_is_refused(
+    tmp_path: Path, others: dict[str, list[list[str]]], stops: bool
+) -> None:
+    from openpyxl import load_workbook
+
+    path = write_sheet(tmp_path / "x.xlsx", [["name", "labels"], ["a", "happy"]])
+    book = load_workbook(path)
+    for title, rows in others.items():
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+    book.save(path)
+    if not stops:
+        assert read_truths(path, "mine", None) == {"a": Truth(("happy",))}
+        assert read_answers([path], "mine") == {"a": Answer(labels=("happy",))}
+        return
+    message = (
+        rf"Save the sheet that you want in a file of its own: .*x.xlsx .*'Sheet', and '{[*others][-1]}' may list clips"
+    )
+    with pytest.raises(DataError, match=message):
+        read_truths(path, "mine", None)
+    with pytest.raises(DataError, match=message):
+        read_answers([path], "mine")
+
+
 def test_a_line_is_counted_from_the_first_of_the_file(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", "sep=;\nname;text;labels\na;b\n")
     with pytest.raises(DataError, match=r"x.csv, line 3: 2 cells, but the header has 3"):

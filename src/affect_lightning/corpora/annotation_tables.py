@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from affect_lightning.corpora.clip_names import names_clips
 from affect_lightning.corpora.file_texts import MAX_CELL, parse_json, read_text, text_lines, whole_text
 from affect_lightning.errors import ConfigurationError, DataError, visible
 from affect_lightning.file_kinds import foreign_kind
@@ -182,10 +183,17 @@ def _is_by_name(content: Mapping[str, Any]) -> bool:
 
 
 def _sheet_rows(path: Path) -> Iterator[TableRow]:
-    """The first sheet of an `.xlsx` file; its first row is the header."""
-    from affect_lightning.spreadsheet import read_spreadsheet
+    """The sheet of an `.xlsx` file that has clips; its first row is the header."""
+    from affect_lightning.spreadsheet import read_sheets
 
-    header, *rows = read_spreadsheet(path) or [[]]
+    title, found, others = read_sheets(path)
+    tables = [other for other, head in others.items() if _lists_clips(head)]
+    if tables:
+        raise DataError(
+            f"Save the sheet that you want in a file of its own: {path} has several sheets. The first is {title!r}, and "
+            f"{shown([*map(repr, tables)])} may list clips, too."
+        )
+    header, *rows = found or [[]]
     header = [*map(_column, header)]
     _check_columns(path, header, (), ())
     for number, cells in enumerate(rows, start=2):
@@ -193,6 +201,12 @@ def _sheet_rows(path: Path) -> Iterator[TableRow]:
             _check_width(path, number, header, [*cells, *[""] * (len(header) - len(cells))])
             whole = {name: whole_text(cell).strip() for name, cell in zip(header, cells, strict=False) if name}
             yield ItemRow({**dict.fromkeys(filter(None, header), ""), **whole}, path, number)
+
+
+def _lists_clips(head: Sequence[Sequence[str]]) -> bool:
+    """Whether a sheet's first two rows are those of a table of clips: a column with their names, and another one."""
+    header = [*map(_column, head[0])] if len(head) > 1 and any(map(str.strip, head[1])) else []
+    return len([*filter(None, header)]) > 1 and any(map(names_clips, header))
 
 
 def read_row_file(path: Path) -> list[TableRow]:

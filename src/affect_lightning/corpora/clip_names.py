@@ -21,8 +21,21 @@ MEDIA_SUFFIXES = (
     *(".mp4", ".avi", ".mkv", ".mov", ".flv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"),
     *(".wav", ".flac", ".mp3", ".m4a", ".ogg", ".aac", ".npy"),
 )
+_NAMES_CLIPS = re.compile(
+    r"(?i)(?:(?:clip|file|video|audio|media|sample|utterance|dialogue)s?[ _-]?)?(?:names?|ids?|paths?|files?)"
+    r"|clips?|videos?|audios?"
+)
 _DIGITS = re.compile(r"\d+")
 _MELD_SPLIT = re.compile(r"(?i)^(?:train|dev|val|test)[_-]?(?=dia\d+_utt\d+$)")
+
+
+def names_clips(column: str) -> bool:
+    """Whether the name of a column says that it has the names of clips.
+
+    >>> names_clips("Video_Path"), names_clips("id"), names_clips("speaker_id")
+    (True, True, False)
+    """
+    return _NAMES_CLIPS.fullmatch(column.strip()) is not None
 
 
 def bare_name(name: str) -> str:
