@@ -300,3 +300,34 @@ def test_every_example_of_the_docs_is_read(tmp_path: Path, repository: Path) -> 
             else read_truths(path, "mine", None)
         )
         assert found == {name: wanted}
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "stops"),
+    [
+        ("id,video_name,emotion", "1,3.mp4,happy 2,1.mp4,sad 3,2.mp4,angry", True),
+        ("sample_id,path,emotion", "0,clips/3,happy 1,clips/2,sad 2,clips/1,angry", True),
+        ("id,what,emotion", "1,D:\\\\out\\\\3,happy 2,D:\\\\out\\\\1,sad", True),
+        ("id,media,emotion", "1,x/001.wav,happy 2,x/002.wav,sad 3,x/3.wav,angry", False),
+        ("id,video_name,emotion", "17,a.mp4,happy 4,b.mp4,sad", False),
+        ("id,second,emotion", "1,happy/sad,happy 2,sad/angry,sad", False),
+        ("id,seconds,emotion", "1,3,happy 2,1,sad", False),
+    ],
+)
+def test_row_numbers_beside_paths_are_no_names(tmp_path: Path, header: str, cells: str, stops: bool) -> None:
+    path = write(tmp_path / "l.csv", "\n".join([header, *cells.replace("\\\\", "\\").split()]))
+    name, other, _ = header.split(",")
+    answers = write(tmp_path / "p.csv", path.read_text(encoding="utf-8").replace("emotion", "response", 1))
+    if not stops:
+        assert read_truths(path, "mine", None).keys() == read_answers([answers], "mine").keys()
+        return
+    with pytest.raises(
+        DataError, match=rf"l.csv has the clips' names: `--column truth-name={other}` or .*{name!r} counts"
+    ):
+        read_truths(path, "mine", None)
+    with pytest.raises(
+        DataError, match=rf"p.csv has the clips' names: `--column name={other}` or `--column name={name}`"
+    ):
+        read_answers([answers], "mine")
+    assert len(read_truths(path, "mine", None, {"truth-name": name})) == len(cells.split())
+    assert len(read_answers([answers], "mine", columns={"name": other})) == len(cells.split())

@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from affect_lightning.errors import DataError
 from affect_lightning.plain_characters import plain_characters
@@ -25,6 +26,8 @@ _NAMES_CLIPS = re.compile(
     r"(?i)(?:(?:clip|file|video|audio|media|sample|utterance|dialogue)s?[ _-]?)?(?:names?|ids?|paths?|files?)"
     r"|clips?|videos?|audios?"
 )
+_NUMBERING = re.compile(r"(?i)(?:\w*[ _-])?(?:id|idx|index)")
+_FROM_A_ROOT = re.compile(r"(?:[A-Za-z]:)?[./~\\]")
 _DIGITS = re.compile(r"\d+")
 _MELD_SPLIT = re.compile(r"(?i)^(?:train|dev|val|test)[_-]?(?=dia\d+_utt\d+$)")
 
@@ -136,3 +139,54 @@ def check_positions(path: Path, column: str, found: Collection[str], names: Coll
             f"clip '0'. These are positions, and each row would go to the wrong clip. Add a column 'name' with the clips' "
             f"names, or say which column has them: --column name=COLUMN."
         )
+
+
+def check_numbering(path: Path, column: str, kind: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse row numbers beside the paths of clips with other names: numeric clips would be joined with another row.
+
+    Args:
+        path: File of the rows.
+        column: Its column that is read as the clip's name, unless the user has chosen it.
+        kind: Of `--column`, for the message.
+        rows: All of them.
+
+    Raises:
+        DataError: The column is an id of running whole numbers, and most paths of another column have other stems.
+    """
+    if not _NUMBERING.fullmatch(column.strip()):
+        return
+    numbers: list[int] = []  # lowest, highest
+    count, differing, example = 0, dict[str, int](), dict[str, str]()
+    for count, row in enumerate(rows, start=1):
+        name = str(row.get(column)).strip()
+        if not name.isdecimal():
+            return
+        numbers = [min([*numbers, int(name)]), max([*numbers, int(name)])]
+        if count == 1:
+            differing = {other: 0 for other in row if other != column}
+        for other in list(differing):
+            cell = row.get(other)
+            if cell is None or cell == "":
+                continue
+            if not _is_path(other, cell):
+                del differing[other]
+            elif plain_name(cell) != plain_name(name):
+                differing[other] += 1
+                example.setdefault(other, f"{name} beside {cell}")
+        if not differing:
+            return
+    for other, different in differing.items():
+        if count > 1 and numbers[1] - numbers[0] + 1 == count and 2 * different > count:
+            raise DataError(
+                f"Say which column of {path} has the clips' names: `--column {kind}={other}` or `--column {kind}={column}`. "
+                f"{column!r} counts from {numbers[0]} to {numbers[1]} and {other!r} names other clips, such as {example[other]}."
+            )
+
+
+def _is_path(column: str, cell: Any) -> bool:
+    """Whether a cell ends as media do, or has folders where `happy/sad` would not stand."""
+    if not isinstance(cell, str):
+        return False
+    text = cell.strip().replace("\\", "/")
+    has_folder = "/" in text and (names_clips(column) or _FROM_A_ROOT.match(text) is not None)
+    return text.lower().endswith(MEDIA_SUFFIXES) or has_folder

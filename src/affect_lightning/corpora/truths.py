@@ -23,6 +23,7 @@ from affect_lightning.corpora.annotation_tables import (
     refuse,
     shown,
 )
+from affect_lightning.corpora.clip_names import check_numbering
 from affect_lightning.corpora.known_sets import unknown_hint
 from affect_lightning.corpora.sets import BenchmarkSet, Split
 from affect_lightning.corpora.table_cells import number_of, words_of
@@ -179,6 +180,8 @@ def read_truths(
             f"{path} has no column with the {what} of the clips of {dataset}; its columns are "
             f"{', '.join(present)}. Expected one of {', '.join(wanted)}, or name yours with `--column {kind}=NAME`."
         )
+    if "truth-name" not in chosen:
+        check_numbering(path, name, "truth-name", rows)
     truths: dict[str, Truth] = {}
     kept: dict[
         tuple[Any, Any], Truth

@@ -25,7 +25,7 @@ from affect_lightning.corpora.annotation_tables import (
     TableRow,
     refuse,
 )
-from affect_lightning.corpora.clip_names import check_positions
+from affect_lightning.corpora.clip_names import check_numbering, check_positions
 from affect_lightning.corpora.known_sets import canonical_key
 from affect_lightning.corpora.trade_tables import OurRows
 from affect_lightning.corpora.truths import Truth
@@ -34,12 +34,7 @@ from affect_lightning.label_strings import given_words, label_key, words_of_obje
 from affect_lightning.prompting.cleaning import clean_response
 from affect_lightning.prompting.cleaning.chat_objects import answers_of_server, text_of_chat
 from affect_lightning.safe_npz import read_npz
-from affect_lightning.sentiment_strings import (
-    SENTIMENT_WORDS,
-    one_sided,
-    read_sentiment,
-    sentiment_number,
-)
+from affect_lightning.sentiment_strings import SENTIMENT_WORDS, one_sided, read_sentiment, sentiment_number
 from affect_lightning.unibench.scoring.prediction_columns import (
     COLUMNS,
     KINDS,
@@ -147,6 +142,8 @@ def _read_one(
     present = table.columns
     corpora = {str(row["corpus"]) for row in table if row.get("corpus")} if "corpus" in present else set()
     used = used_columns(path, present, columns, kinds, table, table.originals)
+    if "name" not in columns:
+        check_numbering(path, used["name"], "name", table)
     answers = _answers(_rows_of_set(path, table, dataset, corpora), used)
     check_positions(path, used["name"], answers.keys(), truths.keys())
     copied = [kind for kind in KINDS if kind in used and _is_copied(kind, answers, truths)]
