@@ -24,6 +24,8 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "summary": (["--config", "gone.yaml"], "There is no file 'gone.yaml'"),
     "import": (["gone.pth", "x"], "There is no checkpoint gone.pth."),
     "export": (["gone.ckpt", "x"], "There is no checkpoint gone.ckpt."),
+    "serve": (["nowhere"], "There is no folder nowhere. Give a folder of `affect-lightning export`, or OWNER/NAME"),
+    "playground": (["nowhere"], "There is no folder nowhere. Give a folder of `affect-lightning export`, a checkpoint"),
     "doctor": (["--data", "nowhere"], "There is no folder nowhere. Give the folder that holds the sets"),
     "answer": (
         ["--describer", "signal", "--out", "x", "--data", "sandbox-data"],

@@ -9,9 +9,22 @@ import re
 from pathlib import Path
 
 from affect_lightning.errors import CheckpointError, ConfigurationError
-from affect_lightning.hub.fetching import fetched_export, hub_errors
 
 _HUB_NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
+
+
+def check_place(name: str, what: str = "a folder of `affect-lightning export`") -> None:
+    """Say that a folder is missing before a network is loaded, which takes seconds.
+
+    Args:
+        name: A folder or file, or OWNER/NAME of a model on the hub, which is not asked.
+        what: Is expected there, for the message.
+
+    Raises:
+        CheckpointError: There is nothing of that name here, and a hub has no such names.
+    """
+    if not Path(name).expanduser().exists() and not _HUB_NAME.fullmatch(name):
+        raise CheckpointError(f"There is no folder {name}. Give {what}, or OWNER/NAME of a model on a Hugging Face hub.")
 
 
 def exported_place(name: str | Path, revision: str | None = None) -> Path:
@@ -29,6 +42,8 @@ def exported_place(name: str | Path, revision: str | None = None) -> Path:
         if revision is not None:
             raise CheckpointError(f"Leave revision out: {name} is a folder, and only a model on the hub has revisions.")
         return folder
+    from affect_lightning.hub.fetching import fetched_export, hub_errors
+
     try:
         with hub_errors(name):
             return fetched_export(name, revision)

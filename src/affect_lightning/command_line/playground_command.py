@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from affect_lightning.clip_answers.hub_folders import check_place
 from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.command_line.terminal import silence_expected_warnings
 from affect_lightning.errors import ConfigurationError
@@ -25,6 +26,8 @@ def run(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.megabytes < 1 or options.seconds <= 0:
         raise ConfigurationError("Give --megabytes and --seconds as numbers above 0.")
+    for checkpoint in (options.checkpoint, *options.beside):
+        check_place(checkpoint, "a folder of `affect-lightning export`, a checkpoint of `fit`")
     silence_expected_warnings()
     from affect_lightning.playground.page import build_page, import_gradio, served
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from affect_lightning.clip_answers.hub_folders import check_place
 from affect_lightning.command_line.command_parser import CommandParser
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.serving.addresses import is_loopback
@@ -30,6 +31,7 @@ def run(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     key = _checked_key(options)
     _check_numbers(options)
+    check_place(options.checkpoint)
     missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigurationError(
