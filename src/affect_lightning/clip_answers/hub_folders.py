@@ -24,7 +24,9 @@ def check_place(name: str, what: str = "a folder of `affect-lightning export`") 
         CheckpointError: There is nothing of that name here, and a hub has no such names.
     """
     if not Path(name).expanduser().exists() and not _HUB_NAME.fullmatch(name):
-        raise CheckpointError(f"There is no folder {name}. Give {what}, or OWNER/NAME of a model on a Hugging Face hub.")
+        raise CheckpointError(
+            f"There is no folder {name}. Give {what}, or OWNER/NAME of a model on a Hugging Face hub."
+        )
 
 
 def exported_place(name: str | Path, revision: str | None = None) -> Path:
