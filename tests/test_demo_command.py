@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,13 @@ from pathlib import Path
 import pytest
 
 from affect_lightning.command_line import demo_command
-from affect_lightning.command_line.demo_command import missing_carriers, missing_of_extra, require_installed
+from affect_lightning.command_line.demo_command import (
+    DemoPlan,
+    missing_carriers,
+    missing_of_extra,
+    next_steps,
+    require_installed,
+)
 from affect_lightning.command_line.program import main
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.plugin_loading import list_plugins, load_plugin_class
@@ -119,3 +126,17 @@ def test_the_carriers_of_our_plugins_are_those_that_make_installs(repository: Pa
 def test_the_extra_is_read_from_the_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
     without(monkeypatch, "espeakng-loader", "gguf", "boto3")
     assert missing_of_extra("sandbox") == ["espeakng-loader", "gguf"]
+
+
+def test_the_next_steps_name_what_is_there(tmp_path: Path) -> None:
+    plan = DemoPlan(tmp_path / "my demo", seed=1, clips=30, test_clips=2, steps=10, configuration="sandbox")
+    video = plan.corpus / "mer2023-dataset-process" / "video"
+    video.mkdir(parents=True)
+    for name in ("b.mp4", "a.mp4"):
+        (video / name).touch()
+    (plan.out / "model").mkdir()
+    export, predict, playground = map(shlex.split, next_steps(plan, plan.out / "last.ckpt"))
+    model = str(plan.out / "model-2")
+    assert export == ["affect-lightning", "export", str(plan.out / "last.ckpt"), model]
+    assert predict == ["affect-lightning", "predict", "--ckpt_path", model, "--clips", str(video / "a.mp4")]
+    assert playground == ["affect-lightning", "playground", model]

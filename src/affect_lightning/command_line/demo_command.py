@@ -27,6 +27,7 @@ from affect_lightning.plugin_loading import load_plugin_class
 
 CONFIGURATION = "sandbox"
 RUNS = "sandbox"  # of the folder of its runs, whatever the experiment
+_ASKED = "mer2023"  # the set of the clip that `next_steps` names
 SHORT_CLIPS = 480
 LONG_CLIPS = 900
 LONG_STEPS = 880
@@ -66,7 +67,7 @@ def run(arguments: Sequence[str]) -> int:
         _check_installation(plan.configuration)
     started = time.monotonic()
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        runs, report_folder = _go_the_way(plan)
+        runs, checkpoint, report_folder = _go_the_way(plan)
     minutes = (time.monotonic() - started) / 60
     page = (report_folder / "report.html").resolve()
     if as_json:
@@ -76,6 +77,7 @@ def run(arguments: Sequence[str]) -> int:
     print(f"\nReport:      {page}")
     print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(runs))}")
     print(f"Time:        {minutes:.1f} minutes")
+    print("\n".join(["\nNext, with what is there now:", *next_steps(plan, checkpoint)]))
     return 0
 
 
@@ -95,8 +97,27 @@ def _check_installation(configuration: str) -> None:
     require_installed("affect-lightning demo", carriers=missing_carriers(choices), extra="sandbox", of_extra=of_extra)
 
 
-def _go_the_way(plan: DemoPlan) -> tuple[Path, Path]:
-    """Run the commands; returns the folder of the runs and that of the comparison."""
+def next_steps(plan: DemoPlan, checkpoint: Path) -> list[str]:
+    """Commands that go on with the trained model: export it, ask it about a clip, ask it in the browser.
+
+    Args:
+        plan: Of the demo that has run.
+        checkpoint: The trained one.
+    """
+    from affect_lightning.sandbox.layouts import places_of
+
+    model = str(plan.out / _unused(plan.out, "model"))
+    clip = min(places_of(plan.corpus, _ASKED).video.glob("*.mp4"))
+    commands = (
+        ("export", str(checkpoint), model),
+        ("predict", "--ckpt_path", model, "--clips", str(clip)),
+        ("playground", model),
+    )
+    return [f"  affect-lightning {shlex.join(words)}" for words in commands]
+
+
+def _go_the_way(plan: DemoPlan) -> tuple[Path, Path, Path]:
+    """Run the commands; returns the folder of the runs, the trained checkpoint and the folder of the comparison."""
     runs = plan.out / "runs" / RUNS
     untrained = _unused(runs, f"untrained-seed{plan.seed}")
     trained = _unused(runs, f"trained-seed{plan.seed}")
@@ -107,10 +128,11 @@ def _go_the_way(plan: DemoPlan) -> tuple[Path, Path]:
     )
     _do("test", *plan.trainer_words(untrained))
     _do("fit", *plan.trainer_words(trained))
-    _do("test", *plan.trainer_words(trained), "--ckpt_path", str(runs / trained / "checkpoints" / "last.ckpt"))
+    checkpoint = runs / trained / "checkpoints" / "last.ckpt"
+    _do("test", *plan.trainer_words(trained), "--ckpt_path", str(checkpoint))
     report = plan.out / _unused(plan.out, "report")
     _do("report", str(runs / untrained), str(runs / trained), "--out", str(report))
-    return runs, report
+    return runs, checkpoint, report
 
 
 def _unused(runs: Path, name: str) -> str:
