@@ -14,9 +14,9 @@ from affect_lightning.corpora import MER_UNIBENCH
 from affect_lightning.errors import ConfigurationError
 from affect_lightning.unibench.report.content import Report
 from affect_lightning.unibench.report.files import compare_runs, read_report, write_report
-from affect_lightning.unibench.report.provenance import source_notes
+from affect_lightning.unibench.report.provenance import not_comparable, source_notes
 from affect_lightning.unibench.report.published import PublishedRow, all_published_rows, published_rows
-from report_cases import finished_runs
+from report_cases import finished_runs, generated_row
 
 ROWS = all_published_rows()
 
@@ -158,3 +158,31 @@ def test_the_commands_mistakes_are_one_paragraph(tmp_path: Path, capsys: pytest.
         assert captured.out == ""
         assert captured.err.startswith(f"affect-lightning: error: {message}")
         assert captured.err.count("\n") == 1
+
+
+def test_fewer_clips_than_the_official_set_are_not_comparable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = generated_row("ours")
+    write_report(Report("Title", (row,)), tmp_path / "alone")
+    assert "Not comparable" not in (tmp_path / "alone" / "report.md").read_text(encoding="utf-8")
+    write_report(Report("Title", (row,)), tmp_path / "beside", published=["AffectGPT"])
+    said = "Not comparable with the published rows: MELD has 60 of 2,610 clips"
+    for name in ("report.md", "report.html", "report.tex"):
+        text = (tmp_path / "beside" / name).read_text(encoding="utf-8")
+        assert said in text
+        assert "the taxonomy is builtin" in text
+        assert text.index(said) < text.index("AffectGPT (A+V+T)")
+    official = replace(row, scores=replace(row.scores, taxonomy="official-2025", sets={}))
+    assert not_comparable(Report("Title", (official,), published=(ROWS[0],))) == ""
+    monkeypatch.chdir(tmp_path)
+    Path("meld.csv").write_text("name,emotion\na,joy\nb,anger\n", encoding="utf-8")
+    Path("p.csv").write_text("name,labels\na,happy\nb,angry\n", encoding="utf-8")
+    words = ["score", "--dataset", "meld", "--labels", "meld.csv", "--predictions", "p.csv", "--taxonomy", "builtin"]
+    assert main(words) == 0
+    assert "Not comparable" not in capsys.readouterr().out
+    assert main([*words, "--published", "AffectGPT"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(
+        "Not comparable with the published rows: MELD has 2 of 2,610 clips, the taxonomy is builtin.\n"
+    )

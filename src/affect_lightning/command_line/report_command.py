@@ -29,7 +29,7 @@ def run(arguments: Sequence[str]) -> int:
 
     from affect_lightning.unibench.report.columns import installed_columns, paired_table, score_table
     from affect_lightning.unibench.report.files import compare_runs, read_report
-    from affect_lightning.unibench.report.provenance import banner_of
+    from affect_lightning.unibench.report.provenance import banner_of, not_comparable
     from affect_lightning.unibench.result_folders import check_place
 
     if options.out is not None:
@@ -49,6 +49,8 @@ def run(arguments: Sequence[str]) -> int:
     if options.json:
         print_json(_plain(report, files if options.out else []))
         return 0
+    if line := not_comparable(report):
+        print(f"{line}.\n")
     print(render_terminal(score_table(replace(report, bounds=())), is_turned=True))
     if banner := banner_of(report):
         print(f"\n{banner}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,8 @@ def run(arguments: Sequence[str]) -> int:
     from affect_lightning.unibench.report.columns import installed_columns
     from affect_lightning.unibench.report.content import Report
     from affect_lightning.unibench.report.files import write_report
-    from affect_lightning.unibench.report.provenance import banner_of
+    from affect_lightning.unibench.report.provenance import banner_of, not_comparable
+    from affect_lightning.unibench.report.published import published_rows
     from affect_lightning.unibench.result_folders import check_place
     from affect_lightning.unibench.scoring.suite_scoring import SavedOutputScorer
 
@@ -90,6 +92,9 @@ def run(arguments: Sequence[str]) -> int:
         print_json(content)
     else:
         banner = banner_of(report)
+        published = () if options.published is None else published_rows(options.published)
+        if line := not_comparable(replace(report, published=published)):
+            print(f"{line}.\n")
         print(_table(scored, report) if options.suite else _details(scored[0], options.dataset, columns))
         print(f"\n{banner}\n" if banner else "")
     print(f"Report: {folder / 'report.html'}", file=sys.stderr if options.json else sys.stdout)

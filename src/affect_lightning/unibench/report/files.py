@@ -26,7 +26,13 @@ from affect_lightning.unibench.report.columns import (
     set_table,
 )
 from affect_lightning.unibench.report.content import ReferenceRow, Report, ReportRow
-from affect_lightning.unibench.report.provenance import TEST_NOTE, banner_of, notes_of, provenance_lines
+from affect_lightning.unibench.report.provenance import (
+    TEST_NOTE,
+    banner_of,
+    not_comparable,
+    notes_of,
+    provenance_lines,
+)
 from affect_lightning.unibench.report.published import PublishedRow, published_rows
 from affect_lightning.unibench.report.renderers import (
     markdown_text,
@@ -183,7 +189,8 @@ def write_report(
             base.with_suffix(".md"): _markdown(report),
             base.with_suffix(".html"): render_page(report),
             base.with_suffix(".tex"): render_latex(
-                score_table(report), " ".join([f"{report.title}.", *_sentence(banner_of(report)), *notes_of(report)])
+                score_table(report),
+                " ".join([f"{report.title}.", *(f"{text}." for text in _banners(report)), *notes_of(report)]),
             ),
             base.with_suffix(".csv"): render_csv(number_table(report)),
             base.with_name(OUTCOMES_NAME): lambda file: file.writelines(
@@ -193,14 +200,14 @@ def write_report(
     )
 
 
-def _sentence(text: str) -> list[str]:
-    return [f"{text}."] if text else []
+def _banners(report: Report) -> list[str]:
+    """What every form says before the scores."""
+    return [text for text in (banner_of(report), not_comparable(report)) if text]
 
 
 def _markdown(report: Report) -> str:
     """All tables, sentences and provenance as Markdown; figures and example clips are on the page only."""
-    banner = banner_of(report)
-    parts = [f"# {markdown_text(report.title)}", f"**{markdown_text(banner)}**" if banner else ""]
+    parts = [f"# {markdown_text(report.title)}", *(f"**{markdown_text(text)}**" for text in _banners(report))]
     parts.append(render_markdown(score_table(report)))
     parts += map(markdown_text, notes_of(report))
     if report.tests:

@@ -52,6 +52,7 @@ CONFUSION_NOTE = (
     "share that was found. The chords lead from the truth to the most frequent wrong sectors."
 )
 FEW_CLIPS = 30  # below, a report says that an interval is rough: the usual rule of thumb
+_BUILTIN = "builtin"  # the name of `Taxonomy.builtin()`
 NAMED_ROWS = 4  # published rows of one source that its note names; our choice
 
 
@@ -173,6 +174,26 @@ def banner_of(report: Report) -> str:
     others = any(key not in keys for row, keys in found for key in row.scores.sets)
     which = f" ({', '.join(titles)})" if others else ""
     return f"Generated corpus{which}, {clips}, not comparable"
+
+
+def not_comparable(report: Report) -> str:
+    """Why no run may be compared with the published rows beside it, first of all; empty where nothing speaks against it.
+
+    Fewer clips are another set, and the built-in taxonomy has other wheels than the published scores. A generated corpus
+    has a banner that says so.
+    """
+    if not report.published or banner_of(report):
+        return ""
+    fewer = {
+        score.title: f"{score.clips:,} of {score.official_clips:,}"
+        for row in report.rows
+        for score in row.scores.sets.values()
+        if score.official_clips is not None and score.clips < score.official_clips
+    }
+    reasons = [f"{title} has {clips} clips" for title, clips in fewer.items()]
+    if any(row.scores.taxonomy == _BUILTIN for row in report.rows):
+        reasons.append("the taxonomy is builtin")
+    return f"Not comparable with the published rows: {', '.join(reasons)}" if reasons else ""
 
 
 def _few_clips(report: Report) -> str:

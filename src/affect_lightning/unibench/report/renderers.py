@@ -33,6 +33,7 @@ from affect_lightning.unibench.report.provenance import (
     CONFUSION_NOTE,
     TEST_NOTE,
     banner_of,
+    not_comparable,
     notes_of,
     provenance_lines,
 )
@@ -217,7 +218,7 @@ def render_page(report: Report) -> str:
         several=len(report.rows) > 1,
         open_rows=OPEN_ROWS,
         lead=_lead(report),
-        banner=banner_of(report),
+        banners=[text for text in (banner_of(report), not_comparable(report)) if text],
         scores=render_html(score_table(report)),
         notes=notes_of(report),
         score_legend=legend(report),
