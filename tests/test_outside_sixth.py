@@ -102,6 +102,8 @@ ANSWERS = {
     "The expression is one of concern rather than anger, combined with a bit of sadness.": ["concern", "sadness"],
     "I love this film.": [],
     "He is sad without showing anger, fear or surprise.": ["sad"],
+    "The person feels happy. <script>alert(1)</script>": ["happy"],
+    "The person feels happy. See figure (2)": ["happy"],
 }
 SENTIMENTS = {
     "**Sentiment Score:** 1.8\n\n**Explanation:** She is scared during the film but loved it.": "positive",

@@ -236,18 +236,20 @@ def marked_words(text: str) -> list[str] | None:
         return [box["word"].strip() for box in boxes if box and (box["mark"] or box["sign"] or " ") in "xX✓✔☑✅"]
     pairs: list[tuple[str, float]] = []
     bare: list[str] = []
+    in_words = 0  # levels; numbers count beside them only
     for item in re.split(r"[,;，；\n]|\.\s+(?=\w)", "\n".join(lines)):
         if _BARE_ITEM.fullmatch(item.strip()) and worth_of(item) is None:
             bare.append(item.strip())
             continue
         found = _ITEM.fullmatch(_DEGREE_OF.sub("", _BULLET.sub("", item).strip(" *_`")))
         worth = number_of(found["value"]) if found else None
+        in_words += found is not None and worth_of(found["value"]) is not None
         if found is None or worth is None or _is_key(found["word"].strip(" *_`")):
             return None
         pairs.append((found["word"].strip(" *_`"), worth))
     if bare:  # "sad; anger: absent": the words beside those that are ruled out
         return bare if pairs and not any(worth for _, worth in pairs) else None
-    return best_words(pairs) if len(pairs) > 1 else None
+    return best_words(pairs) if len(pairs) > 1 and in_words else None
 
 
 def _ticked_words(text: str) -> list[str] | None:

@@ -93,7 +93,7 @@ def weights_in_words(text: str) -> str | None:
     if len(text) > _LONGEST or not _NUMBERS.search(text):
         return None
     plain = _LOGARITHMS.sub("", _TOP.sub("", text))
-    plain, led = _LEADING.subn("", plain)
+    bare, led = _LEADING.subn("", plain)
     explained = _of_explained_lines(plain)
     if explained is not None:
         return explained
@@ -104,8 +104,8 @@ def weights_in_words(text: str) -> str | None:
     if votes is not None:
         return votes
     for form in (*_FORMS, *([_BELOW_A_LEAD] if led else [])):
-        found = list(form.finditer(plain))
-        if len(found) > 1 and not _LEFT.sub("", form.sub(" ", plain).lower()):
+        found = list(form.finditer(bare))
+        if len(found) > 1 and not _LEFT.sub("", form.sub(" ", bare).lower()):
             return ", ".join(f"{one['word'].strip()}: {one['number'].replace(' ', '')}" for one in found)
     return plain if plain != text else None
 
