@@ -224,7 +224,10 @@ def test_a_sentiment_in_a_response_scores_as_one_in_a_column(capsys: pytest.Capt
     code, result, err = score(capsys, "mine", "sent_labels.csv", write("p.jsonl", "response", answers))
     assert (code, result["score"], result["without_a_label"]) == (0, given, 0), err
     assert given == 100.0
-    assert mine(capsys, "response", answers) == 0.0, "a set of emotions has no use for it"
+    if form == "{value}":
+        assert score(capsys, "mine", "labels.csv", write("p.jsonl", "response", answers))[0] == 2, "as class codes"
+    else:
+        assert mine(capsys, "response", answers) == 0.0, "a set of emotions has no use for it"
 
 
 @pytest.mark.parametrize("values", [["-0.8", "-0.4", "-1", "0.6", "0.2", "1"], [-0.8, -0.4, -1, 0.6, 0.2, 1]])
