@@ -83,7 +83,9 @@ def write_features(folder: Path, count: int) -> dict[str, Any]:
         test_corpus=np.array({}, dtype=object),
     )
     said = "".join(f"{name},,\n" for name in labelled)
-    (folder / "meld-process" / "transcription-engchi-polish.csv").write_text(f"name,chinese,english\n{said}")
+    (folder / "meld-process" / "transcription-engchi-polish.csv").write_text(
+        f"name,chinese,english\n{said}", encoding="utf-8"
+    )
     return {**options, "taxonomy": "builtin"}
 
 
