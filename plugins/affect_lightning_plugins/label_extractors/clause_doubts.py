@@ -17,6 +17,7 @@ _OBJECTS = (
     "lighting", "lights", "movie", "film", "song", "music", "soundtrack", "melody", "background", "scenery", "landscape",
     "file", "subtitle", "subtitles", "chair", "table", "house", "building", "place", "day", "night", "colors", "colours",
 )  # fmt: skip
+_HAD = (*_OBJECTS, "childhood", "memory", "memories", "ending")  # "her happy childhood", "a cosy living room"
 _COPULA = r"(?:is|was|are|were|looks?|seems?|appears?|sounds?|feels?)"
 _THINKING = (
     "thinks",
@@ -241,16 +242,16 @@ CLAUSE_DOUBTS = (
         r"(?:interpret|read|mistake|take)\b[^.;!?]{0,40}$",
         r"^[^.!?]{0,30}[,;]\s*(?:but|yet|however|in fact|it is|actually|really)\b",
     ),
-    _doubt(  # "this shouldn't be read as happiness", "may look like happiness. However,"
+    _doubt(  # "this shouldn't be read as happiness"
         "read taken interpreted seen mistaken",
         r"\b(?:should(?: not|n't)|must not|cannot|can't) be (?:read|taken|interpreted|seen|mistaken) (?:as|for) [^.,;!?]{0,30}$",
     ),
-    _doubt(  # "I considered anger, but the voice is too soft", "may interpret this as sadness, the context suggests exhaustion"
+    _doubt(  # "I considered anger, but the voice is too soft"
         "considered",
         r"\b(?:i|we) (?:also |first )?considered [^.;!?]{0,40}$",
         r"^[^.;!?]{0,40}[,;]\s*(?:but|yet|however|though)\b",
     ),
-    _doubt(
+    _doubt(  # "while some may interpret this as sadness, the context suggests exhaustion"
         "interpret read mistake take see",
         r"\b(?:while|although|though) (?:some|one|many|others|you) (?:may|might|could|would) "
         r"(?:interpret|read|mistake|take|see)\b[^.,;!?]{0,40}$",
@@ -267,7 +268,7 @@ CLAUSE_DOUBTS = (
     _doubt("absent", r"\babsent (?:any )?(?:signs?|traces?|hints?) of (?:\w+ )?$"),
     # of what one person wants, fears, says or does of another one
     _doubt(
-        "wants hopes wishes wanted hoping",
+        "wants wanted",
         r"\b(?:wants?|wanted) (?:his|her|their|the|him|them) ?(?:\w+ )?to (?:be|feel|become) (?:\w+ )?$",
     ),
     _doubt(
@@ -282,9 +283,9 @@ CLAUSE_DOUBTS = (
         r"^ (?:child|girl|boy|woman|man|friend|baby|person|people|mother|father|sister|brother)\b",
     ),
     _doubt(
-        " ".join((*_OBJECTS, "childhood", "memory", "memories", "ending")),
+        " ".join(_HAD),
         r"\b(?:a|an|the|his|her|their) (?:\w+, )?$",
-        rf"^(?:, \w+|\s+and \w+)? (?:\w+ )?(?:{'|'.join((*_OBJECTS, 'childhood', 'memory', 'memories', 'ending'))})\b",
+        rf"^(?:, \w+|\s+and \w+)? (?:\w+ )?(?:{'|'.join(_HAD)})\b",
     ),
     _doubt(  # "the song in the background is melancholic, while he is cheerful"
         " ".join(_OBJECTS),

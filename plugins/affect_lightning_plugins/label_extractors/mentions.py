@@ -273,10 +273,9 @@ def is_negated(before: str) -> bool:
     if not cues:
         return False
     scope = clause[cues[-1].end() :]
-    if cues[-1][0] == "without" and "," in scope and not clause[: cues[-1].start()].rstrip(" ,").strip():
-        return False  # "Without anger or fear, she expresses her love"
-    if cues[-1][0] == "without" and "," in scope and clause[: cues[-1].start()].rstrip().endswith(","):
-        return False  # "The man, without saying a word, shows contempt"
+    led = clause[: cues[-1].start()].strip()
+    if cues[-1][0] == "without" and "," in scope and (not led or led.endswith(",")):
+        return False  # "Without anger, she expresses her love", "The man, without saying a word, shows contempt"
     if cues[-1][0] in ("rather than", "instead of") and _BESIDE_THE_CHOICE.search(scope):
         return False  # "surprised rather than scared, and a little amused"
     if cues[-1][0].startswith(_LACKING) and _SHOWN_BY_LACK.search(scope):

@@ -85,7 +85,8 @@ class FeatureCaches:
         indexes = {} if earlier is None else {cache.folder: cache.index for cache in earlier._caches}
         first: dict[str, tuple[Path, StreamIdentity]] = {}
         for folder in dict.fromkeys(folder for place in places for folder in caches_below(place)):
-            cache = _Cache(folder, read_manifest(folder), indexes.get(folder) or JournalIndex(folder))
+            index = indexes[folder] if folder in indexes else JournalIndex(folder)
+            cache = _Cache(folder, read_manifest(folder), index)
             for stream, identity in cache.manifest.streams.items():
                 label = f"{stream}:{identity.facts.get('encoder.name', 'unnamed')}"
                 found = FeatureInput(label, stream, identity.width, _digest(identity))
